@@ -21,14 +21,6 @@ class Layout:
         return self.state / "pki"
 
     @property
-    def kms_state(self) -> Path:
-        return self.state / "kms"
-
-    @property
-    def database(self) -> Path:
-        return self.state / "controller.sqlite"
-
-    @property
     def token(self) -> Path:
         return self.state / "token"
 
@@ -44,6 +36,15 @@ class Layout:
     @property
     def lock(self) -> Path:
         return self.run / "lock"
+
+    @property
+    def kms_state(self) -> Path:
+        """Keys and slices belong to a run: they survive its processes, not its network."""
+        return self.run / "kms"
+
+    @property
+    def database(self) -> Path:
+        return self.run / "controller.sqlite"
 
     @property
     def kms_socket(self) -> Path:

@@ -12,9 +12,9 @@ from pathlib import Path
 # mn executes this text without its package and without __file__; the code object still knows where it came from.
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parent.parent))
 
-from topologies.catalog import CATALOG, load  # noqa: E402
-from topologies.datapath import ovs_datapath  # noqa: E402
-from topologies.net import SiteTopo  # noqa: E402
+from topologies.catalog import CATALOG, load
+from topologies.datapath import ovs_datapath
+from topologies.net import SiteTopo
 
 
 def _topo(name: str, scale: float = 1.0) -> SiteTopo:

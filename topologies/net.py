@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from mininet.link import Link
@@ -62,8 +63,7 @@ class ControllerEndpoint(Controller):
         """Nothing to start."""
 
     def stop(self, *args, **kwargs):
-        """End the shell that Mininet gives every node; the controller itself is not ours."""
-        self.terminate()
+        """Nothing to stop."""
 
     def checkListening(self):
         """The controller may come later; the switches keep trying."""
@@ -76,9 +76,7 @@ class SiteTopo(Topo):
         for site in topology.sites:
             host = topology.host(site.name)
             bridge, host_port = topology.bridge(site.name), topology.ports(site.name)[0]
-            self.addSwitch(
-                bridge, cls=SiteSwitch, dpid=f"{topology.dpid(site.name):016x}", datapath_type=datapath_type
-            )
+            self.addSwitch(bridge, cls=SiteSwitch, dpid=f"{topology.dpid(site.name):016x}", datapath_type=datapath_type)
             self.addHost(site.name, cls=SiteHost, ip=f"{host.data_address}/16")
             self.addLink(
                 site.name, bridge, intfName1="data0", intfName2=host_port.interface,
@@ -135,6 +133,7 @@ class EmulatedNetwork:
 
     def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Build it. NetworkError, with nothing left behind, when a part of it is refused."""
+        self._refuse_foreign_leftovers()
         try:
             progress("hosts, switches and channels")
             self._mininet.build()
@@ -151,10 +150,29 @@ class EmulatedNetwork:
             raise
 
     def stop(self) -> None:
-        """Remove bridges, links and namespaces. Safe to call twice."""
-        _ip_batch([f"link del {ROOT_MANAGEMENT_INTERFACE}"], may_fail=True)
-        self._mininet.stop()
-        self._mininet.hosts, self._mininet.switches, self._mininet.links = [], [], []
+        """Remove bridges, links and namespaces. Safe to call twice, and when hosts' shells have died.
+
+        Mininet's own way asks each node's shell to remove each link in turn: slow, and it waits for ever on a dead one.
+        """
+        bridges = [switch.name for switch in self._mininet.switches]
+        if bridges:
+            forget = [word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)]
+            subprocess.run(["ovs-vsctl", "--timeout=30", *forget], capture_output=True, check=False)
+        ends = (*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE)
+        _ip_batch([f"link del {name}" for name in ends], may_fail=True)
+        for node in (*self._mininet.hosts, *self._mininet.switches, *self._mininet.controllers):
+            node.terminate()
+        self._mininet.hosts, self._mininet.switches, self._mininet.controllers = [], [], []
+
+    def _refuse_foreign_leftovers(self) -> None:
+        for name in (*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE):
+            if Path("/sys/class/net", name).exists():
+                raise NetworkError(
+                    f"interface {name} exists already: end the network that made it, or remove it (ip link del {name})"
+                )
+
+    def _switch_interfaces(self) -> list[str]:
+        return [port.interface for site in self.topology.site_names for port in self.topology.ports(site)]
 
     def _build_management(self) -> None:
         kms = self._mininet.addHost(KMS_NODE, cls=SiteHost, ip=None)
@@ -184,9 +202,9 @@ class EmulatedNetwork:
         )
 
     def _prepare_interfaces(self) -> None:
-        ports = [port for site in self.topology.site_names for port in self.topology.ports(site)]
-        _disable_ipv6([port.interface for port in ports])
-        _ip_batch([f"link set dev {port.interface} mtu {links.CHANNEL_MTU}" for port in ports])
+        ports = self._switch_interfaces()
+        _disable_ipv6(ports)
+        _ip_batch([f"link set dev {name} mtu {links.CHANNEL_MTU}" for name in ports])
         for site in self.topology.site_names:
             # Open vSwitch in user space does not finish checksums that the host left to the hardware: TCP stalls.
             self._mininet.get(site).cmd(f"ethtool -K data0 tx off; ip link set dev data0 mtu {HOST_MTU}")
@@ -207,8 +225,13 @@ def _disable_ipv6(interfaces: list[str]) -> None:
 
 def _ip_batch(lines: list[str], namespace_of: int | None = None, may_fail: bool = False) -> None:
     prefix = ["nsenter", "-t", str(namespace_of), "-n"] if namespace_of else []
+    go_on = ["-force"] if may_fail else []
     done = subprocess.run(
-        [*prefix, "ip", "-batch", "-"], input="\n".join(lines) + "\n", text=True, capture_output=True, check=False
+        [*prefix, "ip", *go_on, "-batch", "-"],
+        input="\n".join(lines) + "\n",
+        text=True,
+        capture_output=True,
+        check=False,
     )
     if done.returncode and not may_fail:
         raise NetworkError(f"ip: {done.stderr.strip()} (while doing: {'; '.join(lines[:3])})")
