@@ -16,11 +16,8 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from scripts.genetlink import GenetlinkError, family_id
-
-Datapath = Literal["system", "netdev"]
+from topologies.genetlink import GenetlinkError, family_id
 
 _TIMEOUT_S = 20.0
 _TOOLS = ("ip", "tc", "ping", "ethtool", "iperf3", "tcpdump", "tshark", "unshare")
@@ -104,11 +101,6 @@ def run_command(argv: Sequence[str]) -> Outcome:
 
 
 # -- what the runtime and the tests ask ---------------------------------------------------------
-
-
-def ovs_datapath() -> Datapath:
-    """The Open vSwitch datapath to build bridges with: the kernel's where it is there, else the userspace one."""
-    return "system" if kernel_datapath(run_command).is_present else "netdev"
 
 
 def is_root() -> bool:

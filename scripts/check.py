@@ -26,6 +26,7 @@ FAST = "not needs_root and not needs_ovs and not needs_tun and not slow"
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_WRONG_REQUEST = 2
+EXIT_INTERRUPTED = 130
 _PYTEST_USAGE_ERROR = 4
 _PYTEST_NO_TESTS = 5
 
@@ -51,10 +52,11 @@ def lint_commands(bin_dir: Path) -> dict[str, list[str]]:
     }
 
 
-def pytest_command(*, is_fast: bool, arguments: Sequence[str], report: Path) -> list[str]:
-    """The caller's own arguments come last, so that they win."""
+def pytest_command(*, is_fast: bool, arguments: Sequence[str], report: Path | None) -> list[str]:
+    """pytest, with a JUnit report if one is asked for. The caller's own arguments come last, so that they win."""
     selection = ["-m", FAST] if is_fast else []
-    return [sys.executable, "-m", "pytest", *selection, f"--junitxml={report}", *arguments]
+    reporting = [f"--junitxml={report}"] if report else []
+    return [sys.executable, "-m", "pytest", *selection, *reporting, *arguments]
 
 
 def exit_status(*, complaints: Sequence[str], pytest_status: int) -> int:
@@ -111,11 +113,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _run(command, environment=environment, is_quiet=options.json) != 0:
             complaints.append(name)
     with tempfile.TemporaryDirectory(prefix="qslice-test-") as folder:
-        report = Path(folder, "junit.xml")
+        report = Path(folder, "junit.xml") if options.json else None
         print("== pytest", file=sys.stderr, flush=True)
         command = pytest_command(is_fast=options.fast, arguments=arguments, report=report)
         pytest_status = _run(command, environment=environment, is_quiet=options.json)
-        counts = read_counts(report)
+        counts = read_counts(report) if report else None
 
     status = exit_status(complaints=complaints, pytest_status=pytest_status)
     if complaints:
@@ -132,4 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # pytest or the linter has had the signal as well, and has said so.
+        sys.exit(EXIT_INTERRUPTED)

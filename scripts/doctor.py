@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from scripts.capabilities import Capability, Datapath, is_sufficient, survey
+from scripts.capabilities import Capability, is_sufficient, survey
 from scripts.machine import describe_machine, describe_versions
+from topologies.datapath import Datapath
 
 EXIT_MISSING = 3
 _WIDTH_OF_A_FILE = 132

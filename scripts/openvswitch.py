@@ -11,9 +11,7 @@ from scripts.errors import EnvironmentLacks
 
 def vsctl(*arguments: str) -> str:
     """Run ``ovs-vsctl``; EnvironmentLacks with its own words when it refuses."""
-    done = subprocess.run(
-        ["ovs-vsctl", "--timeout=10", *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["ovs-vsctl", "--timeout=10", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise EnvironmentLacks(f"Open vSwitch: {done.stderr.strip()} (is it running? scripts/qslice setup starts it)")
     return done.stdout

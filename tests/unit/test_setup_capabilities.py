@@ -12,6 +12,7 @@ from scripts import capabilities, doctor
 from scripts.capabilities import Capability, Finding, Outcome, Probe
 from scripts.doctor import Diagnosis
 from tests.fakes.bare_machine import ROOT
+from topologies.datapath import ovs_datapath
 
 
 def kernel_without(*words: str) -> Callable[[Sequence[str]], Outcome]:
@@ -172,7 +173,7 @@ def test_this_machine_is_surveyed_and_left_as_it_was() -> None:
     assert "probe0" not in state()
     assert "netem" not in state()
     chosen = next(row.is_present for row in rows if row.id == "kernel-datapath")
-    assert capabilities.ovs_datapath() == ("system" if chosen else "netdev")
+    assert ovs_datapath() == ("system" if chosen else "netdev")
 
 
 @pytest.mark.needs_root
@@ -180,7 +181,7 @@ def test_this_machine_is_surveyed_and_left_as_it_was() -> None:
 def test_open_vswitch_takes_a_bridge_with_the_chosen_datapath() -> None:
     bridge = "qsprobe-br"
     run = capabilities.run_command
-    kind = capabilities.ovs_datapath()
+    kind = ovs_datapath()
     try:
         made = run(
             ["ovs-vsctl", "--timeout=10", "add-br", bridge, "--", "set", "Bridge", bridge, f"datapath_type={kind}"]

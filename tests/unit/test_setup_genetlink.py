@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.genetlink import GenetlinkError, decode_family_reply, encode_family_request, family_id
+from topologies.genetlink import GenetlinkError, decode_family_reply, encode_family_request, family_id
 
 
 def answer(*attributes: tuple[int, bytes]) -> bytes:
