@@ -38,6 +38,11 @@ class Protection(Enum):
     ONE_TO_ONE = "1:1"
     ONE_PLUS_ONE = "1+1"
 
+    @property
+    def has_backup(self) -> bool:
+        """Whether a second route is reserved beforehand."""
+        return self in (Protection.ONE_TO_ONE, Protection.ONE_PLUS_ONE)
+
 
 class Role(Enum):
     """The three connections of a slice (paper 002, section 2), per cell where a cell is an end."""
