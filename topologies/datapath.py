@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from typing import Literal
+
+from topologies.genetlink import GenetlinkError, family_id
+
+Datapath = Literal["system", "netdev"]
 
 
-def ovs_datapath() -> str:
-    """``system`` where Open vSwitch's kernel module loads, else ``netdev`` (Open vSwitch in user space)."""
-    if not Path("/sys/module/openvswitch").exists():
-        _quiet(["modprobe", "openvswitch"])
-    return "system" if Path("/sys/module/openvswitch").exists() else "netdev"
+def ovs_datapath() -> Datapath:
+    """``system`` where the kernel has Open vSwitch's datapath, else ``netdev`` (Open vSwitch in user space).
+
+    Asking loads the kernel's module. Open vSwitch itself lists both among its ``datapath_types``, whatever the
+    kernel has.
+    """
+    try:
+        return "netdev" if family_id("ovs_datapath") is None else "system"
+    except (OSError, GenetlinkError):
+        return "netdev"
 
 
 def has_netem() -> bool:
