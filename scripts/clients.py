@@ -1,0 +1,129 @@
+"""Adapters: the three places a command talks to. All are local: loopback HTTP and unix sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scripts.errors import EnvironmentLacks
+
+Answer = tuple[int, Any]
+
+
+class Northbound:
+    """The controller's REST API (contracts: "Northbound API")."""
+
+    def __init__(self, url: str, token_file: Path, timeout_s: float = 60.0) -> None:
+        self._address, self._token_file, self._timeout_s = urlsplit(url), token_file, timeout_s
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """Status and decoded body; EnvironmentLacks when nobody answers."""
+        headers = {"Accept": "application/json"}
+        if method != "GET":
+            headers["Authorization"] = f"Bearer {self._token()}"
+        connection = http.client.HTTPConnection(
+            self._address.hostname or "127.0.0.1", self._address.port, timeout=self._timeout_s
+        )
+        try:
+            return _exchange(connection, method, path, body, headers)
+        except OSError as error:
+            raise EnvironmentLacks(f"the controller does not answer at {self._address.geturl()}: {error}") from error
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        """Whether it runs and every switch has connected."""
+        try:
+            status, body = self.call("GET", "/v1/healthz")
+        except EnvironmentLacks:
+            return False
+        return status == 200 and bool(body.get("ready"))
+
+    def _token(self) -> str:
+        try:
+            return self._token_file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            raise EnvironmentLacks(f"there is no API token at {self._token_file}; is the controller up?") from None
+
+
+class KmsAdmin:
+    """The KMS' administration: HTTP on a unix socket that only root can open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """Status and decoded body; EnvironmentLacks when nobody answers."""
+        connection = _UnixHttp(self._path)
+        try:
+            return _exchange(connection, method, path, body, {})
+        except OSError as error:
+            raise EnvironmentLacks(f"the KMS does not answer at {self._path}: {error}") from error
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        try:
+            return self.call("GET", "/v1/status")[0] == 200
+        except EnvironmentLacks:
+            return False
+
+
+class TunnelControl:
+    """One host's tunnel agent: JSON lines on a unix socket that only root can open."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def request(self, op: str, **arguments: Any) -> Any:
+        """The ``result`` of one request; EnvironmentLacks when the agent is absent or refuses."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(10)
+                connection.connect(str(self._path))
+                with connection.makefile("rwb") as stream:
+                    stream.write(json.dumps({"id": 1, "op": op, **arguments}).encode() + b"\n")
+                    stream.flush()
+                    answer = json.loads(stream.readline() or b"{}")
+        except (OSError, json.JSONDecodeError) as error:
+            raise EnvironmentLacks(f"the tunnel does not answer at {self._path}: {error}") from error
+        if not answer.get("ok"):
+            message = answer.get("error", {}).get("message", "it closed the connection")
+            raise EnvironmentLacks(f"the tunnel at {self._path} refused {op!r}: {message}")
+        return answer["result"]
+
+    def is_ready(self) -> bool:
+        try:
+            self.request("list")
+        except EnvironmentLacks:
+            return False
+        return True
+
+
+class _UnixHttp(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, method: str, path: str, body: Any, headers: dict[str, str]
+) -> Answer:
+    payload = None
+    if body is not None:
+        payload, headers = json.dumps(body).encode(), {**headers, "Content-Type": "application/json"}
+    connection.request(method, path, body=payload, headers=headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    if "json" not in (answer.getheader("Content-Type") or ""):
+        return answer.status, text.decode(errors="replace")
+    return answer.status, json.loads(text) if text else None

@@ -1,0 +1,161 @@
+"""``slice``: the life cycle of slices, through the controller's northbound API."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from scripts.errors import CommandError, DidNotHold, WrongRequest
+from scripts.layout import REPOSITORY, Layout
+from scripts.output import print_json, print_table, say
+from scripts.run_record import running_record
+from scripts.system import RunningSystem
+
+EXAMPLES = REPOSITORY / "scripts" / "examples"
+EXAMPLE_NAMES = ("enterprise-app", "cdn")
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    group = commands.add_parser("slice", help="create, list, show and delete slices").add_subparsers(
+        dest="action", required=True, metavar="ACTION"
+    )
+    create = group.add_parser("create", parents=[common], help="create a slice from a YAML or JSON request")
+    create.add_argument("file", nargs="?", metavar="FILE", help="the request; - reads standard input")
+    create.add_argument("--example", choices=EXAMPLE_NAMES, help="one of the two use cases of papers 001 and 002")
+    create.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
+    create.set_defaults(run=_create)
+    listing = group.add_parser("list", parents=[common], help="all slices")
+    listing.set_defaults(run=_list)
+    for name, run, text in (("show", _show, "one slice with its connections"), ("delete", _delete, "remove a slice")):
+        parser = group.add_parser(name, parents=[common], help=text)
+        parser.add_argument("name", metavar="NAME")
+        parser.set_defaults(run=run)
+
+
+def load_example(name: str) -> dict[str, Any]:
+    """The request of one of the papers' use cases."""
+    return _parse((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"), name)
+
+
+def raise_problem(status: int, problem: Any) -> None:
+    """Raise what an RFC 9457 problem document says, as the exit status that contracts.md gives it."""
+    if not isinstance(problem, dict):
+        raise DidNotHold(f"the controller answered {status}: {problem}")
+    lines = [str(problem.get("detail") or problem.get("title") or f"status {status}")]
+    for reason in problem.get("reasons", []):
+        lines.append(
+            "  {connection}: {constraint} at {where}: needs {needed}, there is {available}".format_map(
+                _Or(reason, default="?")
+            )
+        )
+    lines += [f"  would fit: {fit.get('description') or fit}" for fit in problem.get("nearest", [])]
+    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and "reasons" not in problem)
+    error: type[CommandError] = WrongRequest if wrong else DidNotHold
+    raise error("\n".join(lines))
+
+
+class _Or(dict[str, Any]):
+    def __init__(self, values: dict[str, Any], default: str) -> None:
+        super().__init__(values)
+        self._default = default
+
+    def __missing__(self, _key: str) -> str:
+        return self._default
+
+
+def _system(layout: Layout) -> RunningSystem:
+    return RunningSystem(running_record(layout), layout)
+
+
+def _create(arguments: argparse.Namespace, layout: Layout) -> int:
+    request = _request(arguments)
+    suffix = "?dry_run=true" if arguments.dry_run else ""
+    status, body = _system(layout).api("POST", f"/v1/slices{suffix}", request)
+    if status not in (200, 201):
+        raise_problem(status, body)
+    if arguments.json:
+        print_json(body)
+    else:
+        say(f"slice {body['name']} would fit:" if arguments.dry_run else f"slice {body['name']} is {body['state']}:")
+        _print_connections(body)
+    return 0
+
+
+def _request(arguments: argparse.Namespace) -> dict[str, Any]:
+    if (arguments.file is None) == (arguments.example is None):
+        raise WrongRequest("FILE: name a request file or --example, one of the two")
+    if arguments.example:
+        return load_example(arguments.example)
+    path = Path("/dev/stdin" if arguments.file == "-" else arguments.file)
+    try:
+        return _parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise WrongRequest(f"FILE: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise WrongRequest(f"FILE: {path} is not UTF-8 text") from error
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        request = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise WrongRequest(f"FILE: {source} is neither YAML nor JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise WrongRequest(f"FILE: {source} holds no slice request (a mapping with name, cells, compute, core ...)")
+    try:
+        json.dumps(request)
+    except TypeError as error:
+        raise WrongRequest(f"FILE: {source}: {error}") from error
+    return request
+
+
+def _list(arguments: argparse.Namespace, layout: Layout) -> int:
+    slices = _get(layout, "/v1/slices")["slices"]
+    if arguments.json:
+        print_json(slices)
+        return 0
+    print_table("Slices", ("name", "state", "compute", "core", "connections"),
+                [(s["name"], s["state"], s["compute"]["site"], s["core"], len(s["connections"])) for s in slices])  # fmt: skip
+    return 0
+
+
+def _show(arguments: argparse.Namespace, layout: Layout) -> int:
+    body = _get(layout, f"/v1/slices/{quote(arguments.name, safe='')}")
+    if arguments.json:
+        print_json(body)
+    else:
+        say(f"slice {body['name']}: {body['state']}")
+        _print_connections(body)
+    return 0
+
+
+def _delete(arguments: argparse.Namespace, layout: Layout) -> int:
+    status, body = _system(layout).api("DELETE", f"/v1/slices/{quote(arguments.name, safe='')}")
+    if status not in (200, 204):
+        raise_problem(status, body)
+    if arguments.json:
+        print_json({"name": arguments.name, "deleted": True})
+    else:
+        say(f"slice {arguments.name} is deleted")
+    return 0
+
+
+def _get(layout: Layout, path: str) -> Any:
+    status, body = _system(layout).api("GET", path)
+    if status != 200:
+        raise_problem(status, body)
+    return body
+
+
+def _print_connections(body: dict[str, Any]) -> None:
+    columns = ("connection", "from", "to", "address", "peer", "asked", "keys", "path", "state")
+    print_table("Connections", columns, [
+        (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"], c["key_source"],
+         " ".join(c["path"]), c["state"])
+        for c in body["connections"]
+    ])  # fmt: skip

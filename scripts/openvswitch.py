@@ -1,0 +1,43 @@
+"""Adapter: the settings of Open vSwitch that a run changes for the whole machine and puts back afterwards."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from scripts.errors import EnvironmentLacks
+
+
+def vsctl(*arguments: str) -> str:
+    """Run ``ovs-vsctl``; EnvironmentLacks with its own words when it refuses."""
+    done = subprocess.run(["ovs-vsctl", "--timeout=10", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EnvironmentLacks(f"Open vSwitch: {done.stderr.strip()} (is it running? scripts/qslice setup starts it)")
+    return done.stdout
+
+
+def read_ssl() -> tuple[str, str, str] | None:
+    """The machine's present (key, certificate, CA) for OpenFlow, or None."""
+    found = dict(re.findall(r"^(Private key|Certificate|CA Certificate): (.+)$", vsctl("get-ssl"), re.MULTILINE))
+    if len(found) < 3:
+        return None
+    return found["Private key"], found["Certificate"], found["CA Certificate"]
+
+
+def set_ssl(key: Path | str, certificate: Path | str, ca: Path | str) -> None:
+    vsctl("set-ssl", str(key), str(certificate), str(ca))
+
+
+def restore_ssl(before: tuple[str, str, str] | None) -> None:
+    """Put back what :func:`read_ssl` found."""
+    if before:
+        set_ssl(*before)
+    else:
+        vsctl("del-ssl")
+
+
+def remove_bridges(bridges: tuple[str, ...]) -> None:
+    """Remove those of ``bridges`` that still exist."""
+    if bridges:
+        vsctl(*(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))

@@ -1,0 +1,255 @@
+"""One run of the whole system: certificates, network, KMS, controller, tunnels; up in order, down in reverse.
+
+Whoever holds a :class:`Runtime` holds the run: its namespaces live as long as this process, and its children die
+with it. The record under /run tells every other command where things are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from kms import pki
+from scripts import clients, openvswitch
+from scripts.cleanup import forget, remove_leftovers
+from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.layout import Layout, write_private
+from scripts.processes import end, spawn, wait_ready
+from scripts.run_record import Process, RunRecord, read_record
+from topologies.datapath import has_netem, ovs_datapath
+from topologies.net import KMS_NODE, ROOT_MANAGEMENT_INTERFACE, ControllerAddress, EmulatedNetwork, NetworkError
+from topologies.spec import KME_PORT, Topology
+
+OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
+DEFAULT_API_PORT = 8080
+START_STEPS = 8
+START_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run can be told."""
+
+    api_port: int = DEFAULT_API_PORT
+    unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+
+
+class Runtime:
+    """A run. ``start`` it, or use it as a context manager; ``stop`` leaves nothing of it."""
+
+    def __init__(self, topology: Topology, layout: Layout, options: RunOptions) -> None:
+        self.topology, self.layout, self.options = topology, layout, options
+        self._stack = ExitStack()
+        self._record: RunRecord | None = None
+        self._network: EmulatedNetwork | None = None
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def record(self) -> RunRecord:
+        assert self._record is not None, "the run has not been started"
+        return self._record
+
+    @property
+    def network(self) -> EmulatedNetwork:
+        assert self._network is not None, "the run has not been started"
+        return self._network
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Bring everything up; on any failure everything is taken down again and the error goes on."""
+        try:
+            self._start(progress)
+        except NetworkError as error:
+            self.stop()
+            raise EnvironmentLacks(str(error)) from error
+        except BaseException:  # Ctrl-C among them
+            self.stop()
+            raise
+
+    def wait(self) -> None:
+        """Hold the run until a signal ends it (see :func:`end_on_signals`)."""
+        while True:
+            signal.pause()
+
+    def stop(self) -> None:
+        """Take everything down. Safe to call twice; a second Ctrl-C does not interrupt it."""
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self._stack.close()
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def _start(self, progress: Callable[[str], None]) -> None:
+        progress("checking that nothing else runs")
+        self.layout.make()
+        self._take_lock()
+        self._clean_up_after_last_run()
+        for what, port in (("the API", self.options.api_port), ("OpenFlow", OPENFLOW_ADDRESS[1])):
+            _require_free_port(what, port)
+        progress("certificates")
+        certificates = self._issue_certificates()
+        datapath, netem = ovs_datapath(), has_netem()
+        self._begin_record(datapath, netem)
+        ssl = certificates / "switches"
+        openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
+        self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
+        progress(f"network {self.topology.name} on the {datapath} datapath")
+        self._network = EmulatedNetwork(self.topology, datapath, netem, ControllerAddress(*OPENFLOW_ADDRESS))
+        self._stack.callback(self._network.stop)
+        self._network.start()
+        self._update(namespaces=self._network.pids)
+        progress("key management: QKD sections, NTRU, Diffie-Hellman")
+        self._start_kms()
+        progress("tunnels")
+        self._start_tunnels(certificates)
+        progress("controller")
+        self._start_controller(certificates)
+        self._update(phase="ready")
+
+    def _take_lock(self) -> None:
+        handle = os.open(self.layout.lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise DidNotHold("a network is already up; look with `scripts/qslice status`, end it with "
+                             "`scripts/qslice down`") from None  # fmt: skip
+        self._stack.callback(os.close, handle)
+
+    def _clean_up_after_last_run(self) -> None:
+        try:
+            left = read_record(self.layout)
+        except EnvironmentLacks:
+            left = None
+        if left is not None:
+            remove_leftovers(left, self.layout)
+
+    def _begin_record(self, datapath: str, netem: bool) -> None:
+        topology = self.topology
+        ports = tuple(p.interface for site in topology.site_names for p in topology.ports(site))
+        self._record = RunRecord(
+            phase="starting", supervisor=Process.of(os.getpid()), topology=topology.to_dict(), datapath=datapath,
+            netem=netem, api_url=f"http://127.0.0.1:{self.options.api_port}",
+            bridges=tuple(topology.bridge(site) for site in topology.site_names),
+            interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=openvswitch.read_ssl(),
+        )  # fmt: skip
+        self._record.save(self.layout)
+        self._stack.callback(forget, self.layout)
+
+    def _update(self, **fields: Any) -> None:
+        self._record = self.record.changed(**fields)
+        self._record.save(self.layout)
+
+    def _issue_certificates(self) -> Path:
+        """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
+        root = self.layout.pki
+        pki.ensure_ca(root)
+        for name in ("switches", "controller"):
+            pki.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
+        for site in self.topology.site_names:
+            pki.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+        return root
+
+    def _start_kms(self) -> None:
+        config = {
+            "state_dir": str(self.layout.kms_state),
+            "pki_dir": str(self.layout.pki),
+            "admin_socket": str(self.layout.kms_socket),
+            "sites": [
+                {
+                    "site": site, "kme_id": f"kme-{site}", "host": self.topology.host(site).kme_address,
+                    "port": KME_PORT, "sae_ids": [f"sae-{site}"],
+                }
+                for site in self.topology.site_names
+            ],
+            "sections": self.topology.to_dict()["sections"],
+            "qkd_links": self.topology.to_dict()["qkd_links"],
+        }  # fmt: skip
+        kms = clients.KmsAdmin(self.layout.kms_socket)
+        self._run_process("kms", "kms", config, kms.is_ready, self.record.namespaces[KMS_NODE])
+
+    def _start_tunnels(self, certificates: Path) -> None:
+        for site in self.topology.site_names:
+            host, own = self.topology.host(site), certificates / f"sae-{site}"
+            config = {
+                "host": site, "sae_id": f"sae-{site}", "control_socket": str(self.layout.tunnel_socket(site)),
+                "underlay_interface": "data0", "underlay_address": host.data_address,
+                "kme_url": f"https://{host.kme_address}:{KME_PORT}",
+                "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+                "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
+            }  # fmt: skip
+            self._spawn(f"tunnel-{site}", "kms.tunnel", config, self.record.namespaces[site])
+        for site in self.topology.site_names:
+            tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
+            self._await(f"tunnel-{site}", tunnel.is_ready)
+
+    def _start_controller(self, certificates: Path) -> None:
+        own = certificates / "controller"
+        config = {
+            "topology": self.topology.to_dict(),
+            "database": str(self.layout.database),
+            "token_file": str(self.layout.token),
+            "api": {"host": "127.0.0.1", "port": self.options.api_port},
+            "openflow": {
+                "host": OPENFLOW_ADDRESS[0], "port": OPENFLOW_ADDRESS[1],
+                "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
+            },
+            "kms_socket": str(self.layout.kms_socket),
+            "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
+        }  # fmt: skip
+        api = clients.Northbound(self.record.api_url, self.layout.token)
+        self._run_process("controller", "controller", config, api.is_ready)
+
+    def _run_process(
+        self, name: str, module: str, config: dict[str, Any], is_ready: Callable[[], bool], namespace: int | None = None
+    ) -> None:
+        self._spawn(name, module, config, namespace)
+        self._await(name, is_ready)
+
+    def _spawn(self, name: str, module: str, config: dict[str, Any], namespace: int | None = None) -> None:
+        write_private(self.layout.config(name), json.dumps(config, indent=1))
+        child = spawn(module, self.layout.config(name), self.layout.log(name), namespace)
+        process = Process.of(child.pid)
+        self._stack.callback(end, process)
+        self._children[name] = child
+        self._update(processes={**self.record.processes, name: process})
+
+    def _await(self, name: str, is_ready: Callable[[], bool]) -> None:
+        wait_ready(name, self._children[name], self.layout.log(name), is_ready, START_TIMEOUT_S)
+
+
+def _require_free_port(what: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            hint = "; choose another with --api-port" if what == "the API" else ""
+            raise EnvironmentLacks(f"port {port}, needed for {what}, is taken ({error.strerror}){hint}") from error
+
+
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does: through every clean-up."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)

@@ -1,0 +1,220 @@
+# shellcheck shell=bash
+# Makes a Debian 12 machine ready for QSlice: Debian packages, .venv, Open vSwitch. Sourced by scripts/qslice.
+#
+# ensure_ready is the entrance. It looks first (a tenth of a second when all is there), and only where something is
+# missing takes the lock and mends just that. Every step can be interrupted: what it leaves is told from a finished one
+# and done again by the next call.
+#
+# The caller sets the two variables:
+: "${qslice_root:?the clone}" "${package_lists:?files that list Debian packages}"
+
+system_python=/usr/bin/python3
+
+# Ryu 4.34 (2020) does not build with a setuptools of today: docs/decisions/0001.
+ryu_build_tools=(setuptools==57.5.0 wheel==0.38.4)
+
+# One set-up at a time on a machine, whichever clone it is for: apt, Open vSwitch.
+lock_file=/run/qslice-setup.lock
+
+exit_missing=3 # contracts: the environment is missing something
+
+venv() { printf '%s/.venv' "$qslice_root"; }
+state_dir() { printf '%s/.state' "$qslice_root"; }
+setup_log() { printf '%s/.state/setup.log' "$qslice_root"; }
+
+# -- telling what happens -------------------------------------------------------------------------
+
+say() { printf 'qslice: [%3d s] %s\n' "$SECONDS" "$*" >&2; }
+
+missing() {
+    printf 'qslice: %s\n' "$@" >&2
+    exit "$exit_missing"
+}
+
+# step WHAT ADVICE CMD...: runs CMD with its output in the log; when it fails, shows the end of that and the advice.
+# Descriptor 9 holds the set-up lock; a daemon started in a step must not inherit it, or it would hold it for ever.
+step() {
+    local what=$1 advice=$2 status=0
+    shift 2
+    say "$what"
+    printf '\n== %(%F %T)T %s\n' -1 "$what" >>"$(setup_log)"
+    "$@" >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
+    ((status == 0)) && return
+    {
+        printf 'qslice: failed: %s (exit status %d). The end of %s:\n' "$what" "$status" "$(setup_log)"
+        tail -n 20 "$(setup_log)" | sed 's/^/    /'
+    } >&2
+    missing "$advice" "Then run the same command again: it goes on from there."
+}
+
+# -- Debian packages ------------------------------------------------------------------------------
+
+# wanted_packages FILE...: the names in package lists, without comments.
+wanted_packages() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -e 's/[[:space:]]//g' "$@"; }
+
+# missing_packages NAME...: those that are not installed and configured.
+missing_packages() {
+    local installed # dpkg-query fails when it does not know one of the names: those are missing
+    installed=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+    printf '%s\n' "$@" | grep --line-regexp --fixed-strings --invert-match --file=<(sed -n 's/^installed //p' <<<"$installed")
+}
+
+packages_to_install() {
+    local names
+    mapfile -t names < <(wanted_packages "${package_lists[@]}")
+    missing_packages "${names[@]}"
+}
+
+apt_get() {
+    # No questions (tshark, iperf3 and needrestart ask some), and patience with whoever else holds dpkg's lock:
+    # a freshly booted machine upgrades itself.
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get --quiet --yes \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# apt-get does not wait for the lock of the package index, so that is tried again.
+apt_update() {
+    local attempt
+    for attempt in 1 2 3 4 5; do
+        echo "attempt $attempt"
+        apt_get update && return
+        sleep 3
+    done
+    return 1
+}
+
+# Packages that an interrupted dpkg left unpacked make every later apt-get fail until they are configured.
+finish_interrupted_dpkg() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 dpkg --configure -a; }
+
+install_packages() {
+    local names advice
+    mapfile -t names < <(packages_to_install)
+    advice="Check that this machine reaches its Debian mirrors (apt-get update)."
+    step "finishing what an interrupted dpkg may have left" "Run: dpkg --configure -a" finish_interrupted_dpkg
+    step "reading the Debian package index" "$advice" apt_update
+    step "installing ${#names[@]} Debian packages: ${names[*]}" "$advice" apt_get install --no-install-recommends "${names[@]}"
+}
+
+# -- Python ---------------------------------------------------------------------------------------
+
+# What the venv was made from: another clone path breaks the scripts in .venv/bin, another Python the packages.
+venv_identity() { printf '%s %s' "$(venv)" "$(readlink -f "$system_python")"; }
+
+# What was installed into it.
+pins_hash() {
+    cat "$qslice_root/pyproject.toml" "$qslice_root/constraints.txt" | sha256sum | cut -d ' ' -f 1
+}
+
+stamp_holds() { [[ -f $1 && $(<"$1") == "$2" ]]; }
+
+venv_usable() {
+    # `unfinished` stands while pip works: half a package cannot be told from a whole one afterwards.
+    [[ -x $(venv)/bin/python && ! -e $(venv)/unfinished ]] && stamp_holds "$(venv)/identity" "$(venv_identity)"
+}
+
+python_ready() { venv_usable && stamp_holds "$(venv)/pins" "$(pins_hash)"; }
+
+# The requirements of pyproject.toml, one a line.
+requirements() {
+    "$system_python" -c '
+import sys, tomllib
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' "$qslice_root/pyproject.toml"
+}
+
+pip_install() {
+    PIP_USER=0 "$(venv)/bin/python" -m pip --disable-pip-version-check --no-input install --progress-bar off \
+        --constraint "$qslice_root/constraints.txt" "$@"
+}
+
+make_venv() { "$system_python" -m venv --clear --system-site-packages "$@" "$(venv)"; }
+
+install_python_packages() {
+    local names advice
+    advice="Check that this machine reaches its Python package index (pip download pip), and that the disk is not full."
+    if ! venv_usable; then
+        step "making .venv from $system_python" "Delete $(venv) and see whether $system_python runs." \
+            make_venv
+        venv_identity >"$(venv)/identity"
+    fi
+    mapfile -t names < <(requirements)
+    ((${#names[@]})) || missing "cannot read the requirements from $qslice_root/pyproject.toml"
+    rm -f "$(venv)/pins"
+    : >"$(venv)/unfinished"
+    step "building Ryu" "$advice" build_ryu "${names[@]}"
+    step "installing Python packages" "$advice" pip_install "${names[@]}"
+    pins_hash >"$(venv)/pins"
+    rm "$(venv)/unfinished"
+}
+
+build_ryu() {
+    local ryu
+    ryu=$(printf '%s\n' "$@" | grep '^ryu==') || return
+    "$(venv)/bin/python" -m pip freeze | grep --line-regexp --fixed-strings "$ryu" && return
+    pip_install "${ryu_build_tools[@]}" pbr && pip_install --no-build-isolation "$ryu"
+}
+
+# -- Open vSwitch ---------------------------------------------------------------------------------
+
+openvswitch_ready() {
+    ovs-vsctl --timeout=5 --no-wait show && ovs-appctl --timeout=5 --target=ovs-vswitchd version
+} &>/dev/null
+
+openvswitch_answers_soon() {
+    local attempt
+    for attempt in {1..60}; do
+        openvswitch_ready && return
+        sleep 0.5
+    done
+    echo "Open vSwitch has not answered $attempt times"
+    return 1
+}
+
+start_openvswitch() {
+    local advice="See /var/log/openvswitch/ovs-vswitchd.log and ovsdb-server.log."
+    if [[ -d /run/systemd/system ]]; then # what sd_booted(3) looks for
+        step "starting Open vSwitch (systemd)" "$advice" systemctl start openvswitch-switch
+    else
+        step "starting Open vSwitch" "$advice" start_openvswitch_daemons
+    fi
+    step "waiting for Open vSwitch" "$advice" openvswitch_answers_soon
+}
+
+start_openvswitch_daemons() {
+    local scripts=/usr/share/openvswitch/scripts
+    "$scripts/ovs-ctl" start --system-id=random && return
+    # ovs-ctl wants the kernel module wherever the kernel takes modules at all, also in a container whose host has none
+    # loaded. The userspace datapath needs none.
+    echo "ovs-ctl gave up; starting ovs-vswitchd for the userspace datapath alone"
+    "$scripts/ovs-ctl" start --no-ovs-vswitchd --system-id=random &&
+        ovs-vswitchd unix:/var/run/openvswitch/db.sock -vconsole:emer -vsyslog:err -vfile:info --mlockall --no-chdir \
+            --log-file --pidfile --detach --monitor
+}
+
+# -- all of it ------------------------------------------------------------------------------------
+
+is_ready() { [[ -z $(packages_to_install) ]] && python_ready && openvswitch_ready; }
+
+make_ready() {
+    [[ -z $(packages_to_install) ]] || install_packages
+    python_ready || install_python_packages
+    openvswitch_ready || start_openvswitch
+}
+
+ensure_ready() {
+    command -v apt-get dpkg-query flock >/dev/null ||
+        missing "the set-up is for Debian 12; apt-get, dpkg-query or flock is not here."
+    if ! is_ready; then
+        # It will hold private keys; --parents lets two calls at once both make it.
+        (umask 077 && mkdir --parents "$(state_dir)")
+        exec 9>"$lock_file"
+        flock --nonblock 9 || {
+            say "another set-up is running on this machine; waiting for it"
+            flock 9
+        }
+        make_ready
+        exec 9>&-
+        say "ready"
+    fi
+}

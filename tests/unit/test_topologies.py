@@ -1,0 +1,146 @@
+"""The catalogue keeps its promises, and a topology that cannot exist is refused with the element's name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+
+import networkx as nx
+import pytest
+
+from topologies.catalog import CATALOG, load
+from topologies.spec import SecurityClass, Tier, Topology, TopologyError, topology_from_dict
+
+INTERFACE_NAME_LIMIT = 15  # the kernel's IFNAMSIZ, less its terminator
+
+
+@pytest.fixture(params=sorted(CATALOG))
+def topology(request: pytest.FixtureRequest) -> Topology:
+    return load(request.param)
+
+
+def test_ukqntel_is_the_papers_test_bed() -> None:
+    topology = load("ukqntel")
+    assert Counter(s.tier for s in topology.sites) == {Tier.CELL: 2, Tier.AGGREGATION: 1, Tier.METRO: 1, Tier.CORE: 1}
+    for pair in (("cell1", "agg1"), ("cell2", "agg1"), ("agg1", "metro1"), ("metro1", "core1")):
+        classes = Counter(c.security for c in topology.channels if c.ends == pair)
+        assert classes == {SecurityClass.NONE: 1, SecurityClass.DH: 1, SecurityClass.QRA: 1, SecurityClass.QKD: 2}
+    assert len(topology.channels) == 20
+    assert len(topology.sections) == 4
+    assert sum(s.length_km for s in topology.sections) == 121
+    ends = Counter(node for s in topology.sections for node in (s.a, s.b))
+    assert [node for node, n in ends.items() if n == 2] == ["tn1", "tn2", "tn3"]
+
+
+def test_circuits_of_one_wavelength_share_its_risk() -> None:
+    topology = load("ukqntel")
+    for wavelength in topology.wavelengths:
+        circuits = [c for c in topology.channels if c.wavelength == wavelength.id]
+        assert len(circuits) == 4
+        assert all(wavelength.id in c.risk_groups for c in circuits)
+
+
+@pytest.mark.parametrize("security", list(SecurityClass))
+def test_metro_ring_offers_every_class_on_disjoint_ways(security: SecurityClass) -> None:
+    topology = load("metro-ring")
+    graph = nx.Graph((c.a, c.b) for c in topology.channels if c.security is security)
+    cells = [s.name for s in topology.sites if s.tier is Tier.CELL]
+    cores = [s.name for s in topology.sites if s.tier is Tier.CORE]
+    for cell, core in product(cells, cores):
+        assert nx.node_connectivity(graph, cell, core) >= 2
+
+
+def test_metro_ring_relays_keys_two_ways() -> None:
+    topology = load("metro-ring")
+    links = nx.Graph((q.a, q.b) for q in topology.qkd_links)
+    assert min(nx.node_connectivity(links, "cell1", core) for core in ("core1", "core2")) >= 2
+
+
+def test_names_fit_the_kernel_and_are_unique(topology: Topology) -> None:
+    names = [p.interface for site in topology.site_names for p in topology.ports(site)]
+    names += [topology.bridge(site) for site in topology.site_names]
+    assert len(set(names)) == len(names)
+    assert max(map(len, names)) <= INTERFACE_NAME_LIMIT
+
+
+def test_addresses_are_unique(topology: Topology) -> None:
+    hosts = [topology.host(site) for site in topology.site_names]
+    for attribute in ("data_address", "data_mac", "management_address", "kme_address"):
+        assert len({getattr(host, attribute) for host in hosts}) == len(hosts)
+
+
+def test_every_channel_has_a_port_at_both_ends(topology: Topology) -> None:
+    for channel in topology.channels:
+        for end in channel.ends:
+            assert topology.port_of(end, channel.id).channel == channel.id
+            assert channel.other(channel.other(end)) == end
+    with pytest.raises(KeyError):
+        topology.port_of("core1", "cell1-agg1-ch1")
+
+
+def test_a_topology_survives_json(topology: Topology) -> None:
+    assert topology_from_dict(topology.to_dict()) == topology
+
+
+def test_delay_is_fibre_and_card() -> None:
+    channel = load("ukqntel").channel("metro1-core1-ch4")
+    assert channel.delay_us == pytest.approx(121 * 4.9 + 15)
+
+
+def test_scale_and_shaping() -> None:
+    assert load("ukqntel", mbps_per_gbps=10).channels[0].capacity_mbps == 1000
+    assert not load("ukqntel", shaped=False).shaped
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {"channels": (replace(t.channels[0], a="nowhere"), *t.channels[1:])}, "no site 'nowhere'"),
+        (lambda t: {"channels": (*t.channels, t.channels[0])}, "named twice"),
+        (lambda t: {"channels": (replace(t.channels[0], wavelength="ch9"),)}, "no wavelength 'ch9'"),
+        (lambda t: {"channels": (replace(t.channels[0], security=SecurityClass.QKD),)}, "not that of its wavelength"),
+        (lambda t: {"channels": (replace(t.channels[0], risk_groups=frozenset()),)}, "among its risk_groups"),
+        (lambda t: {"wavelengths": tuple(replace(w, client_ports=3) for w in t.wavelengths)}, "3 client ports"),
+        (lambda t: {"sections": t.sections[:2]}, "no section 's3'"),
+        (lambda t: {"qkd_links": (replace(t.qkd_links[0], sections=("s1", "s3")),)}, "do not meet"),
+        (lambda t: {"sites": ()}, "no sites"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change: object, message: str) -> None:
+    topology = load("ukqntel")
+    with pytest.raises(TopologyError, match=message):
+        replace(topology, **change(topology))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("element", "field", "value"),
+    [
+        ("channels", "capacity_mbps", 0), ("channels", "capacity_mbps", float("nan")), ("channels", "length_km", -1),
+        ("sections", "length_km", -1), ("sections", "detector_efficiency", 1.1), ("sections", "pulse_rate_hz", 0),
+        ("wavelengths", "client_ports", 0), ("sites", "vcpus", -1), ("sites", "name", "Cell_1"),
+        ("sites", "name", "muchtoolong1"),
+    ],
+)  # fmt: skip
+def test_impossible_values_are_refused(element: str, field: str, value: object) -> None:
+    part = getattr(load("ukqntel"), element)[0]
+    with pytest.raises(TopologyError):
+        replace(part, **{field: value})
+
+
+def test_unknown_names_list_the_choices() -> None:
+    with pytest.raises(TopologyError, match="metro-ring, ukqntel"):
+        load("atlantis")
+    with pytest.raises(TopologyError, match="scale"):
+        load("ukqntel", mbps_per_gbps=0)
+    with pytest.raises(ValueError, match="none, dh, qra, qkd"):
+        SecurityClass.parse("rot13")
+
+
+def test_a_document_with_a_missing_or_unknown_field_is_refused() -> None:
+    raw = load("ukqntel").to_dict()
+    with pytest.raises(TopologyError):
+        topology_from_dict({k: v for k, v in raw.items() if k != "sites"})
+    raw["channels"][0]["colour"] = "red"
+    with pytest.raises(TopologyError, match="colour"):
+        topology_from_dict(raw)

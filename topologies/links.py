@@ -1,0 +1,80 @@
+"""Adapter: the state of single channels on a running network, by interface name.
+
+Mininet's own ``configLinkStatus`` takes down every parallel link between two nodes at once; a fault here is one
+channel's. Shaping and silent loss are the same root qdisc, so that undoing the one restores the other.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+from topologies.spec import Channel, Topology
+
+CHANNEL_MTU = 1600  # room for the label that the ingress switch pushes, and more
+BURST = "64kb"  # a TSO burst; smaller ones cut TCP's rate
+
+
+class LinkError(RuntimeError):
+    """The kernel refused a change; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a channel's interfaces are to send: at ``rate_mbps`` (None: unshaped), ``delay_us`` later (0: at once)."""
+
+    rate_mbps: float | None
+    delay_us: float
+
+    def qdisc(self, interface: str) -> str:
+        """The ``tc`` line that gives ``interface`` this shape."""
+        if self.delay_us:
+            rate = f" rate {self.rate_mbps:g}mbit" if self.rate_mbps else ""
+            return f"qdisc replace dev {interface} root netem delay {self.delay_us:.0f}us limit 20000{rate}"
+        if self.rate_mbps:
+            return f"qdisc replace dev {interface} root tbf rate {self.rate_mbps:g}mbit burst {BURST} latency 30ms"
+        return f"qdisc replace dev {interface} root pfifo"
+
+
+def shape_of(topology: Topology, channel: Channel, netem: bool) -> Shape:
+    """The healthy shape of a channel: its capacity, and its delay where the kernel can delay."""
+    return Shape(channel.capacity_mbps if topology.shaped else None, channel.delay_us if netem else 0.0)
+
+
+def interfaces(topology: Topology, channel: Channel) -> tuple[str, str]:
+    """The channel's two switch ports, a's end first."""
+    return (
+        topology.port_of(channel.a, channel.id).interface,
+        topology.port_of(channel.b, channel.id).interface,
+    )
+
+
+def set_up(names: tuple[str, ...], up: bool) -> None:
+    """Give or take the carrier of both ends of a veth pair (taking one end down takes it from the other)."""
+    state = "up" if up else "down"
+    _batch("ip", [f"link set dev {name} {state}" for name in names])
+
+
+def blackhole(names: tuple[str, ...]) -> None:
+    """Lose every packet without losing carrier: a token bucket that never fills."""
+    _batch("tc", [f"qdisc replace dev {name} root tbf rate 8bit burst 1 limit 1" for name in names])
+
+
+def restore(names: tuple[str, ...], shape: Shape) -> None:
+    """Undo :func:`blackhole`."""
+    _batch("tc", [line for name in names for line in (f"qdisc del dev {name} root", shape.qdisc(name))])
+
+
+def apply_shapes(shapes: dict[str, Shape]) -> None:
+    """Shape many interfaces with one call of ``tc``."""
+    _batch("tc", [shape.qdisc(name) for name, shape in shapes.items()])
+
+
+def _batch(tool: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    done = subprocess.run(
+        [tool, "-batch", "-"], input="\n".join(lines) + "\n", text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise LinkError(f"{tool}: {done.stderr.strip() or done.stdout.strip()} (while doing: {'; '.join(lines[:3])})")
