@@ -1,0 +1,171 @@
+"""The Ryu application: events of switches in, decisions out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+from ryu import cfg
+from ryu.base.app_manager import AppManager, RyuApp
+from ryu.controller import ofp_event
+from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.controller.ofp_handler import OFPHandler
+from ryu.ofproto import ofproto_v1_3
+
+from controller.config import OpenFlowConfig
+from controller.drivers import DriverError
+from controller.lifecycle import Lifecycle
+from controller.links import LinkMonitor
+from controller.model import ControllerError
+from controller.openflow import Switchboard, port_report
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+KEY_POLL_S = 1.0
+# A link can go down without a word (mininet#1139): the ports are asked after as well.
+PORT_POLL_S = 2.0
+RECONCILE_ATTEMPTS = 3
+
+
+class SliceController(RyuApp):
+    """Joins switches, links and the life cycle. Handlers only note and spawn: the event loop must never wait."""
+
+    OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]  # noqa: RUF012 - Ryu reads it as a plain class attribute
+
+    def __init__(
+        self, *args: Any, lifecycle: Lifecycle, switchboard: Switchboard, links: LinkMonitor, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._lifecycle = lifecycle
+        self._switchboard = switchboard
+        self._links = links
+
+    def start(self) -> Any:
+        """Start the event loop and the periodic work."""
+        eventlet.spawn(self._every, TICK_S, self._tick)
+        eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
+        eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.refresh_keys)
+        return super().start()
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def _on_state(self, event: Any) -> None:
+        datapath = event.datapath
+        site = None if datapath.id is None else self._switchboard.site_of(datapath.id)
+        if site is None:
+            if datapath.id is not None and event.state == MAIN_DISPATCHER:
+                log.warning("switch %016x is not of this topology: left alone", datapath.id)
+            return
+        if event.state == MAIN_DISPATCHER:
+            log.info("switch %s connected", site)
+            self._switchboard.connect(site, datapath)
+            eventlet.spawn(self._welcome, site)
+        elif self._switchboard.disconnect(site, datapath):
+            log.warning("switch %s disconnected; it goes on forwarding by the rules it has", site)
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def _on_port_status(self, event: Any) -> None:
+        site = self._switchboard.site_of(event.msg.datapath.id)
+        if site is None:
+            return
+        report = port_report(event.msg.desc)
+        is_live = report.is_live and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
+        changed = self._links.report(site, report.number, is_live, time.monotonic())
+        if changed:
+            eventlet.spawn(self._lifecycle.channels_changed, changed)
+
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
+    def _on_barrier(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.barrier_reply(site, event.msg.xid))
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def _on_error(self, event: Any) -> None:
+        msg = event.msg
+        self._tell(msg, lambda site: self._switchboard.error(site, msg.xid, msg.type, msg.code))
+
+    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
+    def _on_flow_stats(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    @set_ev_cls(ofp_event.EventOFPMeterConfigStatsReply, MAIN_DISPATCHER)
+    def _on_meter_config(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, MAIN_DISPATCHER)
+    def _on_port_desc(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    def _tell(self, message: Any, hand_over: Callable[[str], None]) -> None:
+        site = None if message.datapath.id is None else self._switchboard.site_of(message.datapath.id)
+        if site is not None:
+            hand_over(site)
+
+    # --- periodic and per-switch work ----------------------------------------------------------------------------
+
+    def _every(self, period_s: float, work: Callable[[], None]) -> None:
+        while True:
+            try:
+                work()
+            except ControllerError:
+                log.exception("periodic work failed; it will be tried again")
+            eventlet.sleep(period_s)
+
+    def _tick(self) -> None:
+        up = self._links.due(time.monotonic())
+        if up:
+            self._lifecycle.channels_changed(up)
+
+    def _poll_ports(self) -> None:
+        for site in self._lifecycle.model.topology.site_names:
+            if self._switchboard.is_connected(site):
+                try:
+                    self._check_ports(site)
+                except DriverError as error:
+                    log.warning("%s", error)
+
+    def _welcome(self, site: str) -> None:
+        """A switch is here, for the first time or again: learn its links, then repair its rules by difference."""
+        try:
+            self._check_ports(site)
+            for _ in range(RECONCILE_ATTEMPTS):
+                if self._lifecycle.reconcile(site, self._switchboard.installed(site)):
+                    self._switchboard.set_ready(site)
+                    break
+            else:
+                log.error("switch %s: still not as intended after %d repairs", site, RECONCILE_ATTEMPTS)
+        except DriverError as error:
+            log.warning("%s", error)
+            return
+        self._lifecycle.retry()
+
+    def _check_ports(self, site: str) -> None:
+        reports = self._switchboard.ports(site)
+        known = set(self._links.faults.values())
+        changed = self._links.inventory(site, reports, time.monotonic())
+        for fault in set(self._links.faults.values()) - known:
+            log.error("inventory: %s", fault)
+        if changed:
+            self._lifecycle.channels_changed(changed)
+
+
+def start_openflow(
+    openflow: OpenFlowConfig, lifecycle: Lifecycle, switchboard: Switchboard, links: LinkMonitor
+) -> None:
+    """What ryu-manager does, without its command line."""
+    options = ["--ofp-listen-host", openflow.host, "--ofp-tcp-listen-port", str(openflow.port)]
+    if openflow.tls:
+        options += [
+            "--ofp-ssl-listen-port", str(openflow.port),
+            "--ctl-privkey", str(openflow.key), "--ctl-cert", str(openflow.cert), "--ca-certs", str(openflow.ca),
+        ]  # fmt: skip
+    cfg.CONF(args=options, project="ryu", default_config_files=[])
+    manager = AppManager.get_instance()
+    apps = [
+        manager.instantiate(OFPHandler),
+        manager.instantiate(SliceController, lifecycle=lifecycle, switchboard=switchboard, links=links),
+    ]
+    for app in apps:
+        app.set_main_thread(app.start())

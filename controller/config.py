@@ -1,0 +1,77 @@
+"""The controller's configuration file: parsed once, unknown fields refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from controller.model import ControllerError
+from topologies.spec import Topology, TopologyError, topology_from_dict
+
+
+class ConfigError(ControllerError):
+    """A configuration that cannot be used; the message names the field."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiConfig(_Section):
+    """Where the northbound API listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class OpenFlowConfig(_Section):
+    """Where switches connect. Without TLS anybody on this machine can be a switch: for experiments only."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=6653, ge=1, le=65535)
+    tls: bool = True
+    key: Path | None = None
+    cert: Path | None = None
+    ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _tls_has_its_files(self) -> OpenFlowConfig:
+        if self.tls and (self.key is None or self.cert is None or self.ca is None):
+            raise ValueError("key, cert and ca are needed unless tls is false")
+        return self
+
+
+class ControllerConfig(_Section):
+    """Everything the process is told."""
+
+    topology: dict[str, Any]
+    database: Path
+    token_file: Path
+    api: ApiConfig = ApiConfig()
+    openflow: OpenFlowConfig
+    kms_socket: Path
+    tunnel_sockets: dict[str, Path]
+    hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
+
+    def parsed_topology(self) -> Topology:
+        try:
+            return topology_from_dict(self.topology)
+        except (TopologyError, ValueError) as error:
+            raise ConfigError(f"topology: {error}") from error
+
+
+def load_config(path: Path) -> ControllerConfig:
+    """The configuration in ``path``. Raises ConfigError."""
+    try:
+        return ControllerConfig.model_validate(json.loads(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "configuration"
+        raise ConfigError(f"{path}: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,79 @@
+"""What the life cycle needs from the outside world: switches, tunnels, key rates, a journal, an audience."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from controller.intended import Changes
+from controller.model import ControllerError
+from controller.records import Connection, SliceRecord
+
+
+class DriverError(ControllerError):
+    """Something outside the controller refused or did not answer."""
+
+
+@dataclass(frozen=True)
+class SwitchFault:
+    """What went wrong on one switch; ``cookie`` None when it concerns all that was sent to it."""
+
+    site: str
+    cookie: int | None
+    message: str
+
+
+class Pending(Protocol):
+    """Changes on their way to the switches."""
+
+    def wait(self, deadline_s: float) -> tuple[SwitchFault, ...]:
+        """Until every switch has confirmed by a barrier, or the deadline; empty when all went well."""
+
+
+class Switches(Protocol):
+    """Sends changes; what is sent first arrives first at any one switch."""
+
+    def send(self, changes: Mapping[str, Changes]) -> Pending:
+        """Send without waiting."""
+
+    def is_ready(self, site: str) -> bool:
+        """Whether the switch is connected and holds what it shall."""
+
+
+class Tunnels(Protocol):
+    """The tunnel agents of the hosts. Raises DriverError."""
+
+    def add(self, site: str, connection: Mapping[str, Any]) -> None: ...
+
+    def remove(self, site: str, connection_id: str) -> None: ...
+
+    def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None: ...
+
+    def ids(self, site: str) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class SectionStatus:
+    """What the KMS says about one QKD section."""
+
+    id: str
+    rate_mbps: int  # thousandths of a bit per second
+    is_usable: bool
+    qber: float | None
+
+
+class KeyRates(Protocol):
+    """Key rates of the QKD sections. Raises DriverError."""
+
+    def sections(self) -> tuple[SectionStatus, ...]: ...
+
+
+class Journal(Protocol):
+    """Where slices survive the process. Raises DriverError when nothing was written."""
+
+    def save(self, record: SliceRecord, connections: Iterable[Connection]) -> None: ...
+
+    def forget(self, name: str) -> None: ...
+
+    def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]: ...

@@ -1,0 +1,90 @@
+"""Which channels work, from what the switches at both their ends report.
+
+Down counts at once; up counts when both ends have been up for the hold-down time, so that a flapping channel moves
+traffic once and not at every flap. An end that nobody has reported on is taken to be up: after a controller restart
+traffic keeps its ways until a switch says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from topologies.spec import Port, Topology
+
+HOLD_DOWN_S = 1.0
+
+
+@dataclass(frozen=True)
+class PortReport:
+    """What a switch says about one of its ports."""
+
+    number: int
+    name: str
+    is_live: bool
+
+
+class LinkMonitor:
+    """States of all channels; every method is told the time (seconds, any steady clock) and returns what changed."""
+
+    def __init__(self, topology: Topology, hold_down_s: float = HOLD_DOWN_S) -> None:
+        self._hold_down_s = hold_down_s
+        self._topology = topology
+        self._ports: dict[str, tuple[Port, ...]] = {site: topology.ports(site) for site in topology.site_names}
+        self._by_number = {(p.site, p.number): p for ports in self._ports.values() for p in ports}
+        self._dead_ends: dict[str, set[str]] = {c.id: set() for c in topology.channels}
+        self._is_up: dict[str, bool] = {c.id: True for c in topology.channels}
+        self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
+        self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
+
+    def is_up(self, channel_id: str) -> bool:
+        return self._is_up[channel_id]
+
+    def inventory(self, site: str, reports: Mapping[int, PortReport], now: float) -> dict[str, bool]:
+        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down."""
+        changed: dict[str, bool] = {}
+        for port in self._ports[site]:
+            found = reports.get(port.number)
+            fault = None
+            if found is None:
+                fault = f"no port {port.number} ({port.interface})"
+            elif found.name != port.interface:
+                fault = f"port {port.number} is {found.name}, not {port.interface}"
+            key = f"{site} {port.number}"
+            if fault is None:
+                self.faults.pop(key, None)
+            else:
+                self.faults[key] = f"{site}: {fault}"
+            is_live = fault is None and found is not None and found.is_live
+            changed |= self._end(port, is_live, now)
+        return changed
+
+    def report(self, site: str, port_number: int, is_live: bool, now: float) -> dict[str, bool]:
+        """One port's state as a switch announces it; the channels whose state changed by it."""
+        port = self._by_number.get((site, port_number))
+        return {} if port is None else self._end(port, is_live, now)
+
+    def due(self, now: float) -> dict[str, bool]:
+        """Channels whose hold-down has passed by ``now``."""
+        ready = [c for c, since in self._up_since.items() if now - since >= self._hold_down_s]
+        for channel in ready:
+            del self._up_since[channel]
+            self._is_up[channel] = True
+        return dict.fromkeys(ready, True)
+
+    def _end(self, port: Port, is_live: bool, now: float) -> dict[str, bool]:
+        channel = port.channel
+        if channel is None:
+            return {}
+        dead = self._dead_ends[channel]
+        if not is_live:
+            dead.add(port.site)
+            self._up_since.pop(channel, None)
+            if self._is_up[channel]:
+                self._is_up[channel] = False
+                return {channel: False}
+            return {}
+        dead.discard(port.site)
+        if not dead and not self._is_up[channel]:
+            self._up_since.setdefault(channel, now)
+        return {}

@@ -1,0 +1,293 @@
+"""Between intended items and OpenFlow 1.3 messages, and the bookkeeping of what switches confirm or refuse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import eventlet
+from eventlet.event import Event as Signal
+from ryu.ofproto import ofproto_v1_3 as of13
+from ryu.ofproto import ofproto_v1_3_parser as parser13
+
+from controller.drivers import DriverError, SwitchFault
+from controller.flows import Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField
+from controller.intended import Changes
+from controller.links import PortReport
+from topologies.spec import Topology
+
+log = logging.getLogger(__name__)
+
+ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
+STATS_DEADLINE_S = 5.0
+
+
+class SwitchAway(DriverError):
+    """The switch is not connected, or did not answer in time."""
+
+
+class Transaction:
+    """What was sent to one switch up to one barrier."""
+
+    def __init__(self, site: str) -> None:
+        self.site = site
+        self.cookies: dict[int, int | None] = {}  # xid -> cookie of the rule it carries
+        self.faults: list[SwitchFault] = []
+        self.done = Signal()
+
+    def finish(self) -> None:
+        if not self.done.ready():
+            self.done.send(None)
+
+
+class PendingTransactions:
+    """Several switches' transactions, waited for together."""
+
+    def __init__(self, transactions: list[Transaction], switches: Switchboard) -> None:
+        self._transactions = transactions
+        self._switches = switches
+
+    def wait(self, deadline_s: float) -> tuple[SwitchFault, ...]:
+        with eventlet.Timeout(deadline_s, False):
+            for transaction in self._transactions:
+                transaction.done.wait()
+        for transaction in self._transactions:
+            if not transaction.done.ready():
+                message = f"no answer to a barrier within {deadline_s:g} s"
+                transaction.faults.append(SwitchFault(transaction.site, None, message))
+            self._switches.close(transaction)
+        return tuple(fault for transaction in self._transactions for fault in transaction.faults)
+
+
+class Switchboard:
+    """The connected switches by site; implements :class:`controller.drivers.Switches`."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._sites = {topology.dpid(site): site for site in topology.site_names}
+        self._datapaths: dict[str, Any] = {}
+        self._ready: set[str] = set()
+        self._by_xid: dict[tuple[str, int], Transaction] = {}
+        self._answers: dict[tuple[str, int], tuple[list[Any], Signal]] = {}
+
+    def site_of(self, dpid: int) -> str | None:
+        return self._sites.get(dpid)
+
+    def is_connected(self, site: str) -> bool:
+        return site in self._datapaths
+
+    def is_ready(self, site: str) -> bool:
+        return site in self._ready
+
+    def set_ready(self, site: str) -> None:
+        """The switch has been compared and repaired."""
+        if site in self._datapaths:
+            self._ready.add(site)
+
+    def connect(self, site: str, datapath: Any) -> None:
+        self.disconnect(site)
+        self._datapaths[site] = datapath
+
+    def disconnect(self, site: str, datapath: Any = None) -> bool:
+        """Forget a switch; what it has not confirmed has failed. A later connection of the same switch stays."""
+        if datapath is not None and self._datapaths.get(site) is not datapath:
+            return False
+        self._ready.discard(site)
+        was_there = self._datapaths.pop(site, None) is not None
+        for (where, _), transaction in list(self._by_xid.items()):
+            if where == site and not transaction.done.ready():
+                transaction.faults.append(SwitchFault(site, None, "the switch went away"))
+                transaction.finish()
+        return was_there
+
+    # --- changes -------------------------------------------------------------------------------------------------
+
+    def send(self, changes: Mapping[str, Changes]) -> PendingTransactions:
+        """Send each switch its changes and a barrier in one write."""
+        return PendingTransactions([self._send(site, c) for site, c in changes.items()], self)
+
+    def _send(self, site: str, changes: Changes) -> Transaction:
+        transaction = Transaction(site)
+        datapath = self._datapaths.get(site)
+        if datapath is None:
+            transaction.faults.append(SwitchFault(site, None, "not connected"))
+            transaction.finish()
+            return transaction
+        buffer = bytearray()
+        for message, cookie in [*messages_for(datapath, changes), (parser13.OFPBarrierRequest(datapath), None)]:
+            datapath.set_xid(message)
+            message.serialize()
+            buffer += message.buf
+            transaction.cookies[message.xid] = cookie
+            self._by_xid[site, message.xid] = transaction
+        if not datapath.send(bytes(buffer)):
+            transaction.faults.append(SwitchFault(site, None, "the switch went away"))
+            transaction.finish()
+        return transaction
+
+    def barrier_reply(self, site: str, xid: int) -> None:
+        """A late one, after its transaction was closed, is ignored."""
+        transaction = self._by_xid.get((site, xid))
+        if transaction is not None:
+            transaction.finish()
+
+    def error(self, site: str, xid: int, type_: int, code: int) -> None:
+        """An error message: its transaction fails."""
+        transaction = self._by_xid.get((site, xid))
+        message = f"OpenFlow error type {type_} code {code}"
+        if transaction is None:
+            log.warning("switch %s: %s for something long past", site, message)
+            return
+        transaction.faults.append(SwitchFault(site, transaction.cookies[xid], message))
+
+    def close(self, transaction: Transaction) -> None:
+        for xid in transaction.cookies:
+            self._by_xid.pop((transaction.site, xid), None)
+
+    # --- questions -----------------------------------------------------------------------------------------------
+
+    def installed(self, site: str) -> tuple[Item, ...]:
+        """Every rule and meter that the switch holds. Raises SwitchAway."""
+        datapath = self._datapath(site)
+        flows = self._ask(site, parser13.OFPFlowStatsRequest(datapath))
+        meters = self._ask(site, parser13.OFPMeterConfigStatsRequest(datapath))
+        rules = [rule_from_stats(site, stats) for stats in flows]
+        return (*rules, *(meter_from_config(site, config) for config in meters))
+
+    def ports(self, site: str) -> dict[int, PortReport]:
+        """The switch's own list of its ports. Raises SwitchAway."""
+        answers = self._ask(site, parser13.OFPPortDescStatsRequest(self._datapath(site), 0))
+        return {p.port_no: port_report(p) for p in answers}
+
+    def answer(self, site: str, message: Any) -> None:
+        """A part of a multipart reply."""
+        found = self._answers.get((site, message.xid))
+        if found is None:
+            return
+        collected, complete = found
+        collected.extend(message.body)
+        if not message.flags & of13.OFPMPF_REPLY_MORE and not complete.ready():
+            complete.send(None)
+
+    def _datapath(self, site: str) -> Any:
+        datapath = self._datapaths.get(site)
+        if datapath is None:
+            raise SwitchAway(f"switch {site} is not connected")
+        return datapath
+
+    def _ask(self, site: str, request: Any) -> list[Any]:
+        datapath = self._datapath(site)
+        datapath.set_xid(request)
+        key = (site, request.xid)
+        collected: list[Any] = []
+        complete = Signal()
+        self._answers[key] = (collected, complete)
+        try:
+            datapath.send_msg(request)
+            with eventlet.Timeout(STATS_DEADLINE_S, False):
+                complete.wait()
+        finally:
+            del self._answers[key]
+        if not complete.ready():
+            raise SwitchAway(f"switch {site} gave no answer within {STATS_DEADLINE_S:g} s")
+        return collected
+
+
+def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]]:
+    """The messages of one switch, each with the cookie it is about: deletes first, rules after their meters."""
+    rules_gone = [i for i in changes.remove if isinstance(i, Rule)]
+    meters_gone = [i for i in changes.remove if isinstance(i, Meter)]
+    meters_new = [i for i in changes.add if isinstance(i, Meter)]
+    rules_new = [i for i in changes.add if isinstance(i, Rule)]
+    return [
+        *((_delete(datapath, rule), rule.cookie) for rule in rules_gone),
+        *((_meter(datapath, of13.OFPMC_DELETE, meter), None) for meter in meters_gone),
+        *((_meter(datapath, of13.OFPMC_MODIFY, meter), None) for meter in changes.replace),
+        *((_meter(datapath, of13.OFPMC_ADD, meter), None) for meter in meters_new),
+        *((_add(datapath, rule), rule.cookie) for rule in rules_new),
+    ]
+
+
+def _add(datapath: Any, rule: Rule) -> Any:
+    # OFPFC_ADD over an entry of equal match and priority replaces it in one step, cookie included
+    # (OpenFlow 1.3.5, 6.4); OFPFC_MODIFY would keep the old cookie.
+    instructions = []
+    if rule.meter is not None:
+        instructions.append(parser13.OFPInstructionMeter(rule.meter, of13.OFPIT_METER))
+    if rule.actions:
+        actions = [_action(a) for a in rule.actions]
+        instructions.append(parser13.OFPInstructionActions(of13.OFPIT_APPLY_ACTIONS, actions))
+    return parser13.OFPFlowMod(
+        datapath, cookie=rule.cookie, command=of13.OFPFC_ADD, priority=rule.priority,
+        match=parser13.OFPMatch(**dict(rule.match)), instructions=instructions,
+    )  # fmt: skip
+
+
+def _delete(datapath: Any, rule: Rule) -> Any:
+    return parser13.OFPFlowMod(
+        datapath, cookie=rule.cookie, cookie_mask=ALL_BITS, command=of13.OFPFC_DELETE_STRICT, priority=rule.priority,
+        out_port=of13.OFPP_ANY, out_group=of13.OFPG_ANY, match=parser13.OFPMatch(**dict(rule.match)),
+    )  # fmt: skip
+
+
+def _meter(datapath: Any, command: int, meter: Meter) -> Any:
+    bands = [parser13.OFPMeterBandDrop(rate=meter.rate_kbps, burst_size=meter.burst_kbits)]
+    flags = of13.OFPMF_KBPS | of13.OFPMF_BURST
+    return parser13.OFPMeterMod(datapath, command=command, flags=flags, meter_id=meter.id, bands=bands)
+
+
+def _action(action: Action) -> Any:
+    match action:
+        case Output(port):
+            return parser13.OFPActionOutput(port, 0)
+        case PushVlan(ethertype):
+            return parser13.OFPActionPushVlan(ethertype)
+        case PopVlan():
+            return parser13.OFPActionPopVlan()
+        case SetField(field, value):
+            return parser13.OFPActionSetField(**{field: value})
+        case Move(source, target, bits):
+            return parser13.NXActionRegMove(src_field=source, dst_field=target, n_bits=bits)
+
+
+def rule_from_stats(site: str, stats: Any) -> Rule:
+    """An entry as the switch tells it. One we could never have made still has a key, so that it can be deleted."""
+    actions: list[Action] = []
+    meter = None
+    for instruction in stats.instructions:
+        if isinstance(instruction, parser13.OFPInstructionMeter):
+            meter = instruction.meter_id
+        else:
+            actions.extend(_action_from_wire(a) for a in getattr(instruction, "actions", ()))
+    match = tuple(sorted(stats.match.items()))
+    return Rule(site, stats.priority, match, tuple(actions), stats.cookie, meter)
+
+
+def _action_from_wire(action: Any) -> Action:
+    if isinstance(action, parser13.OFPActionOutput):
+        return Output(action.port)
+    if isinstance(action, parser13.OFPActionPushVlan):
+        return PushVlan(action.ethertype)
+    if isinstance(action, parser13.OFPActionPopVlan):
+        return PopVlan()
+    if isinstance(action, parser13.OFPActionSetField):
+        return SetField(action.key, action.value)
+    if isinstance(action, parser13.NXActionRegMove):
+        return Move(_plain(action.src_field), _plain(action.dst_field), action.n_bits)
+    return SetField("unknown", repr(action))
+
+
+def _plain(field: str) -> str:
+    """Ryu names a field of a move by its Nicira twin where there is one."""
+    return field.removesuffix("_nxm")
+
+
+def meter_from_config(site: str, config: Any) -> Meter:
+    band = config.bands[0]
+    return Meter(site, config.meter_id, band.rate, band.burst_size)
+
+
+def port_report(port: Any) -> PortReport:
+    is_live = not (port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN)
+    name = port.name.decode() if isinstance(port.name, bytes) else port.name
+    return PortReport(port.port_no, name.rstrip("\0"), is_live)

@@ -1,0 +1,266 @@
+"""The controller's decisions about slices: what to reserve, what switches shall hold at each stage, what to give back.
+
+One :class:`Orchestrator` holds the whole model in memory. It does no I/O and never waits: each method is one
+decision, and the caller sees to it that two never run at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from controller.explain import Infeasible
+from controller.flows import Item, PortMap, entry_items, lane_rules
+from controller.graph import Network, OverCommitted
+from controller.intended import Changes, IntendedSet, join
+from controller.labels import LabelPool
+from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
+from controller.placement import SlicePlan, plan_slice
+from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
+from topologies.spec import Topology
+
+UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
+
+
+class UnknownSlice(ControllerError):
+    """There is no slice of that name."""
+
+
+class DuplicateSlice(ControllerError):
+    """A slice of that name exists."""
+
+
+class SliceBusy(ControllerError):
+    """The slice is in a state in which it cannot be asked for that."""
+
+
+class ConnectionsExhausted(ControllerError):
+    """Every inner address pair is taken."""
+
+
+class Orchestrator:
+    """Slices, connections, reservations, labels and the intended rules."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.network = Network(topology)
+        self.ports = PortMap.of(topology)
+        self.intended = IntendedSet(topology.site_names)
+        self.slices: dict[str, SliceRecord] = {}
+        self.connections: dict[str, Connection] = {}
+        self._labels = LabelPool()
+        self._numbers: set[int] = set()
+        self._computing: set[str] = set()  # slices that hold compute
+        # Lanes whose labels are held: the current ones and, during a reroute, those being left.
+        self._held_lanes: dict[str, list[Lane]] = {}
+
+    # --- finding -------------------------------------------------------------------------------------------------
+
+    def slice(self, name: str) -> SliceRecord:
+        try:
+            return self.slices[name]
+        except KeyError:
+            raise UnknownSlice(f"there is no slice {name!r}") from None
+
+    def connections_of(self, name: str) -> tuple[Connection, ...]:
+        return tuple(self.connections[i] for i in self.slice(name).connection_ids if i in self.connections)
+
+    # --- creating ------------------------------------------------------------------------------------------------
+
+    def plan(self, request: SliceRequest) -> SlicePlan | Infeasible:
+        """What the slice would get; nothing is reserved."""
+        if request.name in self.slices:
+            raise DuplicateSlice(f"there is a slice {request.name!r} already")
+        return plan_slice(self.network, request)
+
+    def reserve(self, plan: SlicePlan, now: float) -> SliceRecord:
+        """Reserve bandwidth, key rate, compute, labels and addresses of a plan: all or nothing."""
+        name = plan.request.name
+        if name in self.slices:
+            raise DuplicateSlice(f"there is a slice {name!r} already")
+        ids = tuple(planned.request.id for planned in plan.connections)
+        record = SliceRecord(plan.request, plan.compute_site, ids, created_at=now)
+        self.slices[name] = record
+        try:
+            compute = plan.request.compute
+            self.network.reserve_compute(name, plan.compute_site, compute.vcpus, compute.memory_gb)
+            self._computing.add(name)
+            for planned in plan.connections:
+                connection = Connection(planned.request, self._take_number(), (), 0)
+                self.connections[connection.id] = connection
+                routes = (planned.working,) if planned.backup is None else (planned.working, planned.backup)
+                for route in routes:
+                    self.add_lane(connection.id, route)
+        except ControllerError:
+            self.forget(name)
+            raise
+        return record
+
+    def add_lane(self, connection_id: str, route: Route) -> Connection:
+        """Reserve a further lane for a connection: all or nothing."""
+        connection = self.connections[connection_id]
+        generation = connection.generation + 1
+        lane = self._labels.allocate(route, generation)
+        try:
+            # Both lanes of a protected connection carry the same keys: the key is paid for once.
+            key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
+            owner = _owner(connection, lane)
+            self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate)
+        except ControllerError:
+            self._labels.release(lane)
+            raise
+        self._held_lanes.setdefault(connection_id, []).append(lane)
+        grown = replace(connection, lanes=(*connection.lanes, lane), generation=generation)
+        self.connections[connection_id] = grown
+        return grown
+
+    def drop_lanes(self, connection_id: str, lanes: Iterable[Lane]) -> Connection:
+        """Give back the bandwidth and key rate of lanes; their labels stay held until :meth:`settle`."""
+        connection = self.connections[connection_id]
+        dropped = tuple(lanes)
+        for lane in dropped:
+            self.network.release(_owner(connection, lane))
+        left = tuple(lane for lane in connection.lanes if lane not in dropped)
+        if left and left[0] is not connection.lanes[0]:
+            self._pay_for_keys(connection, left[0])
+        shrunk = replace(connection, lanes=left)
+        self.connections[connection_id] = shrunk
+        return shrunk
+
+    def _pay_for_keys(self, connection: Connection, lane: Lane) -> None:
+        """A backup that becomes the working lane takes over what its keys cost, as far as there is any left."""
+        owner, spec = _owner(connection, lane), connection.request.spec
+        self.network.release(owner)
+        try:
+            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, spec.key_rate_mbps)
+        except OverCommitted:
+            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+
+    def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
+        connection = self.connections[connection_id].become(state, reason=reason)
+        self.connections[connection_id] = connection
+        return connection
+
+    def set_slice_state(self, name: str, state: SliceState) -> SliceRecord:
+        self.slices[name] = self.slice(name).become(state)
+        return self.slices[name]
+
+    def add_timings(self, name: str, timings_ms: Mapping[str, float]) -> SliceRecord:
+        record = self.slice(name)
+        self.slices[name] = replace(record, timings_ms={**record.timings_ms, **timings_ms})
+        return self.slices[name]
+
+    def judge(self, name: str) -> SliceRecord:
+        """Set an ACTIVE or DEGRADED slice to what its connections amount to."""
+        record = self.slice(name)
+        if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED, SliceState.PROVISIONING):
+            return record
+        is_whole = all(c.state is not ConnectionState.DEGRADED for c in self.connections_of(name))
+        wanted = SliceState.ACTIVE if is_whole else SliceState.DEGRADED
+        return record if record.state is wanted else self.set_slice_state(name, wanted)
+
+    # --- what the switches shall hold, stage by stage ------------------------------------------------------------
+
+    def prepare(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
+        """Stage 1: transit and egress of the current lanes beside whatever the connections hold already."""
+        return join(
+            self.intended.assign(i, {*self.intended.of(i), *self._lane_rules(self.connections[i])})
+            for i in connection_ids
+        )
+
+    def enter(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
+        """Stage 2: the ingress sends into the current lane. Rules of lanes that were left still stand."""
+        parts = []
+        for i in connection_ids:
+            entry = entry_items(self.ports, self.connections[i])
+            keys = {item.key for item in entry}
+            kept = [item for item in self.intended.of(i) if (item.key not in keys or item in entry)]
+            parts.append(self.intended.assign(i, {*kept, *entry}))
+        return join(parts)
+
+    def settle(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
+        """Stage 3: nothing but the current lanes and their entry; labels of lanes that were left become free."""
+        parts = []
+        for i in connection_ids:
+            connection = self.connections[i]
+            items: set[Item] = {*self._lane_rules(connection), *entry_items(self.ports, connection)}
+            parts.append(self.intended.assign(i, items))
+            for lane in self._held_lanes.get(i, []):
+                if lane not in connection.lanes:
+                    self._labels.release(lane)
+            self._held_lanes[i] = list(connection.lanes)
+        return join(parts)
+
+    def shut(self, name: str) -> dict[str, Changes]:
+        """First stage of removal: nothing enters any more."""
+        return join(
+            self.intended.assign(c.id, [rule for lane in c.lanes for rule in lane_rules(self.ports, c, lane)])
+            for c in self.connections_of(name)
+        )
+
+    def clear(self, name: str) -> dict[str, Changes]:
+        """Second stage of removal: nothing is left."""
+        return join(self.intended.assign(c.id, ()) for c in self.connections_of(name))
+
+    # --- removing, restoring -------------------------------------------------------------------------------------
+
+    def forget(self, name: str) -> None:
+        """Give back everything a slice holds. Its rules must have been withdrawn (see :meth:`clear`)."""
+        record = self.slices.pop(name)
+        if name in self._computing:
+            self._computing.remove(name)
+            self.network.release_compute(name)
+        for connection_id in record.connection_ids:
+            connection = self.connections.pop(connection_id, None)
+            if connection is None:
+                continue
+            for lane in connection.lanes:
+                self.network.release(_owner(connection, lane))
+            for lane in self._held_lanes.pop(connection_id, []):
+                self._labels.release(lane)
+            self._numbers.discard(connection.number)
+
+    def restore(self, kept: Iterable[tuple[SliceRecord, Iterable[Connection]]]) -> None:
+        """Take over the slices read back from the journal, with the labels and addresses they had.
+
+        What was reserved stays reserved whatever the key rates are now; they count as unknown until told anew.
+        """
+        for section in self.topology.sections:
+            self.network.set_section(section.id, UNLIMITED_KEY_RATE, usable=True)
+        for record, connections in kept:
+            self._adopt(record, connections)
+        for section in self.topology.sections:
+            self.network.set_section(section.id, 0, usable=False)
+
+    def _adopt(self, record: SliceRecord, connections: Iterable[Connection]) -> None:
+        compute = record.request.compute
+        self.network.reserve_compute(record.name, record.compute_site, compute.vcpus, compute.memory_gb)
+        self._computing.add(record.name)
+        self.slices[record.name] = record
+        for saved in connections:
+            connection = saved
+            if saved.state is ConnectionState.REROUTING:
+                connection = saved.become(ConnectionState.ACTIVE, reason=saved.reason)
+            self._numbers.add(connection.number)
+            self.connections[connection.id] = connection
+            self._held_lanes[connection.id] = list(connection.lanes)
+            spec = connection.request.spec
+            for position, lane in enumerate(connection.lanes):
+                self._labels.claim(lane)
+                key_rate = 0 if position else spec.key_rate_mbps
+                self.network.reserve(_owner(connection, lane), lane.route, spec.bandwidth_kbps, key_rate)
+            self.settle([connection.id])
+
+    def _lane_rules(self, connection: Connection) -> list[Item]:
+        return [rule for lane in connection.lanes for rule in lane_rules(self.ports, connection, lane)]
+
+    def _take_number(self) -> int:
+        for number in range(MAX_CONNECTIONS):
+            if number not in self._numbers:
+                self._numbers.add(number)
+                return number
+        raise ConnectionsExhausted(f"all {MAX_CONNECTIONS} connection addresses are taken")
+
+
+def _owner(connection: Connection, lane: Lane) -> str:
+    return f"{connection.id}#{lane.generation}"

@@ -1,0 +1,117 @@
+"""The process: configuration in, everything wired together and served until a signal ends it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from pathlib import Path
+from types import FrameType
+
+import eventlet
+import eventlet.event
+import eventlet.hubs
+import eventlet.wsgi
+
+from controller.api import Api
+from controller.app import start_openflow
+from controller.config import ConfigError, ControllerConfig, load_config
+from controller.events import EventLog
+from controller.kms_client import KmsClient
+from controller.lifecycle import Lifecycle
+from controller.links import LinkMonitor
+from controller.model import ControllerError
+from controller.openflow import Switchboard
+from controller.orchestrator import Orchestrator
+from controller.store import Store
+from controller.tunnel_client import TunnelClient
+
+log = logging.getLogger(__name__)
+
+EXIT_WRONG_CONFIG = 2
+EXIT_CANNOT_RUN = 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m controller", description="QSlice controller")
+    parser.add_argument("--config", type=Path, required=True, help="JSON file")
+    parser.add_argument("--verbose", action="store_true", help="debug messages too")
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("ryu").setLevel(logging.WARNING)
+    try:
+        run(load_config(arguments.config))
+    except ConfigError as error:
+        log.error("%s", error)
+        return EXIT_WRONG_CONFIG
+    except (ControllerError, OSError) as error:
+        log.error("%s", error)
+        return EXIT_CANNOT_RUN
+    return 0
+
+
+def run(config: ControllerConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    topology = config.parsed_topology()
+    events = EventLog(clock=time.time)
+    switchboard = Switchboard(topology)
+    links = LinkMonitor(topology, config.hold_down_s)
+    store = Store(config.database)
+    lifecycle = Lifecycle(
+        Orchestrator(topology),
+        switchboard,
+        TunnelClient(config.tunnel_sockets),
+        KmsClient(config.kms_socket),
+        store,
+        events,
+    )
+    lifecycle.load()
+    api = Api(lifecycle, links, events, read_or_make_token(config.token_file))
+    # Sockets are bound before anything starts, so that a port already taken ends the process at once.
+    listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
+    eventlet.listen((config.openflow.host, config.openflow.port), reuse_port=False).close()
+    start_openflow(config.openflow, lifecycle, switchboard, links)
+    eventlet.spawn(lifecycle.recover)
+    # Answers are small and written in parts: without TCP_NODELAY each would wait for the reader's delayed ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    eventlet.spawn(eventlet.wsgi.server, listener, api, log_output=False, debug=False)
+    log.info("API on http://%s:%d", *listener.getsockname()[:2])
+    wait_for_signal()
+    store.close()
+    log.info("ended; switches go on forwarding by the rules they have")
+
+
+def wait_for_signal() -> None:
+    """Until SIGTERM or SIGINT."""
+    ended = eventlet.event.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        # A handler runs inside whatever greenlet the signal met: hand over to the hub instead of switching there.
+        if not ended.ready():
+            eventlet.hubs.get_hub().schedule_call_global(0, ended.send, number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    ended.wait()
+
+
+def read_or_make_token(path: Path) -> str:
+    """The bearer token for writes; made at the first start, readable by its owner alone."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        token = path.read_text().strip()
+        if not token:
+            raise ConfigError(f"{path}: the token file is empty; remove it to have a new token made") from None
+        return token
+    with os.fdopen(descriptor, "w") as file:
+        token = secrets.token_urlsafe(32)
+        file.write(token + "\n")
+    return token

@@ -1,0 +1,112 @@
+"""What the controller keeps about slices and connections, and the addresses that follow from a connection's number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from controller.model import (
+    CONNECTION_TRANSITIONS,
+    SLICE_TRANSITIONS,
+    ConnectionRequest,
+    ConnectionState,
+    IllegalTransition,
+    Route,
+    SliceRequest,
+    SliceState,
+)
+
+MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
+FIRST_TUNNEL_PORT = 20_000
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One way of a connection with a label per channel and direction, both in the route's order.
+
+    ``generation`` counts the connection's lanes over its life, so that late rules and replies can be told apart.
+    """
+
+    route: Route
+    forward: tuple[int, ...]
+    reverse: tuple[int, ...]
+    generation: int
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection: its number gives its addresses, ``lanes[0]`` carries its traffic; no lane while DEGRADED."""
+
+    request: ConnectionRequest
+    number: int
+    lanes: tuple[Lane, ...]
+    generation: int  # of the newest lane it ever had
+    state: ConnectionState = ConnectionState.PENDING
+    reason: str | None = None  # why it is DEGRADED or less protected than asked
+
+    @property
+    def id(self) -> str:
+        return self.request.id
+
+    @property
+    def src_address(self) -> str:
+        return _inner_address(2 * self.number)
+
+    @property
+    def dst_address(self) -> str:
+        return _inner_address(2 * self.number + 1)
+
+    @property
+    def tunnel_port(self) -> int:
+        """UDP port at both ends."""
+        return FIRST_TUNNEL_PORT + self.number
+
+    @property
+    def tunnel_interface(self) -> str:
+        return f"q{self.number}"
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.request.spec.security.is_encrypted
+
+    @property
+    def key_source(self) -> str:
+        return self.request.spec.security.key_source
+
+    @property
+    def route(self) -> Route | None:
+        """The way that carries the traffic now."""
+        return self.lanes[0].route if self.lanes else None
+
+    def become(self, state: ConnectionState, **changes: Any) -> Connection:
+        """The connection in another state; IllegalTransition when the table does not list it."""
+        if state not in CONNECTION_TRANSITIONS[self.state]:
+            raise IllegalTransition(f"connection {self.id}: {self.state.value} -> {state.value}")
+        return replace(self, state=state, **changes)
+
+
+@dataclass(frozen=True)
+class SliceRecord:
+    """One slice; its connections are found by id. ``timings_ms`` grows as stages end."""
+
+    request: SliceRequest
+    compute_site: str
+    connection_ids: tuple[str, ...]
+    state: SliceState = SliceState.RESERVED
+    created_at: float = 0.0  # seconds since the epoch
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.request.name
+
+    def become(self, state: SliceState) -> SliceRecord:
+        """The slice in another state; IllegalTransition when the table does not list it."""
+        if state not in SLICE_TRANSITIONS[self.state]:
+            raise IllegalTransition(f"slice {self.name}: {self.state.value} -> {state.value}")
+        return replace(self, state=state)
+
+
+def _inner_address(offset: int) -> str:
+    return f"10.200.{offset >> 8}.{offset & 255}"

@@ -1,0 +1,236 @@
+"""The slice request on the wire: parsed once, unknown fields refused, the offending field named by its path.
+
+Field names follow 3GPP TS 28.541 where it has one (``sNSSAI``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from controller.model import (
+    DEFAULT_REKEY_S,
+    ComputeRequest,
+    ConnectionSpec,
+    ControllerError,
+    Match,
+    Protection,
+    Role,
+    SecurityRequirement,
+    SliceRequest,
+    SNssai,
+)
+from topologies.spec import SecurityClass, Topology
+
+MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
+MAX_LATENCY_MS = 10_000.0
+MAX_REKEY_S = 86_400.0
+MIN_REKEY_S = 0.1
+MAX_CELLS = 64
+AUTO = "auto"
+
+SecurityName = Literal["none", "dh", "qra", "qkd"]
+SiteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,8}$")]
+ChannelName = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class InvalidRequest(ControllerError):
+    """A request that says something impossible; ``problems`` are (path of the field, what is wrong with it)."""
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{path}: {what}" for path, what in problems))
+        self.problems = problems
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_sources(names: list[str]) -> list[str]:
+    SecurityRequirement(tuple(SecurityClass.parse(n) for n in names))
+    return names
+
+
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+def _distinct(names: list[str]) -> list[str]:
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is named twice")
+    return names
+
+
+Number = Annotated[float, BeforeValidator(_not_boolean), Field(allow_inf_nan=False)]
+Sources = Annotated[
+    list[SecurityName], BeforeValidator(_as_list), Field(min_length=1, max_length=3), AfterValidator(_check_sources)
+]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class SNssaiWire(_Wire):
+    """S-NSSAI: slice/service type and, optionally, slice differentiator (3GPP TS 23.003, clause 28.4.2)."""
+
+    sst: int = Field(ge=0, le=255, strict=True)
+    sd: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{6}$")
+
+
+class ComputeWire(_Wire):
+    """Where the application runs; ``auto`` lets the orchestrator choose."""
+
+    site: SiteName = AUTO
+    vcpus: int = Field(ge=0, le=100_000, strict=True)
+    memory_gb: int = Field(ge=0, le=1_000_000, strict=True)
+
+
+class ConnectionWire(_Wire):
+    """What is asked of one of the three connections. ``security`` is one level or, for a hybrid key, several."""
+
+    security: Sources
+    bandwidth_mbps: Annotated[Number, Field(ge=0.001, le=MAX_BANDWIDTH_MBPS)]
+    latency_ms: Annotated[Number, Field(gt=0, le=MAX_LATENCY_MS)]
+    match: Literal["exact", "at-least"] = "at-least"
+    rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
+    protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
+    fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(_distinct)] = []
+    exclude_sites: Annotated[list[SiteName], Field(max_length=256)] = []
+    exclude_channels: Annotated[list[ChannelName], Field(max_length=4096)] = []
+    include_sites: Annotated[list[SiteName], Field(max_length=32), AfterValidator(_distinct)] = []
+    include_channels: Annotated[list[ChannelName], Field(max_length=32), AfterValidator(_distinct)] = []
+    max_hops: int | None = Field(default=None, ge=1, le=255, strict=True)
+
+    @model_validator(mode="after")
+    def _fallback_is_lower(self) -> ConnectionWire:
+        level = max(SecurityClass.parse(s) for s in self.security)
+        for name in self.fallback:
+            if SecurityClass.parse(name) >= level:
+                raise ValueError(f"fallback {name} is not lower than the security asked for")
+        return self
+
+    def to_spec(self) -> ConnectionSpec:
+        return ConnectionSpec(
+            security=SecurityRequirement(tuple(SecurityClass.parse(s) for s in self.security), Match(self.match)),
+            bandwidth_kbps=round(self.bandwidth_mbps * 1000),
+            latency_us=round(self.latency_ms * 1000),
+            rekey_s=self.rekey_s,
+            protection=Protection(self.protection),
+            fallback=tuple(SecurityClass.parse(s) for s in self.fallback),
+            exclude_sites=frozenset(self.exclude_sites),
+            exclude_channels=frozenset(self.exclude_channels),
+            include_sites=tuple(self.include_sites),
+            include_channels=tuple(self.include_channels),
+            max_hops=self.max_hops,
+        )
+
+
+class ConnectionsWire(_Wire):
+    """The three connections of papers 001 and 002: cell - core, cell - compute, compute - core."""
+
+    control: ConnectionWire
+    access: ConnectionWire
+    backhaul: ConnectionWire
+
+
+class SliceWire(_Wire):
+    """A slice request."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    sNSSAI: SNssaiWire
+    cells: Annotated[list[SiteName], Field(min_length=1, max_length=MAX_CELLS), AfterValidator(_distinct)]
+    compute: ComputeWire
+    core: SiteName
+    connections: ConnectionsWire
+
+    @model_validator(mode="after")
+    def _ends_differ(self) -> SliceWire:
+        if self.core in self.cells:
+            raise ValueError(f"{self.core} is both a cell and the core of the slice")
+        if self.compute.site in (*self.cells, self.core):
+            raise ValueError(f"compute.site {self.compute.site} must differ from the slice's cells and core")
+        return self
+
+
+def parse_slice_request(raw: Any) -> SliceRequest:
+    """The request in plain values (from JSON or YAML) as the model knows it. Raises InvalidRequest."""
+    try:
+        wire = SliceWire.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidRequest(tuple(_problem(e) for e in error.errors(include_url=False))) from None
+    return SliceRequest(
+        name=wire.name,
+        snssai=SNssai(wire.sNSSAI.sst, wire.sNSSAI.sd),
+        cells=tuple(wire.cells),
+        compute=ComputeRequest(
+            None if wire.compute.site == AUTO else wire.compute.site, wire.compute.vcpus, wire.compute.memory_gb
+        ),
+        core=wire.core,
+        connections={
+            Role.CONTROL: wire.connections.control.to_spec(),
+            Role.ACCESS: wire.connections.access.to_spec(),
+            Role.BACKHAUL: wire.connections.backhaul.to_spec(),
+        },
+    )
+
+
+def check_against(topology: Topology, request: SliceRequest) -> None:
+    """Refuse sites and channels that the topology does not have. Raises InvalidRequest."""
+    problems: list[tuple[str, str]] = []
+    sites = [(f"cells.{i}", cell) for i, cell in enumerate(request.cells)]
+    sites += [("core", request.core)]
+    if request.compute.site is not None:
+        sites.append(("compute.site", request.compute.site))
+    channels: list[tuple[str, str]] = []
+    for role, spec in request.connections.items():
+        at = f"connections.{role.value}"
+        sites += [(f"{at}.exclude_sites", s) for s in sorted(spec.exclude_sites)]
+        sites += [(f"{at}.include_sites.{i}", s) for i, s in enumerate(spec.include_sites)]
+        channels += [(f"{at}.exclude_channels", c) for c in sorted(spec.exclude_channels)]
+        channels += [(f"{at}.include_channels.{i}", c) for i, c in enumerate(spec.include_channels)]
+    problems += [(path, f"there is no site {s!r}") for path, s in sites if not topology.has_site(s)]
+    problems += [(path, f"there is no channel {c!r}") for path, c in channels if not topology.has_channel(c)]
+    if problems:
+        raise InvalidRequest(tuple(problems))
+
+
+def slice_request_to_dict(request: SliceRequest) -> dict[str, Any]:
+    """The request as it would stand in a file; :func:`parse_slice_request` is its inverse."""
+    compute = request.compute
+    return {
+        "name": request.name,
+        "sNSSAI": {"sst": request.snssai.sst} | ({} if request.snssai.sd is None else {"sd": request.snssai.sd}),
+        "cells": list(request.cells),
+        "compute": {"site": compute.site or AUTO, "vcpus": compute.vcpus, "memory_gb": compute.memory_gb},
+        "core": request.core,
+        "connections": {role.value: _spec_to_dict(spec) for role, spec in request.connections.items()},
+    }
+
+
+def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:
+    sources = [s.label for s in spec.security.sources]
+    return {
+        "security": sources[0] if len(sources) == 1 else sources,
+        "bandwidth_mbps": spec.bandwidth_kbps / 1000,
+        "latency_ms": spec.latency_us / 1000,
+        "match": spec.security.match.value,
+        "rekey_s": spec.rekey_s,
+        "protection": spec.protection.value,
+        "fallback": [s.label for s in spec.fallback],
+        "exclude_sites": sorted(spec.exclude_sites),
+        "exclude_channels": sorted(spec.exclude_channels),
+        "include_sites": list(spec.include_sites),
+        "include_channels": list(spec.include_channels),
+        "max_hops": spec.max_hops,
+    }
+
+
+def _problem(error: Any) -> tuple[str, str]:
+    path = ".".join(str(part) for part in error["loc"]) or "request"
+    what = "unknown field" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+    return path, what
