@@ -31,7 +31,7 @@ class Kme014Client:
     def __init__(
         self, base_url: str, cert: Path | str, key: Path | str, ca: Path | str, timeout_s: float = 5.0
     ) -> None:
-        """``base_url`` is like ``https://10.254.1.1:8443``; the paths are PEM files. Raises OSError if one is missing."""
+        """``base_url`` is like ``https://10.254.1.1:8443``; the paths are PEM files, OSError if one is missing."""
         self._base_url = base_url.rstrip("/")
         self._tls = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(ca))
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2

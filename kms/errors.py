@@ -50,6 +50,10 @@ class ExhaustedError(KmsError):
     """There is no key to give now; later there may be (ETSI 014: 503)."""
 
 
+class ShortOfKeyError(ExhaustedError):
+    """QKD sections on the way have too little key at this moment, and are making more."""
+
+
 class SectionStoppedError(ExhaustedError):
     """A QKD section that the key would have to cross gives no key: its QBER is above the abort threshold."""
 
