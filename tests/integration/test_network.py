@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.layout import REPOSITORY
 from tests.wait import wait_until
 from topologies import links, nodes
 from topologies.catalog import load
