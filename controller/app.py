@@ -28,6 +28,7 @@ TICK_S = 0.25
 KEY_POLL_S = 1.0
 # A link can go down without a word (mininet#1139): the ports are asked after as well.
 PORT_POLL_S = 2.0
+TUNNEL_POLL_S = 5.0
 RECONCILE_ATTEMPTS = 3
 
 
@@ -48,6 +49,7 @@ class SliceController(RyuApp):
         """Start the event loop and the periodic work."""
         eventlet.spawn(self._every, TICK_S, self._tick)
         eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
+        eventlet.spawn(self._every, TUNNEL_POLL_S, self._lifecycle.restore_tunnels)
         eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.refresh_keys)
         return super().start()
 

@@ -69,4 +69,4 @@ def _section(raw: dict[str, Any]) -> SectionStatus:
     )
 
 
-USABLE_STATES = frozenset({"up", "active", "ok", "running"})
+USABLE_STATES = frozenset({"active"})

@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 BARRIER_DEADLINE_S = 5.0
 TUNNEL_DEADLINE_S = 10.0
 MAX_REROUTE_ATTEMPTS = 3
+# A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
+KEY_LIFETIME_REKEYS = 20
+MIN_KEY_LIFETIME_S = 60.0
+MAX_KEY_LIFETIME_S = 86_400.0  # what an agent accepts
 
 
 class InfeasibleRequest(ControllerError):
@@ -63,6 +67,7 @@ class Lifecycle:
         self.lock = threading.RLock()
         self.events = events
         self.sections: dict[str, SectionStatus] = {}
+        self._silent_agents: set[str] = set()
         self._switches = switches
         self._tunnels = tunnels
         self._key_rates = key_rates
@@ -301,20 +306,33 @@ class Lifecycle:
             if record.state in (SliceState.RESERVED, SliceState.PROVISIONING, SliceState.DELETING):
                 log.info("slice %s was %s when the last process ended: removed", record.name, record.state.value)
                 self._remove(record.name, SliceState.DELETED)
+        self.restore_tunnels()
+
+    def restore_tunnels(self) -> None:
+        """Compare what the tunnel agents hold with what they shall: one that has restarted has forgotten everything."""
         for site in self.model.topology.site_names:
             try:
-                self._restore_tunnels(site)
+                self._restore_tunnels_at(site)
+                self._silent_agents.discard(site)
             except DriverError as error:
-                log.warning("tunnels at %s: %s", site, error)
+                if site not in self._silent_agents:
+                    log.warning("%s", error)
+                self._silent_agents.add(site)
 
-    def _restore_tunnels(self, site: str) -> None:
+    def _restore_tunnels_at(self, site: str) -> None:
+        # Asked before the model is read: what a slice being created has added by now, the model knows by then.
+        known = set(self._tunnels.ids(site))
         with self.lock:
             here = [c for c in self.model.connections.values() if site in _ends(c)]
-        known = self._tunnels.ids(site)
-        for orphan in set(known) - {c.id for c in here}:
+            wanted = [
+                c for c in here if c.state is not ConnectionState.REMOVING and c.state is not ConnectionState.INSTALLING
+            ]
+        for orphan in sorted(known - {c.id for c in here}):
+            log.info("tunnel agent at %s: %s is nobody's: removed", site, orphan)
             self._tunnels.remove(site, orphan)
-        for connection in here:
+        for connection in wanted:
             if connection.id not in known:
+                log.info("tunnel agent at %s: %s is missing: added", site, connection.id)
                 self._tunnels.add(site, tunnel_end(self.model, connection, site))
 
     def reconcile(self, site: str, installed: Iterable[Item]) -> bool:
@@ -401,13 +419,8 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "rekey_s": request.spec.rekey_s,
-        "lifetime_s": max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s),
+        "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
     }
-
-
-# A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
-KEY_LIFETIME_REKEYS = 20
-MIN_KEY_LIFETIME_S = 60.0
 
 
 def _ends(connection: Connection) -> tuple[str, str]:

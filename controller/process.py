@@ -81,7 +81,8 @@ def run(config: ControllerConfig) -> None:
     eventlet.spawn(lifecycle.recover)
     # Answers are small and written in parts: without TCP_NODELAY each would wait for the reader's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    eventlet.spawn(eventlet.wsgi.server, listener, api, log_output=False, debug=False)
+    # The smallest chunk is one byte: an event must leave when it happens, not when 16 KiB have gathered.
+    eventlet.spawn(eventlet.wsgi.server, listener, api, log_output=False, debug=False, minimum_chunk_size=1)
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
     wait_for_signal()
     store.close()

@@ -78,7 +78,8 @@ class FakeKms:
 
     def __init__(self, path: Path, section_ids: list[str], skr_bps: float = 1000.0) -> None:
         self.sections = [
-            {"id": i, "skr_bps": skr_bps, "qber": 0.02, "state": "up", "available_bits": 100_000} for i in section_ids
+            {"id": i, "skr_bps": skr_bps, "qber": 0.02, "state": "active", "available_bits": 100_000}
+            for i in section_ids
         ]
         kms = self
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,10 @@ class Fabric:
             links.append(f"link add {ends[0]} type veth peer name {ends[1]}")
             links += [f"link set {end} up" for end in ends]
         for site in topology.site_names:
-            port = topology.ports(site)[0].interface
+            host_port = topology.ports(site)[0].interface
             run("ip", "netns", "add", site)
-            links.append(f"link add {port} type veth peer name data0 netns {site}")
-            links.append(f"link set {port} up")
+            links.append(f"link add {host_port} type veth peer name data0 netns {site}")
+            links.append(f"link set {host_port} up")
         subprocess.run(["ip", "-batch", "-"], input="\n".join(links), text=True, check=True)
         for site in topology.site_names:
             host = topology.host(site)
@@ -162,8 +163,8 @@ class Controller:
         self.agents = {
             site: FakeTunnelAgent(
                 directory / f"tunnel-{site}.sock",
-                lambda c, s=site: fabric.add_clear(s, c),
-                lambda c, s=site: fabric.remove_clear(s, c),
+                partial(fabric.add_clear, site),
+                partial(fabric.remove_clear, site),
             )
             for site in topology.site_names
         }
@@ -194,7 +195,7 @@ class Controller:
         assert self.process is not None
         assert self.process.poll() is None, self.log_path.read_text()
         with suppress(OSError):
-            return self.call("GET", "/v1/healthz")[1]["switches_connected"] == len(self.fabric.topology.sites)
+            return bool(self.call("GET", "/v1/healthz")[1]["switches_connected"] == len(self.fabric.topology.sites))
         return False
 
     def kill(self) -> None:
