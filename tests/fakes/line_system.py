@@ -99,6 +99,7 @@ class LineSystem:
             sh(f"ovs-vsctl add-br {bridge} -- set bridge {bridge} datapath_type=netdev fail_mode=secure")
             self._undo.callback(sh, f"ovs-vsctl --if-exists del-br {bridge}")
             sh(f"ip link add {port} type veth peer name data0 netns {namespace}")
+            self._undo.callback(sh, f"ip link del {port}")  # a namespace gives its interfaces back some time later
             inside = f"ip -n {namespace}"
             sh(f"{inside} link set data0 address {self._mac(number)}")
             sh(f"{inside} addr add 172.20.0.{number}/24 dev data0")
