@@ -181,9 +181,9 @@ class LineSystem:
             "name": "left-control" if name == "alpha" else "left-compute", "src": "left", "dst": "right",
             "src_address": f"10.200.0.{2 * pair}", "dst_address": f"10.200.0.{2 * pair + 1}",
             "required": "qkd" if name == "alpha" else "none", "key_source": "qkd" if name == "alpha" else "none",
-            "path": ["l1", "m1"] if name == "alpha" else ["l3", "m3"], "state": "ACTIVE",
+            "path": ["l1", "m1"] if name == "alpha" else ["l3", "m3"], "state": "active",
         }  # fmt: skip
-        self._slices[name] = {"name": name, "state": "ACTIVE", "connections": [connection], "timings_ms": {}}
+        self._slices[name] = {"name": name, "state": "active", "connections": [connection], "timings_ms": {}}
         self._program(name)
         ends = ("left", connection["src_address"], connection["dst_address"], 1, 3)
         other = ("right", connection["dst_address"], connection["src_address"], 3, 1)
