@@ -61,7 +61,7 @@ td.nw,th.nw{white-space:nowrap}
 .hops{white-space:nowrap;font-size:12.5px;line-height:1.7}
 .hop{font-weight:600;padding:0 2px}
 .hop.none{color:var(--none)}.hop.dh{color:var(--dh)}.hop.qra{color:var(--qra)}.hop.qkd{color:var(--qkd)}
-.legend{display:flex;flex-wrap:wrap;gap:6px 26px;font-size:13.5px;margin:6px 0 0}
+.legend{display:flex;flex-wrap:wrap;gap:6px 22px;font-size:13px;margin:6px 0 0}
 .legend span{display:inline-flex;align-items:center;gap:8px}
 .legend svg{width:44px;height:10px;flex:none}
 svg{display:block;width:100%;height:auto;overflow:visible}
