@@ -86,12 +86,13 @@ class NetworkIndex:
             self.channels_at[a].append(number)
             self.channels_at[b].append(number)
         self.neighbours = self._adjacencies()
-        self.bounds = Bounds(
+        self.bounds = Bounds(  # latency, us
             [[(site, min(self.latency_us[c] for c in parallel)) for site, parallel in row] for row in self.neighbours]
         )
         self.section_ids = tuple(sorted(s.id for s in topology.sections))
         self.section_number = {section_id: i for i, section_id in enumerate(self.section_ids)}
         self.links_at = self._key_links()
+        self.key_bounds = Bounds([[(site, link.length) for site, link in row] for row in self.links_at])
 
     def _adjacencies(self) -> list[list[tuple[int, tuple[int, ...]]]]:
         """Per site its neighbours, each with the parallel channels that lead there."""

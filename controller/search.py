@@ -81,7 +81,7 @@ class _Search:
         self._network = network
         self._query = query
         index = network.index
-        self._latency_left: Bound = index.bounds.latency_to(query.target, query.source)
+        self._latency_left: Bound = index.bounds.distance_to(query.target, query.source)
         self._hops_left: Bound | None = None if query.max_hops is None else index.bounds.hops_to(query.target)
         # One bit per required element, then one per site that must not be met again.
         required = sorted(query.required_sites)
