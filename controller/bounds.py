@@ -14,7 +14,7 @@ from functools import cached_property
 
 EXACT_UP_TO_SITES = 512
 LANDMARKS = 16
-LANDMARKS_PER_QUERY = 4  # those that bound the query's own distance best
+LANDMARKS_PER_QUERY = 6  # those that bound the query's own distance best
 HOP_TABLES_KEPT = 64
 UNREACHABLE = -1
 
@@ -28,6 +28,12 @@ class Bounds:
         self._adjacency = adjacency
         self._exact: dict[int, list[int]] = {}
         self._hops: OrderedDict[int, list[int]] = OrderedDict()
+
+    def prepare(self) -> None:
+        """Compute now what serves all targets."""
+        self.is_connected(0, 0)
+        if len(self._adjacency) > EXACT_UP_TO_SITES:
+            self._landmarks  # noqa: B018 - computed on first access
 
     def is_connected(self, a: int, b: int) -> bool:
         """Whether any edges join the two sites at all."""
@@ -43,7 +49,12 @@ class Bounds:
         rows.sort(key=lambda row: -abs(row[target] - row[source]))
         pairs = [(row, row[target]) for row in rows[:LANDMARKS_PER_QUERY]]
 
+        known: dict[int, int] = {}
+
         def bound(site: int) -> int:
+            best = known.get(site, -1)
+            if best >= 0:
+                return best
             best = 0
             for row, at_target in pairs:
                 gap = row[site] - at_target
@@ -51,6 +62,7 @@ class Bounds:
                     best = gap
                 elif -gap > best:
                     best = -gap
+            known[site] = best
             return best
 
         return bound
