@@ -6,7 +6,7 @@ import pytest
 
 from kms.tunnel import control
 from kms.tunnel.states import Link
-from tests.fakes.tunnel_world import STRANGER, A, B, World, both, inner_packet, kind_of, payloads, up
+from tests.fakes.tunnel_world import STRANGER, A, B, End, World, both, inner_packet, kind_of, payloads, up
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,26 @@ def test_a_flood_of_forged_offers_costs_few_questions_to_the_kme_and_does_not_st
     assert len(forged) <= 4 + 2 * 10 + 1
     assert world.b.session.counters.rekeys >= 9
     assert len(world.b.session._exchange._offers) <= 256  # type: ignore[union-attr]
+
+
+def test_forged_offers_at_a_slow_kme_do_not_take_the_genuine_ones_place() -> None:
+    """Each forged key id keeps a question to the KME open for long; rekeying needs one of its own."""
+    world = up(World(**both(rekey_s=1.0)))
+    answer = world._answer_dec
+
+    def answer_forgeries_late(end: End, request: int, key_id: str) -> None:
+        if key_id.startswith("forged"):
+            world.at(world.now + 8.0, lambda: answer(end, request, key_id))
+        else:
+            answer(end, request, key_id)
+
+    world._answer_dec = answer_forgeries_late  # type: ignore[method-assign]
+    connection = control.connection_tag("slice/conn")
+    for n in range(1000):
+        offer = control.Offer(1000 + n, n.to_bytes(16, "big"), f"forged-{n}")
+        world.inject(world.b, control.encode_offer(connection, offer, bytes(32), None))
+        world.run(0.01)
+    assert world.b.session.counters.rekeys >= 9
 
 
 def test_a_flood_of_forged_hellos_at_most_doubles_the_use_of_keys() -> None:
