@@ -61,8 +61,9 @@ class Layout:
 
     def make(self) -> None:
         """Create the directories, for root's eyes only."""
-        for directory in (self.state, self.logs, self.pki, self.kms_state, self.run):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self.state, self.logs, self.pki, self.run):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
 
 
 def write_private(path: Path, text: str) -> None:

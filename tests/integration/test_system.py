@@ -272,11 +272,11 @@ def test_a_client_that_nobody_here_wrote_gets_twins(status: dict[str, Any], tmp_
     bob = client(status["kmes"]["core1"], tmp_path / "bob")
     code, container = alice.get_key("bob")
     assert code == 200
-    code, twin = bob.get_key_with_key_ids("alice", [container.keys[0].key_id])
+    code, twin = bob.get_key_with_key_IDs("alice", [container.keys[0].key_id])
     assert code == 200
     assert twin.keys[0].key == container.keys[0].key
     assert len(base64.b64decode(twin.keys[0].key)) == 32
-    code, error = bob.get_key_with_key_ids("alice", [container.keys[0].key_id])
+    code, error = bob.get_key_with_key_IDs("alice", [container.keys[0].key_id])
     assert (code, error.message) == (400, "one or more keys specified are not found on KME")
 
 
@@ -304,7 +304,7 @@ def test_strangers_get_nothing(status: dict[str, Any], tmp_path: Path) -> None:
     carol = client(status["kmes"]["cell1"], tmp_path / "carol")
     mallory = client(status["kmes"]["core1"], tmp_path / "mallory")
     _, container = carol.get_key("sae-core1")
-    code, _ = mallory.get_key_with_key_ids("carol", [container.keys[0].key_id])
+    code, _ = mallory.get_key_with_key_IDs("carol", [container.keys[0].key_id])
     assert code == 401
 
 
@@ -315,9 +315,11 @@ def test_an_independent_decoder_reads_what_crossed_a_channel(
     port = TOPOLOGY.port_of("metro1", shown["path"][0]).interface
     capture = tmp_path / "channel.pcap"
     marker = "0123456789abcdef" * 2
-    tcpdump = subprocess.Popen(["tcpdump", "-U", "-i", port, "-w", str(capture)], stderr=subprocess.PIPE, text=True)
+    tcpdump = subprocess.Popen(
+        ["tcpdump", "--immediate-mode", "-U", "-i", port, "-w", str(capture)], stderr=subprocess.PIPE, text=True
+    )
     assert tcpdump.stderr is not None
-    assert "listening" in tcpdump.stderr.readline() + tcpdump.stderr.readline()
+    assert "listening" in tcpdump.stderr.readline()
     done = qslice("exec", shown["src"], "--", "ping", "-c", "2", "-i", "0.2", "-p", marker, shown["dst_address"])
     assert done.returncode == 0, done.stderr
     tcpdump.send_signal(signal.SIGINT)
