@@ -16,13 +16,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from kms import pki
 from scripts import clients, openvswitch
 from scripts.cleanup import forget, remove_leftovers
 from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.interrupts import deferred, ignored
 from scripts.layout import Layout, write_private
 from scripts.processes import end, spawn, wait_ready
 from scripts.run_record import Process, RunRecord, read_record
@@ -84,17 +85,14 @@ class Runtime:
             raise
 
     def wait(self) -> None:
-        """Hold the run until a signal ends it (see :func:`end_on_signals`)."""
+        """Hold the run until a signal ends it (see :mod:`scripts.interrupts`)."""
         while True:
             signal.pause()
 
     def stop(self) -> None:
         """Take everything down. Safe to call twice; a second Ctrl-C does not interrupt it."""
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with ignored():
             self._stack.close()
-        finally:
-            signal.signal(signal.SIGINT, previous)
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
@@ -108,8 +106,8 @@ class Runtime:
         datapath, netem = ovs_datapath(), has_netem()
         self._begin_record(datapath, netem)
         ssl = certificates / "switches"
-        openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
         self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
+        openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
         progress(f"network {self.topology.name} on the {datapath} datapath")
         self._network = EmulatedNetwork(self.topology, datapath, netem, ControllerAddress(*OPENFLOW_ADDRESS))
         self._stack.callback(self._network.stop)
@@ -225,9 +223,10 @@ class Runtime:
 
     def _spawn(self, name: str, module: str, config: dict[str, Any], namespace: int | None = None) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))
-        child = spawn(module, self.layout.config(name), self.layout.log(name), namespace)
-        process = Process.of(child.pid)
-        self._stack.callback(end, process)
+        with deferred():
+            child = spawn(module, self.layout.config(name), self.layout.log(name), namespace)
+            process = Process.of(child.pid)
+            self._stack.callback(end, process)
         self._children[name] = child
         self._update(processes={**self.record.processes, name: process})
 
@@ -243,13 +242,3 @@ def _require_free_port(what: str, port: int) -> None:
         except OSError as error:
             hint = "; choose another with --api-port" if what == "the API" else ""
             raise EnvironmentLacks(f"port {port}, needed for {what}, is taken ({error.strerror}){hint}") from error
-
-
-def end_on_signals() -> None:
-    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does: through every clean-up."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)

@@ -10,10 +10,11 @@ from typing import Any
 from scripts.demo.progress import ConsoleProgress
 from scripts.demo.run import run_demo
 from scripts.errors import WrongRequest
+from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import say
 from scripts.progress import Steps
-from scripts.runtime import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime, end_on_signals
+from scripts.runtime import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.system import RunningSystem
 from topologies.catalog import load
 

@@ -12,12 +12,13 @@ from typing import Any
 
 from scripts.cleanup import remove_leftovers
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import print_json, print_table, say
 from scripts.processes import end, tail
 from scripts.progress import Steps
 from scripts.run_record import RunRecord, read_record, running_record
-from scripts.runtime import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, RunOptions, Runtime, end_on_signals
+from scripts.runtime import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, RunOptions, Runtime
 from scripts.system import RunningSystem
 from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, load
 from topologies.spec import KME_PORT, Topology, TopologyError
@@ -97,6 +98,7 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
             "--api-port", str(arguments.api_port), "--scale", str(arguments.scale)]  # fmt: skip
     if arguments.unshaped:
         argv.append("--unshaped")
+    end_on_signals()
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,

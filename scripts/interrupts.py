@@ -1,0 +1,45 @@
+"""Ctrl-C, SIGTERM and SIGHUP: one way out, through every clean-up, and never between making a thing and noting it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_on_signals() -> None:
+    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does."""
+    for number in ENDING:
+        signal.signal(number, _interrupt)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Hold interruptions back for the length of the block; one that came meanwhile is raised at its end."""
+    came: list[int] = []
+    previous = {number: signal.signal(number, lambda n, _frame: came.append(n)) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Nothing interrupts the block: for clean-ups, which somebody impatient would otherwise cut short."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
