@@ -52,12 +52,6 @@ def _check_sources(names: list[str]) -> list[str]:
     return names
 
 
-def _not_boolean(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
 def _distinct(names: list[str]) -> list[str]:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
@@ -65,7 +59,7 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
-Number = Annotated[float, BeforeValidator(_not_boolean), Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Sources = Annotated[
     list[SecurityName], BeforeValidator(_as_list), Field(min_length=1, max_length=3), AfterValidator(_check_sources)
 ]
