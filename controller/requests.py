@@ -92,7 +92,8 @@ class ConnectionWire(_Wire):
     latency_ms: Annotated[Number, Field(gt=0, le=MAX_LATENCY_MS)]
     match: Literal["exact", "at-least"] = "at-least"
     rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
-    protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
+    # 1+1 joins this list once the ingress can send on both ways: until then asking for it is refused, not ignored.
+    protection: Literal["none", "restoration", "1:1"] = "restoration"
     fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(_distinct)] = []
     exclude_sites: Annotated[list[SiteName], Field(max_length=256)] = []
     exclude_channels: Annotated[list[ChannelName], Field(max_length=4096)] = []

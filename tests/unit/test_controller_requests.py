@@ -43,11 +43,13 @@ def test_hybrid_keys_and_automatic_placement() -> None:
     assert request.connections[Role.BACKHAUL].security.key_source == "qkd+qra"
 
 
+NOT_NUMBERS: tuple[Any, ...] = (0, -1, NAN, INFINITY, -INFINITY, 1e300, "10", True, None, [])
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        *[(f"connections.access.{f}", v) for f in ("bandwidth_mbps", "latency_ms", "rekey_s")
-          for v in (0, -1, NAN, INFINITY, -INFINITY, 1e300, "10", True, None, [])],
+        *[(f"connections.access.{f}", v) for f in ("bandwidth_mbps", "latency_ms", "rekey_s") for v in NOT_NUMBERS],
         ("connections.access.security", "aes"),
         ("connections.access.security", []),
         ("connections.access.security", ["qkd", "none"]),
@@ -55,6 +57,7 @@ def test_hybrid_keys_and_automatic_placement() -> None:
         ("connections.access.security", 3),
         ("connections.access.match", "roughly"),
         ("connections.access.protection", "2:1"),
+        ("connections.access.protection", "1+1"),
         ("connections.access.colour", "blue"),
         ("connections.access.max_hops", 0),
         ("connections.access.include_sites", ["agg1", "agg1"]),

@@ -6,6 +6,7 @@ import pytest
 
 from controller.flows import (
     SHARED_COOKIE,
+    Item,
     Meter,
     Output,
     Rule,
@@ -104,7 +105,7 @@ def test_a_meter_that_changes_is_replaced() -> None:
 
 def test_what_is_installed_is_missing_excess_or_misconfigured() -> None:
     right, wrong, stranger, absent = rule(1, 2), rule(2, 9), rule(3, 3), rule(4, 4)
-    wanted = [right, rule(2, 2), absent, Meter("a", 1, 100, 10)]
+    wanted: list[Item] = [right, rule(2, 2), absent, Meter("a", 1, 100, 10)]
     difference = compare(wanted, [right, wrong, stranger, Meter("a", 1, 50, 10)])
     assert difference.missing == (absent,)
     assert difference.excess == (stranger,)
