@@ -1,4 +1,4 @@
-"""Lower bounds on the latency and the hops that remain to a target, from the topology alone.
+"""Lower bounds on what remains to a target - latency, section crossings, hops - from the topology alone.
 
 They hold whatever is down or reserved, because that only takes channels away; so they are computed once per
 topology and kept. Small networks get exact distances per target; large ones landmarks and the triangle
@@ -14,26 +14,32 @@ from functools import cached_property
 
 EXACT_UP_TO_SITES = 512
 LANDMARKS = 16
-LANDMARKS_PER_QUERY = 4  # those that bound the query's own distance best
+LANDMARKS_PER_QUERY = 6  # those that bound the query's own distance best
 HOP_TABLES_KEPT = 64
 UNREACHABLE = -1
 
-Bound = Callable[[int], int]  # site -> least latency (us) or hops that remain
+Bound = Callable[[int], int]  # site -> the least that remains from there
 
 
 class Bounds:
-    """Lower bounds over ``adjacency``: per site its neighbours and the least latency of a channel to each."""
+    """Lower bounds over ``adjacency``: per site its neighbours and the least length of an edge to each."""
 
     def __init__(self, adjacency: list[list[tuple[int, int]]]) -> None:
         self._adjacency = adjacency
         self._exact: dict[int, list[int]] = {}
         self._hops: OrderedDict[int, list[int]] = OrderedDict()
 
+    def prepare(self) -> None:
+        """Compute now what serves all targets."""
+        self.is_connected(0, 0)
+        if len(self._adjacency) > EXACT_UP_TO_SITES:
+            self._landmarks  # noqa: B018 - computed on first access
+
     def is_connected(self, a: int, b: int) -> bool:
-        """Whether any channels join the two sites at all."""
+        """Whether any edges join the two sites at all."""
         return self._components[a] == self._components[b]
 
-    def latency_to(self, target: int, source: int) -> Bound:
+    def distance_to(self, target: int, source: int) -> Bound:
         """A consistent bound for searches from ``source``; only for sites connected to ``target``."""
         if len(self._adjacency) <= EXACT_UP_TO_SITES:
             if target not in self._exact:
@@ -43,7 +49,12 @@ class Bounds:
         rows.sort(key=lambda row: -abs(row[target] - row[source]))
         pairs = [(row, row[target]) for row in rows[:LANDMARKS_PER_QUERY]]
 
+        known: dict[int, int] = {}
+
         def bound(site: int) -> int:
+            best = known.get(site, -1)
+            if best >= 0:
+                return best
             best = 0
             for row, at_target in pairs:
                 gap = row[site] - at_target
@@ -51,6 +62,7 @@ class Bounds:
                     best = gap
                 elif -gap > best:
                     best = -gap
+            known[site] = best
             return best
 
         return bound
@@ -97,7 +109,7 @@ class Bounds:
         return rows
 
     def _distances(self, root: int) -> list[int]:
-        """Least latency from ``root`` to every site (Dijkstra)."""
+        """Least length from ``root`` to every site (Dijkstra)."""
         distance = [UNREACHABLE] * len(self._adjacency)
         heap = [(0, root)]
         while heap:
@@ -105,9 +117,9 @@ class Bounds:
             if distance[site] != UNREACHABLE:
                 continue
             distance[site] = reached
-            for neighbour, latency in self._adjacency[site]:
+            for neighbour, length in self._adjacency[site]:
                 if distance[neighbour] == UNREACHABLE:
-                    heapq.heappush(heap, (reached + latency, neighbour))
+                    heapq.heappush(heap, (reached + length, neighbour))
         return distance
 
     def _breadth_first(self, root: int) -> list[int]:

@@ -60,7 +60,7 @@ def least_cost(network: Network, request: SliceRequest, site: str) -> int:
         source, target = number[connection.src], number[connection.dst]
         if bounds.is_connected(source, target):
             routes = 2 if connection.spec.protection.has_backup else 1
-            total += routes * bounds.latency_to(target, source)(source) * LATENCY_WEIGHT
+            total += routes * bounds.distance_to(target, source)(source) * LATENCY_WEIGHT
     return total
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.bounds import Bounds
+from controller.cost import channel_cost
 from controller.model import ControllerError, Route
-from topologies.spec import Channel, Topology
+from topologies.spec import Channel, SecurityClass, Topology
 
 
 class NetworkError(ControllerError):
@@ -46,6 +47,10 @@ def channel_latency_us(channel: Channel) -> int:
 
 def channel_capacity_kbps(channel: Channel) -> int:
     return round(channel.capacity_mbps * 1000)
+
+
+Offer = tuple[int, int, int, int]  # channel, cost without load, latency (us), capacity (kbit/s)
+OfferRow = tuple[int, int, int, tuple[Offer, ...]]
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,14 @@ class NetworkIndex:
             self.channels_at[a].append(number)
             self.channels_at[b].append(number)
         self.neighbours = self._adjacencies()
-        self.bounds = Bounds(
+        self.bounds = Bounds(  # latency, us
             [[(site, min(self.latency_us[c] for c in parallel)) for site, parallel in row] for row in self.neighbours]
         )
+        self._offers: dict[tuple[int, bool], list[list[OfferRow]]] = {}
         self.section_ids = tuple(sorted(s.id for s in topology.sections))
         self.section_number = {section_id: i for i, section_id in enumerate(self.section_ids)}
         self.links_at = self._key_links()
+        self.key_bounds = Bounds([[(site, link.length) for site, link in row] for row in self.links_at])
 
     def _adjacencies(self) -> list[list[tuple[int, tuple[int, ...]]]]:
         """Per site its neighbours, each with the parallel channels that lead there."""
@@ -100,6 +107,36 @@ class NetworkIndex:
             rows[a].setdefault(b, []).append(number)
             rows[b].setdefault(a, []).append(number)
         return [[(site, tuple(row[site])) for site in sorted(row)] for row in rows]
+
+    def prepare(self) -> None:
+        """Compute now what would otherwise be computed by the first questions: bounds and offers."""
+        self.bounds.prepare()
+        self.key_bounds.prepare()
+        for security in SecurityClass:
+            self.offers(int(security), False)
+
+    def offers(self, level: int, is_exact: bool) -> list[list[OfferRow]]:
+        """Per site its neighbours with the channels there that satisfy the security asked for, best first.
+
+        A row is (neighbour, least cost, least latency, offers); costs leave the load out, which changes.
+        """
+        if (level, is_exact) not in self._offers:
+            self._offers[level, is_exact] = [
+                [row for site, parallel in at if (row := self._offer_row(site, parallel, level, is_exact)) is not None]
+                for at in self.neighbours
+            ]
+        return self._offers[level, is_exact]
+
+    def _offer_row(self, site: int, parallel: tuple[int, ...], level: int, is_exact: bool) -> OfferRow | None:
+        offers = []
+        for channel in parallel:
+            surplus, latency = self.security[channel] - level, self.latency_us[channel]
+            if surplus == 0 or (surplus > 0 and not is_exact):
+                offers.append((channel, channel_cost(surplus, latency, 0), latency, self.capacity_kbps[channel]))
+        if not offers:
+            return None
+        offers.sort(key=lambda offer: (offer[1], offer[0]))
+        return site, offers[0][1], min(latency for _, _, latency, _ in offers), tuple(offers)
 
     def _key_links(self) -> list[list[tuple[int, IndexedLink]]]:
         """Per site the QKD links that end there, each with the site at its far end."""

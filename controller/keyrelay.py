@@ -2,7 +2,7 @@
 
 A relay is a walk over QKD links from the source to the destination of the connection that meets no site twice.
 It needs the connection's key rate once for every crossing of a section (a key is encrypted anew with one-time pad
-on each). The best relay has the fewest crossings, then the fewest links. It is chosen on the same snapshot as the
+on each). The best relay has the fewest crossings. It is chosen on the same snapshot as the
 data path, but need not follow it: keys go over the management network, and no resource is common to both.
 """
 
@@ -77,11 +77,16 @@ def _search(network: Network, query: KeyQuery, tracked: frozenset[int]) -> list[
     """Fewest crossings, with the limits of single links and of the tracked sections held."""
     order = sorted(tracked)
     budget = [allowed_crossings(network, query, section) for section in order]
-    heap: list[tuple[int, int, int, int, tuple[int, ...]]] = [(0, 0, 0, query.source, (0,) * len(order))]
+    bounds = network.index.key_bounds
+    if not bounds.is_connected(query.source, query.target):
+        return None
+    left = bounds.distance_to(query.target, query.source)
+    # Of equal totals the one nearer to the target leaves first.
+    heap = [(left(query.source), left(query.source), 0, query.source, (0,) * len(order))]
     came: list[tuple[int, IndexedLink | None]] = [(-1, None)]
     fronts: dict[int, list[tuple[int, ...]]] = {}
     while heap:
-        crossings, hops, label, site, counts = heapq.heappop(heap)
+        total, remaining, label, site, counts = heapq.heappop(heap)
         front = fronts.setdefault(site, [])
         if any(all(x <= y for x, y in zip(other, counts, strict=True)) for other in front):
             continue
@@ -96,7 +101,8 @@ def _search(network: Network, query: KeyQuery, tracked: frozenset[int]) -> list[
             if any(count > most for count, most in zip(after, budget, strict=True)):
                 continue
             came.append((label, link))
-            heapq.heappush(heap, (crossings + link.length, hops + 1, len(came) - 1, neighbour, after))
+            still = left(neighbour)
+            heapq.heappush(heap, (total - remaining + link.length + still, still, len(came) - 1, neighbour, after))
     return None
 
 

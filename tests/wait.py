@@ -1,4 +1,4 @@
-"""Waiting for a state, in place of sleeping and hoping."""
+"""Waiting for what is going to happen, without sleeping for longer than it takes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(predicate: Callable[[], object], timeout_s: float, interval_s: float = 0.01) -> None:
-    """Return as soon as `predicate()` is true; AssertionError when it is not within `timeout_s`."""
+def wait_until(predicate: Callable[[], bool], timeout_s: float, interval_s: float = 0.01) -> None:
+    """Return as soon as ``predicate`` holds; AssertionError when it does not within ``timeout_s``."""
     deadline = time.monotonic() + timeout_s
     while not predicate():
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not so after {timeout_s} s: {getattr(predicate, '__qualname__', predicate)}")
+            raise AssertionError(f"not within {timeout_s:g} s: {getattr(predicate, '__name__', predicate)}")
         time.sleep(interval_s)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from mininet.link import Link
 from mininet.net import Mininet
@@ -34,7 +35,7 @@ class NetworkError(RuntimeError):
 class SiteSwitch(OVSSwitch):
     """A site's bridge: fails secure (forwards only what it was told), OpenFlow 1.3, started in one batch."""
 
-    def __init__(self, name: str, datapath_type: str = "netdev", **params):
+    def __init__(self, name: str, datapath_type: str = "netdev", **params: Any) -> None:
         ours = {
             "failMode": "secure",
             "datapath": "kernel" if datapath_type == "system" else "user",

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scripts.demo.progress import ConsoleProgress
 from scripts.demo.run import run_demo
+from scripts.errors import WrongRequest
 from scripts.layout import REPOSITORY, Layout
-from scripts.output import print_json, say
+from scripts.output import say
 from scripts.progress import Steps
 from scripts.runtime import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime, end_on_signals
 from scripts.system import RunningSystem
@@ -23,3 +25,24 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     parser.add_argument("--report", type=Path, default=REPOSITORY / "results" / "demo", metavar="DIR")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder: Path = arguments.report
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongRequest(f"--report: cannot make {folder}: {error.strerror}") from error
+    end_on_signals()
+    started = time.monotonic()
+    with Runtime(load(DEMO_TOPOLOGY), layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Steps(f"up {DEMO_TOPOLOGY}", START_STEPS) as steps:
+            runtime.start(steps)
+        system = RunningSystem(runtime.record, layout)
+        report = run_demo(system, ConsoleProgress(), folder, setup_s=time.monotonic() - started)
+    if arguments.json:
+        print((folder / "report.json").read_text(encoding="utf-8").rstrip())
+    else:
+        held = sum(check.ok for check in report.checks)
+        say(f"{held} of {len(report.checks)} checks held; report: {folder / 'report.html'}")
+    return 0 if report.ok else 1

@@ -119,8 +119,8 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(slices)
         return 0
-    print_table("Slices", ("name", "state", "compute", "core", "connections"),
-                [(s["name"], s["state"], s["compute"]["site"], s["core"], len(s["connections"])) for s in slices])  # fmt: skip
+    rows = [(s["name"], s["state"], s["compute"]["site"], s["core"], len(s["connections"])) for s in slices]
+    print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
     return 0
 
 

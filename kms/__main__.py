@@ -1,0 +1,54 @@
+"""``python -m kms --config FILE``: the KMS process.
+
+Exit status 0 after SIGINT or SIGTERM, 2 for a wrong configuration, 1 for anything else in the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from kms.config import KmsConfig, load_config
+from kms.errors import ConfigError, KmsError
+from kms.process import start
+
+# Between threads: short, so that a request does not wait for the quantum sections' Python code.
+_SWITCH_INTERVAL_S = 0.0002
+
+
+async def _serve(config: KmsConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    kms = await start(config)
+    try:
+        await stop.wait()
+    finally:
+        await kms.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kms", description="QSlice key management service")
+    parser.add_argument("--config", type=Path, required=True, help="configuration, a JSON file")
+    parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        asyncio.run(_serve(load_config(options.config)))
+    except ConfigError as error:
+        sys.stderr.write(f"kms: {error}\n")
+        return 2
+    except (KmsError, OSError) as error:
+        sys.stderr.write(f"kms: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The operator's side of the KMS: state, faults and metrics over HTTP on a unix socket that only its owner may open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from kms.metrics import Sample, exposition
+from kms.pool import PoolId
+from kms.relay import QkdNetwork
+from kms.server import Kme014
+from kms.service import KeyService
+from kms.sources.qkd.section import Section, SectionState
+
+_MAX_BODY_BYTES = 4_096
+
+
+class Admin:
+    def __init__(
+        self,
+        service: KeyService,
+        network: QkdNetwork,
+        kmes: Mapping[str, Kme014],
+        urls: Mapping[str, str],
+        algorithms: Mapping[str, str],
+    ) -> None:
+        self._service = service
+        self._network = network
+        self._kmes = kmes
+        self._urls = urls
+        self._algorithms = algorithms
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app.router.add_get("/v1/status", self._get_status)
+        app.router.add_get("/v1/keys", self._get_keys)
+        app.router.add_get("/v1/ledger", self._get_ledger)
+        app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
+        app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        app.router.add_get("/metrics", self._get_metrics)
+        return app
+
+    async def _get_status(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "kmes": [
+                    {"site": site, "kme_id": kme_id, "url": self._urls[site]}
+                    for site, kme_id in self._service.kme_ids.items()
+                ],
+                "algorithms": dict(self._algorithms),
+                "default_key_source": self._service.default_source.label,
+                "awaiting_keys": self._service.inventory.awaiting_count,
+                "sections": {s.section_id: s.state.value for s in self._network.sections.values()},
+            }
+        )
+
+    async def _get_keys(self, request: web.Request) -> web.Response:
+        inventory = self._service.inventory
+        return web.json_response(
+            {
+                "pools": [self._pool(pool_id) for pool_id in inventory.pool_ids],
+                "awaiting_keys": inventory.awaiting_count,
+                "sections": [_section(section) for section in self._network.sections.values()],
+                "links": [
+                    {
+                        "id": link.link_id,
+                        "a": link.a,
+                        "b": link.b,
+                        "sections": list(link.sections),
+                        "usable": self._network.is_link_usable(link),
+                        "skr_bps": round(self._network.link_skr_bps(link), 1),
+                        "available_bits": self._network.link_available_bits(link),
+                    }
+                    for link in self._network.links
+                ],
+            }
+        )
+
+    def _pool(self, pool_id: PoolId) -> dict[str, Any]:
+        return {
+            "a": pool_id.a,
+            "b": pool_id.b,
+            "key_source": pool_id.source.label,
+            "stored_key_count": self._service.inventory.stored(pool_id),
+            "max_key_count": self._service.limits.max_key_count,
+            "key_size": self._service.limits.key_size,
+        }
+
+    async def _get_ledger(self, request: web.Request) -> web.Response:
+        return web.json_response({"entries": [entry.to_dict() for entry in self._service.ledger]})
+
+    async def _start_eavesdropping(self, request: web.Request) -> web.Response:
+        section = self._network.sections.get(request.match_info["section"])
+        if section is None:
+            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        try:
+            body = json.loads(await request.text() or "{}")
+        except ValueError:
+            return _problem(400, "the body is not JSON")
+        if not isinstance(body, dict) or set(body) - {"fraction"}:
+            return _problem(400, "the body is an object with no more than: fraction")
+        fraction = body.get("fraction", 1.0)
+        if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
+            return _problem(400, "fraction: it must be a number above 0 and at most 1")
+        section.intercepted_fraction = float(fraction)
+        return web.json_response(_section(section))
+
+    async def _stop_eavesdropping(self, request: web.Request) -> web.Response:
+        section = self._network.sections.get(request.match_info["section"])
+        if section is None:
+            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        section.intercepted_fraction = 0.0
+        return web.json_response(_section(section))
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        text = exposition(self._samples())
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _samples(self) -> list[Sample]:
+        inventory = self._service.inventory
+        samples = [
+            Sample(
+                "qslice_kms_ledger_entries_total", "counter", "Keys delivered, fetched and expired.", count,
+                {"event": event.value, "key_source": source, "site": site or ""},
+            )
+            for (event, source, site), count in sorted(self._service.ledger.counts().items(), key=str)
+        ]  # fmt: skip
+        for site, kme in self._kmes.items():
+            samples += [
+                Sample(
+                    "qslice_kms_requests_total", "counter", "ETSI 014 requests answered.", count,
+                    {"site": site, "method": method, "status": str(status)},
+                )
+                for (method, status), count in sorted(kme.answers.items())
+            ]  # fmt: skip
+        samples.append(
+            Sample("qslice_kms_awaiting_keys", "gauge", "Delivered keys not yet fetched.", inventory.awaiting_count)
+        )
+        samples += [
+            Sample(
+                "qslice_kms_pool_keys", "gauge", "Keys ready in a pool.", inventory.stored(pool_id),
+                {"a": pool_id.a, "b": pool_id.b, "key_source": pool_id.source.label},
+            )
+            for pool_id in inventory.pool_ids
+        ]  # fmt: skip
+        for section in self._network.sections.values():
+            labels = {"section": section.section_id}
+            samples += [
+                Sample(f"qslice_qkd_section_{name}", "gauge", meaning, value, labels)
+                for name, meaning, value in (
+                    ("active", "1 when the section gives key.", float(section.is_usable)),
+                    ("qber", "Quantum bit error rate, 0 to 1.", section.qber or 0.0),
+                    ("skr_bps", "Sustainable secret bits per second.", section.skr_bps),
+                    ("available_bits", "Secret bits in store.", float(section.available_bits)),
+                )
+            ]
+        return samples
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "id": section.section_id,
+        "a": section.a,
+        "b": section.b,
+        "length_km": section.channel.length_km,
+        "state": section.state.value,
+        "qber": None if section.qber is None else round(section.qber, 5),
+        "skr_bps": round(section.skr_bps, 1),
+        "available_bits": section.available_bits,
+        "is_stopped": section.state is SectionState.STOPPED,
+        "eavesdropped_fraction": section.intercepted_fraction,
+    }
+
+
+def _problem(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)

@@ -1,0 +1,197 @@
+"""The KMS's configuration file: parsed once, at the edge. Unknown and impossible fields are refused by their path."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kms.errors import ConfigError
+from kms.keys import KeySource
+from kms.pki import is_sae_id
+from kms.relay import crossing_directions
+from kms.sources.qkd.channel import ChannelParameters
+
+_Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SiteConfig(_Model):
+    """One KME: where it listens, and the SAEs whose home it is."""
+
+    site: _Name
+    kme_id: _Name
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)] = 8443  # 0 picks a free one
+    sae_ids: tuple[str, ...] = ()
+
+
+class SectionConfig(_Model):
+    """A QKD section; the physical fields are those of :class:`ChannelParameters`."""
+
+    id: _Name
+    a: str
+    b: str
+    length_km: float
+    attenuation_db_per_km: float = 0.2
+    pulse_rate_hz: float = 1_000_000.0
+    detector_efficiency: float = 0.2
+    dark_count_probability: float = 1e-6
+    misalignment: float = 0.015
+
+    def channel(self) -> ChannelParameters:
+        return ChannelParameters(**{name: getattr(self, name) for name in ChannelParameters.__dataclass_fields__})
+
+
+class LinkConfig(_Model):
+    id: _Name
+    a: str
+    b: str
+    sections: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class PairConfig(_Model):
+    """A pool to fill from the start, before anybody asks."""
+
+    a: str
+    b: str
+    key_source: str
+
+
+class Limits(_Model):
+    """What ETSI 014's Status object announces; sizes in bits."""
+
+    key_size: int = 256
+    min_key_size: Annotated[int, Field(ge=8)] = 64
+    max_key_size: Annotated[int, Field(le=8192)] = 1024
+    max_key_per_request: Annotated[int, Field(ge=1)] = 128
+    max_key_count: Annotated[int, Field(ge=1)] = 128
+    pool_target: Annotated[int, Field(ge=1)] = 32  # keys to which a pool is filled in the background
+    max_sae_id_count: Annotated[int, Field(ge=0)] = 8
+    max_awaiting_keys: Annotated[int, Field(ge=1)] = 100_000  # delivered to a master and not yet fetched, in all
+    max_body_bytes: Annotated[int, Field(ge=256)] = 65_536
+
+
+class QkdConfig(_Model):
+    """How the sections are run: see :mod:`kms.sources.qkd.section`."""
+
+    prefill_s: Annotated[float, Field(ge=0)] = 60.0  # how long the links ran before the KMS started
+    buffer_bits: Annotated[int, Field(ge=1 << 13)] = 1 << 18
+
+
+class KmsConfig(_Model):
+    """The whole file."""
+
+    state_dir: str
+    pki_dir: str
+    admin_socket: str
+    sites: Annotated[tuple[SiteConfig, ...], Field(min_length=1)]
+    sections: tuple[SectionConfig, ...] = ()
+    qkd_links: tuple[LinkConfig, ...] = ()
+    dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
+    default_key_source: str = "qkd"
+    pairs: tuple[PairConfig, ...] = ()
+    limits: Limits = Limits()
+    qkd: QkdConfig = QkdConfig()
+    available_lifetime_s: Annotated[float, Field(gt=0)] = 86_400.0
+    awaiting_lifetime_s: Annotated[float, Field(gt=0)] = 3_600.0
+
+
+def load_config(path: Path) -> KmsConfig:
+    """The configuration in a JSON file; ConfigError names the field that cannot be."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    return parse_config(text)
+
+
+def parse_config(text: bytes | str) -> KmsConfig:
+    try:
+        config = KmsConfig.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "configuration"
+        raise ConfigError(f"{place}: {first['msg']}") from None
+    _check_sites(config)
+    _check_sections(config)
+    _check_links(config)
+    _check_sources(config)
+    return config
+
+
+def _check_sites(config: KmsConfig) -> None:
+    _require_unique("sites.site", (s.site for s in config.sites))
+    _require_unique("sites.kme_id", (s.kme_id for s in config.sites))
+    _require_unique("sites.host and port", (f"{s.host}:{s.port}" for s in config.sites if s.port))
+    _require_unique("sites.sae_ids", (sae for s in config.sites for sae in s.sae_ids))
+    for n, site in enumerate(config.sites):
+        for m, sae in enumerate(site.sae_ids):
+            if not is_sae_id(sae):
+                raise ConfigError(f"sites.{n}.sae_ids.{m}: {sae!r} is not an SAE id")
+    limits = config.limits
+    if not limits.min_key_size <= limits.key_size <= limits.max_key_size:
+        raise ConfigError("limits.key_size: it must lie between min_key_size and max_key_size")
+    if limits.pool_target > limits.max_key_count:
+        raise ConfigError("limits.pool_target: it must not exceed max_key_count")
+    for name in ("key_size", "min_key_size", "max_key_size"):
+        if getattr(limits, name) % 8:
+            raise ConfigError(f"limits.{name}: it must be a multiple of 8")
+
+
+def _check_sections(config: KmsConfig) -> None:
+    _require_unique("sections.id", (s.id for s in config.sections))
+    for n, section in enumerate(config.sections):
+        if section.a == section.b:
+            raise ConfigError(f"sections.{n}.b: both ends are {section.a}")
+        try:
+            section.channel()
+        except ValueError as error:
+            raise ConfigError(f"sections.{n}: {error}") from None
+
+
+def _check_links(config: KmsConfig) -> None:
+    _require_unique("qkd_links.id", (q.id for q in config.qkd_links))
+    sites = {s.site for s in config.sites}
+    sections = {s.id: s for s in config.sections}
+    for n, link in enumerate(config.qkd_links):
+        for name in ("a", "b"):
+            if getattr(link, name) not in sites:
+                raise ConfigError(f"qkd_links.{n}.{name}: there is no site {getattr(link, name)!r}")
+        if link.a == link.b:
+            raise ConfigError(f"qkd_links.{n}.b: both ends are {link.a}")
+        for m, section in enumerate(link.sections):
+            if section not in sections:
+                raise ConfigError(f"qkd_links.{n}.sections.{m}: there is no section {section!r}")
+        chain = [(sections[s].a, sections[s].b) for s in link.sections]
+        if crossing_directions(chain, link.a, link.b) is None:
+            raise ConfigError(f"qkd_links.{n}.sections: they do not meet end to end")
+
+
+def _check_sources(config: KmsConfig) -> None:
+    sites = {s.site for s in config.sites}
+    named = [("default_key_source", config.default_key_source)]
+    named += [(f"pairs.{n}.key_source", pair.key_source) for n, pair in enumerate(config.pairs)]
+    for place, text in named:
+        try:
+            KeySource.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"{place}: {error}") from None
+    for n, pair in enumerate(config.pairs):
+        for name in ("a", "b"):
+            if getattr(pair, name) not in sites:
+                raise ConfigError(f"pairs.{n}.{name}: there is no site {getattr(pair, name)!r}")
+        if pair.a == pair.b:
+            raise ConfigError(f"pairs.{n}.b: both ends are {pair.a}")
+
+
+def _require_unique(place: str, values: Iterable[str]) -> None:
+    twice = [value for value, count in Counter(values).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{place}: {twice[0]!r} is named twice")

@@ -1,0 +1,274 @@
+"""The private certificate authority: ECDSA P-256 certificates for KMEs, SAEs and the controller's OpenFlow channel.
+
+Layout of a PKI directory (0700, keys 0600)::
+
+    ca.pem, ca.key          the authority
+    saes/<SAE id>.json      the register of issued SAEs: who is known, and to which site it is bound
+    lock                    held while the authority or the register changes
+
+An SAE's certificate has its id as common name and, so that no other certificate of this authority passes for one, the
+URI ``urn:qslice:sae:<id>``; one that is bound to a site has ``urn:qslice:site:<site>`` as well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from kms.errors import PkiError
+
+SAE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SAE_URN = "urn:qslice:sae:"
+SITE_URN = "urn:qslice:site:"
+
+_CA_LIFETIME = timedelta(days=3650)
+_LEAF_LIFETIME = timedelta(days=365)
+_RENEW_BEFORE = timedelta(days=30)
+_CLOCK_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@dataclass(frozen=True)
+class IssuedSae:
+    sae_id: str
+    site: str | None
+
+
+def is_sae_id(text: str) -> bool:
+    """Whether ``text`` may be an SAE's id: letters, digits, dots, underscores, hyphens; no more than 64."""
+    return SAE_ID.fullmatch(text) is not None
+
+
+def ensure_ca(pki_dir: Path | str) -> Path:
+    """Make the authority unless there is one that lasts; the path of its certificate. PkiError when it is damaged."""
+    directory = Path(pki_dir)
+    with _locked(directory):
+        _authority(directory)
+    return directory / "ca.pem"
+
+
+def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str, site: str | None = None) -> None:
+    """Certify an SAE: ``cert.pem``, ``key.pem`` and ``ca.pem`` in ``out_dir``, and an entry in the register.
+
+    An SAE without ``site`` may use any KME. PkiError for an id that is none.
+    """
+    if not is_sae_id(sae_id):
+        raise PkiError(f"SAE id {sae_id!r}: letters, digits, dots, underscores and hyphens, at most 64, no dot first")
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(SAE_URN + sae_id)]
+    if site is not None:
+        if not is_sae_id(site):
+            raise PkiError(f"site {site!r} of SAE {sae_id}: not a site's name")
+        names.append(x509.UniformResourceIdentifier(SITE_URN + site))
+    directory = Path(pki_dir)
+    with _locked(directory):
+        authority = _authority(directory)
+        _write_leaf(authority, Path(out_dir), sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+        register = directory / "saes"
+        register.mkdir(mode=0o700, exist_ok=True)
+        _write(register / f"{sae_id}.json", json.dumps({"sae_id": sae_id, "site": site}).encode(), 0o600)
+
+
+def issue_server(pki_dir: Path | str, name: str, hosts: Sequence[str], out_dir: Path | str) -> None:
+    """Certify a server that is also a client (OpenFlow, controller) under ``name`` and ``hosts`` (addresses or names).
+
+    Keeps what is in ``out_dir`` when it is still good. Writes cert.pem, key.pem, ca.pem.
+    """
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    _ensure_leaf(Path(pki_dir), name, hosts, Path(out_dir), usages)
+
+
+def issue_kme(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: Path | str) -> None:
+    """Certify a KME's server side. Keeps what is in ``out_dir`` when it is still good."""
+    _ensure_leaf(Path(pki_dir), kme_id, [kme_id, *hosts], Path(out_dir), [ExtendedKeyUsageOID.SERVER_AUTH])
+
+
+class SaeRegister:
+    """Reads the register of issued SAEs; sees those that are issued while it is open."""
+
+    def __init__(self, pki_dir: Path | str) -> None:
+        self._directory = Path(pki_dir) / "saes"
+        self._known: dict[str, tuple[int, IssuedSae]] = {}
+
+    def find(self, sae_id: str) -> IssuedSae | None:
+        if not is_sae_id(sae_id):
+            return None
+        path = self._directory / f"{sae_id}.json"
+        try:
+            changed = path.stat().st_mtime_ns
+            known = self._known.get(sae_id)
+            if known is None or known[0] != changed:
+                record = json.loads(path.read_bytes())
+                known = self._known[sae_id] = changed, IssuedSae(sae_id, record["site"])
+        except FileNotFoundError:
+            self._known.pop(sae_id, None)
+            return None
+        except (OSError, ValueError, KeyError) as error:
+            raise PkiError(f"{path}: {error}") from error
+        return known[1]
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    with open(directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _authority(directory: Path) -> Authority:
+    certificate_path, key_path = directory / "ca.pem", directory / "ca.key"
+    if certificate_path.exists() != key_path.exists():
+        missing = key_path if certificate_path.exists() else certificate_path
+        raise PkiError(f"{missing} is missing: remove the directory to start a new authority")
+    if certificate_path.exists():
+        try:
+            certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+            key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+        except (ValueError, OSError) as error:
+            raise PkiError(f"{directory}: its authority cannot be read: {error}") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise PkiError(f"{directory}: ca.key is not the key of ca.pem")
+        if _lasts(certificate):
+            return Authority(certificate, key)
+    return _make_authority(certificate_path, key_path)
+
+
+def _make_authority(certificate_path: Path, key_path: Path) -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "QSlice private CA")])
+    usage = x509.KeyUsage(
+        digital_signature=False, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        _builder(name, name, key.public_key(), _CA_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    authority = Authority(certificate, key)
+    _write(key_path, _private_pem(key), 0o600)
+    _write(certificate_path, authority.pem, 0o644)
+    return authority
+
+
+def _ensure_leaf(
+    directory: Path, name: str, hosts: Sequence[str], out_dir: Path, usages: list[x509.ObjectIdentifier]
+) -> None:
+    names = [_general_name(host) for host in dict.fromkeys(hosts)]
+    with _locked(directory):
+        authority = _authority(directory)
+        if not _is_good_leaf(authority, out_dir, name, names):
+            _write_leaf(authority, out_dir, name, names, usages)
+
+
+def _is_good_leaf(authority: Authority, out_dir: Path, name: str, names: list[x509.GeneralName]) -> bool:
+    """Whether ``out_dir`` holds a certificate of this authority for exactly these names, its key, and time left."""
+    try:
+        certificate = x509.load_pem_x509_certificate((out_dir / "cert.pem").read_bytes())
+        key = serialization.load_pem_private_key((out_dir / "key.pem").read_bytes(), None)
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate.verify_directly_issued_by(authority.certificate)
+        ca_is_current = (out_dir / "ca.pem").read_bytes() == authority.pem
+    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return (
+        ca_is_current
+        and _lasts(certificate)
+        and key.public_key() == certificate.public_key()
+        and certificate.subject == _common_name(name)
+        and list(alternatives) == names
+    )
+
+
+def _write_leaf(
+    authority: Authority, out_dir: Path, name: str, names: list[x509.GeneralName], usages: list[x509.ObjectIdentifier]
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer_key = authority.key.public_key()
+    certificate = (
+        _builder(_common_name(name), authority.certificate.subject, key.public_key(), _LEAF_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    out_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(out_dir / "key.pem", _private_pem(key), 0o600)
+    _write(out_dir / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(out_dir / "ca.pem", authority.pem, 0o644)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + lifetime)
+    )
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _lasts(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    """Replace a file as a whole; readers see the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

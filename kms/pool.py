@@ -1,0 +1,152 @@
+"""The keys that a KMS holds: pools ready for delivery, and delivered keys that wait for their other end.
+
+Pure: no clock, no I/O. Two invariants are kept, and property-tested against a model: a key is given at most once to
+each SAE that it is for, and a pool never holds more than ``max_key_count`` keys.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kms.errors import KeysNotFoundError, UnauthorisedError
+from kms.keys import Key, KeySource, KeyState
+
+
+@dataclass(frozen=True)
+class PoolId:
+    """A pool belongs to two sites, in either order, and one key source."""
+
+    a: str
+    b: str
+    source: KeySource
+
+    def __post_init__(self) -> None:
+        if self.a == self.b:
+            raise ValueError(f"a pool joins two different sites, not {self.a} with itself")
+        if self.a > self.b:
+            first, second = self.b, self.a
+            object.__setattr__(self, "a", first)
+            object.__setattr__(self, "b", second)
+
+    @property
+    def sites(self) -> tuple[str, str]:
+        return self.a, self.b
+
+
+class KeyInventory:
+    """Every key of the KMS between its making and the last fetch."""
+
+    def __init__(self, max_key_count: int, available_lifetime_s: float, awaiting_lifetime_s: float) -> None:
+        self.max_key_count = max_key_count
+        self._available_lifetime_s = available_lifetime_s
+        self._awaiting_lifetime_s = awaiting_lifetime_s
+        self._pools: dict[PoolId, deque[Key]] = {}
+        self._awaiting: dict[uuid.UUID, Key] = {}
+
+    # Pools
+
+    @property
+    def pool_ids(self) -> tuple[PoolId, ...]:
+        return tuple(self._pools)
+
+    def open(self, pool_id: PoolId) -> None:
+        """Make the pool known, empty, unless it is already."""
+        self._pools.setdefault(pool_id, deque())
+
+    def stored(self, pool_id: PoolId) -> int:
+        return len(self._pools.get(pool_id, ()))
+
+    def stock(self, pool_id: PoolId, keys: Iterable[Key]) -> int:
+        """Put fresh keys into a pool until it is full; how many went in."""
+        pool = self._pools.setdefault(pool_id, deque())
+        before = len(pool)
+        for key in keys:
+            if len(pool) >= self.max_key_count:
+                break
+            if key.state is not KeyState.AVAILABLE or set(key.copies) != set(pool_id.sites):
+                raise ValueError(f"key {key.key_id} is not a fresh key of this pool")
+            pool.append(key)
+        return len(pool) - before
+
+    def take(self, pool_id: PoolId, count: int) -> tuple[Key, ...]:
+        """Up to ``count`` keys out of the pool, oldest first. The caller delivers them or gives them back."""
+        pool = self._pools.get(pool_id, deque())
+        return tuple(pool.popleft() for _ in range(min(count, len(pool))))
+
+    def give_back(self, pool_id: PoolId, keys: Sequence[Key]) -> None:
+        """Undo :meth:`take`. What no longer fits, because the pool was refilled meanwhile, is dropped."""
+        pool = self._pools[pool_id]
+        for key in reversed(keys):
+            if len(pool) < self.max_key_count:
+                pool.appendleft(key)
+
+    # Delivered keys
+
+    @property
+    def awaiting_count(self) -> int:
+        return len(self._awaiting)
+
+    def __iter__(self) -> Iterator[Key]:
+        """The delivered keys that wait for a slave."""
+        return iter(tuple(self._awaiting.values()))
+
+    def await_slaves(self, keys: Iterable[Key]) -> None:
+        """Hold keys that were delivered to their master (or were, before a restart) for their slaves."""
+        for key in keys:
+            if key.state is not KeyState.AWAITING_SLAVE:
+                raise ValueError(f"key {key.key_id} is {key.state.value}")
+            self._awaiting[key.key_id] = key
+
+    def find(self, key_ids: Sequence[uuid.UUID], master: str, slave: str) -> tuple[Key, ...]:
+        """The keys that ``slave`` may fetch of ``master``'s, in the order asked for. Changes nothing.
+
+        Raises :class:`KeysNotFoundError` when one is missing, fetched already or another master's, and
+        :class:`UnauthorisedError` when the originating request did not name ``slave``.
+        """
+        found: list[Key] = []
+        missing: list[str] = []
+        for key_id in key_ids:
+            key = self._awaiting.get(key_id)
+            if key is None or key.master != master or (slave in key.named and slave not in key.awaiting):
+                missing.append(str(key_id))
+            else:
+                found.append(key)
+        if missing:
+            raise KeysNotFoundError(tuple(missing))
+        for key in found:
+            if slave not in key.named:
+                raise UnauthorisedError(f"key {key.key_id} was not requested for {slave}")
+        return tuple(found)
+
+    def fetch(self, keys: Sequence[Key], slave: str) -> tuple[Key, ...]:
+        """Mark keys that :meth:`find` returned as fetched by ``slave``; the keys as they are after it."""
+        after = tuple(key.fetched(slave) for key in keys)
+        for key in after:
+            if key.state is KeyState.CONSUMED:
+                del self._awaiting[key.key_id]
+            else:
+                self._awaiting[key.key_id] = key
+        return after
+
+    def put_back(self, key: Key, slave: str) -> None:
+        """Undo :meth:`fetch` of one key for ``slave``, when it could not be recorded and so was not answered."""
+        current = self._awaiting.get(key.key_id)
+        if current is None:
+            self._awaiting[key.key_id] = replace(key, awaiting=frozenset({slave}))
+        else:
+            self._awaiting[key.key_id] = replace(current, awaiting=current.awaiting | {slave})
+
+    def expire(self, now: float) -> tuple[Key, ...]:
+        """Drop what outlived its time; the keys as they are after it."""
+        expired: list[Key] = []
+        for pool in self._pools.values():
+            while pool and pool[0].made_at + self._available_lifetime_s <= now:
+                expired.append(pool.popleft().expired())
+        for key in tuple(self._awaiting.values()):
+            assert key.delivered_at is not None
+            if key.delivered_at + self._awaiting_lifetime_s <= now:
+                expired.append(self._awaiting.pop(key.key_id).expired())
+        return tuple(expired)

@@ -1,0 +1,188 @@
+"""Puts the parts together: a running KMS from its configuration, and its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from aiohttp import web
+
+from kms import pki
+from kms.admin import Admin
+from kms.config import KmsConfig
+from kms.errors import ConfigError, KmsError
+from kms.homes import SaeHomes
+from kms.keys import KeySource, Source
+from kms.ledger import Ledger
+from kms.pool import KeyInventory, PoolId
+from kms.relay import Link, QkdNetwork, QkdSource
+from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
+from kms.service import KeyService
+from kms.sources.agreement import KeyAgreement
+from kms.sources.dh import DhSource
+from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section
+from kms.sources.qra import QraSource, best_kem
+from kms.store import Journal, KeyStore
+from kms.transport import KeyTransport
+from kms.upkeep import PoolFiller, RunningSection, SectionRunner, expire_keys
+
+_log = logging.getLogger(__name__)
+
+
+class RunningKms:
+    """A KMS that serves; :meth:`close` ends it."""
+
+    def __init__(self, service: KeyService, urls: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
+        self.service = service
+        self.urls = urls  # base URL of each site's KME
+        self._stack = stack
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+async def start(config: KmsConfig) -> RunningKms:
+    """Bring up every KME of the configuration.
+
+    Raises a :class:`KmsError` when the store, the certificates or another KMS stand in the way, and OSError when an
+    address cannot be listened on; nothing is left running then.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        state_dir = Path(config.state_dir)
+        stack.enter_context(_sole_owner(state_dir))
+        store = KeyStore(state_dir)
+        journal = Journal(store)
+        stack.push_async_callback(journal.close)
+
+        network, running_sections = _sections(config)
+        kem = best_kem()
+        sources: dict[Source, KeyAgreement] = {
+            Source.QKD: QkdSource(network, os.urandom),
+            Source.QRA: QraSource(kem),
+            Source.DH: DhSource(config.dh_group),
+        }
+        algorithms = {source.value: agreement.algorithm for source, agreement in sources.items()}
+        service = _service(config, store, journal, KeyTransport(sources, network))
+
+        kmes = {site.site: Kme014(site.site, service) for site in config.sites}
+        urls: dict[str, str] = {}
+        for site in config.sites:
+            directory = Path(config.pki_dir) / "kme" / site.site
+            pki.issue_kme(config.pki_dir, site.kme_id, [site.host], directory)
+            tls = tls_context(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
+            runner = await _runner(stack, kmes[site.site].application())
+            listener = web.TCPSite(runner, site.host, site.port, ssl_context=tls, backlog=1024)
+            await listener.start()
+            urls[site.site] = _url(runner, site.host)
+
+        admin = Admin(service, network, kmes, urls, algorithms)
+        await _listen_on_unix_socket(stack, admin.application(), Path(config.admin_socket))
+
+        for work in (SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)):
+            task = asyncio.create_task(work)
+            task.add_done_callback(_report_death)
+            stack.push_async_callback(_cancel, task)
+        _log.info("KMS serves %d KMEs, %d QKD sections, %s", len(urls), len(network.sections), algorithms)
+        return RunningKms(service, urls, stack.pop_all())
+    raise AssertionError("not reached")
+
+
+def _service(config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport) -> KeyService:
+    inventory = KeyInventory(config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s)
+    inventory.await_slaves(store.load_keys())
+    for pair in config.pairs:
+        pool_id = PoolId(pair.a, pair.b, KeySource.parse(pair.key_source))
+        if not transport.can_join(pool_id.source, pair.a, pair.b):
+            raise ConfigError(f"pairs: nothing gives {pair.key_source} keys between {pair.a} and {pair.b}")
+        inventory.open(pool_id)
+    homes = SaeHomes(
+        configured={sae: site.site for site in config.sites for sae in site.sae_ids},
+        remembered=store.load_homes(),
+        sites=frozenset(site.site for site in config.sites),
+        find_issued=pki.SaeRegister(config.pki_dir).find,
+    )
+    return KeyService(
+        kme_ids={site.site: site.kme_id for site in config.sites},
+        limits=config.limits,
+        default_source=KeySource.parse(config.default_key_source),
+        homes=homes,
+        transport=transport,
+        inventory=inventory,
+        ledger=Ledger(),
+        journal=journal,
+        entropy=os.urandom,
+        clock=time.time,
+    )
+
+
+def _sections(config: KmsConfig) -> tuple[QkdNetwork, list[RunningSection]]:
+    sections: dict[str, Section] = {}
+    running: list[RunningSection] = []
+    now = time.monotonic()
+    for entry in config.sections:
+        channel = entry.channel()
+        section = Section(entry.id, entry.a, entry.b, channel, KeyBuffer(config.qkd.buffer_bits // 8))
+        nature = np.random.default_rng(int.from_bytes(os.urandom(16), "big"))
+        budget = PulseBudget(channel.pulse_rate_hz, config.qkd.prefill_s, now)
+        sections[entry.id] = section
+        running.append(RunningSection(section, Distiller(channel, os.urandom, nature), budget))
+    links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
+    return QkdNetwork(sections, links), running
+
+
+@contextlib.contextmanager
+def _sole_owner(state_dir: Path) -> Iterator[None]:
+    """Two KMSs on one store would give keys twice."""
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(state_dir / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise KmsError(f"{state_dir}: another KMS is running on it") from None
+        yield
+
+
+async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return runner
+
+
+async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Application, path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    runner = await _runner(stack, app)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A socket left by a KMS that was killed; a living one holds the lock of the state directory.
+    path.unlink(missing_ok=True)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    stack.callback(path.unlink, missing_ok=True)
+    await web.SockSite(runner, listener).start()
+
+
+def _url(runner: web.AppRunner, host: str) -> str:
+    port = runner.addresses[0][1]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.critical("background work ended", exc_info=task.exception())
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

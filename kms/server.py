@@ -1,0 +1,183 @@
+"""ETSI GS QKD 014 over HTTPS: one listener per KME, mutual TLS, the SAE's identity from its certificate.
+
+A client without a certificate of our authority does not get past the TLS handshake. Every answer to one that does is
+JSON; every refusal is an Error body (6.5), on 401 too, because clients parse it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from kms import wire
+from kms.errors import KmsError, RequestError, UnauthorisedError
+from kms.pki import SAE_URN, SITE_URN, is_sae_id
+from kms.service import KeyService
+
+_log = logging.getLogger(__name__)
+
+BASE_PATH = "/api/v1/keys"
+KEEP_ALIVE_S = 75.0
+SHUTDOWN_S = 1.0
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a client certificate says its holder is; ``site`` is the binding in it, if any."""
+
+    sae_id: str
+    site: str | None
+
+
+def tls_context(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
+    """TLS 1.2 or later, and no client without a certificate of ``ca`` that is meant for clients."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(cert, key)
+    context.load_verify_locations(ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def identify(certificate: dict[str, Any] | None) -> Caller:
+    """The SAE that a verified certificate (as ``ssl.SSLObject.getpeercert`` gives it) names; else UnauthorisedError."""
+    if not certificate:
+        raise UnauthorisedError("a client certificate is required")
+    names = [value for relative in certificate.get("subject", ()) for kind, value in relative if kind == "commonName"]
+    uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
+    sites = [uri.removeprefix(SITE_URN) for uri in uris if uri.startswith(SITE_URN)]
+    if len(names) != 1 or not is_sae_id(names[0]) or SAE_URN + names[0] not in uris or len(sites) > 1:
+        raise UnauthorisedError("the client certificate is not an SAE's")
+    return Caller(names[0], sites[0] if sites else None)
+
+
+class Kme014:
+    """The HTTP face of one site's KME."""
+
+    def __init__(self, site: str, service: KeyService) -> None:
+        self.site = site
+        self._service = service
+        self.answers: Counter[tuple[str, int]] = Counter()  # by method and HTTP status
+
+    def application(self) -> web.Application:
+        app = web.Application(
+            client_max_size=self._service.limits.max_body_bytes, middlewares=[self._answer_errors, self._authenticate]
+        )
+        sae = f"{BASE_PATH}/{{sae}}"
+        app.router.add_get(f"{sae}/status", self._status, allow_head=False)
+        app.router.add_get(f"{sae}/enc_keys", self._enc_keys, allow_head=False)
+        app.router.add_post(f"{sae}/enc_keys", self._enc_keys)
+        app.router.add_get(f"{sae}/dec_keys", self._dec_keys, allow_head=False)
+        app.router.add_post(f"{sae}/dec_keys", self._dec_keys)
+        return app
+
+    # Methods (clause 5)
+
+    async def _status(self, request: web.Request) -> web.Response:
+        caller: Caller = request["caller"]
+        if request.query_string:
+            raise RequestError("status takes no parameters")
+        status = self._service.status(self.site, caller.sae_id, request.match_info["sae"])
+        limits = self._service.limits
+        return _json(
+            200,
+            {
+                "source_KME_ID": status.source_kme,
+                "target_KME_ID": status.target_kme,
+                "master_SAE_ID": status.master,
+                "slave_SAE_ID": status.slave,
+                "key_size": limits.key_size,
+                "stored_key_count": status.stored_key_count,
+                "max_key_count": limits.max_key_count,
+                "max_key_per_request": limits.max_key_per_request,
+                "max_key_size": limits.max_key_size,
+                "min_key_size": limits.min_key_size,
+                "max_SAE_ID_count": limits.max_sae_id_count,
+                "status_extension": {
+                    "default_key_source": self._service.default_source.label,
+                    "stored_key_count": dict(status.stored_by_source),
+                },
+            },
+        )
+
+    async def _enc_keys(self, request: web.Request) -> web.Response:
+        caller: Caller = request["caller"]
+        limits = self._service.limits
+        if request.method == "GET":
+            parsed = wire.parse_key_query(list(request.query.items()), limits)
+        else:
+            parsed = wire.parse_key_request(await _body(request, may_be_empty=True), limits)
+        keys = await self._service.enc_keys(self.site, caller.sae_id, request.match_info["sae"], parsed)
+        return _json(200, wire.key_container(keys))
+
+    async def _dec_keys(self, request: web.Request) -> web.Response:
+        caller: Caller = request["caller"]
+        if request.method == "GET":
+            key_ids = wire.parse_key_id_query(list(request.query.items()))
+        else:
+            key_ids = wire.parse_key_ids(await _body(request, may_be_empty=False), self._service.limits)
+        keys = await self._service.dec_keys(self.site, caller.sae_id, request.match_info["sae"], key_ids)
+        return _json(200, wire.key_container(keys))
+
+    # Around every method
+
+    @web.middleware
+    async def _answer_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        name = request.path.rpartition("/")[2] if request.match_info.http_exception is None else "other"
+        try:
+            response = await handler(request)
+        except KmsError as error:
+            status = wire.http_status(error)
+            if status == 503:
+                _log.warning("%s at %s: %s", name, self.site, error)
+            response = _json(status, wire.error_body(error))
+        except web.HTTPRequestEntityTooLarge:
+            response = _json(400, {"message": f"the body exceeds {self._service.limits.max_body_bytes} bytes"})
+        except web.HTTPMethodNotAllowed as error:
+            response = _json(405, {"message": f"{error.method} is not allowed here"})
+            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        except web.HTTPException:
+            # The API knows no 404 (clause 5): a path that it does not have is a bad request.
+            response = _json(400, {"message": "no such method: status, enc_keys and dec_keys of an SAE are there"})
+        self.answers[name, response.status] += 1
+        return response
+
+    @web.middleware
+    async def _authenticate(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        tls = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
+        caller = identify(tls.getpeercert() if tls is not None else None)
+        await self._service.admit(self.site, caller.sae_id, caller.site)
+        request["caller"] = caller
+        return await handler(request)
+
+
+async def _body(request: web.Request, may_be_empty: bool) -> bytes:
+    if request.query_string:
+        raise RequestError("POST takes its parameters in the body")
+    body = await request.read()
+    if not body and may_be_empty:
+        return body
+    if request.content_type != "application/json":
+        raise RequestError("the content type shall be application/json")
+    if (request.charset or "utf-8").lower() != "utf-8":
+        raise RequestError("the body shall be in UTF-8")
+    return body
+
+
+def _json(status: int, body: dict[str, Any]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=json.dumps(body).encode(),
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )

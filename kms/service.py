@@ -1,0 +1,258 @@
+"""What a KME does for an SAE: the use cases of ETSI 014 over pools, sources, transport and store.
+
+One service serves all the KMEs of the process; the site of the KME that was asked is an argument everywhere, and a
+site's KME hands out only the copies of that site.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kms.config import Limits
+from kms.errors import ExhaustedError, NoRouteError, RequestError, ShortOfKeyError, StoreError
+from kms.homes import SaeHomes
+from kms.keys import Key, KeySource
+from kms.ledger import Ledger, LedgerEntry, LedgerEvent
+from kms.pool import KeyInventory, PoolId
+from kms.sources.qkd.protocol import Entropy
+from kms.store import Change, ForgetKey, SaveHome, SaveKey
+from kms.transport import KeyTransport
+from kms.wire import EXTENSION_UNMET, DeliveredKey, EncRequest
+
+# How long a request waits for QKD sections that are short of key, before it is refused: two seconds in all.
+_ATTEMPTS, _BETWEEN_ATTEMPTS_S = 41, 0.05
+
+_T = TypeVar("_T")
+
+
+class ChangeWriter(Protocol):
+    """:class:`kms.store.Journal`, seen from here."""
+
+    async def write(self, changes: Sequence[Change]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """ETSI 014, 6.1."""
+
+    source_kme: str
+    target_kme: str
+    master: str
+    slave: str
+    stored_key_count: int
+    stored_by_source: Mapping[str, int]
+
+
+class KeyService:
+    """The KMS's core. Runs in one event loop: whatever stands between two awaits is atomic."""
+
+    def __init__(
+        self,
+        kme_ids: Mapping[str, str],
+        limits: Limits,
+        default_source: KeySource,
+        homes: SaeHomes,
+        transport: KeyTransport,
+        inventory: KeyInventory,
+        ledger: Ledger,
+        journal: ChangeWriter,
+        entropy: Entropy,
+        clock: Callable[[], float],
+    ) -> None:
+        self.kme_ids = dict(kme_ids)
+        self.limits = limits
+        self.default_source = default_source
+        self.homes = homes
+        self.inventory = inventory
+        self.ledger = ledger
+        self._transport = transport
+        self._journal = journal
+        self._entropy = entropy
+        self._clock = clock
+        self.on_pool_used: Callable[[], None] = lambda: None
+
+    # ETSI 014
+
+    async def admit(self, site: str, sae: str, bound_site: str | None) -> None:
+        """Let an authenticated SAE in at a site's KME and remember where it was. UnauthorisedError otherwise."""
+        if self.homes.admit(site, sae, bound_site):
+            await self._journal.write([SaveHome(sae, site)])
+
+    def status(self, site: str, caller: str, slave: str) -> Status:
+        """5.1. Asking for it opens the pool, so that it fills."""
+        target = self._site_of_slave(slave)
+        if target is None or target == site:
+            # A key for this site, or for an SAE not seen yet, is drawn when it is asked for.
+            stored, by_source = self.limits.max_key_count, {}
+        else:
+            pools = {p.source.label: p for p in self.inventory.pool_ids if p.sites == tuple(sorted((site, target)))}
+            default = PoolId(site, target, self.default_source)
+            self._open(default)
+            by_source = {label: self.inventory.stored(pool_id) for label, pool_id in sorted(pools.items())}
+            stored = self.inventory.stored(default)
+        return Status(self.kme_ids[site], self.kme_ids[target or site], caller, slave, stored, by_source)
+
+    async def enc_keys(self, site: str, caller: str, slave: str, request: EncRequest) -> list[DeliveredKey]:
+        """5.2: keys for ``caller``, and for ``slave`` and the request's other slaves to fetch. All or none.
+
+        Every key is in the store before this returns.
+        """
+        slaves = (slave, *request.additional_slaves)
+        if slave in request.additional_slaves:
+            raise RequestError(f"{slave} is named twice")
+        # An SAE without a home is served from here until it shows up somewhere.
+        sites = {name: self._site_of_slave(name) or site for name in slaves}
+        remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
+        source = request.source or self.default_source
+        for place in remote:
+            if not self._transport.can_join(source, site, place):
+                if request.source is not None:
+                    raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
+                raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
+        if self.inventory.awaiting_count + request.number > self.limits.max_awaiting_keys:
+            raise ExhaustedError("too many delivered keys wait for their slaves")
+
+        now = self._clock()
+        keep = frozenset(sites.values())
+        keys, undo = await self._patiently(
+            lambda: self._obtain(site, remote, source, request.number, request.size_bits, now)
+        )
+        delivered = tuple(key.delivered(caller, site, frozenset(slaves), keep, now) for key in keys)
+        entries = [self._entry(LedgerEvent.DELIVERED_TO_MASTER, key, site, caller, now) for key in delivered]
+        try:
+            await self._journal.write([*map(SaveKey, delivered), *entries])
+        except StoreError:
+            undo()
+            raise
+        self.inventory.await_slaves(delivered)
+        for entry in entries:
+            self.ledger.add(entry)
+        return [DeliveredKey(key.key_id, key.copies[site], key.source) for key in keys]
+
+    async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
+        """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
+        keys, copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
+        after = self.inventory.fetch(keys, caller)
+        now = self._clock()
+        entries = [self._entry(LedgerEvent.FETCHED_BY_SLAVE, key, site, caller, now) for key in keys]
+        changes = [SaveKey(key) if key.awaiting else ForgetKey(key.key_id) for key in after]
+        try:
+            await self._journal.write([*changes, *entries])
+        except StoreError:
+            for key in keys:
+                self.inventory.put_back(key, caller)
+            raise
+        for entry in entries:
+            self.ledger.add(entry)
+        return [DeliveredKey(key.key_id, copy, key.source) for key, copy in zip(keys, copies, strict=True)]
+
+    # Upkeep
+
+    def missing(self, pool_id: PoolId) -> int:
+        """How many keys the pool lacks of its target."""
+        return max(0, self.limits.pool_target - self.inventory.stored(pool_id))
+
+    def refill(self, pool_id: PoolId, count: int) -> int:
+        """Make up to ``count`` keys for a pool now; how many. ExhaustedError when the source has none."""
+        count = min(count, self.missing(pool_id))
+        if count < 1:
+            return 0
+        keys = self._make(pool_id.a, pool_id.b, pool_id.source, count, self.limits.key_size, self._clock())
+        return self.inventory.stock(pool_id, keys)
+
+    async def expire(self) -> int:
+        """Drop the keys whose time is over, in memory and in the store; how many."""
+        now = self._clock()
+        expired = self.inventory.expire(now)
+        if expired:
+            entries = [self._entry(LedgerEvent.EXPIRED, key, key.master_site, None, now) for key in expired]
+            await self._journal.write([*(ForgetKey(key.key_id) for key in expired), *entries])
+            for entry in entries:
+                self.ledger.add(entry)
+        return len(expired)
+
+    # Making keys
+
+    async def _patiently(self, attempt: Callable[[], _T]) -> _T:
+        """The attempt's result, tried again for a moment while QKD sections on the way are making key."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return attempt()
+            except ShortOfKeyError:
+                await asyncio.sleep(_BETWEEN_ATTEMPTS_S)
+        return attempt()
+
+    def _site_of_slave(self, slave: str) -> str | None:
+        if not self.homes.is_known(slave):
+            raise RequestError(f"unknown SAE {slave[:64]!r}")
+        return self.homes.site_of(slave)
+
+    def _open(self, pool_id: PoolId) -> None:
+        if self._transport.can_join(pool_id.source, *pool_id.sites):
+            self.inventory.open(pool_id)
+            self.on_pool_used()
+
+    def _obtain(
+        self, site: str, remote: Sequence[str], source: KeySource, number: int, size_bits: int, now: float
+    ) -> tuple[list[Key], Callable[[], None]]:
+        """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
+        if not remote:
+            return [self._draw(site, source, size_bits, now) for _ in range(number)], lambda: None
+        pool_id = PoolId(site, remote[0], source)
+        from_pool: tuple[Key, ...] = ()
+        if size_bits == self.limits.key_size:
+            self._open(pool_id)
+            from_pool = self.inventory.take(pool_id, number)
+
+        def undo() -> None:
+            if from_pool:
+                self.inventory.give_back(pool_id, from_pool)
+
+        try:
+            keys = list(from_pool)
+            if len(keys) < number:
+                keys += self._make(site, remote[0], source, number - len(keys), size_bits, now)
+            for place in remote[1:]:
+                keys = [self._extend(key, site, place) for key in keys]
+        except BaseException:
+            undo()
+            raise
+        return keys, undo
+
+    def _make(self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
+        agreed = self._transport.agree(source, a, b, count, size_bits)
+        return [Key(self._new_id(), source, size_bits, now, {a: each.at_a, b: each.at_b}) for each in agreed]
+
+    def _draw(self, site: str, source: KeySource, size_bits: int, now: float) -> Key:
+        return Key(self._new_id(), source, size_bits, now, {site: self._entropy(size_bits // 8)})
+
+    def _extend(self, key: Key, site: str, place: str) -> Key:
+        arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place)
+        return Key(key.key_id, key.source, key.size_bits, key.made_at, {**key.copies, place: arrived})
+
+    def _find_copies(
+        self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]
+    ) -> tuple[tuple[Key, ...], list[bytes]]:
+        keys = self.inventory.find(key_ids, master, caller)
+        return keys, [self._copy_at(site, key) for key in keys]
+
+    def _copy_at(self, site: str, key: Key) -> bytes:
+        """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
+        if site in key.copies:
+            return key.copies[site]
+        holder = key.master_site if key.master_site in key.copies else next(iter(key.copies))
+        assert holder is not None
+        if not self._transport.can_join(key.source, holder, site):
+            raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
+        return self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
+
+    def _new_id(self) -> uuid.UUID:
+        return uuid.UUID(bytes=self._entropy(16), version=4)
+
+    @staticmethod
+    def _entry(event: LedgerEvent, key: Key, site: str | None, sae: str | None, now: float) -> LedgerEntry:
+        return LedgerEntry(now, event, key.key_id, key.source, key.size_bits, site, sae)

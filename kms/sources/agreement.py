@@ -1,0 +1,72 @@
+"""What every key source offers: two sites' KMEs agree on keys, and each ends up with its own copy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+# A key derived from one public-key exchange never holds more entropy than this, so a longer key takes several.
+EXCHANGE_STRENGTH_BITS = 256
+
+
+@dataclass(frozen=True)
+class AgreedKey:
+    """The outcome of one agreement: what each end computed, and the public messages that went either way.
+
+    ``at_a`` and ``at_b`` are equal when the exchange worked; each is handed out by its own KME alone.
+    """
+
+    at_a: bytes = field(repr=False)
+    at_b: bytes = field(repr=False)
+    message_a: bytes = b""
+    message_b: bytes = b""
+
+
+class KeyAgreement(Protocol):
+    """A source of keys between the KMEs of two sites; ``algorithm`` says what does it."""
+
+    @property
+    def algorithm(self) -> str: ...
+
+    def can_join(self, a: str, b: str) -> bool:
+        """Whether this source could ever serve the pair, whatever its state now."""
+
+    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
+        """``count`` fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``.
+
+        All or none. Raises :class:`kms.errors.ExhaustedError` when there are none to be had now, and
+        :class:`kms.errors.ExchangeError` when a check of the exchange failed.
+        """
+
+
+def derive_key(secret: bytes, algorithm: str, initiator: str, responder: str, messages: tuple[bytes, ...]) -> bytes:
+    """256 bits from an exchange's raw secret, bound to the algorithm, both ends and every public message.
+
+    HKDF-SHA256 (RFC 5869); each field of the info is preceded by its length, so that no two contexts look alike.
+    """
+    context = b"".join(
+        len(part).to_bytes(4, "big") + part
+        for part in (algorithm.encode(), initiator.encode(), responder.encode(), *messages)
+    )
+    return HKDF(hashes.SHA256(), EXCHANGE_STRENGTH_BITS // 8, salt=None, info=b"qslice kms exchange" + context).derive(
+        secret
+    )
+
+
+def exchanges_for(size_bits: int) -> int:
+    """How many exchanges a key of ``size_bits`` takes to have its full entropy."""
+    return -(-size_bits // EXCHANGE_STRENGTH_BITS)
+
+
+def join_exchanges(exchanges: list[AgreedKey], size_bits: int) -> AgreedKey:
+    """One key of ``size_bits`` out of as many exchanges as :func:`exchanges_for` says."""
+    length = size_bits // 8
+    return AgreedKey(
+        at_a=b"".join(e.at_a for e in exchanges)[:length],
+        at_b=b"".join(e.at_b for e in exchanges)[:length],
+        message_a=b"".join(e.message_a for e in exchanges),
+        message_b=b"".join(e.message_b for e in exchanges),
+    )

@@ -1,0 +1,75 @@
+"""``python -m kms.tunnel --config FILE``: one host's tunnel agent, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+import sys
+from pathlib import Path
+
+from kms.client import Kme014Client
+from kms.tunnel.agent import Agent
+from kms.tunnel.config import AgentConfig, load_agent_config
+from kms.tunnel.control_server import ControlServer
+from kms.tunnel.errors import ConfigurationError, TunnelError
+from kms.tunnel.kme import KmeKeys
+
+EXIT_WRONG_REQUEST = 2
+EXIT_ENVIRONMENT = 3
+
+logger = logging.getLogger("kms.tunnel")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m kms.tunnel", description="The encrypting tunnel of one host.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON, see docs/tunnel.md")
+    parser.add_argument("--verbose", action="store_true", help="log what happens to each connection in detail")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.INFO)
+    try:
+        asyncio.run(_serve(load_agent_config(options.config)))
+    except ConfigurationError as error:
+        logger.error("%s", error)
+        return EXIT_WRONG_REQUEST
+    except TunnelError as error:
+        logger.error("%s", error)
+        return EXIT_ENVIRONMENT
+    return 0
+
+
+async def _serve(config: AgentConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    client = _client(config)
+    agent = Agent(config, KmeKeys(client))
+    server = ControlServer(agent, config.control_socket)
+    async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(client.close)
+        cleanup.push_async_callback(agent.close)
+        agent.start()
+        cleanup.push_async_callback(server.close)
+        await server.start()
+        logger.info("agent of %s listens on %s", config.host, config.control_socket)
+        await stop.wait()
+        logger.info("agent of %s stops", config.host)
+
+
+def _client(config: AgentConfig) -> Kme014Client:
+    try:
+        return Kme014Client(config.kme_url, config.cert, config.key, config.ca)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{config.cert}, {config.key}, {config.ca}"
+        raise ConfigurationError("cert, key, ca", f"cannot be used ({files}): {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

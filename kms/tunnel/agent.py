@@ -1,0 +1,140 @@
+"""The agent of one host: its connections by id, and the operations on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import Any
+
+from kms.tunnel import addressing, metrics
+from kms.tunnel.clear import ClearConnection
+from kms.tunnel.config import AgentConfig, ConnectionConfig
+from kms.tunnel.errors import Conflict, NotFound
+from kms.tunnel.keyclient import KeyClient
+from kms.tunnel.keylog import KeyLog
+from kms.tunnel.runner import EspConnection
+
+logger = logging.getLogger(__name__)
+
+Connection = EspConnection | ClearConnection
+
+
+class Agent:
+    """Adds, removes and reports connections. Operations on one id come one after the other."""
+
+    def __init__(self, config: AgentConfig, keys: KeyClient) -> None:
+        self._config = config
+        self._keys = keys
+        self._connections: dict[str, Connection] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._reserved: dict[str, ConnectionConfig] = {}
+        self._keylog: KeyLog | None = None
+        self._rp_filter_before: str | None = None
+        self._rp_filter = f"ipv4/conf/{config.underlay_interface}/rp_filter"
+
+    def start(self) -> None:
+        """Check the host. Raises ConfigurationError or Unavailable."""
+        addressing.interface_mtu(self._config.underlay_interface)
+        if self._config.unsafe_keylog is not None:
+            self._keylog = KeyLog(self._config.unsafe_keylog)
+        # Strict reverse-path filtering (RFC 3704, 2.2): a plaintext packet that claims to come from a tunnel's peer
+        # is not accepted on the underlay, because the route to that peer leads into the tunnel.
+        self._rp_filter_before = addressing.read_sysctl(self._rp_filter)
+        addressing.write_sysctl(self._rp_filter, "1")
+
+    async def close(self) -> None:
+        """Remove every connection and everything that was set on the host."""
+        await asyncio.gather(*(self.remove(connection_id) for connection_id in list(self._connections)))
+        if self._rp_filter_before is not None:
+            addressing.write_sysctl(self._rp_filter, self._rp_filter_before)
+        if self._keylog is not None:
+            self._keylog.close()
+            self._keylog = None
+
+    async def add(self, config: ConnectionConfig) -> dict[str, Any]:
+        """Idempotent for the same configuration; Conflict for another one under the same id, port or interface."""
+        async with self._locks[config.id]:
+            existing = self._connections.get(config.id)
+            if existing is not None:
+                if existing.config != config:
+                    raise Conflict("connection", f"{config.id} exists with another configuration")
+                return {**_summary(existing), "created": False}
+            self._check_free(config)
+            self._reserved[config.id] = config
+            try:
+                connection = self._make(config)
+                await connection.open()
+                self._connections[config.id] = connection
+            finally:
+                del self._reserved[config.id]
+            logger.info("connection %s added (%s, %s)", config.id, config.mode, config.key_source)
+            return {**_summary(connection), "created": True}
+
+    async def remove(self, connection_id: str) -> dict[str, Any]:
+        """NotFound when there is none of that id."""
+        async with self._locks[connection_id]:
+            connection = self._connections.pop(connection_id, None)
+            if connection is not None:
+                await connection.close()
+                logger.info("connection %s removed", connection_id)
+        self._locks.pop(connection_id, None)
+        if connection is None:
+            raise NotFound(f"no connection {connection_id}")
+        return {"connection_id": connection_id, "removed": True}
+
+    async def wait_up(self, connection_id: str, timeout_s: float) -> dict[str, Any]:
+        """Unavailable when its first SA is not usable both ways within ``timeout_s``."""
+        connection = self._find(connection_id)
+        await connection.wait_up(timeout_s)
+        return _summary(connection)
+
+    def stats(self) -> dict[str, Any]:
+        return {"connections": {connection_id: c.stats() for connection_id, c in self._connections.items()}}
+
+    def list(self) -> dict[str, Any]:
+        return {
+            "connections": [
+                {**c.config.model_dump(mode="json"), "state": c.stats()["state"]} for c in self._connections.values()
+            ]
+        }
+
+    def metrics(self) -> str:
+        """Prometheus text."""
+        return metrics.render(self._config.host, self.stats()["connections"])
+
+    def _find(self, connection_id: str) -> Connection:
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            raise NotFound(f"no connection {connection_id}")
+        return connection
+
+    def _check_free(self, config: ConnectionConfig) -> None:
+        taken = [connection.config for connection in self._connections.values()] + list(self._reserved.values())
+        for other in taken:
+            for name in ("port", "interface", "local_address", "peer_address"):
+                if getattr(other, name) == getattr(config, name):
+                    raise Conflict(f"connection.{name}", f"{getattr(config, name)} belongs to {other.id}")
+
+    def _make(self, config: ConnectionConfig) -> Connection:
+        if config.mode == "clear":
+            return ClearConnection(config, underlay_interface=self._config.underlay_interface)
+        return EspConnection(
+            config,
+            local_sae=self._config.sae_id,
+            underlay_interface=self._config.underlay_interface,
+            underlay_address=self._config.underlay_address,
+            keys=self._keys,
+            keylog=self._keylog,
+        )
+
+
+def _summary(connection: Connection) -> dict[str, Any]:
+    stats = connection.stats()
+    return {
+        "connection_id": connection.config.id,
+        "mode": connection.config.mode,
+        "interface": connection.config.interface if connection.config.mode == "esp" else None,
+        "mtu": stats["mtu"],
+        "state": stats["state"],
+    }

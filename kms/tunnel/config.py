@@ -1,0 +1,134 @@
+"""What the agent is told, parsed once at the edge: unknown fields are refused and the offending path is named."""
+
+from __future__ import annotations
+
+import json
+import re
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from kms.tunnel.errors import ConfigurationError
+from kms.tunnel.replay import MAX_WINDOW, MIN_WINDOW
+
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # the kernel's IFNAMSIZ, and nothing `ip` might misread
+
+
+def _interface_name(name: str) -> str:
+    if not _INTERFACE.fullmatch(name):
+        raise ValueError("an interface name is 1 to 15 letters, digits, dots, dashes or underscores")
+    return name
+
+
+Interface = Annotated[str, AfterValidator(_interface_name)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AgentConfig(_Frozen):
+    """One host's agent."""
+
+    host: Name
+    sae_id: Name
+    control_socket: Path
+    underlay_interface: Interface
+    underlay_address: IPv4Address
+    kme_url: Annotated[str, Field(pattern=r"^https://")]
+    cert: Path
+    key: Path
+    ca: Path
+    unsafe_keylog: Path | None = None
+    """Debugging only: traffic keys are written here in the clear, for Wireshark's ESP decoder."""
+
+
+class ConnectionConfig(_Frozen):
+    """One connection as one of its ends is told."""
+
+    id: Name
+    role: Literal["initiator", "responder"]
+    mode: Literal["esp", "clear"]
+    interface: Interface
+    port: Annotated[int, Field(ge=1, le=65535)]
+    peer_underlay: IPv4Address
+    local_address: IPv4Address
+    peer_address: IPv4Address
+    peer_sae: Name
+    key_source: Name
+    rekey_s: Annotated[float, Field(ge=0.05, le=86400.0, allow_inf_nan=False)] = 3.0
+    lifetime_s: Annotated[float, Field(ge=0.1, le=86400.0, allow_inf_nan=False)] = 60.0
+    replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024
+
+
+class AddRequest(_Frozen):
+    id: int | str
+    op: Literal["add"]
+    connection: ConnectionConfig
+
+
+class RemoveRequest(_Frozen):
+    id: int | str
+    op: Literal["remove"]
+    connection_id: Name
+
+
+class WaitUpRequest(_Frozen):
+    id: int | str
+    op: Literal["wait_up"]
+    connection_id: Name
+    timeout_s: Annotated[float, Field(ge=0.0, le=3600.0, allow_inf_nan=False)] = 10.0
+
+
+class ReportRequest(_Frozen):
+    """stats, list or metrics: of all connections."""
+
+    id: int | str
+    op: Literal["stats", "list", "metrics"]
+
+
+Request = AddRequest | RemoveRequest | WaitUpRequest | ReportRequest
+_REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
+T = TypeVar("T")
+
+
+def parse_request(raw: dict[str, Any]) -> Request:
+    """ConfigurationError names the field, e.g. ``connection.port``."""
+    request = _validated(_REQUEST, raw)
+    if isinstance(request, AddRequest):
+        _check_connection(request.connection)
+    return request
+
+
+def load_agent_config(path: Path) -> AgentConfig:
+    """ConfigurationError when the file cannot be read or does not hold a configuration."""
+    try:
+        raw = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigurationError("--config", f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError("--config", f"{path} is not JSON: {error}") from error
+    return _validated(TypeAdapter(AgentConfig), raw)
+
+
+def _check_connection(connection: ConnectionConfig) -> None:
+    if connection.local_address == connection.peer_address:
+        raise ConfigurationError("connection.peer_address", "the same as local_address")
+    if connection.mode == "esp" and connection.lifetime_s < connection.rekey_s:
+        raise ConfigurationError("connection.lifetime_s", "shorter than rekey_s: every key would end before the next")
+
+
+def _validated(adapter: TypeAdapter[T], raw: Any) -> T:
+    try:
+        return adapter.validate_python(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        # The discriminator's value stands first in the path of a request; the caller never wrote it there.
+        path = [str(part) for part in first["loc"]]
+        if adapter is _REQUEST and path:
+            path = path[1:]
+        field = ".".join(path) or ("op" if adapter is _REQUEST else "")
+        raise ConfigurationError(field, first["msg"]) from None

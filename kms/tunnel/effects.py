@@ -1,0 +1,52 @@
+"""What a session wants done. The session does nothing itself: whoever drives it carries these out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kms.tunnel.states import Link
+
+
+@dataclass(frozen=True)
+class SendDatagram:
+    """Send this UDP payload to the peer."""
+
+    datagram: bytes
+
+
+@dataclass(frozen=True)
+class AskEncKey:
+    """Call enc_keys at the own KME, then answer with ``key_obtained`` or ``key_refused``."""
+
+    request: int
+    slave_sae: str
+    key_source: str
+
+
+@dataclass(frozen=True)
+class AskDecKey:
+    """Call dec_keys at the own KME, then answer with ``key_obtained`` or ``key_refused``."""
+
+    request: int
+    master_sae: str
+    key_id: str
+
+
+@dataclass(frozen=True)
+class LinkChanged:
+    """The connection can, or can no longer, carry traffic."""
+
+    link: Link
+
+
+@dataclass(frozen=True)
+class SaInstalled:
+    """One direction's SA exists; for the debugging key log alone."""
+
+    is_outbound: bool
+    spi: int
+    key: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+Effect = SendDatagram | AskEncKey | AskDecKey | LinkChanged | SaInstalled

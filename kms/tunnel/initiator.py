@@ -1,0 +1,210 @@
+"""The initiator's half of the key exchange: fetch a key, offer it, transmit on it once it is confirmed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from kms.tunnel import control
+from kms.tunnel.counters import Counters
+from kms.tunnel.effects import AskEncKey, Effect, SendDatagram
+from kms.tunnel.esp import SOFT_SEQUENCE
+from kms.tunnel.keymat import MASTER_KEY_BYTES, NONCE_BYTES, ControlKeys, Sender, offer_keys
+from kms.tunnel.sa import Agreement, SaBook, SaPair
+from kms.tunnel.settings import SessionSettings
+from kms.tunnel.states import EXCHANGE, Exchange, ExchangeInput, advance
+
+_REMEMBERED_KEY_IDS = 1024
+_USAGE_CHECK_S = 10.0  # at a million packets a second, a hundredth of the way to the soft limit
+
+
+class Initiator:
+    """Drives one exchange at a time. Outputs go to the ``effects`` list it was given."""
+
+    def __init__(self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters) -> None:
+        self._settings = settings
+        self._timing = settings.timing
+        self._context = settings.context().digest()
+        self._connection = control.connection_tag(settings.connection_id)
+        self._book = book
+        self._effects = effects
+        self._counters = counters
+        self.state = Exchange.IDLE
+        self.last_error = ""
+        self._request = 0
+        self._wake_at: float | None = None
+        self._used_key_ids: deque[str] = deque(maxlen=_REMEMBERED_KEY_IDS)
+        self._retry_s = self._timing.first_retry_s
+        self._rekey_at: float | None = None
+        self._hint_allowed_at = 0.0
+        self._peer_instance: bytes | None = None
+        self._confirmed: bytes | None = None
+        self._ready = b""
+        self._ready_allowed_at = 0.0
+        self._forget_offer()
+
+    def _forget_offer(self) -> None:
+        self._key = b""
+        self._keys: ControlKeys | None = None
+        self._offer: control.Offer | None = None
+        self._offer_datagram = b""
+        self._offer_ends_at = 0.0
+        self._sent_at = 0.0
+        self._pause_s = self._timing.first_retransmit_s
+
+    def start(self, now: float) -> None:
+        self._begin(now, ExchangeInput.REKEY_DUE)
+
+    def next_timer(self) -> float | None:
+        return self._wake_at
+
+    def handle_timer(self, now: float) -> None:
+        if self._wake_at is None or now < self._wake_at:
+            return
+        match self.state:
+            case Exchange.IDLE:
+                self._check_rekey(now)
+            case Exchange.BACKING_OFF:
+                self._begin(now, ExchangeInput.RETRY_DUE)
+            case Exchange.OFFERING if now >= self._offer_ends_at:
+                self._back_off(now, ExchangeInput.REJECTED, "the peer does not answer")
+            case Exchange.OFFERING:
+                self._send_offer(now)
+            case Exchange.FETCHING:
+                self._wake_at = None
+
+    def rekey(self, now: float) -> None:
+        """Start an exchange before its time, if none is going on."""
+        if self.state is Exchange.IDLE:
+            self._begin(now, ExchangeInput.REKEY_DUE)
+
+    def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
+        if request != self._request or self.state is not Exchange.FETCHING:
+            return  # the answer to a question that nobody asks any more
+        if not self._is_acceptable(key_id, key):
+            self._counters.key_refusals += 1
+            self._back_off(now, ExchangeInput.KEY_REFUSED, "the KME gave a key that may not be used")
+            return
+        self._used_key_ids.append(key_id)
+        self.state = advance(EXCHANGE, self.state, ExchangeInput.KEY_OBTAINED)
+        self._key = key
+        self._keys = offer_keys(key, self._context, key_id)
+        nonce = entropy[4 : 4 + NONCE_BYTES]
+        self._offer = control.Offer(self._book.choose_spi(entropy[:4]), nonce, key_id)
+        current = self._book.current
+        link_key = current.control.initiator if current is not None else None
+        self._offer_datagram = control.encode_offer(self._connection, self._offer, self._keys.initiator, link_key)
+        self._offer_ends_at = now + self._timing.offer_timeout_s
+        self._send_offer(now)
+
+    def key_refused(self, request: int, reason: str, now: float, *, is_final: bool) -> None:
+        """``is_final`` makes no difference here: the next question is for another key."""
+        if request == self._request and self.state is Exchange.FETCHING:
+            self._counters.key_refusals += 1
+            self._back_off(now, ExchangeInput.KEY_REFUSED, reason)
+
+    def receive(self, received: control.Received, now: float) -> SaPair | None:
+        """The pair that has become usable through this message, if one has."""
+        match received.message:
+            case control.Confirm() as message:
+                return self._receive_confirm(message, received, now)
+            case control.Reject() as message:
+                self._receive_reject(message, now)
+            case control.Hello() as message:
+                self._receive_hello(message, now)
+            case _:
+                self._counters.control_ignored += 1
+        return None
+
+    def _begin(self, now: float, why: ExchangeInput) -> None:
+        self.state = advance(EXCHANGE, self.state, why)
+        self._request += 1
+        self._counters.key_requests += 1
+        self._wake_at = None
+        self._effects.append(AskEncKey(self._request, self._settings.peer_sae, self._settings.key_source))
+
+    def _check_rekey(self, now: float) -> None:
+        current = self._book.current
+        is_worn = current is not None and (
+            max(current.outbound.sequence, current.inbound.highest_sequence) >= SOFT_SEQUENCE
+        )
+        if is_worn or self._rekey_at is None or now >= self._rekey_at:
+            self._begin(now, ExchangeInput.REKEY_DUE)
+        else:
+            self._wake_at = min(self._rekey_at, now + _USAGE_CHECK_S)
+
+    def _is_acceptable(self, key_id: str, key: bytes) -> bool:
+        """A key id comes once: a KME that repeats itself must not make us repeat ourselves."""
+        is_name_usable = key_id.isascii() and key_id.isprintable() and 0 < len(key_id) <= control.MAX_KEY_ID_BYTES
+        return is_name_usable and len(key) == MASTER_KEY_BYTES and key_id not in self._used_key_ids
+
+    def _back_off(self, now: float, why: ExchangeInput, reason: str) -> None:
+        self.state = advance(EXCHANGE, self.state, why)
+        self.last_error = reason
+        self._forget_offer()
+        self._wake_at = now + self._retry_s
+        self._retry_s = min(2 * self._retry_s, self._timing.max_retry_s)
+
+    def _send_offer(self, now: float) -> None:
+        self._send(self._offer_datagram)
+        self._sent_at = now
+        self._wake_at = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, self._timing.max_retransmit_s)
+
+    def _receive_confirm(self, message: control.Confirm, received: control.Received, now: float) -> SaPair | None:
+        if received.datagram == self._confirmed:
+            self._repeat_ready(now)
+            return None
+        if self._offer is None or self._keys is None or message.offer_nonce != self._offer.nonce:
+            self._counters.control_ignored += 1
+            return None
+        if not received.is_signed_by(self._keys.responder):
+            self._counters.control_auth_failures += 1
+            return None
+        agreement = Agreement(
+            self._offer.key_id, self._offer.nonce + message.nonce, self._offer.spi, message.spi, Sender.INITIATOR
+        )
+        pair, installed = self._book.install(agreement, self._key, now)
+        self._effects.extend(installed)
+        self._confirmed = received.datagram
+        self._ready = control.encode_ready(self._connection, control.Ready(self._offer.nonce), pair.control.initiator)
+        self._ready_allowed_at = now + self._timing.min_repeat_s
+        self._send(self._ready)
+        self._peer_instance = message.instance
+        self._forget_offer()
+        self.last_error = ""
+        self._retry_s = self._timing.first_retry_s
+        self.state = advance(EXCHANGE, self.state, ExchangeInput.CONFIRMED)
+        self._rekey_at = now + self._settings.rekey_s
+        self._wake_at = min(self._rekey_at, now + _USAGE_CHECK_S)
+        return pair
+
+    def _repeat_ready(self, now: float) -> None:
+        """READY was lost: the responder still transmits on the SA before, which must go on receiving."""
+        if now >= self._ready_allowed_at:
+            self._ready_allowed_at = now + self._timing.min_repeat_s
+            self._book.prolong_draining(now)
+            self._send(self._ready)
+
+    def _receive_reject(self, message: control.Reject, now: float) -> None:
+        if self._offer is None or message.offer_nonce != self._offer.nonce:
+            self._counters.control_ignored += 1
+            return
+        self._back_off(now, ExchangeInput.REJECTED, "the peer's KME does not know the offered key")
+
+    def _receive_hello(self, message: control.Hello, now: float) -> None:
+        """The responder has started. Not authenticated, so it may cost no more than one key per ``rekey_s``."""
+        if message.instance == self._peer_instance:
+            return  # it was under way when that instance had already confirmed
+        if self.state is Exchange.OFFERING:
+            if now - self._sent_at >= self._timing.min_repeat_s:
+                self._pause_s = self._timing.first_retransmit_s
+                self._send_offer(now)
+        elif self.state is Exchange.IDLE and now >= self._hint_allowed_at:
+            self._hint_allowed_at = now + self._settings.rekey_s
+            self.rekey(now)
+        else:
+            self._counters.control_limited += 1
+
+    def _send(self, datagram: bytes) -> None:
+        self._counters.control_sent += 1
+        self._effects.append(SendDatagram(datagram))

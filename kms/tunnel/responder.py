@@ -1,0 +1,263 @@
+"""The responder's half of the key exchange: fetch what is offered, receive on it, transmit on it once proved."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from kms.tunnel import control
+from kms.tunnel.counters import Counters
+from kms.tunnel.effects import AskDecKey, Effect, SendDatagram
+from kms.tunnel.keymat import MASTER_KEY_BYTES, NONCE_BYTES, Sender, offer_keys
+from kms.tunnel.sa import Agreement, SaBook, SaPair, Stage
+from kms.tunnel.settings import SessionSettings, Timing
+from kms.tunnel.states import OFFERED, Offered, OfferedInput, advance
+
+_REMEMBERED_OFFERS = 256
+_MAX_FETCHING = 8
+
+
+@dataclass(eq=False)
+class _OfferedKey:
+    """One key id that has been offered, and how far it has come."""
+
+    received: control.Received
+    offer: control.Offer
+    state: Offered = Offered.FETCHING
+    request: int = 0
+    retry_at: float = 0.0
+    retry_s: float = 0.0
+    key: bytes = field(default=b"", repr=False)
+    entropy: bytes = field(default=b"", repr=False)
+    pair: SaPair | None = None
+    answer: bytes = b""
+    answered_at: float = 0.0
+
+    def advance(self, event: OfferedInput) -> None:
+        self.state = advance(OFFERED, self.state, event)
+
+
+class _TokenBucket:
+    """At most ``burst`` at once and ``rate`` a second."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._rate = timing.unlinked_offers_per_s
+        self._burst = float(timing.unlinked_offers_burst)
+        self._tokens = self._burst
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        self._tokens = min(self._burst, self._tokens + max(0.0, now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class Responder:
+    """Answers offers. Outputs go to the ``effects`` list it was given."""
+
+    def __init__(
+        self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters, instance: bytes
+    ) -> None:
+        self._settings = settings
+        self._timing = settings.timing
+        self._context = settings.context().digest()
+        self._connection = control.connection_tag(settings.connection_id)
+        self._book = book
+        self._effects = effects
+        self._counters = counters
+        self._instance = instance
+        self._offers: OrderedDict[str, _OfferedKey] = OrderedDict()
+        self._bucket = _TokenBucket(settings.timing)
+        self._request = 0
+        self._confirming: _OfferedKey | None = None  # the newest; older ones are not repeated any more
+        self._is_greeting = True
+        self._wake_at: float | None = None
+        self._pause_s = self._timing.first_retransmit_s
+        self.last_error = ""
+
+    def start(self, now: float) -> None:
+        """Say that we are here: an initiator that has been offering for a while need not wait for its next turn."""
+        self._send_hello(now)
+
+    def next_timer(self) -> float | None:
+        return self._wake_at
+
+    def handle_timer(self, now: float) -> None:
+        if self._wake_at is None or now < self._wake_at:
+            return
+        if self._confirming is not None:
+            self._repeat_confirm(self._confirming, now)
+        elif self._is_greeting:
+            self._send_hello(now)
+        else:
+            self._wake_at = None
+
+    def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
+        offered = self._offers.get(key_id)
+        if offered is None or offered.state is not Offered.FETCHING or offered.request != request:
+            return
+        if len(key) != MASTER_KEY_BYTES:
+            self._refuse(offered, "the KME gave a key of another length", now)
+            return
+        offered.key, offered.entropy = key, entropy
+        if self._is_genuine(offered.received, offered):
+            offered.advance(OfferedInput.KEY_FITS)
+            self._confirm(offered, now)
+        else:
+            offered.advance(OfferedInput.KEY_DOES_NOT_FIT)
+            self._counters.control_auth_failures += 1
+            self.last_error = "an offer did not fit the key it named"
+
+    def key_refused(self, request: int, reason: str, now: float, *, is_final: bool) -> None:
+        for offered in self._offers.values():
+            if offered.state is Offered.FETCHING and offered.request == request:
+                self._counters.key_refusals += 1
+                if is_final:
+                    self._refuse(offered, reason, now)
+                else:
+                    offered.advance(OfferedInput.KME_UNREACHABLE)
+                    offered.retry_s = min(2 * offered.retry_s or self._timing.first_retry_s, self._timing.max_retry_s)
+                    offered.retry_at = now + offered.retry_s
+                    self.last_error = reason
+                return
+
+    def receive(self, received: control.Received, now: float) -> SaPair | None:
+        """The pair that has become usable through this message, if one has."""
+        match received.message:
+            case control.Offer() as message:
+                self._receive_offer(message, received, now)
+            case control.Ready() as message:
+                return self._receive_ready(message, received)
+            case _:
+                self._counters.control_ignored += 1
+        return None
+
+    def proved(self, pair: SaPair) -> None:
+        """The peer transmits on ``pair``: a packet or READY came."""
+        for offered in self._offers.values():
+            if offered.pair is pair and offered.state is Offered.CONFIRMING:
+                offered.advance(OfferedInput.PROOF)
+                offered.answer = b""
+                if offered is self._confirming:
+                    self._confirming = None
+                    self._wake_at = None
+
+    def _receive_offer(self, offer: control.Offer, received: control.Received, now: float) -> None:
+        offered = self._offers.get(offer.key_id)
+        if offered is None:
+            self._consider(offer, received, now)
+            return
+        match offered.state:
+            case Offered.BACKING_OFF if now >= offered.retry_at:
+                offered.advance(OfferedInput.OFFER_REPEATED)
+                self._ask(offered)
+            case Offered.HOLDING if self._is_genuine(received, offered):
+                # Somebody had altered the offer that came first; the key was kept for this one.
+                offered.received, offered.offer = received, offer
+                offered.advance(OfferedInput.GENUINE_OFFER)
+                self._confirm(offered, now)
+            case Offered.HOLDING:
+                self._counters.control_auth_failures += 1
+            case Offered.CONFIRMING if received.datagram == offered.received.datagram:
+                self._repeat_answer(offered, now)
+            case Offered.REFUSED if received.datagram == offered.received.datagram:
+                self._repeat_answer(offered, now)
+            case _:
+                self._counters.control_ignored += 1
+
+    def _consider(self, offer: control.Offer, received: control.Received, now: float) -> None:
+        """A key id never heard of: is it worth a question to the KME?"""
+        if not self._is_linked(received) and not self._bucket.take(now):
+            self._counters.control_limited += 1
+            return
+        if sum(offered.state is Offered.FETCHING for offered in self._offers.values()) >= _MAX_FETCHING:
+            self._counters.control_limited += 1
+            return
+        while len(self._offers) >= _REMEMBERED_OFFERS:
+            self._offers.popitem(last=False)
+        offered = _OfferedKey(received, offer)
+        self._offers[offer.key_id] = offered
+        self._ask(offered)
+
+    def _is_linked(self, received: control.Received) -> bool:
+        """True when the sender has proved to hold a live SA."""
+        if received.link_tag is None:
+            return False
+        pairs = (pair for pair in self._book.by_spi.values() if pair.stage is not Stage.DRAINING)
+        return any(received.is_linked_by(pair.control.initiator) for pair in pairs)
+
+    def _ask(self, offered: _OfferedKey) -> None:
+        self._request += 1
+        self._counters.key_requests += 1
+        offered.request = self._request
+        self._effects.append(AskDecKey(self._request, self._settings.peer_sae, offered.offer.key_id))
+
+    def _is_genuine(self, received: control.Received, offered: _OfferedKey) -> bool:
+        return received.is_signed_by(offer_keys(offered.key, self._context, offered.offer.key_id).initiator)
+
+    def _confirm(self, offered: _OfferedKey, now: float) -> None:
+        offer = offered.offer
+        spi = self._book.choose_spi(offered.entropy[:4])
+        nonce = offered.entropy[4 : 4 + NONCE_BYTES]
+        agreement = Agreement(offer.key_id, offer.nonce + nonce, spi, offer.spi, Sender.RESPONDER)
+        offered.pair, installed = self._book.install(agreement, offered.key, now)
+        self._effects.extend(installed)
+        confirm = control.Confirm(offer.nonce, spi, nonce, self._instance)
+        keys = offer_keys(offered.key, self._context, offer.key_id)
+        offered.answer = control.encode_confirm(self._connection, confirm, keys.responder)
+        offered.key = offered.entropy = b""
+        self.last_error = ""
+        self._is_greeting = False
+        self._confirming = offered
+        self._pause_s = self._timing.first_retransmit_s
+        self._send_answer(offered, now)
+        self._schedule(now)
+
+    def _refuse(self, offered: _OfferedKey, reason: str, now: float) -> None:
+        offered.advance(OfferedInput.KEY_UNKNOWN)
+        self.last_error = reason
+        offered.answer = control.encode_reject(self._connection, control.Reject(offered.offer.nonce))
+        self._send_answer(offered, now)
+
+    def _receive_ready(self, message: control.Ready, received: control.Received) -> SaPair | None:
+        for offered in self._offers.values():
+            if offered.state is Offered.CONFIRMING and offered.offer.nonce == message.offer_nonce:
+                pair = offered.pair
+                if pair is None or not received.is_signed_by(pair.control.initiator):
+                    self._counters.control_auth_failures += 1
+                    return None
+                return pair
+        self._counters.control_ignored += 1
+        return None
+
+    def _repeat_confirm(self, offered: _OfferedKey, now: float) -> None:
+        """Until READY or a packet on the new SA comes, or that SA has ended."""
+        if offered.pair is not None and now < offered.pair.ends_at:
+            self._send_answer(offered, now)
+            self._schedule(now)
+        else:
+            self._confirming = None
+            self._wake_at = None
+
+    def _repeat_answer(self, offered: _OfferedKey, now: float) -> None:
+        if now - offered.answered_at >= self._timing.min_repeat_s:
+            self._send_answer(offered, now)
+
+    def _send_answer(self, offered: _OfferedKey, now: float) -> None:
+        offered.answered_at = now
+        self._send(offered.answer)
+
+    def _send_hello(self, now: float) -> None:
+        self._send(control.encode_hello(self._connection, control.Hello(self._instance)))
+        self._schedule(now)
+
+    def _schedule(self, now: float) -> None:
+        self._wake_at = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, self._timing.max_retransmit_s)
+
+    def _send(self, datagram: bytes) -> None:
+        self._counters.control_sent += 1
+        self._effects.append(SendDatagram(datagram))

@@ -1,0 +1,306 @@
+"""One encrypted connection at work: a UDP socket, a TUN device and the session between them, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from dataclasses import asdict
+from ipaddress import IPv4Address
+from typing import Any
+
+from kms.tunnel import addressing
+from kms.tunnel.config import ConnectionConfig
+from kms.tunnel.control import INSTANCE_BYTES
+from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, SaInstalled, SendDatagram
+from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
+from kms.tunnel.esp import inner_mtu
+from kms.tunnel.keyclient import KeyClient
+from kms.tunnel.keylog import KeyLog
+from kms.tunnel.session import ENTROPY_BYTES, Session
+from kms.tunnel.settings import Role, SessionSettings
+from kms.tunnel.states import Link
+from kms.tunnel.tun import TunDevice
+
+logger = logging.getLogger(__name__)
+
+_BATCH_PACKETS = 64  # read in one wake-up, before the other descriptors have their turn
+_READ_BYTES = 2048 + 64
+_SOCKET_BUFFER_BYTES = 4 << 20
+_KEY_TIMEOUT_S = 5.0
+_IP_MTU_DISCOVER = 10  # linux/in.h
+_IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
+
+
+class EspConnection:
+    """Carries out what its session wants. ``open`` may be awaited once, ``close`` at any time."""
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        *,
+        local_sae: str,
+        underlay_interface: str,
+        underlay_address: IPv4Address,
+        keys: KeyClient,
+        keylog: KeyLog | None,
+    ) -> None:
+        self.config = config
+        self._underlay_interface = underlay_interface
+        self._underlay_address = underlay_address
+        self._keys = keys
+        self._keylog = keylog
+        self._loop = asyncio.get_running_loop()
+        settings = SessionSettings(
+            connection_id=config.id,
+            role=Role(config.role),
+            local_address=config.local_address,
+            peer_address=config.peer_address,
+            local_sae=local_sae,
+            peer_sae=config.peer_sae,
+            key_source=config.key_source,
+            rekey_s=config.rekey_s,
+            lifetime_s=config.lifetime_s,
+            replay_window=config.replay_window,
+        )
+        self._session = Session(settings, os.urandom(INSTANCE_BYTES))
+        self._socket: socket.socket | None = None
+        self._tun: TunDevice | None = None
+        self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
+        self._timer: asyncio.TimerHandle | None = None
+        self._key_tasks: set[asyncio.Task[None]] = set()
+        self._up = asyncio.Event()
+        self._stalled: bytes | None = None  # a datagram that the full socket did not take; the TUN waits meanwhile
+        self._last_error = ""
+
+    async def open(self) -> None:
+        """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
+        try:
+            self._socket = self._open_socket()
+            self._tun = TunDevice(self.config.interface)
+            # The first key is fetched while the interface is being set up; nothing is received before it is.
+            self._session.start(self._loop.time())
+            self._carry_out()
+            config = self.config
+            await addressing.configure_tun(config.interface, self._mtu, config.local_address, config.peer_address)
+        except BaseException:
+            await self.close()
+            raise
+        self._loop.add_reader(self._socket, self._read_socket)
+        self._loop.add_reader(self._tun.fd, self._read_tun)
+
+    async def close(self) -> None:
+        """Forget the keys, stop, remove the interface."""
+        self._session.close()
+        self._up.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = list(self._key_tasks)
+        for task in tasks:
+            task.cancel()
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+            self._socket = None
+        if self._tun is not None:
+            self._loop.remove_reader(self._tun.fd)
+            self._tun.close()
+            self._tun = None
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """Return once traffic can pass both ways; Unavailable when that takes longer than ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
+        except TimeoutError:
+            status = self._session.status(self._loop.time())
+            reason = f": {self._error(status.last_error)}" if self._error(status.last_error) else ""
+            message = f"{self.config.id} is {status.link.value} after {timeout_s:g} s{reason}"
+            raise Unavailable(message) from None
+
+    def stats(self) -> dict[str, Any]:
+        """Counters and state as plain values."""
+        status = self._session.status(self._loop.time())
+        return {
+            **asdict(self._session.counters),
+            "state": status.link.value,
+            "mode": "esp",
+            "key_source": self.config.key_source,
+            "key_id": status.key_id,
+            "key_age_s": status.key_age_s,
+            "live_sas": status.live_sas,
+            "mtu": self._mtu,
+            "last_error": self._error(status.last_error) or None,
+        }
+
+    def _error(self, of_session: str) -> str:
+        return self._last_error or of_session
+
+    def _open_socket(self) -> socket.socket:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                udp.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
+            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._underlay_interface.encode())
+            udp.bind((str(self._underlay_address), self.config.port))
+            udp.connect((str(self.config.peer_underlay), self.config.port))
+        except OSError as error:
+            udp.close()
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict("connection.port", f"UDP port {self.config.port} is in use") from error
+            if error.errno == errno.EADDRNOTAVAIL:
+                message = f"{self._underlay_address} is not an address of this host"
+                raise ConfigurationError("underlay_address", message) from error
+            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+                message = f"no route to {self.config.peer_underlay}"
+                raise ConfigurationError("connection.peer_underlay", message) from error
+            raise Unavailable(f"UDP socket: {error.strerror}") from error
+        return udp
+
+    # The two hot loops
+
+    def _read_tun(self) -> None:
+        assert self._tun is not None
+        fd, now, seal = self._tun.fd, self._loop.time(), self._session.send_packet
+        for _ in range(_BATCH_PACKETS):
+            try:
+                packet = os.read(fd, _READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._lose_device(error)
+                return
+            datagram = seal(packet, now)
+            if datagram is not None and not self._send(datagram):
+                break
+        self._carry_out()
+
+    def _read_socket(self) -> None:
+        assert self._socket is not None
+        assert self._tun is not None
+        receive, fd, now, unseal = self._socket.recv, self._tun.fd, self._loop.time(), self._session.receive_datagram
+        for _ in range(_BATCH_PACKETS):
+            try:
+                datagram = receive(_READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._note(error)  # e.g. the peer's host said that nobody listens yet
+                continue
+            packet = unseal(datagram, now)
+            if packet is not None:
+                try:
+                    os.write(fd, packet)
+                except OSError as error:
+                    self._session.counters.rx_device_drops += 1
+                    self._note(error)
+        self._carry_out()
+
+    def _send(self, datagram: bytes) -> bool:
+        """False when the socket is full: the TUN is not read until it has room, so that senders feel it."""
+        assert self._socket is not None
+        for _ in range(2):
+            try:
+                self._socket.send(datagram)
+            except BlockingIOError:
+                self._stalled = datagram
+                if self._tun is not None:
+                    self._loop.remove_reader(self._tun.fd)
+                self._loop.add_writer(self._socket, self._resume)
+                return False
+            except ConnectionRefusedError:
+                continue  # that was about an earlier datagram; this one has not been sent yet
+            except OSError as error:
+                self._session.counters.tx_socket_drops += 1
+                self._note(error)
+            return True
+        self._session.counters.tx_socket_drops += 1
+        return True
+
+    def _resume(self) -> None:
+        assert self._socket is not None
+        self._loop.remove_writer(self._socket)
+        stalled, self._stalled = self._stalled, None
+        if (stalled is None or self._send(stalled)) and self._tun is not None:
+            self._loop.add_reader(self._tun.fd, self._read_tun)
+
+    # What the session wants
+
+    def _carry_out(self) -> None:
+        """Effects and the timer; the quick way out is the usual one."""
+        if self._session.has_effects():
+            for effect in self._session.take_effects():
+                self._do(effect)
+        due = self._session.next_timer()
+        if due is not None and (self._timer is None or due < self._timer.when()):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._handle_timer)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case SendDatagram(datagram):
+                self._send_control(datagram)
+            case AskEncKey() | AskDecKey():
+                task = self._loop.create_task(self._ask(effect))
+                self._key_tasks.add(task)
+                task.add_done_callback(self._key_tasks.discard)
+            case LinkChanged(link):
+                logger.info("connection %s is %s", self.config.id, link.value)
+                if link is Link.UP:
+                    self._up.set()
+                else:
+                    self._up.clear()
+            case SaInstalled():
+                if self._keylog is not None:
+                    self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
+
+    def _send_control(self, datagram: bytes) -> None:
+        """A control message that finds the socket full is lost, as on the network: it will be repeated."""
+        if self._stalled is None:
+            self._send(datagram)
+        else:
+            self._session.counters.tx_socket_drops += 1
+
+    async def _ask(self, question: AskEncKey | AskDecKey) -> None:
+        try:
+            async with asyncio.timeout(_KEY_TIMEOUT_S):
+                if isinstance(question, AskEncKey):
+                    key_id, key = await self._keys.enc_key(question.slave_sae, question.key_source)
+                else:
+                    key_id, key = question.key_id, await self._keys.dec_key(question.master_sae, question.key_id)
+        except KeyRefused as error:
+            self._refuse(question.request, str(error), is_final=error.is_final)
+        except TimeoutError:
+            self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
+        else:
+            now = self._loop.time()
+            self._session.key_obtained(question.request, key_id, key, now, os.urandom(ENTROPY_BYTES))
+            self._carry_out()
+
+    def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:
+        logger.warning("connection %s: no key: %s", self.config.id, reason)
+        self._session.key_refused(request, reason, self._loop.time(), is_final=is_final)
+        self._carry_out()
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        self._session.handle_timer(self._loop.time())
+        self._carry_out()
+
+    def _note(self, error: OSError) -> None:
+        self._last_error = error.strerror or str(error)
+
+    def _lose_device(self, error: OSError) -> None:
+        """The interface was removed under us: nothing can pass, and the keys are of no more use."""
+        logger.error("connection %s: interface %s is gone: %s", self.config.id, self.config.interface, error.strerror)
+        assert self._tun is not None
+        self._loop.remove_reader(self._tun.fd)
+        self._last_error = f"interface {self.config.interface} is gone: {error.strerror}"
+        self._session.close()
+        self._carry_out()

@@ -1,0 +1,240 @@
+"""One connection's tunnel without I/O, clock or randomness, in the manner of h11 and aioquic.
+
+In: inner packets, datagrams, keys, the time. Out: datagrams and inner packets as return values of the two hot calls,
+everything else as a list of effects (:mod:`kms.tunnel.effects`). Whoever drives it calls :meth:`Session.take_effects`
+after anything it did, and :meth:`Session.handle_timer` when :meth:`Session.next_timer` is reached.
+
+Invariants: a packet goes out sealed or not at all; no (key, nonce) pair is used twice; nothing that arrives raises.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from kms.tunnel import control
+from kms.tunnel.counters import Counters
+from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
+from kms.tunnel.errors import AuthenticationFailed, Malformed, Replayed, SequenceExhausted
+from kms.tunnel.esp import NEXT_HEADER_IPV4, SOFT_SEQUENCE
+from kms.tunnel.initiator import Initiator
+from kms.tunnel.keymat import NONCE_BYTES
+from kms.tunnel.responder import Responder
+from kms.tunnel.sa import SaBook, SaPair, Stage
+from kms.tunnel.selector import Selector
+from kms.tunnel.settings import Role, SessionSettings
+from kms.tunnel.states import LINK, Link, LinkInput, advance
+
+ENTROPY_BYTES = 4 + NONCE_BYTES
+"""Fresh random octets that :meth:`Session.key_obtained` takes: an SPI and a nonce."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a session stands; ``key_age_s`` and ``key_id`` are those of the SA in use."""
+
+    link: Link
+    key_id: str | None
+    key_age_s: float | None
+    live_sas: int
+    last_error: str
+
+
+class Session:
+    """Seals, opens, and keeps itself in keys. ``instance`` is 8 fresh random octets."""
+
+    def __init__(self, settings: SessionSettings, instance: bytes) -> None:
+        if len(instance) != control.INSTANCE_BYTES:
+            raise ValueError(f"an instance is {control.INSTANCE_BYTES} octets")
+        self._settings = settings
+        self.counters = Counters()
+        self._connection = control.connection_tag(settings.connection_id)
+        self._outgoing = Selector(settings.local_address, settings.peer_address)
+        self._incoming = Selector(settings.peer_address, settings.local_address)
+        self._effects: list[Effect] = []
+        self._book = SaBook(
+            context=settings.context().digest(),
+            lifetime_s=settings.lifetime_s,
+            replay_window=settings.replay_window,
+            drain_s=settings.timing.drain_s,
+        )
+        parts = (settings, self._book, self._effects, self.counters)
+        self._exchange: Initiator | Responder = (
+            Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
+        )
+        self._link = Link.WAITING
+        self._waiting: deque[tuple[float, bytes]] = deque(maxlen=settings.queue_packets)
+
+    @property
+    def link(self) -> Link:
+        return self._link
+
+    def start(self, now: float) -> None:
+        """Begin: the initiator asks for its first key, the responder says that it is there."""
+        self._exchange.start(now)
+
+    def close(self) -> None:
+        """Forget every key. Nothing passes any more."""
+        if self._link is not Link.CLOSED:
+            self._change_link(LinkInput.CLOSE)
+            self._book.clear()
+            self._waiting.clear()
+
+    def status(self, now: float) -> Status:
+        current = self._book.current
+        return Status(
+            link=self._link,
+            key_id=current.key_id if current else None,
+            key_age_s=now - current.installed_at if current else None,
+            live_sas=len(self._book.by_spi),
+            last_error=self._exchange.last_error,
+        )
+
+    def take_effects(self) -> list[Effect]:
+        """What is to be done, in order; the list is handed over."""
+        taken = self._effects.copy()
+        self._effects.clear()
+        return taken
+
+    def has_effects(self) -> bool:
+        return bool(self._effects)
+
+    # Data, the hot path
+
+    def send_packet(self, packet: bytes, now: float) -> bytes | None:
+        """The datagram to send for an inner packet; None when it must not or cannot go out, which is counted."""
+        if not self._outgoing.admits(packet):
+            self.counters.tx_selector_drops += 1
+            return None
+        current = self._book.current
+        if current is None or now >= current.ends_at:
+            self._hold(packet, now)
+            return None
+        return self._seal(current, packet, now)
+
+    def receive_datagram(self, datagram: bytes, now: float) -> bytes | None:
+        """The inner packet in a datagram; None when it held none or must not pass, which is counted. Never raises."""
+        pair = self._book.by_spi.get(datagram[:4])
+        if pair is None:
+            self._receive_other(datagram, now)
+            return None
+        counters = self.counters
+        if now >= pair.ends_at:
+            counters.rx_expired_drops += 1
+            return None
+        try:
+            packet, next_header = pair.inbound.open(datagram)
+        except Replayed:
+            counters.rx_replay_drops += 1
+            return None
+        except AuthenticationFailed:
+            counters.rx_auth_failures += 1
+            return None
+        except Malformed:
+            counters.rx_malformed += 1
+            return None
+        if pair.stage is Stage.PENDING:
+            self._use(pair, now)
+        if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits(packet):
+            counters.rx_selector_drops += 1
+            return None
+        counters.rx_packets += 1
+        counters.rx_bytes += len(packet)
+        return packet
+
+    # Keys and time
+
+    def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
+        """The answer to AskEncKey or AskDecKey; ``entropy`` is ENTROPY_BYTES fresh random octets."""
+        if len(entropy) != ENTROPY_BYTES:
+            raise ValueError(f"{ENTROPY_BYTES} octets of entropy are needed, not {len(entropy)}")
+        if self._link is not Link.CLOSED:
+            self._exchange.key_obtained(request, key_id, key, now, entropy)
+
+    def key_refused(self, request: int, reason: str, now: float, *, is_final: bool) -> None:
+        """There is no key; ``is_final`` tells that the KME does not know the one that was asked for."""
+        if self._link is not Link.CLOSED:
+            self._exchange.key_refused(request, reason, now, is_final=is_final)
+
+    def next_timer(self) -> float | None:
+        """When :meth:`handle_timer` is to be called, if nothing happens before."""
+        if self._link is Link.CLOSED:
+            return None
+        timers = (self._book.next_expiry(), self._exchange.next_timer())
+        return min((at for at in timers if at is not None), default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Repeat, rekey, expire whatever is due."""
+        if self._link is Link.CLOSED:
+            return
+        if self._book.expire(now):
+            self._change_link(LinkInput.LIFETIME_ENDED)
+        self._exchange.handle_timer(now)
+
+    # Below the surface
+
+    def _seal(self, pair: SaPair, packet: bytes, now: float) -> bytes | None:
+        outbound = pair.outbound
+        try:
+            datagram = outbound.seal(packet)
+        except SequenceExhausted:
+            self.counters.tx_exhausted_drops += 1
+            return None
+        if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+            self._exchange.rekey(now)
+        self.counters.tx_packets += 1
+        self.counters.tx_bytes += len(packet)
+        return datagram
+
+    def _hold(self, packet: bytes, now: float) -> None:
+        """Before the very first SA a few packets wait; after an expiry none does. None ever goes out unsealed."""
+        if self._link is not Link.WAITING:
+            self.counters.tx_no_sa_drops += 1
+            return
+        if len(self._waiting) == self._waiting.maxlen:
+            self.counters.tx_no_sa_drops += 1
+        self._waiting.append((now, packet))
+
+    def _receive_other(self, datagram: bytes, now: float) -> None:
+        if datagram == control.NAT_KEEPALIVE:
+            self.counters.rx_keepalives += 1
+        elif len(datagram) < 4:
+            self.counters.rx_malformed += 1
+        elif datagram[:4] != control.NON_ESP_MARKER:
+            self.counters.rx_unknown_spi += 1
+        elif self._link is not Link.CLOSED:
+            self._receive_control(datagram, now)
+
+    def _receive_control(self, datagram: bytes, now: float) -> None:
+        try:
+            received = control.decode(datagram, self._connection)
+        except Malformed:
+            self.counters.control_malformed += 1
+            return
+        self.counters.control_received += 1
+        usable = self._exchange.receive(received, now)
+        if usable is not None:
+            self._use(usable, now)
+
+    def _use(self, pair: SaPair, now: float) -> None:
+        """Transmit on ``pair`` from now on; the one before drains. A pair that has ended or been overtaken stays so."""
+        if pair.stage is not Stage.PENDING or self._book.by_spi.get(pair.inbound_spi) is not pair:
+            return
+        if self._book.current is not None or self._link is Link.EXPIRED:
+            self.counters.rekeys += 1
+        self._book.make_current(pair, now)
+        if isinstance(self._exchange, Responder):
+            self._exchange.proved(pair)
+        self._change_link(LinkInput.SA_USABLE)
+        while self._waiting:
+            held_at, packet = self._waiting.popleft()
+            datagram = self._seal(pair, packet, now) if now - held_at <= self._settings.queue_s else None
+            if datagram is not None:
+                self._effects.append(SendDatagram(datagram))
+            else:
+                self.counters.tx_no_sa_drops += 1
+
+    def _change_link(self, event: LinkInput) -> None:
+        before, self._link = self._link, advance(LINK, self._link, event)
+        if self._link is not before:
+            self._effects.append(LinkChanged(self._link))

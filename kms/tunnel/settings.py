@@ -1,0 +1,65 @@
+"""What a session is told, as frozen values. Times are seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address
+
+from kms.tunnel.keymat import Context
+
+
+class Role(Enum):
+    """The initiator fetches keys and offers them; the responder follows."""
+
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Pace of the control messages."""
+
+    first_retransmit_s: float = 0.02
+    """An OFFER that came before the peer had its connection is repeated after this; then the pause doubles."""
+    max_retransmit_s: float = 0.5
+    offer_timeout_s: float = 30.0
+    """An unanswered offer's key is given up after this; the next one is offered."""
+    first_retry_s: float = 0.1
+    """Pause after the KME gave no key; doubles up to ``max_retry_s``."""
+    max_retry_s: float = 1.0
+    min_repeat_s: float = 0.01
+    """Messages that the peer can provoke are never sent more often than this."""
+    drain_s: float = 1.0
+    """An SA goes on receiving for this long after its successor has taken over."""
+    unlinked_offers_per_s: float = 2.0
+    """Offers without proof of the SA in use that may cost a question to the KME."""
+    unlinked_offers_burst: int = 4
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """One connection as one of its ends sees it."""
+
+    connection_id: str
+    role: Role
+    local_address: IPv4Address
+    peer_address: IPv4Address
+    local_sae: str
+    peer_sae: str
+    key_source: str
+    rekey_s: float = 3.0
+    lifetime_s: float = 60.0
+    replay_window: int = 1024
+    queue_packets: int = 32
+    """Packets that may wait for the very first SA; the oldest gives way."""
+    queue_s: float = 1.0
+    """How long they may wait."""
+    timing: Timing = field(default_factory=Timing)
+
+    def context(self) -> Context:
+        """The same value at both ends."""
+        mine = (self.local_sae, str(self.local_address))
+        peers = (self.peer_sae, str(self.peer_address))
+        first, second = (mine, peers) if self.role is Role.INITIATOR else (peers, mine)
+        return Context(self.connection_id, self.key_source, first[0], second[0], first[1], second[1])

@@ -1,0 +1,241 @@
+"""ETSI GS QKD 014 v1.1.1 on the wire: bodies in and out, to the letter of clause 6. No sockets here.
+
+Requests are parsed strictly (unknown fields, duplicate names and wrong types are refused); null stands for an absent
+optional field, because many clients write it so.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
+from kms.keys import KeySource
+
+SIZE_NOT_OCTETS = "size shall be a multiple of 8"
+EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
+EXTENSION_UNMET = "not all extension_mandatory request options could be met"
+
+# What an error is to the caller; the first match counts.
+HTTP_STATUS: tuple[tuple[type[KmsError], int], ...] = (
+    (RequestError, 400),
+    (UnauthorisedError, 401),
+    (ExhaustedError, 503),
+    (ExchangeError, 503),
+    (StoreError, 503),
+)
+
+
+class LimitsView(Protocol):
+    """The limits that requests are checked against (:class:`kms.config.Limits`)."""
+
+    @property
+    def key_size(self) -> int: ...
+    @property
+    def min_key_size(self) -> int: ...
+    @property
+    def max_key_size(self) -> int: ...
+    @property
+    def max_key_per_request(self) -> int: ...
+    @property
+    def max_sae_id_count(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class EncRequest:
+    """A checked Key request (6.2). ``source`` None leaves the choice to the KME."""
+
+    number: int
+    size_bits: int
+    additional_slaves: tuple[str, ...] = ()
+    source: KeySource | None = None
+
+
+@dataclass(frozen=True)
+class DeliveredKey:
+    """One entry of a Key container (6.3)."""
+
+    key_id: uuid.UUID
+    key: bytes = field(repr=False)
+    source: KeySource
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _KeyRequestBody(_Model):
+    number: int | None = None
+    size: int | None = None
+    additional_slave_SAE_IDs: list[str] | None = None
+    extension_mandatory: list[dict[str, Any]] | None = None
+    extension_optional: list[dict[str, Any]] | None = None
+
+
+class _KeyIdEntry(_Model):
+    key_ID: str
+    key_ID_extension: dict[str, Any] | None = None
+
+
+class _KeyIdsBody(_Model):
+    key_IDs: Annotated[list[_KeyIdEntry], Field(min_length=1)]
+    key_IDs_extension: dict[str, Any] | None = None
+
+
+_Body = TypeVar("_Body", bound=_Model)
+
+
+def parse_key_request(body: bytes, limits: LimitsView) -> EncRequest:
+    """The body of a POST to enc_keys; an empty one asks for the defaults."""
+    parsed = _validate(_KeyRequestBody, _load(body) if body.strip() else {})
+    return _checked(
+        parsed.number, parsed.size, parsed.additional_slave_SAE_IDs or [], parsed.extension_mandatory or [], limits
+    )
+
+
+def parse_key_query(query: Sequence[tuple[str, str]], limits: LimitsView) -> EncRequest:
+    """The query of a GET of enc_keys, which has only ``number`` and ``size`` (5.2)."""
+    values: dict[str, int] = {}
+    for name, text in query:
+        if name not in ("number", "size"):
+            raise RequestError(f"parameter {name[:64]!r} is not allowed in GET: use POST")
+        if name in values:
+            raise RequestError(f"parameter {name!r} is given twice")
+        if not (text.isascii() and text.isdigit() and len(text) <= 9):
+            raise RequestError(f"{name} shall be an integer")
+        values[name] = int(text)
+    return _checked(values.get("number"), values.get("size"), [], [], limits)
+
+
+def parse_key_ids(body: bytes, limits: LimitsView) -> tuple[uuid.UUID, ...]:
+    """The body of a POST to dec_keys (6.4)."""
+    parsed = _validate(_KeyIdsBody, _load(body))
+    if len(parsed.key_IDs) > limits.max_key_per_request:
+        raise RequestError(f"more than max_key_per_request ({limits.max_key_per_request}) key_IDs")
+    key_ids = tuple(_parse_uuid(entry.key_ID) for entry in parsed.key_IDs)
+    if len(set(key_ids)) != len(key_ids):
+        raise RequestError("a key_ID is given twice")
+    return key_ids
+
+
+def parse_key_id_query(query: Sequence[tuple[str, str]]) -> tuple[uuid.UUID, ...]:
+    """The query of a GET of dec_keys, which has exactly one ``key_ID`` (5.3)."""
+    if len(query) != 1 or query[0][0] != "key_ID":
+        raise RequestError("GET takes exactly one key_ID: use POST for more")
+    return (_parse_uuid(query[0][1]),)
+
+
+def key_container(keys: Sequence[DeliveredKey]) -> dict[str, Any]:
+    return {
+        "keys": [
+            {
+                "key_ID": str(delivered.key_id),
+                "key": base64.b64encode(delivered.key).decode(),
+                "key_extension": {"key_source": delivered.source.label},
+            }
+            for delivered in keys
+        ]
+    }
+
+
+def error_body(error: KmsError) -> dict[str, Any]:
+    body: dict[str, Any] = {"message": str(error)}
+    if isinstance(error, RequestError) and error.details:
+        body["details"] = list(error.details)
+    return body
+
+
+def http_status(error: KmsError) -> int:
+    for kind, status in HTTP_STATUS:
+        if isinstance(error, kind):
+            return status
+    return 503
+
+
+def _checked(
+    number: int | None,
+    size: int | None,
+    additional_slaves: Sequence[str],
+    mandatory: Sequence[Mapping[str, Any]],
+    limits: LimitsView,
+) -> EncRequest:
+    number = 1 if number is None else number
+    size = limits.key_size if size is None else size
+    if number < 1:
+        raise RequestError("number shall be at least 1")
+    if number > limits.max_key_per_request:
+        raise RequestError(f"number shall be no more than max_key_per_request ({limits.max_key_per_request})")
+    if size % 8:
+        raise RequestError(SIZE_NOT_OCTETS)
+    if not limits.min_key_size <= size <= limits.max_key_size:
+        raise RequestError(
+            f"size shall lie between min_key_size ({limits.min_key_size}) and max_key_size ({limits.max_key_size})"
+        )
+    if len(additional_slaves) > limits.max_sae_id_count:
+        raise RequestError(f"more than max_SAE_ID_count ({limits.max_sae_id_count}) additional_slave_SAE_IDs")
+    if len(set(additional_slaves)) != len(additional_slaves):
+        raise RequestError("an additional_slave_SAE_ID is given twice")
+    return EncRequest(number, size, tuple(additional_slaves), _asked_source(mandatory))
+
+
+def _asked_source(mandatory: Sequence[Mapping[str, Any]]) -> KeySource | None:
+    if any(name != "key_source" for extension in mandatory for name in extension):
+        raise RequestError(EXTENSION_UNKNOWN)
+    asked = [extension["key_source"] for extension in mandatory if extension]
+    sources: set[KeySource] = set()
+    for value in asked:
+        try:
+            sources.add(KeySource.parse(value if isinstance(value, str) else ""))
+        except ValueError as error:
+            raise RequestError(EXTENSION_UNMET, ({"key_source": str(error)},)) from None
+    if len(sources) > 1:
+        raise RequestError(EXTENSION_UNMET, ({"key_source": "asked for twice, differently"},))
+    return sources.pop() if sources else None
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except RequestError:
+        raise
+    except (ValueError, RecursionError):
+        raise RequestError("the body is not valid JSON in UTF-8") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise RequestError("a name occurs twice in a JSON object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise RequestError(f"{name} is not JSON")
+
+
+def _validate(model: type[_Body], document: Any) -> _Body:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        details = tuple(
+            {"field": ".".join(str(part)[:64] for part in problem["loc"]) or "body", "problem": problem["msg"]}
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)[:10]
+        )
+        raise RequestError(f"{details[0]['field']}: {details[0]['problem']}", details) from None
+
+
+def _parse_uuid(text: str) -> uuid.UUID:
+    try:
+        key_id = uuid.UUID(text)
+    except ValueError:
+        raise RequestError("a key_ID is not a UUID") from None
+    # uuid.UUID also takes braces and URNs, RFC 4122's text form alone is meant.
+    if str(key_id) != text.lower():
+        raise RequestError("a key_ID is not a UUID")
+    return key_id

@@ -1,0 +1,140 @@
+"""Random networks and requests for path computation: small and awkward for the oracles, large for the clock.
+
+Everything follows from a seed. Small instances are drawn so that about half are feasible and constraints bind:
+costs tie, channels are nearly full, sections are shared between QKD links, elements are down.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+from controller.graph import Network
+from controller.model import (
+    KEY_BITS,
+    ComputeRequest,
+    ConnectionRequest,
+    ConnectionSpec,
+    Match,
+    Protection,
+    Role,
+    SecurityRequirement,
+    SliceRequest,
+    SNssai,
+)
+from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
+
+KEY_UNIT_MBPS = 1000  # rates on sections and needs of connections are small multiples of this
+NONE, DH, QRA, QKD = SecurityClass
+FIVE_CHANNELS = (NONE, DH, QRA, QKD, QKD)  # paper 002, section 2
+
+
+def seeded(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - reproducible on purpose, nothing secret
+
+
+@dataclass(frozen=True)
+class SmallLimits:
+    """How large small instances may grow; the oracles' effort is exponential in them."""
+
+    sites: int = 6
+    channels: int = 11
+    cells: int = 2
+
+
+def small_network(seed: int, limits: SmallLimits = SmallLimits()) -> Network:
+    """A connected multigraph, or nearly: parallel channels, ties, shared-risk groups, reservations, dead elements."""
+    rng = seeded(seed)
+    names = [chr(ord("a") + i) for i in range(rng.randint(3, limits.sites))]
+    tree = [(names[i], names[rng.randrange(i)]) for i in range(1, len(names))]
+    best = rng.choice([NONE, QRA, QKD, QKD, QKD, QKD])  # some networks have no premium channels at all
+    ends = tree + [tuple(rng.sample(names, 2)) for _ in range(rng.randint(0, limits.channels - len(tree)))]
+    channels = []
+    for i, (a, b) in enumerate(ends):
+        security = min(best, rng.choice([NONE, DH, QRA, QKD, QKD, QKD]))
+        groups = {f"w{i}", *rng.sample(["g1", "g2", "g3", "g4"], rng.choice([0, 0, 0, 1, 2]))}
+        mbps, km = rng.choice([10, 20, 30, 100]), rng.choice([0, 1, 1.5, 10, 10, 30])
+        channels.append(Channel(f"ch{i}", a, b, f"w{i}", security, mbps, km, frozenset(groups)))
+    section_names = ["s1", "s2", "s3"]
+    link_ends = tree + [tuple(rng.sample(names, 2)) for _ in range(rng.randint(0, 3))]
+    links = [
+        QkdLink(f"q{i}", a, b, tuple(rng.choice(section_names) for _ in range(rng.choice([1, 1, 1, 2]))))
+        for i, (a, b) in enumerate(link_ends)
+    ]
+    # Every section joins the same two nodes, so that any sequence of them meets.
+    inner = rng.choice(["hut", "hut", "hut", *names])
+    topology = Topology(
+        f"small-{seed}",
+        tuple(Site(n, Tier.METRO, rng.choice([0, 1, 2, 2]), rng.choice([1, 2])) for n in names),
+        tuple(Wavelength(c.wavelength, c.security) for c in channels),
+        tuple(channels),
+        tuple(QkdSection(s, inner, "far", 10) for s in section_names),
+        tuple(links),
+    )
+    network = Network(topology)
+    for section in section_names:
+        network.set_section(section, rng.choice([0, 1, 3, 6, 9, 9]) * KEY_UNIT_MBPS, rng.random() > 0.05)
+    for channel in channels:
+        if rng.random() < 0.05:
+            network.set_channel_up(channel.id, False)
+    if rng.random() < 0.05:
+        network.set_site_up(rng.choice(names), False)
+    return network
+
+
+def small_spec(rng: random.Random, network: Network, protections: tuple[Protection, ...]) -> ConnectionSpec:
+    """Requirements of which some bind."""
+    sites, channels = network.topology.site_names, network.index.channel_ids
+    spec = ConnectionSpec(
+        SecurityRequirement(
+            rng.choice([(NONE,), (DH,), (QRA,), (QKD,), (QKD,), (QRA, QKD)]),
+            rng.choice([Match.AT_LEAST] * 5 + [Match.EXACT]),
+        ),
+        bandwidth_kbps=rng.choice([0, 1, 5_000, 9_999, 10_000, 10_001, 15_000]),
+        latency_us=rng.choice([64, 100, 150, 200, 300, 10**6, 10**6]),
+        rekey_s=KEY_BITS * 1000 / KEY_UNIT_MBPS / rng.randint(1, 3),
+        protection=rng.choice(protections),
+        max_hops=rng.choice([None, None, None, 2, 3]),
+    )
+    if rng.random() < 0.25:
+        spec = replace(
+            spec,
+            exclude_sites=frozenset(rng.sample(sites, rng.randint(0, 1))),
+            exclude_channels=frozenset(rng.sample(channels, rng.randint(0, 1))),
+        )
+    if rng.random() < 0.25:
+        spec = replace(
+            spec,
+            include_sites=tuple(rng.sample(sites, rng.randint(0, 2))),
+            include_channels=tuple(rng.sample(channels, rng.randint(0, 1))),
+        )
+    return spec
+
+
+def small_connection(seed: int, network: Network, protection: Protection = Protection.NONE) -> ConnectionRequest:
+    rng = seeded(seed)
+    src, dst = rng.sample(network.topology.site_names, 2)
+    return ConnectionRequest("s", "c", Role.ACCESS, src, dst, small_spec(rng, network, (protection,)))
+
+
+def small_slice(seed: int, network: Network, limits: SmallLimits = SmallLimits()) -> SliceRequest:
+    rng = seeded(seed)
+    protections = (Protection.NONE,) * 6 + (Protection.ONE_PLUS_ONE,)
+    connections = {}
+    for role in Role:
+        spec = small_spec(rng, network, protections)
+        # Three tight connections are hardly ever feasible together: most are eased, to compete for bandwidth.
+        if rng.random() < 0.85:
+            spec = ConnectionSpec(
+                SecurityRequirement(rng.choice([(NONE,), (NONE,), (DH,), (QRA,), (QKD,)])),
+                bandwidth_kbps=rng.choice([5_000, 9_999, 10_000, 10_000]),
+                latency_us=rng.choice([200, 300, 10**6, 10**6]),
+                rekey_s=spec.rekey_s,
+                protection=spec.protection,
+            )
+        connections[role] = spec
+    names = network.topology.site_names
+    core, *rest = rng.sample(names, len(names))
+    cells = tuple(rest[: rng.randint(1, min(limits.cells, len(rest) - 1))])
+    site = rng.choice([None, None, rng.choice(rest)])
+    return SliceRequest("s", SNssai(1), cells, ComputeRequest(site, rng.choice([0, 1, 1, 2]), 1), core, connections)

@@ -1,0 +1,1 @@
+"""What ``qslice demo`` measures on a running system, and the report it writes."""

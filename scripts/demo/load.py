@@ -1,0 +1,97 @@
+"""Rekeying under load: numbered datagrams at a fixed rate, both ways on all connections, across several rekeys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scripts.demo.connection import Connection
+from scripts.demo.probers import Probers
+from scripts.demo.system import System
+from scripts.demo.waiting import poll
+from scripts.demo.ways import Datagrams, start_sending, stop_sending, ways_of
+
+REKEYS = 5
+PAYLOAD_BYTES = 512
+OVERHEAD_BYTES = 100  # IP, UDP, ESP, UDP, IP, Ethernet and the label: a meter counts them (ovs-issues#316)
+SHARE_OF_BANDWIDTH = 0.5
+MAX_PACKETS_PER_S = 200.0
+DEADLINE_S = 30.0
+POLL_S = 0.25
+DRAIN_TIMEOUT_S = 2.0
+PORT = 5400
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """One connection: datagrams both ways, how many never came, and how often the key changed meanwhile."""
+
+    connection: str
+    rekeys: int
+    sent: int
+    lost: int
+    duplicates: int
+    packets_per_s: float
+
+
+def packet_rate(bandwidth_mbps: float) -> float:
+    """Datagrams per second that stay well under the reserved bandwidth, headers included."""
+    bits = 8 * (PAYLOAD_BYTES + OVERHEAD_BYTES)
+    return min(MAX_PACKETS_PER_S, SHARE_OF_BANDWIDTH * bandwidth_mbps * 1e6 / bits)
+
+
+def rekeys_of(system: System, connections: Sequence[Connection]) -> dict[str, int]:
+    """The rekey counters at the connections' initiators, by connection id."""
+    stats = {host: system.tunnel_stats(host) for host in sorted({c.src for c in connections})}
+    return {c.id: int(stats[c.src][c.id]["rekeys"]) for c in connections}
+
+
+def load_across_rekeys(
+    system: System,
+    probers: Probers,
+    connections: Sequence[Connection],
+    rekeys: int = REKEYS,
+    deadline_s: float = DEADLINE_S,
+) -> dict[str, LoadResult]:
+    """Load every connection both ways until each has changed its key ``rekeys`` times, or ``deadline_s`` is over."""
+    ways = ways_of(connections)
+    for way in ways:
+        way.listen(probers, PORT)
+    before = rekeys_of(system, connections)
+    gained = dict.fromkeys(before, 0)
+
+    def enough() -> bool:
+        now = rekeys_of(system, connections)
+        gained.update({connection_id: now[connection_id] - before[connection_id] for connection_id in now})
+        return min(gained.values()) >= rekeys
+
+    start_sending(probers, [(way, _datagrams(way.connection)) for way in ways])
+    try:
+        poll(enough, deadline_s, POLL_S)
+    finally:
+        sent = stop_sending(probers, ways)
+    poll(lambda: all(way.received(probers)["unique"] >= sent[way.flow] for way in ways), DRAIN_TIMEOUT_S)
+    results: dict[str, LoadResult] = {}
+    for way in ways:
+        c = way.connection
+        got = probers[way.receiver.host].call("receive_stop", flow=way.flow)
+        one_way = LoadResult(
+            connection=c.id,
+            rekeys=gained[c.id],
+            sent=sent[way.flow],
+            lost=sent[way.flow] - int(got["unique"]),
+            duplicates=int(got["duplicates"]),
+            packets_per_s=packet_rate(c.bandwidth_mbps),
+        )
+        results[c.id] = _both_ways(results[c.id], one_way) if c.id in results else one_way
+    return results
+
+
+def _datagrams(connection: Connection) -> Datagrams:
+    return Datagrams(PORT, 1 / packet_rate(connection.bandwidth_mbps), PAYLOAD_BYTES, b"load")
+
+
+def _both_ways(there: LoadResult, back: LoadResult) -> LoadResult:
+    return replace(
+        there, sent=there.sent + back.sent, lost=there.lost + back.lost, duplicates=there.duplicates + back.duplicates
+    )
