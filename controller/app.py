@@ -11,6 +11,7 @@ import eventlet
 from ryu import cfg
 from ryu.base.app_manager import AppManager, RyuApp
 from ryu.controller import ofp_event
+from ryu.controller.controller import datapath_connection_factory
 from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from ryu.controller.ofp_handler import OFPHandler
 from ryu.ofproto import ofproto_v1_3
@@ -19,6 +20,7 @@ from controller.config import OpenFlowConfig
 from controller.drivers import DriverError
 from controller.lifecycle import Lifecycle
 from controller.links import LinkMonitor
+from controller.listener import SwitchListener
 from controller.model import ControllerError
 from controller.openflow import Switchboard, port_report
 
@@ -153,20 +155,28 @@ class SliceController(RyuApp):
             self._lifecycle.channels_changed(changed)
 
 
+class SwitchHandler(OFPHandler):
+    """Ryu's handler of the OpenFlow handshake, behind our own listener."""
+
+    def __init__(self, *args: Any, listener: SwitchListener, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._listener = listener
+
+    def start(self) -> Any:
+        """What Ryu's own does, with another listener."""
+        super(OFPHandler, self).start()
+        return eventlet.spawn(self._listener.serve)
+
+
 def start_openflow(
     openflow: OpenFlowConfig, lifecycle: Lifecycle, switchboard: Switchboard, links: LinkMonitor
 ) -> None:
-    """What ryu-manager does, without its command line."""
-    options = ["--ofp-listen-host", openflow.host, "--ofp-tcp-listen-port", str(openflow.port)]
-    if openflow.tls:
-        options += [
-            "--ofp-ssl-listen-port", str(openflow.port),
-            "--ctl-privkey", str(openflow.key), "--ctl-cert", str(openflow.cert), "--ca-certs", str(openflow.ca),
-        ]  # fmt: skip
-    cfg.CONF(args=options, project="ryu", default_config_files=[])
+    """What ryu-manager does, without its command line. OSError when the port is taken or a certificate missing."""
+    cfg.CONF(args=[], project="ryu", default_config_files=[])
+    listener = SwitchListener(openflow, datapath_connection_factory)
     manager = AppManager.get_instance()
     apps = [
-        manager.instantiate(OFPHandler),
+        manager.instantiate(SwitchHandler, listener=listener),
         manager.instantiate(SliceController, lifecycle=lifecycle, switchboard=switchboard, links=links),
     ]
     for app in apps:

@@ -195,25 +195,25 @@ class Route:
 class ConnectionState(Enum):
     """Where one connection stands."""
 
-    PENDING = "pending"  # reserved, nothing on the switches yet
-    INSTALLING = "installing"  # rules and tunnels are on their way
-    ACTIVE = "active"  # rules confirmed by barriers, both tunnel ends hold a key
-    REROUTING = "rerouting"  # its path was hit; a new one is being installed
-    DEGRADED = "degraded"  # no path satisfies it now; tried again when something comes back
-    REMOVING = "removing"
-    REMOVED = "removed"
+    PENDING = "PENDING"  # reserved, nothing on the switches yet
+    INSTALLING = "INSTALLING"  # rules and tunnels are on their way
+    ACTIVE = "ACTIVE"  # rules confirmed by barriers, both tunnel ends hold a key
+    REROUTING = "REROUTING"  # its path was hit; a new one is being installed
+    DEGRADED = "DEGRADED"  # no path satisfies it now; tried again when something comes back
+    REMOVING = "REMOVING"
+    REMOVED = "REMOVED"
 
 
 class SliceState(Enum):
     """Where a slice stands; DEGRADED while any of its connections is."""
 
-    RESERVED = "reserved"
-    PROVISIONING = "provisioning"
-    ACTIVE = "active"
-    DEGRADED = "degraded"
-    DELETING = "deleting"
-    DELETED = "deleted"
-    FAILED = "failed"
+    RESERVED = "RESERVED"
+    PROVISIONING = "PROVISIONING"
+    ACTIVE = "ACTIVE"
+    DEGRADED = "DEGRADED"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+    FAILED = "FAILED"
 
 
 CONNECTION_TRANSITIONS: dict[ConnectionState, frozenset[ConnectionState]] = {

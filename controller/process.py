@@ -76,7 +76,6 @@ def run(config: ControllerConfig) -> None:
     api = Api(lifecycle, links, events, read_or_make_token(config.token_file))
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
-    eventlet.listen((config.openflow.host, config.openflow.port), reuse_port=False).close()
     start_openflow(config.openflow, lifecycle, switchboard, links)
     eventlet.spawn(lifecycle.recover)
     # Answers are small and written in parts: without TCP_NODELAY each would wait for the reader's delayed ACK.

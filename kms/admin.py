@@ -13,7 +13,7 @@ from kms.pool import PoolId
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
-from kms.sources.qkd.section import Section, SectionState
+from kms.sources.qkd.section import Section
 
 _MAX_BODY_BYTES = 4_096
 
@@ -83,9 +83,9 @@ class Admin:
         return {
             "a": pool_id.a,
             "b": pool_id.b,
-            "key_source": pool_id.source.label,
-            "stored_key_count": self._service.inventory.stored(pool_id),
-            "max_key_count": self._service.limits.max_key_count,
+            "source": pool_id.source.label,
+            "stored": self._service.inventory.stored(pool_id),
+            "max": self._service.limits.max_key_count,
             "key_size": self._service.limits.key_size,
         }
 
@@ -170,7 +170,6 @@ def _section(section: Section) -> dict[str, Any]:
         "qber": None if section.qber is None else round(section.qber, 5),
         "skr_bps": round(section.skr_bps, 1),
         "available_bits": section.available_bits,
-        "is_stopped": section.state is SectionState.STOPPED,
         "eavesdropped_fraction": section.intercepted_fraction,
     }
 

@@ -175,6 +175,10 @@ class Journal:
             else:
                 for _, done in batch:
                     done.set_result(None)
+            finally:
+                # Whatever else went wrong: nobody waits for ever.
+                for _, done in batch:
+                    done.cancel()
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Northbound:
             status, body = self.call("GET", "/v1/healthz")
         except EnvironmentLacks:
             return False
-        return status == 200 and bool(body.get("ready"))
+        return status == 200 and body["switches_connected"] == body["switches"]
 
     def _token(self) -> str:
         try:

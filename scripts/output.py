@@ -36,7 +36,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = "" if value is None else str(value)
-    style = _STATE_STYLE.get(text)
+    style = _STATE_STYLE.get(text.lower())
     return f"[{style}]{text}[/{style}]" if style else text.replace("[", r"\[")
 
 

@@ -44,7 +44,9 @@ class RunningSystem:
 
     def tunnel_stats(self, host: str) -> dict[str, dict[str, Any]]:
         """The counters of a host's tunnel agent, by connection id."""
-        stats: dict[str, dict[str, Any]] = TunnelControl(self._layout.tunnel_socket(host)).request("stats")
+        stats: dict[str, dict[str, Any]] = TunnelControl(self._layout.tunnel_socket(host)).request("stats")[
+            "connections"
+        ]
         return stats
 
     def channel(self, channel_id: str) -> Channel:

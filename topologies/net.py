@@ -25,6 +25,8 @@ from topologies.spec import MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Top
 KMS_NODE = "qs-kms"  # a dash: no site can have this name
 ROOT_MANAGEMENT_INTERFACE = "qs-mgmt"
 HOST_MTU = 1500
+ARP_RETRY_MS = 10
+ARP_ATTEMPTS = 100
 OPENFLOW_VERSION = "OpenFlow13"
 
 
@@ -208,7 +210,12 @@ class EmulatedNetwork:
         _ip_batch([f"link set dev {name} mtu {links.CHANNEL_MTU}" for name in ports])
         for site in self.topology.site_names:
             # Open vSwitch in user space does not finish checksums that the host left to the hardware: TCP stalls.
-            self._mininet.get(site).cmd(f"ethtool -K data0 tx off; ip link set dev data0 mtu {HOST_MTU}")
+            # A host that asks for a peer just before the switch knows the answer must not wait a second to ask again.
+            self._mininet.get(site).cmd(
+                f"ethtool -K data0 tx off; ip link set dev data0 mtu {HOST_MTU}; "
+                f"sysctl -qw net.ipv4.neigh.data0.retrans_time_ms={ARP_RETRY_MS} "
+                f"net.ipv4.neigh.data0.mcast_solicit={ARP_ATTEMPTS}"
+            )
 
     def _shapes(self) -> dict[str, links.Shape]:
         return {

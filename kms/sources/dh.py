@@ -7,6 +7,9 @@ exchange is ephemeral at both ends. Neither withstands a quantum computer: that 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import dh, x25519
@@ -54,21 +57,24 @@ class X25519Endpoint:
             raise ExchangeError("X25519: the peer's public value is not valid") from error
 
 
-def _ffdhe3072_parameters() -> dh.DHParameters:
+@contextmanager
+def _deprecation_accepted() -> Iterator[None]:
+    """cryptography announces the end of finite-field DH; it is here because paper 002's TLS 1.2 uses it."""
     with warnings.catch_warnings():
-        # cryptography announces the end of finite-field DH; it is here because paper 002's TLS 1.2 uses it.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
+
+
+@cache
+def _ffdhe3072_parameters() -> dh.DHParameters:
+    with _deprecation_accepted():
         order = (FFDHE3072_PRIME - 1) // 2
         return dh.DHParameterNumbers(FFDHE3072_PRIME, FFDHE3072_GENERATOR, order).parameters()
 
 
 class Ffdhe3072Endpoint:
-    _parameters: dh.DHParameters | None = None
-
     def __init__(self) -> None:
-        if Ffdhe3072Endpoint._parameters is None:
-            Ffdhe3072Endpoint._parameters = _ffdhe3072_parameters()
-        self._private = Ffdhe3072Endpoint._parameters.generate_private_key()
+        self._private = _ffdhe3072_parameters().generate_private_key()
         value = self._private.public_key().public_numbers().y
         self.public = value.to_bytes(_FFDHE3072_BYTES, "big")
 
@@ -79,7 +85,8 @@ class Ffdhe3072Endpoint:
             raise ExchangeError("ffdhe3072: the peer's public value is not valid")
         parameters = self._private.parameters().parameter_numbers()
         try:
-            return self._private.exchange(dh.DHPublicNumbers(value, parameters).public_key())
+            with _deprecation_accepted():
+                return self._private.exchange(dh.DHPublicNumbers(value, parameters).public_key())
         except ValueError as error:
             raise ExchangeError("ffdhe3072: the peer's public value is not valid") from error
 

@@ -70,7 +70,7 @@ class Initiator:
             case Exchange.OFFERING:
                 self._send_offer(now)
             case Exchange.FETCHING:
-                self._wake_at = None
+                self.key_refused(self._request, "the KME has not answered", now, is_final=False)
 
     def rekey(self, now: float) -> None:
         """Start an exchange before its time, if none is going on."""
@@ -119,7 +119,7 @@ class Initiator:
         self.state = advance(EXCHANGE, self.state, why)
         self._request += 1
         self._counters.key_requests += 1
-        self._wake_at = None
+        self._wake_at = now + self._timing.key_timeout_s
         self._effects.append(AskEncKey(self._request, self._settings.peer_sae, self._settings.key_source))
 
     def _check_rekey(self, now: float) -> None:
@@ -196,9 +196,8 @@ class Initiator:
         if message.instance == self._peer_instance:
             return  # it was under way when that instance had already confirmed
         if self.state is Exchange.OFFERING:
-            if now - self._sent_at >= self._timing.min_repeat_s:
-                self._pause_s = self._timing.first_retransmit_s
-                self._send_offer(now)
+            self._pause_s = self._timing.first_retransmit_s
+            self._wake_at = max(now, self._sent_at + self._timing.min_repeat_s)
         elif self.state is Exchange.IDLE and now >= self._hint_allowed_at:
             self._hint_allowed_at = now + self._settings.rekey_s
             self.rekey(now)

@@ -25,6 +25,7 @@ class _OfferedKey:
     offer: control.Offer
     state: Offered = Offered.FETCHING
     request: int = 0
+    ask_ends_at: float = 0.0
     retry_at: float = 0.0
     retry_s: float = 0.0
     key: bytes = field(default=b"", repr=False)
@@ -150,10 +151,12 @@ class Responder:
         if offered is None:
             self._consider(offer, received, now)
             return
+        if offered.state is Offered.FETCHING and now >= offered.ask_ends_at:
+            offered.advance(OfferedInput.KME_UNREACHABLE)
         match offered.state:
             case Offered.BACKING_OFF if now >= offered.retry_at:
                 offered.advance(OfferedInput.OFFER_REPEATED)
-                self._ask(offered)
+                self._ask(offered, now)
             case Offered.HOLDING if self._is_genuine(received, offered):
                 # Somebody had altered the offer that came first; the key was kept for this one.
                 offered.received, offered.offer = received, offer
@@ -173,14 +176,14 @@ class Responder:
         if not self._is_linked(received) and not self._bucket.take(now):
             self._counters.control_limited += 1
             return
-        if sum(offered.state is Offered.FETCHING for offered in self._offers.values()) >= _MAX_FETCHING:
+        if sum(o.state is Offered.FETCHING and now < o.ask_ends_at for o in self._offers.values()) >= _MAX_FETCHING:
             self._counters.control_limited += 1
             return
         while len(self._offers) >= _REMEMBERED_OFFERS:
             self._offers.popitem(last=False)
         offered = _OfferedKey(received, offer)
         self._offers[offer.key_id] = offered
-        self._ask(offered)
+        self._ask(offered, now)
 
     def _is_linked(self, received: control.Received) -> bool:
         """True when the sender has proved to hold a live SA."""
@@ -189,10 +192,11 @@ class Responder:
         pairs = (pair for pair in self._book.by_spi.values() if pair.stage is not Stage.DRAINING)
         return any(received.is_linked_by(pair.control.initiator) for pair in pairs)
 
-    def _ask(self, offered: _OfferedKey) -> None:
+    def _ask(self, offered: _OfferedKey, now: float) -> None:
         self._request += 1
         self._counters.key_requests += 1
         offered.request = self._request
+        offered.ask_ends_at = now + self._timing.key_timeout_s
         self._effects.append(AskDecKey(self._request, self._settings.peer_sae, offered.offer.key_id))
 
     def _is_genuine(self, received: control.Received, offered: _OfferedKey) -> bool:

@@ -25,10 +25,12 @@ class Timing:
     max_retransmit_s: float = 0.5
     offer_timeout_s: float = 30.0
     """An unanswered offer's key is given up after this; the next one is offered."""
+    key_timeout_s: float = 10.0
+    """A question to the KME that has not been answered by then counts as refused."""
     first_retry_s: float = 0.1
     """Pause after the KME gave no key; doubles up to ``max_retry_s``."""
     max_retry_s: float = 1.0
-    min_repeat_s: float = 0.01
+    min_repeat_s: float = 0.005
     """Messages that the peer can provoke are never sent more often than this."""
     drain_s: float = 1.0
     """An SA goes on receiving for this long after its successor has taken over."""

@@ -119,7 +119,7 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(slices)
         return 0
-    rows = [(s["name"], s["state"], s["compute"]["site"], s["core"], len(s["connections"])) for s in slices]
+    rows = [(s["name"], s["state"], s["compute_site"], s["request"]["core"], len(s["connections"])) for s in slices]
     print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
     return 0
 

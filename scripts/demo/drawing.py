@@ -28,8 +28,8 @@ class Canvas:
     spacing: float = 16.0
 
 
-MAIN = Canvas(1040, 400, margin_x=64, margin_y=60, spacing=20)
-SMALL = Canvas(520, 250, margin_x=44, margin_y=46, spacing=11)
+MAIN = Canvas(1040, 390, margin_x=64, margin_y=52, spacing=19)
+SMALL = Canvas(520, 270, margin_x=44, margin_y=40, spacing=15.5)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _mark(channel: Channel, curve: Curve, emphasis: Emphasis) -> str:
     users = emphasis.used.get(channel.id, ())
     if len(users) > 1:
         return (
-            f'<g class="count {channel.security.label}"><circle cx="{x:.1f}" cy="{y:.1f}" r="8"/>'
+            f'<g class="count {channel.security.label}"><circle cx="{x:.1f}" cy="{y:.1f}" r="7"/>'
             f'<text x="{x:.1f}" y="{y + 3.8:.1f}">{len(users)}</text></g>'
         )
     return ""

@@ -91,27 +91,27 @@ def judge(
     unseen = [s.channel for s in sightings if s.frames_seen < sent]
     lossy = [channel for channel in connection.path if dropped.get(channel, 0)]
     readable = [s.channel for s in sightings if s.marker_frames]
-    reason = ""
+    inconclusive = ""
     if not connection.path:
-        reason = "it has no path to capture on"
-    elif delivered < sent:
-        reason = f"only {delivered} of {sent} marked packets arrived, so the capture proves nothing"
+        inconclusive = "it has no path to capture on"
+    elif not sent or delivered < sent:
+        inconclusive = f"only {delivered} of {sent} marked packets arrived, so the capture proves nothing"
     elif unseen:
-        reason = f"the capture saw fewer than the {sent} packets sent on {', '.join(unseen)}, so it proves nothing"
+        inconclusive = f"the capture saw fewer than the {sent} packets sent on {', '.join(unseen)}: it proves nothing"
     elif lossy:
-        reason = f"the kernel dropped captured frames on {', '.join(lossy)}"
-    conclusive = not reason
-    if conclusive and connection.is_encrypted and (readable or elsewhere):
-        where = ", ".join(readable) or "a channel outside the path"
-        reason = f"the marker is readable on {where}"
-    if conclusive and not connection.is_encrypted and len(readable) < len(connection.path):
+        inconclusive = f"the kernel dropped captured frames on {', '.join(lossy)}"
+    reason = inconclusive
+    if connection.is_encrypted and (readable or elsewhere):
+        # Readable is readable, whatever else the capture missed.
+        reason = f"the marker is readable on {', '.join(readable) or 'a channel outside the path'}"
+    elif not inconclusive and not connection.is_encrypted and len(readable) < len(connection.path):
         missing = [c for c in connection.path if c not in readable]
         reason = f"the marker of a clear connection was not found on {', '.join(missing)}"
     seen = ", ".join(f"{s.frames_seen} on {s.channel}" for s in sightings)
     found = "marker found on every channel" if readable else "marker absent"
     return MarkerResult(
         connection.id, sent, delivered, sightings,
-        ciphertext_only=conclusive and not readable and not elsewhere,
+        ciphertext_only=not inconclusive and not readable and not elsewhere,
         ok=not reason,
         detail=reason or f"{found}; frames seen: {seen}",
     )  # fmt: skip

@@ -87,7 +87,7 @@ def _tiles(report: Json) -> str:
 
 
 def _tile(value: str, unit: str, label: str, more: str) -> str:
-    unit = f" <small>{escape(unit)}</small>" if unit else ""
+    unit = f" <small>{escape(unit)}</small>" if unit and value != UNKNOWN else ""
     return (
         f'<div class="tile"><b>{escape(value)}{unit}</b><span>{escape(label)}</span><span>{escape(more)}</span></div>'
     )
@@ -237,6 +237,7 @@ def _failure(failure: Json, topology: Topology) -> str:
         return "<h2>A channel is cut</h2><p>Not measured.</p>"
     name = failure["connection"]
     cut = (failure["cut"],)
+    samples = failure["samples"]
     before = Emphasis(dict.fromkeys(failure["path_before"], (name,)), to_be_cut=cut, only=True)
     after = Emphasis(dict.fromkeys(failure["path_after"], (name,)), cut=cut, only=True)
     src = _start_of(failure["path_before"], topology)
@@ -266,7 +267,7 @@ def _failure(failure: Json, topology: Topology) -> str:
         f"{draw_topology(topology, SMALL, f'Path of {name} before the cut', before)}</div>"
         f'<div class="card"><h3>After</h3>{_hops(src, failure["path_after"], topology)}'
         f"{draw_topology(topology, SMALL, f'Path of {name} after the cut', after)}</div></div>"
-        f'<div class="card">{draw_outage(failure["samples"]["at_ms"], failure["samples"]["rtt_ms"])}</div>'
+        f'<div class="card">{draw_outage(samples["at_ms"], samples["rtt_ms"], failure["outage_ms"])}</div>'
         f'<div class="card"><table>{_row(head, "th", numeric=(5,))}{rows}</table></div>'
     )
 
@@ -288,9 +289,8 @@ def _checks(checks: Sequence[Json]) -> str:
         f'<td class="nw"><b>{escape(c["name"])}</b></td><td>{escape(c["detail"])}</td></tr>'
         for c in checks
     )
-    return (
-        f'<h2>Checks</h2><div class="card"><table><tr><th></th><th>check</th><th>figures</th></tr>{rows}</table></div>'
-    )
+    head = "<tr><th></th><th>check</th><th>figures</th></tr>"
+    return f'<h2>Checks</h2><div class="card"><table class="checks">{head}{rows}</table></div>'
 
 
 def _footer() -> str:

@@ -11,7 +11,7 @@ BEFORE_MS, AFTER_MS = 200.0, 400.0
 STEPS = (1.0, 2.0, 5.0)
 
 
-def draw_outage(at_ms: Sequence[float], rtt_ms: Sequence[float | None]) -> str:
+def draw_outage(at_ms: Sequence[float], rtt_ms: Sequence[float | None], outage_ms: float) -> str:
     """One ``<svg>`` element; times are relative to the cut, a lost request has no round-trip time."""
     lost = [at for at, rtt in zip(at_ms, rtt_ms, strict=True) if rtt is None]
     low = max(min(at_ms), min([-BEFORE_MS, *(t - 50 for t in lost)]))
@@ -46,7 +46,9 @@ def draw_outage(at_ms: Sequence[float], rtt_ms: Sequence[float | None]) -> str:
     ticks = "".join(f"M{x(at):.1f} {bottom + 8:.1f}v10" for at in lost if low <= at <= high)
     parts.append(f'<path class="lost" d="{ticks}"/>' if ticks else "")
     parts.append(f'<path class="cutline" d="M{x(0):.1f} {TOP - 8:g}V{bottom + 20:.1f}"/>')
-    parts.append(f'<text class="cuttext" x="{x(0) + 6:.1f}" y="{TOP - 10:g}">channel cut</text>')
+    parts.append(
+        f'<text class="cuttext" x="{x(0) + 6:.1f}" y="{TOP - 10:g}">channel cut, out for {outage_ms:.0f} ms</text>'
+    )
     parts.append(f'<text class="tick" x="{LEFT:g}" y="14">round-trip time in ms (logarithmic)</text>')
     parts.append(f'<text class="tick end" x="{WIDTH - RIGHT:g}" y="{HEIGHT - 8:g}">ms after the cut</text>')
     if lost:

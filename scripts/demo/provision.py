@@ -17,7 +17,7 @@ from scripts.demo.system import System
 from scripts.demo.waiting import poll
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-ACTIVE = "ACTIVE"
+ACTIVE = "active"
 ACTIVE_TIMEOUT_S = 30.0
 GONE_TIMEOUT_S = 15.0
 FIRST_PACKET_INTERVAL_S = 0.002
@@ -53,9 +53,9 @@ def create_slice(system: System, request: Mapping[str, Any]) -> Provisioned:
 
     def active() -> bool:
         nonlocal answer
-        if answer.get("state") != ACTIVE:
+        if _state(answer) != ACTIVE:
             _, answer = system.api("GET", f"/v1/slices/{name}")
-        return answer.get("state") == ACTIVE
+        return _state(answer) == ACTIVE
 
     if not poll(active, ACTIVE_TIMEOUT_S, 0.02):
         raise ApiError(f"slice {name} is {answer.get('state')!r} after {ACTIVE_TIMEOUT_S:g} s, not {ACTIVE}")
@@ -123,6 +123,10 @@ def what_remains(system: System, connection_ids: Sequence[str]) -> list[str]:
     for host in system.topology.site_names:
         remains += [f"tunnel of {c} on {host}" for c in sorted(set(system.tunnel_stats(host)) & set(connection_ids))]
     return remains
+
+
+def _state(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("state", "")).lower()
 
 
 def _problem(status: int, answer: Mapping[str, Any]) -> str:

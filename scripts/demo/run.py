@@ -6,6 +6,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from scripts.demo.probers import Probers
 from scripts.demo.progress import Progress, Step
 from scripts.demo.report import Check, ConnectionReport, Report, SliceReport, write_report
 from scripts.demo.system import System
+from scripts.errors import CommandError
 from topologies.spec import SecurityClass
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,17 @@ MAX_OUTAGE_MS = 200.0
 MIN_THROUGHPUT_SHARE = 0.5  # of the reserved rate; a meter drops, and TCP backs off from drops
 
 # What a measurement may fail with: ours, the tools', the runtime's, and an answer of unexpected shape.
-FAILURES = (DemoError, OSError, subprocess.SubprocessError, RuntimeError, LookupError, ValueError, TypeError)
+FAILURES = (
+    DemoError,
+    CommandError,
+    HTTPException,
+    OSError,
+    subprocess.SubprocessError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+)
 
 T = TypeVar("T", PingResult, IperfResult)
 

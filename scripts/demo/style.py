@@ -54,16 +54,18 @@ tr:last-child td{border-bottom:0}
 .num{text-align:right}
 .wrap{white-space:normal}
 td.nw,th.nw{white-space:nowrap}
+.checks .nw{width:1%;padding-right:22px}
 .good{color:var(--good)}.bad{color:var(--bad)}
 .key{display:inline-block;border-radius:5px;padding:0 7px;font-size:12.5px;font-weight:600;border:1.5px solid}
 .key.none{color:var(--none)}.key.dh{color:var(--dh)}.key.qra{color:var(--qra)}.key.qkd{color:var(--qkd)}
 .hops{white-space:nowrap;font-size:12.5px;line-height:1.7}
 .hop{font-weight:600;padding:0 2px}
 .hop.none{color:var(--none)}.hop.dh{color:var(--dh)}.hop.qra{color:var(--qra)}.hop.qkd{color:var(--qkd)}
-.legend{display:flex;flex-wrap:wrap;gap:6px 26px;font-size:13.5px;margin:6px 0 0}
+.legend{display:flex;flex-wrap:wrap;gap:6px 22px;font-size:13px;margin:6px 0 0}
 .legend span{display:inline-flex;align-items:center;gap:8px}
 .legend svg{width:44px;height:10px;flex:none}
 svg{display:block;width:100%;height:auto;overflow:visible}
+svg.plot{min-width:620px}
 svg text{font:13px system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif;fill:var(--ink)}
 .ch{fill:none;stroke-width:2.4;stroke-linecap:round}
 .ch.none,.count.none{stroke:var(--none)}.ch.dh,.count.dh{stroke:var(--dh)}
@@ -90,7 +92,7 @@ svg text{font:13px system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sa
 .plot .cutline{stroke:var(--bad);stroke-width:1.6;stroke-dasharray:5 4}
 .plot .cuttext{fill:var(--bad);font-weight:600;font-size:13px}
 pre{margin:8px 0 0;padding:10px 12px;background:var(--code);border-radius:8px;overflow-x:auto;
-font:12.5px/1.55 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
+font:11px/1.6 ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 pre mark{background:var(--hit);color:inherit;border-radius:2px}
 footer{margin-top:36px;font-size:13px;color:var(--soft)}
 @media print{main{max-width:none;padding:0}.card,.tile,tr{break-inside:avoid}h2{break-after:avoid}}

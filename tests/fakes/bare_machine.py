@@ -79,7 +79,10 @@ class BareMachine:
         )
 
     def start(self, code: str) -> subprocess.Popen[str]:
-        """Start bash code with the set-up's functions, those that would change the machine replaced."""
+        """Start bash code with the set-up's functions, those that would change the machine replaced.
+
+        The process leads a group of its own, as a terminal's foreground job does.
+        """
         return subprocess.Popen(
             ["/bin/bash", "-c", _HARMLESS + code, "setup", str(self.clone)],
             env=self.environment,
@@ -87,6 +90,7 @@ class BareMachine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def bash(self, code: str) -> subprocess.CompletedProcess[str]:

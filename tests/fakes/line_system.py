@@ -99,6 +99,7 @@ class LineSystem:
             sh(f"ovs-vsctl add-br {bridge} -- set bridge {bridge} datapath_type=netdev fail_mode=secure")
             self._undo.callback(sh, f"ovs-vsctl --if-exists del-br {bridge}")
             sh(f"ip link add {port} type veth peer name data0 netns {namespace}")
+            self._undo.callback(sh, f"ip link del {port}")  # a namespace gives its interfaces back some time later
             inside = f"ip -n {namespace}"
             sh(f"{inside} link set data0 address {self._mac(number)}")
             sh(f"{inside} addr add 172.20.0.{number}/24 dev data0")
@@ -180,9 +181,9 @@ class LineSystem:
             "name": "left-control" if name == "alpha" else "left-compute", "src": "left", "dst": "right",
             "src_address": f"10.200.0.{2 * pair}", "dst_address": f"10.200.0.{2 * pair + 1}",
             "required": "qkd" if name == "alpha" else "none", "key_source": "qkd" if name == "alpha" else "none",
-            "path": ["l1", "m1"] if name == "alpha" else ["l3", "m3"], "state": "ACTIVE",
+            "path": ["l1", "m1"] if name == "alpha" else ["l3", "m3"], "state": "active",
         }  # fmt: skip
-        self._slices[name] = {"name": name, "state": "ACTIVE", "connections": [connection], "timings_ms": {}}
+        self._slices[name] = {"name": name, "state": "active", "connections": [connection], "timings_ms": {}}
         self._program(name)
         ends = ("left", connection["src_address"], connection["dst_address"], 1, 3)
         other = ("right", connection["dst_address"], connection["src_address"], 3, 1)

@@ -14,12 +14,14 @@ from ipaddress import IPv4Address
 from itertools import count
 from typing import Any, TypedDict
 
+from kms.tunnel import control
 from kms.tunnel.effects import AskDecKey, AskEncKey, LinkChanged, SaInstalled, SendDatagram
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
 
 A, B = IPv4Address("10.200.0.0"), IPv4Address("10.200.0.1")
+STRANGER = IPv4Address("10.200.9.9")
 INITIATOR = SessionSettings(
     connection_id="slice/conn",
     role=Role.INITIATOR,
@@ -237,3 +239,20 @@ class World:
         if used in self._nonces:
             raise NonceReused
         self._nonces.add(used)
+
+
+def up(world: World) -> World:
+    world.start()
+    world.run(0.1)
+    assert (world.a.session.link, world.b.session.link) == (Link.UP, Link.UP)
+    return world
+
+
+def payloads(delivered: list[bytes]) -> list[bytes]:
+    return [packet[20:] for packet in delivered]
+
+
+def kind_of(datagram: bytes) -> object:
+    if datagram[:4] != bytes(4):
+        return None
+    return control.decode(datagram, control.connection_tag("slice/conn")).message

@@ -29,14 +29,15 @@ def main() -> None:
     sock.bind((underlay_local, int(port)))
     there = ipaddress.IPv4Address(local).packed + ipaddress.IPv4Address(peer).packed
     back = there[4:] + there[:4]
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     while True:
-        readable, _, _ = select.select([tun, sock], [], [])
+        readable, _, _ = select.select([tun, sock.fileno()], [], [])
         if tun in readable:
             packet = os.read(tun, 2048)
             if packet[0] >> 4 == 4 and (selectors == "0" or packet[12:20] == there):
                 sock.sendto(HEADER + packet.translate(TABLE), (underlay_peer, int(port)))
-        if sock in readable:
+        if sock.fileno() in readable:
             packet = sock.recv(2048)[len(HEADER) :].translate(TABLE)
             if selectors == "0" or packet[12:20] == back:
                 os.write(tun, packet)

@@ -72,7 +72,7 @@ def example(name: str, **changes: Any) -> dict[str, Any]:
 def create(controller: Controller, request: dict[str, Any]) -> dict[str, dict[str, Any]]:
     status, view = controller.call("POST", "/v1/slices", request)
     assert status == 201, view
-    assert view["state"] == "active"
+    assert view["state"] == "ACTIVE"
     return {c["name"].removeprefix(PREFIX): c for c in view["connections"]}
 
 
@@ -167,7 +167,7 @@ def test_a_cut_moves_the_connection_within_the_budget_and_repair_does_not_move_i
     assert found
     assert int(found.group(1)) - int(found.group(2)) < MAX_OUTAGE_PINGS, text
     after = connection(clean, "cdn", "cell1-compute")
-    assert after["state"] == "active"
+    assert after["state"] == "ACTIVE"
     assert after["path"] != before["path"]
     assert channels(clean)[before["path"][0]]["state"] == "down"
     assert channels(clean)[before["path"][0]]["reserved_mbps"] == 0
@@ -182,19 +182,19 @@ def test_without_a_way_it_is_degraded_with_a_reason_and_comes_back_by_itself(cle
     secure = [f"cell1-agg1-ch{n}" for n in (3, 4, 5)]
     for channel in secure:
         clean.fabric.set_channel(channel, "down")
-    wait_until(lambda: connection(clean, "enterprise-app", "cell1-compute")["state"] == "degraded", 5)
+    wait_until(lambda: connection(clean, "enterprise-app", "cell1-compute")["state"] == "DEGRADED", 5)
     lost = connection(clean, "enterprise-app", "cell1-compute")
     assert "no feasible path" in lost["reason"]
     assert lost["path"] == []
-    assert clean.call("GET", "/v1/slices/enterprise-app")[1]["state"] == "degraded"
-    assert connection(clean, "enterprise-app", "cell1-control")["state"] == "active"
+    assert clean.call("GET", "/v1/slices/enterprise-app")[1]["state"] == "DEGRADED"
+    assert connection(clean, "enterprise-app", "cell1-control")["state"] == "ACTIVE"
     assert not datagram_arrives(clean, lost["src"], lost["dst"], lost["tunnel"]["port"], timeout_s=0.3)
     clean.fabric.set_channel(secure[1], "up")
-    wait_until(lambda: connection(clean, "enterprise-app", "cell1-compute")["state"] == "active", 5)
+    wait_until(lambda: connection(clean, "enterprise-app", "cell1-compute")["state"] == "ACTIVE", 5)
     back = connection(clean, "enterprise-app", "cell1-compute")
     assert back["path"][0] == secure[1]
     assert datagram_arrives(clean, back["src"], back["dst"], back["tunnel"]["port"])
-    assert clean.call("GET", "/v1/slices/enterprise-app")[1]["state"] == "active"
+    assert clean.call("GET", "/v1/slices/enterprise-app")[1]["state"] == "ACTIVE"
 
 
 def test_an_error_from_one_switch_rolls_back_all_of_it(clean: Controller) -> None:
@@ -282,7 +282,7 @@ def test_events_are_streamed(clean: Controller) -> None:
     assert response.readline() == b": following\n"
     create(clean, example("cdn"))
     seen = b""
-    while b'"state": "active"' not in seen:
+    while b'"state": "ACTIVE"' not in seen:
         seen += response.readline()
     assert b"event: slice" in seen
     stream.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -101,13 +102,18 @@ def test_damaged_venv_is_mended(machine: BareMachine, missing: str) -> None:
     assert (machine.clone / ".venv" / missing).exists()
 
 
-def test_interrupted_pip_leaves_a_venv_that_is_made_anew(machine: BareMachine) -> None:
-    process = machine.start("pip_install() { note pip; exec sleep 60; }\nensure_ready")
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_interrupted_pip_leaves_a_venv_that_is_made_anew(
+    machine: BareMachine, stop: signal.Signals, status: int
+) -> None:
+    process = machine.start("pip_install() { note pip; sleep 60; }\nensure_ready")
     wait_until(lambda: "pip" in _read(machine.folder / "acts"), timeout_s=30)
     half_a_package = machine.clone / ".venv" / "half-a-package"
     half_a_package.touch()
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    os.killpg(process.pid, stop)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "failed" not in err
     machine.acts()
 
     assert ensure_ready(machine).returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -11,20 +10,20 @@ import pytest
 from kms.tunnel import control
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.states import Link
-from tests.fakes.tunnel_world import INITIATOR, RESPONDER, A, B, Weather, World, both, inner_packet
-
-STRANGER = IPv4Address("10.200.9.9")
-
-
-def up(world: World) -> World:
-    world.start()
-    world.run(0.1)
-    assert (world.a.session.link, world.b.session.link) == (Link.UP, Link.UP)
-    return world
-
-
-def payloads(delivered: list[bytes]) -> list[bytes]:
-    return [packet[20:] for packet in delivered]
+from tests.fakes.tunnel_world import (
+    INITIATOR,
+    RESPONDER,
+    STRANGER,
+    A,
+    B,
+    Weather,
+    World,
+    both,
+    inner_packet,
+    kind_of,
+    payloads,
+    up,
+)
 
 
 def test_first_sa_takes_two_key_questions_and_one_round_trip_and_a_half() -> None:
@@ -90,7 +89,7 @@ def test_a_lost_first_offer_is_repeated_within_20_ms() -> None:
     offers = []
 
     def lose_first(_: object, datagram: bytes) -> bytes | None:
-        if isinstance(_kind(datagram), control.Offer):
+        if isinstance(kind_of(datagram), control.Offer):
             offers.append(datagram)
             return None if len(offers) == 1 else datagram
         return datagram
@@ -102,12 +101,6 @@ def test_a_lost_first_offer_is_repeated_within_20_ms() -> None:
     assert offers[0] == offers[1]
 
 
-def _kind(datagram: bytes) -> object:
-    if datagram[:4] != bytes(4):
-        return None
-    return control.decode(datagram, control.connection_tag("slice/conn")).message
-
-
 @pytest.mark.parametrize("kind", [control.Offer, control.Confirm, control.Ready])
 def test_each_control_message_may_be_lost_ten_times_while_traffic_flows(kind: type) -> None:
     world = up(World(**both(rekey_s=0.5)))
@@ -115,7 +108,7 @@ def test_each_control_message_may_be_lost_ten_times_while_traffic_flows(kind: ty
 
     def lose(_: object, datagram: bytes) -> bytes | None:
         nonlocal lost
-        if lost < 10 and isinstance(_kind(datagram), kind):
+        if lost < 10 and isinstance(kind_of(datagram), kind):
             lost += 1
             return None
         return datagram
@@ -138,7 +131,7 @@ def test_a_lost_ready_on_an_idle_initiator_loses_nothing_of_the_responders() -> 
 
     def lose(_: object, datagram: bytes) -> bytes | None:
         nonlocal lost
-        if lost < 3 and isinstance(_kind(datagram), control.Ready):
+        if lost < 3 and isinstance(kind_of(datagram), control.Ready):
             lost += 1
             return None
         return datagram
@@ -218,6 +211,24 @@ def test_the_key_service_is_down_for_the_responder_only() -> None:
     assert len(world.keys.made) == 1
 
 
+@pytest.mark.parametrize("which", ["_answer_enc", "_answer_dec"])
+def test_a_question_to_the_kme_that_is_never_answered_does_not_stop_the_exchange_for_ever(which: str) -> None:
+    world = World()
+    answer, swallowed = getattr(world, which), []
+
+    def swallow_first(*arguments: object) -> None:
+        swallowed.append(arguments)
+        if len(swallowed) > 1:
+            answer(*arguments)
+
+    setattr(world, which, swallow_first)
+    world.start()
+    world.run(9.0)
+    assert not world.b.links
+    world.run(3.0)
+    assert world.b.links == [Link.UP]
+
+
 def test_a_restarted_responder_is_served_at_once_with_a_fresh_key() -> None:
     world = up(World())
     made = len(world.keys.made)
@@ -263,54 +274,6 @@ def test_a_key_id_given_twice_is_refused() -> None:
     assert world.a.session.counters.rekeys == 0
 
 
-@pytest.mark.parametrize(
-    "packet",
-    [
-        inner_packet(STRANGER, B, b"foreign source"),
-        inner_packet(A, STRANGER, b"foreign destination"),
-        inner_packet(B, A, b"reversed"),
-        inner_packet(A, B, b"too long")[:-1],
-        inner_packet(A, B, b"too short") + b"\0",
-        b"\x60" + inner_packet(A, B, b"another version")[1:],
-        b"\x44" + inner_packet(A, B, b"impossible header length")[1:],
-        b"",
-        b"\x45",
-    ],
-)
-def test_foreign_packets_do_not_enter_the_tunnel(packet: bytes) -> None:
-    world = up(World())
-    sent = len(world.a.sent)
-    world.send(world.a, packet)
-    assert len(world.a.sent) == sent
-    assert world.a.session.counters.tx_selector_drops == 1
-
-
-@pytest.mark.parametrize("packet", [inner_packet(STRANGER, B, b"x"), inner_packet(A, STRANGER, b"x"), b"\x60" * 40])
-def test_foreign_packets_do_not_leave_the_tunnel_even_from_the_peer_itself(packet: bytes) -> None:
-    world = up(World())
-    pair = world.a.session._book.current
-    assert pair is not None
-    world.inject(world.b, pair.outbound.seal(packet))  # a peer whose own selectors are broken
-    assert not world.b.delivered
-    assert world.b.session.counters.rx_selector_drops == 1
-
-
-def test_a_replayed_and_an_altered_datagram_are_dropped_and_counted() -> None:
-    world = up(World())
-    world.send_payload(world.a, b"once")
-    world.run(0.01)
-    datagram = world.a.sent[-1]
-    world.inject(world.b, datagram)
-    world.send_payload(world.a, b"twice")
-    altered = bytearray(world.a.sent[-1])
-    altered[-1] ^= 1
-    world.inject(world.b, bytes(altered))
-    world.run(0.01)
-    assert payloads(world.b.delivered) == [b"once", b"twice"]
-    assert world.b.session.counters.rx_replay_drops == 1
-    assert world.b.session.counters.rx_auth_failures == 1
-
-
 @pytest.mark.parametrize("field", ["key_source", "connection_id", "local_sae", "local_address"])
 def test_ends_that_disagree_never_come_up(field: str) -> None:
     other: dict[str, Any] = {
@@ -342,59 +305,6 @@ def test_exhausted_sequence_numbers_stop_traffic_rather_than_repeat_a_nonce() ->
     world.send_payload(world.a, b"fresh")
     world.run(0.01)
     assert payloads(world.b.delivered)[-1] == b"fresh"
-
-
-def test_a_flood_of_forged_offers_costs_few_questions_to_the_kme_and_does_not_stop_rekeying() -> None:
-    world = up(World(**both(rekey_s=1.0)))
-    connection = control.connection_tag("slice/conn")
-    asked = len(world.keys.asked)
-    for n in range(20_000):
-        offer = control.Offer(1000 + n, n.to_bytes(16, "big"), f"forged-{n}")
-        world.inject(world.b, control.encode_offer(connection, offer, bytes(32), bytes(32)))
-        world.run(0.0005)
-    forged = [key_id for key_id in world.keys.asked[asked:] if key_id.startswith("forged")]
-    assert len(forged) <= 4 + 2 * 10 + 1
-    assert world.b.session.counters.rekeys >= 9
-    assert len(world.b.session._exchange._offers) <= 256  # type: ignore[union-attr]
-
-
-def test_a_flood_of_forged_hellos_at_most_doubles_the_use_of_keys() -> None:
-    world = up(World(**both(rekey_s=1.0)))
-    connection = control.connection_tag("slice/conn")
-    made = len(world.keys.made)
-    for n in range(10_000):
-        world.inject(world.a, control.encode_hello(connection, control.Hello(n.to_bytes(8, "big"))))
-        world.run(0.001)
-    assert len(world.keys.made) - made <= 21
-
-
-def test_an_altered_offer_that_comes_first_does_not_spoil_the_genuine_one() -> None:
-    world = World()
-    altered: list[bytes] = []
-
-    def alter(_: object, datagram: bytes) -> bytes:
-        if isinstance(_kind(datagram), control.Offer) and not altered:
-            altered.append(datagram)
-            return datagram[:44] + bytes(4) + datagram[48:]  # part of its nonce
-        return datagram
-
-    world.intercept = alter
-    world.start()
-    world.run(0.05)
-    assert altered
-    assert world.b.session.link is Link.UP
-    assert len(world.keys.made) == 1
-
-
-def test_replayed_offers_of_the_past_change_nothing() -> None:
-    world = up(World(**both(rekey_s=0.5)))
-    world.run(5.0)
-    recorded = [datagram for datagram in world.a.sent if datagram[:4] == bytes(4)]
-    status, asked = world.b.session.status(world.now), len(world.keys.asked)
-    for datagram in recorded * 3:
-        world.inject(world.b, datagram)
-    assert world.b.session.status(world.now) == status
-    assert len(world.keys.asked) == asked
 
 
 def test_a_closed_session_is_deaf_and_mute() -> None:
