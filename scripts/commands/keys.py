@@ -40,8 +40,8 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
         (s["id"], s["a"], s["b"], s["length_km"], s["state"], s["skr_bps"], s["available_bits"], s["qber"])
         for s in body["sections"]
     ])  # fmt: skip
-    print_table("Pools", ("from", "to", "source", "bits", "keys", "of"), [
-        (p["a"], p["b"], p["key_source"], p["key_size"], p["stored_key_count"], p["max_key_count"])
+    print_table("Pools", ("from", "to", "source", "keys", "of"), [
+        (p["a"], p["b"], p["source"], p["stored"], p["max"])
         for p in body["pools"]
     ])  # fmt: skip
     return 0

@@ -37,6 +37,11 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+        self.close_pipes()
+
+    def end(self) -> None:
+        """End what still runs: first asked, then killed."""
         for process in self._running:
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -48,6 +53,10 @@ class Children:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def close_pipes(self) -> None:
+        """Close the pipes to processes that have ended; no thread may be reading them any more."""
+        for process in self._running:
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):

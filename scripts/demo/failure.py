@@ -11,7 +11,7 @@ from scripts.demo.connection import Connection
 from scripts.demo.errors import MeasurementError
 from scripts.demo.outage import Outage, measure_outage
 from scripts.demo.probers import Probers, new_token
-from scripts.demo.system import System
+from scripts.demo.system import System, counters_of
 from scripts.demo.waiting import poll
 from topologies.spec import Topology
 
@@ -76,7 +76,7 @@ def key_source_of(system: System, connection: Connection) -> str:
     """The key source its tunnel uses now, as both ends' agents say; ``none`` when it has no tunnel."""
     if not connection.is_encrypted:
         return "none"
-    ends = {str(system.tunnel_stats(host)[connection.id]["key_source"]) for host in (connection.src, connection.dst)}
+    ends = {str(counters_of(system, host, connection.id)["key_source"]) for host in (connection.src, connection.dst)}
     return " / ".join(sorted(ends))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scripts.demo.connection import Connection
+from scripts.demo.errors import MeasurementError
 from scripts.demo.probers import Probers
 from scripts.demo.system import System
 from scripts.demo.waiting import poll
@@ -43,6 +44,9 @@ def packet_rate(bandwidth_mbps: float) -> float:
 def rekeys_of(system: System, connections: Sequence[Connection]) -> dict[str, int]:
     """The rekey counters at the connections' initiators, by connection id."""
     stats = {host: system.tunnel_stats(host) for host in sorted({c.src for c in connections})}
+    for c in connections:
+        if c.id not in stats[c.src]:
+            raise MeasurementError(f"the tunnel agent on {c.src} knows no connection {c.id}")
     return {c.id: int(stats[c.src][c.id]["rekeys"]) for c in connections}
 
 

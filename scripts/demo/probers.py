@@ -108,16 +108,20 @@ class Probers:
             for greeting in [(p, p.submit("hello")) for p in self._probers.values()]:
                 result_of(greeting[1], f"prober on {greeting[0].host}", START_TIMEOUT_S)
         except BaseException:
-            self._children.__exit__(None, None, None)
+            self._end()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._children.__exit__(kind, error, trace)
+        self._end()
+
+    def _end(self) -> None:
+        self._children.end()
         for prober in self._probers.values():
             prober.join()
+        self._children.close_pipes()
 
     def __getitem__(self, host: str) -> HostProber:
         return self._probers[host]

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from scripts.demo.errors import MeasurementError
 from topologies.spec import Topology
 
 
@@ -38,3 +39,11 @@ class System(Protocol):
 
     def channel_interfaces(self, channel_id: str) -> tuple[str, str]:
         """Names of the channel's two interfaces in the root namespace, to capture on."""
+
+
+def counters_of(system: System, host: str, connection_id: str) -> dict[str, Any]:
+    """The tunnel agent's counters of one connection; MeasurementError when it does not know it."""
+    stats = system.tunnel_stats(host)
+    if connection_id not in stats:
+        raise MeasurementError(f"the tunnel agent on {host} knows no connection {connection_id}")
+    return stats[connection_id]

@@ -228,3 +228,18 @@ def test_refused_slice_is_a_failed_check_that_says_why(tmp_path, monkeypatch):
     details = [c.detail for c in report.checks if not c.ok]
     assert len(details) == 2
     assert all("HTTP 422: Infeasible no QKD channel" in d and "agg1-metro1" in d for d in details)
+
+
+def test_slice_that_never_becomes_active_is_deleted_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("scripts.demo.provision.ACTIVE_TIMEOUT_S", 0.2)
+    with LineSystem() as system:
+        real = system.api
+
+        def stuck(method, path, body=None):
+            status, answer = real(method, path, body)
+            return status, answer | {"state": "PROVISIONING"} if "connections" in answer else answer
+
+        monkeypatch.setattr(system, "api", stuck)
+        report = run_demo(system, SilentProgress(), tmp_path, requests=REQUESTS[:1])
+    held = {c.name: c.ok for c in report.checks}
+    assert held == {"provision alpha": False, "delete alpha": True, "nothing remains": True}

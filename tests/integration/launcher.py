@@ -1,0 +1,66 @@
+"""The command line as a person uses it, and what of ours is on the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from scripts.layout import REPOSITORY, Layout
+
+LAYOUT = Layout()
+OUR_MODULES = re.compile(r"-m (?:kms|kms\.tunnel|controller|scripts\.cli) ")
+
+
+def argv(*words: str) -> list[str]:
+    return [sys.executable, "-m", "scripts.cli", *words]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+def qslice(*words: str, timeout_s: float = 60, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    return subprocess.run(
+        argv(*words),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        env=environment(**env),
+    )
+
+
+def answer(*words: str, stdin: str = "") -> Any:
+    """The JSON document of a command that must succeed."""
+    done = qslice(*words, "--json", stdin=stdin)
+    assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout)
+
+
+def footprint() -> dict[str, set[str]]:
+    """Everything on the machine that a run could leave: interfaces, namespaces, bridges, processes, sockets."""
+    interfaces = _run("ip", "-o", "link").stdout
+    processes = _run("ps", "-eo", "args").stdout.splitlines()
+    return {
+        "interfaces": set(re.findall(r" (qs-(?:cell|agg|metro|core|mgmt)[0-9-]*|q\d+)[@:]", interfaces)),
+        "namespaces": {name for name in _run("ip", "netns").stdout.split() if name.startswith("qs")},
+        "bridges": {
+            b for b in _run("ovs-vsctl", "list-br").stdout.split() if re.match(r"qs-(cell|agg|metro|core)\d$", b)
+        },
+        "processes": {
+            p for p in processes if "mininet:" in p or (OUR_MODULES.search(p) and str(Path("/run/qslice")) in p)
+        },
+        "run": {p.name for p in LAYOUT.run.glob("*")} - {"lock"} if LAYOUT.run.exists() else set(),
+        "ssl": set(_run("ovs-vsctl", "get-ssl").stdout.splitlines()),
+    }
+
+
+def _run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)

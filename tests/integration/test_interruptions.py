@@ -1,0 +1,99 @@
+"""Ended at any moment, in any way, a run leaves nothing; and one that was killed is cleaned up by the next command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.run_record import read_record
+from tests.integration.launcher import LAYOUT, answer, argv, environment, footprint, qslice
+from tests.wait import wait_until
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
+
+STEPS = ("certificates", "network", "key management", "tunnels", "controller")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    before = footprint()
+    yield
+    left = footprint()
+    qslice("down")
+    assert left == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_interrupted_while_starting(step: str, number: signal.Signals) -> None:
+    """A foreground run that is told to end as soon as it says that it has come to ``step``."""
+    with subprocess.Popen(
+        argv("up"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as up:
+        assert up.stderr is not None
+        for line in up.stderr:
+            if step in line:
+                up.send_signal(number)
+                break
+        error = up.stderr.read()
+        assert up.wait(timeout=60) == 130, error
+    assert "Traceback" not in error
+
+
+def test_detached_start_is_interrupted() -> None:
+    with subprocess.Popen(argv("up", "--detach"), stderr=subprocess.PIPE, text=True, env=environment()) as up:
+        assert up.stderr is not None
+        for line in up.stderr:
+            if "tunnels" in line:
+                up.send_signal(signal.SIGINT)
+                break
+        up.stderr.read()
+        assert up.wait(timeout=60) == 130
+
+
+def test_a_killed_run_is_cleaned_up_by_down_and_by_the_next_up() -> None:
+    for clean_up in ("down", "up"):
+        assert qslice("up", "--detach").returncode == 0
+        record = read_record(LAYOUT)
+        assert record is not None
+        os.kill(record.supervisor.pid, signal.SIGKILL)
+        wait_until(lambda r=record: not any(p.is_alive() for p in r.processes.values()), timeout_s=10)  # type: ignore[misc]
+        assert qslice("status", "--json").stdout.strip() == '{\n  "running": false\n}'
+        if clean_up == "up":
+            assert qslice("up", "--detach").returncode == 0
+        assert qslice("down").returncode == 0
+
+
+@pytest.mark.parametrize(("port", "names"), [(8080, "--api-port"), (6653, "OpenFlow")])
+def test_a_port_that_is_taken(port: int, names: str) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        done = qslice("up", "--detach")
+    assert done.returncode == 3
+    assert str(port) in done.stderr
+    assert names in done.stderr
+
+
+def test_another_api_port() -> None:
+    assert qslice("up", "--detach", "--api-port", "18081", "--topo", "metro-ring").returncode == 0
+    try:
+        assert answer("status")["api"] == "http://127.0.0.1:18081"
+        assert len(answer("link", "list")) == 68
+    finally:
+        assert qslice("down").returncode == 0
+
+
+def test_commands_without_a_run_say_how_to_start_one() -> None:
+    for words in (["slice", "list"], ["link", "list"], ["keys"], ["exec", "cell1", "--", "true"]):
+        done = qslice(*words)
+        assert done.returncode == 3
+        assert "qslice up" in done.stderr
+    assert answer("down") == {"stopped": False, "removed": []}
+    assert answer("status") == {"running": False}
