@@ -63,7 +63,7 @@ def test_a_slice_is_made_shown_listed_and_removed(client: Client) -> None:
     status, headers, made = client.call("POST", "/v1/slices", raw_request("enterprise-app"))
     assert status == 201
     assert headers["Location"] == "/v1/slices/enterprise-app"
-    assert made["state"] == "active"
+    assert made["state"] == "ACTIVE"
     assert len(made["connections"]) == 5
     for connection in made["connections"]:
         needed = {
@@ -74,7 +74,7 @@ def test_a_slice_is_made_shown_listed_and_removed(client: Client) -> None:
     assert client.call("GET", "/v1/slices/enterprise-app")[2] == made
     assert client.call("GET", "/v1/slices")[2] == {"slices": [made]}
     status, _, ended = client.call("DELETE", "/v1/slices/enterprise-app")
-    assert (status, ended["state"]) == (200, "deleted")
+    assert (status, ended["state"]) == (200, "DELETED")
     assert client.call("GET", "/v1/slices/enterprise-app")[0] == 404
     assert client.call("DELETE", "/v1/slices/enterprise-app")[0] == 404
 
@@ -185,7 +185,7 @@ def test_metrics_are_prometheus_text(client: Client) -> None:
     client.call("POST", "/v1/slices", raw_request("cdn"))
     status, headers, text = client.call("GET", "/metrics")
     assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4")
-    assert 'qslice_slices{state="active"} 1' in text
+    assert 'qslice_slices{state="ACTIVE"} 1' in text
     assert 'qslice_channel_reserved_bps{channel="cell1-agg1-ch1"} 20000000' in text
 
 
@@ -224,7 +224,7 @@ def test_a_stream_gives_what_was_missed_and_what_comes(client: Client) -> None:
     stream = iter(client.api(environ, lambda status, headers: None))
     assert next(stream) == b": following\n\n"
     seen: list[str] = []
-    while not seen or '"state": "active"' not in seen[-1]:
+    while not seen or '"state": "ACTIVE"' not in seen[-1]:
         seen.append(next(stream).decode())
     assert any("event: key" in event for event in seen)
     client.bench.cut("agg1-metro1-ch1")
