@@ -363,3 +363,16 @@ def test_a_journal_that_cannot_be_written_stops_the_creation(bench: Bench, monke
         bench.lifecycle.create(request_for("cdn"))
     monkeypatch.undo()
     assert bench.state() == start
+
+
+def test_a_delete_while_a_forgetful_agent_is_being_told_leaves_nothing_there(bench: Bench) -> None:
+    bench.lifecycle.create(request_for("cdn"))
+    bench.tunnels.ends.clear()
+
+    def delete_meanwhile(op: str, site: str, connection_id: str) -> None:
+        if op == "add" and "cdn" in bench.model.slices:
+            bench.lifecycle.delete("cdn")
+
+    bench.tunnels.fail = delete_meanwhile
+    bench.lifecycle.restore_tunnels()
+    assert bench.tunnels.ends == set()
