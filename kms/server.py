@@ -39,6 +39,9 @@ class Caller:
     site: str | None
 
 
+_CALLER = web.RequestKey("caller", Caller)
+
+
 def tls_context(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
     """TLS 1.2 or later, and no client without a certificate of ``ca`` that is meant for clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -84,7 +87,7 @@ class Kme014:
     # Methods (clause 5)
 
     async def _status(self, request: web.Request) -> web.Response:
-        caller: Caller = request["caller"]
+        caller = request[_CALLER]
         if request.query_string:
             raise RequestError("status takes no parameters")
         status = self._service.status(self.site, caller.sae_id, request.match_info["sae"])
@@ -111,7 +114,7 @@ class Kme014:
         )
 
     async def _enc_keys(self, request: web.Request) -> web.Response:
-        caller: Caller = request["caller"]
+        caller = request[_CALLER]
         limits = self._service.limits
         if request.method == "GET":
             parsed = wire.parse_key_query(list(request.query.items()), limits)
@@ -121,7 +124,7 @@ class Kme014:
         return _json(200, wire.key_container(keys))
 
     async def _dec_keys(self, request: web.Request) -> web.Response:
-        caller: Caller = request["caller"]
+        caller = request[_CALLER]
         if request.method == "GET":
             key_ids = wire.parse_key_id_query(list(request.query.items()))
         else:
@@ -157,7 +160,7 @@ class Kme014:
         tls = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
         caller = identify(tls.getpeercert() if tls is not None else None)
         await self._service.admit(self.site, caller.sae_id, caller.site)
-        request["caller"] = caller
+        request[_CALLER] = caller
         return await handler(request)
 
 

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 PROBE_INTERVAL_S = 1.0
 # Of one core, what topping up buffers that are not low may take.
-GENTLE_SHARE = 0.04
+GENTLE_SHARE = 0.02
 ROUNDS_PER_SLICE = 8
 _URGENT_BELOW = 0.25  # of the buffer's capacity
 
@@ -56,10 +56,10 @@ def plan_slice(state: SectionState, fill: float, idle_s: float, affordable_round
     if state is SectionState.STOPPED or fill >= 1:
         return PlannedSlice(Urgency.PROBE, 1, keep=False) if is_due else None
     rounds = min(affordable_rounds, ROUNDS_PER_SLICE)
-    if is_due:
-        return PlannedSlice(Urgency.PROBE, rounds, keep=True)
     if fill < _URGENT_BELOW:
-        return PlannedSlice(Urgency.URGENT, rounds, keep=True)
+        return PlannedSlice(Urgency.PROBE if is_due else Urgency.URGENT, rounds, keep=True)
+    if is_due:
+        return PlannedSlice(Urgency.PROBE, 1, keep=True)
     return PlannedSlice(Urgency.GENTLE, rounds, keep=True)
 
 

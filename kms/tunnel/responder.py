@@ -173,10 +173,7 @@ class Responder:
 
     def _consider(self, offer: control.Offer, received: control.Received, now: float) -> None:
         """A key id never heard of: is it worth a question to the KME?"""
-        if not self._is_linked(received) and not self._bucket.take(now):
-            self._counters.control_limited += 1
-            return
-        if sum(o.state is Offered.FETCHING and now < o.ask_ends_at for o in self._offers.values()) >= _MAX_FETCHING:
+        if not self._is_linked(received) and not self._may_ask_unlinked(now):
             self._counters.control_limited += 1
             return
         while len(self._offers) >= _REMEMBERED_OFFERS:
@@ -184,6 +181,11 @@ class Responder:
         offered = _OfferedKey(received, offer)
         self._offers[offer.key_id] = offered
         self._ask(offered, now)
+
+    def _may_ask_unlinked(self, now: float) -> bool:
+        """Anybody can send such offers: few a second, few open at once, and none at the genuine ones' expense."""
+        is_open = (o.state is Offered.FETCHING and now < o.ask_ends_at for o in self._offers.values())
+        return sum(is_open) < _MAX_FETCHING and self._bucket.take(now)
 
     def _is_linked(self, received: control.Received) -> bool:
         """True when the sender has proved to hold a live SA."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,10 @@ def test_a_key_does_not_show_its_bytes() -> None:
     for text in (repr(key), str(key), f"{key}"):
         assert repr(SECRET)[2:10] not in text
         assert SECRET.hex()[:8] not in text
+
+
+def test_the_documentation_shows_the_transition_table() -> None:
+    rows = {f"| {state.value} | {event.value} | {after.value} |" for (state, event), after in TRANSITIONS.items()}
+    text = (Path(__file__).parents[2] / "docs" / "kms.md").read_text()
+    section = text.partition("### The life of a key")[2].partition("\n\n")[0]
+    assert {line for line in section.splitlines() if line.startswith("| a")} == rows

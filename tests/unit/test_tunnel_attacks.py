@@ -6,7 +6,7 @@ import pytest
 
 from kms.tunnel import control
 from kms.tunnel.states import Link
-from tests.fakes.tunnel_world import STRANGER, A, B, World, both, inner_packet, kind_of, payloads, up
+from tests.fakes.tunnel_world import STRANGER, A, B, End, World, both, inner_packet, kind_of, payloads, up
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,26 @@ def test_a_flood_of_forged_offers_costs_few_questions_to_the_kme_and_does_not_st
     assert len(world.b.session._exchange._offers) <= 256  # type: ignore[union-attr]
 
 
+def test_forged_offers_at_a_slow_kme_do_not_take_the_genuine_ones_place() -> None:
+    """Each forged key id keeps a question to the KME open for long; rekeying needs one of its own."""
+    world = up(World(**both(rekey_s=1.0)))
+    answer = world._answer_dec
+
+    def answer_forgeries_late(end: End, request: int, key_id: str) -> None:
+        if key_id.startswith("forged"):
+            world.at(world.now + 8.0, lambda: answer(end, request, key_id))
+        else:
+            answer(end, request, key_id)
+
+    world._answer_dec = answer_forgeries_late  # type: ignore[method-assign]
+    connection = control.connection_tag("slice/conn")
+    for n in range(1000):
+        offer = control.Offer(1000 + n, n.to_bytes(16, "big"), f"forged-{n}")
+        world.inject(world.b, control.encode_offer(connection, offer, bytes(32), None))
+        world.run(0.01)
+    assert world.b.session.counters.rekeys >= 9
+
+
 def test_a_flood_of_forged_hellos_at_most_doubles_the_use_of_keys() -> None:
     world = up(World(**both(rekey_s=1.0)))
     connection = control.connection_tag("slice/conn")
@@ -81,22 +101,67 @@ def test_a_flood_of_forged_hellos_at_most_doubles_the_use_of_keys() -> None:
     assert len(world.keys.made) - made <= 21
 
 
-def test_an_altered_offer_that_comes_first_does_not_spoil_the_genuine_one() -> None:
+@pytest.mark.parametrize("altered_offers", [1, 2, 4])
+def test_altered_offers_that_come_first_do_not_spoil_the_genuine_one(altered_offers: int) -> None:
     world = World()
     altered: list[bytes] = []
 
     def alter(_: object, datagram: bytes) -> bytes:
-        if isinstance(kind_of(datagram), control.Offer) and not altered:
+        if isinstance(kind_of(datagram), control.Offer) and len(altered) < altered_offers:
             altered.append(datagram)
             return datagram[:44] + bytes(4) + datagram[48:]  # part of its nonce
         return datagram
 
     world.intercept = alter
     world.start()
-    world.run(0.05)
-    assert altered
+    world.run(0.5)
+    assert len(altered) == altered_offers
+    assert world.b.session.counters.control_auth_failures == altered_offers
     assert world.b.session.link is Link.UP
     assert len(world.keys.made) == 1
+
+
+def test_a_forged_confirm_brings_nothing_up() -> None:
+    """Whoever listens on the path knows the offer's nonce, but not the key."""
+    world = World()
+    forged: list[bytes] = []
+
+    def forge(end: object, datagram: bytes) -> bytes | None:
+        message = kind_of(datagram)
+        if isinstance(message, control.Offer):
+            confirm = control.Confirm(message.nonce, 4711, bytes(16), bytes(8))
+            forged.append(control.encode_confirm(control.connection_tag("slice/conn"), confirm, bytes(32)))
+            world.at(world.now, lambda: world.inject(world.a, forged[-1]))
+            return None
+        return datagram
+
+    world.intercept = forge
+    world.start()
+    world.run(1.0)
+    assert forged
+    assert not world.a.links
+    assert world.a.session.counters.control_auth_failures == len(forged)
+
+
+def test_a_forged_ready_does_not_make_the_responder_transmit() -> None:
+    world = World()
+    nonces: list[bytes] = []
+
+    def suppress_ready(_: object, datagram: bytes) -> bytes | None:
+        message = kind_of(datagram)
+        if isinstance(message, control.Ready):
+            nonces.append(message.offer_nonce)
+            return None
+        return datagram
+
+    world.intercept = suppress_ready
+    world.start()
+    world.run(0.1)
+    assert nonces
+    ready = control.encode_ready(control.connection_tag("slice/conn"), control.Ready(nonces[0]), bytes(32))
+    world.inject(world.b, ready)
+    assert not world.b.links
+    assert world.b.session.counters.control_auth_failures == 1
 
 
 def test_replayed_offers_of_the_past_change_nothing() -> None:
@@ -108,3 +173,43 @@ def test_replayed_offers_of_the_past_change_nothing() -> None:
         world.inject(world.b, datagram)
     assert world.b.session.status(world.now) == status
     assert len(world.keys.asked) == asked
+
+
+def test_a_hello_that_was_long_under_way_costs_no_key() -> None:
+    world = World()
+    hellos: list[bytes] = []
+
+    def keep_hellos(_: object, datagram: bytes) -> bytes | None:
+        if isinstance(kind_of(datagram), control.Hello):
+            hellos.append(datagram)
+            return None
+        return datagram
+
+    world.intercept = keep_hellos
+    up(world)
+    made = len(world.keys.made)
+    for datagram in hellos * 3:
+        world.inject(world.a, datagram)
+    world.run(0.5)
+    assert hellos
+    assert len(world.keys.made) == made
+
+
+def test_a_ready_that_was_overtaken_does_not_bring_the_old_sa_back() -> None:
+    world = up(World(**both(rekey_s=0.2)))
+    held: list[bytes] = []
+
+    def hold_readies_of_one_exchange(_: object, datagram: bytes) -> bytes | None:
+        message = kind_of(datagram)
+        if isinstance(message, control.Ready) and (not held or datagram == held[0]):
+            held.append(datagram)
+            return None
+        return datagram
+
+    world.intercept = hold_readies_of_one_exchange
+    world.run(0.45)  # one exchange whose READY is held back, then one that completes
+    assert held
+    in_use = world.b.session.status(world.now).key_id
+    assert in_use == world.a.session.status(world.now).key_id
+    world.inject(world.b, held[0])
+    assert world.b.session.status(world.now).key_id == in_use

@@ -125,24 +125,41 @@ def test_each_control_message_may_be_lost_ten_times_while_traffic_flows(kind: ty
     assert payloads(world.a.delivered) == [b"b%d" % n for n in range(8000)]
 
 
-def test_a_lost_ready_on_an_idle_initiator_loses_nothing_of_the_responders() -> None:
-    world = up(World(**both(rekey_s=1.0)))
+def test_an_idle_initiator_whose_readies_are_lost_for_long_loses_nothing_of_the_responders() -> None:
+    """Longer than an SA drains: each repeated CONFIRM tells that the SA before is still in use."""
+    world = up(World(**both(rekey_s=4.0)))
     lost = 0
 
     def lose(_: object, datagram: bytes) -> bytes | None:
         nonlocal lost
-        if lost < 3 and isinstance(kind_of(datagram), control.Ready):
+        if world.now < 1007.0 and isinstance(kind_of(datagram), control.Ready):
             lost += 1
             return None
         return datagram
 
     world.intercept = lose
-    for n in range(3000):
+    for n in range(7500):
         world.send_payload(world.b, b"b%d" % n)
         world.run(0.001)
     world.run(0.1)
-    assert lost == 3
-    assert payloads(world.a.delivered) == [b"b%d" % n for n in range(3000)]
+    assert lost >= 3
+    assert payloads(world.a.delivered) == [b"b%d" % n for n in range(7500)]
+    assert world.b.session.counters.rekeys == 1
+
+
+def test_a_packet_on_the_new_sa_says_as_much_as_ready() -> None:
+    world = World()
+    world.intercept = lambda _, datagram: None if isinstance(kind_of(datagram), control.Ready) else datagram
+    world.start()
+    world.run(0.1)
+    assert world.a.links == [Link.UP]
+    assert not world.b.links
+    world.send_payload(world.a, b"proof")
+    world.run(0.01)
+    assert world.b.links == [Link.UP]
+    world.send_payload(world.b, b"back")
+    world.run(0.01)
+    assert payloads(world.a.delivered) == [b"back"]
 
 
 @pytest.mark.parametrize("rekey_s", [0.05, 0.5, 3.0])

@@ -163,16 +163,10 @@ class Distiller:
         self._sample_errors += sifted.sample_errors
 
     def _finish_block(self) -> DistilledBlock:
-        block = distil(
-            np.concatenate(self._alice),
-            np.concatenate(self._bob),
-            self._sample_bits,
-            self._sample_errors,
-            self._authentication_keys,
-            self._entropy,
-            self._transcript,
-        )
+        alice, bob = np.concatenate(self._alice), np.concatenate(self._bob)
+        sample, transcript = (self._sample_bits, self._sample_errors), self._transcript
         self._begin_block()
+        block = distil(alice, bob, *sample, self._authentication_keys, self._entropy, transcript)
         if not block.secret_bits:
             return block
         # The head of each block authenticates the next one: debited here, so it never reaches the buffer.
