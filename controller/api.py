@@ -204,6 +204,8 @@ class Api:
             length = int(environ.get("CONTENT_LENGTH") or 0)
         except ValueError:
             raise Problem(HTTPStatus.BAD_REQUEST, "Content-Length is not a number") from None
+        if length < 0:
+            raise Problem(HTTPStatus.BAD_REQUEST, "Content-Length is negative")
         if length > MAX_BODY_BYTES:
             detail = f"a request has at most {MAX_BODY_BYTES} bytes"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers=(("Connection", "close"),))

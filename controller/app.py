@@ -110,12 +110,18 @@ class SliceController(RyuApp):
     # --- periodic and per-switch work ----------------------------------------------------------------------------
 
     def _every(self, period_s: float, work: Callable[[], None]) -> None:
+        """Each run in a green thread of its own: whatever one ends with, the next comes, and no two at once."""
         while True:
-            try:
-                work()
-            except ControllerError:
-                log.exception("periodic work failed; it will be tried again")
+            run = eventlet.spawn(self._attempt, work)
             eventlet.sleep(period_s)
+            while not run.dead:
+                eventlet.sleep(period_s)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ControllerError:
+            log.exception("periodic work failed; it will be tried again")
 
     def _tick(self) -> None:
         up = self._links.due(time.monotonic())

@@ -9,6 +9,8 @@ Finding disjoint routes under a latency bound or with risk groups is NP-hard (Li
 Hu, 2003), so this is a best-first branch and bound. A node forbids elements to either route and concedes
 elements to both, at a price; its bound is the sum of the two cheapest routes under it. Where the two still meet
 in an element, one of three must hold in any answer: the first avoids it, the second does, or it is conceded.
+Networks of the size that can be emulated take milliseconds, seldom a second; beyond MAX_SEARCHES path searches
+the best pair met so far is returned and says that it is not proven to be the best.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from controller.search import FoundPath, PathQuery, cheapest_path
 
 SITE_PENALTY = 10**4 * SURPLUS_WEIGHT  # outweighs any cost
 RISK_PENALTY = 10**4 * SITE_PENALTY  # outweighs any number of shared sites
+MAX_SEARCHES = 5_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class RoutePair:
     working: Route
     backup: Route
     shared: tuple[str, ...] = ()
+    is_proven: bool = True  # False when the effort ran out before it was known to be the best
 
     @property
     def cost(self) -> int:
@@ -68,13 +72,14 @@ def search_pair(network: Network, request: ConnectionRequest, caps: Caps = NO_CA
     query = path_query(network, request, caps)
     if relay is None or query is None:
         return None
-    best = _PairSearch(network, query, caps).run()
+    search = _PairSearch(network, query, caps)
+    best = search.run()
     if best is None:
         return None
-    first, second, shared, objective = best
-    working = as_route(network, first, relay)
-    backup = as_route(network, second, FoundRelay((), ()))
-    return FoundPair(RoutePair(working, backup, tuple(_names(network, shared))), objective)
+    working = as_route(network, best.first, relay)
+    backup = as_route(network, best.second, FoundRelay((), ()))
+    pair = RoutePair(working, backup, tuple(_names(network, best.common)), is_proven=not search.is_exhausted)
+    return FoundPair(pair, best.objective)
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,16 @@ class _Node:
     def key(self) -> tuple[frozenset[frozenset[Element]], frozenset[Element]]:
         """Equal for nodes that differ only in which route is called the first."""
         return frozenset((self.first_avoids, self.second_avoids)), self.conceded
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two paths, the cheaper first, with what both depend on."""
+
+    first: FoundPath
+    second: FoundPath
+    common: frozenset[Element]
+    objective: int
 
 
 class _PairSearch:
@@ -105,8 +120,10 @@ class _PairSearch:
         self._heap: list[tuple[int, int, _Node, FoundPath, FoundPath]] = []
         self._seen: set[object] = set()
         self._pushed = 0
+        self._best: _Pair | None = None
+        self.is_exhausted = False
 
-    def run(self) -> tuple[FoundPath, FoundPath, frozenset[Element], int] | None:
+    def run(self) -> _Pair | None:
         nothing: frozenset[Element] = frozenset()
         alone = self._path(nothing)
         if alone is None:
@@ -118,17 +135,29 @@ class _PairSearch:
         self._push(_Node(nothing, nothing, fixed))
         while self._heap:
             bound, _, node, first, second = heapq.heappop(self._heap)
+            if self._best is not None and bound >= self._best.objective:
+                break
+            if len(self._found) > MAX_SEARCHES:
+                self.is_exhausted = True
+                break
             common = self._elements(first) & self._elements(second)
+            self._consider(first, second, common)
             open_conflicts = common - node.conceded
-            if not open_conflicts:
-                if first.channels == second.channels:
-                    continue  # everything of this route was conceded, so the node holds no other pair
-                if (second.cost, second.channels) < (first.cost, first.channels):
-                    first, second = second, first
-                unused = sum(PENALTY[kind] for kind, _ in node.conceded - common)
-                return first, second, common, bound - unused
-            self._branch(node, self._choose(open_conflicts))
-        return None
+            # Without one, the pair is the best of this node; or it is one route twice, all of it conceded, and the
+            # node holds no other pair.
+            if open_conflicts:
+                self._branch(node, self._choose(open_conflicts))
+        return self._best
+
+    def _consider(self, first: FoundPath, second: FoundPath, common: frozenset[Element]) -> None:
+        """Remember the pair when it is valid and better than the best so far."""
+        if first.channels == second.channels or not all(self._is_shareable(element) for element in common):
+            return
+        objective = first.cost + second.cost + sum(PENALTY[kind] for kind, _ in common)
+        if self._best is None or objective < self._best.objective:
+            if (second.cost, second.channels) < (first.cost, first.channels):
+                first, second = second, first
+            self._best = _Pair(first, second, common, objective)
 
     def _branch(self, node: _Node, element: Element) -> None:
         more = frozenset((element,))
@@ -147,6 +176,8 @@ class _PairSearch:
         if first is None or second is None:
             return
         bound = first.cost + second.cost + sum(PENALTY[kind] for kind, _ in node.conceded)
+        if self._best is not None and bound >= self._best.objective:
+            return
         self._pushed += 1
         heapq.heappush(self._heap, (bound, self._pushed, node, first, second))
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from controller.graph import Network
 from controller.keyrelay import FoundRelay, fewest_crossings
-from controller.model import ConnectionRequest, ConnectionSpec, Route
-from controller.relaxation import Knob, Relaxation, Remedy, Value, describe_security, remedies, spec_knobs
-from controller.routing import key_query, search_relay
+from controller.model import ConnectionRequest, ConnectionSpec, Match, Route, SecurityRequirement
+from controller.relaxation import Knob, Relaxation, Remedy, Value, remedies, spec_knobs
+from controller.routing import key_query, path_query, search_relay
+from controller.search import cheapest_path
 
 __all__ = ["Infeasible", "Reason", "Relaxation", "explain_connection"]
 
@@ -65,7 +66,7 @@ def connection_knobs(request: ConnectionRequest) -> list[Knob[ConnectionRequest]
         def turn(asked: ConnectionRequest, step: int) -> ConnectionRequest:
             return replace(asked, spec=knob.turn(asked.spec, step))
 
-        return Knob(knob.constraint, knob.field, knob.steps, turn, knob.value, knob.asked)
+        return Knob(knob.constraint, knob.field, knob.asked, knob.steps, turn, knob.value, knob.is_ordered)
 
     return [lift(knob) for knob in spec_knobs(request.spec, f"connections.{request.role.value}")]
 
@@ -74,13 +75,19 @@ def _reasons(
     network: Network, request: ConnectionRequest, found: list[Remedy[ConnectionRequest]], find: FindRoutes
 ) -> list[Reason]:
     reasons = []
-    if search_relay(network, request) is None:
+    lacks_keys = search_relay(network, request) is None
+    if lacks_keys:
         reasons.append(_key_reason(network, request))
+    # A lower level may have helped only because it needs no keys: then the class of the channels does not bind.
+    query = path_query(network, request)
+    is_level_met = lacks_keys and query is not None and cheapest_path(network, query) is not None
     for remedy in found:
         relaxed = remedy.apply(request)
         routes = find(network, relaxed)
         assert routes is not None  # that is what makes it a remedy
         for knob, _ in remedy.turns:
+            if knob.constraint == "security" and is_level_met:
+                continue
             reason = _reason(network, request, relaxed, routes, knob.constraint)
             if reason is not None and reason not in reasons:
                 reasons.append(reason)
@@ -112,9 +119,9 @@ def _reason(
             offered = {c: network.topology.channel(c).security for c in channels}
             weak = sorted(c for c, security in offered.items() if not asked.security.is_met_by(security))
             if not weak:
-                return None  # the lower level helped because it needs no key
+                return None  # the level helped for want of keys
             least = min(offered[c] for c in weak).label
-            return Reason(request.id, constraint, ", ".join(weak), describe_security(asked.security), least)
+            return Reason(request.id, constraint, ", ".join(weak), describe(asked.security), least)
         case "hops":
             return Reason(request.id, constraint, ends, asked.max_hops or 0, got.max_hops or 0)
         case "include":
@@ -127,6 +134,11 @@ def _reason(
             return Reason(request.id, constraint, ends, f"two routes ({asked.protection.value})", "one route")
         case _:
             return None  # key_rate: said where the relay was found wanting
+
+
+def describe(security: SecurityRequirement) -> str:
+    """``qkd``, ``qkd+qra``; an exact match says so."""
+    return f"{security.key_source} exactly" if security.match is Match.EXACT else security.key_source
 
 
 def _key_reason(network: Network, request: ConnectionRequest) -> Reason:

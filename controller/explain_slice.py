@@ -35,38 +35,24 @@ def explain_slice(network: Network, request: SliceRequest) -> Infeasible:
 
 def slice_knobs(network: Network, request: SliceRequest) -> list[Knob[SliceRequest]]:
     """Every way to loosen a slice: another site, less compute, and the knobs of each role's connections."""
-    knobs = []
-    if request.compute.site is not None:
-        knobs.append(
-            Knob[SliceRequest](
-                "compute",
-                SITE,
-                1,
-                lambda r, _: replace(r, compute=replace(r.compute, site=None)),
-                lambda _: "auto",
-                request.compute.site,
-            )
-        )
-    knobs.append(
-        Knob[SliceRequest](
-            "compute",
-            "compute.vcpus",
-            request.compute.vcpus,
-            lambda r, i: replace(r, compute=replace(r.compute, vcpus=request.compute.vcpus - i)),
-            lambda i: request.compute.vcpus - i,
-            str(request.compute.vcpus),
-        )
-    )
-    knobs.append(
-        Knob[SliceRequest](
-            "compute",
-            "compute.memory_gb",
-            request.compute.memory_gb,
-            lambda r, i: replace(r, compute=replace(r.compute, memory_gb=request.compute.memory_gb - i)),
-            lambda i: request.compute.memory_gb - i,
-            str(request.compute.memory_gb),
-        )
-    )
+    compute = request.compute
+    knobs: list[Knob[SliceRequest]] = [
+        Knob(
+            "compute", SITE, compute.site or "auto", 0 if compute.site is None else 1,
+            lambda r, _: replace(r, compute=replace(r.compute, site=None)),
+            lambda _: "auto",
+        ),
+        Knob(
+            "compute", "compute.vcpus", str(compute.vcpus), compute.vcpus,
+            lambda r, i: replace(r, compute=replace(r.compute, vcpus=compute.vcpus - i)),
+            lambda i: compute.vcpus - i,
+        ),
+        Knob(
+            "compute", "compute.memory_gb", str(compute.memory_gb), compute.memory_gb,
+            lambda r, i: replace(r, compute=replace(r.compute, memory_gb=compute.memory_gb - i)),
+            lambda i: compute.memory_gb - i,
+        ),
+    ]  # fmt: skip
     for role, spec in request.connections.items():
         knobs.extend(_lift(role, knob) for knob in spec_knobs(spec, f"connections.{role.value}"))
     return [knob for knob in knobs if knob.steps > 0]
@@ -77,7 +63,7 @@ def _lift(role: Role, knob: Knob[ConnectionSpec]) -> Knob[SliceRequest]:
         spec = knob.turn(request.connections[role], step)
         return replace(request, connections={**request.connections, role: spec})
 
-    return Knob(knob.constraint, knob.field, knob.steps, turn, knob.value, knob.asked)
+    return Knob(knob.constraint, knob.field, knob.asked, knob.steps, turn, knob.value, knob.is_ordered)
 
 
 def _relaxation(network: Network, request: SliceRequest, remedy: Remedy[SliceRequest]) -> Relaxation:

@@ -60,34 +60,38 @@ class IntendedSet:
         return self._by_owner.get(owner, ())
 
     def assign(self, owner: str, items: Iterable[Item]) -> dict[str, Changes]:
-        """Let ``owner`` want exactly ``items``; the changes per switch that follow from it."""
-        old, new = Counter(self.of(owner)), Counter(items)
+        """Let ``owner`` want exactly ``items``, each once; the changes per switch that follow from it."""
+        old, new = dict.fromkeys(self.of(owner)), dict.fromkeys(items)
         removed: dict[str, list[Item]] = {}
         added: dict[str, list[Item]] = {}
         replaced: dict[str, list[Meter]] = {}
-        for item, count in (new - old).items():
-            self._wanted[item.site][item] += count
+        for item in new:
+            if item in old:
+                continue
+            self._wanted[item.site][item] += 1
             before = self._in_force[item.site].get(item.key)
             self._in_force[item.site][item.key] = item
             if isinstance(item, Meter) and before is not None and before != item:
                 replaced.setdefault(item.site, []).append(item)
             elif before != item:
                 added.setdefault(item.site, []).append(item)
-        for item, count in (old - new).items():
+        for item in old:
+            if item in new:
+                continue
             counts = self._wanted[item.site]
-            counts[item] -= count
+            counts[item] -= 1
             if counts[item] <= 0:
                 del counts[item]
                 if self._in_force[item.site].get(item.key) == item:
                     del self._in_force[item.site][item.key]
                     removed.setdefault(item.site, []).append(item)
         if new:
-            self._by_owner[owner] = tuple(new.elements())
+            self._by_owner[owner] = tuple(new)
         else:
             self._by_owner.pop(owner, None)
         return {
             site: Changes(tuple(removed.get(site, ())), tuple(added.get(site, ())), tuple(replaced.get(site, ())))
-            for site in removed.keys() | added.keys() | replaced.keys()
+            for site in dict.fromkeys([*removed, *added, *replaced])
         }
 
     def at(self, site: str) -> frozenset[Item]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.disjoint import search_pair
 from controller.graph import Network
@@ -30,6 +30,7 @@ class PlannedConnection:
     working: Route
     backup: Route | None = None
     shared: tuple[str, ...] = ()
+    is_proven: bool = True  # see RoutePair
 
     @property
     def routes(self) -> tuple[Route, ...]:
@@ -72,7 +73,7 @@ class JointPlanner:
         if known is None:
             return None
         planned, objective = known
-        return PlannedConnection(request, planned.working, planned.backup, planned.shared), objective
+        return replace(planned, request=request), objective
 
     def plan(self, requests: tuple[ConnectionRequest, ...], stop_at: int | None = None) -> JointPlan | None:
         """The cheapest routes for all ``requests`` together; None when none fit, or none cost less than ``stop_at``."""
@@ -95,7 +96,7 @@ class JointPlanner:
             objective, _, limits, plans = heapq.heappop(heap)
             conflict = self._conflict(plans)
             if conflict is None:
-                return JointPlan(tuple(plans), objective)
+                return JointPlan(tuple(plans), objective, all(planned.is_proven for planned in plans))
             if len(seen) > MAX_NODES:
                 return self._in_sequence(requests)
             resource, uses = conflict
@@ -143,7 +144,7 @@ def plan_alone(network: Network, request: ConnectionRequest, caps: Caps) -> tupl
         if found is None:
             return None
         pair = found.routes
-        return PlannedConnection(request, pair.working, pair.backup, pair.shared), found.objective
+        return PlannedConnection(request, pair.working, pair.backup, pair.shared, pair.is_proven), found.objective
     route = search_route(network, request, caps)
     return None if route is None else (PlannedConnection(request, route), route.cost)
 

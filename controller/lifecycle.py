@@ -331,9 +331,21 @@ class Lifecycle:
             log.info("tunnel agent at %s: %s is nobody's: removed", site, orphan)
             self._tunnels.remove(site, orphan)
         for connection in wanted:
-            if connection.id not in known:
-                log.info("tunnel agent at %s: %s is missing: added", site, connection.id)
-                self._tunnels.add(site, tunnel_end(self.model, connection, site))
+            if connection.id in known or not self._is_wanted(connection):
+                continue
+            log.info("tunnel agent at %s: %s is missing: added", site, connection.id)
+            self._tunnels.add(site, tunnel_end(self.model, connection, site))
+            if not self._is_wanted(connection):  # deleted while the agent was being told
+                self._tunnels.remove(site, connection.id)
+
+    def _is_wanted(self, connection: Connection) -> bool:
+        with self.lock:
+            present = self.model.connections.get(connection.id)
+            return (
+                present is not None
+                and present.number == connection.number
+                and present.state is not ConnectionState.REMOVING
+            )
 
     def reconcile(self, site: str, installed: Iterable[Item]) -> bool:
         """Repair a switch by difference; True when it was right already. What is right is not touched."""

@@ -48,7 +48,7 @@ class Orchestrator:
         self.intended = IntendedSet(topology.site_names)
         self.slices: dict[str, SliceRecord] = {}
         self.connections: dict[str, Connection] = {}
-        self._labels = LabelPool()
+        self.labels = LabelPool()
         self._numbers: set[int] = set()
         self._computing: set[str] = set()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
@@ -100,14 +100,14 @@ class Orchestrator:
         """Reserve a further lane for a connection: all or nothing."""
         connection = self.connections[connection_id]
         generation = connection.generation + 1
-        lane = self._labels.allocate(route, generation)
+        lane = self.labels.allocate(route, generation)
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
             key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
             owner = _owner(connection, lane)
             self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate)
         except ControllerError:
-            self._labels.release(lane)
+            self.labels.release(lane)
             raise
         self._held_lanes.setdefault(connection_id, []).append(lane)
         grown = replace(connection, lanes=(*connection.lanes, lane), generation=generation)
@@ -164,7 +164,7 @@ class Orchestrator:
     def prepare(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
         """Stage 1: transit and egress of the current lanes beside whatever the connections hold already."""
         return join(
-            self.intended.assign(i, {*self.intended.of(i), *self._lane_rules(self.connections[i])})
+            self.intended.assign(i, [*self.intended.of(i), *self._lane_rules(self.connections[i])])
             for i in connection_ids
         )
 
@@ -175,7 +175,7 @@ class Orchestrator:
             entry = entry_items(self.ports, self.connections[i])
             keys = {item.key for item in entry}
             kept = [item for item in self.intended.of(i) if (item.key not in keys or item in entry)]
-            parts.append(self.intended.assign(i, {*kept, *entry}))
+            parts.append(self.intended.assign(i, [*kept, *entry]))
         return join(parts)
 
     def settle(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
@@ -183,11 +183,11 @@ class Orchestrator:
         parts = []
         for i in connection_ids:
             connection = self.connections[i]
-            items: set[Item] = {*self._lane_rules(connection), *entry_items(self.ports, connection)}
+            items: list[Item] = [*self._lane_rules(connection), *entry_items(self.ports, connection)]
             parts.append(self.intended.assign(i, items))
             for lane in self._held_lanes.get(i, []):
                 if lane not in connection.lanes:
-                    self._labels.release(lane)
+                    self.labels.release(lane)
             self._held_lanes[i] = list(connection.lanes)
         return join(parts)
 
@@ -217,7 +217,7 @@ class Orchestrator:
             for lane in connection.lanes:
                 self.network.release(_owner(connection, lane))
             for lane in self._held_lanes.pop(connection_id, []):
-                self._labels.release(lane)
+                self.labels.release(lane)
             self._numbers.discard(connection.number)
 
     def restore(self, kept: Iterable[tuple[SliceRecord, Iterable[Connection]]]) -> None:
@@ -246,7 +246,7 @@ class Orchestrator:
             self._held_lanes[connection.id] = list(connection.lanes)
             spec = connection.request.spec
             for position, lane in enumerate(connection.lanes):
-                self._labels.claim(lane)
+                self.labels.claim(lane)
                 key_rate = 0 if position else spec.key_rate_mbps
                 self.network.reserve(_owner(connection, lane), lane.route, spec.bandwidth_kbps, key_rate)
             self.settle([connection.id])

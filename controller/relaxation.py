@@ -1,9 +1,9 @@
 """What could be asked for instead: the ways to loosen a request, one knob per field, and the nearest that fits.
 
-A knob turns in steps away from what was asked, and what fits at one step fits at every further one. So the
-nearest value that fits is found by bisection with the path computation itself as the judge, and it is both
-feasible and minimal of its kind: one step less is not feasible. Steps are 1 kbit/s, 1 us, 1 ms of rekeying
-interval, one level of security, one hop.
+A knob turns in steps away from what was asked: 1 kbit/s, 1 us, 1 ms of rekeying interval, one level of security,
+one hop. What fits at one step fits at every further one, so bisection with the path computation itself as the
+judge finds the nearest value that fits: it is feasible, and one step less is not. (A lower level under an exact
+match is the exception; its few steps are tried in order.)
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from controller.model import ConnectionSpec, Match, Protection, SecurityRequirement
+from controller.model import ConnectionSpec, Match, Protection
 from topologies.spec import SecurityClass
 
+# How far a relaxation may go.
 MOST_LATENCY_US = 10_000_000
-MOST_REKEY_MS = 86_400_000  # a day
-MOST_HOPS = 1_000_000
-Value = str | int | float
+MOST_REKEY_MS = 86_400_000
+MOST_HOPS = 255
+
+Value = str | int | float | tuple[str, ...]
 Problem = TypeVar("Problem")
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """One change of the request that makes it feasible; ``also`` lists the further changes it needs with it."""
+    """One change of the request that makes it feasible: ``field`` set to ``value``.
+
+    ``also`` lists the changes that are needed together with it; each is one of them.
+    """
 
     field: str
     value: Value
@@ -38,127 +43,122 @@ class Knob(Generic[Problem]):
 
     constraint: str
     field: str
+    asked: str
     steps: int
     turn: Callable[[Problem, int], Problem]
     value: Callable[[int], Value]
-    asked: str
+    is_ordered: bool = True  # what fits at one step fits at every further one
 
     def relaxation(self, step: int) -> Relaxation:
         value = self.value(step)
-        return Relaxation(self.field, value, f"{self.field} {value} instead of {self.asked}")
+        words = (", ".join(value) or "none") if isinstance(value, tuple) else value
+        return Relaxation(self.field, value, f"{self.field} {words} instead of {self.asked}")
 
 
 def spec_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec]]:
     """Every way to loosen one connection's requirements; ``prefix`` leads the fields' names."""
-    knobs: list[Knob[ConnectionSpec]] = [
-        Knob(
-            "bandwidth",
-            f"{prefix}.bandwidth_mbps",
-            max(0, spec.bandwidth_kbps - 1),
-            lambda s, i: replace(s, bandwidth_kbps=spec.bandwidth_kbps - i),
-            lambda i: (spec.bandwidth_kbps - i) / 1000,
-            f"{spec.bandwidth_kbps / 1000:g}",
-        ),
-        Knob(
-            "latency",
-            f"{prefix}.latency_ms",
-            max(0, MOST_LATENCY_US - spec.latency_us),
-            lambda s, i: replace(s, latency_us=spec.latency_us + i),
-            lambda i: (spec.latency_us + i) / 1000,
-            f"{spec.latency_us / 1000:g}",
-        ),
+    knobs = [
+        *_amount_knobs(spec, prefix),
+        *_security_knobs(spec, prefix),
+        *_list_knobs(spec, prefix),
     ]
-    if SecurityClass.QKD in spec.security.sources:
-        # The next whole millisecond up, then one more per step.
-        asked_ms = int(spec.rekey_s * 1000)
-        knobs.append(
-            Knob(
-                "key_rate",
-                f"{prefix}.rekey_s",
-                max(0, MOST_REKEY_MS - asked_ms),
-                lambda s, i: replace(s, rekey_s=(asked_ms + i) / 1000),
-                lambda i: (asked_ms + i) / 1000,
-                f"{spec.rekey_s:g}",
-            )
-        )
-    levels = lesser_requirements(spec.security)
-    knobs.append(
-        Knob(
-            "security",
-            f"{prefix}.security",
-            len(levels),
-            lambda s, i: replace(s, security=levels[i - 1]),
-            lambda i: describe_security(levels[i - 1]),
-            describe_security(spec.security),
-        )
-    )
-    if spec.max_hops is not None:
-        asked_hops = spec.max_hops
-        knobs.append(
-            Knob(
-                "hops",
-                f"{prefix}.max_hops",
-                MOST_HOPS,
-                lambda s, i: replace(s, max_hops=asked_hops + i),
-                lambda i: asked_hops + i,
-                str(asked_hops),
-            )
-        )
-    if spec.include_sites or spec.include_channels:
-        included = ", ".join((*spec.include_sites, *spec.include_channels))
-        knobs.append(
-            Knob(
-                "include",
-                f"{prefix}.include",
-                1,
-                lambda s, _: replace(s, include_sites=(), include_channels=()),
-                lambda _: "none",
-                included,
-            )
-        )
-    if spec.exclude_sites or spec.exclude_channels:
-        excluded = ", ".join((*sorted(spec.exclude_sites), *sorted(spec.exclude_channels)))
-        knobs.append(
-            Knob(
-                "exclude",
-                f"{prefix}.exclude",
-                1,
-                lambda s, _: replace(s, exclude_sites=frozenset(), exclude_channels=frozenset()),
-                lambda _: "none",
-                excluded,
-            )
-        )
     if spec.protection.has_backup:
         knobs.append(
             Knob(
-                "protection",
-                f"{prefix}.protection",
-                1,
+                "protection", f"{prefix}.protection", spec.protection.value, 1,
                 lambda s, _: replace(s, protection=Protection.RESTORATION),
                 lambda _: Protection.RESTORATION.value,
-                spec.protection.value,
             )
-        )
+        )  # fmt: skip
     return [knob for knob in knobs if knob.steps > 0]
 
 
-def lesser_requirements(security: SecurityRequirement) -> list[SecurityRequirement]:
-    """Looser requirements from the nearest on: the same level or better, then every lower level or better."""
-    looser = [replace(security, match=Match.AT_LEAST)] if security.match is Match.EXACT else []
-    below = [level for level in sorted(SecurityClass, reverse=True) if level < security.level]
-    return looser + [SecurityRequirement((level,)) for level in below]
+def _amount_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec]]:
+    kbps, latency_us, hops = spec.bandwidth_kbps, spec.latency_us, spec.max_hops
+    knobs: list[Knob[ConnectionSpec]] = [
+        Knob(
+            "bandwidth", f"{prefix}.bandwidth_mbps", f"{kbps / 1000:g}", kbps - 1,
+            lambda s, i: replace(s, bandwidth_kbps=kbps - i),
+            lambda i: (kbps - i) / 1000,
+        ),
+        Knob(
+            "latency", f"{prefix}.latency_ms", f"{latency_us / 1000:g}", MOST_LATENCY_US - latency_us,
+            lambda s, i: replace(s, latency_us=latency_us + i),
+            lambda i: (latency_us + i) / 1000,
+        ),
+    ]  # fmt: skip
+    if SecurityClass.QKD in spec.security.sources:
+        whole_ms = int(spec.rekey_s * 1000)
+        knobs.append(
+            Knob(
+                "key_rate", f"{prefix}.rekey_s", f"{spec.rekey_s:g}", MOST_REKEY_MS - whole_ms,
+                lambda s, i: replace(s, rekey_s=(whole_ms + i) / 1000),
+                lambda i: (whole_ms + i) / 1000,
+            )
+        )  # fmt: skip
+    if hops is not None:
+        knobs.append(
+            Knob(
+                "hops", f"{prefix}.max_hops", str(hops), MOST_HOPS - hops,
+                lambda s, i: replace(s, max_hops=hops + i),
+                lambda i: hops + i,
+            )
+        )  # fmt: skip
+    return knobs
 
 
-def describe_security(security: SecurityRequirement) -> str:
-    """``qkd``, ``qkd+qra``; an exact match says so."""
-    return f"{security.key_source} (exact)" if security.match is Match.EXACT else security.key_source
+def _security_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec]]:
+    below = [level for level in sorted(SecurityClass, reverse=True) if level < spec.security.level]
+    is_exact = spec.security.match is Match.EXACT
+    knobs: list[Knob[ConnectionSpec]] = [
+        Knob(
+            "security", f"{prefix}.security", spec.security.key_source, len(below),
+            lambda s, i: replace(s, security=replace(s.security, sources=(below[i - 1],))),
+            lambda i: below[i - 1].label,
+            is_ordered=not is_exact,
+        )
+    ]  # fmt: skip
+    if is_exact:
+        knobs.append(
+            Knob(
+                "security", f"{prefix}.match", Match.EXACT.value, 1,
+                lambda s, _: replace(s, security=replace(s.security, match=Match.AT_LEAST)),
+                lambda _: Match.AT_LEAST.value,
+            )
+        )  # fmt: skip
+    return knobs
+
+
+def _list_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec]]:
+    """The lists of required and excluded elements, each of which can be given up as a whole."""
+
+    def knob(
+        constraint: str, name: str, elements: tuple[str, ...], turn: Callable[[ConnectionSpec, int], ConnectionSpec]
+    ) -> Knob[ConnectionSpec]:
+        return Knob(constraint, f"{prefix}.{name}", ", ".join(elements), 1 if elements else 0, turn, lambda _: ())
+
+    nothing: frozenset[str] = frozenset()
+    return [
+        knob("include", "include_sites", spec.include_sites, lambda s, _: replace(s, include_sites=())),
+        knob("include", "include_channels", spec.include_channels, lambda s, _: replace(s, include_channels=())),
+        knob(
+            "exclude", "exclude_sites", tuple(sorted(spec.exclude_sites)),
+            lambda s, _: replace(s, exclude_sites=nothing),
+        ),
+        knob(
+            "exclude", "exclude_channels", tuple(sorted(spec.exclude_channels)),
+            lambda s, _: replace(s, exclude_channels=nothing),
+        ),
+    ]  # fmt: skip
 
 
 def nearest_step(knob: Knob[Problem], problem: Problem, fits: Callable[[Problem], bool]) -> int | None:
-    """The fewest steps of ``knob`` at which the problem fits; None when it fits at no step."""
+    """The fewest steps of ``knob`` at which the problem fits, which it does not as it stands; None if at no step."""
+    if not knob.is_ordered:
+        return next((step for step in range(1, knob.steps + 1) if fits(knob.turn(problem, step))), None)
     if not fits(knob.turn(problem, knob.steps)):
         return None
-    too_few, enough = 0, knob.steps  # the problem as it stands does not fit
+    too_few, enough = 0, knob.steps
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
         if fits(knob.turn(problem, middle)):
@@ -203,14 +203,18 @@ def _combined(problem: Problem, knobs: list[Knob[Problem]], fits: Callable[[Prob
     steps = [knob.steps for knob in knobs]
     if not fits(remedy(steps).apply(problem)):
         return []
-    for position in range(len(knobs)):
-        without = [*steps[:position], 0, *steps[position + 1 :]]
-        if fits(remedy(without).apply(problem)):
-            steps = without
-    for position, knob in enumerate(knobs):
-        if steps[position]:
-            others = remedy([*steps[:position], 0, *steps[position + 1 :]])
-            step = nearest_step(knob, others.apply(problem), fits)
-            assert step is not None  # it fits at the step it has
-            steps[position] = step
+    before: list[int] = []
+    # Once is enough for ordered knobs; one that is not may make others needless when it is turned back.
+    while steps != before:
+        before = list(steps)
+        for position in range(len(knobs)):
+            without = [*steps[:position], 0, *steps[position + 1 :]]
+            if steps[position] and fits(remedy(without).apply(problem)):
+                steps = without
+        for position, knob in enumerate(knobs):
+            if steps[position]:
+                others = remedy([*steps[:position], 0, *steps[position + 1 :]])
+                step = nearest_step(knob, others.apply(problem), fits)
+                assert step is not None  # it fits at the step it has
+                steps[position] = step
     return [remedy(steps)]

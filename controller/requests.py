@@ -52,12 +52,6 @@ def _check_sources(names: list[str]) -> list[str]:
     return names
 
 
-def _not_boolean(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
 def _distinct(names: list[str]) -> list[str]:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
@@ -65,7 +59,7 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
-Number = Annotated[float, BeforeValidator(_not_boolean), Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Sources = Annotated[
     list[SecurityName], BeforeValidator(_as_list), Field(min_length=1, max_length=3), AfterValidator(_check_sources)
 ]
@@ -98,7 +92,8 @@ class ConnectionWire(_Wire):
     latency_ms: Annotated[Number, Field(gt=0, le=MAX_LATENCY_MS)]
     match: Literal["exact", "at-least"] = "at-least"
     rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
-    protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
+    # 1+1 joins this list once the ingress can send on both ways: until then asking for it is refused, not ignored.
+    protection: Literal["none", "restoration", "1:1"] = "restoration"
     fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(_distinct)] = []
     exclude_sites: Annotated[list[SiteName], Field(max_length=256)] = []
     exclude_channels: Annotated[list[ChannelName], Field(max_length=4096)] = []

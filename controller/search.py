@@ -101,7 +101,7 @@ class _Labels:
         return FoundPath(tuple(reversed(sites)), tuple(reversed(channels)), latency, cost)
 
 
-def _admit(network: Network, query: PathQuery) -> Callable[[tuple[Offer, ...]], list[tuple[int, int, int]]]:
+def _admit(network: Network, query: PathQuery) -> Callable[[tuple[Offer, ...], int], list[tuple[int, int, int]]]:
     """A function from parallel channels to (cost, latency, number) of those that are usable and not dominated.
 
     Offers come by rising surplus, then latency, and load cannot reverse that order: a later one of another kind is
@@ -110,13 +110,15 @@ def _admit(network: Network, query: PathQuery) -> Callable[[tuple[Offer, ...]], 
     headroom, reserved = network.headroom, network.reserved_by_number()
     bandwidth, banned = query.bandwidth_kbps, query.banned_channels
 
-    def admit(offers: tuple[Offer, ...]) -> list[tuple[int, int, int]]:
+    def admit(offers: tuple[Offer, ...], least_latency: int) -> list[tuple[int, int, int]]:
         kept: list[tuple[int, int, int]] = []
         kind = -1
         for channel, base, latency, capacity in offers:
-            if headroom[channel] < bandwidth or channel in banned:
-                continue
             if kept and base != kind and latency >= kept[-1][1]:
+                if kept[-1][1] == least_latency:
+                    break
+                continue
+            if headroom[channel] < bandwidth or channel in banned:
                 continue
             cost = base + (reserved[channel] + bandwidth) * LOAD_SCALE // capacity
             if not kept or base != kind:
@@ -145,18 +147,23 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
     if latency_left(query.source) > limit:
         return None
     heap = [(latency_left(query.source) * LATENCY_WEIGHT, 0)]
+    # Names of their own spare the loop thousands of attribute look-ups.
+    pop, push, add = heapq.heappop, heapq.heappush, labels.add
+    site_of, latency_of, cost_of = labels.site, labels.latency, labels.cost
     while heap:
-        _, label = heapq.heappop(heap)
-        site, latency = labels.site[label], labels.latency[label]
-        if latency >= settled.get(site, latency + 1):
+        _, label = pop(heap)
+        site, latency = site_of[label], latency_of[label]
+        if site in settled and latency >= settled[site]:
             continue
         settled[site] = latency
         if site == query.target:
             return labels.unwind(label)
-        cost = labels.cost[label]
+        cost = cost_of[label]
         for neighbour, least_cost, least_latency, offers in rows[site]:
             soonest = latency + least_latency
-            if soonest >= settled.get(neighbour, soonest + 1) or neighbour in banned_sites:
+            if neighbour in settled and soonest >= settled[neighbour]:
+                continue
+            if banned_sites and neighbour in banned_sites:
                 continue
             left = latency_left(neighbour)
             if soonest + left > limit:
@@ -164,7 +171,7 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
             best = cheapest.get(neighbour)
             if best is not None and best[0] <= cost + least_cost and best[1] <= soonest:
                 continue
-            for channel_cost, channel_latency, channel in admit(offers):
+            for channel_cost, channel_latency, channel in admit(offers, least_latency):
                 total, total_latency = cost + channel_cost, latency + channel_latency
                 if total_latency + left > limit:
                     continue
@@ -174,8 +181,7 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
                     continue
                 if best is None or total < best[0]:
                     best = cheapest[neighbour] = (total, total_latency)
-                added = labels.add(neighbour, total, total_latency, label, channel)
-                heapq.heappush(heap, (total + left * LATENCY_WEIGHT, added))
+                push(heap, (total + left * LATENCY_WEIGHT, add(neighbour, total, total_latency, label, channel)))
     return None
 
 
@@ -219,24 +225,25 @@ class _LabelSearch:
                 if met & self._goal == self._goal:
                     return labels.unwind(label)
                 continue
-            for neighbour, _, _, offers in rows[site]:
+            for neighbour, _, least_latency, offers in rows[site]:
                 once = self._once_bits.get(neighbour, 0)
                 if neighbour in query.banned_sites or met & once:
                     continue
                 if not self._exceeds_hops(self._hops[label] + 1, neighbour):
-                    self._extend(heap, label, neighbour, once | self._site_bits.get(neighbour, 0), offers)
+                    ways = self._admit(offers, least_latency)
+                    # Required channels are worth taking whatever they cost.
+                    required = [offer for offer in offers if offer[0] in self._channel_bits]
+                    if required:
+                        ways = sorted({*ways, *(way for one in required for way in self._admit((one,), one[2]))})
+                    self._extend(heap, label, neighbour, once | self._site_bits.get(neighbour, 0), ways)
         return None
 
     def _extend(
-        self, heap: list[tuple[int, int]], label: int, neighbour: int, bits: int, offers: tuple[Offer, ...]
+        self, heap: list[tuple[int, int]], label: int, neighbour: int, bits: int, ways: list[tuple[int, int, int]]
     ) -> None:
-        """Labels at ``neighbour`` for every channel worth taking there; required channels are, whatever they cost."""
+        """New labels at ``neighbour`` by each of ``ways``; ``bits`` is what is met there."""
         query, labels = self._query, self._labels
         left = self._latency_left(neighbour)
-        required = [offer for offer in offers if offer[0] in self._channel_bits]
-        ways = self._admit(offers)
-        if required:
-            ways = sorted({*ways, *(way for offer in required for way in self._admit((offer,)))})
         for channel_cost, channel_latency, channel in ways:
             latency = labels.latency[label] + channel_latency
             if latency + left > query.max_latency_us:

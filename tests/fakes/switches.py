@@ -41,7 +41,7 @@ class FakeTable:
             del self.items[item.key]
         for meter in changes.replace:
             self.items[meter.key] = meter
-        for item in changes.add:
+        for item in sorted(changes.add, key=lambda i: isinstance(i, Rule)):  # meters before the rules that use them
             if isinstance(item, Meter) and item.key in self.items:
                 errors.append(f"meter {item.id} exists")
             elif isinstance(item, Rule) and item.meter is not None and ("meter", item.meter, ()) not in self.items:
@@ -94,7 +94,7 @@ class FakeSwitches:
 
     def send_packet(self, site: str, packet: Packet) -> tuple[list[tuple[str, Packet]], list[str]]:
         """What a packet from the host at ``site`` becomes: the hosts it reaches, and the channels it crosses."""
-        here, current = site, replace_port(packet, HOST_PORT)
+        here, current = site, replace_port({"vlan_vid": 0, **packet}, HOST_PORT)
         crossed: list[str] = []
         for _ in range(MAX_HOPS):
             rule = self.tables[here].lookup(current)
@@ -124,7 +124,7 @@ def _act(rule: Rule, packet: Packet) -> tuple[int | None, Packet]:
             case PushVlan():
                 current["vlan_vid"] = 0x1000
             case PopVlan():
-                del current["vlan_vid"]
+                current["vlan_vid"] = 0
             case SetField(name, value):
                 current[name] = value
             case Move(source, target, _):

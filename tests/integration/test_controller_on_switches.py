@@ -39,6 +39,14 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 def clean(controller: Controller) -> Iterator[Controller]:
     """The controller, and after the test no slice, every channel up, nothing reserved, bare switches."""
     yield controller
+    try:
+        clean_up(controller)
+    except AssertionError:
+        print(controller.log_path.read_text())
+        raise
+
+
+def clean_up(controller: Controller) -> None:
     for agent in controller.agents.values():
         agent.refuse.clear()
     for channel in controller.fabric.topology.channels:

@@ -1,0 +1,89 @@
+"""A controller without a process: the real model, life cycle and journal over switches and tunnels in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from controller.events import EventLog
+from controller.lifecycle import Lifecycle
+from controller.model import SliceRequest
+from controller.orchestrator import Orchestrator
+from controller.requests import parse_slice_request
+from controller.store import Store
+from tests.fakes.switches import FakeKeyRates, FakeSwitches, FakeTunnels
+from topologies.spec import Topology
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "scripts" / "examples"
+
+
+def raw_request(
+    example: str, /, connections: dict[str, dict[str, Any]] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """An example from the repository, with changes."""
+    raw: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
+    for role, fields in (connections or {}).items():
+        raw["connections"][role].update(fields)
+    return raw | changes
+
+
+def request_for(example: str, /, connections: dict[str, dict[str, Any]] | None = None, **changes: Any) -> SliceRequest:
+    return parse_slice_request(raw_request(example, connections, **changes))
+
+
+class Bench:
+    """Everything joined together."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        database: Path,
+        switches: FakeSwitches | None = None,
+        tunnels: FakeTunnels | None = None,
+    ) -> None:
+        self.topology = topology
+        self.database = database
+        self.switches = switches or FakeSwitches(topology)
+        self.tunnels = tunnels or FakeTunnels()
+        self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
+        self.model = Orchestrator(topology)
+        self.store = Store(database)
+        self.events = EventLog(clock=lambda: 0.0)
+        self.lifecycle = Lifecycle(self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events)
+        self.lifecycle.refresh_keys()
+
+    def next_process(self) -> Bench:
+        """Another controller over the same switches, agents and journal: what a restart finds."""
+        self.store.close()
+        self.switches.refuse = lambda site, changes: None
+        return Bench(self.topology, self.database, self.switches, self.tunnels)
+
+    def cut(self, channel: str) -> None:
+        self.lifecycle.channels_changed({channel: False})
+
+    def mend(self, channel: str) -> None:
+        self.lifecycle.channels_changed({channel: True})
+
+    def repair_all(self) -> None:
+        """What happens when every switch reconnects; asserts that one repair is enough."""
+        for site in self.topology.site_names:
+            self.lifecycle.reconcile(site, self.switches.held()[site])
+            assert self.lifecycle.reconcile(site, self.switches.held()[site])
+
+    def state(self) -> Any:
+        """Everything that a slice can leave behind."""
+        network = self.model.network
+        return (
+            self.switches.held(),
+            frozenset(self.tunnels.ends),
+            {c.id: network.reserved_kbps(c.id) for c in self.topology.channels},
+            {s.id: network.reserved_key_mbps(s.id) for s in self.topology.sections},
+            {s: network.free_compute(s) for s in self.topology.site_names},
+            {(c.id, end): self.model.labels.taken(c.id, end) for c in self.topology.channels for end in c.ends},
+            {site: self.model.intended.at(site) for site in self.topology.site_names},
+            sorted(self.model.slices),
+            sorted(self.model.connections),
+            self.store.load(),
+        )

@@ -1,0 +1,16 @@
+"""The diagrams in the documentation are those of the transition tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controller.diagrams import diagrams
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "controller.md"
+
+
+@pytest.mark.parametrize("about", ["slice", "connection"])
+def test_the_document_shows_the_table_as_it_is(about: str) -> None:
+    assert diagrams()[about] in DOCUMENT.read_text()

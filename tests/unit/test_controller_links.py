@@ -1,0 +1,91 @@
+"""Channel states from port reports: down at once, up after the hold-down, a flap counted once."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.links import LinkMonitor, PortReport
+from topologies.catalog import ukqntel
+
+TOPOLOGY = ukqntel()
+CHANNEL = TOPOLOGY.channel("cell1-agg1-ch1")
+PORTS = {site: TOPOLOGY.port_of(site, CHANNEL.id) for site in CHANNEL.ends}
+
+
+@pytest.fixture
+def links() -> LinkMonitor:
+    return LinkMonitor(TOPOLOGY, hold_down_s=1.0)
+
+
+def report(links: LinkMonitor, site: str, is_live: bool, now: float) -> dict[str, bool]:
+    return links.report(site, PORTS[site].number, is_live, now)
+
+
+def test_one_dead_end_takes_the_channel_down_at_once(links: LinkMonitor) -> None:
+    assert report(links, "cell1", False, 0.0) == {CHANNEL.id: False}
+    assert report(links, "agg1", False, 0.0) == {}
+    assert not links.is_up(CHANNEL.id)
+
+
+def test_it_is_up_when_both_ends_have_been_for_the_hold_down(links: LinkMonitor) -> None:
+    report(links, "cell1", False, 0.0)
+    report(links, "agg1", False, 0.0)
+    assert report(links, "cell1", True, 5.0) == {}
+    assert links.due(100.0) == {}  # the other end is still dead
+    report(links, "agg1", True, 10.0)
+    assert links.due(10.9) == {}
+    assert links.due(11.0) == {CHANNEL.id: True}
+    assert links.due(12.0) == {}
+
+
+def test_a_flap_that_ends_up_counts_once_and_one_that_ends_down_stays_down(links: LinkMonitor) -> None:
+    assert report(links, "cell1", False, 0.0) == {CHANNEL.id: False}
+    for n in range(1, 10):
+        assert report(links, "cell1", True, n * 0.2) == {}
+        assert links.due(n * 0.2) == {}
+        assert report(links, "cell1", False, n * 0.2) == {}  # at the same time: the later word counts
+    assert links.due(100.0) == {}
+    assert not links.is_up(CHANNEL.id)
+
+
+def test_a_blip_shorter_than_a_reroute_is_not_lost_behind_a_stale_down(links: LinkMonitor) -> None:
+    report(links, "cell1", False, 0.0)
+    report(links, "cell1", True, 0.3)
+    assert report(links, "agg1", True, 0.31) == {}
+    assert links.due(1.3) == {CHANNEL.id: True}
+    assert links.is_up(CHANNEL.id)
+
+
+def inventory_of(site: str) -> dict[int, PortReport]:
+    return {p.number: PortReport(p.number, p.interface, True) for p in TOPOLOGY.ports(site)}
+
+
+def test_an_inventory_as_it_should_be_changes_nothing(links: LinkMonitor) -> None:
+    assert links.inventory("agg1", inventory_of("agg1"), 0.0) == {}
+    assert links.faults == {}
+
+
+def test_ports_that_are_missing_or_misplaced_are_down_and_named(links: LinkMonitor) -> None:
+    ports = TOPOLOGY.ports("cell1")
+    reports = inventory_of("cell1")
+    del reports[ports[1].number]
+    reports[ports[2].number] = PortReport(ports[2].number, "eth7", True)
+    assert links.inventory("cell1", reports, 0.0) == {ports[1].channel: False, ports[2].channel: False}
+    assert len(links.faults) == 2
+    assert any("eth7" in fault for fault in links.faults.values())
+    assert links.inventory("cell1", inventory_of("cell1"), 1.0) == {}
+    assert links.faults == {}
+    assert links.due(2.0) == {ports[1].channel: True, ports[2].channel: True}
+
+
+def test_the_inventory_notices_a_port_whose_status_message_was_lost(links: LinkMonitor) -> None:
+    number = PORTS["agg1"].number
+    reports = inventory_of("agg1")
+    reports[number] = PortReport(number, PORTS["agg1"].interface, False)
+    assert links.inventory("agg1", reports, 0.0) == {CHANNEL.id: False}
+
+
+def test_ports_of_hosts_and_of_strangers_mean_nothing(links: LinkMonitor) -> None:
+    assert links.report("cell1", 1, False, 0.0) == {}
+    assert links.report("cell1", 99, False, 0.0) == {}
+    assert links.report("nowhere", 2, False, 0.0) == {}
