@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from html import escape
 
+from scripts.demo.style import STANDALONE
 from topologies.spec import Channel, Topology
 
 LABEL_HEIGHT = 26.0
@@ -90,6 +91,15 @@ def draw_topology(topology: Topology, canvas: Canvas, title: str, emphasis: Emph
         )
     parts.append("</svg>")
     return "".join(parts)
+
+
+def standalone(topology: Topology) -> str:
+    """The network as a file of its own, for documents that cannot share the page's style sheet."""
+    drawing = draw_topology(topology, MAIN, f"Topology {topology.name}")
+    head, rest = drawing.split(">", 1)
+    size = f'width="{MAIN.width:g}" height="{MAIN.height:g}"'
+    style = escape(STANDALONE, quote=False)
+    return f'{head} {size} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'
 
 
 def place_sites(topology: Topology, canvas: Canvas) -> dict[str, tuple[float, float]]:

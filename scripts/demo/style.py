@@ -15,6 +15,27 @@ DARK = """
 --goodbg:#14342a;--none:#98a2b2;--dh:#f0a93b;--qra:#5db3f0;--qkd:#34c79a;--code:#12171f;--hit:#4d4115
 """
 
+# What a drawing of a network needs, in the page or in a file of its own.
+DRAWING = """
+svg text{font:13px system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif;fill:var(--ink)}
+.ch{fill:none;stroke-width:2.4;stroke-linecap:round}
+.ch.none,.count.none{stroke:var(--none)}.ch.dh,.count.dh{stroke:var(--dh)}
+.ch.qra,.count.qra{stroke:var(--qra)}.ch.qkd,.count.qkd{stroke:var(--qkd)}
+.ch.none{stroke-dasharray:.1 6}.ch.dh{stroke-dasharray:6 6}.ch.qra{stroke-dasharray:15 6}
+.ch.dim{opacity:.24;stroke-width:1.6}
+.ch.used{stroke-width:5}
+.ch.used.none{stroke-dasharray:.1 9}.ch.used.dh{stroke-dasharray:8 9}.ch.used.qra{stroke-dasharray:18 9}
+.ch.cut{stroke:var(--bad);stroke-width:2.4;stroke-dasharray:3 6}
+.cross circle,.ring{fill:var(--card);stroke:var(--bad);stroke-width:2}
+.ring{fill:none;stroke-dasharray:4 3}
+.cross path{stroke:var(--bad);stroke-width:2.4;stroke-linecap:round;fill:none}
+.count circle{fill:var(--card);stroke-width:1.6}
+.count text{text-anchor:middle;font-size:11px;font-weight:700;stroke:none}
+.site rect{fill:var(--card);stroke:var(--ink);stroke-width:1.6}
+.site text{text-anchor:middle;font-weight:600}
+.site.dim rect{stroke:var(--line)}.site.dim text{fill:var(--soft)}
+"""
+
 STYLE = (
     ":root{color-scheme:light dark;" + LIGHT.replace("\n", "") + "}"
     "@media (prefers-color-scheme:dark){:root{" + DARK.replace("\n", "") + "}}"
@@ -66,23 +87,9 @@ td.nw,th.nw{white-space:nowrap}
 .legend svg{width:44px;height:10px;flex:none}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg.plot{min-width:620px}
-svg text{font:13px system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif;fill:var(--ink)}
-.ch{fill:none;stroke-width:2.4;stroke-linecap:round}
-.ch.none,.count.none{stroke:var(--none)}.ch.dh,.count.dh{stroke:var(--dh)}
-.ch.qra,.count.qra{stroke:var(--qra)}.ch.qkd,.count.qkd{stroke:var(--qkd)}
-.ch.none{stroke-dasharray:.1 6}.ch.dh{stroke-dasharray:6 6}.ch.qra{stroke-dasharray:15 6}
-.ch.dim{opacity:.24;stroke-width:1.6}
-.ch.used{stroke-width:5}
-.ch.used.none{stroke-dasharray:.1 9}.ch.used.dh{stroke-dasharray:8 9}.ch.used.qra{stroke-dasharray:18 9}
-.ch.cut{stroke:var(--bad);stroke-width:2.4;stroke-dasharray:3 6}
-.cross circle,.ring{fill:var(--card);stroke:var(--bad);stroke-width:2}
-.ring{fill:none;stroke-dasharray:4 3}
-.cross path{stroke:var(--bad);stroke-width:2.4;stroke-linecap:round;fill:none}
-.count circle{fill:var(--card);stroke-width:1.6}
-.count text{text-anchor:middle;font-size:11px;font-weight:700;stroke:none}
-.site rect{fill:var(--card);stroke:var(--ink);stroke-width:1.6}
-.site text{text-anchor:middle;font-weight:600}
-.site.dim rect{stroke:var(--line)}.site.dim text{fill:var(--soft)}
+"""
+    + DRAWING
+    + """
 .plot .grid{stroke:var(--line);fill:none}.plot .axis{stroke:var(--soft);fill:none}
 .plot .tick{fill:var(--soft);font-size:12px}.plot .end{text-anchor:end}.plot .mid{text-anchor:middle}
 .plot .dots{stroke:var(--qra);stroke-width:3.2;stroke-linecap:round}
@@ -98,3 +105,6 @@ footer{margin-top:36px;font-size:13px;color:var(--soft)}
 @media print{main{max-width:none;padding:0}.card,.tile,tr{break-inside:avoid}h2{break-after:avoid}}
 """
 )
+
+# For a file of its own: the reader's page decides on light or dark, so it brings its own card.
+STANDALONE = "svg{" + LIGHT.replace("\n", "") + ";background:var(--card)}" + DRAWING

@@ -1,0 +1,40 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from scripts.cli import build_parser
+from scripts.demo.drawing import standalone
+from scripts.layout import REPOSITORY
+from topologies.catalog import CATALOG, load
+
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_the_picture_of_a_topology_is_up_to_date(name: str) -> None:
+    """Draw anew with: .venv/bin/python -m scripts.draw_topologies"""
+    drawn = standalone(load(name))
+    ET.fromstring(drawn)
+    assert (REPOSITORY / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawn
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(REPOSITORY)))
+def test_links_between_documents_lead_somewhere(document: object) -> None:
+    path = REPOSITORY / str(document)
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_readmes_commands_exist() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    parser = build_parser()
+    in_bash = {"setup", "test", "doctor"}
+    for line in re.findall(r"^    sudo scripts/qslice ([^#\n]+)", text, re.MULTILINE):
+        words = line.split()
+        if words[0] not in in_bash:
+            parser.parse_args(words)
