@@ -63,7 +63,7 @@ def metro_ring(mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS) -> Topology:
         Site("agg1", Tier.AGGREGATION, vcpus=16, memory_gb=64, x=0.33, y=0.25),
         Site("agg2", Tier.AGGREGATION, vcpus=16, memory_gb=64, x=0.33, y=0.75),
         Site("metro1", Tier.METRO, vcpus=32, memory_gb=128, x=0.62, y=0.12),
-        Site("metro2", Tier.METRO, vcpus=32, memory_gb=128, x=0.62, y=0.5),
+        Site("metro2", Tier.METRO, vcpus=32, memory_gb=128, x=0.69, y=0.5),
         Site("metro3", Tier.METRO, vcpus=32, memory_gb=128, x=0.62, y=0.88),
         Site("core1", Tier.CORE, vcpus=64, memory_gb=256, x=0.94, y=0.25),
         Site("core2", Tier.CORE, vcpus=64, memory_gb=256, x=0.94, y=0.75),

@@ -74,7 +74,7 @@ def ping(host: str, address: str, count: int = 3) -> bool:
 
 
 def reserved() -> float:
-    return sum(channel["reserved_mbps"] for channel in answer("link", "list"))
+    return float(sum(channel["reserved_mbps"] for channel in answer("link", "list")))
 
 
 def test_both_use_cases_are_active_and_every_connection_carries_packets(status: dict[str, Any]) -> None:
