@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,20 @@ def test_detached_start_is_interrupted() -> None:
                 break
         up.stderr.read()
         assert up.wait(timeout=60) == 130
+
+
+@pytest.mark.parametrize("step", ["provision cdn", "iperf3 on every connection"])
+def test_the_demo_is_interrupted(step: str, tmp_path: Path) -> None:
+    command = argv("demo", "--report", str(tmp_path / "report"))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment()) as demo:
+        assert demo.stderr is not None
+        for line in demo.stderr:
+            if step in line:
+                demo.send_signal(signal.SIGINT)
+                break
+        error = demo.stderr.read()
+        assert demo.wait(timeout=60) == 130, error
+    assert "Traceback" not in error
 
 
 def test_a_killed_run_is_cleaned_up_by_down_and_by_the_next_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import xml.etree.ElementTree as ET
 
@@ -38,3 +39,10 @@ def test_the_readmes_commands_exist() -> None:
         words = line.split()
         if words[0] not in in_bash:
             parser.parse_args(words)
+
+
+def test_the_launcher_lists_the_commands_that_there_are() -> None:
+    usage = (REPOSITORY / "scripts" / "qslice").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^  ([a-z]+) ", usage.partition("USAGE'")[2].partition("\nUSAGE")[0], re.MULTILINE))
+    actions = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    assert listed == set(actions[0].choices) | {"setup", "test", "doctor"}

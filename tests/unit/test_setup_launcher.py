@@ -12,7 +12,7 @@ from tests.fakes.bare_machine import BareMachine
 # Design contract: the commands that other people's scripts rely on.
 COMMANDS = {
     "setup", "demo", "test", "up", "down", "status", "exec", "slice", "pki", "link", "node", "eavesdrop", "keys",
-    "bench", "experiment", "doctor",
+    "doctor",
 }  # fmt: skip
 
 TELL = 'printf "%s\\n" "cwd=$PWD" "path=$PYTHONPATH" "safe=$PYTHONSAFEPATH" "home=${PYTHONHOME-none}" "$@"; exit 7'
