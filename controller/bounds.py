@@ -30,10 +30,13 @@ class Bounds:
         self._hops: OrderedDict[int, list[int]] = OrderedDict()
 
     def prepare(self) -> None:
-        """Compute now what serves all targets."""
+        """Compute now what the first questions would otherwise compute."""
         self.is_connected(0, 0)
         if len(self._adjacency) > EXACT_UP_TO_SITES:
             self._landmarks  # noqa: B018 - computed on first access
+        else:
+            for target in range(len(self._adjacency)):
+                self.distance_to(target, target)
 
     def is_connected(self, a: int, b: int) -> bool:
         """Whether any edges join the two sites at all."""

@@ -91,6 +91,13 @@ def _reasons(
             reason = _reason(network, request, relaxed, routes, knob.constraint)
             if reason is not None and reason not in reasons:
                 reasons.append(reason)
+    if not any(knob.constraint == "bandwidth" for remedy in found for knob, _ in remedy.turns):
+        # Channels that are full to the last bit leave no bandwidth to suggest, yet it is what is missing.
+        relaxed = replace(request, spec=replace(request.spec, bandwidth_kbps=0))
+        routes = find(network, relaxed)
+        reason = None if routes is None else _reason(network, request, relaxed, routes, "bandwidth")
+        if reason is not None:
+            return [reason, *reasons]
     if not found:
         down = [site for site in (request.src, request.dst) if not network.is_site_up(site)]
         where = ", ".join(down) or f"{request.src}-{request.dst}"

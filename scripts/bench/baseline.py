@@ -7,9 +7,13 @@ question is easier than ours; and it takes one filter after the other, so that i
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from types import FrameType
 
 import networkx as nx
 
@@ -23,6 +27,26 @@ class Outcome:
 
     seconds: float
     is_finished: bool
+
+
+class _CutOffError(Exception):
+    """The limit was reached in the midst of a question."""
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raise _CutOffError after so much processor time: one simple path alone can take networkx minutes to yield."""
+
+    def cut(_number: int, _frame: FrameType | None) -> None:
+        raise _CutOffError
+
+    before = signal.signal(signal.SIGVTALRM, cut)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 class KShortestAndFilter:
@@ -42,17 +66,23 @@ class KShortestAndFilter:
                 self._graph.add_edge(a, b, channels=[number], latency=latency)
 
     def ask(self, request: ConnectionRequest, limit_s: float) -> Outcome:
+        """One question, cut off after ``limit_s`` of processor time. From the main thread only."""
+        start = time.perf_counter()
+        try:
+            with _limited(limit_s):
+                self._search(request)
+        except _CutOffError:
+            return Outcome(time.perf_counter() - start, False)
+        return Outcome(time.perf_counter() - start, True)
+
+    def _search(self, request: ConnectionRequest) -> None:
         index, spec = self._network.index, request.spec
         source, target = index.site_number[request.src], index.site_number[request.dst]
-        start = time.perf_counter()
         for path in nx.shortest_simple_paths(self._graph, source, target, weight="latency"):
             if sum(self._graph[a][b]["latency"] for a, b in pairwise(path)) > spec.latency_us:
-                break  # all others are slower still
+                return  # all others are slower still
             if all(self._passes(request, self._graph[a][b]["channels"]) for a, b in pairwise(path)):
-                break
-            if time.perf_counter() - start > limit_s:
-                return Outcome(time.perf_counter() - start, False)
-        return Outcome(time.perf_counter() - start, True)
+                return
 
     def _passes(self, request: ConnectionRequest, channels: list[int]) -> bool:
         level, bandwidth = request.spec.security.level, request.spec.bandwidth_kbps

@@ -48,7 +48,11 @@ def small_network(seed: int, limits: SmallLimits = SmallLimits()) -> Network:
     names = [chr(ord("a") + i) for i in range(rng.randint(3, limits.sites))]
     tree = [(names[i], names[rng.randrange(i)]) for i in range(1, len(names))]
     best = rng.choice([NONE, QRA, QKD, QKD, QKD, QKD])  # some networks have no premium channels at all
-    ends = tree + [tuple(rng.sample(names, 2)) for _ in range(rng.randint(0, limits.channels - len(tree)))]
+    ends = list(tree)
+    for _ in range(rng.randint(0, limits.channels - len(tree))):
+        ends.append(rng.choice(ends) if rng.random() < 0.3 else (rng.choice(names), rng.choice(names)))
+        if ends[-1][0] == ends[-1][1]:
+            ends[-1] = rng.choice(tree)
     channels = []
     for i, (a, b) in enumerate(ends):
         security = min(best, rng.choice([NONE, DH, QRA, QKD, QKD, QKD]))

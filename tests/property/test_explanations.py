@@ -84,7 +84,7 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
         return
     assert found.reasons
     assert all(reason.connection == request.id for reason in found.reasons)
-    assert found.nearest or {reason.constraint for reason in found.reasons} & {"connectivity"}
+    assert found.nearest or {reason.constraint for reason in found.reasons} & {"connectivity", "bandwidth"}
     for relaxation in found.nearest:
         check_connection(
             lambda spec: brute_force.best_route(network, replace(request, spec=spec)) is not None,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.cost import breakdown
 from controller.disjoint import RISK_PENALTY, SITE_PENALTY
 from controller.graph import Network
-from controller.model import Protection
+from controller.model import ConnectionRequest, ConnectionSpec, Protection, Role, SecurityRequirement
 from controller.paths import search_pair, search_route
 from controller.placement import reserve_planned, search_slice
+from controller.routing import search_relay
 from scripts.bench import brute_force
 from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
+from tests.fakes.networks import ask, topology
+from topologies.spec import SecurityClass
 
 seeds = st.integers(0, 2**32)
 SLICE_LIMITS = SmallLimits(sites=5, channels=9, cells=1)
@@ -38,6 +44,41 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
     ways = {way for _, way in brute_force.allowed_ways(network, request)}
     assert (route.sites, route.channels) in ways
     network.reserve("owner", route, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+
+
+@given(seeds, st.data())
+@settings(max_examples=600, deadline=None)
+def test_required_sites_do_not_make_a_route_meet_a_site_twice(network_seed: int, data: st.DataObject) -> None:
+    """With loose limits and sites required, the cheapest walk often goes in and out of a stub."""
+    network = small_network(network_seed, SmallLimits(sites=8, channels=13))
+    src, dst, *others = data.draw(st.permutations(network.topology.site_names))
+    required = data.draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
+    spec = ConnectionSpec(SecurityRequirement((SecurityClass.NONE,)), 0, 10**6, include_sites=tuple(required))
+    request = ConnectionRequest("s", "c", Role.ACCESS, src, dst, spec)
+    expected = brute_force.best_route(network, request)
+    route = search_route(network, request)
+    assert (None if route is None else parts(route.cost)) == (None if expected is None else expected[0])
+    assert route is None or len(set(route.sites)) == len(route.sites)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=800, deadline=None)
+def test_key_relay_over_links_that_share_sections(rng: Random) -> None:
+    """The shortest relay often crosses a shared section more often than it can bear, where a longer one does not."""
+    sites, sections = "abcdef", ("s1", "s2", "s3", "s4")
+    ends = [*pairwise(sites), *(rng.sample(sites, 2) for _ in range(6))]
+    links = [(a, b, tuple(rng.choices(sections, k=rng.randint(1, 3)))) for a, b in ends]
+    network = Network(topology([], links, sites=sites))
+    for section in network.topology.sections:
+        network.set_section(section.id, rng.randint(1, 4) * 1000, True)
+    request = ask("a", "f", security="qkd", rekey_s=256.0)  # 1 bit/s
+    expected = brute_force.relays(network, request)
+    relay = search_relay(network, request)
+    assert (relay is None) == (not expected)
+    if relay is not None:
+        crossings = {network.index.section_ids[s]: times for s, times in relay.crossings}
+        assert sum(crossings.values()) == expected[0].total()
+        assert crossings in [dict(used) for used in expected]
 
 
 @given(seeds, seeds)

@@ -46,6 +46,9 @@ def test_small_instances_are_reproducible() -> None:
 
 def test_the_baseline_is_cut_off_at_its_limit() -> None:
     thin = channel("thin", "a", "b", mbps=1)
-    baseline = KShortestAndFilter(network(thin, channel("ac", "a", "c"), channel("cb", "c", "b")))
-    assert baseline.ask(ask("a", "b"), limit_s=60.0).is_finished
-    assert not baseline.ask(ask("a", "b"), limit_s=0.0).is_finished  # the first path does not pass the filters
+    small = KShortestAndFilter(network(thin, channel("ac", "a", "c"), channel("cb", "c", "b")))
+    assert small.ask(ask("a", "b"), limit_s=60.0).is_finished
+    # Nothing passes the filters, so that it would try every one of very many paths.
+    large = KShortestAndFilter(large_network(100, 1))
+    hopeless = ask("s0", "s99", mbps=10**6)
+    assert not large.ask(hopeless, limit_s=0.05).is_finished

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.graph import Network
-from controller.model import Match, Protection, Role
+from controller.model import Match, Protection, Role, Route
 from controller.paths import Infeasible, Relaxation, find_disjoint_pair, find_route
 from controller.placement import plan_slice
 from tests.fakes.networks import PLENTY_MBPS, ask, ask_slice, channel, network, spec
@@ -31,6 +31,17 @@ def test_bandwidth() -> None:
     assert values(found.nearest) == {"bandwidth_mbps": 12.0}
     assert found.nearest[0].description == "connections.access.bandwidth_mbps 12.0 instead of 20"
     assert found.summary == "s/c: bandwidth at bc: 20000 needed, 12000 available"
+
+
+def test_channels_that_are_full_are_named_though_no_bandwidth_would_help() -> None:
+    net = network(channel("full", "a", "b", DH, mbps=10), channel("weak", "a", "b", NONE))
+    net.reserve("other", Route((), ("full",), 0, 0), 10_000, 0)
+    found = refusal(find_route(net, ask("a", "b", security="dh")))
+    assert [(r.constraint, r.where, r.needed, r.available) for r in found.reasons] == [
+        ("bandwidth", "full", 10_000, 0),
+        ("security", "weak", "dh", "none"),
+    ]
+    assert values(found.nearest) == {"security": "none"}
 
 
 def test_latency() -> None:
