@@ -231,8 +231,6 @@ class Topology:
         object.__setattr__(self, "_channel_index", {c.id: c for c in self.channels})
         if not self.sites:
             raise TopologyError(f"topology {self.name}: it has no sites")
-        if len(self.sites) >= ROOT_MANAGEMENT_INDEX:
-            raise TopologyError(f"topology {self.name}: {len(self.sites)} sites, at most 254 can be emulated")
         for kind, ids in (
             ("site", [s.name for s in self.sites]),
             ("wavelength", [w.id for w in self.wavelengths]),
@@ -298,7 +296,11 @@ class Topology:
         return tuple(c for c in self.channels if site in c.ends)
 
     def host(self, site: str) -> HostSpec:
-        return HostSpec(site, self._site_index[site])
+        """The site's host. TopologyError beyond the 254 sites that the emulation's address plan has room for."""
+        index = self._site_index[site]
+        if index >= ROOT_MANAGEMENT_INDEX:
+            raise TopologyError(f"site {site} is number {index}: at most {ROOT_MANAGEMENT_INDEX - 1} can be emulated")
+        return HostSpec(site, index)
 
     def dpid(self, site: str) -> int:
         """OpenFlow datapath id of the site's switch; the high byte marks it as ours."""

@@ -30,15 +30,7 @@ FULL_SHARE, DOWN_SHARE, DRY_SHARE = 0.2, 0.01, 0.02
 SECTION_RATE_MBPS = 3_000_000  # 3 kbit/s
 
 
-class LargeTopology(Topology):
-    """A topology beyond the number of sites that can be emulated; made by the generator, so not validated."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_site_index", {s.name: i for i, s in enumerate(self.sites, start=1)})
-        object.__setattr__(self, "_channel_index", {c.id: c for c in self.channels})
-
-
-def large_topology(sites: int, seed: int) -> LargeTopology:
+def large_topology(sites: int, seed: int) -> Topology:
     """Sites on a jittered lattice; fibres right and down, thinned out, yet all connected."""
     rng = seeded(seed)
     columns = math.ceil(math.sqrt(sites))
@@ -60,7 +52,7 @@ def large_topology(sites: int, seed: int) -> LargeTopology:
                 Channel(f"{a}-{b}-{n}", names[a], names[b], w.id, w.security, CAPACITY_MBPS, km, risk)
                 for n, (w, risk) in enumerate(zip(row, risks, strict=True))
             )
-    return LargeTopology(
+    return Topology(
         f"large-{sites}",
         tuple(
             Site(name, Tier.METRO, x=x / SPACING_KM / columns, y=y / SPACING_KM / columns)

@@ -10,7 +10,7 @@ import networkx as nx
 import pytest
 
 from topologies.catalog import CATALOG, load
-from topologies.spec import SecurityClass, Tier, Topology, TopologyError, topology_from_dict
+from topologies.spec import SecurityClass, Site, Tier, Topology, TopologyError, topology_from_dict
 
 INTERFACE_NAME_LIMIT = 15  # the kernel's IFNAMSIZ, less its terminator
 
@@ -144,3 +144,11 @@ def test_a_document_with_a_missing_or_unknown_field_is_refused() -> None:
     raw["channels"][0]["colour"] = "red"
     with pytest.raises(TopologyError, match="colour"):
         topology_from_dict(raw)
+
+
+def test_more_sites_than_there_are_addresses_can_be_planned_but_not_emulated() -> None:
+    sites = tuple(Site(f"s{n}", Tier.METRO) for n in range(300))
+    topology = Topology("large", sites, (), ())
+    assert topology.host("s253").kme_address == "10.254.254.1"
+    with pytest.raises(TopologyError, match="254"):
+        topology.host("s254")
