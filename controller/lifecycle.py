@@ -130,8 +130,6 @@ class Lifecycle:
         with self.lock:
             connections = self.model.connections_of(record.name)
             pending = self._switches.send(self.model.prepare(record.connection_ids))
-        calls = [call for c in connections for call in self._tunnel_calls(c)]
-        tunnels = Parallel(calls)
         _raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("transit")
         with self.lock:
@@ -140,6 +138,7 @@ class Lifecycle:
             pending = self._switches.send(self.model.enter(ids))
         _raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("barriers")
+        tunnels = Parallel([call for c in connections for call in self._tunnel_calls(c)])
         tunnels.join(TUNNEL_DEADLINE_S)
         stopwatch.lap("tunnels")
         Parallel(

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,12 +30,15 @@ from scripts.processes import end, spawn, wait_ready
 from scripts.run_record import Process, RunRecord, read_record
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.net import KMS_NODE, ROOT_MANAGEMENT_INTERFACE, ControllerAddress, EmulatedNetwork, NetworkError
-from topologies.spec import KME_PORT, Topology
+from topologies.spec import KME_PORT, Tier, Topology
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
 START_STEPS = 8
 START_TIMEOUT_S = 30.0
+# Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
+# are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
+READY_SOURCES = ("dh", "qra")
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,8 @@ class Runtime:
             ],
             "sections": self.topology.to_dict()["sections"],
             "qkd_links": self.topology.to_dict()["qkd_links"],
+            "pairs": [{"a": a, "b": b, "key_source": source} for a, b in slice_pairs(self.topology)
+                      for source in READY_SOURCES],
         }  # fmt: skip
         kms = clients.KmsAdmin(self.layout.kms_socket)
         self._run_process("kms", "kms", config, kms.is_ready, self.record.namespaces[KMS_NODE])
@@ -232,6 +238,14 @@ class Runtime:
 
     def _await(self, name: str, is_ready: Callable[[], bool]) -> None:
         wait_ready(name, self._children[name], self.layout.log(name), is_ready, START_TIMEOUT_S)
+
+
+def slice_pairs(topology: Topology) -> list[tuple[str, str]]:
+    """The sites that a connection of a slice can join: cell with core, and each of them with a site for compute."""
+    cells, cores = ({s.name for s in topology.sites if s.tier is tier} for tier in (Tier.CELL, Tier.CORE))
+    compute = {s.name for s in topology.sites if s.vcpus > 0}
+    ends = [*product(cells, cores | compute), *product(compute, cores)]
+    return sorted({(min(pair), max(pair)) for pair in ends if pair[0] != pair[1]})
 
 
 def _require_free_port(what: str, port: int) -> None:

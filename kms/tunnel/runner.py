@@ -84,7 +84,7 @@ class EspConnection:
             self._session.start(self._loop.time())
             self._carry_out()
             config = self.config
-            await addressing.configure_tun(config.interface, self._mtu, config.local_address, config.peer_address)
+            addressing.configure_tun(config.interface, self._mtu, config.local_address, config.peer_address)
         except BaseException:
             await self.close()
             raise
