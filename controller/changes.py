@@ -111,13 +111,16 @@ def begin(model: Orchestrator, plan: SlicePlan) -> Modification:
             connection = connection.become(ConnectionState.REROUTING, reason=None)
         elif connection.id in added:
             connection = connection.become(ConnectionState.INSTALLING)
+        else:
+            continue
         model.connections[connection.id] = connection
         held = {lane.generation: lane for lane in (*model.held_lanes.get(connection.id, ()), *connection.lanes)}
         model.held_lanes[connection.id] = list(held.values())
     for connection_id in leaving:
         # What it held is in what the slice retains: healing must not touch it any more.
         model.set_state(connection_id, ConnectionState.LEAVING)
-    model.retained[name] = Retained(owners, compute_owner, {c.id: c.lanes for c in old}, leaving)
+    lanes = {c.id: c.lanes for c in old if c.id in changed or c.id in leaving}
+    model.retained[name] = Retained(owners, compute_owner, lanes, leaving)
     model.slices[name] = replace(
         before.become(SliceState.MODIFYING),
         request=plan.request, compute_site=plan.compute_site, connection_ids=tuple(c.id for c in new),

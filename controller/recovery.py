@@ -39,6 +39,7 @@ class Recovery:
                 log.info("slice %s: %s, from the journal", record.name, record.state.value)
                 if record.state is SliceState.MODIFYING:
                     model.settled(record.name)
+                    engine.save_if_possible(record.name)
 
     def recover(self) -> None:
         """Finish what the last process left half done: undo creations, complete deletions, tell the tunnel agents."""

@@ -150,10 +150,10 @@ def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
             client.add("a", {**connection, "port": 1})
         client.remove("a", "s/c")
         client.remove("a", "s/c")
-        assert client.ids("a") == ()
+        assert client.held("a") == {}
         for site in ("gone", "unheard-of"):
             with pytest.raises(TunnelError, match=site):
-                client.ids(site)
+                client.held(site)
     finally:
         agent.close()
 
