@@ -25,6 +25,10 @@ class ClearConnection:
             raise
         self._is_up = True
 
+    def modify(self, config: ConnectionConfig) -> None:
+        """It has no keys that could be others."""
+        self.config = config
+
     async def close(self) -> None:
         self._is_up = False
         addressing.unconfigure_clear(self._interface, self.config.local_address, self.config.peer_address)
