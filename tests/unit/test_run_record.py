@@ -31,7 +31,7 @@ def record_of(state: Path) -> RunRecord:
     )  # fmt: skip
 
 
-def test_a_record_reads_back_as_it_was_written(layout: Layout):
+def test_a_record_reads_back_as_it_was_written(layout: Layout) -> None:
     record_of(layout.state).save(layout)
     assert read_record(layout) == record_of(layout.state)
 
@@ -39,7 +39,7 @@ def test_a_record_reads_back_as_it_was_written(layout: Layout):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", json.dumps({**asdict(record_of(Path("s"))), "colour": "red"})])
 def test_a_record_that_cannot_be_read_is_cleaned_up_after_by_what_a_run_makes(
     text: str, layout: Layout, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     layout.record.write_text(text)
     with pytest.raises(DamagedRecord, match="down"):
         read_record(layout)
@@ -53,7 +53,7 @@ def test_a_record_that_cannot_be_read_is_cleaned_up_after_by_what_a_run_makes(
     assert not guess.supervisor.is_alive()
 
 
-def test_whoever_holds_the_lock_is_the_supervisor(layout: Layout):
+def test_whoever_holds_the_lock_is_the_supervisor(layout: Layout) -> None:
     assert lock_holder(layout) is None
     with layout.lock.open("w") as lock:
         assert lock_holder(layout) is None
@@ -62,7 +62,9 @@ def test_whoever_holds_the_lock_is_the_supervisor(layout: Layout):
     assert lock_holder(layout) is None
 
 
-def test_a_command_of_another_checkout_uses_the_token_of_the_one_that_started_the_run(layout: Layout, tmp_path: Path):
+def test_a_command_of_another_checkout_uses_the_token_of_the_one_that_started_the_run(
+    layout: Layout, tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "token").write_text("theirs")

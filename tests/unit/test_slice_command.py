@@ -41,7 +41,9 @@ def dry_run(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> int:
     return cli.main(["slice", "create", "--example", "enterprise-app", "--dry-run"])
 
 
-def test_a_dry_run_that_fits_shows_the_paths(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_dry_run_that_fits_shows_the_paths(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     planned = plan()
     assert isinstance(planned, SlicePlan)
     assert dry_run(monkeypatch, 200, plan_view(planned)) == 0
@@ -57,7 +59,7 @@ def test_a_dry_run_that_fits_shows_the_paths(monkeypatch: pytest.MonkeyPatch, ca
 )
 def test_what_does_not_fit_is_said_once_and_in_the_units_of_the_request(
     access: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     refused = plan(**access)
     assert isinstance(refused, Infeasible)
     detail = "slice enterprise-app: no feasible path: " + refused.summary.replace("\n", "; ")
