@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
 
 def check_switch(certificate: Mapping[str, Any] | None, name: str | None) -> None:
-    """Raise SSLError unless a verified certificate, as ``getpeercert`` gives it, is that of the switches."""
+    """Raise PermissionError unless a verified certificate, as ``getpeercert`` gives it, is that of the switches."""
     shown = certificate or {}
     names = [value for relative in shown.get("subject", ()) for kind, value in relative if kind == "commonName"]
     # A client of the KMS may have any common name, but its certificate says what it is by a URI.
     uris = [value for kind, value in shown.get("subjectAltName", ()) if kind == "URI"]
     if name is not None and (uris or names != [name]):
-        raise ssl.SSLError(f"its certificate is of {', '.join(uris or names) or 'nobody'}, not of {name}")
+        raise PermissionError(f"its certificate is of {', '.join(uris or names) or 'nobody'}, not of {name}")
