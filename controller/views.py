@@ -8,6 +8,7 @@ from typing import Any
 from controller.cost import breakdown
 from controller.drivers import SectionStatus
 from controller.explain import Infeasible, Relaxation
+from controller.feasibility import FeasibilityJob
 from controller.flows import IN_PORT, Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField
 from controller.graph import Network
 from controller.orchestrator import Orchestrator
@@ -28,10 +29,33 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
         "state": record.state.value,
         "compute_site": record.compute_site,
         "created_at": record.created_at,
+        "reason": record.reason,
+        "expires_at": record.expires_at,
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
         "connections": [connection_view(c) for c in connections],
     }
+
+
+def reservation_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+    """What is held for a slice, and until when."""
+    return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
+
+
+def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
+    """A feasibility job; names as in TS 28.541's FeasibilityCheckAndReservationJob where it has one."""
+    view: dict[str, Any] = {
+        "id": job.id,
+        "asked_at": job.asked_at,
+        "feasibilityResult": "FEASIBLE" if job.is_feasible else "INFEASIBLE",
+        "resourceReservationStatus": reservation_status,
+        "reservation": job.reservation,
+        "reservationExpiration": job.expires_at,
+        "request": slice_request_to_dict(job.request),
+    }
+    if job.infeasible is not None:
+        view |= {"inFeasibleReason": job.infeasible.summary, **infeasible_view(job.infeasible)}
+    return view
 
 
 def connection_view(connection: Connection) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The northbound API: a WSGI application over the life cycle.
 
-``operations`` is the one declaration of what can be asked: the router obeys it and the OpenAPI document is made from it.
+An operation is declared once: the router obeys the declaration, and the OpenAPI document is made from it.
 """
 
 from controller.api.application import Api, Settings

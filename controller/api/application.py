@@ -18,6 +18,7 @@ from controller.api.conditional import check_match, with_etag
 from controller.api.document import openapi_document
 from controller.api.handlers.network import NetworkHandlers
 from controller.api.handlers.news import EventHandlers
+from controller.api.handlers.reservations import ReservationHandlers
 from controller.api.handlers.service import ServiceHandlers
 from controller.api.handlers.slices import SliceHandlers
 from controller.api.idempotency import IdempotencyKeys, fingerprint_of
@@ -65,6 +66,7 @@ class Api:
         self.router = Router(
             [
                 *SliceHandlers(lifecycle).operations(),
+                *ReservationHandlers(lifecycle).operations(),
                 *NetworkHandlers(lifecycle, links).operations(),
                 *EventHandlers(events).operations(),
                 *ServiceHandlers(lifecycle, events, self._telemetry, self.document).operations(),

@@ -9,9 +9,12 @@ from typing import Any
 
 from controller import views
 from controller.drivers import DriverError
+from controller.feasibility import UnknownJob
 from controller.lifecycle import InfeasibleRequest, ProvisioningFailed
 from controller.model import ControllerError
 from controller.orchestrator import DuplicateSlice, SliceBusy, UnknownSlice
+from controller.parallel import Overtaken
+from controller.provisioning import ReservationExpired, UnknownReservation
 from controller.requests import InvalidRequest
 
 PROBLEM = "application/problem+json"
@@ -30,8 +33,12 @@ class Problem(ControllerError):
 # What each of our errors is to a client, the first that matches.
 STATUS_OF: tuple[tuple[type[ControllerError], HTTPStatus], ...] = (
     (UnknownSlice, HTTPStatus.NOT_FOUND),
+    (UnknownReservation, HTTPStatus.NOT_FOUND),
+    (UnknownJob, HTTPStatus.NOT_FOUND),
+    (ReservationExpired, HTTPStatus.GONE),
     (DuplicateSlice, HTTPStatus.CONFLICT),
     (SliceBusy, HTTPStatus.CONFLICT),
+    (Overtaken, HTTPStatus.CONFLICT),
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InfeasibleRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE),

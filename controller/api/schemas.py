@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from controller.api.bodies import MAX_BATCH
+from controller.lifecycle import DEFAULT_RESERVATION_S
 from controller.model import ConnectionState, Match, Protection, Role, SliceState
+from controller.provisioning import MAX_RESERVATION_S
 from controller.requests import SliceWire
 
 TEXT: dict[str, Any] = {"type": "string"}
@@ -46,6 +49,9 @@ def schemas() -> dict[str, Any]:
     return {**definitions, "SliceRequest": request, **_ANSWERS}
 
 
+_LIFETIME = {
+    "type": "number", "exclusiveMinimum": 0, "maximum": MAX_RESERVATION_S, "default": DEFAULT_RESERVATION_S,
+}  # fmt: skip
 _WAY = object_of(
     {
         "path": TEXTS, "sites": TEXTS, "latency_ms": AMOUNT,
@@ -70,11 +76,39 @@ _ANSWERS: dict[str, Any] = {
     ),
     "Slice": object_of(
         {
-            "name": TEXT, "state": {"enum": [s.value for s in SliceState]}, "compute_site": TEXT,
-            "created_at": NUMBER, "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
+            "name": TEXT, "state": {"enum": [s.value for s in SliceState]}, "compute_site": or_null(TEXT),
+            "created_at": NUMBER, "reason": or_null(TEXT), "expires_at": or_null(NUMBER),
+            "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
         }
     ),
+    "SlicePatch": {
+        "type": "object",
+        "description": "Members of the request to change; null takes one away. name, cells, core and start are fixed.",
+        "properties": {
+            "compute": {"type": "object"}, "connections": {"type": "object"}, "sNSSAI": {"type": "object"},
+            "end": {"type": ["string", "null"]},
+        },
+    },
+    "SliceOrPlan": {"anyOf": [ref("Slice"), ref("Plan")]},
+    "BatchRequest": object_of(
+        {"slices": {"type": "array", "items": ref("SliceRequest"), "minItems": 1, "maxItems": MAX_BATCH}}
+    ),
+    "ReservationRequest": object_of({"slice": ref("SliceRequest")}, {"expires_in_s": _LIFETIME}),
+    "FeasibilityRequest": object_of(
+        {"slice": ref("SliceRequest")}, {"expires_in_s": _LIFETIME, "reserve": {"type": "boolean", "default": False}}
+    ),
+    "Reservation": object_of({"id": TEXT, "expires_at": NUMBER, "slice": ref("Slice")}),
+    "ReservationList": object_of({"reservations": list_of(ref("Reservation"))}),
+    "FeasibilityJob": object_of(
+        {
+            "id": TEXT, "asked_at": NUMBER, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
+            "resourceReservationStatus": {"enum": ["RESERVED", "UNRESERVED", "USED"]}, "reservation": or_null(TEXT),
+            "reservationExpiration": or_null(NUMBER), "request": ref("SliceRequest"),
+        },
+        {"inFeasibleReason": TEXT, "reasons": list_of(ref("Reason")), "nearest": list_of(ref("Relaxation"))},
+    ),
+    "FeasibilityJobList": object_of({"jobs": list_of(ref("FeasibilityJob"))}),
     "SliceList": object_of({"slices": list_of(ref("Slice"))}, {"next": TEXT}),
     "Cost": {
         **_COST,

@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.model import ConnectionSpec, ConnectionState, Role, SliceState
 from controller.records import Connection, SliceRecord
+from controller.requests import AUTO
 from topologies.spec import Topology
 
 MODULE = "ietf-network-slice-service"
@@ -25,13 +26,14 @@ ADMIN_UP = "ietf-vpn-common:admin-up"
 def ietf_slice_service(topology: Topology, record: SliceRecord, connections: Iterable[Connection]) -> dict[str, Any]:
     """The container ``network-slice-services`` with this one slice in it."""
     request, members = record.request, tuple(connections)
-    sites = dict.fromkeys((*request.cells, record.compute_site, request.core))
+    compute_site = record.compute_site or request.compute.site  # none of them while it is SCHEDULED with site: auto
+    sites = dict.fromkeys((*request.cells, *filter(None, [compute_site]), request.core))
     roles = [role for role in Role if any(c.request.role is role for c in members)]
     service = {
         "id": request.name,
         "description": f"S-NSSAI {request.snssai.sst}" + (f"-{request.snssai.sd}" if request.snssai.sd else ""),
         "service-tags": {
-            "tag-type": [{"tag-type": f"{MODULE}:opaque", "value": [f"compute-site={record.compute_site}"]}]
+            "tag-type": [{"tag-type": f"{MODULE}:opaque", "value": [f"compute-site={compute_site or AUTO}"]}]
         },
         "status": {
             "admin-status": {"status": ADMIN_UP},

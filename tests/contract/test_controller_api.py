@@ -163,7 +163,7 @@ def test_writes_need_the_token(client: Client, token: str | None) -> None:
     ("method", "path", "allowed"),
     [
         ("PUT", "/v1/slices", "GET, HEAD, OPTIONS, POST"),
-        ("PUT", "/v1/slices/cdn", "DELETE, GET, HEAD, OPTIONS"),
+        ("PUT", "/v1/slices/cdn", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("POST", "/v1/topology", "GET, HEAD, OPTIONS"),
         ("DELETE", "/metrics", "GET, HEAD, OPTIONS"),
     ],

@@ -1,4 +1,4 @@
-"""Slices: made, listed, shown, removed."""
+"""Slices: made, listed, shown, changed, removed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from urllib.parse import quote, urlencode
 
 from controller import views
 from controller.api.auth import Role
-from controller.api.messages import YANG_JSON, Answer, Request, json_answer
+from controller.api.bodies import parse_batch, parse_slice
+from controller.api.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
 from controller.api.operations import Body, Operation, QueryParameter, Reply, bad_parameter
 from controller.export import ietf_slice_service, service_profile
 from controller.lifecycle import Lifecycle
-from controller.preview import preview
-from controller.requests import check_against, parse_slice_request
+from controller.preview import preview, preview_change
 
 DEFAULT_PAGE = 1000
 MAX_PAGE = 1000
@@ -44,7 +44,10 @@ class SliceHandlers:
             Operation(
                 "POST", "/v1/slices", "createSlice", "Create a slice, or with `dry_run` see what it would get",
                 self.create,
-                (Reply(201, "The slice, ACTIVE", "Slice"), Reply(200, "The plan of a dry run", "Plan")),
+                (
+                    Reply(201, "The slice, ACTIVE, or SCHEDULED for its start", "Slice"),
+                    Reply(200, "The plan of a dry run", "Plan"),
+                ),
                 (409, 503), (DRY_RUN,), Body("SliceRequest"), Role.OPERATOR, headers=("IdempotencyKey",),
             ),
             Operation(
@@ -52,9 +55,22 @@ class SliceHandlers:
                 (Reply(200, "The slice", "Slice"),), (404,), is_conditional=True,
             ),
             Operation(
+                "PATCH", "/v1/slices/{name}", "changeSlice",
+                "Change a slice at work, make before break, by a JSON merge patch (RFC 7396) of its request",
+                self.change,
+                (Reply(200, "The slice in its new form, or with `dry_run` the plan of it", "SliceOrPlan"),),
+                (404, 409, 503), (DRY_RUN,), Body("SlicePatch", (MERGE_PATCH, JSON)), Role.OPERATOR,
+                is_conditional=True, headers=("IdempotencyKey",),
+            ),
+            Operation(
                 "DELETE", "/v1/slices/{name}", "deleteSlice", "Remove a slice", self.delete,
                 (Reply(200, "The slice as it ended", "Slice"),), (404, 409, 503),
                 role=Role.OPERATOR, is_conditional=True, headers=("IdempotencyKey",),
+            ),
+            Operation(
+                "POST", "/v1/batches", "createSlices", "Create several slices: all of them, or none", self.create_all,
+                (Reply(201, "The slices, ACTIVE", "SliceList"),), (409, 503), body=Body("BatchRequest"),
+                role=Role.OPERATOR, headers=("IdempotencyKey",),
             ),
             Operation(
                 "GET", "/v1/slices/{name}/ietf", "exportSliceIetf",
@@ -87,8 +103,7 @@ class SliceHandlers:
             return json_answer(HTTPStatus.OK, views.slice_view(model, model.slice(request.parameters["name"])))
 
     def create(self, request: Request) -> Answer:
-        wanted = parse_slice_request(request.json())
-        check_against(self._lifecycle.model.topology, wanted)
+        wanted = parse_slice(request.json(), self._lifecycle.model.topology)
         if request.query["dry_run"]:
             plan = self._lifecycle.plan(wanted)
             with self._lifecycle.lock:
@@ -98,9 +113,28 @@ class SliceHandlers:
             view = views.slice_view(self._lifecycle.model, record)
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{quote(record.name)}"),))
 
+    def create_all(self, request: Request) -> Answer:
+        records = self._lifecycle.create_batch(parse_batch(request.json(), self._lifecycle.model.topology))
+        with self._lifecycle.lock:
+            model = self._lifecycle.model
+            body = {"slices": [views.slice_view(model, record) for record in records]}
+        return json_answer(HTTPStatus.CREATED, body)
+
+    def change(self, request: Request) -> Answer:
+        name, patch = request.parameters["name"], request.json()
+        if request.query["dry_run"]:
+            with self._lifecycle.lock:
+                plan = self._lifecycle.plan_change(name, patch)
+                view = views.plan_view(preview_change(self._lifecycle.model, plan))
+            return json_answer(HTTPStatus.OK, view)
+        record = self._lifecycle.modify(name, patch)
+        with self._lifecycle.lock:
+            return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
+
     def delete(self, request: Request) -> Answer:
         record = self._lifecycle.delete(request.parameters["name"])
-        return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
+        with self._lifecycle.lock:
+            return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
 
     def show_ietf(self, request: Request) -> Answer:
         with self._lifecycle.lock:
