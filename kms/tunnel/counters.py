@@ -34,3 +34,7 @@ class Counters:
     control_auth_failures: int = 0
     control_ignored: int = 0
     control_limited: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name. Asked for often: dataclasses.asdict takes ten times as long."""
+        return {name: getattr(self, name) for name in self.__slots__}
