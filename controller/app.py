@@ -98,6 +98,10 @@ class SliceController(RyuApp):
     def _on_meter_config(self, event: Any) -> None:
         self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
 
+    @set_ev_cls(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
+    def _on_group_desc(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
     @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, MAIN_DISPATCHER)
     def _on_port_desc(self, event: Any) -> None:
         self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))

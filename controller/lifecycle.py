@@ -24,6 +24,7 @@ from controller.model import ConnectionState, ControllerError, SliceRequest, Sli
 from controller.orchestrator import Orchestrator, SliceBusy
 from controller.parallel import Call, Parallel, Stopwatch
 from controller.placement import SlicePlan
+from controller.protection import copies_for
 from controller.records import Connection, SliceRecord
 
 log = logging.getLogger(__name__)
@@ -431,6 +432,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "rekey_s": request.spec.rekey_s,
+        **copies_for(connection),
         "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
     }
 

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from controller.explain import Infeasible
-from controller.flows import Item, PortMap, entry_items, lane_rules
+from controller.flows import Item, PortMap
 from controller.graph import Network, OverCommitted
 from controller.intended import Changes, IntendedSet, join
 from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
+from controller.protection import entry_items, has_detours, lane_items
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
 from topologies.spec import Topology
 
@@ -100,7 +101,7 @@ class Orchestrator:
         """Reserve a further lane for a connection: all or nothing."""
         connection = self.connections[connection_id]
         generation = connection.generation + 1
-        lane = self.labels.allocate(route, generation)
+        lane = self.labels.allocate(route, generation, with_detours=has_detours(connection))
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
             key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
@@ -194,7 +195,7 @@ class Orchestrator:
     def shut(self, name: str) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return join(
-            self.intended.assign(c.id, [rule for lane in c.lanes for rule in lane_rules(self.ports, c, lane)])
+            self.intended.assign(c.id, [rule for lane in c.lanes for rule in lane_items(self.ports, c, lane)])
             for c in self.connections_of(name)
         )
 
@@ -252,7 +253,7 @@ class Orchestrator:
             self.settle([connection.id])
 
     def _lane_rules(self, connection: Connection) -> list[Item]:
-        return [rule for lane in connection.lanes for rule in lane_rules(self.ports, connection, lane)]
+        return [rule for lane in connection.lanes for rule in lane_items(self.ports, connection, lane)]
 
     def _take_number(self) -> int:
         for number in range(MAX_CONNECTIONS):

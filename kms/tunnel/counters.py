@@ -19,6 +19,7 @@ class Counters:
     tx_socket_drops: int = 0
     rx_selector_drops: int = 0
     rx_replay_drops: int = 0
+    rx_copies: int = 0  # dropped as already received, where the network sends everything twice
     rx_auth_failures: int = 0
     rx_malformed: int = 0
     rx_unknown_spi: int = 0
@@ -34,3 +35,12 @@ class Counters:
     control_auth_failures: int = 0
     control_ignored: int = 0
     control_limited: int = 0
+
+    @property
+    def rx_saved(self) -> int:
+        """Packets that came over one of two ways only: what one way alone would have lost.
+
+        Those whose copy is still on its way are among them for as long as it is.
+        """
+        accepted = self.rx_packets + self.rx_selector_drops
+        return max(0, accepted - self.rx_copies - self.rx_replay_drops)
