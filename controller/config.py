@@ -54,6 +54,7 @@ class ControllerConfig(_Section):
     openflow: OpenFlowConfig
     kms_socket: Path
     tunnel_sockets: dict[str, Path]
+    ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
     hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
 
     def parsed_topology(self) -> Topology:

@@ -53,6 +53,13 @@ class Tunnels(Protocol):
     def ids(self, site: str) -> tuple[str, ...]: ...
 
 
+class Watches(Protocol):
+    """How often the ends of channels prove to each other that they are there. Raises DriverError."""
+
+    def set_intervals(self, intervals_ms: Mapping[str, int]) -> None:
+        """By interface."""
+
+
 @dataclass(frozen=True)
 class SectionStatus:
     """What the KMS says about one QKD section."""

@@ -344,6 +344,8 @@ def group_from_stats(site: str, stats: Any) -> Group:
 
 
 def port_report(port: Any) -> PortReport:
-    is_live = not (port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN)
+    # Open vSwitch takes LIVE away when BFD finds the far end silent, and then sends a port status message.
+    is_down = port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN
+    is_live = not is_down and bool(port.state & of13.OFPPS_LIVE)
     name = port.name.decode() if isinstance(port.name, bytes) else port.name
     return PortReport(port.port_no, name.rstrip("\0"), is_live)

@@ -27,6 +27,7 @@ from controller.links import LinkMonitor
 from controller.model import ControllerError
 from controller.openflow import Switchboard
 from controller.orchestrator import Orchestrator
+from controller.ovsdb import OvsdbClient
 from controller.store import Store
 from controller.tunnel_client import TunnelClient
 
@@ -76,7 +77,8 @@ def run(config: ControllerConfig) -> None:
     api = Api(lifecycle, links, events, read_or_make_token(config.token_file))
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
-    start_openflow(config.openflow, lifecycle, switchboard, links)
+    watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
+    start_openflow(config.openflow, lifecycle, switchboard, links, watches)
     eventlet.spawn(lifecycle.recover)
     # Answers are small and written in parts: without TCP_NODELAY each would wait for the reader's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -41,3 +42,8 @@ def remove_bridges(bridges: tuple[str, ...]) -> None:
     """Remove those of ``bridges`` that still exist."""
     if bridges:
         vsctl(*(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
+
+
+def database_socket() -> Path:
+    """Where Open vSwitch's database listens (``OVS_RUNDIR`` moves it, as for its own tools)."""
+    return Path(os.environ.get("OVS_RUNDIR", "/var/run/openvswitch"), "db.sock")
