@@ -33,6 +33,7 @@ KEY_POLL_S = 1.0
 PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
+CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 RECONCILE_ATTEMPTS = 3
 
 
@@ -62,9 +63,10 @@ class SliceController(RyuApp):
         eventlet.spawn(self._every, TICK_S, self._tick)
         eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
         eventlet.spawn(self._every, TUNNEL_POLL_S, self._lifecycle.restore_tunnels)
-        eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.refresh_keys)
         if self._watches is not None:
             eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
+        eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
+        eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
         return super().start()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])

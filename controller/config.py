@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from controller.model import ControllerError
+from controller.steps import STEPS
 from topologies.spec import Topology, TopologyError, topology_from_dict
 
 
@@ -56,6 +57,15 @@ class ControllerConfig(_Section):
     tunnel_sockets: dict[str, Path]
     ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
     hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
+    crash_at_step: str | None = None
+    """For tests of recovery: the process kills itself at this step of :mod:`controller.steps`."""
+
+    @field_validator("crash_at_step")
+    @classmethod
+    def _step_exists(cls, step: str | None) -> str | None:
+        if step is not None and step not in STEPS:
+            raise ValueError(f"there is no step {step!r}")
+        return step
 
     def parsed_topology(self) -> Topology:
         try:

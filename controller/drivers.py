@@ -46,11 +46,16 @@ class Tunnels(Protocol):
 
     def add(self, site: str, connection: Mapping[str, Any]) -> None: ...
 
+    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
+        """Other keys for a connection that goes on: the one in use serves until one of the new kind is agreed."""
+
     def remove(self, site: str, connection_id: str) -> None: ...
 
-    def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None: ...
+    def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
+        """Until the connection carries traffic both ways under keys of the kind it was last told."""
 
-    def ids(self, site: str) -> tuple[str, ...]: ...
+    def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
+        """What the agent was told, by connection id."""
 
 
 class Watches(Protocol):
@@ -79,7 +84,8 @@ class KeyRates(Protocol):
 class Journal(Protocol):
     """Where slices survive the process. Raises DriverError when nothing was written."""
 
-    def save(self, record: SliceRecord, connections: Iterable[Connection]) -> None: ...
+    def save(self, *entries: tuple[SliceRecord, Iterable[Connection]]) -> None:
+        """Write slices with exactly these connections, all or none."""
 
     def forget(self, name: str) -> None: ...
 

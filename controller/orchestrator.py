@@ -7,7 +7,8 @@ decision, and the caller sees to it that two never run at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from controller.explain import Infeasible
 from controller.flows import Item, PortMap
@@ -16,7 +17,7 @@ from controller.intended import Changes, IntendedSet, join
 from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
-from controller.protection import entry_items, has_detours, lane_items
+from controller.protection import entry_items, has_detours, is_inner, lane_items
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
 from topologies.spec import Topology
 
@@ -39,6 +40,16 @@ class ConnectionsExhausted(ControllerError):
     """Every inner address pair is taken."""
 
 
+@dataclass(frozen=True)
+class Retained:
+    """What a slice being modified keeps of its old form: reservations by owner, lanes, connections about to leave."""
+
+    owners: tuple[str, ...]
+    compute_owner: str | None
+    lanes: Mapping[str, tuple[Lane, ...]]
+    leaving: tuple[str, ...]
+
+
 class Orchestrator:
     """Slices, connections, reservations, labels and the intended rules."""
 
@@ -51,9 +62,11 @@ class Orchestrator:
         self.connections: dict[str, Connection] = {}
         self.labels = LabelPool()
         self._numbers: set[int] = set()
-        self._computing: set[str] = set()  # slices that hold compute
+        self.computing: set[str] = set()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
-        self._held_lanes: dict[str, list[Lane]] = {}
+        self.held_lanes: dict[str, list[Lane]] = {}
+        # What a modification holds beside what the slice has now, until it is finished or undone.
+        self.retained: dict[str, Retained] = {}
 
     # --- finding -------------------------------------------------------------------------------------------------
 
@@ -65,6 +78,12 @@ class Orchestrator:
 
     def connections_of(self, name: str) -> tuple[Connection, ...]:
         return tuple(self.connections[i] for i in self.slice(name).connection_ids if i in self.connections)
+
+    def everything_of(self, name: str) -> tuple[Connection, ...]:
+        """As :meth:`connections_of`, and what is about to leave."""
+        retained = self.retained.get(name)
+        leaving = () if retained is None else retained.leaving
+        return self.connections_of(name) + tuple(self.connections[i] for i in leaving if i in self.connections)
 
     # --- creating ------------------------------------------------------------------------------------------------
 
@@ -85,12 +104,11 @@ class Orchestrator:
         try:
             compute = plan.request.compute
             self.network.reserve_compute(name, plan.compute_site, compute.vcpus, compute.memory_gb)
-            self._computing.add(name)
+            self.computing.add(name)
             for planned in plan.connections:
-                connection = Connection(planned.request, self._take_number(), (), 0)
+                connection = Connection(planned.request, self.take_number(), (), 0)
                 self.connections[connection.id] = connection
-                routes = (planned.working,) if planned.backup is None else (planned.working, planned.backup)
-                for route in routes:
+                for route in planned.routes:
                     self.add_lane(connection.id, route)
         except ControllerError:
             self.forget(name)
@@ -105,12 +123,12 @@ class Orchestrator:
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
             key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
-            owner = _owner(connection, lane)
+            owner = owner_of(connection, lane)
             self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate)
         except ControllerError:
             self.labels.release(lane)
             raise
-        self._held_lanes.setdefault(connection_id, []).append(lane)
+        self.held_lanes.setdefault(connection_id, []).append(lane)
         grown = replace(connection, lanes=(*connection.lanes, lane), generation=generation)
         self.connections[connection_id] = grown
         return grown
@@ -120,7 +138,7 @@ class Orchestrator:
         connection = self.connections[connection_id]
         dropped = tuple(lanes)
         for lane in dropped:
-            self.network.release(_owner(connection, lane))
+            self.network.release(owner_of(connection, lane))
         left = tuple(lane for lane in connection.lanes if lane not in dropped)
         if left and left[0] is not connection.lanes[0]:
             self._pay_for_keys(connection, left[0])
@@ -130,7 +148,7 @@ class Orchestrator:
 
     def _pay_for_keys(self, connection: Connection, lane: Lane) -> None:
         """A backup that becomes the working lane takes over what its keys cost, as far as there is any left."""
-        owner, spec = _owner(connection, lane), connection.request.spec
+        owner, spec = owner_of(connection, lane), connection.request.spec
         self.network.release(owner)
         try:
             self.network.reserve(owner, lane.route, spec.bandwidth_kbps, spec.key_rate_mbps)
@@ -142,8 +160,8 @@ class Orchestrator:
         self.connections[connection_id] = connection
         return connection
 
-    def set_slice_state(self, name: str, state: SliceState) -> SliceRecord:
-        self.slices[name] = self.slice(name).become(state)
+    def set_slice_state(self, name: str, state: SliceState, **changes: Any) -> SliceRecord:
+        self.slices[name] = self.slice(name).become(state, **changes)
         return self.slices[name]
 
     def add_timings(self, name: str, timings_ms: Mapping[str, float]) -> SliceRecord:
@@ -152,10 +170,16 @@ class Orchestrator:
         return self.slices[name]
 
     def judge(self, name: str) -> SliceRecord:
-        """Set an ACTIVE or DEGRADED slice to what its connections amount to."""
+        """Set a slice that is or was about to be ACTIVE or DEGRADED to what its connections amount to.
+
+        One being provisioned or modified is judged when that ends (see :meth:`settled`), not when healing passes by.
+        """
         record = self.slice(name)
-        if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED, SliceState.PROVISIONING):
-            return record
+        return self.settled(name) if record.state in (SliceState.ACTIVE, SliceState.DEGRADED) else record
+
+    def settled(self, name: str) -> SliceRecord:
+        """The end of a creation or modification: ACTIVE, or DEGRADED when a failure came in between."""
+        record = self.slice(name)
         is_whole = all(c.state is not ConnectionState.DEGRADED for c in self.connections_of(name))
         wanted = SliceState.ACTIVE if is_whole else SliceState.DEGRADED
         return record if record.state is wanted else self.set_slice_state(name, wanted)
@@ -186,40 +210,57 @@ class Orchestrator:
             connection = self.connections[i]
             items: list[Item] = [*self._lane_rules(connection), *entry_items(self.ports, connection)]
             parts.append(self.intended.assign(i, items))
-            for lane in self._held_lanes.get(i, []):
-                if lane not in connection.lanes:
+            retained = self.retained.get(connection.request.slice_name)
+            kept = connection.lanes + (() if retained is None else retained.lanes.get(i, ()))
+            labels = {lane.generation for lane in kept}
+            for lane in self.held_lanes.get(i, []):
+                if lane.generation not in labels:
                     self.labels.release(lane)
-            self._held_lanes[i] = list(connection.lanes)
+            self.held_lanes[i] = list({lane.generation: lane for lane in kept}.values())
         return join(parts)
 
-    def shut(self, name: str) -> dict[str, Changes]:
+    def shut(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return join(
-            self.intended.assign(c.id, [rule for lane in c.lanes for rule in lane_items(self.ports, c, lane)])
-            for c in self.connections_of(name)
+            self.intended.assign(c.id, [item for item in self.intended.of(c.id) if is_inner(item)]) for c in connections
         )
 
-    def clear(self, name: str) -> dict[str, Changes]:
+    def clear(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """Second stage of removal: nothing is left."""
-        return join(self.intended.assign(c.id, ()) for c in self.connections_of(name))
+        return join(self.intended.assign(c.id, ()) for c in connections)
 
     # --- removing, restoring -------------------------------------------------------------------------------------
 
     def forget(self, name: str) -> None:
         """Give back everything a slice holds. Its rules must have been withdrawn (see :meth:`clear`)."""
-        record = self.slices.pop(name)
-        if name in self._computing:
-            self._computing.remove(name)
+        self.forget_connections(c.id for c in self.everything_of(name))
+        self.release_retained(name)
+        del self.slices[name]
+        if name in self.computing:
+            self.computing.remove(name)
             self.network.release_compute(name)
-        for connection_id in record.connection_ids:
-            connection = self.connections.pop(connection_id, None)
-            if connection is None:
-                continue
+
+    def forget_connections(self, ids: Iterable[str]) -> None:
+        """Give back what connections hold: bandwidth, key rate, labels, addresses."""
+        for connection_id in list(ids):
+            connection = self.connections.pop(connection_id)
             for lane in connection.lanes:
-                self.network.release(_owner(connection, lane))
-            for lane in self._held_lanes.pop(connection_id, []):
+                owner = owner_of(connection, lane)
+                if self.network.is_reserved(owner):  # one that is leaving has its share in what the slice retains
+                    self.network.release(owner)
+            for lane in self.held_lanes.pop(connection_id, []):
                 self.labels.release(lane)
-            self._numbers.discard(connection.number)
+            self.give_back_number(connection.number)
+
+    def release_retained(self, name: str) -> None:
+        """Give back what a modification kept of the old form; nothing where none is under way."""
+        retained = self.retained.pop(name, None)
+        if retained is None:
+            return
+        for owner in retained.owners:
+            self.network.release(owner)
+        if retained.compute_owner is not None:
+            self.network.release_compute(retained.compute_owner)
 
     def restore(self, kept: Iterable[tuple[SliceRecord, Iterable[Connection]]]) -> None:
         """Take over the slices read back from the journal, with the labels and addresses they had.
@@ -235,33 +276,39 @@ class Orchestrator:
 
     def _adopt(self, record: SliceRecord, connections: Iterable[Connection]) -> None:
         compute = record.request.compute
-        self.network.reserve_compute(record.name, record.compute_site, compute.vcpus, compute.memory_gb)
-        self._computing.add(record.name)
         self.slices[record.name] = record
+        if record.compute_site is not None:
+            self.network.reserve_compute(record.name, record.compute_site, compute.vcpus, compute.memory_gb)
+            self.computing.add(record.name)
         for saved in connections:
             connection = saved
             if saved.state is ConnectionState.REROUTING:
-                connection = saved.become(ConnectionState.ACTIVE, reason=saved.reason)
+                state = ConnectionState.ACTIVE if saved.lanes else ConnectionState.DEGRADED
+                connection = saved.become(state, reason=saved.reason)
             self._numbers.add(connection.number)
             self.connections[connection.id] = connection
-            self._held_lanes[connection.id] = list(connection.lanes)
+            self.held_lanes[connection.id] = list(connection.lanes)
             spec = connection.request.spec
             for position, lane in enumerate(connection.lanes):
                 self.labels.claim(lane)
                 key_rate = 0 if position else spec.key_rate_mbps
-                self.network.reserve(_owner(connection, lane), lane.route, spec.bandwidth_kbps, key_rate)
-            self.settle([connection.id])
+                self.network.reserve(owner_of(connection, lane), lane.route, spec.bandwidth_kbps, key_rate)
+            if connection.state is not ConnectionState.PENDING:
+                self.settle([connection.id])
 
     def _lane_rules(self, connection: Connection) -> list[Item]:
         return [rule for lane in connection.lanes for rule in lane_items(self.ports, connection, lane)]
 
-    def _take_number(self) -> int:
+    def take_number(self) -> int:
         for number in range(MAX_CONNECTIONS):
             if number not in self._numbers:
                 self._numbers.add(number)
                 return number
         raise ConnectionsExhausted(f"all {MAX_CONNECTIONS} connection addresses are taken")
 
+    def give_back_number(self, number: int) -> None:
+        self._numbers.discard(number)
 
-def _owner(connection: Connection, lane: Lane) -> str:
+
+def owner_of(connection: Connection, lane: Lane) -> str:
     return f"{connection.id}#{lane.generation}"

@@ -52,6 +52,11 @@ def has_detours(connection: Connection) -> bool:
     return connection.request.spec.protection is Protection.ONE_TO_ONE
 
 
+def has_fitting_labels(connection: Connection, lane: Lane) -> bool:
+    """Whether the lane has the labels for ways back that the connection needs."""
+    return not has_detours(connection) or bool(lane.forward_detour) or len(lane.route.channels) == 1
+
+
 def lane_items(ports: PortMap, connection: Connection, lane: Lane) -> tuple[Item, ...]:
     """Transit and egress of a lane in both directions, and for a working lane with a backup the ways back."""
     rules = lane_rules(ports, connection, lane)
@@ -60,6 +65,13 @@ def lane_items(ports: PortMap, connection: Connection, lane: Lane) -> tuple[Item
     if not is_covered or not (lane.forward_detour or lane.reverse_detour):
         return rules
     return _with_ways_back(ports, connection, lane, backups[0], rules)
+
+
+def is_inner(item: Item) -> bool:
+    """Transit, egress or way back, as against what lets traffic enter."""
+    if isinstance(item, Group):
+        return item.id & 3 != INGRESS
+    return isinstance(item, Rule) and item.priority == TRANSIT_PRIORITY
 
 
 def entry_items(ports: PortMap, connection: Connection) -> tuple[Item, ...]:

@@ -48,10 +48,12 @@ class Connection:
     generation: int  # of the newest lane it ever had
     state: ConnectionState = ConnectionState.PENDING
     reason: str | None = None  # why it is DEGRADED or less protected than asked
+    edition: int = 0  # counts up when a change of the slice gives it another end: it is then another connection
 
     @property
     def id(self) -> str:
-        return self.request.id
+        """Stays as long as the addresses do; the old and the new edition can stand side by side."""
+        return f"{self.request.id}@{self.edition}" if self.edition else self.request.id
 
     @property
     def src_address(self) -> str:
@@ -95,21 +97,24 @@ class SliceRecord:
     """One slice; its connections are found by id. ``timings_ms`` grows as stages end."""
 
     request: SliceRequest
-    compute_site: str
+    compute_site: str | None  # None until it is known: while SCHEDULED
     connection_ids: tuple[str, ...]
     state: SliceState = SliceState.RESERVED
     created_at: float = 0.0  # seconds since the epoch
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None  # why it is FAILED
+    reservation: str | None = None  # while RESERVED: by this id it can be committed
+    expires_at: float | None = None  # while RESERVED: seconds since the epoch
 
     @property
     def name(self) -> str:
         return self.request.name
 
-    def become(self, state: SliceState) -> SliceRecord:
+    def become(self, state: SliceState, **changes: Any) -> SliceRecord:
         """The slice in another state; IllegalTransition when the table does not list it."""
         if state not in SLICE_TRANSITIONS[self.state]:
             raise IllegalTransition(f"slice {self.name}: {self.state.value} -> {state.value}")
-        return replace(self, state=state)
+        return replace(self, state=state, **changes)
 
 
 def _inner_address(offset: int) -> str:

@@ -5,10 +5,13 @@ Field names follow 3GPP TS 28.541 where it has one (``sNSSAI``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -70,6 +73,20 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
+def _written_out(value: Any) -> Any:
+    if not isinstance(value, str) or "T" not in value.upper():
+        raise ValueError("a time is written as in ISO 8601, e.g. 2030-01-31T22:00:00Z")
+    return value
+
+
+def _in_this_era(moment: datetime) -> datetime:
+    if not 1970 < moment.year < 9999:
+        raise ValueError("a year from 1971 to 9998 is needed")
+    return moment
+
+
+# ISO 8601 with an offset: a time without one would mean another moment on another machine.
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_this_era)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Sources = Annotated[
     list[SecurityName], BeforeValidator(_as_list), Field(min_length=1, max_length=3), AfterValidator(_check_sources)
@@ -165,6 +182,16 @@ class SliceWire(_Wire):
     compute: ComputeWire
     core: SiteName
     connections: ConnectionsWire
+    start: Moment | None = None
+    end: Moment | None = None
+
+    @field_validator("end")
+    @classmethod
+    def _end_after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
+        start = info.data.get("start")
+        if end is not None and start is not None and end <= start:
+            raise ValueError("end is not after start")
+        return end
 
     @model_validator(mode="after")
     def _ends_differ(self) -> SliceWire:
@@ -194,7 +221,41 @@ def parse_slice_request(raw: Any) -> SliceRequest:
             Role.ACCESS: wire.connections.access.to_spec(),
             Role.BACKHAUL: wire.connections.backhaul.to_spec(),
         },
+        start=None if wire.start is None else wire.start.timestamp(),
+        end=None if wire.end is None else wire.end.timestamp(),
     )
+
+
+def patch_slice_request(request: SliceRequest, patch: Any) -> SliceRequest:
+    """The request changed by a JSON merge patch (RFC 7396). Raises InvalidRequest.
+
+    What makes a slice this slice (its name, its cells and its core) cannot be changed, nor when it began.
+    """
+    if not isinstance(patch, Mapping):
+        raise InvalidRequest((("request", "a merge patch is an object"),))
+    before = slice_request_to_dict(request)
+    fixed = [f for f in ("name", "cells", "core", "start") if f in patch and patch[f] != before.get(f)]
+    if fixed:
+        raise InvalidRequest(tuple((f, "cannot be changed; make another slice") for f in fixed))
+    return parse_slice_request(_merged(before, patch))
+
+
+def _merged(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
+
+
+def check_times(request: SliceRequest, now: float) -> None:
+    """Refuse a slice whose end has passed. Raises InvalidRequest."""
+    if request.end is not None and request.end <= now:
+        raise InvalidRequest((("end", "has passed"),))
 
 
 def check_against(topology: Topology, request: SliceRequest) -> None:
@@ -227,7 +288,13 @@ def slice_request_to_dict(request: SliceRequest) -> dict[str, Any]:
         "compute": {"site": compute.site or AUTO, "vcpus": compute.vcpus, "memory_gb": compute.memory_gb},
         "core": request.core,
         "connections": {role.value: _spec_to_dict(spec) for role, spec in request.connections.items()},
+        **({} if request.start is None else {"start": _moment(request.start)}),
+        **({} if request.end is None else {"end": _moment(request.end)}),
     }
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:

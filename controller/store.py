@@ -18,15 +18,16 @@ from controller.model import ConnectionState, Route, SliceState, connections_of
 from controller.records import Connection, Lane, SliceRecord
 from controller.requests import parse_slice_request, slice_request_to_dict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE slices (
-    name TEXT PRIMARY KEY, request TEXT NOT NULL, compute_site TEXT NOT NULL, state TEXT NOT NULL,
-    created_at REAL NOT NULL, timings_ms TEXT NOT NULL
+    name TEXT PRIMARY KEY, request TEXT NOT NULL, compute_site TEXT, state TEXT NOT NULL,
+    created_at REAL NOT NULL, timings_ms TEXT NOT NULL, reason TEXT, reservation TEXT, expires_at REAL
 ) STRICT;
 CREATE TABLE connections (
     id TEXT PRIMARY KEY, slice TEXT NOT NULL REFERENCES slices (name) ON DELETE CASCADE, position INTEGER NOT NULL,
-    number INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, lanes TEXT NOT NULL
+    number INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, lanes TEXT NOT NULL,
+    edition INTEGER NOT NULL
 ) STRICT;
 """
 
@@ -60,31 +61,19 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def save(self, record: SliceRecord, connections: Iterable[Connection]) -> None:
-        """Write a slice and its connections as they are now."""
-        slice_row = (
-            record.name, json.dumps(slice_request_to_dict(record.request)), record.compute_site, record.state.value,
-            record.created_at, json.dumps(dict(record.timings_ms)),
-        )  # fmt: skip
-        rows = [
-            (
-                c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value, c.reason,
-                json.dumps([asdict(lane) for lane in c.lanes]),
-            )
-            for c in connections
-        ]  # fmt: skip
+    def save(self, *entries: tuple[SliceRecord, Iterable[Connection]]) -> None:
+        """Write slices with exactly these connections, in one transaction."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(
-                "INSERT INTO slices VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
-                "state = excluded.state, timings_ms = excluded.timings_ms, compute_site = excluded.compute_site",
-                slice_row,
-            )
-            self._db.executemany("INSERT OR REPLACE INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            for record, connections in entries:
+                self._db.execute("INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _slice_row(record))
+                rows = [_connection_row(record, connection) for connection in connections]
+                self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
-            raise StoreError(f"slice {record.name} not saved: {error}") from error
+            names = ", ".join(record.name for record, _ in entries)
+            raise StoreError(f"slice {names} not saved: {error}") from error
 
     def forget(self, name: str) -> None:
         """Strike a slice out."""
@@ -107,22 +96,38 @@ class Store:
             self._db.execute("ROLLBACK")
 
 
+def _slice_row(record: SliceRecord) -> tuple[Any, ...]:
+    return (
+        record.name, json.dumps(slice_request_to_dict(record.request)), record.compute_site, record.state.value,
+        record.created_at, json.dumps(dict(record.timings_ms)), record.reason, record.reservation, record.expires_at,
+    )  # fmt: skip
+
+
+def _connection_row(record: SliceRecord, connection: Connection) -> tuple[Any, ...]:
+    c = connection
+    return (
+        c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value, c.reason,
+        json.dumps([asdict(lane) for lane in c.lanes]), c.edition,
+    )  # fmt: skip
+
+
 def _slice_from_row(
     row: tuple[Any, ...], connection_rows: list[tuple[Any, ...]]
 ) -> tuple[SliceRecord, tuple[Connection, ...]]:
-    _, request_json, compute_site, state, created_at, timings = row
+    _, request_json, compute_site, state, created_at, timings, reason, reservation, expires_at = row
     request = parse_slice_request(json.loads(request_json))
-    requests = {c.id: c for c in connections_of(request, compute_site)}
+    requests = {} if compute_site is None else {c.id: c for c in connections_of(request, compute_site)}
     connections = tuple(
         Connection(
-            request=requests[connection_id],
+            request=requests[connection_id.partition("@")[0]],
             number=number,
             lanes=tuple(_lane_from_dict(raw) for raw in json.loads(lanes)),
             generation=generation,
             state=ConnectionState(connection_state),
-            reason=reason,
+            reason=why,
+            edition=edition,
         )
-        for connection_id, _, _, number, generation, connection_state, reason, lanes in connection_rows
+        for connection_id, _, _, number, generation, connection_state, why, lanes, edition in connection_rows
     )
     record = SliceRecord(
         request=request,
@@ -131,6 +136,9 @@ def _slice_from_row(
         state=SliceState(state),
         created_at=created_at,
         timings_ms=json.loads(timings),
+        reason=reason,
+        reservation=reservation,
+        expires_at=expires_at,
     )
     return record, connections
 

@@ -27,6 +27,9 @@ class TunnelClient:
     def add(self, site: str, connection: Mapping[str, Any]) -> None:
         self._call(site, {"op": "add", "connection": dict(connection)}, CALL_TIMEOUT_S)
 
+    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
+        self._call(site, {"op": "modify", "connection": dict(connection)}, CALL_TIMEOUT_S)
+
     def remove(self, site: str, connection_id: str) -> None:
         """Remove a connection; one that is not there is as good as removed."""
         try:
@@ -40,12 +43,13 @@ class TunnelClient:
         request = {"op": "wait_up", "connection_id": connection_id, "timeout_s": timeout_s}
         self._call(site, request, timeout_s + 1.0)
 
-    def ids(self, site: str) -> tuple[str, ...]:
+    def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
+        """The configuration of every connection that the agent holds."""
         result = self._call(site, {"op": "list"}, CALL_TIMEOUT_S)
-        connections = result.get("connections", []) if isinstance(result, dict) else result
-        if not isinstance(connections, list):
+        connections = result.get("connections") if isinstance(result, dict) else None
+        if not isinstance(connections, list) or not all(isinstance(c, dict) and "id" in c for c in connections):
             raise TunnelError(f"tunnel agent at {site}: not a list of connections")
-        return tuple(c["id"] if isinstance(c, dict) else str(c) for c in connections)
+        return {str(c["id"]): c for c in connections}
 
     def _call(self, site: str, request: dict[str, Any], timeout_s: float) -> Any:
         path = self._sockets.get(site)

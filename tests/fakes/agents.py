@@ -56,6 +56,10 @@ class FakeTunnelAgent:
             if known is None and connection["mode"] == "clear":
                 self._on_clear(connection)
             self.connections[connection["id"]] = connection
+        elif op == "modify":
+            if request["connection"]["id"] not in self.connections:
+                return {"ok": False, "error": {"type": "not_found", "message": "no such connection"}}
+            self.connections[request["connection"]["id"]] = request["connection"]
         elif op == "remove":
             gone = self.connections.pop(request["connection_id"], None)
             if gone is None:
@@ -65,7 +69,7 @@ class FakeTunnelAgent:
         elif op == "wait_up" and request["connection_id"] not in self.connections:
             return {"ok": False, "error": {"type": "not_found", "message": "no such connection"}}
         elif op == "list":
-            return {"ok": True, "result": {"connections": sorted(self.connections)}}
+            return {"ok": True, "result": {"connections": list(self.connections.values())}}
         return {"ok": True, "result": {}}
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,14 @@ class Bench:
         self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
         self.model = Orchestrator(topology)
         self.store = Store(database)
-        self.events = EventLog(clock=lambda: 0.0)
-        self.lifecycle = Lifecycle(self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events)
+        self.now = 1_000_000_000.0  # the clock, to be moved
+        self.events = EventLog(clock=lambda: self.now)
+        self.steps: list[str] = []
+        self.at_step: Callable[[str], None] = self.steps.append
+        self.lifecycle = Lifecycle(
+            self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
+            clock=lambda: self.now, reached=lambda step: self.at_step(step),
+        )  # fmt: skip
         self.lifecycle.refresh_keys()
 
     def next_process(self) -> Bench:
@@ -77,7 +84,7 @@ class Bench:
         network = self.model.network
         return (
             self.switches.held(),
-            frozenset(self.tunnels.ends),
+            dict(self.tunnels.told),
             {c.id: network.reserved_kbps(c.id) for c in self.topology.channels},
             {s.id: network.reserved_key_mbps(s.id) for s in self.topology.sections},
             {s: network.free_compute(s) for s in self.topology.site_names},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from controller.drivers import SectionStatus, SwitchFault
+from controller.drivers import DriverError, SectionStatus, SwitchFault
 from controller.flows import (
     HOST_PORT,
     IN_PORT,
@@ -175,11 +175,15 @@ def _groups_of(rule: Rule) -> list[int]:
 
 
 class FakeTunnels:
-    """Implements ``controller.drivers.Tunnels``."""
+    """Implements ``controller.drivers.Tunnels``; like a real agent it refuses what differs from what it holds."""
 
     def __init__(self) -> None:
-        self.ends: set[tuple[str, str]] = set()
+        self.told: dict[tuple[str, str], dict[str, object]] = {}
         self.fail: Callable[[str, str, str], Exception | None] = lambda op, site, connection_id: None
+
+    @property
+    def ends(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self.told)
 
     def _step(self, op: str, site: str, connection_id: str) -> None:
         error = self.fail(op, site, connection_id)
@@ -187,19 +191,29 @@ class FakeTunnels:
             raise error
 
     def add(self, site: str, connection: Mapping[str, object]) -> None:
-        self._step("add", site, str(connection["id"]))
-        self.ends.add((site, str(connection["id"])))
+        end = site, str(connection["id"])
+        self._step("add", *end)
+        if self.told.setdefault(end, dict(connection)) != connection:
+            raise DriverError(f"{end} differs from the one there is")
+
+    def modify(self, site: str, connection: Mapping[str, object]) -> None:
+        end = site, str(connection["id"])
+        self._step("modify", *end)
+        same = {"id", "role", "mode", "interface", "port", "local_address", "peer_address", "peer_sae"}
+        if any(self.told[end][name] != connection[name] for name in same):
+            raise DriverError(f"{end} cannot be modified so")
+        self.told[end] = dict(connection)
 
     def remove(self, site: str, connection_id: str) -> None:
         self._step("remove", site, connection_id)
-        self.ends.discard((site, connection_id))
+        self.told.pop((site, connection_id), None)
 
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
 
-    def ids(self, site: str) -> tuple[str, ...]:
+    def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")
-        return tuple(sorted(i for s, i in self.ends if s == site))
+        return {i: end for (s, i), end in self.told.items() if s == site}
 
 
 @dataclass

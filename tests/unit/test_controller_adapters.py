@@ -53,7 +53,7 @@ def test_a_locked_database_is_an_error_and_nothing_is_written(tmp_path: Path) ->
     bench = Bench(ukqntel(), tmp_path / "db")
     bench.store.close()
     bench.store = Store(tmp_path / "db", busy_timeout_s=0.01)
-    bench.lifecycle._journal = bench.store
+    bench.lifecycle._engine.journal = bench.store
     start = bench.state()
     other = sqlite3.connect(tmp_path / "db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -145,15 +145,15 @@ def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
         client.add("a", connection)
         client.add("a", connection)
         client.wait_up("a", "s/c", 1.0)
-        assert client.ids("a") == ("s/c",)
+        assert client.held("a") == {"s/c": connection}
         with pytest.raises(TunnelError, match="differs"):
             client.add("a", {**connection, "port": 1})
         client.remove("a", "s/c")
         client.remove("a", "s/c")
-        assert client.ids("a") == ()
+        assert client.held("a") == {}
         for site in ("gone", "unheard-of"):
             with pytest.raises(TunnelError, match=site):
-                client.ids(site)
+                client.held(site)
     finally:
         agent.close()
 

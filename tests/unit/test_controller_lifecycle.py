@@ -346,10 +346,10 @@ def test_what_the_next_process_finds_in_the_journal(bench: Bench, tmp_path: Path
 
 def test_an_agent_that_has_forgotten_is_told_again_and_orphans_are_removed(bench: Bench) -> None:
     bench.lifecycle.create(request_for("cdn"))
-    ends = set(bench.tunnels.ends)
-    bench.tunnels.ends = {e for e in ends if e[0] != "core1"} | {("agg1", "gone/x")}
+    told = dict(bench.tunnels.told)
+    bench.tunnels.told = {e: c for e, c in told.items() if e[0] != "core1"} | {("agg1", "gone/x"): {}}
     bench.lifecycle.restore_tunnels()
-    assert bench.tunnels.ends == ends
+    assert bench.tunnels.told == told
 
 
 def test_a_journal_that_cannot_be_written_stops_the_creation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,7 +367,7 @@ def test_a_journal_that_cannot_be_written_stops_the_creation(bench: Bench, monke
 
 def test_a_delete_while_a_forgetful_agent_is_being_told_leaves_nothing_there(bench: Bench) -> None:
     bench.lifecycle.create(request_for("cdn"))
-    bench.tunnels.ends.clear()
+    bench.tunnels.told.clear()
 
     def delete_meanwhile(op: str, site: str, connection_id: str) -> None:
         if op == "add" and "cdn" in bench.model.slices:
@@ -375,4 +375,4 @@ def test_a_delete_while_a_forgetful_agent_is_being_told_leaves_nothing_there(ben
 
     bench.tunnels.fail = delete_meanwhile
     bench.lifecycle.restore_tunnels()
-    assert bench.tunnels.ends == set()
+    assert bench.tunnels.told == {}

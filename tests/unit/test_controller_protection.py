@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from controller.engine import tunnel_end
 from controller.flows import Group, GroupType
-from controller.lifecycle import tunnel_end
 from controller.model import ConnectionState
 from controller.records import Connection
 from controller.requests import InvalidRequest, parse_slice_request

@@ -1,0 +1,159 @@
+"""What every part of the life cycle works with: the model and its lock, the drivers, the journal, the audience.
+
+The lock guards the model, and covers deciding and sending; nobody waits for a switch, a tunnel or the KMS while
+holding it. So decisions come one at a time, their messages reach each switch in the order of the decisions, and
+several slices can be on their way at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.drivers import DriverError, Journal, KeyRates, SectionStatus, Switches, SwitchFault, Tunnels
+from controller.events import EventLog
+from controller.explain import Infeasible
+from controller.healing import explain_briefly
+from controller.model import ControllerError, SliceState
+from controller.orchestrator import Orchestrator
+from controller.parallel import Operation
+from controller.protection import copies_for
+from controller.records import Connection, SliceRecord
+
+log = logging.getLogger(__name__)
+
+BARRIER_DEADLINE_S = 5.0
+TUNNEL_DEADLINE_S = 10.0
+# A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
+KEY_LIFETIME_REKEYS = 20
+MIN_KEY_LIFETIME_S = 60.0
+MAX_KEY_LIFETIME_S = 86_400.0  # what an agent accepts
+
+
+class InfeasibleRequest(ControllerError):
+    """The slice does not fit; carries the explanation."""
+
+    def __init__(self, name: str, infeasible: Infeasible) -> None:
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}")
+        self.infeasible = infeasible
+
+
+class ProvisioningFailed(ControllerError):
+    """A switch or a tunnel refused or did not answer; everything was rolled back."""
+
+
+@dataclass
+class Engine:
+    """Shared by the parts of the life cycle. ``reached`` is told every step of :mod:`controller.steps`."""
+
+    model: Orchestrator
+    switches: Switches
+    tunnels: Tunnels
+    key_rates: KeyRates
+    journal: Journal
+    events: EventLog
+    clock: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    reached: Callable[[str], None] = lambda step: None
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    operations: dict[str, Operation] = field(default_factory=dict)  # by slice
+    sections: dict[str, SectionStatus] = field(default_factory=dict)
+
+    def judge(self, name: str) -> SliceRecord:
+        """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
+        before = self.model.slice(name).state
+        record = self.model.judge(name)
+        if record.state is not before:
+            self.announce(record)
+        self.save_if_possible(name)
+        return record
+
+    def announce(self, record: SliceRecord, **more: Any) -> None:
+        reason = {} if record.reason is None else {"reason": record.reason}
+        self.events.publish("slice", {"name": record.name, "state": record.state.value, **reason, **more})
+
+    def save(self, *names: str) -> None:
+        """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
+        entries = [
+            (self.model.slice(name), self.model.connections_of(name))
+            for name in names
+            if name not in self.model.retained
+        ]
+        if entries:
+            self.journal.save(*entries)
+
+    def save_slices_of(self, ids: Iterable[str]) -> None:
+        """Journal what healing has done. A failure here costs a second reroute after a crash, not the first one."""
+        for name in sorted({c.request.slice_name for c in self.existing(ids)}):
+            self.save_if_possible(name)
+
+    def save_if_possible(self, name: str) -> None:
+        try:
+            self.save(name)
+        except DriverError as error:
+            log.warning("slice %s: reroute not journalled: %s", name, error)
+
+    def existing(self, ids: Iterable[str]) -> list[Connection]:
+        return [self.model.connections[i] for i in ids if i in self.model.connections]
+
+    def begin_operation(self, name: str, what: str) -> Operation:
+        """Note what is being done to the slice. Call with the lock held."""
+        operation = Operation(what)
+        self.operations[name] = operation
+        return operation
+
+    def end_operation(self, name: str, operation: Operation) -> None:
+        with self.lock:
+            if self.operations.get(name) is operation:
+                del self.operations[name]
+
+    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
+        """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
+        gone = record.become(SliceState.DELETED)
+        self.journal.forget(record.name)
+        self.model.forget(record.name)
+        self.announce(gone, **more)
+
+
+def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[str, Any]:
+    """What the agent at ``site`` is told about a connection."""
+    request = connection.request
+    is_source = site == request.src
+    peer = request.dst if is_source else request.src
+    addresses = (connection.src_address, connection.dst_address)
+    local, remote = addresses if is_source else addresses[::-1]
+    return {
+        "id": connection.id,
+        "role": "initiator" if is_source else "responder",
+        "mode": "esp" if connection.is_encrypted else "clear",
+        "interface": connection.tunnel_interface,
+        "port": connection.tunnel_port,
+        "peer_underlay": model.topology.host(peer).data_address,
+        "local_address": local,
+        "peer_address": remote,
+        "peer_sae": f"sae-{peer}",
+        "key_source": connection.key_source,
+        "rekey_s": request.spec.rekey_s,
+        **copies_for(connection),
+        "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
+    }
+
+
+def ends_of(connection: Connection) -> tuple[str, str]:
+    return connection.request.src, connection.request.dst
+
+
+def raise_faults(faults: tuple[SwitchFault, ...]) -> None:
+    if faults:
+        raise DriverError("; ".join(f"switch {f.site}: {f.message}" for f in faults))
+
+
+def log_faults(what: str, faults: tuple[SwitchFault, ...]) -> None:
+    for fault in faults:
+        log.warning("%s: switch %s: %s", what, fault.site, fault.message)

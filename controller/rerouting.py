@@ -1,0 +1,126 @@
+"""Healing carried out: what :mod:`controller.healing` decides, pushed to switches and journalled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from controller import healing
+from controller.drivers import SwitchFault
+from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults
+from controller.flows import connection_number
+from controller.intended import join
+from controller.model import ConnectionState
+from controller.records import Connection
+
+log = logging.getLogger(__name__)
+
+MAX_REROUTE_ATTEMPTS = 3
+
+
+class Rerouting:
+    """Moves what is hit, and tries again what waits."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def channels_changed(self, changes: dict[str, bool]) -> None:
+        """Channels went down or came up: move what is hit, try again what waits."""
+        engine = self._engine
+        with engine.lock:
+            news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
+            for channel in news:
+                log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
+                engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
+        if not all(changes[c] for c in news):
+            self.heal()
+        if any(changes[c] for c in news):
+            self.retry()
+
+    def heal(self) -> None:
+        """Reroute everything that is hit."""
+        engine = self._engine
+        self._move(lambda: healing.heal(engine.model, healing.hit(engine.model)), attempt=1)
+
+    def retry(self) -> None:
+        """Something has come back: try again everything that waits."""
+        engine = self._engine
+        self._move(lambda: healing.retry(engine.model, healing.retriable(engine.model)), attempt=1)
+
+    def _move(self, decide: Callable[[], list[healing.Decision]], attempt: int) -> None:
+        engine = self._engine
+        with engine.lock:
+            decisions = decide()
+            if not decisions:
+                return
+            for decision in decisions:
+                log.info("connection %s: %s %s", decision.id, decision.after.state.value, decision.after.reason or "")
+            lost = [d.id for d in decisions if not d.is_reroute]
+            moving = {d.id: d.after for d in decisions if d.is_reroute}
+            # What is lost is taken off at once; new ways are laid beside the old ones.
+            pending = engine.switches.send(
+                join(
+                    [
+                        engine.model.settle([i for i in lost if not engine.model.connections[i].lanes]),
+                        engine.model.prepare(moving),
+                    ]
+                )
+            )
+        refused = self._refused(pending.wait(BARRIER_DEADLINE_S), moving) if moving else {}
+        with engine.lock:
+            ready = [i for i in self._unchanged(moving) if i not in refused]
+            pending = engine.switches.send(engine.model.enter(ready))
+            engine.save_slices_of([*lost, *ready])
+        refused |= self._refused(pending.wait(BARRIER_DEADLINE_S), {i: moving[i] for i in ready})
+        with engine.lock:
+            done = [i for i in self._unchanged(moving) if i not in refused]
+            for connection_id in done:
+                engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
+            pending = engine.switches.send(engine.model.settle(done))
+            engine.save_slices_of(done)
+            for name in sorted({c.request.slice_name for c in (*moving.values(), *engine.existing(lost))}):
+                if name in engine.model.slices:
+                    engine.judge(name)
+            again = {i: sites for i, sites in refused.items() if i in self._unchanged(moving)}
+        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
+        if again:
+            self._after_refusal(again, attempt)
+
+    def _after_refusal(self, refused: dict[str, frozenset[str]], attempt: int) -> None:
+        """Go round the switches that refused, while there is a way round and attempts are left; else give up."""
+        engine = self._engine
+        with engine.lock:
+            connections = engine.existing(refused)
+        avoid = {c.id: refused[c.id] - set(ends_of(c)) for c in connections}
+        avoid = {i: sites for i, sites in avoid.items() if sites and attempt < MAX_REROUTE_ATTEMPTS}
+        with engine.lock:
+            present = [c for c in engine.existing(refused) if c.state is ConnectionState.REROUTING]
+            given_up = [c for c in present if c.id not in avoid]
+            for connection in given_up:
+                reason = f"refused by switches: {', '.join(sorted(refused[connection.id]))}"
+                engine.model.drop_lanes(connection.id, connection.lanes)
+                engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason)
+                engine.judge(connection.request.slice_name)
+            engine.switches.send(engine.model.settle([c.id for c in given_up]))
+        if avoid:
+            self._move(lambda: healing.heal(engine.model, [c.id for c in engine.existing(avoid)], avoid), attempt + 1)
+
+    def _refused(self, faults: tuple[SwitchFault, ...], moving: dict[str, Connection]) -> dict[str, frozenset[str]]:
+        """Which of the connections on the move each fault concerns, with the sites at fault."""
+        refused: dict[str, frozenset[str]] = {}
+        for fault in faults:
+            log.warning("switch %s: %s", fault.site, fault.message)
+            number = None if fault.cookie is None else connection_number(fault.cookie)
+            for connection in moving.values():
+                if number is None:
+                    is_concerned = any(fault.site in lane.route.sites for lane in connection.lanes)
+                else:
+                    is_concerned = connection.number == number
+                if is_concerned:
+                    refused[connection.id] = refused.get(connection.id, frozenset()) | {fault.site}
+        return refused
+
+    def _unchanged(self, moving: dict[str, Connection]) -> list[str]:
+        """Those that nothing else (a delete, a second failure) has taken over since the decision."""
+        engine = self._engine
+        return [i for i, c in moving.items() if engine.model.connections.get(i) is c]
