@@ -23,7 +23,7 @@ from controller.links import LinkMonitor
 from controller.listener import SwitchListener
 from controller.model import ControllerError
 from controller.openflow import Switchboard, port_report
-from controller.watching import WatchPlan, wanted_intervals
+from controller.watching import WatchPlan, wanted_paces
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +150,8 @@ class SliceController(RyuApp):
         """Let each channel be watched as closely as what it carries needs."""
         with self._lifecycle.lock:
             connections = tuple(self._lifecycle.model.connections.values())
-        changes = self._watch_plan.changes(wanted_intervals(self._lifecycle.model.topology, connections))
-        watches.set_intervals(changes)
+        changes = self._watch_plan.changes(wanted_paces(self._lifecycle.model.topology, connections))
+        watches.set_paces(changes)
         self._watch_plan.told(changes)
 
     def _poll_ports(self) -> None:

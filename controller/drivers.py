@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from controller.intended import Changes
 from controller.model import ControllerError
 from controller.records import Connection, SliceRecord
+from controller.watching import Pace
 
 
 class DriverError(ControllerError):
@@ -61,7 +62,7 @@ class Tunnels(Protocol):
 class Watches(Protocol):
     """How often the ends of channels prove to each other that they are there. Raises DriverError."""
 
-    def set_intervals(self, intervals_ms: Mapping[str, int]) -> None:
+    def set_paces(self, paces: Mapping[str, Pace]) -> None:
         """By interface."""
 
 

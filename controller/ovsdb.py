@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.drivers import DriverError
+from controller.watching import Pace
 
 TIMEOUT_S = 5.0
 READ_BYTES = 1 << 16
@@ -24,12 +25,12 @@ class OvsdbClient:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def set_intervals(self, intervals_ms: Mapping[str, int]) -> None:
-        """Let the BFD sessions of these interfaces send and expect a packet every so many milliseconds.
+    def set_paces(self, paces: Mapping[str, Pace]) -> None:
+        """Let the BFD sessions of these interfaces send and expect packets at another pace.
 
         Only where BFD is on: whoever built the network decides that (see ``topologies/bfd.py``).
         """
-        if not intervals_ms:
+        if not paces:
             return
         changes = [
             {
@@ -37,11 +38,14 @@ class OvsdbClient:
                 "where": [["name", "==", name], ["bfd", "includes", ["map", [["enable", "true"]]]]],
                 # A key that is there is not overwritten by an insertion (RFC 7047, 5.1).
                 "mutations": [
-                    ["bfd", "delete", ["set", ["min_tx", "min_rx"]]],
-                    ["bfd", "insert", ["map", [["min_tx", str(interval)], ["min_rx", str(interval)]]]],
+                    ["bfd", "delete", ["set", ["min_tx", "min_rx", "mult"]]],
+                    ["bfd", "insert", ["map", [
+                        ["min_tx", str(pace.interval_ms)], ["min_rx", str(pace.interval_ms)],
+                        ["mult", str(pace.multiplier)],
+                    ]]],
                 ],
             }
-            for name, interval in intervals_ms.items()
+            for name, pace in paces.items()
         ]  # fmt: skip
         for result in self._transact(changes):
             if isinstance(result, dict) and "error" in result:

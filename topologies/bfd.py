@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from topologies.spec import Topology
 
 DEFAULT_INTERVAL_MS = 100
+MULTIPLIER = 5  # so many intervals without a packet are a failure
 
 
 class BfdError(RuntimeError):
@@ -26,8 +27,8 @@ def channel_interfaces(topology: Topology) -> tuple[str, ...]:
 
 
 def start(interfaces: Iterable[str], interval_ms: int = DEFAULT_INTERVAL_MS) -> None:
-    """A session on each interface; down is three intervals without a packet. Raises BfdError."""
-    pace = ("bfd:enable=true", f"bfd:min_tx={interval_ms}", f"bfd:min_rx={interval_ms}")
+    """A session on each interface; down is MULTIPLIER intervals without a packet. Raises BfdError."""
+    pace = ("bfd:enable=true", f"bfd:min_tx={interval_ms}", f"bfd:min_rx={interval_ms}", f"bfd:mult={MULTIPLIER}")
     words = [word for name in interfaces for word in ("--", "set", "interface", name, *pace)]
     if not words:
         return
