@@ -17,12 +17,13 @@ from ryu.controller.ofp_handler import OFPHandler
 from ryu.ofproto import ofproto_v1_3
 
 from controller.config import OpenFlowConfig
-from controller.drivers import DriverError
+from controller.drivers import DriverError, Watches
 from controller.lifecycle import Lifecycle
 from controller.links import LinkMonitor
 from controller.listener import SwitchListener
 from controller.model import ControllerError
 from controller.openflow import Switchboard, port_report
+from controller.watching import WatchPlan, wanted_paces
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ KEY_POLL_S = 1.0
 # A link can go down without a word (mininet#1139): the ports are asked after as well.
 PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
+WATCH_S = 0.25
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 RECONCILE_ATTEMPTS = 3
 
@@ -41,18 +43,28 @@ class SliceController(RyuApp):
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]  # noqa: RUF012 - Ryu reads it as a plain class attribute
 
     def __init__(
-        self, *args: Any, lifecycle: Lifecycle, switchboard: Switchboard, links: LinkMonitor, **kwargs: Any
+        self,
+        *args: Any,
+        lifecycle: Lifecycle,
+        switchboard: Switchboard,
+        links: LinkMonitor,
+        watches: Watches | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._lifecycle = lifecycle
         self._switchboard = switchboard
         self._links = links
+        self._watches = watches
+        self._watch_plan = WatchPlan()
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
         eventlet.spawn(self._every, TICK_S, self._tick)
         eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
         eventlet.spawn(self._every, TUNNEL_POLL_S, self._lifecycle.restore_tunnels)
+        if self._watches is not None:
+            eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
         eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
         eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
         return super().start()
@@ -100,6 +112,10 @@ class SliceController(RyuApp):
     def _on_meter_config(self, event: Any) -> None:
         self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
 
+    @set_ev_cls(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
+    def _on_group_desc(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
     @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, MAIN_DISPATCHER)
     def _on_port_desc(self, event: Any) -> None:
         self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
@@ -130,6 +146,14 @@ class SliceController(RyuApp):
         if up:
             self._lifecycle.channels_changed(up)
 
+    def _watch(self, watches: Watches) -> None:
+        """Let each channel be watched as closely as what it carries needs."""
+        with self._lifecycle.lock:
+            connections = tuple(self._lifecycle.model.connections.values())
+        changes = self._watch_plan.changes(wanted_paces(self._lifecycle.model.topology, connections))
+        watches.set_paces(changes)
+        self._watch_plan.told(changes)
+
     def _poll_ports(self) -> None:
         for site in self._lifecycle.model.topology.site_names:
             if self._switchboard.is_connected(site):
@@ -140,6 +164,7 @@ class SliceController(RyuApp):
 
     def _welcome(self, site: str) -> None:
         """A switch is here, for the first time or again: learn its links, then repair its rules by difference."""
+        self._watch_plan.forget(p.interface for p in self._lifecycle.model.topology.ports(site))
         try:
             self._check_ports(site)
             for _ in range(RECONCILE_ATTEMPTS):
@@ -177,7 +202,11 @@ class SwitchHandler(OFPHandler):
 
 
 def start_openflow(
-    openflow: OpenFlowConfig, lifecycle: Lifecycle, switchboard: Switchboard, links: LinkMonitor
+    openflow: OpenFlowConfig,
+    lifecycle: Lifecycle,
+    switchboard: Switchboard,
+    links: LinkMonitor,
+    watches: Watches | None = None,
 ) -> None:
     """What ryu-manager does, without its command line. OSError when the port is taken or a certificate missing."""
     cfg.CONF(args=[], project="ryu", default_config_files=[])
@@ -185,7 +214,9 @@ def start_openflow(
     manager = AppManager.get_instance()
     apps = [
         manager.instantiate(SwitchHandler, listener=listener),
-        manager.instantiate(SliceController, lifecycle=lifecycle, switchboard=switchboard, links=links),
+        manager.instantiate(
+            SliceController, lifecycle=lifecycle, switchboard=switchboard, links=links, watches=watches
+        ),
     ]
     for app in apps:
         app.set_main_thread(app.start())

@@ -18,6 +18,7 @@ from controller.joint import JointPlanner, PlannedConnection
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState, connections_of
 from controller.orchestrator import Orchestrator, Retained, owner_of
 from controller.placement import SlicePlan, plan_slice
+from controller.protection import has_detours, has_fitting_labels
 from controller.records import Connection, Lane, SliceRecord
 
 
@@ -189,10 +190,12 @@ class _Draft:
             connection = Connection(planned.request, number, (), 0, edition=edition)
         known, lanes, generation = list(connection.lanes), [], connection.generation
         for route in planned.routes:
-            lane = next((k for k in known if _way(k.route) == _way(route)), None)
+            # A lane that lacks the labels its new protection needs is laid anew, beside itself.
+            is_fit = [k for k in known if has_fitting_labels(connection, k)]
+            lane = next((k for k in is_fit if _way(k.route) == _way(route)), None)
             if lane is None:
                 generation += 1
-                lane = self._model.labels.allocate(route, generation)
+                lane = self._model.labels.allocate(route, generation, with_detours=has_detours(connection))
                 self._lanes.append(lane)
             else:
                 known.remove(lane)

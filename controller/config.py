@@ -63,6 +63,7 @@ class ControllerConfig(_Section):
     openflow: OpenFlowConfig
     kms_socket: Path
     tunnel_sockets: dict[str, Path]
+    ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
     hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
     crash_at_step: str | None = None
     """For tests of recovery: the process kills itself at this step of :mod:`controller.steps`."""

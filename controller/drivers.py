@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from controller.intended import Changes
 from controller.model import ControllerError
 from controller.records import Connection, SliceRecord
+from controller.watching import Pace
 
 
 class DriverError(ControllerError):
@@ -56,6 +57,13 @@ class Tunnels(Protocol):
 
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
         """What the agent was told, by connection id."""
+
+
+class Watches(Protocol):
+    """How often the ends of channels prove to each other that they are there. Raises DriverError."""
+
+    def set_paces(self, paces: Mapping[str, Pace]) -> None:
+        """By interface."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ while no controller does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from controller.records import Connection, Lane
@@ -59,7 +60,12 @@ class Move:
     bits: int
 
 
-Action: TypeAlias = Output | PushVlan | PopVlan | SetField | Move
+@dataclass(frozen=True)
+class ToGroup:
+    group: int
+
+
+Action: TypeAlias = Output | PushVlan | PopVlan | SetField | Move | ToGroup
 Match: TypeAlias = tuple[tuple[str, int | str], ...]  # sorted by field name
 
 
@@ -93,7 +99,36 @@ class Meter:
         return "meter", self.id, ()
 
 
-Item: TypeAlias = Rule | Meter
+class GroupType(Enum):
+    """What a group does with its buckets (OpenFlow 1.3.5, 5.6.1)."""
+
+    ALL = "all"  # a copy of the packet through each
+    FAST_FAILOVER = "ff"  # the first whose port is live
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Actions, and for fast failover the port whose liveness they depend on."""
+
+    actions: tuple[Action, ...]
+    watch_port: int | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several ways to treat a packet; changed in one step, and gone after the rules that point to it."""
+
+    site: str
+    id: int
+    type: GroupType
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def key(self) -> tuple[str, int, Match]:
+        return "group", self.id, ()
+
+
+Item: TypeAlias = Rule | Meter | Group
 
 
 @dataclass(frozen=True)
@@ -148,17 +183,13 @@ def entry_items(ports: PortMap, connection: Connection) -> tuple[Item, ...]:
     rate = connection.request.spec.bandwidth_kbps
     burst = max(MIN_BURST_KBITS, rate * BURST_MS // 1000)
     ends = (
-        (lane.route.sites[0], lane.route.sites[-1], lane.route.channels[0], lane.forward[0], False),
-        (lane.route.sites[-1], lane.route.sites[0], lane.route.channels[-1], lane.reverse[-1], True),
+        (lane.route.sites[0], lane.route.sites[-1], False),
+        (lane.route.sites[-1], lane.route.sites[0], True),
     )
     items: list[Item] = []
-    for here, there, channel, label, is_reverse in ends:
+    for here, there, is_reverse in ends:
         meter = Meter(here, connection.number + 1, rate, burst)
-        push = (
-            PushVlan(),
-            SetField("vlan_vid", label | VLAN_PRESENT),
-            Output(ports.numbers[here, channel]),
-        )
+        push = (PushVlan(), *into_lane(ports, lane, is_reverse=is_reverse))
         match = _ingress_match(topology, connection, is_reverse)
         peer = topology.host(there)
         address = _peer_address(topology, connection, is_reverse)
@@ -168,6 +199,14 @@ def entry_items(ports: PortMap, connection: Connection) -> tuple[Item, ...]:
             arp_responder(here, address, peer.data_mac),
         )
     return tuple(items)
+
+
+def into_lane(ports: PortMap, lane: Lane, *, is_reverse: bool) -> tuple[SetField, Output]:
+    """Send a packet that has a tag into a lane from its first site, or in reverse from its last."""
+    end = -1 if is_reverse else 0
+    label = (lane.reverse if is_reverse else lane.forward)[end]
+    port = ports.numbers[lane.route.sites[end], lane.route.channels[end]]
+    return SetField("vlan_vid", label | VLAN_PRESENT), Output(port)
 
 
 def arp_responder(site: str, address: str, mac: str) -> Rule:

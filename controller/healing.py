@@ -6,15 +6,20 @@ rules is the caller's work. A connection whose lanes all work is never touched.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from controller.explain import Infeasible
+from controller.graph import Network
 from controller.model import ConnectionRequest, ConnectionState, ControllerError, Protection, Route
 from controller.orchestrator import Orchestrator
-from controller.paths import find_route
+from controller.paths import find_route, search_route
 from controller.records import Connection, Lane
 
+log = logging.getLogger(__name__)
+
+UNEXPLAINED = "no feasible path"  # until there is time to say why
 HEALABLE = frozenset({ConnectionState.ACTIVE, ConnectionState.INSTALLING, ConnectionState.REROUTING})
 
 
@@ -35,31 +40,42 @@ class Decision:
 
 
 def hit(model: Orchestrator) -> tuple[str, ...]:
-    """Connections that use something which does not work, the most secure and the widest first."""
+    """Connections that use something which does not work, the most urgent first."""
     ids = [
         c.id for c in model.connections.values() if c.state in HEALABLE and any(not _works(model, x) for x in c.lanes)
     ]
-    return tuple(sorted(ids, key=lambda i: _rank(model.connections[i])))
+    return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
 def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[str]] | None = None) -> list[Decision]:
-    """Decide about the connections ``ids``: what all of them hold on failed ways is free for any of them.
+    """Decide about the connections ``ids`` as one plan: what all of them hold on failed ways is free for any of them.
 
+    Whoever has lost every way is served first, in the order of :func:`rank`; new backups come from what is left then.
     ``avoid`` names sites per connection that a further attempt must not cross (their switch refused the last one).
+    A connection for which there is no way is DEGRADED with :data:`UNEXPLAINED`; see :func:`explain`.
     """
-    chosen = [model.connections[i] for i in ids]
+    chosen = sorted((model.connections[i] for i in ids), key=rank)
     avoided = avoid or {}
-    movable = [c for c in chosen if c.request.spec.protection is not Protection.NONE or not c.lanes]
-    for connection in movable:
-        failed = [x for x in connection.lanes if not _works(model, x) or _crosses(x, avoided.get(connection.id))]
-        model.drop_lanes(connection.id, failed)
+    movable = {c.id for c in chosen if c.request.spec.protection is not Protection.NONE or not c.lanes}
+    for connection in chosen:
+        if connection.id in movable:
+            failed = [x for x in connection.lanes if not _works(model, x) or _crosses(x, avoided.get(connection.id))]
+            model.drop_lanes(connection.id, failed)
+    survivors = [c for c in chosen if c.id in movable and model.connections[c.id].lanes]
     decisions = []
     for before in chosen:
-        if before not in movable:
+        if before.id not in movable:
             reason = "its path has failed and it asked for no protection"
             decisions.append(Decision(before, model.set_state(before.id, ConnectionState.DEGRADED, reason)))
+        elif before in survivors:
+            continue
+        elif not _restore(model, before, avoided.get(before.id, frozenset())):
+            decisions.append(Decision(before, model.set_state(before.id, ConnectionState.DEGRADED, UNEXPLAINED)))
+        elif before.request.spec.protection.has_backup:
+            survivors.append(before)
         else:
-            decisions.append(_decide(model, before, avoided.get(before.id, frozenset())))
+            decisions.append(Decision(before, model.set_state(before.id, ConnectionState.REROUTING)))
+    decisions += [_protect_again(model, before, avoided.get(before.id, frozenset())) for before in survivors]
     return decisions
 
 
@@ -67,7 +83,7 @@ def retriable(model: Orchestrator) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
     ids = [c.id for c in waiting if not c.lanes or all(_works(model, lane) for lane in c.lanes)]
-    return tuple(sorted(ids, key=lambda i: _rank(model.connections[i])))
+    return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
 def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
@@ -75,43 +91,90 @@ def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
     decisions = []
     for connection_id in ids:
         before = model.connections[connection_id]
-        if before.lanes:
-            decisions.append(Decision(before, model.set_state(connection_id, ConnectionState.REROUTING)))
-            continue
-        reason = _find_lane(model, before.request, connection_id)
-        if reason is None:
+        if before.lanes or _find_lane(model, before.request, connection_id):
             decisions.append(Decision(before, model.set_state(connection_id, ConnectionState.REROUTING)))
         else:
-            model.connections[connection_id] = replace(before, reason=reason)
+            model.connections[connection_id] = replace(before, reason=UNEXPLAINED)
     return decisions
 
 
-def _decide(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
+def unprotected(model: Orchestrator) -> tuple[str, ...]:
+    """Connections at work that have lost their backup and not found another."""
+    return tuple(
+        c.id
+        for c in sorted(model.connections.values(), key=rank)
+        if c.state is ConnectionState.ACTIVE and c.request.spec.protection.has_backup and len(c.lanes) == 1
+    )
+
+
+def protect(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+    """Look for backups again, now that something has come back; what finds none is left as it is."""
+    decisions = []
+    for connection_id in ids:
+        before = model.connections[connection_id]
+        if _find_backup(model, before, frozenset()):
+            decisions.append(Decision(before, model.set_state(connection_id, ConnectionState.REROUTING)))
+    return decisions
+
+
+def explain(network: Network, request: ConnectionRequest) -> str | None:
+    """Why there is no way for the request on this (copy of the) network; None when there is one by now.
+
+    Costs many searches: nothing for the moments in which connections wait to be moved.
+    """
+    found = find_route(network, request)
+    return explain_briefly(found) if isinstance(found, Infeasible) else None
+
+
+def _restore(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
     spec = before.request.spec
     request = replace(before.request, spec=replace(spec, exclude_sites=spec.exclude_sites | avoid))
-    survivors = model.connections[before.id].lanes
-    if survivors:
-        # The backup takes over; a new backup must share nothing with it.
-        used = frozenset(survivors[0].route.channels)
-        narrowed = replace(request.spec, exclude_channels=request.spec.exclude_channels | used)
-        reason = _find_lane(model, replace(request, spec=narrowed), before.id)
-        note = None if reason is None else f"runs without a backup: {reason}"
-        return Decision(before, model.set_state(before.id, ConnectionState.REROUTING, note))
-    reason = _find_lane(model, request, before.id)
-    state = ConnectionState.REROUTING if reason is None else ConnectionState.DEGRADED
-    return Decision(before, model.set_state(before.id, state, reason))
+    return _find_lane(model, request, before.id)
 
 
-def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> str | None:
-    """Reserve a lane for the request; why not, when there is none."""
-    found = find_route(model.network, request)
-    if isinstance(found, Infeasible):
-        return explain_briefly(found)
+def _protect_again(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
+    """The lane that is left carries the traffic; beside it a new backup, if there is one."""
+    is_protected = _find_backup(model, before, avoid)
+    note = None if is_protected else "runs without a backup: no second way shares no channel with the first"
+    return Decision(before, model.set_state(before.id, ConnectionState.REROUTING, note))
+
+
+def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+    """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
+    working = model.connections[before.id].lanes[0].route
+    used = frozenset(working.channels)
+    spec = before.request.spec
+    at_risk = sharing_risk(model, used)
+    inner = frozenset(working.sites[1:-1])
+    for channels, sites in ((at_risk, inner), (at_risk, frozenset[str]()), (used, inner), (used, frozenset[str]())):
+        narrowed = replace(
+            spec,
+            exclude_channels=spec.exclude_channels | channels,
+            exclude_sites=spec.exclude_sites | sites | avoid,
+        )
+        if _find_lane(model, replace(before.request, spec=narrowed), before.id):
+            return True
+    return False
+
+
+def sharing_risk(model: Orchestrator, channels: frozenset[str]) -> frozenset[str]:
+    """The channels that fail together with any of ``channels``, those included."""
+    topology = model.topology
+    groups = frozenset().union(*(topology.channel(c).risk_groups for c in channels))
+    return channels | {c.id for c in topology.channels if not groups.isdisjoint(c.risk_groups)}
+
+
+def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
+    """Reserve a lane for the request, if there is one."""
+    found = search_route(model.network, request)
+    if found is None:
+        return False
     try:
         model.add_lane(connection_id, found)
     except ControllerError as error:
-        return str(error)
-    return None
+        log.warning("connection %s: %s", connection_id, error)
+        return False
+    return True
 
 
 def explain_briefly(infeasible: Infeasible) -> str:
@@ -131,6 +194,7 @@ def _crosses(lane: Lane, sites: frozenset[str] | None) -> bool:
     return sites is not None and not sites.isdisjoint(lane.route.sites)
 
 
-def _rank(connection: Connection) -> tuple[int, int, str]:
+def rank(connection: Connection) -> tuple[int, int, int, str]:
+    """Who is served first: the higher priority, then the more secure, then the wider."""
     spec = connection.request.spec
-    return -spec.security.level, -spec.bandwidth_kbps, connection.id
+    return -spec.priority, -spec.security.level, -spec.bandwidth_kbps, connection.id

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from controller.flows import Item, Meter, Rule, base_rules
+from controller.flows import Group, Item, Meter, Rule, base_rules
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What one switch is to take away and to take on, in that order; ``replace`` are meters that change."""
+    """What one switch is to take away and to take on; ``replace`` are meters and groups that change in place.
+
+    Rules go first and groups last, so that a group is never taken from under a rule that is about to be overwritten.
+    """
 
     remove: tuple[Item, ...] = ()
     add: tuple[Item, ...] = ()
-    replace: tuple[Meter, ...] = ()
+    replace: tuple[Meter | Group, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Difference:
         return Changes(
             remove=self.excess,
             add=(*(i for i in overwritten if isinstance(i, Rule)), *self.missing),
-            replace=tuple(i for i in overwritten if isinstance(i, Meter)),
+            replace=tuple(i for i in overwritten if isinstance(i, Meter | Group)),
         )
 
 
@@ -64,14 +67,14 @@ class IntendedSet:
         old, new = dict.fromkeys(self.of(owner)), dict.fromkeys(items)
         removed: dict[str, list[Item]] = {}
         added: dict[str, list[Item]] = {}
-        replaced: dict[str, list[Meter]] = {}
+        replaced: dict[str, list[Meter | Group]] = {}
         for item in new:
             if item in old:
                 continue
             self._wanted[item.site][item] += 1
             before = self._in_force[item.site].get(item.key)
             self._in_force[item.site][item.key] = item
-            if isinstance(item, Meter) and before is not None and before != item:
+            if isinstance(item, Meter | Group) and before is not None and before != item:
                 replaced.setdefault(item.site, []).append(item)
             elif before != item:
                 added.setdefault(item.site, []).append(item)
@@ -115,7 +118,7 @@ def compare(intended: Iterable[Item], installed: Iterable[Item]) -> Difference:
 
 def join(parts: Iterable[Mapping[str, Changes]]) -> dict[str, Changes]:
     """Several sets of changes as one per switch, in the order given."""
-    joined: dict[str, tuple[list[Item], list[Item], list[Meter]]] = {}
+    joined: dict[str, tuple[list[Item], list[Item], list[Meter | Group]]] = {}
     for part in parts:
         for site, changes in part.items():
             remove, add, replace = joined.setdefault(site, ([], [], []))

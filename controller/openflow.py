@@ -14,7 +14,22 @@ from ryu.ofproto import ofproto_v1_3 as of13
 from ryu.ofproto import ofproto_v1_3_parser as parser13
 
 from controller.drivers import DriverError, SwitchFault
-from controller.flows import Action, Item, Match, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField
+from controller.flows import (
+    Action,
+    Bucket,
+    Group,
+    GroupType,
+    Item,
+    Match,
+    Meter,
+    Move,
+    Output,
+    PopVlan,
+    PushVlan,
+    Rule,
+    SetField,
+    ToGroup,
+)
 from controller.intended import Changes
 from controller.links import PortReport
 from topologies.spec import Topology
@@ -152,12 +167,16 @@ class Switchboard:
     # --- questions -----------------------------------------------------------------------------------------------
 
     def installed(self, site: str) -> tuple[Item, ...]:
-        """Every rule and meter that the switch holds. Raises SwitchAway."""
+        """Every rule, meter and group that the switch holds. Raises SwitchAway."""
         datapath = self._datapath(site)
         flows = self._ask(site, parser13.OFPFlowStatsRequest(datapath))
         meters = self._ask(site, parser13.OFPMeterConfigStatsRequest(datapath))
-        rules = [rule_from_stats(site, stats) for stats in flows]
-        return (*rules, *(meter_from_config(site, config) for config in meters))
+        groups = self._ask(site, parser13.OFPGroupDescStatsRequest(datapath, 0))
+        return (
+            *(rule_from_stats(site, stats) for stats in flows),
+            *(meter_from_config(site, config) for config in meters),
+            *(group_from_stats(site, stats) for stats in groups),
+        )
 
     def ports(self, site: str) -> dict[int, PortReport]:
         """The switch's own list of its ports. Raises SwitchAway."""
@@ -199,7 +218,11 @@ class Switchboard:
 
 
 def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]]:
-    """The messages of one switch, each with the cookie it is about: deletes first, rules after their meters."""
+    """The messages of one switch, each with the cookie it is about: deletes first, rules after what they point to.
+
+    Groups go last: with a group, a switch deletes the rules that point to it (OpenFlow 1.3.5, 6.4), also those that
+    a later message of the same batch would have turned elsewhere.
+    """
     rules_gone = [i for i in changes.remove if isinstance(i, Rule)]
     meters_gone = [i for i in changes.remove if isinstance(i, Meter)]
     meters_new = [i for i in changes.add if isinstance(i, Meter)]
@@ -207,9 +230,12 @@ def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]
     return [
         *((_delete(datapath, rule), rule.cookie) for rule in rules_gone),
         *((_meter(datapath, of13.OFPMC_DELETE, meter), None) for meter in meters_gone),
-        *((_meter(datapath, of13.OFPMC_MODIFY, meter), None) for meter in changes.replace),
+        *((_meter(datapath, of13.OFPMC_MODIFY, i), None) for i in changes.replace if isinstance(i, Meter)),
+        *((_group(datapath, of13.OFPGC_MODIFY, i), None) for i in changes.replace if isinstance(i, Group)),
         *((_meter(datapath, of13.OFPMC_ADD, meter), None) for meter in meters_new),
+        *((_group(datapath, of13.OFPGC_ADD, i), None) for i in changes.add if isinstance(i, Group)),
         *((_add(datapath, rule), rule.cookie) for rule in rules_new),
+        *((_group(datapath, of13.OFPGC_DELETE, i), None) for i in changes.remove if isinstance(i, Group)),
     ]
 
 
@@ -286,8 +312,24 @@ def _meter(datapath: Any, command: int, meter: Meter) -> Any:
     return parser13.OFPMeterMod(datapath, command=command, flags=flags, meter_id=meter.id, bands=bands)
 
 
+GROUP_TYPES = {GroupType.ALL: of13.OFPGT_ALL, GroupType.FAST_FAILOVER: of13.OFPGT_FF}
+
+
+def _group(datapath: Any, command: int, group: Group) -> Any:
+    buckets = [
+        parser13.OFPBucket(
+            watch_port=of13.OFPP_ANY if bucket.watch_port is None else bucket.watch_port,
+            watch_group=of13.OFPG_ANY, actions=[_action(a) for a in bucket.actions],
+        )
+        for bucket in (group.buckets if command != of13.OFPGC_DELETE else ())
+    ]  # fmt: skip
+    return parser13.OFPGroupMod(datapath, command, GROUP_TYPES[group.type], group.id, buckets)
+
+
 def _action(action: Action) -> Any:
     match action:
+        case ToGroup(group):
+            return parser13.OFPActionGroup(group)
         case Output(port):
             return parser13.OFPActionOutput(port, 0)
         case PushVlan(ethertype):
@@ -316,6 +358,8 @@ def rule_from_stats(site: str, stats: Any) -> Rule:
 def _action_from_wire(action: Any) -> Action:
     if isinstance(action, parser13.OFPActionOutput):
         return Output(action.port)
+    if isinstance(action, parser13.OFPActionGroup):
+        return ToGroup(action.group_id)
     if isinstance(action, parser13.OFPActionPushVlan):
         return PushVlan(action.ethertype)
     if isinstance(action, parser13.OFPActionPopVlan):
@@ -337,7 +381,22 @@ def meter_from_config(site: str, config: Any) -> Meter:
     return Meter(site, config.meter_id, band.rate, band.burst_size)
 
 
+def group_from_stats(site: str, stats: Any) -> Group:
+    """A group as the switch tells it; one of a type that we never make counts as ALL, and differs in its buckets."""
+    kind = GroupType.FAST_FAILOVER if stats.type == of13.OFPGT_FF else GroupType.ALL
+    buckets = tuple(
+        Bucket(
+            tuple(_action_from_wire(a) for a in bucket.actions),
+            None if bucket.watch_port == of13.OFPP_ANY else bucket.watch_port,
+        )
+        for bucket in stats.buckets
+    )
+    return Group(site, stats.group_id, kind, buckets)
+
+
 def port_report(port: Any) -> PortReport:
-    is_live = not (port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN)
+    # Open vSwitch takes LIVE away when BFD finds the far end silent, and then sends a port status message.
+    is_down = port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN
+    is_live = not is_down and bool(port.state & of13.OFPPS_LIVE)
     name = port.name.decode() if isinstance(port.name, bytes) else port.name
     return PortReport(port.port_no, name.rstrip("\0"), is_live)

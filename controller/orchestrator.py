@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.explain import Infeasible
-from controller.flows import TRANSIT_PRIORITY, Item, PortMap, Rule, entry_items, lane_rules
+from controller.flows import Item, PortMap
 from controller.graph import Network, OverCommitted
 from controller.intended import Changes, IntendedSet, join
 from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
+from controller.protection import entry_items, has_detours, is_inner, lane_items
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
 from topologies.spec import Topology
 
@@ -118,7 +119,7 @@ class Orchestrator:
         """Reserve a further lane for a connection: all or nothing."""
         connection = self.connections[connection_id]
         generation = connection.generation + 1
-        lane = self.labels.allocate(route, generation)
+        lane = self.labels.allocate(route, generation, with_detours=has_detours(connection))
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
             key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
@@ -221,8 +222,7 @@ class Orchestrator:
     def shut(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return join(
-            self.intended.assign(c.id, [item for item in self.intended.of(c.id) if _is_inner(item)])
-            for c in connections
+            self.intended.assign(c.id, [item for item in self.intended.of(c.id) if is_inner(item)]) for c in connections
         )
 
     def clear(self, connections: Iterable[Connection]) -> dict[str, Changes]:
@@ -297,7 +297,7 @@ class Orchestrator:
                 self.settle([connection.id])
 
     def _lane_rules(self, connection: Connection) -> list[Item]:
-        return [rule for lane in connection.lanes for rule in lane_rules(self.ports, connection, lane)]
+        return [rule for lane in connection.lanes for rule in lane_items(self.ports, connection, lane)]
 
     def take_number(self) -> int:
         for number in range(MAX_CONNECTIONS):
@@ -308,11 +308,6 @@ class Orchestrator:
 
     def give_back_number(self, number: int) -> None:
         self._numbers.discard(number)
-
-
-def _is_inner(item: Item) -> bool:
-    """Transit or egress, as against what lets traffic enter."""
-    return isinstance(item, Rule) and item.priority == TRANSIT_PRIORITY
 
 
 def owner_of(connection: Connection, lane: Lane) -> str:

@@ -25,6 +25,7 @@ from controller.links import LinkMonitor
 from controller.model import ControllerError
 from controller.openflow import Switchboard
 from controller.orchestrator import Orchestrator
+from controller.ovsdb import OvsdbClient
 from controller.server import Limits, serve
 from controller.store import Store
 from controller.tokens import read_or_make_token
@@ -79,7 +80,8 @@ def run(config: ControllerConfig) -> None:
     api = Api(lifecycle, links, events, tokens, settings)
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
-    start_openflow(config.openflow, lifecycle, switchboard, links)
+    watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
+    start_openflow(config.openflow, lifecycle, switchboard, links, watches)
     eventlet.spawn(lifecycle.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
     eventlet.spawn(serve, listener, api, limits)

@@ -32,6 +32,10 @@ class Lane:
     forward: tuple[int, ...]
     reverse: tuple[int, ...]
     generation: int
+    # Labels for packets on their way back from where the lane is broken: the forward ones' on all channels but the
+    # last, the reverse ones' on all but the first, in the route's order. Empty unless the lane is protected 1:1.
+    forward_detour: tuple[int, ...] = ()
+    reverse_detour: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

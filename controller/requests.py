@@ -42,6 +42,7 @@ MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
 MAX_LATENCY_MS = 10_000.0
 MAX_REKEY_S = 86_400.0
 MIN_REKEY_S = 0.1
+MAX_REVERT_S = 86_400.0
 MAX_CELLS = 64
 AUTO = "auto"
 
@@ -139,14 +140,15 @@ class ConnectionWire(_Wire):
     latency_ms: Annotated[Number, Field(gt=0, le=MAX_LATENCY_MS)]
     match: Literal["exact", "at-least"] = "at-least"
     rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
-    # 1+1 joins this list once the ingress can send on both ways: until then asking for it is refused, not ignored.
-    protection: Literal["none", "restoration", "1:1"] = "restoration"
+    protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
     fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(_distinct)] = []
     exclude_sites: Annotated[list[SiteName], Field(max_length=256)] = []
     exclude_channels: Annotated[list[ChannelName], Field(max_length=4096)] = []
     include_sites: Annotated[list[SiteName], Field(max_length=32), AfterValidator(_distinct)] = []
     include_channels: Annotated[list[ChannelName], Field(max_length=32), AfterValidator(_distinct)] = []
     max_hops: int | None = Field(default=None, ge=1, le=255, strict=True)
+    priority: int = Field(default=0, ge=-100, le=100, strict=True)
+    revert_after_s: Annotated[Number, Field(ge=0.1, le=MAX_REVERT_S)] | None = None
 
     @model_validator(mode="after")
     def _fallback_is_lower(self) -> ConnectionWire:
@@ -154,7 +156,16 @@ class ConnectionWire(_Wire):
         for name in self.fallback:
             if SecurityClass.parse(name) >= level:
                 raise ValueError(f"fallback {name} is not lower than the security asked for")
+            if name == "none" and self.protection == "1+1":
+                raise ValueError("fallback none has no tunnel to remove the copies of protection 1+1")
         return self
+
+    @field_validator("protection")
+    @classmethod
+    def _copies_need_a_tunnel(cls, protection: str, info: ValidationInfo) -> str:
+        if protection == "1+1" and "none" in info.data.get("security", ()):
+            raise ValueError("1+1 needs a tunnel at the far end to remove the copy, and security none has no tunnel")
+        return protection
 
     def to_spec(self) -> ConnectionSpec:
         return ConnectionSpec(
@@ -169,6 +180,8 @@ class ConnectionWire(_Wire):
             include_sites=tuple(self.include_sites),
             include_channels=tuple(self.include_channels),
             max_hops=self.max_hops,
+            priority=self.priority,
+            revert_after_s=self.revert_after_s,
         )
 
 
@@ -319,6 +332,8 @@ def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:
         "include_sites": list(spec.include_sites),
         "include_channels": list(spec.include_channels),
         "max_hops": spec.max_hops,
+        "priority": spec.priority,
+        "revert_after_s": spec.revert_after_s,
     }
 
 

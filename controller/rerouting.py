@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from controller import healing
 from controller.drivers import SwitchFault
@@ -41,11 +42,32 @@ class Rerouting:
         """Reroute everything that is hit."""
         engine = self._engine
         self._move(lambda: healing.heal(engine.model, healing.hit(engine.model)), attempt=1)
+        self._explain()
 
     def retry(self) -> None:
         """Something has come back: try again everything that waits."""
+        model = self._engine.model
+        self._move(
+            lambda: [
+                *healing.retry(model, healing.retriable(model)),
+                *healing.protect(model, healing.unprotected(model)),
+            ],
+            attempt=1,
+        )
+        self._explain()
+
+    def _explain(self) -> None:
+        """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
         engine = self._engine
-        self._move(lambda: healing.retry(engine.model, healing.retriable(engine.model)), attempt=1)
+        with engine.lock:
+            network = engine.model.network.copy()
+            waiting = [c for c in engine.model.connections.values() if c.reason == healing.UNEXPLAINED]
+        for connection in waiting:
+            reason = healing.explain(network, connection.request)
+            with engine.lock:
+                if reason is not None and engine.model.connections.get(connection.id) is connection:
+                    engine.model.connections[connection.id] = replace(connection, reason=reason)
+                    engine.save_slices_of([connection.id])
 
     def _move(self, decide: Callable[[], list[healing.Decision]], attempt: int) -> None:
         engine = self._engine

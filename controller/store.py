@@ -157,4 +157,6 @@ def _lane_from_dict(raw: dict[str, Any]) -> Lane:
         forward=tuple(raw["forward"]),
         reverse=tuple(raw["reverse"]),
         generation=raw["generation"],
+        forward_detour=tuple(raw.get("forward_detour", ())),
+        reverse_detour=tuple(raw.get("reverse_detour", ())),
     )

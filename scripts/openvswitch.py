@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -48,3 +49,8 @@ def remove_bridges(bridges: tuple[str, ...]) -> None:
 def _daemon_answers() -> bool:
     question = ["ovs-appctl", "--timeout=2", "--target=ovs-vswitchd", "version"]
     return subprocess.run(question, capture_output=True, check=False).returncode == 0
+
+
+def database_socket() -> Path:
+    """Where Open vSwitch's database listens (``OVS_RUNDIR`` moves it, as for its own tools)."""
+    return Path(os.environ.get("OVS_RUNDIR", "/var/run/openvswitch"), "db.sock")

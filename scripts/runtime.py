@@ -29,6 +29,7 @@ from scripts.layout import Layout, write_private
 from scripts.processes import end, spawn, wait_ready
 from scripts.run_record import Process, RunRecord
 from scripts.supervisor import ControlServer
+from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.net import KMS_NODE, ROOT_MANAGEMENT_INTERFACE, ControllerAddress, EmulatedNetwork, NetworkError
 from topologies.spec import KME_PORT, Tier, Topology
@@ -138,7 +139,9 @@ class Runtime:
         self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
         openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
         progress(f"network {self.topology.name} on the {datapath} datapath")
-        self._network = EmulatedNetwork(self.topology, datapath, netem, ControllerAddress(*OPENFLOW_ADDRESS))
+        self._network = EmulatedNetwork(
+            self.topology, datapath, netem, ControllerAddress(*OPENFLOW_ADDRESS), DEFAULT_INTERVAL_MS
+        )
         self._stack.callback(self._network.stop)
         self._network.start()
         self._update(namespaces=self._network.pids)
@@ -243,6 +246,7 @@ class Runtime:
                 "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
                 "switch_name": SWITCH_NAME,
             },
+            "ovsdb_socket": str(openvswitch.database_socket()),
             "kms_socket": str(self.layout.kms_socket),
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip

@@ -19,7 +19,7 @@ from mininet.net import Mininet
 from mininet.node import Controller, Node, OVSSwitch
 from mininet.topo import Topo
 
-from topologies import links
+from topologies import bfd, links
 from topologies.spec import MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Topology
 
 KMS_NODE = "qs-kms"  # a dash: no site can have this name
@@ -105,7 +105,16 @@ class ControllerAddress:
 class EmulatedNetwork:
     """A topology, running. Use it as a context manager; leaving it removes everything that entering made."""
 
-    def __init__(self, topology: Topology, datapath_type: str, netem: bool, controller: ControllerAddress):
+    def __init__(
+        self,
+        topology: Topology,
+        datapath_type: str,
+        netem: bool,
+        controller: ControllerAddress,
+        bfd_interval_ms: int | None = None,
+    ):
+        """``bfd_interval_ms``: how often channels are tried for silent failures; None: they are not."""
+        self._bfd_interval_ms = bfd_interval_ms
         self.topology = topology
         self.datapath_type = datapath_type
         self.netem = netem
@@ -146,7 +155,9 @@ class EmulatedNetwork:
             self._mininet.start()
             progress("capacities and delays")
             links.apply_shapes(self._shapes())
-        except (OSError, links.LinkError) as error:
+            if self._bfd_interval_ms is not None:
+                bfd.start(bfd.channel_interfaces(self.topology), self._bfd_interval_ms)
+        except (OSError, links.LinkError, bfd.BfdError) as error:
             self.stop()
             raise NetworkError(f"cannot build {self.topology.name}: {error}") from error
         except BaseException:  # Ctrl-C among them

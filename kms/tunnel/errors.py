@@ -23,6 +23,10 @@ class Replayed(PacketRejected):
     """A sequence number seen before, or older than the window."""
 
 
+class Duplicate(Replayed):
+    """A sequence number that the window knows to have been received: a replay, or the copy that 1+1 sends."""
+
+
 class SequenceExhausted(TunnelError):
     """The SA has sent its last sequence number; a further packet would use a nonce twice (RFC 4303, 3.3.3)."""
 

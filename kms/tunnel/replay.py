@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from kms.tunnel.errors import Replayed
+from kms.tunnel.errors import Duplicate, Replayed
 
 MIN_WINDOW = 32  # RFC 4303, 3.4.3: a receiver supports at least 32
 MAX_WINDOW = 8192
@@ -32,9 +32,11 @@ class ReplayWindow:
         return self._top
 
     def check(self, sequence: int) -> None:
-        """Raise Replayed when ``sequence`` may not be accepted. Changes nothing."""
-        if sequence <= self._top - self._size or self._ring[sequence % self._size] == sequence:
-            raise Replayed("sequence number seen before or older than the window")
+        """Raise Replayed when ``sequence`` may not be accepted, Duplicate when it was before. Changes nothing."""
+        if sequence <= self._top - self._size:
+            raise Replayed("sequence number older than the window")
+        if self._ring[sequence % self._size] == sequence:
+            raise Duplicate("sequence number seen before")
 
     def commit(self, sequence: int) -> None:
         """Mark ``sequence`` as received; only for a packet that has been authenticated after :meth:`check`."""

@@ -74,6 +74,7 @@ class EspConnection:
             rekey_s=config.rekey_s,
             lifetime_s=config.lifetime_s,
             replay_window=config.replay_window,
+            expects_copies=config.expects_copies,
         )
 
     def modify(self, config: ConnectionConfig) -> None:
@@ -142,6 +143,7 @@ class EspConnection:
             "key_id": status.key_id,
             "key_age_s": status.key_age_s,
             "live_sas": status.live_sas,
+            "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,
         }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
-from kms.tunnel.errors import AuthenticationFailed, Malformed, Replayed, SequenceExhausted
+from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
 from kms.tunnel.esp import NEXT_HEADER_IPV4, SOFT_SEQUENCE
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
@@ -143,6 +143,12 @@ class Session:
             return None
         try:
             packet, next_header = pair.inbound.open(datagram)
+        except Duplicate:
+            if self._settings.expects_copies:
+                counters.rx_copies += 1
+            else:
+                counters.rx_replay_drops += 1
+            return None
         except Replayed:
             counters.rx_replay_drops += 1
             return None

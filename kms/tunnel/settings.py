@@ -53,6 +53,8 @@ class SessionSettings:
     rekey_s: float = 3.0
     lifetime_s: float = 60.0
     replay_window: int = 1024
+    expects_copies: bool = False
+    """The network sends each packet over two ways (1+1): a second copy is no sign of an attack."""
     queue_packets: int = 32
     """Packets that may wait for the very first SA; the oldest gives way."""
     queue_s: float = 1.0

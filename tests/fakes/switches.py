@@ -9,6 +9,10 @@ from controller.drivers import DriverError, SectionStatus, SwitchFault
 from controller.flows import (
     HOST_PORT,
     IN_PORT,
+    Action,
+    Bucket,
+    Group,
+    GroupType,
     Item,
     Meter,
     Move,
@@ -17,6 +21,7 @@ from controller.flows import (
     PushVlan,
     Rule,
     SetField,
+    ToGroup,
     base_rules,
 )
 from controller.intended import Changes
@@ -34,20 +39,29 @@ class FakeTable:
 
     def apply(self, changes: Changes) -> list[str]:
         errors = []
-        for item in changes.remove:
-            held = self.items.get(item.key)
-            if held is None or (isinstance(item, Rule) and isinstance(held, Rule) and held.cookie != item.cookie):
+        for gone in [i for i in changes.remove if not isinstance(i, Group)]:
+            held = self.items.get(gone.key)
+            if held is None or (isinstance(gone, Rule) and isinstance(held, Rule) and held.cookie != gone.cookie):
                 continue
-            del self.items[item.key]
-        for meter in changes.replace:
-            self.items[meter.key] = meter
-        for item in sorted(changes.add, key=lambda i: isinstance(i, Rule)):  # meters before the rules that use them
+            del self.items[gone.key]
+        for changed in changes.replace:
+            self.items[changed.key] = changed
+        for item in sorted(changes.add, key=lambda i: isinstance(i, Rule)):  # meters and groups before their rules
             if isinstance(item, Meter) and item.key in self.items:
                 errors.append(f"meter {item.id} exists")
+            elif isinstance(item, Group) and item.key in self.items:
+                errors.append(f"group {item.id} exists")
             elif isinstance(item, Rule) and item.meter is not None and ("meter", item.meter, ()) not in self.items:
                 errors.append(f"no meter {item.meter}")
+            elif isinstance(item, Rule) and any(("group", g, ()) not in self.items for g in _groups_of(item)):
+                errors.append(f"no group {_groups_of(item)}")
             else:
                 self.items[item.key] = item
+        for group in [i for i in changes.remove if isinstance(i, Group)]:
+            # As OpenFlow has it: with a group, the rules that point to it go.
+            self.items.pop(group.key, None)
+            for rule in [i for i in self.items.values() if isinstance(i, Rule) and group.id in _groups_of(i)]:
+                del self.items[rule.key]
         return errors
 
     def lookup(self, packet: Packet) -> Rule | None:
@@ -74,6 +88,7 @@ class FakeSwitches:
         self.tables = {s: FakeTable({r.key: r for r in base_rules(s)}) for s in topology.site_names}
         self.refuse: Callable[[str, Changes], str | None] = lambda site, changes: None
         self.sent = 0
+        self.dead: set[str] = set()  # channels that carry nothing, and whose ports are not live
 
     def send(self, changes: Mapping[str, Changes]) -> Delivered:
         faults = []
@@ -94,44 +109,69 @@ class FakeSwitches:
 
     def send_packet(self, site: str, packet: Packet) -> tuple[list[tuple[str, Packet]], list[str]]:
         """What a packet from the host at ``site`` becomes: the hosts it reaches, and the channels it crosses."""
-        here, current = site, replace_port({"vlan_vid": 0, **packet}, HOST_PORT)
+        arrived: list[tuple[str, Packet]] = []
         crossed: list[str] = []
-        for _ in range(MAX_HOPS):
+        waiting = [(site, replace_port({"vlan_vid": 0, **packet}, HOST_PORT))]
+        while waiting:
+            assert len(crossed) < MAX_HOPS, f"a packet loops: {crossed}"
+            here, current = waiting.pop(0)
             rule = self.tables[here].lookup(current)
-            if rule is None:
-                return [], crossed
-            port, current = _act(rule, current)
-            if port is None:
-                return [], crossed
-            if port == HOST_PORT:
-                return [(here, current)], crossed
-            channel = next(p.channel for p in self.topology.ports(here) if p.number == port)
-            assert channel is not None
-            crossed.append(channel)
-            here = self.topology.channel(channel).other(here)
-            current = replace_port(current, self.topology.port_of(here, channel).number)
-        raise AssertionError(f"a packet loops: {crossed}")
+            for port, leaving in self._act(here, () if rule is None else rule.actions, current):
+                if port == HOST_PORT:
+                    arrived.append((here, leaving))
+                    continue
+                channel = self._channel_at(here, port)
+                if channel in self.dead:
+                    continue
+                crossed.append(channel)
+                there = self.topology.channel(channel).other(here)
+                waiting.append((there, replace_port(leaving, self.topology.port_of(there, channel).number)))
+        return arrived, crossed
+
+    def _act(self, site: str, actions: tuple[Action, ...], packet: Packet) -> list[tuple[int, Packet]]:
+        """The ports that a packet leaves by, each with what it is by then."""
+        current, out = dict(packet), []
+        for action in actions:
+            match action:
+                case PushVlan():
+                    current["vlan_vid"] = 0x1000
+                case PopVlan():
+                    current["vlan_vid"] = 0
+                case SetField(name, value):
+                    current[name] = value
+                case Move(source, target, _):
+                    current[target] = current[source]
+                case ToGroup(number):
+                    for bucket in self._buckets(site, number):
+                        out += self._act(site, bucket.actions, current)
+                case Output(number):
+                    # A switch never sends a packet back by the port it came from, unless told so by this name.
+                    if number == IN_PORT or number != current["in_port"]:
+                        out.append((int(current["in_port"]) if number == IN_PORT else number, dict(current)))
+        return out
+
+    def _buckets(self, site: str, number: int) -> tuple[Bucket, ...]:
+        group = self.tables[site].items["group", number, ()]
+        assert isinstance(group, Group)
+        if group.type is GroupType.ALL:
+            return group.buckets
+        return tuple(b for b in group.buckets if b.watch_port is not None and self._is_live(site, b.watch_port))[:1]
+
+    def _is_live(self, site: str, port: int) -> bool:
+        return port == HOST_PORT or self._channel_at(site, port) not in self.dead
+
+    def _channel_at(self, site: str, port: int) -> str:
+        channel = next(p.channel for p in self.topology.ports(site) if p.number == port)
+        assert channel is not None
+        return channel
 
 
 def replace_port(packet: Packet, port: int) -> Packet:
     return {**packet, "in_port": port}
 
 
-def _act(rule: Rule, packet: Packet) -> tuple[int | None, Packet]:
-    current, port = dict(packet), None
-    for action in rule.actions:
-        match action:
-            case PushVlan():
-                current["vlan_vid"] = 0x1000
-            case PopVlan():
-                current["vlan_vid"] = 0
-            case SetField(name, value):
-                current[name] = value
-            case Move(source, target, _):
-                current[target] = current[source]
-            case Output(number):
-                port = int(current["in_port"]) if number == IN_PORT else number
-    return port, current
+def _groups_of(rule: Rule) -> list[int]:
+    return [action.group for action in rule.actions if isinstance(action, ToGroup)]
 
 
 class FakeTunnels:
