@@ -26,11 +26,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Go on after this event.",
     },
     "IfMatch": {
-        "name": "If-Match", "in": "header", "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$"},
+        "name": "If-Match", "in": "header", "schema": {"type": "string"},
         "description": "Write only when the entity tag is still this one.",
     },
     "IfNoneMatch": {
-        "name": "If-None-Match", "in": "header", "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$"},
+        "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
         "description": "Answer 304 when the entity tag is still this one.",
     },
 }  # fmt: skip
@@ -105,11 +105,18 @@ def _replies(operation: Operation) -> dict[str, Any]:
     for reply in operation.replies:
         described = {"description": reply.description, "content": {_media_type(reply): {"schema": _schema(reply)}}}
         replies[str(reply.status)] = described
+        if reply.leads_to:
+            described["links"] = {name: _link(name, field) for name, field in reply.leads_to}
         if operation.is_conditional and not operation.is_write:
             described["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "The entity tag"}}
     if operation.is_conditional and not operation.is_write:
         replies["304"] = {"description": "If-None-Match names what there is"}
     return replies
+
+
+def _link(operation: str, field: str) -> dict[str, Any]:
+    """That ``operation`` takes what ``field`` of the answer says in its path."""
+    return {"operationId": operation, "parameters": {f"path.{field}": f"$response.body#/{field}"}}
 
 
 def _media_type(reply: Reply) -> str:
