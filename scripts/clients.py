@@ -43,6 +43,13 @@ class Northbound:
             return False
         return status == 200 and body["switches_connected"] == body["switches"]
 
+    def answers(self) -> bool:
+        """Whether it runs, with whatever switches there are."""
+        try:
+            return self.call("GET", "/v1/healthz")[0] == 200
+        except EnvironmentLacks:
+            return False
+
     def _token(self) -> str:
         try:
             return self._token_file.read_text(encoding="ascii").strip()

@@ -67,20 +67,21 @@ class FaultInjector:
             return ()
         return tuple(Fault.from_dict(f) for f in raw)
 
-    def inject(self, fault: Fault) -> Outcome:
-        """Do it. On what another fault has already removed it is recorded, and shows when that one is lifted."""
-        require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+    def inject(self, *faults: Fault) -> Outcome:
+        """Do them, all at once. Behind another fault one is recorded, and shows when that other is lifted."""
+        for fault in faults:
+            require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+        notes = []
         with self._changing() as change:
-            before = self.active()
-            after, same = with_fault(before, fault)
+            before = after = self.active()
+            for fault in faults:
+                after, same = with_fault(after, fault)
+                notes.append(f"{fault.target} is {FAULTS[fault.kind].state}" + _before(fault, same))
             change(before, after)
+        for n, fault in enumerate(faults):
             hidden = hidden_behind(self._topology, after, fault)
-        state = f"{fault.target} is {FAULTS[fault.kind].state}"
-        if same is not None:
-            state += " already" if same == fault else f" (before: {same})"
-        if hidden:
-            state += f", hidden behind: {', '.join(map(str, hidden))}"
-        return Outcome((fault,), state)
+            notes[n] += f", hidden behind: {', '.join(map(str, hidden))}" if hidden else ""
+        return Outcome(faults, "; ".join(notes))
 
     def lift(self, inverse: str, target: str, direction: Direction | None = None) -> Outcome:
         """Undo every fault that the command ``inverse`` lifts. Says so when there is none."""
@@ -91,7 +92,8 @@ class FaultInjector:
         with self._changing() as change:
             before = self.active()
             after, lifted = without(before, inverse, target, direction)
-            change(before, after)
+            if lifted:
+                change(before, after)
             still = [f for f in hidden_behind(self._topology, after, _some(inverse, target)) if lifted]
         if not lifted:
             return Outcome((), f"{target}: there is no fault to lift")
@@ -171,6 +173,12 @@ class FaultInjector:
         status, answer = self._kms.call(method, path, body)
         if status not in (200, 204):
             raise DidNotHold(f"the KMS answered {status}: {answer}")
+
+
+def _before(fault: Fault, same: Fault | None) -> str:
+    if same is None:
+        return ""
+    return " already" if same == fault else f" (before: {same})"
 
 
 def _some(inverse: str, target: str) -> Fault:
