@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from scripts.clients import KmsAdmin
+from scripts.clients import KmsAdmin, Northbound
 from scripts.errors import DidNotHold
 from scripts.faults import (
+    CONTROLLER,
     FAULTS,
     Effects,
     Element,
@@ -41,6 +42,8 @@ from topologies.spec import Topology
 
 DEATH_TIMEOUT_S = 5.0
 POLL_S = 0.005
+SWITCHES_TIMEOUT_S = 20.0
+SWITCHES_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Outcome:
 class FaultInjector:
     """Breaks and mends the run that the layout's record describes."""
 
-    def __init__(self, topology: Topology, layout: Layout, netem: bool) -> None:
-        self._topology, self._layout, self._netem = topology, layout, netem
+    def __init__(self, topology: Topology, layout: Layout, netem: bool, northbound: Northbound) -> None:
+        self._topology, self._layout, self._netem, self._northbound = topology, layout, netem, northbound
         self._kms = KmsAdmin(layout.kms_socket)
         self._supervisor = SupervisorClient(layout.supervisor_socket)
 
@@ -115,7 +118,7 @@ class FaultInjector:
             if lifted:
                 change(before, after)
             else:
-                self._supervisor.restart(name)
+                self._start_again(name, effects(self._topology, before))
         return Outcome(lifted, f"{name} is running again" if lifted else f"{name}: nobody had killed it; restarted")
 
     @contextmanager
@@ -146,7 +149,7 @@ class FaultInjector:
             nodes.switch_on(self._topology, site, new.dead)
         links.set_up(tuple(sorted(old.dead - new.dead)), up=True)
         for name in sorted(old.killed - new.killed):
-            self._supervisor.restart(name)
+            self._start_again(name, new)
         for section in sorted({*old.eavesdropped, *new.eavesdropped}):
             if old.eavesdropped.get(section) != new.eavesdropped.get(section) and "kms" not in new.killed:
                 self._eavesdrop(section, new.eavesdropped.get(section))
@@ -156,6 +159,18 @@ class FaultInjector:
             mended = tuple(i for i in links.interfaces(self._topology, channel) if i in interfaces)
             if mended:
                 links.restore(mended, links.shape_of(self._topology, channel, self._netem))
+
+    def _start_again(self, name: str, state: Effects) -> None:
+        """A controller is back when the switches have found it; those of sites that are off will not."""
+        self._supervisor.restart(name)
+        expected = len(self._topology.sites) - len(state.off)
+        deadline = time.monotonic() + SWITCHES_TIMEOUT_S
+        while name == CONTROLLER and (connected := self._northbound.switches_connected()) < expected:
+            if time.monotonic() > deadline:
+                raise DidNotHold(
+                    f"the controller runs again, but only {connected} of {expected} switches have come back"
+                )
+            time.sleep(SWITCHES_POLL_S)
 
     def _kill(self, name: str) -> None:
         process = running_record(self._layout).processes[name]
