@@ -9,7 +9,20 @@ from controller.cost import breakdown
 from controller.drivers import SectionStatus
 from controller.explain import Infeasible, Relaxation
 from controller.feasibility import FeasibilityJob
-from controller.flows import IN_PORT, Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField, ToGroup
+from controller.flows import (
+    IN_PORT,
+    Action,
+    Group,
+    Item,
+    Meter,
+    Move,
+    Output,
+    PopVlan,
+    PushVlan,
+    Rule,
+    SetField,
+    ToGroup,
+)
 from controller.graph import Network
 from controller.orchestrator import Orchestrator
 from controller.placement import PlannedConnection
@@ -156,6 +169,7 @@ def cost_view(cost: int) -> dict[str, int]:
 def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
     rules = [i for i in items if isinstance(i, Rule)]
     meters = [i for i in items if isinstance(i, Meter)]
+    groups = [i for i in items if isinstance(i, Group)]
     return {
         "rules": [
             {
@@ -170,6 +184,16 @@ def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
         "meters": [
             {"id": m.id, "rate_kbps": m.rate_kbps, "burst_kbits": m.burst_kbits}
             for m in sorted(meters, key=lambda m: m.id)
+        ],
+        "groups": [
+            {
+                "id": g.id,
+                "type": g.type.value,
+                "buckets": [
+                    {"actions": [action_text(a) for a in b.actions], "watch_port": b.watch_port} for b in g.buckets
+                ],
+            }
+            for g in sorted(groups, key=lambda g: g.id)
         ],
     }
 

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from controller.api.bodies import MAX_BATCH
+from controller.flows import GroupType
 from controller.lifecycle import DEFAULT_RESERVATION_S
 from controller.model import ConnectionState, Match, Protection, Role, SliceState
 from controller.provisioning import MAX_RESERVATION_S
@@ -133,6 +134,14 @@ _ANSWERS: dict[str, Any] = {
         {
             "rules": list_of(ref("PlannedRule")),
             "meters": list_of(object_of({"id": COUNT, "rate_kbps": COUNT, "burst_kbits": COUNT})),
+            "groups": list_of(
+                object_of(
+                    {
+                        "id": COUNT, "type": {"enum": [t.value for t in GroupType]},
+                        "buckets": list_of(object_of({"actions": TEXTS, "watch_port": or_null(COUNT)})),
+                    }
+                )
+            ),
         }
     ),
     "Plan": object_of(
