@@ -26,6 +26,11 @@ class ApiConfig(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    require_token_for_reads: bool = False
+    idle_s: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
+    header_s: float = Field(default=10.0, gt=0, le=3600, allow_inf_nan=False)
+    body_s: float = Field(default=20.0, gt=0, le=3600, allow_inf_nan=False)
+    write_s: float = Field(default=20.0, gt=0, le=3600, allow_inf_nan=False)
 
 
 class OpenFlowConfig(_Section):
@@ -51,6 +56,7 @@ class ControllerConfig(_Section):
     topology: dict[str, Any]
     database: Path
     token_file: Path
+    viewer_token_file: Path | None = None  # beside the operator's unless told otherwise
     api: ApiConfig = ApiConfig()
     openflow: OpenFlowConfig
     kms_socket: Path
@@ -66,6 +72,10 @@ class ControllerConfig(_Section):
         if step is not None and step not in STEPS:
             raise ValueError(f"there is no step {step!r}")
         return step
+
+    @property
+    def viewer_token(self) -> Path:
+        return self.viewer_token_file or self.token_file.with_name(self.token_file.name + ".viewer")
 
     def parsed_topology(self) -> Topology:
         try:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +14,8 @@ from types import FrameType
 import eventlet
 import eventlet.event
 import eventlet.hubs
-import eventlet.wsgi
 
-from controller.api import Api
+from controller.api import Api, Settings, Tokens
 from controller.app import start_openflow
 from controller.config import ConfigError, ControllerConfig, load_config
 from controller.events import EventLog
@@ -29,7 +26,9 @@ from controller.model import ControllerError
 from controller.openflow import Switchboard
 from controller.orchestrator import Orchestrator
 from controller.ovsdb import OvsdbClient
+from controller.server import Limits, serve
 from controller.store import Store
+from controller.tokens import read_or_make_token
 from controller.tunnel_client import TunnelClient
 
 log = logging.getLogger(__name__)
@@ -76,16 +75,16 @@ def run(config: ControllerConfig) -> None:
         **({} if config.crash_at_step is None else {"reached": _killer(config.crash_at_step)}),
     )
     lifecycle.load()
-    api = Api(lifecycle, links, events, read_or_make_token(config.token_file))
+    tokens = Tokens(read_or_make_token(config.token_file), read_or_make_token(config.viewer_token))
+    settings = Settings(require_token_for_reads=config.api.require_token_for_reads)
+    api = Api(lifecycle, links, events, tokens, settings)
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
     start_openflow(config.openflow, lifecycle, switchboard, links, watches)
     eventlet.spawn(lifecycle.recover)
-    # Answers are small and written in parts: without TCP_NODELAY each would wait for the reader's delayed ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # The smallest chunk is one byte: an event must leave when it happens, not when 16 KiB have gathered.
-    eventlet.spawn(eventlet.wsgi.server, listener, api, log_output=False, debug=False, minimum_chunk_size=1)
+    limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
+    eventlet.spawn(serve, listener, api, limits)
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
     wait_for_signal()
     store.close()
@@ -114,18 +113,3 @@ def wait_for_signal() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     ended.wait()
-
-
-def read_or_make_token(path: Path) -> str:
-    """The bearer token for writes; made at the first start, readable by its owner alone."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        token = path.read_text().strip()
-        if not token:
-            raise ConfigError(f"{path}: the token file is empty; remove it to have a new token made") from None
-        return token
-    with os.fdopen(descriptor, "w") as file:
-        token = secrets.token_urlsafe(32)
-        file.write(token + "\n")
-    return token

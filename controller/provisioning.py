@@ -144,13 +144,6 @@ class Provisioning:
             operation.check()
             connections = engine.model.connections_of(name)
             pending = engine.switches.send(engine.model.prepare(c.id for c in connections))
-            tunnels = operation.run(
-                [
-                    Call(engine.tunnels.add, site, tunnel_end(engine.model, c, site))
-                    for c in connections
-                    for site in ends_of(c)
-                ]
-            )
         engine.reached("create.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("transit")
@@ -164,6 +157,16 @@ class Provisioning:
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("barriers")
         engine.reached("create.6-ingress-confirmed")
+        # Not earlier: telling the agents meanwhile would hold the switches up, and their first words would be lost.
+        with engine.lock:
+            operation.check()
+            tunnels = operation.run(
+                [
+                    Call(engine.tunnels.add, site, tunnel_end(engine.model, c, site))
+                    for c in connections
+                    for site in ends_of(c)
+                ]
+            )
         tunnels.join(TUNNEL_DEADLINE_S)
         stopwatch.lap("tunnels")
         engine.reached("create.7-tunnels-told")

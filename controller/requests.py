@@ -16,8 +16,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -56,6 +58,11 @@ class InvalidRequest(ControllerError):
         super().__init__("; ".join(f"{path}: {what}" for path, what in problems))
         self.problems = problems
 
+    @classmethod
+    def of(cls, error: ValidationError) -> InvalidRequest:
+        """What pydantic found wrong, without what was said."""
+        return cls(tuple(_problem(e) for e in error.errors(include_url=False)))
+
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
@@ -88,8 +95,21 @@ def _in_this_era(moment: datetime) -> datetime:
 # ISO 8601 with an offset: a time without one would mean another moment on another machine.
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_this_era)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_LEVELS: list[JsonValue] = ["none", "dh", "qra", "qkd"]
 Sources = Annotated[
-    list[SecurityName], BeforeValidator(_as_list), Field(min_length=1, max_length=3), AfterValidator(_check_sources)
+    list[SecurityName],
+    BeforeValidator(_as_list),
+    Field(min_length=1, max_length=3),
+    AfterValidator(_check_sources),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": _LEVELS},
+                {"type": "array", "items": {"type": "string", "enum": _LEVELS}, "minItems": 1, "maxItems": 3},
+            ],
+            "description": "One level, or several for a hybrid key: then without `none`, and none of them twice.",
+        }
+    ),
 ]
 
 
@@ -207,7 +227,7 @@ def parse_slice_request(raw: Any) -> SliceRequest:
     try:
         wire = SliceWire.model_validate(raw)
     except ValidationError as error:
-        raise InvalidRequest(tuple(_problem(e) for e in error.errors(include_url=False))) from None
+        raise InvalidRequest.of(error) from None
     return SliceRequest(
         name=wire.name,
         snssai=SNssai(wire.sNSSAI.sst, wire.sNSSAI.sd),

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from controller.cost import breakdown
 from controller.drivers import SectionStatus
-from controller.explain import Infeasible
+from controller.explain import Infeasible, Relaxation
+from controller.feasibility import FeasibilityJob
+from controller.flows import IN_PORT, Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField
 from controller.graph import Network
 from controller.orchestrator import Orchestrator
-from controller.placement import SlicePlan
+from controller.placement import PlannedConnection
+from controller.preview import Preview
 from controller.records import Connection, Lane, SliceRecord
 from controller.requests import slice_request_to_dict
 
@@ -25,10 +29,33 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
         "state": record.state.value,
         "compute_site": record.compute_site,
         "created_at": record.created_at,
+        "reason": record.reason,
+        "expires_at": record.expires_at,
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
         "connections": [connection_view(c) for c in connections],
     }
+
+
+def reservation_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+    """What is held for a slice, and until when."""
+    return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
+
+
+def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
+    """A feasibility job; names as in TS 28.541's FeasibilityCheckAndReservationJob where it has one."""
+    view: dict[str, Any] = {
+        "id": job.id,
+        "asked_at": job.asked_at,
+        "feasibilityResult": "FEASIBLE" if job.is_feasible else "INFEASIBLE",
+        "resourceReservationStatus": reservation_status,
+        "reservation": job.reservation,
+        "reservationExpiration": job.expires_at,
+        "request": slice_request_to_dict(job.request),
+    }
+    if job.infeasible is not None:
+        view |= {"inFeasibleReason": job.infeasible.summary, **infeasible_view(job.infeasible)}
+    return view
 
 
 def connection_view(connection: Connection) -> dict[str, Any]:
@@ -70,30 +97,96 @@ def _lane_view(lane: Lane) -> dict[str, Any]:
     }
 
 
-def plan_view(plan: SlicePlan) -> dict[str, Any]:
+def plan_view(preview: Preview) -> dict[str, Any]:
     """What a dry run shows: nothing of it is reserved."""
+    plan = preview.plan
+    connections = {c.id: c for c in preview.connections}
     return {
         "dry_run": True,
         "name": plan.request.name,
         "compute_site": plan.compute_site,
-        "connections": [
+        "is_proven": plan.is_proven,
+        "cost": cost_view(plan.cost),
+        "key_rate_bps": {section: rate / 1000 for section, rate in preview.key_rate_mbps.items()},
+        "reserved_mbps": {channel: kbps / 1000 for channel, kbps in preview.bandwidth_kbps.items()},
+        "connections": [_planned_view(p, connections[p.request.id]) for p in plan.connections],
+        "switches": {site: _switch_view(items) for site, items in preview.switches.items()},
+    }
+
+
+def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[str, Any]:
+    request, working = planned.request, planned.working
+    lanes = [_lane_view(lane) for lane in connection.lanes]
+    return {
+        "name": request.name,
+        "src": request.src,
+        "dst": request.dst,
+        "src_address": connection.src_address,
+        "dst_address": connection.dst_address,
+        "required": request.spec.security.level.label,
+        "key_source": request.spec.security.key_source,
+        "protection": request.spec.protection.value,
+        "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
+        "key_rate_bps": request.spec.key_rate_mbps / 1000,
+        "path": list(working.channels),
+        "sites": list(working.sites),
+        "latency_ms": working.latency_us / 1000,
+        "labels": lanes[0]["labels"],
+        "key_links": list(working.key_links),
+        "key_sections": dict(working.key_sections),
+        "cost": planned.cost,
+        "cost_parts": cost_view(planned.cost),
+        "backup": None if planned.backup is None else list(planned.backup.channels),
+        "backup_way": lanes[1] if len(lanes) > 1 else None,
+        "shared": list(planned.shared),
+    }
+
+
+def cost_view(cost: int) -> dict[str, int]:
+    """A cost and what it is made of."""
+    parts = breakdown(cost)
+    return {
+        "total": cost,
+        "surplus_levels": parts.surplus_levels,
+        "latency_us": parts.latency_us,
+        "load_permille": parts.load_permille,
+    }
+
+
+def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
+    rules = [i for i in items if isinstance(i, Rule)]
+    meters = [i for i in items if isinstance(i, Meter)]
+    return {
+        "rules": [
             {
-                "name": p.request.name,
-                "src": p.request.src,
-                "dst": p.request.dst,
-                "required": p.request.spec.security.level.label,
-                "key_source": p.request.spec.security.key_source,
-                "bandwidth_mbps": p.request.spec.bandwidth_kbps / 1000,
-                "key_rate_bps": p.request.spec.key_rate_mbps / 1000,
-                "path": list(p.working.channels),
-                "latency_ms": p.working.latency_us / 1000,
-                "cost": p.working.cost,
-                "key_sections": dict(p.working.key_sections),
-                "backup": None if p.backup is None else list(p.backup.channels),
+                "priority": r.priority,
+                "match": dict(r.match),
+                "actions": [action_text(a) for a in r.actions],
+                "cookie": f"{r.cookie:#018x}",
+                "meter": r.meter,
             }
-            for p in plan.connections
+            for r in sorted(rules, key=lambda r: (-r.priority, repr(r.match)))
+        ],
+        "meters": [
+            {"id": m.id, "rate_kbps": m.rate_kbps, "burst_kbits": m.burst_kbits}
+            for m in sorted(meters, key=lambda m: m.id)
         ],
     }
+
+
+def action_text(action: Action) -> str:
+    """An action as ovs-ofctl writes it, near enough to be recognised."""
+    match action:
+        case Output(port):
+            return "in_port" if port == IN_PORT else f"output:{port}"
+        case PushVlan(ethertype):
+            return f"push_vlan:{ethertype:#06x}"
+        case PopVlan():
+            return "pop_vlan"
+        case SetField(field, value):
+            return f"set_field:{value}->{field}"
+        case Move(source, target, bits):
+            return f"move:{source}->{target} ({bits} bits)"
 
 
 def infeasible_view(infeasible: Infeasible) -> dict[str, Any]:
@@ -110,8 +203,13 @@ def infeasible_view(infeasible: Infeasible) -> dict[str, Any]:
             }
             for r in infeasible.reasons
         ],
-        "nearest": [{"field": n.field, "value": n.value, "description": n.description} for n in infeasible.nearest],
+        "nearest": [_relaxation_view(n) for n in infeasible.nearest],
     }
+
+
+def _relaxation_view(relaxation: Relaxation) -> dict[str, Any]:
+    view = {"field": relaxation.field, "value": relaxation.value, "description": relaxation.description}
+    return view | ({"also": [_relaxation_view(a) for a in relaxation.also]} if relaxation.also else {})
 
 
 def topology_view(network: Network, sections: Mapping[str, SectionStatus], faults: Mapping[str, str]) -> dict[str, Any]:
@@ -165,22 +263,3 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
         "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in topology.qkd_links],
         "faults": sorted(faults.values()),
     }
-
-
-def metrics_text(model: Orchestrator, sections: Mapping[str, SectionStatus]) -> str:
-    """Prometheus text exposition format 0.0.4."""
-    network = model.network
-    lines = ["# TYPE qslice_slices gauge", "# HELP qslice_slices Slices by state."]
-    states = [record.state.value for record in model.slices.values()]
-    lines += [f'qslice_slices{{state="{s}"}} {states.count(s)}' for s in sorted(set(states))]
-    lines += ["# TYPE qslice_connections gauge", "# HELP qslice_connections Connections by state."]
-    states = [connection.state.value for connection in model.connections.values()]
-    lines += [f'qslice_connections{{state="{s}"}} {states.count(s)}' for s in sorted(set(states))]
-    lines += ["# TYPE qslice_channel_up gauge", "# HELP qslice_channel_up 1 while the channel works at both ends."]
-    channels = network.topology.channels
-    lines += [f'qslice_channel_up{{channel="{c.id}"}} {int(network.is_channel_up(c.id))}' for c in channels]
-    lines += ["# TYPE qslice_channel_reserved_bps gauge", "# HELP qslice_channel_reserved_bps Reserved bandwidth."]
-    lines += [f'qslice_channel_reserved_bps{{channel="{c.id}"}} {network.reserved_kbps(c.id) * 1000}' for c in channels]
-    lines += ["# TYPE qslice_section_key_bps gauge", "# HELP qslice_section_key_bps Secret key rate of a QKD section."]
-    lines += [f'qslice_section_key_bps{{section="{i}"}} {s.rate_mbps / 1000}' for i, s in sorted(sections.items())]
-    return "\n".join(lines) + "\n"

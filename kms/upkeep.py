@@ -30,6 +30,10 @@ _URGENT_BELOW = 0.25  # of the buffer's capacity
 
 FILL_BATCH = 8
 FILL_RETRY_S = 0.25
+# A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
+# several keys in a row, and an exchange made between two requests would make the second one wait.
+QUIET_S = 0.1
+_LOW_BELOW = 0.25  # of the pool's target
 EXPIRY_INTERVAL_S = 5.0
 
 
@@ -139,6 +143,15 @@ class SectionRunner:
             self._gentle_from = now + (now - running.last_run) * (1 / GENTLE_SHARE - 1)
 
 
+def plan_filling(stored: int, target: int, quiet_s: float) -> int:
+    """How many keys to make for a pool in one go, ``quiet_s`` after the last request; 0 when that can wait."""
+    if stored >= target:
+        return 0
+    if stored < target * _LOW_BELOW:
+        return FILL_BATCH
+    return 1 if quiet_s >= QUIET_S else 0
+
+
 class PoolFiller:
     """Keeps every open pool at its target, a few keys at a time."""
 
@@ -146,8 +159,9 @@ class PoolFiller:
         self._service = service
         self._clock = clock
         self._retry_at: dict[PoolId, float] = {}
+        self._used_at = float("-inf")
         self._wake = asyncio.Event()
-        service.on_pool_used = self._wake.set
+        service.on_pool_used = self._note_use
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -155,18 +169,30 @@ class PoolFiller:
             self._wake.clear()
             made = False
             for pool_id in self._service.inventory.pool_ids:
-                made |= self._fill(pool_id)
-                # Requests come between any two batches.
-                await asyncio.sleep(0)
+                if self._fill(pool_id):
+                    made = True
+                    # Requests come between any two batches.
+                    await asyncio.sleep(0)
             if not made:
-                await _wait(self._wake, FILL_RETRY_S)
+                await _wait(self._wake, self._pause())
+
+    def _note_use(self) -> None:
+        self._used_at = self._clock()
+        self._wake.set()
+
+    def _pause(self) -> float:
+        """Seconds until there may be something to do that no request announces."""
+        quiet_s = self._clock() - self._used_at
+        return QUIET_S - quiet_s if quiet_s < QUIET_S else FILL_RETRY_S
 
     def _fill(self, pool_id: PoolId) -> bool:
         now = self._clock()
         if self._retry_at.get(pool_id, now) > now:
             return False
+        stored, target = self._service.inventory.stored(pool_id), self._service.limits.pool_target
+        count = plan_filling(stored, target, now - self._used_at)
         try:
-            return self._service.refill(pool_id, FILL_BATCH) > 0
+            return count > 0 and self._service.refill(pool_id, count) > 0
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S

@@ -50,6 +50,19 @@ class Layout:
     def kms_socket(self) -> Path:
         return self.run / "kms.sock"
 
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run / "supervisor.sock"
+
+    @property
+    def faults(self) -> Path:
+        """The faults that are on the network now."""
+        return self.run / "faults.json"
+
+    @property
+    def faults_lock(self) -> Path:
+        return self.run / "faults.lock"
+
     def tunnel_socket(self, site: str) -> Path:
         return self.run / f"tunnel-{site}.sock"
 

@@ -18,12 +18,15 @@ from scripts.run_record import Process
 POLL_S = 0.02
 
 
-def spawn(module: str, config: Path, log: Path, namespace_of: int | None = None) -> subprocess.Popen[bytes]:
+def spawn(
+    module: str, config: Path, log: Path, namespace_of: int | None = None, append: bool = False
+) -> subprocess.Popen[bytes]:
     """Start ``python -m module --config config`` with its output in ``log``, in a host's namespace if asked."""
     into = ["nsenter", "-t", str(namespace_of), "-n", "--"] if namespace_of else []
     # If this process is killed outright the kernel ends its children: nothing is left to find by name.
     argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, "--config", str(config)]
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+    how = os.O_APPEND if append else os.O_TRUNC
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb") as output:
         return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd="/",

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,20 +23,24 @@ from typing import Any
 from kms import pki
 from scripts import clients, openvswitch
 from scripts.cleanup import forget, remove_leftovers
-from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.interrupts import deferred, ignored
 from scripts.layout import Layout, write_private
 from scripts.processes import end, spawn, wait_ready
 from scripts.run_record import Process, RunRecord, read_record
+from scripts.supervisor import ControlServer
 from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.net import KMS_NODE, ROOT_MANAGEMENT_INTERFACE, ControllerAddress, EmulatedNetwork, NetworkError
-from topologies.spec import KME_PORT, Topology
+from topologies.spec import KME_PORT, Tier, Topology
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
 START_STEPS = 8
 START_TIMEOUT_S = 30.0
+# Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
+# are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
+READY_SOURCES = ("dh", "qra")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,15 @@ class RunOptions:
 
     api_port: int = DEFAULT_API_PORT
     unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of the run: how to start it again, and how to know that it is ready."""
+
+    module: str
+    namespace: int | None
+    is_ready: Callable[[], bool]
 
 
 class Runtime:
@@ -55,6 +69,7 @@ class Runtime:
         self._record: RunRecord | None = None
         self._network: EmulatedNetwork | None = None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._services: dict[str, Service] = {}
 
     @property
     def record(self) -> RunRecord:
@@ -95,6 +110,19 @@ class Runtime:
         with ignored():
             self._stack.close()
 
+    def restart(self, name: str) -> None:
+        """Start a process of the run again with the configuration it had; one that still runs is ended first.
+
+        Called by the control socket's thread, which the new process then lives with.
+        """
+        service = self._services.get(name)
+        if service is None:
+            raise WrongRequest(f"NAME: there is no process {name!r}; there are {', '.join(sorted(self._services))}")
+        end(self.record.processes[name])
+        self._children[name].wait()
+        self._launch(name, service, append=True)
+        self._await(name)
+
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
         self.layout.make()
@@ -122,6 +150,8 @@ class Runtime:
         self._start_tunnels(certificates)
         progress("controller")
         self._start_controller(certificates)
+        control = ControlServer(self.layout.supervisor_socket, self.restart)
+        self._stack.callback(control.close)
         self._update(phase="ready")
 
     def _take_lock(self) -> None:
@@ -182,9 +212,12 @@ class Runtime:
             ],
             "sections": self.topology.to_dict()["sections"],
             "qkd_links": self.topology.to_dict()["qkd_links"],
+            "pairs": [{"a": a, "b": b, "key_source": source} for a, b in slice_pairs(self.topology)
+                      for source in READY_SOURCES],
         }  # fmt: skip
         kms = clients.KmsAdmin(self.layout.kms_socket)
-        self._run_process("kms", "kms", config, kms.is_ready, self.record.namespaces[KMS_NODE])
+        self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready), config)
+        self._await("kms")
 
     def _start_tunnels(self, certificates: Path) -> None:
         for site in self.topology.site_names:
@@ -196,10 +229,11 @@ class Runtime:
                 "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
             }  # fmt: skip
-            self._spawn(f"tunnel-{site}", "kms.tunnel", config, self.record.namespaces[site])
-        for site in self.topology.site_names:
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
-            self._await(f"tunnel-{site}", tunnel.is_ready)
+            service = Service("kms.tunnel", self.record.namespaces[site], tunnel.is_ready)
+            self._spawn(f"tunnel-{site}", service, config)
+        for site in self.topology.site_names:
+            self._await(f"tunnel-{site}")
 
     def _start_controller(self, certificates: Path) -> None:
         own = certificates / "controller"
@@ -217,25 +251,33 @@ class Runtime:
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip
         api = clients.Northbound(self.record.api_url, self.layout.token)
-        self._run_process("controller", "controller", config, api.is_ready)
+        self._spawn("controller", Service("controller", None, api.is_ready), config)
+        self._await("controller")
 
-    def _run_process(
-        self, name: str, module: str, config: dict[str, Any], is_ready: Callable[[], bool], namespace: int | None = None
-    ) -> None:
-        self._spawn(name, module, config, namespace)
-        self._await(name, is_ready)
-
-    def _spawn(self, name: str, module: str, config: dict[str, Any], namespace: int | None = None) -> None:
+    def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))
+        self._services[name] = service
         with deferred():
-            child = spawn(module, self.layout.config(name), self.layout.log(name), namespace)
-            process = Process.of(child.pid)
-            self._stack.callback(end, process)
+            self._launch(name, service)
+
+    def _launch(self, name: str, service: Service, append: bool = False) -> None:
+        child = spawn(service.module, self.layout.config(name), self.layout.log(name), service.namespace, append)
+        process = Process.of(child.pid)
+        self._stack.callback(end, process)
         self._children[name] = child
         self._update(processes={**self.record.processes, name: process})
 
-    def _await(self, name: str, is_ready: Callable[[], bool]) -> None:
-        wait_ready(name, self._children[name], self.layout.log(name), is_ready, START_TIMEOUT_S)
+    def _await(self, name: str) -> None:
+        ready = self._services[name].is_ready
+        wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
+
+
+def slice_pairs(topology: Topology) -> list[tuple[str, str]]:
+    """The sites that a connection of a slice can join: cell with core, and each of them with a site for compute."""
+    cells, cores = ({s.name for s in topology.sites if s.tier is tier} for tier in (Tier.CELL, Tier.CORE))
+    compute = {s.name for s in topology.sites if s.vcpus > 0}
+    ends = [*product(cells, cores | compute), *product(compute, cores)]
+    return sorted({(min(pair), max(pair)) for pair in ends if pair[0] != pair[1]})
 
 
 def _require_free_port(what: str, port: int) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 from scripts.clients import Answer, KmsAdmin, Northbound, TunnelControl
 from scripts.errors import WrongRequest
+from scripts.fault_injector import FaultInjector
+from scripts.faults import Fault, FaultKind
 from scripts.layout import Layout
 from scripts.run_record import RunRecord
-from topologies import links, nodes
+from topologies import links
 from topologies.spec import Channel, Topology
 
 
@@ -23,6 +25,7 @@ class RunningSystem:
         self.datapath = record.datapath
         self.northbound = Northbound(record.api_url, layout.token)
         self.kms = KmsAdmin(layout.kms_socket)
+        self.faults = FaultInjector(self.topology, layout, record.netem)
 
     def into(self, host: str) -> list[str]:
         """The words before a command that run it inside a host's namespace."""
@@ -59,25 +62,8 @@ class RunningSystem:
         return links.interfaces(self.topology, self.channel(channel_id))
 
     def link_down(self, channel_id: str) -> None:
-        links.set_up(self.channel_interfaces(channel_id), up=False)
+        self.faults.inject(Fault(FaultKind.CUT, channel_id))
 
     def link_up(self, channel_id: str) -> None:
         """Lift every fault of a channel: cut and black hole."""
-        channel = self.channel(channel_id)
-        names = self.channel_interfaces(channel_id)
-        links.restore(names, links.shape_of(self.topology, channel, self._record.netem))
-        links.set_up(names, up=True)
-
-    def link_blackhole(self, channel_id: str) -> None:
-        links.blackhole(self.channel_interfaces(channel_id))
-
-    def node_down(self, site: str) -> None:
-        nodes.switch_off(self.topology, self._site(site))
-
-    def node_up(self, site: str) -> None:
-        nodes.switch_on(self.topology, self._site(site))
-
-    def _site(self, name: str) -> str:
-        if not self.topology.has_site(name):
-            raise WrongRequest(f"ID: there is no site {name!r}; there are {', '.join(self.topology.site_names)}")
-        return name
+        self.faults.lift("link up", channel_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
+from enum import Enum
 
 from topologies.spec import Channel, Topology
 
@@ -47,6 +48,19 @@ def interfaces(topology: Topology, channel: Channel) -> tuple[str, str]:
         topology.port_of(channel.a, channel.id).interface,
         topology.port_of(channel.b, channel.id).interface,
     )
+
+
+class Direction(Enum):
+    """One of a channel's two directions, named by its ends."""
+
+    A_TO_B = "a-b"
+    B_TO_A = "b-a"
+
+
+def sending(topology: Topology, channel: Channel, direction: Direction | None) -> tuple[str, ...]:
+    """The ports that send in ``direction``; both when it is None."""
+    a, b = interfaces(topology, channel)
+    return {Direction.A_TO_B: (a,), Direction.B_TO_A: (b,), None: (a, b)}[direction]
 
 
 def set_up(names: tuple[str, ...], up: bool) -> None:

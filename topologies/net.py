@@ -146,6 +146,7 @@ class EmulatedNetwork:
     def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Build it. NetworkError, with nothing left behind, when a part of it is refused."""
         self._refuse_foreign_leftovers()
+        _require_namespaces()
         try:
             progress("hosts, switches and channels")
             self._mininet.build()
@@ -234,6 +235,13 @@ class EmulatedNetwork:
             for channel in self.topology.channels
             for interface in links.interfaces(self.topology, channel)
         }
+
+
+def _require_namespaces() -> None:
+    """Mininet waits for ever for the shell of a host whose namespace could not be made."""
+    done = subprocess.run(["mnexec", "-n", "true"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise NetworkError(f"mnexec cannot make a network namespace here: {done.stderr.strip()}")
 
 
 def _disable_ipv6(interfaces: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Collection
 
 from topologies import links
 from topologies.links import LinkError
@@ -30,11 +31,11 @@ def switch_off(topology: Topology, site: str) -> None:
         _run("ovs-ofctl", "-O", "OpenFlow13", table, bridge)
 
 
-def switch_on(topology: Topology, site: str) -> None:
-    """Undo :func:`switch_off`: an empty switch that looks for its controller."""
+def switch_on(topology: Topology, site: str, dead: Collection[str] = ()) -> None:
+    """Undo :func:`switch_off`: an empty switch that looks for its controller. ``dead`` ports stay without carrier."""
     bridge = topology.bridge(site)
     remembered = _vsctl("--if-exists", "get", "bridge", bridge, _REMEMBERED).strip()
-    links.set_up(_interfaces(topology, site), up=True)
+    links.set_up(tuple(name for name in _interfaces(topology, site) if name not in dead), up=True)
     if remembered:
         _vsctl("set-controller", bridge, *json.loads(remembered).split(), "--", "set", "controller", bridge,
                f"max_backoff={RECONNECT_MS}")  # fmt: skip

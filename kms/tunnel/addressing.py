@@ -1,14 +1,15 @@
-"""Addresses, routes and interface settings, through ``ip`` and /proc/sys; all of it may be done twice."""
+"""Addresses, routes and interface settings, through rtnetlink and /proc/sys; all of it may be done twice."""
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import socket
 import struct
+from collections.abc import Collection
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from kms.tunnel import netlink
 from kms.tunnel.errors import ConfigurationError, Unavailable
 
 _SIOCGIFMTU = 0x8921
@@ -27,27 +28,30 @@ def interface_mtu(interface: str) -> int:
     return int(mtu)
 
 
-async def configure_tun(interface: str, mtu: int, local: IPv4Address, peer: IPv4Address) -> None:
+def configure_tun(interface: str, mtu: int, local: IPv4Address, peer: IPv4Address) -> None:
     """``local``/32 on the TUN device and a route to ``peer`` through it; no IPv6, so nothing is sent unasked."""
     write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "1")
-    await _ip(
-        f"link set dev {interface} mtu {mtu} txqueuelen {_TRANSMIT_QUEUE_PACKETS} up",
-        f"addr replace {local}/32 dev {interface}",
-        f"route replace {peer}/32 dev {interface} src {local}",
+    index = _index(interface)
+    _carry_out(
+        netlink.link_up(interface, index, mtu, _TRANSMIT_QUEUE_PACKETS),
+        netlink.add_address(index, local),
+        netlink.add_route(index, peer, local),
     )
 
 
-async def configure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:
+def configure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:
     """``local``/32 on the underlay and a route on which ``peer`` is asked for by ARP."""
-    await _ip(
-        f"addr replace {local}/32 dev {interface}",
-        f"route replace {peer}/32 dev {interface} scope link src {local}",
-    )
+    index = _index(interface)
+    _carry_out(netlink.add_address(index, local), netlink.add_route(index, peer, local))
 
 
-async def unconfigure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:
+def unconfigure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:
     """The inverse of :func:`configure_clear`; what is gone already is no error."""
-    await _ip(f"route del {peer}/32 dev {interface}", f"addr del {local}/32 dev {interface}", may_fail=True)
+    try:
+        index = socket.if_nametoindex(interface)
+    except OSError:
+        return  # and address and route with it
+    _carry_out(netlink.remove_route(index, peer), netlink.remove_address(index, local), tolerated=netlink.GONE)
 
 
 def read_sysctl(name: str) -> str | None:
@@ -69,18 +73,15 @@ def write_sysctl(name: str, value: str) -> None:
         raise Unavailable(f"{path}: {error.strerror}") from error
 
 
-async def _ip(*lines: str, may_fail: bool = False) -> None:
-    arguments = ("-force", "-batch", "-") if may_fail else ("-batch", "-")
+def _index(interface: str) -> int:
     try:
-        process = await asyncio.create_subprocess_exec(
-            "ip",
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        return socket.if_nametoindex(interface)
     except OSError as error:
-        raise Unavailable(f"ip (package iproute2): {error.strerror}") from error
-    _, complaint = await process.communicate(("\n".join(lines) + "\n").encode())
-    if process.returncode and not may_fail:
-        raise Unavailable(f"ip: {complaint.decode(errors='replace').strip()}")
+        raise Unavailable(f"interface {interface}: {error.strerror}") from error
+
+
+def _carry_out(*requests: netlink.Request, tolerated: Collection[int] = ()) -> None:
+    try:
+        netlink.carry_out(requests, tolerated)
+    except OSError as error:
+        raise Unavailable(f"rtnetlink: {error.strerror}") from error

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 Connection = EspConnection | ClearConnection
 
+_MODIFIABLE = ("key_source", "rekey_s", "lifetime_s")
+
 
 class Agent:
     """Adds, removes and reports connections. Operations on one id come one after the other."""
@@ -70,6 +72,21 @@ class Agent:
                 del self._reserved[config.id]
             logger.info("connection %s added (%s, %s)", config.id, config.mode, config.key_source)
             return {**_summary(connection), "created": True}
+
+    async def modify(self, config: ConnectionConfig) -> dict[str, Any]:
+        """Other keys for a connection that goes on. NotFound; Conflict when more than its keys would change."""
+        async with self._locks[config.id]:
+            existing = self._find(config.id)
+            if (
+                config.model_copy(update={name: getattr(existing.config, name) for name in _MODIFIABLE})
+                != existing.config
+            ):
+                names = ", ".join(_MODIFIABLE)
+                raise Conflict("connection", f"{config.id} exists, and nothing but {names} can be modified")
+            if existing.config != config:
+                existing.modify(config)
+                logger.info("connection %s modified (%s)", config.id, config.key_source)
+            return _summary(existing)
 
     async def remove(self, connection_id: str) -> dict[str, Any]:
         """NotFound when there is none of that id."""

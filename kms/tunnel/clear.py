@@ -19,15 +19,19 @@ class ClearConnection:
 
     async def open(self) -> None:
         try:
-            await addressing.configure_clear(self._interface, self.config.local_address, self.config.peer_address)
+            addressing.configure_clear(self._interface, self.config.local_address, self.config.peer_address)
         except BaseException:
             await self.close()
             raise
         self._is_up = True
 
+    def modify(self, config: ConnectionConfig) -> None:
+        """It has no keys that could be others."""
+        self.config = config
+
     async def close(self) -> None:
         self._is_up = False
-        await addressing.unconfigure_clear(self._interface, self.config.local_address, self.config.peer_address)
+        addressing.unconfigure_clear(self._interface, self.config.local_address, self.config.peer_address)
 
     async def wait_up(self, timeout_s: float) -> None:
         """It is up as soon as it is there."""

@@ -71,6 +71,14 @@ class AddRequest(_Frozen):
     connection: ConnectionConfig
 
 
+class ModifyRequest(_Frozen):
+    """Other keys for a connection that is there; everything else as it was added."""
+
+    id: int | str
+    op: Literal["modify"]
+    connection: ConnectionConfig
+
+
 class RemoveRequest(_Frozen):
     id: int | str
     op: Literal["remove"]
@@ -91,7 +99,7 @@ class ReportRequest(_Frozen):
     op: Literal["stats", "list", "metrics"]
 
 
-Request = AddRequest | RemoveRequest | WaitUpRequest | ReportRequest
+Request = AddRequest | ModifyRequest | RemoveRequest | WaitUpRequest | ReportRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 T = TypeVar("T")
 
@@ -99,7 +107,7 @@ T = TypeVar("T")
 def parse_request(raw: dict[str, Any]) -> Request:
     """ConfigurationError names the field, e.g. ``connection.port``."""
     request = _validated(_REQUEST, raw)
-    if isinstance(request, AddRequest):
+    if isinstance(request, AddRequest | ModifyRequest):
         _check_connection(request.connection)
     return request
 

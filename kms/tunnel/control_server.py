@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kms.tunnel.agent import Agent
-from kms.tunnel.config import AddRequest, RemoveRequest, ReportRequest, WaitUpRequest, parse_request
+from kms.tunnel.config import AddRequest, ModifyRequest, RemoveRequest, ReportRequest, WaitUpRequest, parse_request
 from kms.tunnel.errors import ConfigurationError, Conflict, NotFound, TunnelError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class ControlServer:
         match parse_request(raw):
             case AddRequest(connection=connection):
                 return await self._agent.add(connection)
+            case ModifyRequest(connection=connection):
+                return await self._agent.modify(connection)
             case RemoveRequest(connection_id=connection_id):
                 return await self._agent.remove(connection_id)
             case WaitUpRequest(connection_id=connection_id, timeout_s=timeout_s):

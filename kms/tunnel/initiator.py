@@ -54,6 +54,14 @@ class Initiator:
     def start(self, now: float) -> None:
         self._begin(now, ExchangeInput.REKEY_DUE)
 
+    def retune(self, settings: SessionSettings, now: float) -> None:
+        """Get a key of the kind that is wanted now; what was under way for another kind is dropped."""
+        self._settings = settings
+        self._context = settings.context().digest()
+        self._retry_s = self._timing.first_retry_s
+        self._forget_offer()
+        self._begin(now, ExchangeInput.RETUNED)
+
     def next_timer(self) -> float | None:
         return self._wake_at
 

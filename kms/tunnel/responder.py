@@ -83,6 +83,11 @@ class Responder:
         """Say that we are here: an initiator that has been offering for a while need not wait for its next turn."""
         self._send_hello(now)
 
+    def retune(self, settings: SessionSettings, now: float) -> None:
+        """Offers are expected to be bound to the new kind of keys from now on."""
+        self._settings = settings
+        self._context = settings.context().digest()
+
     def next_timer(self) -> float | None:
         return self._wake_at
 

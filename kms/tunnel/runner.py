@@ -21,7 +21,6 @@ from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
-from kms.tunnel.states import Link
 from kms.tunnel.tun import TunDevice
 
 logger = logging.getLogger(__name__)
@@ -53,20 +52,8 @@ class EspConnection:
         self._keys = keys
         self._keylog = keylog
         self._loop = asyncio.get_running_loop()
-        settings = SessionSettings(
-            connection_id=config.id,
-            role=Role(config.role),
-            local_address=config.local_address,
-            peer_address=config.peer_address,
-            local_sae=local_sae,
-            peer_sae=config.peer_sae,
-            key_source=config.key_source,
-            rekey_s=config.rekey_s,
-            lifetime_s=config.lifetime_s,
-            replay_window=config.replay_window,
-            expects_copies=config.expects_copies,
-        )
-        self._session = Session(settings, os.urandom(INSTANCE_BYTES))
+        self._local_sae = local_sae
+        self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
         self._socket: socket.socket | None = None
         self._tun: TunDevice | None = None
         self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
@@ -75,6 +62,29 @@ class EspConnection:
         self._up = asyncio.Event()
         self._stalled: bytes | None = None  # a datagram that the full socket did not take; the TUN waits meanwhile
         self._last_error = ""
+
+    def _settings(self, config: ConnectionConfig) -> SessionSettings:
+        return SessionSettings(
+            connection_id=config.id,
+            role=Role(config.role),
+            local_address=config.local_address,
+            peer_address=config.peer_address,
+            local_sae=self._local_sae,
+            peer_sae=config.peer_sae,
+            key_source=config.key_source,
+            rekey_s=config.rekey_s,
+            lifetime_s=config.lifetime_s,
+            replay_window=config.replay_window,
+            expects_copies=config.expects_copies,
+        )
+
+    def modify(self, config: ConnectionConfig) -> None:
+        """Other keys while traffic goes on; ``wait_up`` then waits for them."""
+        self._session.retune(self._settings(config), self._loop.time())
+        self.config = config
+        if not self._session.is_in_tune:
+            self._up.clear()
+        self._carry_out()
 
     async def open(self) -> None:
         """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
@@ -85,7 +95,7 @@ class EspConnection:
             self._session.start(self._loop.time())
             self._carry_out()
             config = self.config
-            await addressing.configure_tun(config.interface, self._mtu, config.local_address, config.peer_address)
+            addressing.configure_tun(config.interface, self._mtu, config.local_address, config.peer_address)
         except BaseException:
             await self.close()
             raise
@@ -254,7 +264,7 @@ class EspConnection:
                 task.add_done_callback(self._key_tasks.discard)
             case LinkChanged(link):
                 logger.info("connection %s is %s", self.config.id, link.value)
-                if link is Link.UP:
+                if self._session.is_in_tune:
                     self._up.set()
                 else:
                     self._up.clear()

@@ -32,6 +32,7 @@ class SaPair:
     control: ControlKeys = field(repr=False)
     installed_at: float
     ends_at: float
+    context: bytes  # what its key was bound to, the key source included
     stage: Stage = Stage.PENDING
 
     @property
@@ -61,6 +62,16 @@ class SaBook:
         self.by_spi: dict[bytes, SaPair] = {}
         self.current: SaPair | None = None
 
+    def retune(self, *, context: bytes, lifetime_s: float) -> None:
+        """What holds for the pairs to come; those there are stay as they were made."""
+        self._context = context
+        self._lifetime_s = lifetime_s
+
+    @property
+    def is_in_tune(self) -> bool:
+        """Whether the pair in use was made as pairs are made now."""
+        return self.current is not None and self.current.context == self._context
+
     def install(self, agreement: Agreement, master: bytes, now: float) -> tuple[SaPair, tuple[SaInstalled, ...]]:
         """Derive and keep a pair; it receives at once and transmits when :meth:`make_current` says so."""
         mine = agreement.outbound_sender
@@ -75,6 +86,7 @@ class SaBook:
             control=link_keys(*bound),
             installed_at=now,
             ends_at=now + self._lifetime_s,
+            context=self._context,
         )
         self._make_room()
         assert pair.inbound_spi not in self.by_spi

@@ -10,7 +10,7 @@ Invariants: a packet goes out sealed or not at all; no (key, nonce) pair is used
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
@@ -72,6 +72,25 @@ class Session:
     def start(self, now: float) -> None:
         """Begin: the initiator asks for its first key, the responder says that it is there."""
         self._exchange.start(now)
+
+    def retune(self, settings: SessionSettings, now: float) -> None:
+        """Other keys (source, ``rekey_s``, ``lifetime_s``) for the same connection.
+
+        Traffic goes on under the key in use until one of the new kind has been agreed on; LinkChanged tells when it
+        has. Until both ends have been told, neither gets a new key: tell the responder first.
+        """
+        fixed = replace(settings, key_source="", rekey_s=0.0, lifetime_s=0.0)
+        if fixed != replace(self._settings, key_source="", rekey_s=0.0, lifetime_s=0.0):
+            raise ValueError("only key_source, rekey_s and lifetime_s can be changed")
+        if self._link is not Link.CLOSED:
+            self._settings = settings
+            self._book.retune(context=settings.context().digest(), lifetime_s=settings.lifetime_s)
+            self._exchange.retune(settings, now)
+
+    @property
+    def is_in_tune(self) -> bool:
+        """Whether traffic can pass under keys of the kind that was asked for last."""
+        return self._link is Link.UP and self._book.is_in_tune
 
     def close(self) -> None:
         """Forget every key. Nothing passes any more."""
@@ -228,7 +247,10 @@ class Session:
             return
         if self._book.current is not None or self._link is Link.EXPIRED:
             self.counters.rekeys += 1
+        was_up, was_in_tune = self._link is Link.UP, self._book.is_in_tune
         self._book.make_current(pair, now)
+        if was_up and not was_in_tune and self._book.is_in_tune:
+            self._effects.append(LinkChanged(Link.UP))
         if isinstance(self._exchange, Responder):
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)

@@ -1,8 +1,6 @@
-"""The common practice that path computation is compared with: k shortest paths, then filter.
+"""The common practice that path computation is compared with: filter, and take the k shortest paths.
 
-As kytos' pathfinder does with networkx: simple paths by rising latency, the first one on which every hop has a
-channel that passes the filters. It ignores surplus security, load, key rate and required elements, so its
-question is easier than ours; and it takes one filter after the other, so that it may walk through very many paths.
+It ignores surplus security, load, key rate and required elements, so its question is easier than ours.
 """
 
 from __future__ import annotations
@@ -10,9 +8,9 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from types import FrameType
 
 import networkx as nx
@@ -23,10 +21,11 @@ from controller.model import ConnectionRequest
 
 @dataclass(frozen=True)
 class Outcome:
-    """How long a question took, and whether it was answered within the limit."""
+    """How long a question took, whether it came to its end within the limit, and whether a path was found."""
 
     seconds: float
     is_finished: bool
+    is_answered: bool = False
 
 
 class _CutOffError(Exception):
@@ -50,41 +49,52 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 class KShortestAndFilter:
-    """A network as a networkx graph whose edges hold their parallel channels."""
+    """A network as kytos' graph: a node per site and per interface, an edge per channel and per attachment.
+
+    Facts of kytos-ng/pathfinder, graph/graph.py: parallel links are apart because their interfaces are nodes;
+    security, bandwidth and state filter the edges, whose subgraph networkx searches for the k shortest simple paths.
+    The bound on a path's latency is no filter there: it is applied to what comes out.
+    """
+
+    K_PATHS = 5
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._graph = nx.Graph()
         index = network.index
-        for number, (a, b) in enumerate(index.ends):
-            latency = index.latency_us[number]
-            if self._graph.has_edge(a, b):
-                edge = self._graph[a][b]
-                edge["channels"].append(number)
-                edge["latency"] = min(edge["latency"], latency)
-            else:
-                self._graph.add_edge(a, b, channels=[number], latency=latency)
+        interface = len(index.site_number)
+        for number, ends in enumerate(index.ends):
+            near, far = interface, interface + 1
+            interface += 2
+            self._graph.add_edge(ends[0], near, latency=0)
+            self._graph.add_edge(far, ends[1], latency=0)
+            self._graph.add_edge(near, far, latency=index.latency_us[number], channel=number)
 
     def ask(self, request: ConnectionRequest, limit_s: float) -> Outcome:
         """One question, cut off after ``limit_s`` of processor time. From the main thread only."""
         start = time.perf_counter()
         try:
             with _limited(limit_s):
-                self._search(request)
+                path = self._search(request)
         except _CutOffError:
             return Outcome(time.perf_counter() - start, False)
-        return Outcome(time.perf_counter() - start, True)
+        return Outcome(time.perf_counter() - start, True, path is not None)
 
-    def _search(self, request: ConnectionRequest) -> None:
-        index, spec = self._network.index, request.spec
-        source, target = index.site_number[request.src], index.site_number[request.dst]
-        for path in nx.shortest_simple_paths(self._graph, source, target, weight="latency"):
-            if sum(self._graph[a][b]["latency"] for a, b in pairwise(path)) > spec.latency_us:
-                return  # all others are slower still
-            if all(self._passes(request, self._graph[a][b]["channels"]) for a, b in pairwise(path)):
-                return
+    def _search(self, request: ConnectionRequest) -> list[int] | None:
+        numbers = self._network.index.site_number
+        passing = [(a, b) for a, b, edge in self._graph.edges(data=True) if self._passes(request, edge)]
+        graph = self._graph.edge_subgraph(passing)
+        with suppress(nx.NetworkXNoPath, nx.NodeNotFound):
+            paths = nx.shortest_simple_paths(graph, numbers[request.src], numbers[request.dst], weight="latency")
+            for path in islice(paths, self.K_PATHS):
+                if sum(graph[a][b]["latency"] for a, b in pairwise(path)) <= request.spec.latency_us:
+                    return list(path)
+        return None
 
-    def _passes(self, request: ConnectionRequest, channels: list[int]) -> bool:
-        level, bandwidth = request.spec.security.level, request.spec.bandwidth_kbps
-        security, headroom = self._network.index.security, self._network.headroom
-        return any(security[c] >= level and headroom[c] >= bandwidth for c in channels)
+    def _passes(self, request: ConnectionRequest, edge: dict[str, int]) -> bool:
+        channel = edge.get("channel")
+        if channel is None:
+            return True
+        spec, network = request.spec, self._network
+        is_wide_enough = network.headroom[channel] >= spec.bandwidth_kbps
+        return is_wide_enough and network.index.security[channel] >= spec.security.level

@@ -1,7 +1,7 @@
 """``bench paths``: is path computation exact, and how fast is it beside the common practice?
 
 Exactness: random instances against trying everything, and larger ones against a MILP where scipy is installed.
-Speed: one constrained path on loaded networks of growing size, with networkx' k-shortest-and-filter in the same
+Speed: one constrained path on loaded networks of growing size, with k-shortest-and-filter by networkx in the same
 run on the same questions, each of its answers cut off at a limit.
 """
 
@@ -60,7 +60,8 @@ def run(effort: Effort = Effort(), progress: Callable[[str], None] = lambda line
         "sites_N: a lattice of N sites, five channels per adjacency, under load; latency bounds from too tight to "
         "loose; infeasible questions count as well; what depends on the topology alone is computed before "
         "(prepare_ms), as at the start of the controller, and frozen for the garbage collector",
-        f"baseline: networkx shortest_simple_paths by latency, then filtered, cut off after "
+        f"baseline: as kytos does: edges filtered by security and bandwidth, the {KShortestAndFilter.K_PATHS} shortest "
+        f"simple paths of networkx on what is left, the first that meets the latency bound; cut off after "
         f"{effort.baseline_limit_s:g} s of processor time; it ignores surplus security, load and keys",
     ]
     tally = Counter[str]()

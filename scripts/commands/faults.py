@@ -1,18 +1,25 @@
-"""``link``, ``node``, ``eavesdrop``: faults, each undone by its opposite."""
+"""``link``, ``node``, ``eavesdrop``, ``kill``: faults, each undone by its opposite."""
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 from scripts.commands.slices import raise_problem
-from scripts.errors import DidNotHold, WrongRequest
+from scripts.errors import WrongRequest
+from scripts.fault_injector import Outcome
+from scripts.faults import Fault, FaultKind
 from scripts.layout import Layout
 from scripts.output import print_json, print_table, say
 from scripts.run_record import running_record
 from scripts.system import RunningSystem
-from topologies.links import LinkError
+from topologies.links import Direction
+
+DIRECTIONS = tuple(d.value for d in Direction)
+MAX_FLAPS = 10_000
+DIRECTION_HELP = "one direction alone: the channel's ends as `link list` shows them"
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -20,16 +27,23 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     link.add_parser("list", parents=[common], help="every channel with its class, state and load").set_defaults(
         run=_list
     )
-    _add(link, common, "down", "cut a channel: both ends lose carrier", "ID", _link("link_down", "cut"))
-    _add(link, common, "up", "mend a channel, whatever was done to it", "ID", _link("link_up", "up"))
-    _add(link, common, "blackhole", "lose every packet, keep carrier", "ID", _link("link_blackhole", "a black hole"))
+    _directed(_add(link, common, "down", "cut a channel: both ends lose carrier", "ID", _inject(FaultKind.CUT)))
+    _directed(_add(link, common, "up", "mend a channel, whatever was done to it", "ID", _lift("link up")))
+    _directed(_add(link, common, "blackhole", "lose every packet, keep carrier", "ID", _inject(FaultKind.BLACKHOLE)))
+    flap = _add(link, common, "flap", "cut and mend a channel again and again", "ID", _flap)
+    flap.add_argument("--times", type=int, default=5, metavar="N", help="how often (default %(default)s)")
+    flap.add_argument("--period", type=float, default=1.0, metavar="S",
+                      help="seconds from one cut to the next, half of them down (default %(default)s)")  # fmt: skip
     node = _group(commands, "node", "switch a site off and on")
-    _add(node, common, "down", "switch a site's switch off", "ID", _link("node_down", "off"))
-    _add(node, common, "up", "switch it on again", "ID", _link("node_up", "on"))
+    _add(node, common, "down", "switch a site's switch off", "ID", _inject(FaultKind.POWER_OFF))
+    _add(node, common, "up", "switch it on again", "ID", _lift("node up"))
     eavesdrop = _group(commands, "eavesdrop", "an intercept-resend attacker on a QKD section")
-    start = _add(eavesdrop, common, "start", "let Eve measure photons", "SECTION", _eavesdrop_start)
+    start = _add(eavesdrop, common, "start", "let Eve measure photons", "SECTION", _inject(FaultKind.EAVESDROP))
     start.add_argument("--fraction", type=float, default=1.0, help="share of the photons she measures (default 1)")
-    _add(eavesdrop, common, "stop", "send her away", "SECTION", _eavesdrop_stop)
+    _add(eavesdrop, common, "stop", "send her away", "SECTION", _lift("eavesdrop stop"))
+    names = "kms, controller or tunnel-SITE"
+    _add(commands, common, "kill", f"end a process at once: {names}", "NAME", _inject(FaultKind.KILL))
+    _add(commands, common, "restart", f"start it again: {names}", "NAME", _lift("restart"))
 
 
 def _group(commands: Any, name: str, text: str) -> Any:
@@ -43,28 +57,67 @@ def _add(group: Any, common: Any, name: str, text: str, metavar: str, run: Any) 
     return parser
 
 
-def _link(method: str, outcome: str) -> Any:
+def _directed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--direction", choices=DIRECTIONS, help=DIRECTION_HELP)
+
+
+Command = Callable[[argparse.Namespace, Layout], int]
+
+
+def _system(layout: Layout) -> RunningSystem:
+    return RunningSystem(running_record(layout), layout)
+
+
+def _inject(kind: FaultKind) -> Command:
     def run(arguments: argparse.Namespace, layout: Layout) -> int:
-        system = RunningSystem(running_record(layout), layout)
-        try:
-            getattr(system, method)(arguments.id)
-        except LinkError as error:
-            raise DidNotHold(f"{arguments.id}: {error}") from error
-        _tell(arguments, outcome)
-        return 0
+        fraction = getattr(arguments, "fraction", 1.0)
+        if not 0 < fraction <= 1:
+            raise WrongRequest(f"--fraction: {fraction} is not in (0, 1]")
+        fault = Fault(kind, arguments.id, _direction(arguments), fraction)
+        return _tell(arguments, _system(layout).faults.inject(fault))
 
     return run
 
 
-def _tell(arguments: argparse.Namespace, outcome: str) -> None:
+def _lift(inverse: str) -> Command:
+    def run(arguments: argparse.Namespace, layout: Layout) -> int:
+        return _tell(arguments, _system(layout).faults.lift(inverse, arguments.id, _direction(arguments)))
+
+    return run
+
+
+def _flap(arguments: argparse.Namespace, layout: Layout) -> int:
+    if not 1 <= arguments.times <= MAX_FLAPS:
+        raise WrongRequest(f"--times: {arguments.times} is not in 1..{MAX_FLAPS}")
+    if not 0.01 <= arguments.period <= 3600:
+        raise WrongRequest(f"--period: {arguments.period} is not in 0.01..3600 s")
+    faults, fault = _system(layout).faults, Fault(FaultKind.CUT, arguments.id)
+    try:
+        for _ in range(arguments.times):
+            faults.inject(fault)
+            time.sleep(arguments.period / 2)
+            faults.lift("link up", arguments.id)
+            time.sleep(arguments.period / 2)
+    finally:
+        faults.lift("link up", arguments.id)
+    return _tell(arguments, Outcome((fault,), f"{arguments.id} has flapped {arguments.times} times and is up"))
+
+
+def _direction(arguments: argparse.Namespace) -> Direction | None:
+    value = getattr(arguments, "direction", None)
+    return Direction(value) if value else None
+
+
+def _tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
     if arguments.json:
-        print_json({"id": arguments.id, "now": outcome})
+        print_json({"id": arguments.id, "now": outcome.note, "faults": [f.to_dict() for f in outcome.faults]})
     else:
-        say(f"{arguments.id} is {outcome}")
+        say(outcome.note)
+    return 0
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
-    status, body = RunningSystem(running_record(layout), layout).api("GET", "/v1/topology")
+    status, body = _system(layout).api("GET", "/v1/topology")
     if status != 200:
         raise_problem(status, body)
     fields = ("id", "a", "b", "a_interface", "b_interface", "class", "state", "capacity_mbps", "reserved_mbps")
@@ -73,26 +126,4 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
         print_json(channels)
     else:
         print_table("Channels", fields, [tuple(channel.values()) for channel in channels])
-    return 0
-
-
-def _eavesdrop_start(arguments: argparse.Namespace, layout: Layout) -> int:
-    if not 0 < arguments.fraction <= 1:
-        raise WrongRequest(f"--fraction: {arguments.fraction} is not in (0, 1]")
-    return _eavesdrop("POST", {"fraction": arguments.fraction}, "being listened to", arguments, layout)
-
-
-def _eavesdrop_stop(arguments: argparse.Namespace, layout: Layout) -> int:
-    return _eavesdrop("DELETE", None, "free of listeners", arguments, layout)
-
-
-def _eavesdrop(method: str, body: Any, outcome: str, arguments: argparse.Namespace, layout: Layout) -> int:
-    system = RunningSystem(running_record(layout), layout)
-    sections = [section.id for section in system.topology.sections]
-    if arguments.id not in sections:
-        raise WrongRequest(f"SECTION: there is no QKD section {arguments.id!r}; there are {', '.join(sections)}")
-    status, answer = system.kms.call(method, f"/v1/sections/{quote(arguments.id, safe='')}/eavesdrop", body)
-    if status not in (200, 204):
-        raise DidNotHold(f"the KMS answered {status}: {answer}")
-    _tell(arguments, outcome)
     return 0

@@ -219,6 +219,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
     keys = _ask(system.kms.call, "GET", "/v1/keys")
     document["sections"] = keys.get("sections", [])
+    document["faults"] = [fault.to_dict() for fault in system.faults.active()]
     if arguments.json:
         print_json(document)
         return 0
@@ -229,6 +230,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
                 [(s["name"], s["state"], len(s["connections"])) for s in document["slices"]])  # fmt: skip
     down = ", ".join(document["links_down"]) or "none"
     say(f"links down: {down}")
+    say("faults: " + (", ".join(map(str, system.faults.active())) or "none"))
     print_table("QKD sections", ("id", "state", "secret bit/s", "QBER"),
                 [(s["id"], s["state"], s["skr_bps"], s["qber"]) for s in document["sections"]])  # fmt: skip
     return 0

@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
-from controller.api import MAX_BODY_BYTES, Api
+from controller.api import MAX_BODY_BYTES, Api, Settings, Tokens
 from controller.links import LinkMonitor
 from tests.fakes.controllers import Bench, raw_request
 from topologies.catalog import ukqntel
 
 TOKEN = "a-token"
+VIEWER = "another-token"
 PROBLEM = "application/problem+json"
 
 
 class Client:
     """Calls the WSGI application directly."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, settings: Settings | None = None) -> None:
         self.bench = bench
-        self.api = Api(bench.lifecycle, LinkMonitor(bench.topology), bench.events, TOKEN)
+        self.api = Api(bench.lifecycle, LinkMonitor(bench.topology), bench.events, Tokens(TOKEN, VIEWER), settings)
 
     def call(
         self, method: str, path: str, body: bytes | Any = b"", token: str | None = TOKEN, **environ: Any
@@ -43,6 +44,10 @@ class Client:
             full["HTTP_AUTHORIZATION"] = f"Bearer {token}"
         text = b"".join(self.api({**full, **environ}, start_response))
         headers = seen["headers"]
+        if seen["status"] in (204, 304):
+            assert "Content-Length" not in headers
+            assert not text
+            return seen["status"], headers, None
         assert int(headers["Content-Length"]) == len(text) or method == "HEAD"
         parsed: Any = json.loads(text) if "json" in headers["Content-Type"] and text else text.decode()
         if seen["status"] >= 400:
@@ -50,6 +55,8 @@ class Client:
             if text:
                 assert parsed["status"] == seen["status"]
                 assert parsed["title"]
+                assert parsed["type"] == "about:blank"
+                assert parsed["instance"] == path
                 assert parsed["detail"]
         return seen["status"], headers, parsed
 
@@ -130,29 +137,35 @@ def test_other_media_types_are_refused(client: Client, media_type: str) -> None:
 
 
 def test_sizes_are_limited(client: Client) -> None:
-    assert client.call("POST", "/v1/slices", b"", CONTENT_LENGTH=str(MAX_BODY_BYTES + 1))[0] == 413
-    assert client.call("POST", "/v1/slices", b"", CONTENT_LENGTH="many")[0] == 400
-    assert client.call("POST", "/v1/slices", b"", CONTENT_LENGTH="-1")[0] == 400
-    assert client.call("POST", "/v1/slices", b"", HTTP_TRANSFER_ENCODING="chunked")[0] == 411
+    def status_with(**environ: str) -> int:
+        return client.call("POST", "/v1/slices", b"", CONTENT_TYPE="application/json", **environ)[0]
+
+    assert status_with(CONTENT_LENGTH=str(MAX_BODY_BYTES + 1)) == 413
+    assert status_with(CONTENT_LENGTH="9" * 5000) == 413
+    assert status_with(CONTENT_LENGTH="many") == 400
+    assert status_with(CONTENT_LENGTH="-1") == 400
+    assert status_with(CONTENT_LENGTH="10") == 400  # and nothing comes
+    assert status_with(HTTP_TRANSFER_ENCODING="chunked") == 411
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1], "ünicode"])
-def test_writes_need_the_token_and_reads_do_not(client: Client, token: str | None) -> None:
+def test_writes_need_the_token(client: Client, token: str | None) -> None:
     before = client.bench.state()
-    status, headers, _ = client.call("POST", "/v1/slices", raw_request("cdn"), token=token)
-    assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="qslice"')
-    assert client.call("DELETE", "/v1/slices/cdn", token=token)[0] == 401
-    assert client.call("GET", "/v1/slices", token=token)[0] == 200
+    for method, path in (("POST", "/v1/slices"), ("DELETE", "/v1/slices/cdn")):
+        status, headers, _ = client.call(method, path, raw_request("cdn"), token=token)
+        assert status == 401
+        assert headers["WWW-Authenticate"].startswith('Bearer realm="qslice"')
+    assert client.call("GET", "/v1/slices", token=token)[0] == (200 if token is None else 401)
     assert client.bench.state() == before
 
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/v1/slices", "GET, POST, HEAD"),
-        ("PATCH", "/v1/slices/cdn", "GET, DELETE, HEAD"),
-        ("POST", "/v1/topology", "GET, HEAD"),
-        ("DELETE", "/metrics", "GET, HEAD"),
+        ("PUT", "/v1/slices", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/v1/slices/cdn", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("POST", "/v1/topology", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/metrics", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_methods_that_are_not_possible_name_those_that_are(
@@ -160,6 +173,8 @@ def test_methods_that_are_not_possible_name_those_that_are(
 ) -> None:
     status, headers, _ = client.call(method, path)
     assert (status, headers["Allow"]) == (405, allowed)
+    status, headers, _ = client.call("OPTIONS", path)
+    assert (status, headers["Allow"]) == (204, allowed)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/slices/a/b", "/v2/slices", "/v1/../metrics", "/%00"])
@@ -215,14 +230,15 @@ def test_the_description_names_every_operation_and_its_references_resolve(client
         return [r for v in value for r in references(v)] if isinstance(value, list) else []
 
     for reference in references(document):
-        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+        section, _, name = reference.removeprefix("#/components/").partition("/")
+        assert name in document["components"][section]
 
 
 def test_a_stream_gives_what_was_missed_and_what_comes(client: Client) -> None:
     client.call("POST", "/v1/slices", raw_request("cdn"))
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v1/events", "HTTP_LAST_EVENT_ID": "0"}
     stream = iter(client.api(environ, lambda status, headers: None))
-    assert next(stream) == b": following\n\n"
+    assert next(stream).endswith(b": following\n\n")
     seen: list[str] = []
     while not seen or '"state": "ACTIVE"' not in seen[-1]:
         seen.append(next(stream).decode())

@@ -180,8 +180,13 @@ class Controller:
             **options,
         }
         self.config_path = directory / "controller.json"
-        self.config_path.write_text(json.dumps(config))
+        self._config = config
+        self.configure()
         self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, **options: Any) -> None:
+        """What the next start is told beside, or instead of, what was given at first."""
+        self.config_path.write_text(json.dumps(self._config | options))
 
     def start(self) -> None:
         with self.log_path.open("ab") as log:

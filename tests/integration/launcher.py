@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +49,29 @@ def answer(*words: str, stdin: str = "") -> Any:
 def footprint() -> dict[str, set[str]]:
     """Everything on the machine that a run could leave: interfaces, namespaces, bridges, processes, sockets."""
     interfaces = _run("ip", "-o", "link").stdout
-    processes = _run("ps", "-eo", "args").stdout.splitlines()
     return {
         "interfaces": set(re.findall(r" (qs-(?:cell|agg|metro|core|mgmt)[0-9-]*|q\d+)[@:]", interfaces)),
         "namespaces": {name for name in _run("ip", "netns").stdout.split() if name.startswith("qs")},
         "bridges": {
             b for b in _run("ovs-vsctl", "list-br").stdout.split() if re.match(r"qs-(cell|agg|metro|core)\d$", b)
         },
-        "processes": {
-            p for p in processes if "mininet:" in p or (OUR_MODULES.search(p) and str(Path("/run/qslice")) in p)
-        },
+        "processes": {args for args in _commands() if _is_ours(args)},
         "run": {p.name for p in LAYOUT.run.glob("*")} - {"lock"} if LAYOUT.run.exists() else set(),
         "ssl": set(_run("ovs-vsctl", "get-ssl").stdout.splitlines()),
     }
+
+
+def _is_ours(command: str) -> bool:
+    return "mininet:" in command or ("/run/qslice" in command and OUR_MODULES.search(command) is not None)
+
+
+def _commands() -> Iterator[str]:
+    """Command lines of the processes of our own process namespace (a container's on this machine are not ours)."""
+    here = os.readlink("/proc/self/ns/pid")
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(entry / "ns" / "pid") == here:
+                yield (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def _run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -90,6 +90,27 @@ def test_rekeying_under_a_1_khz_ping_loses_nothing(make_pair: MakePair) -> None:
         assert (stats["rx_replay_drops"], stats["rx_auth_failures"], stats["rx_unknown_spi"]) == (0, 0, 0)
 
 
+def test_another_key_source_under_a_1_khz_ping_loses_nothing(lab: Lab, make_pair: MakePair) -> None:
+    pair = make_pair()
+    pinger = subprocess.Popen(
+        ["ip", "netns", "exec", lab.ns("a"), "ping", "-q", "-c", "1000", "-i", "0.001", pair.address("b")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for name in "ba":
+        lab.clients[name].do("modify", connection=pair.config(name) | {"key_source": "dh"})
+    pair.wait_up()
+    for name in "ab":
+        assert pair.stats(name)["key_source"] == "dh"
+        assert pair.stats(name)["rekeys"] >= 1
+        refused = lab.clients[name].ask("modify", connection=pair.config(name) | {"port": 1})
+        assert refused["error"]["type"] == "conflict"
+    output = pinger.communicate()[0]
+    assert loss_pct(output) == 0, output
+    missing = lab.clients["a"].ask("modify", connection=pair.config("a") | {"id": "no/body"})
+    assert missing["error"]["type"] == "not_found"
+
+
 def test_the_largest_packet_passes_unfragmented(lab: Lab, make_pair: MakePair, tmp_path: Path) -> None:
     pair = make_pair()
     pcap = tmp_path / "wire.pcap"

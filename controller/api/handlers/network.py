@@ -1,0 +1,33 @@
+"""The network as the controller sees it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from controller import views
+from controller.api.messages import Answer, Request, json_answer
+from controller.api.operations import Operation, Reply
+from controller.lifecycle import Lifecycle
+from controller.links import LinkMonitor
+
+
+class NetworkHandlers:
+    """Answers for ``/v1/topology``."""
+
+    def __init__(self, lifecycle: Lifecycle, links: LinkMonitor) -> None:
+        self._lifecycle = lifecycle
+        self._links = links
+
+    def operations(self) -> tuple[Operation, ...]:
+        return (
+            Operation(
+                "GET", "/v1/topology", "getTopology", "Sites, channels and QKD sections: states and reservations",
+                self.show, (Reply(200, "The network", "Topology"),), is_conditional=True,
+            ),
+        )  # fmt: skip
+
+    def show(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            network = self._lifecycle.model.network
+            view = views.topology_view(network, self._lifecycle.sections, self._links.faults)
+        return json_answer(HTTPStatus.OK, view)
