@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -98,15 +99,27 @@ class Rerouting:
             done = [i for i in self._unchanged(moving) if i not in refused]
             for connection_id in done:
                 engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
-            pending = engine.switches.send(engine.model.settle(done))
             engine.save_slices_of(done)
             for name in sorted({c.request.slice_name for c in (*moving.values(), *engine.existing(lost))}):
                 if name in engine.model.slices:
                     engine.judge(name)
             again = {i: sites for i, sites in refused.items() if i in self._unchanged(moving)}
-        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
         if again:
             self._after_refusal(again, attempt)
+        self._clear_up(done)
+
+    def _clear_up(self, ids: list[str]) -> None:
+        """Take the ways that were left off the switches, once nothing is on its way over them any more."""
+        engine = self._engine
+        if not ids:
+            return
+        if engine.drain_s:
+            time.sleep(engine.drain_s)
+        with engine.lock:
+            # What has moved on meanwhile is cleared up after by whoever moved it.
+            quiet = [c.id for c in engine.existing(ids) if c.state is ConnectionState.ACTIVE]
+            pending = engine.switches.send(engine.model.settle(quiet))
+        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 
     def _after_refusal(self, refused: dict[str, frozenset[str]], attempt: int) -> None:
         """Go round the switches that refused, while there is a way round and attempts are left; else give up."""

@@ -1,9 +1,14 @@
-"""The tunnel agents of the hosts: JSON lines over a unix socket each, one connection per call."""
+"""The tunnel agents of the hosts: JSON lines over a unix socket each.
+
+Connections are kept and used again, each by one call at a time. An agent that has been restarted closes them; the call
+that finds out is made once more, on a new one: every operation may be done twice.
+"""
 
 from __future__ import annotations
 
 import json
 import socket
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ from controller.drivers import DriverError
 
 CALL_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4 << 20
+MAX_IDLE = 16  # connections kept per agent
 
 
 class TunnelError(DriverError):
@@ -23,6 +29,7 @@ class TunnelClient:
 
     def __init__(self, sockets: Mapping[str, Path]) -> None:
         self._sockets = dict(sockets)
+        self._idle: defaultdict[str, list[_Line]] = defaultdict(list)
 
     def add(self, site: str, connection: Mapping[str, Any]) -> None:
         self._call(site, {"op": "add", "connection": dict(connection)}, CALL_TIMEOUT_S)
@@ -55,14 +62,9 @@ class TunnelClient:
         path = self._sockets.get(site)
         if path is None:
             raise TunnelError(f"no tunnel agent is configured at {site}")
+        message = json.dumps({"id": 1, **request}).encode() + b"\n"
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                sock.settimeout(timeout_s)
-                sock.connect(str(path))
-                sock.sendall(json.dumps({"id": 1, **request}).encode() + b"\n")
-                with sock.makefile("rb") as lines:
-                    line = lines.readline(MAX_LINE_BYTES)
-            answer = json.loads(line)
+            answer = json.loads(self._ask(site, path, message, timeout_s))
         except OSError as error:
             raise TunnelError(f"tunnel agent at {site}: {error}") from error
         except ValueError as error:
@@ -70,6 +72,57 @@ class TunnelClient:
         if not isinstance(answer, dict) or answer.get("ok") is not True:
             raise TunnelRefused(site, answer.get("error") if isinstance(answer, dict) else None)
         return answer.get("result")
+
+    def _ask(self, site: str, path: Path, message: bytes, timeout_s: float) -> bytes:
+        """The line that answers ``message``; empty when the agent closed the connection instead. Raises OSError."""
+        idle = self._idle[site]
+        while idle:
+            kept = idle.pop()
+            try:
+                line = kept.ask(message, timeout_s)
+            except ConnectionError:
+                continue
+            if line:
+                return self._keep(site, kept, line)
+        fresh = _Line(path, timeout_s)
+        return self._keep(site, fresh, fresh.ask(message, timeout_s))
+
+    def _keep(self, site: str, line: _Line, answer: bytes) -> bytes:
+        if answer and len(self._idle[site]) < MAX_IDLE:
+            self._idle[site].append(line)
+        else:
+            line.close()
+        return answer
+
+
+class _Line:
+    """One connection to an agent. Closed when anything goes wrong on it: a late answer must not meet a new call."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.connect(str(path))
+        except BaseException:
+            self._socket.close()
+            raise
+        self._answers = self._socket.makefile("rb")
+
+    def ask(self, message: bytes, timeout_s: float) -> bytes:
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(message)
+            answer = self._answers.readline(MAX_LINE_BYTES)
+        except BaseException:
+            self.close()
+            raise
+        if not answer:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
 
 
 class TunnelRefused(TunnelError):

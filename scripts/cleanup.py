@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
-from pathlib import Path
 
 from scripts import openvswitch
 from scripts.layout import Layout
 from scripts.processes import end
-from scripts.run_record import RunRecord
+from scripts.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
+from topologies.catalog import CATALOG, load
+from topologies.net import ROOT_MANAGEMENT_INTERFACE
+
+
+def read_or_guess(layout: Layout) -> RunRecord | None:
+    """The last run's record; where it cannot be read, one of all that a run of any known topology might have made."""
+    try:
+        return read_record(layout)
+    except DamagedRecord:
+        topologies = [load(name) for name in CATALOG]
+        sites = [(topology, site) for topology in topologies for site in topology.site_names]
+        ports = (port.interface for topology, site in sites for port in topology.ports(site))
+        return RunRecord(
+            phase="failed", supervisor=lock_holder(layout) or Process(0, 0), topology={}, datapath="", netem=False,
+            api_url="", bridges=tuple(dict.fromkeys(topology.bridge(site) for topology, site in sites)),
+            interfaces=(*dict.fromkeys(ports), ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=openvswitch.read_ssl(),
+            state=str(layout.state),
+        )  # fmt: skip
 
 
 def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
@@ -22,8 +40,9 @@ def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
     present = [bridge for bridge in record.bridges if bridge in openvswitch.vsctl("list-br").split()]
     openvswitch.remove_bridges(tuple(present))
     removed += [f"bridge {bridge}" for bridge in present]
-    for interface in record.interfaces:
-        if Path("/sys/class/net", interface).exists():
+    # A user-space bridge's own interface outlives an ovs-vswitchd that has died.
+    for interface in (*record.interfaces, *record.bridges):
+        if _exists(interface):
             subprocess.run(["ip", "link", "del", interface], capture_output=True, check=False)
             removed.append(f"interface {interface}")
     if record.bridges:
@@ -37,3 +56,8 @@ def forget(layout: Layout) -> None:
     for path in layout.run.glob("*"):
         if path != layout.lock:
             path.unlink(missing_ok=True) if not path.is_dir() else shutil.rmtree(path)
+
+
+def _exists(interface: str) -> bool:
+    # Not /sys/class/net: that shows the network namespace in which it was mounted, not always the one we are in.
+    return any(interface == name for _, name in socket.if_nameindex())

@@ -27,7 +27,8 @@ def read_ssl() -> tuple[str, str, str] | None:
 
 
 def set_ssl(key: Path | str, certificate: Path | str, ca: Path | str) -> None:
-    vsctl("set-ssl", str(key), str(certificate), str(ca))
+    """For connections made from now on; nobody need be there yet to read it."""
+    vsctl("--no-wait", "set-ssl", str(key), str(certificate), str(ca))
 
 
 def restore_ssl(before: tuple[str, str, str] | None) -> None:
@@ -35,13 +36,19 @@ def restore_ssl(before: tuple[str, str, str] | None) -> None:
     if before:
         set_ssl(*before)
     else:
-        vsctl("del-ssl")
+        vsctl("--no-wait", "del-ssl")
 
 
 def remove_bridges(bridges: tuple[str, ...]) -> None:
-    """Remove those of ``bridges`` that still exist."""
+    """Remove those of ``bridges`` that still exist, from the database alone where ovs-vswitchd has died."""
     if bridges:
-        vsctl(*(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
+        wait = () if _daemon_answers() else ("--no-wait",)
+        vsctl(*wait, *(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
+
+
+def _daemon_answers() -> bool:
+    question = ["ovs-appctl", "--timeout=2", "--target=ovs-vswitchd", "version"]
+    return subprocess.run(question, capture_output=True, check=False).returncode == 0
 
 
 def database_socket() -> Path:

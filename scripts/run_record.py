@@ -6,6 +6,7 @@ It is written before the first thing is made, so that a run that was killed half
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ class Process:
         return int(fields[19]) == self.started and fields[0] not in "ZX"
 
 
+class DamagedRecord(EnvironmentLacks):
+    """There is a record, and it cannot be read."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One run. ``phase`` is ``starting``, ``ready`` or ``failed`` (then ``failure`` says why)."""
@@ -55,6 +60,8 @@ class RunRecord:
     bridges: tuple[str, ...]
     interfaces: tuple[str, ...]
     ovs_ssl_before: tuple[str, str, str] | None
+    state: str
+    """Where the certificates and the API's token are: in the checkout that started the run, be it this one or not."""
     processes: dict[str, Process] = field(default_factory=dict)
     namespaces: dict[str, int] = field(default_factory=dict)
     failure: str = ""
@@ -66,6 +73,10 @@ class RunRecord:
     def save(self, layout: Layout) -> None:
         write_private(layout.record, json.dumps(asdict(self), indent=1))
 
+    def layout(self, layout: Layout) -> Layout:
+        """Where the things of this run are."""
+        return replace(layout, state=Path(self.state))
+
     def changed(self, **fields: Any) -> RunRecord:
         return replace(self, **fields)
 
@@ -76,8 +87,17 @@ def read_record(layout: Layout) -> RunRecord | None:
         raw = json.loads(layout.record.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
-        raise EnvironmentLacks(f"{layout.record} is damaged ({error}); run: scripts/qslice down") from error
+    except ValueError as error:
+        raise DamagedRecord(f"{layout.record} is damaged ({error}); run: scripts/qslice down") from error
+    try:
+        return _record_from_dict(raw)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DamagedRecord(
+            f"{layout.record} is not of this version of QSlice ({error}); run: scripts/qslice down"
+        ) from error
+
+
+def _record_from_dict(raw: dict[str, Any]) -> RunRecord:
     before = raw["ovs_ssl_before"]
     return RunRecord(
         **{
@@ -89,6 +109,20 @@ def read_record(layout: Layout) -> RunRecord | None:
             "ovs_ssl_before": tuple(before) if before else None,
         }
     )
+
+
+def lock_holder(layout: Layout) -> Process | None:
+    """The supervisor of a run whose record cannot be read: it holds the lock for as long as it lives."""
+    try:
+        inode = layout.lock.stat().st_ino
+    except FileNotFoundError:
+        return None
+    held = re.compile(rf"^\d+: FLOCK +ADVISORY +WRITE (\d+) [0-9a-f]+:[0-9a-f]+:{inode} ", re.MULTILINE)
+    found = held.search(Path("/proc/locks").read_text(encoding="ascii"))
+    try:
+        return Process.of(int(found[1])) if found else None
+    except ProcessLookupError:
+        return None
 
 
 def running_record(layout: Layout) -> RunRecord:

@@ -22,12 +22,12 @@ from typing import Any
 
 from kms import pki
 from scripts import clients, openvswitch
-from scripts.cleanup import forget, remove_leftovers
+from scripts.cleanup import forget, read_or_guess, remove_leftovers
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.interrupts import deferred, ignored
 from scripts.layout import Layout, write_private
 from scripts.processes import end, spawn, wait_ready
-from scripts.run_record import Process, RunRecord, read_record
+from scripts.run_record import Process, RunRecord
 from scripts.supervisor import ControlServer
 from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
@@ -165,10 +165,7 @@ class Runtime:
         self._stack.callback(os.close, handle)
 
     def _clean_up_after_last_run(self) -> None:
-        try:
-            left = read_record(self.layout)
-        except EnvironmentLacks:
-            left = None
+        left = read_or_guess(self.layout)
         if left is not None:
             remove_leftovers(left, self.layout)
 
@@ -180,6 +177,7 @@ class Runtime:
             netem=netem, api_url=f"http://127.0.0.1:{self.options.api_port}",
             bridges=tuple(topology.bridge(site) for site in topology.site_names),
             interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=openvswitch.read_ssl(),
+            state=str(self.layout.state),
         )  # fmt: skip
         self._record.save(self.layout)
         self._stack.callback(forget, self.layout)

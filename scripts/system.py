@@ -20,6 +20,7 @@ class RunningSystem:
     """The run that a record describes; it does not matter which process started it."""
 
     def __init__(self, record: RunRecord, layout: Layout) -> None:
+        layout = record.layout(layout)
         self._record, self._layout = record, layout
         self.topology: Topology = record.network
         self.datapath = record.datapath

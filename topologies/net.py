@@ -7,10 +7,10 @@ a host reaches the KMS and nothing else over it. One more such link joins the KM
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -172,16 +172,19 @@ class EmulatedNetwork:
         bridges = [switch.name for switch in self._mininet.switches]
         if bridges:
             forget = [word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)]
-            subprocess.run(["ovs-vsctl", "--timeout=30", *forget], capture_output=True, check=False)
-        ends = (*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE)
+            # Without ovs-vswitchd this runs into its deadline, but the database has forgotten the bridges by then; a
+            # user-space bridge's own interface, which outlives the daemon, is removed with the others.
+            subprocess.run(["ovs-vsctl", "--timeout=10", *forget], capture_output=True, check=False)
+        ends = (*self._switch_interfaces(), *bridges, ROOT_MANAGEMENT_INTERFACE)
         _ip_batch([f"link del {name}" for name in ends], may_fail=True)
         for node in (*self._mininet.hosts, *self._mininet.switches, *self._mininet.controllers):
             node.terminate()
         self._mininet.hosts, self._mininet.switches, self._mininet.controllers = [], [], []
 
     def _refuse_foreign_leftovers(self) -> None:
+        present = {name for _, name in socket.if_nameindex()}  # /sys/class/net may be another namespace's
         for name in (*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE):
-            if Path("/sys/class/net", name).exists():
+            if name in present:
                 raise NetworkError(
                     f"interface {name} exists already: end the network that made it, or remove it (ip link del {name})"
                 )

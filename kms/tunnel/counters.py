@@ -44,3 +44,7 @@ class Counters:
         """
         accepted = self.rx_packets + self.rx_selector_drops
         return max(0, accepted - self.rx_copies - self.rx_replay_drops)
+
+    def as_dict(self) -> dict[str, int]:
+        """By name. Asked for often: dataclasses.asdict takes ten times as long."""
+        return {name: getattr(self, name) for name in self.__slots__}

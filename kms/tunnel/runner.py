@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import socket
-from dataclasses import asdict
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -137,7 +136,7 @@ class EspConnection:
         """Counters and state as plain values."""
         status = self._session.status(self._loop.time())
         return {
-            **asdict(self._session.counters),
+            **self._session.counters.as_dict(),
             "state": status.link.value,
             "mode": "esp",
             "key_source": self.config.key_source,

@@ -11,7 +11,7 @@ from kms.errors import KmsError
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.layout import Layout
 from scripts.output import print_json, print_table, say
-from scripts.run_record import running_record
+from scripts.run_record import read_record, running_record
 from scripts.system import RunningSystem
 
 
@@ -48,6 +48,9 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
+    record = read_record(layout)
+    if record is not None and record.supervisor.is_alive():
+        layout = record.layout(layout)  # the CA that the KMEs of this run know, whichever checkout started it
     layout.make()
     out: Path = arguments.out
     if out.exists() and not out.is_dir():

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.cleanup import remove_leftovers
+from scripts.cleanup import read_or_guess, remove_leftovers
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
@@ -159,7 +159,7 @@ def _supervise(topology: Topology, arguments: argparse.Namespace, layout: Layout
 
 
 def _down(arguments: argparse.Namespace, layout: Layout) -> int:
-    record = read_record(layout)
+    record = read_or_guess(layout)
     if record is None:
         if arguments.json:
             print_json({"stopped": False, "removed": []})
@@ -172,7 +172,7 @@ def _down(arguments: argparse.Namespace, layout: Layout) -> int:
         if was_running:
             end(record.supervisor, grace_s=DOWN_TIMEOUT_S)
         steps("looking for leftovers")
-        left = read_record(layout)
+        left = read_or_guess(layout)
         removed = remove_leftovers(left, layout) if left is not None else []
     if arguments.json:
         print_json({"stopped": was_running, "removed": removed})
@@ -190,7 +190,7 @@ def _datapath_words(record: RunRecord) -> str:
 
 
 def _status_document(record: RunRecord, layout: Layout) -> dict[str, Any]:
-    topology = record.network
+    topology, layout = record.network, record.layout(layout)
     return {
         "running": True,
         "topology": topology.name,

@@ -18,6 +18,9 @@ from scripts.system import RunningSystem
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
 EXAMPLE_NAMES = ("enterprise-app", "cdn")
+INFEASIBLE = "no feasible path"
+# The controller counts in whole numbers of small units; a request is written in these.
+REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -46,26 +49,32 @@ def raise_problem(status: int, problem: Any) -> None:
     """Raise what an RFC 9457 problem document says, as the exit status that contracts.md gives it."""
     if not isinstance(problem, dict):
         raise DidNotHold(f"the controller answered {status}: {problem}")
-    lines = [str(problem.get("detail") or problem.get("title") or f"status {status}")]
-    for reason in problem.get("reasons", []):
-        lines.append(
-            "  {connection}: {constraint} at {where}: needs {needed}, there is {available}".format_map(
-                _Or(reason, default="?")
-            )
-        )
+    detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
+    reasons = [_reason_line(reason) for reason in problem.get("reasons", [])]
+    if reasons:
+        detail = detail.partition(INFEASIBLE)[0] + INFEASIBLE  # the rest of it says the same reasons without units
+    lines = [detail, *reasons]
     lines += [f"  would fit: {fit.get('description') or fit}" for fit in problem.get("nearest", [])]
     wrong = status in (400, 404, 409, 413, 415) or (status == 422 and "reasons" not in problem)
     error: type[CommandError] = WrongRequest if wrong else DidNotHold
     raise error("\n".join(lines))
 
 
-class _Or(dict[str, Any]):
-    def __init__(self, values: dict[str, Any], default: str) -> None:
-        super().__init__(values)
-        self._default = default
+def _reason_line(reason: dict[str, Any]) -> str:
+    unit = reason.get("unit")
+    needed, available = (_quantity(reason.get(name), unit) for name in ("needed", "available"))
+    connection, constraint, where = (reason.get(name) for name in ("connection", "constraint", "where"))
+    return f"  {connection}: {constraint} at {where}: needs {needed}, there is {available}"
 
-    def __missing__(self, _key: str) -> str:
-        return self._default
+
+def _quantity(value: Any, unit: str | None) -> str:
+    """A value as a person reads it: in the units of the request where the controller counts in smaller ones."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool) or not isinstance(value, int | float) or unit is None:
+        return str(value)
+    name, size = REQUEST_UNITS.get(unit, (unit, 1))
+    return f"{value / size:.10g} {name}"
 
 
 def _system(layout: Layout) -> RunningSystem:
@@ -156,6 +165,6 @@ def _print_connections(body: dict[str, Any]) -> None:
     columns = ("connection", "from", "to", "address", "peer", "asked", "keys", "path", "state")
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"], c["key_source"],
-         " ".join(c["path"]), c["state"])
+         " ".join(c["path"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip

@@ -108,7 +108,8 @@ class Prober:
         self._streams: dict[bytes, PingStream] = {}
         self._senders: dict[bytes, Sender] = {}
         self._receivers: dict[bytes, Receiver] = {}
-        self._arrived: set[bytes] = set()
+        self._arrived: dict[bytes, float] = {}  # when the first echo request of a token came here
+        self._awaited: dict[bytes, Any] = {}  # id of the command to answer when it comes
         self._answered: set[bytes] = set()
         self._icmp = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self._icmp.setsockopt(
@@ -222,7 +223,7 @@ class Prober:
                 continue
             kind, token, sequence = echo
             if kind == ECHO_REQUEST:
-                self._arrived.add(token)
+                self._note_arrival(token, now)
                 continue
             self._answered.add(token)
             stream = self._streams.get(token)
@@ -232,6 +233,26 @@ class Prober:
             if stream.answer_first is not None:
                 command_id, stream.answer_first, stream.running = stream.answer_first, None, False
                 self._answer(command_id, {"at": now, "sent": len(stream.sent)})
+
+    def op_first_arrival(self, command: dict[str, Any]) -> None:
+        """Wait for the first echo request of ``token``; the answer is when it came, or an error after ``timeout_s``."""
+        token = bytes.fromhex(command["token"])
+        self._awaited[token] = command["id"]
+
+        def give_up() -> None:
+            command_id = self._awaited.pop(token, None)
+            if command_id is not None:
+                self._answer(command_id, error="no echo request came")
+
+        self._at(time.monotonic() + command["timeout_s"], give_up)
+        if token in self._arrived:
+            self._answer(self._awaited.pop(token), {"at": self._arrived[token]})
+
+    def _note_arrival(self, token: bytes, now: float) -> None:
+        at = self._arrived.setdefault(token, now)
+        command_id = self._awaited.pop(token, None)
+        if command_id is not None:
+            self._answer(command_id, {"at": at})
 
     # Reachability: one echo request per attempt, told apart by token at both ends
 

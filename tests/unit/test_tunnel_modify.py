@@ -112,7 +112,7 @@ def test_nothing_but_the_keys_can_be_changed() -> None:
     world = up(World())
     for changes in ({"connection_id": "other"}, {"peer_sae": "sae-x"}, {"replay_window": 64}):
         with pytest.raises(ValueError, match="only key_source"):
-            world.a.session.retune(replace(world.settings["a"], **changes), world.now)  # type: ignore[arg-type]
+            world.a.session.retune(replace(world.settings["a"], **changes), world.now)
 
 
 def test_a_closed_session_stays_closed() -> None:

@@ -1,0 +1,131 @@
+"""``bench NAME``: measurements with the machine and the versions beside them (contracts: "Benchmarks")."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from scripts.bench import common, fill, provision
+from scripts.demo.errors import DemoError
+from scripts.errors import DidNotHold, WrongRequest
+from scripts.interrupts import end_on_signals
+from scripts.layout import REPOSITORY, Layout
+from scripts.output import print_json, print_table, say
+from scripts.progress import Steps
+from scripts.runtime import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.system import RunningSystem
+from topologies.catalog import load
+
+USE_CASE_TOPOLOGY = "ukqntel"
+RESULTS = REPOSITORY / "results" / "bench"
+DEFAULT_RUNS = 100
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argparse.ArgumentParser) -> None:
+    bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
+
+    parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
+    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each use case, on ukqntel")
+    parser.add_argument(
+        "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
+        help="instead: fill metro-ring until nothing fits, or N slices are there",
+    )  # fmt: skip
+    _add_out(parser, "provision")
+    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.set_defaults(run=_provision)
+
+    parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
+    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="numbers of sites to measure on")
+    parser.add_argument("--queries", type=_count, metavar="N", help="questions per size")
+    _add_out(parser, "paths")
+    parser.set_defaults(run=_paths)
+
+
+def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder = _make(arguments.out)
+    end_on_signals()
+    is_fill = arguments.slices is not None
+    topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
+    with Runtime(load(topology), layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Steps(f"up {topology}", START_STEPS) as steps:
+            runtime.start(steps)
+        system = RunningSystem(runtime.record, layout)
+        try:
+            report = _fill(system, arguments.slices, folder) if is_fill else _runs(system, arguments.runs, folder)
+        except DemoError as error:
+            raise DidNotHold(str(error)) from error
+    return _end(report, arguments.json, folder, failed=any(
+        value > 0 for name, value in report["figures"].items() if name.endswith(".failures")
+    ))  # fmt: skip
+
+
+def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
+    from scripts.bench import charts  # loads Matplotlib, which no other command waits for
+
+    provision.wait_for_keys(system)
+    surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    cases = provision.measure(system, runs)
+    notes = [*provision.NOTES, *surroundings, *(f for case in cases for f in case.failures)]
+    report = common.report("provision", provision.figures(cases, runs), notes)
+    charts.draw_histograms(cases, folder / "histograms.png")
+    common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
+    return report
+
+
+def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
+    from scripts.bench import charts
+
+    provision.wait_for_keys(system)
+    surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    series = fill.fill(system, limit)
+    end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
+    notes = [*fill.NOTES, end, *surroundings, *series.failures]
+    report = common.report("provision", fill.figures(series), notes)
+    charts.draw_fill(series, folder / "fill.png")
+    common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
+    return report
+
+
+def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import paths  # loads networkx
+
+    folder = _make(arguments.out)
+    options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
+    if "sizes" in options:
+        options["sizes"] = tuple(options["sizes"])
+    report = paths.run(paths.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    common.write_json(folder / "paths.json", report)
+    figures = report["figures"]
+    return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+
+
+def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> int:
+    if as_json:
+        print_json(report)
+    else:
+        print_table(f"bench {report['bench']}", *common.table(report["figures"]))
+        for note in report["notes"]:
+            say(f"- {note}")
+        say(f"results: {folder}")
+    return 1 if failed else 0
+
+
+def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--out", type=Path, default=RESULTS / name, metavar="DIR", help="for pictures and raw figures")
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
+    return folder
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

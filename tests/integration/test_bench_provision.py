@@ -1,0 +1,54 @@
+"""``bench provision`` on the real system, in small; and that it leaves a network that is up alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.launcher import footprint, qslice
+
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
+
+
+def test_two_runs_of_each_use_case(tmp_path: Path) -> None:
+    before = footprint()
+    done = qslice("bench", "provision", "--runs", "2", "--json", "--out", str(tmp_path), timeout_s=150)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    figures = report["figures"]
+    assert report["bench"] == "provision"
+    assert figures["runs"] == 2
+    for case in ("enterprise-app", "cdn"):
+        assert figures[f"{case}.failures"] == 0
+        reserved, barriers, active = (figures[f"{case}.stages.{s}_ms.p50"] for s in ("reserved", "barriers", "active"))
+        assert 0 < reserved < barriers < active
+        # A packet needs the rules and the keys: none can have been delivered before both were there.
+        assert figures[f"{case}.to_first_packet_ms.min"] > figures[f"{case}.stages.active_ms.min"]
+        assert figures[f"{case}.teardown_ms.p50"] > 0
+    assert (tmp_path / "histograms.png").stat().st_size > 10_000
+    kept = json.loads((tmp_path / "provision.json").read_text())
+    assert [len(kept["runs"][case]) for case in ("enterprise-app", "cdn")] == [2, 2]
+    assert footprint() == before
+
+
+def test_three_slices_more_and_more(tmp_path: Path) -> None:
+    done = qslice("bench", "provision", "--slices", "3", "--json", "--out", str(tmp_path), timeout_s=150)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)["figures"]
+    assert figures["fill.slices"] == 3
+    assert figures["fill.failures"] == 0
+    assert (tmp_path / "fill.png").exists()
+
+
+def test_a_network_that_is_up_is_left_alone(tmp_path: Path) -> None:
+    up = qslice("up", "--detach")
+    assert up.returncode == 0, up.stderr
+    try:
+        done = qslice("bench", "provision", "--runs", "1", "--json", "--out", str(tmp_path))
+        assert done.returncode == 1
+        assert "already up" in json.loads(done.stdout)["error"]
+        assert qslice("status").returncode == 0
+    finally:
+        assert qslice("down").returncode == 0
