@@ -42,6 +42,8 @@ class OpenFlowConfig(_Section):
     key: Path | None = None
     cert: Path | None = None
     ca: Path | None = None
+    switch_name: str | None = None
+    """The common name that a switch's certificate must have: the authority also signs clients of the KMS. None: any."""
 
     @model_validator(mode="after")
     def _tls_has_its_files(self) -> OpenFlowConfig:

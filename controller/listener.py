@@ -14,6 +14,7 @@ from typing import Any
 import eventlet
 
 from controller.config import OpenFlowConfig
+from controller.identity import check_switch
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class SwitchListener:
 
     def __init__(self, config: OpenFlowConfig, handle: Handle) -> None:
         self._handle = handle
+        self._switch_name = config.switch_name
         self._tls = _context(config) if config.tls else None
         self._listener = eventlet.listen((config.host, config.port), reuse_port=False)
 
@@ -38,6 +40,7 @@ class SwitchListener:
         try:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+                check_switch(connection.getpeercert(), self._switch_name)
         except (ssl.SSLError, OSError) as error:
             log.warning("a switch from %s:%d was refused: %s", *address[:2], error)
             connection.close()

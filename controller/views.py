@@ -9,7 +9,7 @@ from controller.cost import breakdown
 from controller.drivers import SectionStatus
 from controller.explain import Infeasible, Relaxation
 from controller.feasibility import FeasibilityJob
-from controller.flows import IN_PORT, Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField
+from controller.flows import IN_PORT, Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField, ToGroup
 from controller.graph import Network
 from controller.orchestrator import Orchestrator
 from controller.placement import PlannedConnection
@@ -187,6 +187,8 @@ def action_text(action: Action) -> str:
             return f"set_field:{value}->{field}"
         case Move(source, target, bits):
             return f"move:{source}->{target} ({bits} bits)"
+        case ToGroup(group):
+            return f"group:{group}"
 
 
 def infeasible_view(infeasible: Infeasible) -> dict[str, Any]:

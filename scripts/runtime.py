@@ -36,6 +36,7 @@ from topologies.spec import KME_PORT, Tier, Topology
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
+SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all bridges
 START_STEPS = 8
 START_TIMEOUT_S = 30.0
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
@@ -134,7 +135,7 @@ class Runtime:
         certificates = self._issue_certificates()
         datapath, netem = ovs_datapath(), has_netem()
         self._begin_record(datapath, netem)
-        ssl = certificates / "switches"
+        ssl = certificates / SWITCH_NAME
         self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
         openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
         progress(f"network {self.topology.name} on the {datapath} datapath")
@@ -190,7 +191,7 @@ class Runtime:
         """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
         root = self.layout.pki
         pki.ensure_ca(root)
-        for name in ("switches", "controller"):
+        for name in (SWITCH_NAME, "controller"):
             pki.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
         for site in self.topology.site_names:
             pki.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
@@ -243,6 +244,7 @@ class Runtime:
             "openflow": {
                 "host": OPENFLOW_ADDRESS[0], "port": OPENFLOW_ADDRESS[1],
                 "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
+                "switch_name": SWITCH_NAME,
             },
             "ovsdb_socket": str(openvswitch.database_socket()),
             "kms_socket": str(self.layout.kms_socket),

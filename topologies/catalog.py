@@ -24,6 +24,7 @@ from topologies.spec import (
 
 # 100 Gbit/s is emulated as 100 Mbit/s: what two cores can carry without becoming the bottleneck themselves.
 DEFAULT_MBPS_PER_GBPS = 1.0
+MIN_MBPS_PER_GBPS, MAX_MBPS_PER_GBPS = 0.01, 1000.0  # slower, and a handshake takes minutes; faster is not emulated
 
 NONE, DH, QRA, QKD = SecurityClass
 
@@ -113,6 +114,7 @@ def load(name: str, mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS, shaped: bool =
     """The topology called ``name``; TopologyError names the ones there are."""
     if name not in CATALOG:
         raise TopologyError(f"unknown topology {name!r}: one of {', '.join(sorted(CATALOG))}")
-    if not mbps_per_gbps > 0:
-        raise TopologyError(f"scale must be positive Mbit/s per Gbit/s, not {mbps_per_gbps}")
+    if not MIN_MBPS_PER_GBPS <= mbps_per_gbps <= MAX_MBPS_PER_GBPS:
+        limits = f"{MIN_MBPS_PER_GBPS:g} to {MAX_MBPS_PER_GBPS:g}"
+        raise TopologyError(f"scale must be {limits} Mbit/s per Gbit/s, not {mbps_per_gbps:g}")
     return replace(CATALOG[name](mbps_per_gbps), shaped=shaped)

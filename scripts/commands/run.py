@@ -217,6 +217,8 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     document["slices"] = _or_nothing(system.api, "GET", "/v1/slices", "slices")
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
+    health = _ask(system.api, "GET", "/v1/healthz")
+    document["switches"] = {"connected": health.get("switches_connected", 0), "of": len(record.network.site_names)}
     keys = _ask(system.kms.call, "GET", "/v1/keys")
     document["sections"] = keys.get("sections", [])
     document["faults"] = [fault.to_dict() for fault in system.faults.active()]
@@ -231,6 +233,10 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     down = ", ".join(document["links_down"]) or "none"
     say(f"links down: {down}")
     say("faults: " + (", ".join(map(str, system.faults.active())) or "none"))
+    say(f"switches connected: {document['switches']['connected']} of {document['switches']['of']}")
+    dead = [name for name, state in document["processes"].items() if state == "down"]
+    if dead:
+        say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
     print_table("QKD sections", ("id", "state", "secret bit/s", "QBER"),
                 [(s["id"], s["state"], s["skr_bps"], s["qber"]) for s in document["sections"]])  # fmt: skip
     return 0

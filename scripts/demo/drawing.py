@@ -93,9 +93,9 @@ def draw_topology(topology: Topology, canvas: Canvas, title: str, emphasis: Emph
     return "".join(parts)
 
 
-def standalone(topology: Topology) -> str:
+def standalone(topology: Topology, title: str = "", emphasis: Emphasis | None = None) -> str:
     """The network as a file of its own, for documents that cannot share the page's style sheet."""
-    drawing = draw_topology(topology, MAIN, f"Topology {topology.name}")
+    drawing = draw_topology(topology, MAIN, title or f"Topology {topology.name}", emphasis)
     head, rest = drawing.split(">", 1)
     size = f'width="{MAIN.width:g}" height="{MAIN.height:g}"'
     style = escape(STANDALONE, quote=False)

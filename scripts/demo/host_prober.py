@@ -84,6 +84,7 @@ class Sender:
     sent: int = 0
     refused: int = 0
     running: bool = True
+    times: list[float] = field(default_factory=list)  # when each left, by sequence number
 
 
 @dataclass
@@ -92,7 +93,7 @@ class Receiver:
 
     socket: socket.socket
     needle: bytes
-    sequences: set[int] = field(default_factory=set)
+    arrivals: dict[int, float] = field(default_factory=dict)  # when each first came, by sequence number
     duplicates: int = 0
     with_needle: int = 0
 
@@ -300,14 +301,15 @@ class Prober:
                 datagram = receiver.socket.recv(65535)
             except BlockingIOError:
                 return
+            now = time.monotonic()
             if len(datagram) < DATAGRAM.size:
                 continue
             of, sequence = DATAGRAM.unpack_from(datagram)
             if of != flow:
                 continue
-            if sequence in receiver.sequences:
+            if sequence in receiver.arrivals:
                 receiver.duplicates += 1
-            receiver.sequences.add(sequence)
+            receiver.arrivals.setdefault(sequence, now)
             if receiver.needle and receiver.needle in datagram:
                 receiver.with_needle += 1
 
@@ -315,12 +317,13 @@ class Prober:
         return _counts(self._receivers[bytes.fromhex(command["flow"])])
 
     def op_receive_stop(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Close a receiver; the answer is its counts."""
+        """Close a receiver; the answer is its counts, and with ``times`` when each datagram came."""
         flow = bytes.fromhex(command["flow"])
         receiver = self._receivers.pop(flow)
         self._selector.unregister(receiver.socket)
         receiver.socket.close()
-        return _counts(receiver)
+        times = {"times": sorted(receiver.arrivals.items())} if command.get("times") else {}
+        return {**_counts(receiver), **times}
 
     def op_send(self, command: dict[str, Any]) -> dict[str, Any]:
         """Start sending ``limit`` datagrams (0: until ``send_stop``) of ``size`` bytes from ``source``."""
@@ -347,6 +350,7 @@ class Prober:
         except OSError:
             sender.refused += 1
         sender.sent += 1
+        sender.times.append(now)
         due = _next_due(due, now, sender.interval_s)
         self._at(due, lambda: self._tick_sender(sender, due))
 
@@ -354,7 +358,8 @@ class Prober:
         sender = self._senders.pop(bytes.fromhex(command["flow"]))
         sender.running = False
         sender.socket.close()
-        return {"sent": sender.sent, "refused": sender.refused}
+        times = {"times": sender.times} if command.get("times") else {}
+        return {"sent": sender.sent, "refused": sender.refused, **times}
 
     def op_hello(self, command: dict[str, Any]) -> dict[str, Any]:
         return {}
@@ -362,7 +367,7 @@ class Prober:
 
 def _counts(receiver: Receiver) -> dict[str, Any]:
     return {
-        "unique": len(receiver.sequences),
+        "unique": len(receiver.arrivals),
         "duplicates": receiver.duplicates,
         "with_needle": receiver.with_needle,
     }

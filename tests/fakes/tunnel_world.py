@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address
 from itertools import count
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from kms.tunnel import control
 from kms.tunnel.effects import AskDecKey, AskEncKey, LinkChanged, SaInstalled, SendDatagram
@@ -241,7 +241,10 @@ class World:
         self._nonces.add(used)
 
 
-def up(world: World) -> World:
+W = TypeVar("W", bound="World")
+
+
+def up(world: W) -> W:
     world.start()
     world.run(0.1)
     assert (world.a.session.link, world.b.session.link) == (Link.UP, Link.UP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -131,8 +132,9 @@ def test_impossible_values_are_refused(element: str, field: str, value: object) 
 def test_unknown_names_list_the_choices() -> None:
     with pytest.raises(TopologyError, match="metro-ring, ukqntel"):
         load("atlantis")
-    with pytest.raises(TopologyError, match="scale"):
-        load("ukqntel", mbps_per_gbps=0)
+    for scale in (0, -1, 1e-9, math.inf, math.nan):
+        with pytest.raises(TopologyError, match="scale"):
+            load("ukqntel", mbps_per_gbps=scale)
     with pytest.raises(ValueError, match="none, dh, qra, qkd"):
         SecurityClass.parse("rot13")
 
