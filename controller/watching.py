@@ -26,6 +26,8 @@ class Pace:
 # end whenever Open vSwitch is not run for 15 ms.
 IDLE = Pace(100, 5)
 BACKUP = Pace(20, 6)
+HASTEN_AFTER_S = 1.0
+RELAX_AFTER_S = 30.0
 WORKING = {
     Protection.NONE: IDLE,
     Protection.RESTORATION: IDLE,  # the rest takes longer anyway
@@ -51,14 +53,28 @@ def wanted_paces(topology: Topology, connections: Iterable[Connection]) -> dict[
 
 
 class WatchPlan:
-    """Remembers what was asked for last, so that only changes are told."""
+    """What to tell, and when: Open vSwitch forwards nothing for some ten milliseconds while it takes on a new pace.
+
+    So a change is told when it has been wanted for a while: not in the midst of a failure, and not to and fro.
+    """
 
     def __init__(self) -> None:
         self._told: dict[str, Pace] = {}
+        self._wanted: dict[str, tuple[Pace, float]] = {}  # and since when
 
-    def changes(self, wanted: Mapping[str, Pace]) -> dict[str, Pace]:
-        """What differs from what has been told; tell it, then call :meth:`told`."""
-        return {name: pace for name, pace in wanted.items() if self._told.get(name) != pace}
+    def changes(self, wanted: Mapping[str, Pace], now: float) -> dict[str, Pace]:
+        """What is to be told by ``now`` (seconds, any steady clock); tell it, then call :meth:`told`."""
+        due = {}
+        for name, pace in wanted.items():
+            if name not in self._wanted or self._wanted[name][0] != pace:
+                self._wanted[name] = (pace, now)
+            told = self._told.get(name)
+            if told == pace:
+                continue
+            patience_s = RELAX_AFTER_S if told is not None and told.detection_ms < pace.detection_ms else HASTEN_AFTER_S
+            if now - self._wanted[name][1] >= patience_s:
+                due[name] = pace
+        return due
 
     def forget(self, names: Iterable[str]) -> None:
         """Tell these again: their switch has been away, and may have started anew."""
