@@ -25,14 +25,13 @@ class Pace:
 # The usual multiplier of 3 is too little where all switches share a few cores with everything else: sessions would
 # end whenever Open vSwitch is not run for 15 ms.
 IDLE = Pace(100, 5)
-BACKUP = Pace(20, 6)
 HASTEN_AFTER_S = 1.0
 RELAX_AFTER_S = 30.0
-WORKING = {
+PACES = {
     Protection.NONE: IDLE,
     Protection.RESTORATION: IDLE,  # the rest takes longer anyway
-    Protection.ONE_PLUS_ONE: BACKUP,  # loses nothing meanwhile, and needs to know only to get a new second way
-    Protection.ONE_TO_ONE: Pace(5, 8),
+    Protection.ONE_PLUS_ONE: Pace(20, 6),  # loses nothing meanwhile, and needs to know only to get a new second way
+    Protection.ONE_TO_ONE: Pace(5, 8),  # the backup as well: it may be the working way the next moment
 }
 
 
@@ -40,8 +39,8 @@ def wanted_paces(topology: Topology, connections: Iterable[Connection]) -> dict[
     """Pace by interface, for both ends of every channel."""
     by_channel = dict.fromkeys((c.id for c in topology.channels), IDLE)
     for connection in connections:
-        for position, lane in enumerate(connection.lanes):
-            pace = BACKUP if position else WORKING[connection.request.spec.protection]
+        pace = PACES[connection.request.spec.protection]
+        for lane in connection.lanes:
             for channel in lane.route.channels:
                 by_channel[channel] = min(by_channel[channel], pace, key=lambda p: p.detection_ms)
     return {
