@@ -82,6 +82,11 @@ class Engine:
         reason = {} if record.reason is None else {"reason": record.reason}
         self.events.publish("slice", {"name": record.name, "state": record.state.value, **reason, **more})
 
+    def announce_connection(self, connection: Connection) -> None:
+        """Told of what healing moves or loses; creation, change and removal are told by slice."""
+        data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
+        self.events.publish("connection", data | ({} if connection.reason is None else {"reason": connection.reason}))
+
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
         entries = [

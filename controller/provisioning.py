@@ -77,13 +77,17 @@ class Provisioning:
     ) -> tuple[SliceRecord, ...]:
         """Slices that are ACTIVE when this returns: all of them, or none. One may take the place of a SCHEDULED one."""
         engine = self._engine
+        watches = {request.name: Stopwatch(engine.steady, received) for request in requests}
         with engine.lock:
             made: list[SliceRecord] = []
             try:
                 if scheduled is not None:
                     del engine.model.slices[scheduled.name]
                 for request in requests:
-                    made.append(engine.model.reserve(self.plan(request), engine.clock()))
+                    watches[request.name].lap("checked")
+                    plan = self.plan(request)
+                    watches[request.name].lap("planned")
+                    made.append(engine.model.reserve(plan, engine.clock()))
                 engine.reached("create.1-reserved")
                 operations = self._install([record.name for record in made])
             except ControllerError:
@@ -92,7 +96,7 @@ class Provisioning:
                 if scheduled is not None:
                     engine.model.slices[scheduled.name] = scheduled
                 raise
-        return self._carry_out(operations, received)
+        return self._carry_out(operations, watches)
 
     def _install(self, names: Sequence[str]) -> dict[str, Operation]:
         """RESERVED slices become PROVISIONING, and journalled. Call with the lock held. Raises DriverError."""
@@ -106,10 +110,9 @@ class Provisioning:
             engine.announce(engine.model.slice(name))
         return {name: engine.begin_operation(name, "created") for name in names}
 
-    def _carry_out(self, operations: dict[str, Operation], received: float) -> tuple[SliceRecord, ...]:
+    def _carry_out(self, operations: dict[str, Operation], watches: dict[str, Stopwatch]) -> tuple[SliceRecord, ...]:
         engine = self._engine
         engine.reached("create.2-journalled")
-        watches = {name: Stopwatch(engine.steady, received) for name in operations}
         try:
             try:
                 if len(operations) == 1:
@@ -252,7 +255,8 @@ class Provisioning:
                 self._engine.model.connections.update({c.id: c for c in connections})
                 raise
             self._note_over(reservation_id, "has been committed")
-        return self._carry_out(operations, received)[0]
+        watches = {name: Stopwatch(self._engine.steady, received) for name in operations}
+        return self._carry_out(operations, watches)[0]
 
     def roll_back(self, reservation_id: str) -> SliceRecord:
         """Give a reservation up. Raises UnknownReservation, ReservationExpired, DriverError."""

@@ -90,6 +90,8 @@ class Rerouting:
                     ]
                 )
             )
+            for decision in decisions:
+                engine.announce_connection(decision.after)
         refused = self._refused(pending.wait(BARRIER_DEADLINE_S), moving) if moving else {}
         with engine.lock:
             ready = [i for i in self._unchanged(moving) if i not in refused]
@@ -101,6 +103,8 @@ class Rerouting:
             for connection_id in done:
                 engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
                 self._note(before[connection_id], connection_id)
+            for connection in engine.existing(done):
+                engine.announce_connection(connection)
             engine.save_slices_of(done)
             for name in sorted({c.request.slice_name for c in (*moving.values(), *engine.existing(lost))}):
                 if name in engine.model.slices:
@@ -149,7 +153,7 @@ class Rerouting:
             for connection in given_up:
                 reason = f"refused by switches: {', '.join(sorted(refused[connection.id]))}"
                 engine.model.drop_lanes(connection.id, connection.lanes)
-                engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason)
+                engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
                 engine.judge(connection.request.slice_name)
             engine.switches.send(engine.model.settle([c.id for c in given_up]))
         if avoid:

@@ -16,6 +16,7 @@ import eventlet.wsgi
 from controller.api.problems import PROBLEM, problem_document
 
 MAX_CONNECTIONS = 512
+SEND_BUFFER_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,29 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
     limits = Limits()
 
     def _read_request_line(self) -> bytes | str:
-        line: bytes | str = super()._read_request_line()
+        if not self._has_more():
+            self.close_connection = True
+            return ""
+        try:
+            with eventlet.Timeout(self.limits.header_s, TimeoutError()):
+                line: bytes | str = super()._read_request_line()
+        except TimeoutError:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request line did not arrive in time")
+            return ""
         if len(line) >= self.server.url_length_limit:
             self._refuse(
                 HTTPStatus.REQUEST_URI_TOO_LONG, f"a target has less than {self.server.url_length_limit} bytes"
             )
             return ""
         return line
+
+    def _has_more(self) -> bool:
+        """Whether another request begins on this connection before it has been idle for too long."""
+        self.connection.settimeout(self.limits.idle_s)
+        try:
+            return bool(self.rfile.peek(1))
+        except OSError:  # silent for too long, or gone
+            return False
 
     def parse_request(self) -> bool:
         try:
@@ -107,6 +124,8 @@ def serve(listener: Any, application: Callable[..., Any], limits: Limits | None 
     limits = limits or Limits()
     # Answers are small and written in parts: without TCP_NODELAY each would wait for the reader's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # What a reader does not take waits in the kernel up to this much; then he has ``write_s`` to take some of it.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     eventlet.wsgi.server(
         listener,
         application,

@@ -19,7 +19,8 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line and where to read on, not the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"qslice: {message} (see: scripts/qslice {self.prog.partition(' ')[2]} --help)\n")
+        command = " ".join(["scripts/qslice", *self.prog.split()[1:], "--help"])
+        self.exit(2, f"qslice: {message} (see: {command})\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

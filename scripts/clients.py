@@ -43,6 +43,21 @@ class Northbound:
             return False
         return status == 200 and body["switches_connected"] == body["switches"]
 
+    def switches_connected(self) -> int:
+        """How many switches are connected and repaired; none when nobody answers."""
+        try:
+            status, body = self.call("GET", "/v1/healthz")
+        except EnvironmentLacks:
+            return 0
+        return int(body["switches_connected"]) if status == 200 else 0
+
+    def answers(self) -> bool:
+        """Whether it runs, with whatever switches there are."""
+        try:
+            return self.call("GET", "/v1/healthz")[0] == 200
+        except EnvironmentLacks:
+            return False
+
     def _token(self) -> str:
         try:
             return self._token_file.read_text(encoding="ascii").strip()

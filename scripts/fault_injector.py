@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from scripts.clients import KmsAdmin
+from scripts.clients import KmsAdmin, Northbound
 from scripts.errors import DidNotHold
 from scripts.faults import (
+    CONTROLLER,
     FAULTS,
     Effects,
     Element,
@@ -41,6 +42,8 @@ from topologies.spec import Topology
 
 DEATH_TIMEOUT_S = 5.0
 POLL_S = 0.005
+SWITCHES_TIMEOUT_S = 20.0
+SWITCHES_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class Outcome:
 class FaultInjector:
     """Breaks and mends the run that the layout's record describes."""
 
-    def __init__(self, topology: Topology, layout: Layout, netem: bool) -> None:
-        self._topology, self._layout, self._netem = topology, layout, netem
+    def __init__(self, topology: Topology, layout: Layout, netem: bool, northbound: Northbound) -> None:
+        self._topology, self._layout, self._netem, self._northbound = topology, layout, netem, northbound
         self._kms = KmsAdmin(layout.kms_socket)
         self._supervisor = SupervisorClient(layout.supervisor_socket)
 
@@ -67,20 +70,21 @@ class FaultInjector:
             return ()
         return tuple(Fault.from_dict(f) for f in raw)
 
-    def inject(self, fault: Fault) -> Outcome:
-        """Do it. On what another fault has already removed it is recorded, and shows when that one is lifted."""
-        require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+    def inject(self, *faults: Fault) -> Outcome:
+        """Do them, all at once. Behind another fault one is recorded, and shows when that other is lifted."""
+        for fault in faults:
+            require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+        notes = []
         with self._changing() as change:
-            before = self.active()
-            after, same = with_fault(before, fault)
+            before = after = self.active()
+            for fault in faults:
+                after, same = with_fault(after, fault)
+                notes.append(f"{fault.target} is {FAULTS[fault.kind].state}" + _before(fault, same))
             change(before, after)
+        for n, fault in enumerate(faults):
             hidden = hidden_behind(self._topology, after, fault)
-        state = f"{fault.target} is {FAULTS[fault.kind].state}"
-        if same is not None:
-            state += " already" if same == fault else f" (before: {same})"
-        if hidden:
-            state += f", hidden behind: {', '.join(map(str, hidden))}"
-        return Outcome((fault,), state)
+            notes[n] += f", hidden behind: {', '.join(map(str, hidden))}" if hidden else ""
+        return Outcome(faults, "; ".join(notes))
 
     def lift(self, inverse: str, target: str, direction: Direction | None = None) -> Outcome:
         """Undo every fault that the command ``inverse`` lifts. Says so when there is none."""
@@ -91,7 +95,8 @@ class FaultInjector:
         with self._changing() as change:
             before = self.active()
             after, lifted = without(before, inverse, target, direction)
-            change(before, after)
+            if lifted:
+                change(before, after)
             still = [f for f in hidden_behind(self._topology, after, _some(inverse, target)) if lifted]
         if not lifted:
             return Outcome((), f"{target}: there is no fault to lift")
@@ -113,7 +118,7 @@ class FaultInjector:
             if lifted:
                 change(before, after)
             else:
-                self._supervisor.restart(name)
+                self._start_again(name, effects(self._topology, before))
         return Outcome(lifted, f"{name} is running again" if lifted else f"{name}: nobody had killed it; restarted")
 
     @contextmanager
@@ -144,7 +149,7 @@ class FaultInjector:
             nodes.switch_on(self._topology, site, new.dead)
         links.set_up(tuple(sorted(old.dead - new.dead)), up=True)
         for name in sorted(old.killed - new.killed):
-            self._supervisor.restart(name)
+            self._start_again(name, new)
         for section in sorted({*old.eavesdropped, *new.eavesdropped}):
             if old.eavesdropped.get(section) != new.eavesdropped.get(section) and "kms" not in new.killed:
                 self._eavesdrop(section, new.eavesdropped.get(section))
@@ -154,6 +159,18 @@ class FaultInjector:
             mended = tuple(i for i in links.interfaces(self._topology, channel) if i in interfaces)
             if mended:
                 links.restore(mended, links.shape_of(self._topology, channel, self._netem))
+
+    def _start_again(self, name: str, state: Effects) -> None:
+        """A controller is back when the switches have found it; those of sites that are off will not."""
+        self._supervisor.restart(name)
+        expected = len(self._topology.sites) - len(state.off)
+        deadline = time.monotonic() + SWITCHES_TIMEOUT_S
+        while name == CONTROLLER and (connected := self._northbound.switches_connected()) < expected:
+            if time.monotonic() > deadline:
+                raise DidNotHold(
+                    f"the controller runs again, but only {connected} of {expected} switches have come back"
+                )
+            time.sleep(SWITCHES_POLL_S)
 
     def _kill(self, name: str) -> None:
         process = running_record(self._layout).processes[name]
@@ -171,6 +188,12 @@ class FaultInjector:
         status, answer = self._kms.call(method, path, body)
         if status not in (200, 204):
             raise DidNotHold(f"the KMS answered {status}: {answer}")
+
+
+def _before(fault: Fault, same: Fault | None) -> str:
+    if same is None:
+        return ""
+    return " already" if same == fault else f" (before: {same})"
 
 
 def _some(inverse: str, target: str) -> Fault:

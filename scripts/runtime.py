@@ -54,11 +54,15 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Service:
-    """A process of the run: how to start it again, and how to know that it is ready."""
+    """A process of the run: how to start it again, and how to know that it is ready: the first time, and again.
+
+    A controller that comes back may find switches off that were there when the run began.
+    """
 
     module: str
     namespace: int | None
     is_ready: Callable[[], bool]
+    is_back: Callable[[], bool]
 
 
 class Runtime:
@@ -122,7 +126,7 @@ class Runtime:
         end(self.record.processes[name])
         self._children[name].wait()
         self._launch(name, service, append=True)
-        self._await(name)
+        self._await(name, service.is_back)
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
@@ -215,7 +219,7 @@ class Runtime:
                       for source in READY_SOURCES],
         }  # fmt: skip
         kms = clients.KmsAdmin(self.layout.kms_socket)
-        self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready), config)
+        self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready), config)
         self._await("kms")
 
     def _start_tunnels(self, certificates: Path) -> None:
@@ -229,7 +233,7 @@ class Runtime:
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
             }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
-            service = Service("kms.tunnel", self.record.namespaces[site], tunnel.is_ready)
+            service = Service("kms.tunnel", self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
             self._spawn(f"tunnel-{site}", service, config)
         for site in self.topology.site_names:
             self._await(f"tunnel-{site}")
@@ -251,7 +255,7 @@ class Runtime:
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip
         api = clients.Northbound(self.record.api_url, self.layout.token)
-        self._spawn("controller", Service("controller", None, api.is_ready), config)
+        self._spawn("controller", Service("controller", None, api.is_ready, api.answers), config)
         self._await("controller")
 
     def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
@@ -267,8 +271,8 @@ class Runtime:
         self._children[name] = child
         self._update(processes={**self.record.processes, name: process})
 
-    def _await(self, name: str) -> None:
-        ready = self._services[name].is_ready
+    def _await(self, name: str, is_ready: Callable[[], bool] | None = None) -> None:
+        ready = is_ready or self._services[name].is_ready
         wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
 
 

@@ -26,7 +26,7 @@ class RunningSystem:
         self.datapath = record.datapath
         self.northbound = Northbound(record.api_url, layout.token)
         self.kms = KmsAdmin(layout.kms_socket)
-        self.faults = FaultInjector(self.topology, layout, record.netem)
+        self.faults = FaultInjector(self.topology, layout, record.netem, self.northbound)
 
     def into(self, host: str) -> list[str]:
         """The words before a command that run it inside a host's namespace."""

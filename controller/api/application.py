@@ -72,7 +72,7 @@ class Api:
                 *ServiceHandlers(lifecycle, events, self._telemetry, self.document).operations(),
             ]
         )
-        self._document = openapi_document(self.router.operations, self._role_needed)
+        self._document = openapi_document(self.router.operations, self._role_needed, lifecycle.model.topology)
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""

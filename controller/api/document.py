@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from controller.api.auth import Role
+from controller.api.examples import example_bodies
 from controller.api.idempotency import KEY_PATTERN
 from controller.api.operations import Operation, Reply
 from controller.api.problems import PROBLEM
 from controller.api.schemas import schemas
+from topologies.spec import Topology
 
 TITLE = "QSlice northbound API"
 VERSION = "1"
@@ -26,21 +28,29 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "Go on after this event.",
     },
     "IfMatch": {
-        "name": "If-Match", "in": "header", "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$"},
+        "name": "If-Match", "in": "header", "schema": {"type": "string"},
         "description": "Write only when the entity tag is still this one.",
     },
     "IfNoneMatch": {
-        "name": "If-None-Match", "in": "header", "schema": {"type": "string", "pattern": r"^[\x21-\x7e]+$"},
+        "name": "If-None-Match", "in": "header", "schema": {"type": "string"},
         "description": "Answer 304 when the entity tag is still this one.",
     },
 }  # fmt: skip
 
 
-def openapi_document(operations: Iterable[Operation], role_of: Callable[[Operation], Role]) -> dict[str, Any]:
-    """The whole document; ``role_of`` says what an operation needs as the API is configured."""
+def openapi_document(
+    operations: Iterable[Operation], role_of: Callable[[Operation], Role], topology: Topology
+) -> dict[str, Any]:
+    """The whole document; ``role_of`` says what an operation needs as the API is configured.
+
+    Its example requests are of the topology's own sites, so that they can be sent as they stand.
+    """
+    examples = example_bodies(topology)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, role_of(operation))
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
+            operation, role_of(operation), examples
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": VERSION},
@@ -70,7 +80,7 @@ def problem_codes(operation: Operation) -> tuple[int, ...]:
     return tuple(sorted(codes))
 
 
-def _operation(operation: Operation, role: Role) -> dict[str, Any]:
+def _operation(operation: Operation, role: Role, examples: Mapping[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -79,7 +89,10 @@ def _operation(operation: Operation, role: Role) -> dict[str, Any]:
         "security": [{"token": []}] if role is not Role.ANYONE else [{}, {"token": []}],
     }
     if operation.body is not None:
-        content = {m: {"schema": _ref(operation.body.schema)} for m in operation.body.media_types}
+        content: dict[str, Any] = {m: {"schema": _ref(operation.body.schema)} for m in operation.body.media_types}
+        for media in content.values():
+            if operation.body.schema in examples:
+                media["examples"] = {"small": {"value": examples[operation.body.schema]}}
         described["requestBody"] = {"required": True, "content": content}
     return described
 
@@ -105,11 +118,18 @@ def _replies(operation: Operation) -> dict[str, Any]:
     for reply in operation.replies:
         described = {"description": reply.description, "content": {_media_type(reply): {"schema": _schema(reply)}}}
         replies[str(reply.status)] = described
+        if reply.leads_to:
+            described["links"] = {name: _link(name, field) for name, field in reply.leads_to}
         if operation.is_conditional and not operation.is_write:
             described["headers"] = {"ETag": {"schema": {"type": "string"}, "description": "The entity tag"}}
     if operation.is_conditional and not operation.is_write:
         replies["304"] = {"description": "If-None-Match names what there is"}
     return replies
+
+
+def _link(operation: str, field: str) -> dict[str, Any]:
+    """That ``operation`` takes what ``field`` of the answer says in its path."""
+    return {"operationId": operation, "parameters": {f"path.{field}": f"$response.body#/{field}"}}
 
 
 def _media_type(reply: Reply) -> str:

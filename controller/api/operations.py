@@ -57,12 +57,16 @@ def bad_parameter(name: str, what: str) -> Problem:
 
 @dataclass(frozen=True)
 class Reply:
-    """One way in which an operation succeeds; ``schema`` names one of the document's, None for plain text."""
+    """One way in which an operation succeeds; ``schema`` names one of the document's, None for plain text.
+
+    ``leads_to`` names operations on what was made, with the field of the answer that stands in their path.
+    """
 
     status: int
     description: str
     schema: str | None = None
     media_type: str = JSON
+    leads_to: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import WrongRequest
-from scripts.experiments.chaos import chaos_steps
 from scripts.experiments.chaos_run import ChaosResult, run_chaos
 from scripts.experiments.clock import Countdown
 from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
@@ -105,16 +104,16 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     for name in names:
         if name not in KINDS:
             raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
+    kinds = {KINDS[name] for name in names}
     folder = make_folder(arguments.out, CHAOS)
     end_on_signals()
     topology = load(CHAOS_TOPOLOGY)
-    steps = chaos_steps(topology, faults, seed, {KINDS[name] for name in names})
     result = ChaosResult(seed, faults)
     with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
         with Steps(f"up {topology.name}", START_STEPS) as progress:
             runtime.start(progress)
         with Countdown(CHAOS, 0.0) as countdown:
-            run_chaos(RunningSystem(runtime.record, layout), steps, result, folder, countdown)
+            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, countdown)
     if arguments.json:
         print(json.dumps(result.to_dict()))
     else:

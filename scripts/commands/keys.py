@@ -13,6 +13,7 @@ from scripts.layout import Layout
 from scripts.output import print_json, print_table, say
 from scripts.run_record import read_record, running_record
 from scripts.system import RunningSystem
+from topologies.catalog import CATALOG, load
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -51,6 +52,8 @@ def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
     record = read_record(layout)
     if record is not None and record.supervisor.is_alive():
         layout = record.layout(layout)  # the CA that the KMEs of this run know, whichever checkout started it
+    if arguments.site is not None:
+        _require_site(arguments.site)
     layout.make()
     out: Path = arguments.out
     if out.exists() and not out.is_dir():
@@ -68,3 +71,9 @@ def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
     else:
         say(f"{arguments.sae_id}: " + ", ".join(paths.values()))
     return 0
+
+
+def _require_site(name: str) -> None:
+    sites = sorted({site for topology in CATALOG for site in load(topology).site_names})
+    if name not in sites:
+        raise WrongRequest(f"--site: there is no site {name!r} in any topology; there are {', '.join(sites)}")

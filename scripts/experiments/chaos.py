@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from scripts.faults import CONTROLLER, FAULTS, KMS, Fault, FaultKind, Faults, targets, with_fault, without
+from scripts.faults import CONTROLLER, FAULTS, KMS, Element, Fault, FaultKind, Faults, targets, with_fault, without
 from topologies.links import Direction
 from topologies.spec import Topology
 
@@ -15,6 +15,7 @@ from topologies.spec import Topology
 WEIGHTS = {FaultKind.CUT: 8, FaultKind.BLACKHOLE: 3, FaultKind.POWER_OFF: 2, FaultKind.EAVESDROP: 2, FaultKind.KILL: 3}
 MAX_ACTIVE = 4
 LIFT_SHARE = 0.35
+FAVOURED_SHARE = 0.6
 CHECK_EVERY = 5  # faults; the oracle looks while the network is quiet and still broken
 MEND_EVERY = 20  # faults; everything is lifted and must be well
 DWELLS_S = (0.0, 0.05, 0.3, 1.0, 2.0)  # nothing at all: two faults at once
@@ -40,10 +41,18 @@ class ChaosStep:
 
 
 def chaos_steps(
-    topology: Topology, faults: int, seed: int, kinds: Collection[FaultKind] = tuple(FaultKind)
+    topology: Topology,
+    faults: int,
+    seed: int,
+    kinds: Collection[FaultKind] = tuple(FaultKind),
+    favoured: Collection[str] = (),
 ) -> tuple[ChaosStep, ...]:
-    """Steps with ``faults`` injections. Before every check the processes that were killed are restarted: an oracle
-    that asks a dead controller learns nothing."""
+    """Steps with ``faults`` injections.
+
+    ``favoured`` channels (those in use at the start) are drawn more often: most of a redundant network carries nothing.
+    Before every check the processes that were killed are restarted: an oracle that asks a dead controller learns
+    nothing.
+    """
     drawn = random.Random(f"chaos/{seed}")  # noqa: S311 - an experiment, not a secret
     steps: list[ChaosStep] = []
     active: Faults = ()
@@ -57,7 +66,7 @@ def chaos_steps(
     while injected < faults:
         while active and (len(active) >= MAX_ACTIVE or drawn.random() < LIFT_SHARE):
             lift(drawn.choice(active), drawn.choice(DWELLS_S))
-        fault = _draw(topology, drawn, kinds)
+        fault = _draw(topology, drawn, kinds, sorted(favoured))
         active, _ = with_fault(active, fault)
         steps.append(ChaosStep(Move.INJECT, fault, drawn.choice(DWELLS_S)))
         injected += 1
@@ -71,12 +80,14 @@ def chaos_steps(
     return tuple(steps)
 
 
-def _draw(topology: Topology, drawn: random.Random, kinds: Collection[FaultKind]) -> Fault:
+def _draw(topology: Topology, drawn: random.Random, kinds: Collection[FaultKind], favoured: Sequence[str]) -> Fault:
     possible = [k for k in WEIGHTS if k in kinds and targets(topology, FAULTS[k].element)]
     kind = drawn.choices(possible, [WEIGHTS[k] for k in possible])[0]
     if kind is FaultKind.KILL:
         tunnels = [t for t in targets(topology, FAULTS[kind].element) if t not in (KMS, CONTROLLER)]
         return Fault(kind, drawn.choice((KMS, CONTROLLER, drawn.choice(tunnels))))
-    target = drawn.choice(targets(topology, FAULTS[kind].element))
+    element = FAULTS[kind].element
+    is_favoured = bool(favoured) and element is Element.CHANNEL and drawn.random() < FAVOURED_SHARE
+    target = drawn.choice(favoured if is_favoured else targets(topology, element))
     direction = drawn.choice((None, *Direction)) if kind is FaultKind.BLACKHOLE else None
     return Fault(kind, target, direction)

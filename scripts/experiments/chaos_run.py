@@ -8,7 +8,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,13 @@ from scripts.demo.marker import new_marker
 from scripts.demo.probers import Probers, new_token
 from scripts.demo.provision import create_slice
 from scripts.errors import CommandError, DidNotHold
-from scripts.experiments.chaos import ChaosStep, Move
+from scripts.experiments.chaos import ChaosStep, Move, chaos_steps
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import too_weak
 from scripts.experiments.oracle import Observation, judge
 from scripts.experiments.traffic import all_answer
 from scripts.experiments.wiretap import Inspector, Wiretap
-from scripts.faults import FAULTS
+from scripts.faults import FAULTS, FaultKind
 from scripts.system import RunningSystem
 
 QUIET_TIMEOUT_S = 30.0  # within which everything must have come right after the last change
@@ -82,10 +82,9 @@ class ChaosResult:
 
 
 def run_chaos(
-    system: RunningSystem, steps: Sequence[ChaosStep], result: ChaosResult, folder: Path, countdown: Countdown
+    system: RunningSystem, kinds: Collection[FaultKind], result: ChaosResult, folder: Path, countdown: Countdown
 ) -> None:
-    """All steps; the results so far are kept whatever ends it."""
-    countdown.left(_expected_s(steps))
+    """Draw the faults and do them; the results so far are kept whatever ends it."""
     secret, clear = new_marker(), new_marker()
     inspector = Inspector(secret, clear)
     taps = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
@@ -93,6 +92,8 @@ def run_chaos(
         with Probers(system, system.topology.site_names) as probers:
             made = [create_slice(system, r) for r in chaos_requests()]
             connections = [c for slice_ in made for c in slice_.connections]
+            in_use = {channel for c in connections for channel in c.path}
+            steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)
             with Wiretap(taps, inspector) as tap:
                 _send_markers(probers, connections, secret, clear)
                 _Chaos(system, probers, connections, inspector, result, countdown).run(steps)
@@ -137,8 +138,9 @@ class _Chaos:
             for what in self._too_weak():
                 self._violation(number, what)
             if step.move in (Move.CHECK, Move.MEND):
-                wrong, took_s = self._wait_until_right()
+                wrong, took_s, settling = self._wait_until_right()
                 entry["quiet_after_s"] = round(took_s, 3)
+                entry["settling"] = settling
                 self._result.checks += 1
                 for what in wrong:
                     self._violation(number, what)
@@ -168,9 +170,10 @@ class _Chaos:
                 return [w for i, v in views.items() if (w := too_weak(self._system.topology, i, v))]
         return []
 
-    def _wait_until_right(self) -> tuple[list[str], float]:
-        """What is still wrong after a while of quiet, and how long it took until nothing was."""
+    def _wait_until_right(self) -> tuple[list[str], float, list[str]]:
+        """What is still wrong after a while of quiet, how long it took until nothing was, and what came right last."""
         started = time.monotonic()
+        settling: list[str] = []
         while True:
             try:
                 wrong = judge(self._system.topology, self._observe())
@@ -179,8 +182,9 @@ class _Chaos:
             took_s = time.monotonic() - started
             if not wrong or took_s > QUIET_TIMEOUT_S:
                 break
+            settling = wrong
             time.sleep(QUIET_POLL_S)
-        return [*wrong, *self._leaks()], took_s
+        return [*wrong, *self._leaks()], took_s, settling
 
     def _observe(self) -> Observation:
         system = self._system

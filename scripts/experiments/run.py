@@ -121,29 +121,31 @@ class _Repetition:
             if not action.is_fault and "healed" not in self._result.pictures and self._result.events:
                 observer.sample()
                 self._picture("healed", observer.at(time.monotonic() - zero), self._system.faults.active())
-            # The time of the fault is that of the first target: carrying out many takes a moment.
             looks = observer.at(time.monotonic() - zero)
             now: Paths = {i: look.path for i, look in looks.items()}
-            for target in action.resolve(now) or ("",):
-                at_s = time.monotonic() - zero
-                note = self._do(action, target)
-                self._result.events.append(Event(action.at_s * scale, at_s, action.do, target, action.is_fault, note))
-                self._say(note)
-                if action.is_fault:
-                    self._note_hit(now)
-            if action.is_fault and "failure" not in self._result.pictures:
-                self._picture("failure", looks, self._system.faults.active())
+            targets = action.resolve(now)
+            at_s = time.monotonic() - zero
+            note = self._do(action, targets)
+            named = targets[0] if len(targets) == 1 else f"{targets[0]} and {len(targets) - 1} more" if targets else ""
+            self._result.events.append(Event(action.at_s * scale, at_s, action.do, named, action.is_fault, note))
+            self._say(note)
+            if action.is_fault:
+                self._note_hit(now)
+                if "failure" not in self._result.pictures:
+                    self._picture("failure", looks, self._system.faults.active())
         if "healed" not in self._result.pictures:
             self._sleep_until(zero + self._duration_s - 0.2, "watching")
             self._picture("healed", observer.at(self._duration_s), self._system.faults.active())
 
-    def _do(self, action: Action, target: str) -> str:
+    def _do(self, action: Action, targets: Sequence[str]) -> str:
+        faults = self._system.faults
         if action.do == LIFT_ALL:
-            return self._system.faults.lift_all().note
+            return faults.lift_all().note
         if action.is_fault:
-            fault = Fault(FaultKind(action.do), target, action.direction, action.fraction)
-            return self._system.faults.inject(fault).note
-        return self._system.faults.lift(action.do, target, action.direction).note
+            return faults.inject(
+                *(Fault(FaultKind(action.do), t, action.direction, action.fraction) for t in targets)
+            ).note
+        return "; ".join(faults.lift(action.do, target, action.direction).note for target in targets)
 
     def _note_hit(self, paths: Paths) -> None:
         alive = surviving_channels(self._system.topology, self._system.faults.active())

@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.api import MAX_BODY_BYTES, Api, Settings, Tokens
-from controller.links import LinkMonitor
+from controller.api import MAX_BODY_BYTES
+from controller.flows import Rule
+from tests.fakes.api_client import TOKEN, Client
 from tests.fakes.controllers import Bench, raw_request
 from topologies.catalog import ukqntel
-
-TOKEN = "a-token"
-VIEWER = "another-token"
-PROBLEM = "application/problem+json"
-
-
-class Client:
-    """Calls the WSGI application directly."""
-
-    def __init__(self, bench: Bench, settings: Settings | None = None) -> None:
-        self.bench = bench
-        self.api = Api(bench.lifecycle, LinkMonitor(bench.topology), bench.events, Tokens(TOKEN, VIEWER), settings)
-
-    def call(
-        self, method: str, path: str, body: bytes | Any = b"", token: str | None = TOKEN, **environ: Any
-    ) -> tuple[int, dict[str, str], Any]:
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        path, _, query = path.partition("?")
-        seen: dict[str, Any] = {}
-
-        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
-            seen.update(status=int(status.split()[0]), headers=dict(headers))
-
-        full = {
-            "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "wsgi.input": io.BytesIO(raw),
-            "CONTENT_LENGTH": str(len(raw)), "CONTENT_TYPE": "application/json" if raw else "",
-        }  # fmt: skip
-        if token is not None:
-            full["HTTP_AUTHORIZATION"] = f"Bearer {token}"
-        text = b"".join(self.api({**full, **environ}, start_response))
-        headers = seen["headers"]
-        if seen["status"] in (204, 304):
-            assert "Content-Length" not in headers
-            assert not text
-            return seen["status"], headers, None
-        assert int(headers["Content-Length"]) == len(text) or method == "HEAD"
-        parsed: Any = json.loads(text) if "json" in headers["Content-Type"] and text else text.decode()
-        if seen["status"] >= 400:
-            assert headers["Content-Type"] == PROBLEM
-            if text:
-                assert parsed["status"] == seen["status"]
-                assert parsed["title"]
-                assert parsed["type"] == "about:blank"
-                assert parsed["instance"] == path
-                assert parsed["detail"]
-        return seen["status"], headers, parsed
 
 
 @pytest.fixture
@@ -92,7 +46,33 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(client: Client) -> None:
     assert (status, plan["dry_run"], plan["compute_site"]) == (200, True, "agg1")
     assert all(c["path"] and c["cost"] > 0 for c in plan["connections"])
     assert client.bench.state() == before
+    made = client.call("POST", "/v1/slices", raw_request("cdn"))[2]
+    for planned, real in zip(plan["connections"], made["connections"], strict=True):
+        same = ("name", "path", "sites", "labels", "src_address", "dst_address", "latency_ms", "key_sections")
+        assert {key: planned[key] for key in same} == {key: real[key] for key in same}
+    client.call("DELETE", "/v1/slices/cdn")
     assert client.call("POST", "/v1/slices?dry_run=perhaps", raw_request("cdn"))[0] == 422
+
+
+def test_the_plan_says_what_every_switch_would_hold_and_what_it_costs(client: Client) -> None:
+    bare = client.bench.switches.held()
+    plan = client.call("POST", "/v1/slices?dry_run=true", raw_request("enterprise-app"))[2]
+    client.call("POST", "/v1/slices", raw_request("enterprise-app"))
+    for site, items in client.bench.switches.held().items():
+        added = [i for i in items if i not in bare[site]]
+        shown = plan["switches"].get(site, {"rules": [], "meters": []})
+        assert len(shown["rules"]) + len(shown["meters"]) == len(added)
+        cookies = {f"{i.cookie:#018x}" for i in added if isinstance(i, Rule)}
+        assert {rule["cookie"] for rule in shown["rules"]} == cookies
+    topology = client.call("GET", "/v1/topology")[2]
+    reserved = {c["id"]: c["reserved_mbps"] for c in topology["channels"] if c["reserved_mbps"]}
+    assert plan["reserved_mbps"] == reserved
+    assert plan["key_rate_bps"] == {s["id"]: s["reserved_bps"] for s in topology["sections"] if s["reserved_bps"]}
+    assert plan["cost"]["total"] == sum(c["cost"] for c in plan["connections"])
+    for connection in plan["connections"]:
+        parts = connection["cost_parts"]
+        weights = {"surplus_levels": 10**14, "latency_us": 10**6, "load_permille": 1}
+        assert sum(parts[key] * weight for key, weight in weights.items()) == parts["total"] == connection["cost"]
 
 
 def test_an_infeasible_request_is_explained(client: Client) -> None:

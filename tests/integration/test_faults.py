@@ -52,6 +52,20 @@ def test_a_killed_process_is_restarted_and_the_slice_carries_packets(connections
     wait_until(lambda: all(answers(c) for c in connections.values()), timeout_s=20, interval_s=0.2)
 
 
+def test_a_controller_comes_back_while_a_site_is_off(connections: dict[str, Any]) -> None:
+    answer("node", "down", "cell2")
+    answer("kill", "controller")
+    answer("restart", "controller")
+    wait_until(lambda: state_of("cell2-compute") == "DEGRADED", timeout_s=10, interval_s=0.2)
+    answer("node", "up", "cell2")
+    wait_until(lambda: all(answers(c) for c in connections.values()), timeout_s=20, interval_s=0.2)
+
+
+def state_of(name: str) -> Any:
+    shown = answer("slice", "show", "enterprise-app")["connections"]
+    return next(c["state"] for c in shown if c["name"] == name)
+
+
 def test_one_direction_of_a_black_hole_stops_the_answers_and_lifting_it_brings_them_back(
     connections: dict[str, Any],
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_second_up_is_refused_and_harms_nothing(status: dict[str, Any]) -> Non
         (["slice", "create", "--example", "cdn"], "cdn"),
         (["up", "--detach", "--topo", "atlantis"], "atlantis"),
         (["up", "--detach", "--scale", "0"], "--scale"),
+        (["pki", "issue", "eve", "--out", "/nonexistent/x", "--site", "nowhere"], "--site"),
         (["pki", "issue", "../../etc/x", "--out", "/nonexistent/x"], "SAE"),
     ],
 )

@@ -12,6 +12,8 @@ from controller.api.operations import Body, Operation, Reply
 from controller.lifecycle import Lifecycle
 
 WRITE = ("IdempotencyKey",)
+TO_RESERVATION = (("getReservation", "id"), ("commitReservation", "id"), ("rollBackReservation", "id"))
+TO_JOB = (("getFeasibilityJob", "id"), ("endFeasibilityJob", "id"))
 
 
 class ReservationHandlers:
@@ -28,8 +30,8 @@ class ReservationHandlers:
             ),
             Operation(
                 "POST", "/v1/reservations", "reserveSlice", "Hold what a slice needs, for a time", self.reserve,
-                (Reply(201, "The reservation", "Reservation"),), (409, 503), body=Body("ReservationRequest"),
-                role=Role.OPERATOR, headers=WRITE,
+                (Reply(201, "The reservation", "Reservation", leads_to=TO_RESERVATION),), (409, 503),
+                body=Body("ReservationRequest"), role=Role.OPERATOR, headers=WRITE,
             ),
             Operation(
                 "GET", "/v1/reservations/{id}", "getReservation", "One reservation", self.show,
@@ -52,8 +54,8 @@ class ReservationHandlers:
             Operation(
                 "POST", "/v1/feasibility-jobs", "checkFeasibility",
                 "Ask whether a slice would fit, and hold it if told to (3GPP TS 28.531, 5.1.21)", self.ask,
-                (Reply(201, "The job, done", "FeasibilityJob"),), (409, 503), body=Body("FeasibilityRequest"),
-                role=Role.OPERATOR, headers=WRITE,
+                (Reply(201, "The job, done", "FeasibilityJob", leads_to=TO_JOB),), (409, 503),
+                body=Body("FeasibilityRequest"), role=Role.OPERATOR, headers=WRITE,
             ),
             Operation(
                 "GET", "/v1/feasibility-jobs/{id}", "getFeasibilityJob", "One feasibility job", self.show_job,

@@ -27,6 +27,8 @@ CURSOR = QueryParameter(
     "cursor", str, "Where to go on: from the `next` of the page before.", pattern=r"^[A-Za-z0-9_-]{1,128}$"
 )
 
+TO_SLICE = tuple((name, "name") for name in ("getSlice", "changeSlice", "exportSliceIetf", "exportSlice3gpp"))
+
 
 class SliceHandlers:
     """Answers for everything under ``/v1/slices``."""
@@ -45,7 +47,7 @@ class SliceHandlers:
                 "POST", "/v1/slices", "createSlice", "Create a slice, or with `dry_run` see what it would get",
                 self.create,
                 (
-                    Reply(201, "The slice, ACTIVE, or SCHEDULED for its start", "Slice"),
+                    Reply(201, "The slice, ACTIVE, or SCHEDULED for its start", "Slice", leads_to=TO_SLICE),
                     Reply(200, "The plan of a dry run", "Plan"),
                 ),
                 (409, 503), (DRY_RUN,), Body("SliceRequest"), Role.OPERATOR, headers=("IdempotencyKey",),

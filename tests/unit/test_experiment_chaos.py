@@ -1,0 +1,202 @@
+"""Chaos: the same seed draws the same faults, and the oracle can fail: every mutation of a good network is caught."""
+
+from __future__ import annotations
+
+import copy
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scripts.demo.marker import new_marker
+from scripts.experiments.chaos import Move, chaos_steps
+from scripts.experiments.oracle import Observation, connection_number, judge, number_of_cookie
+from scripts.experiments.wiretap import Inspector
+from scripts.faults import FAULTS, Fault, FaultKind, Faults, with_fault, without
+from topologies.catalog import load
+
+TOPOLOGY = load("metro-ring")
+WORKING = ("cell1-agg1-qkd", "agg1-metro1-qkd")
+DETOUR = ("cell1-agg2-qkd", "agg1-agg2-qkd", "agg1-metro1-qkd")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_seed_repeats_its_faults_and_everything_is_lifted_at_the_end(seed: int) -> None:
+    steps = chaos_steps(TOPOLOGY, 60, seed, favoured=WORKING)
+    assert steps == chaos_steps(TOPOLOGY, 60, seed, favoured=set(WORKING))
+    assert steps != chaos_steps(TOPOLOGY, 60, seed + 100, favoured=WORKING)
+    assert sum(s.move is Move.INJECT for s in steps) == 60
+    assert steps[-1].move is Move.MEND
+    active: Faults = ()
+    overlapped = 0
+    for step in steps:
+        if step.move is Move.MEND:
+            active = ()
+        elif step.move is Move.CHECK:
+            assert not any(f.kind is FaultKind.KILL for f in active)
+        elif step.fault is not None and step.move is Move.LIFT:
+            active, lifted = without(active, FAULTS[step.fault.kind].inverse, step.fault.target, step.fault.direction)
+            assert lifted
+        elif step.fault is not None:
+            active, _ = with_fault(active, step.fault)
+            overlapped = max(overlapped, len(active))
+    assert overlapped >= 3
+
+
+def test_only_the_kinds_asked_for_are_drawn() -> None:
+    steps = chaos_steps(TOPOLOGY, 40, 1, [FaultKind.CUT])
+    assert {s.fault.kind for s in steps if s.fault} == {FaultKind.CUT}
+
+
+def cookie(number: int, generation: int = 1) -> int:
+    return 0x5153 << 48 | (number + 1) << 24 | generation
+
+
+def observation(path: tuple[str, ...] = WORKING, faults: Faults = ()) -> dict[str, Any]:
+    sites = ["cell1", *(["agg2", "agg1"] if path == DETOUR else ["agg1"]), "metro1"]
+    view = {
+        "name": "cell1-compute", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.6", "required": "qkd",
+        "key_source": "qkd", "match": "at-least", "protection": "restoration", "state": "ACTIVE", "reason": None,
+        "bandwidth_mbps": 4.0, "path": list(path), "sites": sites, "backup": None,
+    }  # fmt: skip
+    asked = {"security": "qkd", "bandwidth_mbps": 4, "latency_ms": 30}
+    record = {"name": "s", "state": "ACTIVE", "request": {"connections": {"access": asked}}, "connections": [view]}
+    return {
+        "slices": [record],
+        "channels": [
+            {"id": c.id, "capacity_mbps": c.capacity_mbps, "reserved_mbps": 4.0 if c.id in path else 0.0}
+            for c in TOPOLOGY.channels
+        ],
+        "sections": [{"id": s.id, "reserved_bps": 0.0} for s in TOPOLOGY.sections],
+        "keys": {s.id: 5000.0 for s in TOPOLOGY.sections},
+        "answering": {"s/cell1-compute"},
+        "cookies": {site: {0, 0x5153 << 48, cookie(3)} if site in sites else {0} for site in TOPOLOGY.site_names},
+        "faults": faults,
+    }  # fmt: skip
+
+
+def test_a_good_network_is_good() -> None:
+    assert judge(TOPOLOGY, Observation(**observation())) == []
+    cut = (Fault(FaultKind.CUT, WORKING[0]),)
+    assert judge(TOPOLOGY, Observation(**observation(DETOUR, cut))) == []
+
+
+def view_of(seen: dict[str, Any]) -> dict[str, Any]:
+    view: dict[str, Any] = seen["slices"][0]["connections"][0]
+    return view
+
+
+def degrade(seen: dict[str, Any], reason: str = "no path") -> None:
+    seen["slices"][0]["state"] = "DEGRADED"
+    view_of(seen).update(state="DEGRADED", reason=reason, path=[], sites=[])
+    seen["channels"] = [{**c, "reserved_mbps": 0.0} for c in seen["channels"]]
+    seen["cookies"] = {site: {0} for site in TOPOLOGY.site_names}
+
+
+def lower_security(seen: dict[str, Any]) -> None:
+    view_of(seen)["path"] = ["cell1-agg1-none", "agg1-metro1-qkd"]
+    move = {"cell1-agg1-qkd": 0.0, "cell1-agg1-none": 4.0}
+    seen["channels"] = [{**c, "reserved_mbps": move.get(c["id"], c["reserved_mbps"])} for c in seen["channels"]]
+
+
+MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "security lowered": (lower_security, "asked for qkd and is on cell1-agg1-none"),
+    "active on a dead path": (
+        lambda s: s.update(faults=(Fault(FaultKind.CUT, WORKING[0]),)), "ACTIVE on cell1-agg1-qkd"),
+    "active on a silent path": (
+        lambda s: s.update(faults=(Fault(FaultKind.BLACKHOLE, WORKING[1]),)), "ACTIVE on agg1-metro1-qkd"),
+    "active and silent": (lambda s: s.update(answering=set()), "answers no probe"),
+    "degraded without cause": (degrade, "but there is a way for it"),
+    "degraded without a reason": (lambda s: degrade(s, ""), "without a reason"),
+    "never finished": (lambda s: view_of(s).update(state="REROUTING"), "still REROUTING"),
+    "slice and connections disagree": (lambda s: s["slices"][0].update(state="DEGRADED"), "slice s is DEGRADED"),
+    "over-committed": (
+        lambda s: s["channels"][0].update(reserved_mbps=s["channels"][0]["capacity_mbps"] + 1), "are reserved on"),
+    "negative": (lambda s: s["channels"][0].update(reserved_mbps=-1.0), "-1.0 of"),
+    "negative key rate": (lambda s: s["sections"][0].update(reserved_bps=-1.0), "bit/s of key reserved"),
+    "reservation leaked": (lambda s: s["channels"][-1].update(reserved_mbps=4.0), "its connections need"),
+    "rules missing": (lambda s: s["cookies"].update(agg1={0}), "has no rules at agg1"),
+    "rules left behind": (lambda s: s["cookies"]["core1"].add(cookie(3)), "has rules at core1"),
+    "nobody's rules": (lambda s: s["cookies"]["core1"].add(cookie(77)), "connection number 77"),
+    "a leak": (lambda s: s.update(leaks=["a to b"]), "share no connection: a to b"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_every_mutation_is_caught(name: str) -> None:
+    mutate, says = MUTATIONS[name]
+    seen = copy.deepcopy(observation())
+    mutate(seen)
+    assert any(says in what for what in judge(TOPOLOGY, Observation(**seen))), judge(TOPOLOGY, Observation(**seen))
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        {"faults": (Fault(FaultKind.POWER_OFF, "cell1"),)},
+        {"faults": tuple(Fault(FaultKind.EAVESDROP, s.id) for s in TOPOLOGY.sections)},
+        {"keys": {}},
+        {"faults": tuple(Fault(FaultKind.CUT, c.id) for c in TOPOLOGY.channels_of("metro1"))},
+    ],
+    ids=["site off", "all tapped", "no keys", "cut off"],
+)
+def test_a_degraded_connection_with_a_true_reason_is_no_violation(why: dict[str, Any]) -> None:
+    seen = observation()
+    degrade(seen)
+    assert judge(TOPOLOGY, replace(Observation(**seen), **why)) == []
+
+
+def test_too_little_latency_or_bandwidth_is_a_reason() -> None:
+    seen = observation()
+    degrade(seen)
+    seen["slices"][0]["request"]["connections"]["access"]["latency_ms"] = 0.01
+    assert judge(TOPOLOGY, Observation(**seen)) == []
+
+
+def test_cookies_and_addresses_name_connections() -> None:
+    assert number_of_cookie(cookie(3)) == 3 == connection_number("10.200.0.6")
+    assert number_of_cookie(0x5153 << 48) is None
+    assert number_of_cookie(0) is None
+
+
+SECRET, CLEAR = new_marker(), new_marker()
+
+
+def frame(payload: bytes, port: int = 20003) -> bytes:
+    udp = struct.pack("!HHHH", port, port, 8 + len(payload), 0) + payload
+    head = struct.pack(
+        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, bytes([172, 20, 0, 2]), bytes([172, 20, 0, 3])
+    )
+    return bytes(12) + struct.pack("!HHH", 0x8100, 7, 0x0800) + head + udp
+
+
+def esp(sequence: int, body: bytes, spi: int = 0x1234) -> bytes:
+    return frame(struct.pack("!IIQ", spi, sequence, sequence) + body)
+
+
+def test_the_tap_is_silent_about_ciphertext_seen_on_several_channels() -> None:
+    inspector = Inspector(SECRET, CLEAR)
+    for n in range(50):
+        for channel in ("x", "y"):
+            inspector.inspect(channel, esp(n, b"ciphertext %d" % n))
+    inspector.inspect("z", frame(b"load" + CLEAR, port=5700))
+    assert inspector.violations == []
+    assert inspector.clear_frames == 1
+    assert inspector.esp_packets >= 100
+
+
+def test_the_tap_sees_plaintext() -> None:
+    inspector = Inspector(SECRET, CLEAR)
+    inspector.inspect("x", frame(b"load" + SECRET, port=5700))
+    assert "readable on x" in inspector.violations[0]
+
+
+def test_the_tap_sees_a_counter_used_twice_under_one_key() -> None:
+    inspector = Inspector(SECRET, CLEAR)
+    inspector.inspect("x", esp(7, b"one ciphertext"))
+    inspector.inspect("x", esp(7, b"another text", spi=0x9999))
+    assert inspector.violations == []
+    inspector.inspect("x", esp(7, b"the second text"))
+    assert "counter 7 for two packets" in inspector.violations[0]
