@@ -150,7 +150,7 @@ class SliceController(RyuApp):
         """Let each channel be watched as closely as what it carries needs."""
         with self._lifecycle.lock:
             connections = tuple(self._lifecycle.model.connections.values())
-        changes = self._watch_plan.changes(wanted_paces(self._lifecycle.model.topology, connections))
+        changes = self._watch_plan.changes(wanted_paces(self._lifecycle.model.topology, connections), time.monotonic())
         watches.set_paces(changes)
         self._watch_plan.told(changes)
 

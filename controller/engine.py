@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 BARRIER_DEADLINE_S = 5.0
 TUNNEL_DEADLINE_S = 10.0
+# Switches confirm a change before all of their threads go by it (Open vSwitch: its revalidators); what is on its way
+# over the rules that were left must still find them.
+DRAIN_S = 0.1
 # A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
 KEY_LIFETIME_REKEYS = 20
 MIN_KEY_LIFETIME_S = 60.0
@@ -60,6 +63,7 @@ class Engine:
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     reached: Callable[[str], None] = lambda step: None
+    drain_s: float = DRAIN_S
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     lock: threading.RLock = field(default_factory=threading.RLock)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice

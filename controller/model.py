@@ -102,7 +102,6 @@ class ConnectionSpec:
     include_channels: tuple[str, ...] = ()
     max_hops: int | None = None
     priority: int = 0  # the higher is served first when not everything fits after a failure
-    revert_after_s: float | None = None  # back to the first way when it has worked again for so long; None: stay
 
     @property
     def key_rate_mbps(self) -> int:

@@ -39,6 +39,17 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Reroute:
+    """That a connection has moved: both ways, the class of each channel of the new one, where its keys come from."""
+
+    at: float  # seconds since the epoch
+    old_path: tuple[str, ...]
+    new_path: tuple[str, ...]
+    classes: tuple[str, ...]
+    key_source: str
+
+
+@dataclass(frozen=True)
 class Connection:
     """One connection: its number gives its addresses, ``lanes[0]`` carries its traffic; no lane while DEGRADED."""
 
@@ -48,6 +59,7 @@ class Connection:
     generation: int  # of the newest lane it ever had
     state: ConnectionState = ConnectionState.PENDING
     reason: str | None = None  # why it is DEGRADED or less protected than asked
+    reroutes: tuple[Reroute, ...] = ()  # the last ones, oldest first
     edition: int = 0  # counts up when a change of the slice gives it another end: it is then another connection
 
     @property

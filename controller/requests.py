@@ -42,7 +42,6 @@ MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
 MAX_LATENCY_MS = 10_000.0
 MAX_REKEY_S = 86_400.0
 MIN_REKEY_S = 0.1
-MAX_REVERT_S = 86_400.0
 MAX_CELLS = 64
 AUTO = "auto"
 
@@ -148,7 +147,6 @@ class ConnectionWire(_Wire):
     include_channels: Annotated[list[ChannelName], Field(max_length=32), AfterValidator(_distinct)] = []
     max_hops: int | None = Field(default=None, ge=1, le=255, strict=True)
     priority: int = Field(default=0, ge=-100, le=100, strict=True)
-    revert_after_s: Annotated[Number, Field(ge=0.1, le=MAX_REVERT_S)] | None = None
 
     @model_validator(mode="after")
     def _fallback_is_lower(self) -> ConnectionWire:
@@ -181,7 +179,6 @@ class ConnectionWire(_Wire):
             include_channels=tuple(self.include_channels),
             max_hops=self.max_hops,
             priority=self.priority,
-            revert_after_s=self.revert_after_s,
         )
 
 
@@ -333,7 +330,6 @@ def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:
         "include_channels": list(spec.include_channels),
         "max_hops": spec.max_hops,
         "priority": spec.priority,
-        "revert_after_s": spec.revert_after_s,
     }
 
 

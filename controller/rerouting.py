@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from controller import healing
+from controller import healing, proof
 from controller.drivers import SwitchFault
 from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults
 from controller.flows import connection_number
@@ -79,6 +80,7 @@ class Rerouting:
                 log.info("connection %s: %s %s", decision.id, decision.after.state.value, decision.after.reason or "")
             lost = [d.id for d in decisions if not d.is_reroute]
             moving = {d.id: d.after for d in decisions if d.is_reroute}
+            before = {d.id: d.before for d in decisions}
             # What is lost is taken off at once; new ways are laid beside the old ones.
             pending = engine.switches.send(
                 join(
@@ -100,7 +102,7 @@ class Rerouting:
             done = [i for i in self._unchanged(moving) if i not in refused]
             for connection_id in done:
                 engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
-            pending = engine.switches.send(engine.model.settle(done))
+                self._note(before[connection_id], connection_id)
             for connection in engine.existing(done):
                 engine.announce_connection(connection)
             engine.save_slices_of(done)
@@ -108,9 +110,35 @@ class Rerouting:
                 if name in engine.model.slices:
                     engine.judge(name)
             again = {i: sites for i, sites in refused.items() if i in self._unchanged(moving)}
-        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
         if again:
             self._after_refusal(again, attempt)
+        self._clear_up(done)
+
+    def _note(self, before: Connection, connection_id: str) -> None:
+        """Keep what the reroute came to, and check it apart from those who decided it. Call with the lock held."""
+        model = self._engine.model
+        after = model.connections[connection_id]
+        reroute = proof.note(model.topology, before, after, self._engine.clock())
+        if reroute.new_path == reroute.old_path:
+            return  # another backup, the same way
+        for wrong in proof.check(model.topology, proof.Asked.of(after.request), reroute):
+            log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
+            self._engine.events.publish("violation", {"connection": connection_id, "reason": wrong})
+        model.connections[connection_id] = replace(after, reroutes=proof.add(after, reroute))
+        self._engine.events.publish("reroute", {"connection": connection_id, **proof.reroute_view(reroute)})
+
+    def _clear_up(self, ids: list[str]) -> None:
+        """Take the ways that were left off the switches, once nothing is on its way over them any more."""
+        engine = self._engine
+        if not ids:
+            return
+        if engine.drain_s:
+            time.sleep(engine.drain_s)
+        with engine.lock:
+            # What has moved on meanwhile is cleared up after by whoever moved it.
+            quiet = [c.id for c in engine.existing(ids) if c.state is ConnectionState.ACTIVE]
+            pending = engine.switches.send(engine.model.settle(quiet))
+        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 
     def _after_refusal(self, refused: dict[str, frozenset[str]], attempt: int) -> None:
         """Go round the switches that refused, while there is a way round and attempts are left; else give up."""

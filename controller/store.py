@@ -15,10 +15,11 @@ from typing import Any
 
 from controller.drivers import DriverError
 from controller.model import ConnectionState, Route, SliceState, connections_of
+from controller.proof import reroute_from_dict, reroute_view
 from controller.records import Connection, Lane, SliceRecord
 from controller.requests import parse_slice_request, slice_request_to_dict
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE slices (
     name TEXT PRIMARY KEY, request TEXT NOT NULL, compute_site TEXT, state TEXT NOT NULL,
@@ -27,7 +28,7 @@ CREATE TABLE slices (
 CREATE TABLE connections (
     id TEXT PRIMARY KEY, slice TEXT NOT NULL REFERENCES slices (name) ON DELETE CASCADE, position INTEGER NOT NULL,
     number INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, lanes TEXT NOT NULL,
-    edition INTEGER NOT NULL
+    edition INTEGER NOT NULL, reroutes TEXT NOT NULL
 ) STRICT;
 """
 
@@ -68,7 +69,7 @@ class Store:
             for record, connections in entries:
                 self._db.execute("INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _slice_row(record))
                 rows = [_connection_row(record, connection) for connection in connections]
-                self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
@@ -108,6 +109,7 @@ def _connection_row(record: SliceRecord, connection: Connection) -> tuple[Any, .
     return (
         c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value, c.reason,
         json.dumps([asdict(lane) for lane in c.lanes]), c.edition,
+        json.dumps([reroute_view(reroute) for reroute in c.reroutes]),
     )  # fmt: skip
 
 
@@ -126,8 +128,9 @@ def _slice_from_row(
             state=ConnectionState(connection_state),
             reason=why,
             edition=edition,
+            reroutes=tuple(reroute_from_dict(raw) for raw in json.loads(reroutes)),
         )
-        for connection_id, _, _, number, generation, connection_state, why, lanes, edition in connection_rows
+        for connection_id, _, _, number, generation, connection_state, why, lanes, edition, reroutes in connection_rows
     )
     record = SliceRecord(
         request=request,

@@ -27,6 +27,7 @@ from controller.graph import Network
 from controller.orchestrator import Orchestrator
 from controller.placement import PlannedConnection
 from controller.preview import Preview
+from controller.proof import reroute_view
 from controller.records import Connection, Lane, SliceRecord
 from controller.requests import slice_request_to_dict
 
@@ -95,6 +96,8 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "labels": None if working is None else working["labels"],
         "key_sections": {} if route is None else dict(route.key_sections),
         "backup": _lane_view(connection.lanes[1]) if len(connection.lanes) > 1 else None,
+        "priority": request.spec.priority,
+        "reroutes": [reroute_view(reroute) for reroute in connection.reroutes],
         "tunnel": {"interface": connection.tunnel_interface, "port": connection.tunnel_port}
         if connection.is_encrypted
         else None,

@@ -25,12 +25,13 @@ class Pace:
 # The usual multiplier of 3 is too little where all switches share a few cores with everything else: sessions would
 # end whenever Open vSwitch is not run for 15 ms.
 IDLE = Pace(100, 5)
-BACKUP = Pace(20, 6)
-WORKING = {
+HASTEN_AFTER_S = 1.0
+RELAX_AFTER_S = 30.0
+PACES = {
     Protection.NONE: IDLE,
     Protection.RESTORATION: IDLE,  # the rest takes longer anyway
-    Protection.ONE_PLUS_ONE: BACKUP,  # loses nothing meanwhile, and needs to know only to get a new second way
-    Protection.ONE_TO_ONE: Pace(5, 8),
+    Protection.ONE_PLUS_ONE: Pace(20, 6),  # loses nothing meanwhile, and needs to know only to get a new second way
+    Protection.ONE_TO_ONE: Pace(5, 8),  # the backup as well: it may be the working way the next moment
 }
 
 
@@ -38,8 +39,8 @@ def wanted_paces(topology: Topology, connections: Iterable[Connection]) -> dict[
     """Pace by interface, for both ends of every channel."""
     by_channel = dict.fromkeys((c.id for c in topology.channels), IDLE)
     for connection in connections:
-        for position, lane in enumerate(connection.lanes):
-            pace = BACKUP if position else WORKING[connection.request.spec.protection]
+        pace = PACES[connection.request.spec.protection]
+        for lane in connection.lanes:
             for channel in lane.route.channels:
                 by_channel[channel] = min(by_channel[channel], pace, key=lambda p: p.detection_ms)
     return {
@@ -51,14 +52,28 @@ def wanted_paces(topology: Topology, connections: Iterable[Connection]) -> dict[
 
 
 class WatchPlan:
-    """Remembers what was asked for last, so that only changes are told."""
+    """What to tell, and when: Open vSwitch forwards nothing for some ten milliseconds while it takes on a new pace.
+
+    So a change is told when it has been wanted for a while: not in the midst of a failure, and not to and fro.
+    """
 
     def __init__(self) -> None:
         self._told: dict[str, Pace] = {}
+        self._wanted: dict[str, tuple[Pace, float]] = {}  # and since when
 
-    def changes(self, wanted: Mapping[str, Pace]) -> dict[str, Pace]:
-        """What differs from what has been told; tell it, then call :meth:`told`."""
-        return {name: pace for name, pace in wanted.items() if self._told.get(name) != pace}
+    def changes(self, wanted: Mapping[str, Pace], now: float) -> dict[str, Pace]:
+        """What is to be told by ``now`` (seconds, any steady clock); tell it, then call :meth:`told`."""
+        due = {}
+        for name, pace in wanted.items():
+            if name not in self._wanted or self._wanted[name][0] != pace:
+                self._wanted[name] = (pace, now)
+            told = self._told.get(name)
+            if told == pace:
+                continue
+            patience_s = RELAX_AFTER_S if told is not None and told.detection_ms < pace.detection_ms else HASTEN_AFTER_S
+            if now - self._wanted[name][1] >= patience_s:
+                due[name] = pace
+        return due
 
     def forget(self, names: Iterable[str]) -> None:
         """Tell these again: their switch has been away, and may have started anew."""

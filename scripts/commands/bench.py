@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import common, fill, provision
+from scripts.bench import common, failover, fill, provision, stp
 from scripts.demo.errors import DemoError
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.interrupts import end_on_signals
@@ -35,6 +36,14 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     _add_out(parser, "provision")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_provision)
+
+    parser = bench.add_parser("failover", parents=[common_options], help="what failures cost, by protection class")
+    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each class and detection")
+    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="hit by one cut at once")
+    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="of the spanning-tree baseline")
+    _add_out(parser, "failover")
+    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.set_defaults(run=_failover)
 
     parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
     parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="numbers of sites to measure on")
@@ -87,6 +96,39 @@ def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
     charts.draw_fill(series, folder / "fill.png")
     common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
     return report
+
+
+def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder = _make(arguments.out)
+    end_on_signals()
+    topology = load(failover.TOPOLOGY)
+    figures: dict[str, float] = {}
+    notes = [*failover.NOTES, common.load_note()]
+    try:
+        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+            with Steps(f"up {topology.name}", START_STEPS) as steps:
+                runtime.start(steps)
+            system = RunningSystem(runtime.record, layout)
+            notes.append(f"datapath: {system.datapath}")
+            total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
+            with common.Countdown("failures", total) as countdown:
+                results = failover.measure(system, arguments.runs, countdown.advance)
+            figures |= failover.figures(results)
+            with common.Countdown("slices for one cut", arguments.slices) as countdown:
+                last_ms, hit = failover.hundred_slices(system, arguments.slices, countdown.advance)
+            figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
+        with common.Countdown("spanning tree", arguments.stp_runs) as countdown:
+            outages = []
+            for _ in range(arguments.stp_runs):
+                outages.append(stp.outage_ms(topology, folder / "ryu.log"))
+                countdown.advance()
+        figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("failover", figures, notes, ("ryu",))
+    runs = {name: [asdict(run) for run in found] for name, found in results.items()}
+    common.write_json(folder / "failover.json", {**report, "runs": runs})
+    return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:

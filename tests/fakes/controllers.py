@@ -57,7 +57,7 @@ class Bench:
         self.at_step: Callable[[str], None] = self.steps.append
         self.lifecycle = Lifecycle(
             self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
-            clock=lambda: self.now, reached=lambda step: self.at_step(step),
+            clock=lambda: self.now, reached=lambda step: self.at_step(step), drain_s=0.0,
         )  # fmt: skip
         self.lifecycle.refresh_keys()
 

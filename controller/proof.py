@@ -1,0 +1,90 @@
+"""What is kept of each reroute, and its independent check: that the new way has the security that was asked for. Pure.
+
+The check knows nothing of how routes are searched: it looks at the topology, the request and what was noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.model import ConnectionRequest, Match
+from controller.records import Connection, Reroute
+from topologies.spec import Topology
+
+KEPT_REROUTES = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a connection's request says about security and ends, in plain values."""
+
+    src: str
+    dst: str
+    level: int
+    is_exact: bool
+    key_source: str
+
+    @classmethod
+    def of(cls, request: ConnectionRequest) -> Asked:
+        security = request.spec.security
+        return cls(request.src, request.dst, int(security.level), security.match is Match.EXACT, security.key_source)
+
+
+def note(topology: Topology, before: Connection, after: Connection, now: float) -> Reroute:
+    """What there is to say about a connection that has moved; ``now`` in seconds since the epoch."""
+    assert after.route is not None
+    return Reroute(
+        at=now,
+        old_path=() if before.route is None else before.route.channels,
+        new_path=after.route.channels,
+        classes=tuple(topology.channel(c).security.label for c in after.route.channels),
+        key_source=after.key_source,
+    )
+
+
+def add(connection: Connection, reroute: Reroute) -> tuple[Reroute, ...]:
+    """The connection's reroutes with one more, the oldest forgotten."""
+    return (*connection.reroutes, reroute)[-KEPT_REROUTES:]
+
+
+def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]:
+    """What is wrong with a reroute; empty when it kept what was asked for."""
+    wrong: list[str] = []
+    here = asked.src
+    if len(reroute.classes) != len(reroute.new_path):
+        return ("the classes are not those of the path",)
+    for channel_id, label in zip(reroute.new_path, reroute.classes, strict=True):
+        if not topology.has_channel(channel_id):
+            return (*wrong, f"there is no channel {channel_id}")
+        channel = topology.channel(channel_id)
+        if here not in channel.ends:
+            return (*wrong, f"channel {channel_id} does not go on from {here}")
+        here = channel.other(here)
+        if channel.security.label != label:
+            wrong.append(f"channel {channel_id} is of class {channel.security.label}, not {label}")
+        offered = int(channel.security)
+        if offered < asked.level or (asked.is_exact and offered != asked.level):
+            wrong.append(f"channel {channel_id} ({channel.security.label}) is not of the class asked for")
+    if here != asked.dst:
+        wrong.append(f"the path ends at {here}, not at {asked.dst}")
+    if reroute.key_source != asked.key_source:
+        wrong.append(f"the keys come from {reroute.key_source}, not from {asked.key_source}")
+    return tuple(wrong)
+
+
+def reroute_view(reroute: Reroute) -> dict[str, Any]:
+    """For the API and the journal."""
+    return {
+        "at": reroute.at,
+        "old_path": list(reroute.old_path),
+        "new_path": list(reroute.new_path),
+        "classes": list(reroute.classes),
+        "key_source": reroute.key_source,
+    }
+
+
+def reroute_from_dict(raw: Mapping[str, Any]) -> Reroute:
+    """Inverse of :func:`reroute_view`."""
+    return Reroute(raw["at"], tuple(raw["old_path"]), tuple(raw["new_path"]), tuple(raw["classes"]), raw["key_source"])
