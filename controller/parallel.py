@@ -50,7 +50,7 @@ class Parallel:
         self._guard = threading.Lock()
         self._ended = threading.Event()
         self._roused = threading.Event()
-        self._is_abandoned = False
+        self._overtaken: Overtaken | None = None
         if not calls:
             self._ended.set()
             self._roused.set()
@@ -67,9 +67,9 @@ class Parallel:
                     self._ended.set()
                     self._roused.set()
 
-    def abandon(self) -> None:
-        """Let whoever waits in :meth:`join` go; the calls themselves run on."""
-        self._is_abandoned = True
+    def abandon(self, why: Overtaken) -> None:
+        """Let whoever waits in :meth:`join` go, with ``why``; the calls themselves run on."""
+        self._overtaken = why
         self._roused.set()
 
     def settle(self, deadline_s: float) -> None:
@@ -80,8 +80,8 @@ class Parallel:
         """Until all have ended; raises the first error, Overtaken, or DriverError when the deadline passes."""
         if not self._roused.wait(deadline_s):
             raise DriverError(f"a tunnel agent gave no answer within {deadline_s:g} s")
-        if self._is_abandoned:
-            raise Overtaken("given up")
+        if self._overtaken is not None:
+            raise self._overtaken
         for call in self._calls:
             if call.error is not None:
                 raise call.error
@@ -112,13 +112,16 @@ class Operation:
     def check(self) -> None:
         """Raises Overtaken; to be asked, with the lock held, before anything more is done."""
         if self.is_overtaken:
-            raise Overtaken(f"deleted while it was being {self.what}")
+            raise self._why()
+
+    def _why(self) -> Overtaken:
+        return Overtaken(f"deleted while it was being {self.what}")
 
     def overtake(self) -> None:
         """Whoever carries it out goes no further."""
         self.is_overtaken = True
         for parallel in self._running:
-            parallel.abandon()
+            parallel.abandon(self._why())
 
     def settle(self, deadline_s: float) -> None:
         """Until nothing that changes anything is on its way to an agent any more."""

@@ -134,8 +134,8 @@ class Provisioning:
             if not operation.is_overtaken:
                 operation.settle(TUNNEL_DEADLINE_S)
         undone = [name for name, operation in operations.items() if self._removal.roll_back(name, operation)]
-        if isinstance(error, Overtaken) and not undone:
-            return error
+        if not undone:  # whatever else went wrong, the delete that won is what the client must know
+            return error if isinstance(error, Overtaken) else Overtaken("deleted while it was being created")
         names = ", ".join(operations)
         log.warning("slice %s: rolled back: %s", names, error)
         return ProvisioningFailed(f"slice {names}: {error}; rolled back")
