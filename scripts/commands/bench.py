@@ -105,7 +105,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     figures: dict[str, float] = {}
     notes = [*failover.NOTES, common.load_note()]
     try:
-        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
             with Steps(f"up {topology.name}", START_STEPS) as steps:
                 runtime.start(steps)
             system = RunningSystem(runtime.record, layout)

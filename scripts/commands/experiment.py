@@ -72,7 +72,8 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_folder(arguments.out, scenario.name)
     end_on_signals()
     expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
-    with Runtime(scenario.topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
+    with Runtime(scenario.topology, layout, options) as runtime:
         with Steps(f"up {scenario.topology.name}", START_STEPS) as steps:
             runtime.start(steps)
         with Countdown(scenario.name, expected_s) as countdown:
@@ -109,7 +110,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     end_on_signals()
     topology = load(CHAOS_TOPOLOGY)
     result = ChaosResult(seed, faults)
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
         with Steps(f"up {topology.name}", START_STEPS) as progress:
             runtime.start(progress)
         with Countdown(CHAOS, 0.0) as countdown:

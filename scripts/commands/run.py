@@ -36,6 +36,8 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     up.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     up.add_argument("--scale", type=float, default=DEFAULT_MBPS_PER_GBPS, metavar="MBPS",
                     help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
+    up.add_argument("--bfd", action="store_true",
+                    help="watch channels for silent losses (on a busy machine it finds some that are none)")  # fmt: skip
     up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
     up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
     up.set_defaults(run=_up)
@@ -76,7 +78,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
     keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
-    return RunOptions(api_port=arguments.api_port, unsafe_keylog=Path(keylog) if keylog else None)
+    return RunOptions(api_port=arguments.api_port, unsafe_keylog=Path(keylog) if keylog else None, bfd=arguments.bfd)
 
 
 def _open_shell(runtime: Runtime) -> None:
@@ -98,6 +100,8 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
             "--api-port", str(arguments.api_port), "--scale", str(arguments.scale)]  # fmt: skip
     if arguments.unshaped:
         argv.append("--unshaped")
+    if arguments.bfd:
+        argv.append("--bfd")
     end_on_signals()
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         child = subprocess.Popen(

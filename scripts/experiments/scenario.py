@@ -80,6 +80,7 @@ class ScenarioFile(_Strict):
     title: str
     look_for: str = ""
     topology: str
+    bfd: bool = False
     slices: Annotated[tuple[SliceEntry, ...], Field(min_length=1)]
     traffic: Annotated[tuple[Traffic, ...], Field(min_length=1)]
     duration_s: Annotated[float, Field(gt=0, le=3600)]
