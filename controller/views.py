@@ -9,7 +9,20 @@ from controller.cost import breakdown
 from controller.drivers import SectionStatus
 from controller.explain import Infeasible, Relaxation
 from controller.feasibility import FeasibilityJob
-from controller.flows import IN_PORT, Action, Item, Meter, Move, Output, PopVlan, PushVlan, Rule, SetField, ToGroup
+from controller.flows import (
+    IN_PORT,
+    Action,
+    Group,
+    Item,
+    Meter,
+    Move,
+    Output,
+    PopVlan,
+    PushVlan,
+    Rule,
+    SetField,
+    ToGroup,
+)
 from controller.graph import Network
 from controller.orchestrator import Orchestrator
 from controller.placement import PlannedConnection
@@ -173,6 +186,16 @@ def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
         "meters": [
             {"id": m.id, "rate_kbps": m.rate_kbps, "burst_kbits": m.burst_kbits}
             for m in sorted(meters, key=lambda m: m.id)
+        ],
+        "groups": [
+            {
+                "id": g.id,
+                "type": g.type.value,
+                "buckets": [
+                    {"watch_port": b.watch_port, "actions": [action_text(a) for a in b.actions]} for b in g.buckets
+                ],
+            }
+            for g in sorted((i for i in items if isinstance(i, Group)), key=lambda g: g.id)
         ],
     }
 

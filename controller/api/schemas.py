@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from controller.api.bodies import MAX_BATCH
+from controller.flows import GroupType
 from controller.lifecycle import DEFAULT_RESERVATION_S
 from controller.model import ConnectionState, Match, Protection, Role, SliceState
 from controller.provisioning import MAX_RESERVATION_S
@@ -71,8 +72,12 @@ _ANSWERS: dict[str, Any] = {
             "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "bandwidth_mbps": AMOUNT,
             "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
             "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "priority": {"type": "integer"}, "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
         }
+    ),
+    "Reroute": object_of(
+        {"at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT}
     ),
     "Slice": object_of(
         {
@@ -129,10 +134,17 @@ _ANSWERS: dict[str, Any] = {
             "meter": or_null(COUNT),
         }
     ),
+    "PlannedGroup": object_of(
+        {
+            "id": COUNT, "type": {"enum": [t.value for t in GroupType]},
+            "buckets": list_of(object_of({"watch_port": or_null(COUNT), "actions": TEXTS})),
+        }
+    ),
     "PlannedSwitch": object_of(
         {
             "rules": list_of(ref("PlannedRule")),
             "meters": list_of(object_of({"id": COUNT, "rate_kbps": COUNT, "burst_kbits": COUNT})),
+            "groups": list_of(ref("PlannedGroup")),
         }
     ),
     "Plan": object_of(

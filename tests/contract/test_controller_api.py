@@ -60,8 +60,8 @@ def test_the_plan_says_what_every_switch_would_hold_and_what_it_costs(client: Cl
     client.call("POST", "/v1/slices", raw_request("enterprise-app"))
     for site, items in client.bench.switches.held().items():
         added = [i for i in items if i not in bare[site]]
-        shown = plan["switches"].get(site, {"rules": [], "meters": []})
-        assert len(shown["rules"]) + len(shown["meters"]) == len(added)
+        shown = plan["switches"].get(site, {"rules": [], "meters": [], "groups": []})
+        assert sum(len(shown[kind]) for kind in ("rules", "meters", "groups")) == len(added)
         cookies = {f"{i.cookie:#018x}" for i in added if isinstance(i, Rule)}
         assert {rule["cookie"] for rule in shown["rules"]} == cookies
     topology = client.call("GET", "/v1/topology")[2]
