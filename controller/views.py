@@ -172,6 +172,7 @@ def cost_view(cost: int) -> dict[str, int]:
 def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
     rules = [i for i in items if isinstance(i, Rule)]
     meters = [i for i in items if isinstance(i, Meter)]
+    groups = [i for i in items if isinstance(i, Group)]
     return {
         "rules": [
             {
@@ -192,10 +193,10 @@ def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
                 "id": g.id,
                 "type": g.type.value,
                 "buckets": [
-                    {"watch_port": b.watch_port, "actions": [action_text(a) for a in b.actions]} for b in g.buckets
+                    {"actions": [action_text(a) for a in b.actions], "watch_port": b.watch_port} for b in g.buckets
                 ],
             }
-            for g in sorted((i for i in items if isinstance(i, Group)), key=lambda g: g.id)
+            for g in sorted(groups, key=lambda g: g.id)
         ],
     }
 

@@ -28,11 +28,10 @@ GENTLE_SHARE = 0.02
 ROUNDS_PER_SLICE = 8
 _URGENT_BELOW = 0.25  # of the buffer's capacity
 
-FILL_BATCH = 8
 FILL_RETRY_S = 0.25
 # A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
-# several keys in a row, and an exchange made between two requests would make the second one wait.
-QUIET_S = 0.1
+# several keys in a row, and exchanges made between two requests would make the later one wait.
+QUIET_S = 0.03
 _LOW_BELOW = 0.25  # of the pool's target
 EXPIRY_INTERVAL_S = 5.0
 
@@ -143,17 +142,17 @@ class SectionRunner:
             self._gentle_from = now + (now - running.last_run) * (1 / GENTLE_SHARE - 1)
 
 
-def plan_filling(stored: int, target: int, quiet_s: float) -> int:
-    """How many keys to make for a pool in one go, ``quiet_s`` after the last request; 0 when that can wait."""
+def should_fill(stored: int, target: int, quiet_s: float) -> bool:
+    """Whether to make a key for a pool now, ``quiet_s`` after the last request; otherwise that can wait."""
     if stored >= target:
-        return 0
-    if stored < target * _LOW_BELOW:
-        return FILL_BATCH
-    return 1 if quiet_s >= QUIET_S else 0
+        return False
+    return stored < target * _LOW_BELOW or quiet_s >= QUIET_S
 
 
 class PoolFiller:
-    """Keeps every open pool at its target, a few keys at a time."""
+    """Keeps every open pool at its target, one key at a time: an exchange takes a millisecond, and nobody is served
+    meanwhile.
+    """
 
     def __init__(self, service: KeyService, clock: Callable[[], float] = time.monotonic) -> None:
         self._service = service
@@ -171,7 +170,7 @@ class PoolFiller:
             for pool_id in self._service.inventory.pool_ids:
                 if self._fill(pool_id):
                     made = True
-                    # Requests come between any two batches.
+                    # Requests come between any two keys.
                     await asyncio.sleep(0)
             if not made:
                 await _wait(self._wake, self._pause())
@@ -190,9 +189,10 @@ class PoolFiller:
         if self._retry_at.get(pool_id, now) > now:
             return False
         stored, target = self._service.inventory.stored(pool_id), self._service.limits.pool_target
-        count = plan_filling(stored, target, now - self._used_at)
+        if not should_fill(stored, target, now - self._used_at):
+            return False
         try:
-            return count > 0 and self._service.refill(pool_id, count) > 0
+            return self._service.refill(pool_id, 1) > 0
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S

@@ -22,7 +22,7 @@ class Northbound:
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
         """Status and decoded body; EnvironmentLacks when nobody answers."""
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json, application/yang-data+json"}
         if method != "GET":
             headers["Authorization"] = f"Bearer {self._token()}"
         connection = http.client.HTTPConnection(

@@ -134,17 +134,18 @@ _ANSWERS: dict[str, Any] = {
             "meter": or_null(COUNT),
         }
     ),
-    "PlannedGroup": object_of(
-        {
-            "id": COUNT, "type": {"enum": [t.value for t in GroupType]},
-            "buckets": list_of(object_of({"watch_port": or_null(COUNT), "actions": TEXTS})),
-        }
-    ),
     "PlannedSwitch": object_of(
         {
             "rules": list_of(ref("PlannedRule")),
             "meters": list_of(object_of({"id": COUNT, "rate_kbps": COUNT, "burst_kbits": COUNT})),
-            "groups": list_of(ref("PlannedGroup")),
+            "groups": list_of(
+                object_of(
+                    {
+                        "id": COUNT, "type": {"enum": [t.value for t in GroupType]},
+                        "buckets": list_of(object_of({"actions": TEXTS, "watch_port": or_null(COUNT)})),
+                    }
+                )
+            ),
         }
     ),
     "Plan": object_of(

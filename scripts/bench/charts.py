@@ -85,7 +85,7 @@ def _histogram(axes: Axes, title: str, series: Sequence[tuple[str, Sequence[floa
             values, bins=BINS, range=(0, top * 1.02), color=colour, hatch=hatch, edgecolor="white", linewidth=0.4,
             alpha=0.85, label=f"{label}: median {median:.1f} ms",
         )  # fmt: skip
-        axes.axvline(median, color=colour, linestyle="--", linewidth=1)
+        axes.axvline(median, ymax=1 / ROOM_FOR_LEGEND, color=colour, linestyle="--", linewidth=1)
     axes.set_xlim(left=0)
     axes.set_ylim(top=axes.get_ylim()[1] * ROOM_FOR_LEGEND)
     if axes.get_legend_handles_labels()[0]:

@@ -8,6 +8,7 @@ receiving host, by a program that runs there. Tear-down is what the caller of DE
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ PROBE_INTERVAL_S = 0.002
 PROBE_TIMEOUT_S = 5.0
 POOL_FILLED = 32  # kms.config.Limits.pool_target
 KEYS_TIMEOUT_S = 30.0
+CHANNELS_TIMEOUT_S = 10.0
 MS = 1e3
 NOTES = (
     "to_barriers: from the request's arrival at the controller until every switch has confirmed ingress, transit and "
@@ -80,6 +82,21 @@ def wait_for_keys(system: RunningSystem) -> None:
     poll(filled, KEYS_TIMEOUT_S, 0.2)
 
 
+def wait_for_channels(system: System) -> None:
+    """After a failure: until every channel is in service again, so that one fault is not counted in every later run."""
+
+    def in_service() -> bool:
+        status, topology = system.api("GET", "/v1/topology")
+        return status == 200 and all(channel["state"] == "up" for channel in topology["channels"])
+
+    poll(in_service, CHANNELS_TIMEOUT_S, 0.2)
+
+
+def failure_notes(failures: Sequence[str]) -> list[str]:
+    """What went wrong, each once, with how often."""
+    return [f"failed {count} times: {what[:300]}" for what, count in Counter(failures).most_common()]
+
+
 def measure(system: System, runs: int, cases: Sequence[str] = CASES) -> list[Case]:
     """``runs`` times set up and tear down of each use case, one after the other, on a network without slices."""
     results = []
@@ -93,6 +110,7 @@ def measure(system: System, runs: int, cases: Sequence[str] = CASES) -> list[Cas
                         case.runs.append(one_run(system, probers, request))
                     except (ApiError, MeasurementError) as error:
                         case.failures.append(str(error))
+                        wait_for_channels(system)
                     countdown.advance()
             results.append(case)
     return results

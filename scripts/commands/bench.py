@@ -76,7 +76,8 @@ def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
     provision.wait_for_keys(system)
     surroundings = [f"datapath: {system.datapath}", common.load_note()]
     cases = provision.measure(system, runs)
-    notes = [*provision.NOTES, *surroundings, *(f for case in cases for f in case.failures)]
+    failures = provision.failure_notes([failure for case in cases for failure in case.failures])
+    notes = [*provision.NOTES, *surroundings, *failures]
     report = common.report("provision", provision.figures(cases, runs), notes)
     charts.draw_histograms(cases, folder / "histograms.png")
     common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import yaml
 
+from scripts.commands.plan import print_plan
 from scripts.errors import CommandError, DidNotHold, WrongRequest
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import print_json, print_table, say
@@ -17,6 +18,7 @@ from scripts.run_record import running_record
 from scripts.system import RunningSystem
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
+FORMATS = ("qslice", "ietf", "3gpp")
 EXAMPLE_NAMES = ("enterprise-app", "cdn")
 INFEASIBLE = "no feasible path"
 # The controller counts in whole numbers of small units; a request is written in these.
@@ -24,7 +26,7 @@ REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    group = commands.add_parser("slice", help="create, list, show and delete slices").add_subparsers(
+    group = commands.add_parser("slice", help="create, list, show, patch and delete slices").add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
     create = group.add_parser("create", parents=[common], help="create a slice from a YAML or JSON request")
@@ -34,10 +36,22 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     create.set_defaults(run=_create)
     listing = group.add_parser("list", parents=[common], help="all slices")
     listing.set_defaults(run=_list)
-    for name, run, text in (("show", _show, "one slice with its connections"), ("delete", _delete, "remove a slice")):
-        parser = group.add_parser(name, parents=[common], help=text)
-        parser.add_argument("name", metavar="NAME")
-        parser.set_defaults(run=run)
+    show = group.add_parser("show", parents=[common], help="one slice with its connections")
+    show.add_argument("name", metavar="NAME")
+    show.add_argument("--format", choices=FORMATS, default="qslice", help="in the words of another standard, as JSON")
+    show.set_defaults(run=_show)
+    patch = group.add_parser("patch", parents=[common], help="change a slice at work, make before break")
+    patch.add_argument("name", metavar="NAME")
+    patch.add_argument("file", nargs="?", metavar="FILE", help="a merge patch in YAML or JSON; - reads standard input")
+    patch.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
+        help="e.g. connections.access.bandwidth_mbps=20; may be given several times",
+    )  # fmt: skip
+    patch.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
+    patch.set_defaults(run=_patch)
+    delete = group.add_parser("delete", parents=[common], help="remove a slice")
+    delete.add_argument("name", metavar="NAME")
+    delete.set_defaults(run=_delete)
 
 
 def load_example(name: str) -> dict[str, Any]:
@@ -87,12 +101,50 @@ def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     status, body = _system(layout).api("POST", f"/v1/slices{suffix}", request)
     if status not in (200, 201):
         raise_problem(status, body)
+    return _told(arguments, body)
+
+
+def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
     if arguments.json:
         print_json(body)
+    elif arguments.dry_run:
+        say(f"slice {body['name']} would fit:")
+        print_plan(body)
     else:
-        say(f"slice {body['name']} would fit:" if arguments.dry_run else f"slice {body['name']} is {body['state']}:")
+        say(f"slice {body['name']} is {body['state']}:")
         _print_connections(body)
     return 0
+
+
+def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.file is None and not arguments.changes:
+        raise WrongRequest("FILE: name a patch file, or what to change by --set")
+    patch = {} if arguments.file is None else _read(arguments.file)
+    for change in arguments.changes:
+        _put(patch, change)
+    suffix = "?dry_run=true" if arguments.dry_run else ""
+    status, body = _system(layout).api("PATCH", f"{_path(arguments.name)}{suffix}", patch)
+    if status != 200:
+        raise_problem(status, body)
+    return _told(arguments, body)
+
+
+def _put(patch: dict[str, Any], change: str) -> None:
+    """Set one field of a patch, given as PATH=VALUE with the value in YAML."""
+    path, equals, text = change.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
+    place = patch
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise WrongRequest(f"--set: {path}: {key} has a value of its own already")
+    place[keys[-1]] = value
 
 
 def _request(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -100,7 +152,11 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
         raise WrongRequest("FILE: name a request file or --example, one of the two")
     if arguments.example:
         return load_example(arguments.example)
-    path = Path("/dev/stdin" if arguments.file == "-" else arguments.file)
+    return _read(arguments.file)
+
+
+def _read(file: str) -> dict[str, Any]:
+    path = Path("/dev/stdin" if file == "-" else file)
     try:
         return _parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
@@ -124,7 +180,11 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
-    slices = _get(layout, "/v1/slices")["slices"]
+    page = _get(layout, "/v1/slices")
+    slices = page["slices"]
+    while "next" in page:
+        page = _get(layout, f"/v1/slices?cursor={quote(page['next'])}")
+        slices += page["slices"]
     if arguments.json:
         print_json(slices)
         return 0
@@ -134,17 +194,22 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _show(arguments: argparse.Namespace, layout: Layout) -> int:
-    body = _get(layout, f"/v1/slices/{quote(arguments.name, safe='')}")
-    if arguments.json:
+    is_ours = arguments.format == "qslice"
+    body = _get(layout, _path(arguments.name) + ("" if is_ours else f"/{arguments.format}"))
+    if arguments.json or not is_ours:
         print_json(body)
     else:
-        say(f"slice {body['name']}: {body['state']}")
+        say(f"slice {body['name']}: {body['state']}" + (f" ({body['reason']})" if body.get("reason") else ""))
         _print_connections(body)
     return 0
 
 
+def _path(name: str) -> str:
+    return f"/v1/slices/{quote(name, safe='')}"
+
+
 def _delete(arguments: argparse.Namespace, layout: Layout) -> int:
-    status, body = _system(layout).api("DELETE", f"/v1/slices/{quote(arguments.name, safe='')}")
+    status, body = _system(layout).api("DELETE", _path(arguments.name))
     if status not in (200, 204):
         raise_problem(status, body)
     if arguments.json:

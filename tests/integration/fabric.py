@@ -204,9 +204,9 @@ class Controller:
         """Start a process that has been killed, told ``options`` beside, and have every switch back at once."""
         self.configure(**options)
         self.launch()
-        wait_until(self._is_serving, 20)
+        wait_until(self._is_serving, 60)
         self.fabric.reconnect()
-        wait_until(self._is_ready, 20)
+        wait_until(self._is_ready, 60)
 
     def start(self) -> None:
         self.launch()

@@ -45,6 +45,11 @@ def test_stages_stand_in_the_order_in_which_they_end() -> None:
     assert provision.stages(cases()[0]) == ("reserved", "barriers", "active")
 
 
+def test_failures_are_told_once_with_how_often() -> None:
+    assert provision.failure_notes(["b", "a", "b"]) == ["failed 2 times: b", "failed 1 times: a"]
+    assert provision.failure_notes([]) == []
+
+
 def test_a_case_that_never_worked_has_failures_and_no_times() -> None:
     figures = provision.figures([Case("cdn", [], ["HTTP 503"] * 3)], runs=3)
     assert figures == {"runs": 3, "cdn.failures": 3}

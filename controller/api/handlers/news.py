@@ -63,7 +63,7 @@ class EventStream(Iterator[bytes]):
         return next(self._chunks)
 
     def _make_chunks(self) -> Iterator[bytes]:
-        yield b"retry: 1000\n\n: following\n\n"
+        yield b": following\nretry: 1000\n\n"
         if self._follower.has_missed:
             yield b'event: reset\ndata: {"reason": "events before these are no longer kept: read the state anew"}\n\n'
         while True:
