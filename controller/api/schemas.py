@@ -72,8 +72,12 @@ _ANSWERS: dict[str, Any] = {
             "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "bandwidth_mbps": AMOUNT,
             "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
             "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "priority": {"type": "integer"}, "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
         }
+    ),
+    "Reroute": object_of(
+        {"at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT}
     ),
     "Slice": object_of(
         {

@@ -47,8 +47,8 @@ NOTES = (
     "each run fails the next hop of the working lane: first, middle and last hops alike",
     "hundred_slices: one cut hits a connection of each of 100 slices; the time from the cut to the reply to the first "
     "request that was sent after the cut and answered, of the last of them, seen at 20 requests a second",
-    "stp: Ryu's simple_switch_stp_13 on the same network, the carrying channel cut under the same stream; its timers "
-    "are those of IEEE 802.1D, so seconds are what it is meant to take",
+    "stp: Ryu's simple_switch_stp_13 on the same network, the carrying channel cut under 50 echo requests a "
+    "second; its timers are those of IEEE 802.1D, so seconds are what it is meant to take; 150 s: it had not come back",
 )
 
 

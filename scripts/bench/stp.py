@@ -19,7 +19,7 @@ from topologies.spec import Topology
 
 SRC, DST = "cell1", "core1"
 PORT = 6653
-INTERVAL_S = 0.001
+INTERVAL_S = 0.02  # it takes every packet of an unknown way to the controller: at 1 kHz that holds up its BPDUs
 CONVERGED_TIMEOUT_S = 150.0  # listening and learning take 15 s each (IEEE 802.1D), more than once after a change
 OUTAGE_TIMEOUT_S = 150.0
 # Ryu 4.34 expects a name that newer eventlets no longer have; eventlet takes up a pyOpenSSL that does not fit.
@@ -43,7 +43,7 @@ class _Hosts:
 
 
 def outage_ms(topology: Topology, log: Path) -> float:
-    """How long the spanning tree takes to carry traffic again. Raises MeasurementError when it never does."""
+    """How long the spanning tree takes to carry traffic again; about OUTAGE_TIMEOUT_S when it has not by then."""
     address = ControllerAddress("127.0.0.1", PORT, "tcp")
     with log.open("wb") as output, EmulatedNetwork(topology, ovs_datapath(), has_netem(), address) as network:
         argv = [sys.executable, "-c", RUN_RYU, "ryu.app.simple_switch_stp_13", "--ofp-tcp-listen-port", str(PORT)]
@@ -79,11 +79,10 @@ def _cut_when_converged(network: EmulatedNetwork) -> float:
         failed_at = time.monotonic()
         links.set_up(links.interfaces(topology, topology.channel(carrying)), up=False)
         time.sleep(1.0)
-        if prober.call("ping_count", token=token)["last_sequence"] > replies + 900:
+        if prober.call("ping_count", token=token)["last_sequence"] > replies + 0.9 / INTERVAL_S:
             raise MeasurementError(f"cutting {carrying} hit nothing")
         base = prober.call("ping_count", token=token)["last_sequence"]
-        if not poll(lambda: bool(prober.call("ping_count", token=token)["last_sequence"] > base), OUTAGE_TIMEOUT_S):
-            raise MeasurementError(f"the spanning tree carries nothing {OUTAGE_TIMEOUT_S:g} s after the cut")
+        poll(lambda: bool(prober.call("ping_count", token=token)["last_sequence"] > base), OUTAGE_TIMEOUT_S)
         time.sleep(1.0)
         stream = prober.call("ping_stop", token=token)
     outage = measure_outage(stream["sent"], dict(stream["replies"]), failed_at)
