@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from scripts.demo.capture import ETH_P_ALL, PACKET_STATISTICS, SO_RCVBUFFORCE, SOL_PACKET
+from scripts.demo.connection import TUNNEL_BASE_PORT
 from scripts.demo.frames import parse_frame
 from scripts.demo.marker import contains_marker
 
@@ -40,6 +41,8 @@ class Inspector:
         packet = parse_frame(frame)
         if packet is None or not packet.is_esp_in_udp or len(packet.payload) <= ESP_HEAD.size:
             return
+        if packet.source_port != packet.destination_port or packet.destination_port < TUNNEL_BASE_PORT:
+            return  # BFD between the switches, which repeats itself
         self.esp_packets += 1
         spi, _, iv = ESP_HEAD.unpack_from(packet.payload)
         key = (packet.destination, spi, iv)

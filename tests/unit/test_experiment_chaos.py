@@ -200,3 +200,11 @@ def test_the_tap_sees_a_counter_used_twice_under_one_key() -> None:
     assert inspector.violations == []
     inspector.inspect("x", esp(7, b"the second text"))
     assert "counter 7 for two packets" in inspector.violations[0]
+
+
+def test_the_tap_does_not_take_the_switches_own_packets_for_esp() -> None:
+    inspector = Inspector(SECRET, CLEAR)
+    for text in (b"one state of a session", b"another state of it"):
+        inspector.inspect("x", frame(struct.pack("!IIQ", 0x21400518, 1, 1_000_000) + text, port=3784))
+    assert inspector.violations == []
+    assert inspector.esp_packets == 0
