@@ -35,6 +35,7 @@ TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 RECONCILE_ATTEMPTS = 3
+RECONCILE_AGAIN_S = 1.0
 
 
 class SliceController(RyuApp):
@@ -172,11 +173,17 @@ class SliceController(RyuApp):
                     self._switchboard.set_ready(site)
                     break
             else:
-                log.error("switch %s: still not as intended after %d repairs", site, RECONCILE_ATTEMPTS)
+                # Reroutes under way change what is intended between look and repair: it is looked at again soon.
+                log.warning("switch %s: still not as intended after %d repairs", site, RECONCILE_ATTEMPTS)
+                eventlet.spawn_after(RECONCILE_AGAIN_S, self._welcome_again, site)
         except DriverError as error:
             log.warning("%s", error)
             return
         self._lifecycle.retry()
+
+    def _welcome_again(self, site: str) -> None:
+        if self._switchboard.is_connected(site):
+            self._welcome(site)
 
     def _check_ports(self, site: str) -> None:
         reports = self._switchboard.ports(site)

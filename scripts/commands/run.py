@@ -37,7 +37,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     up.add_argument("--scale", type=float, default=DEFAULT_MBPS_PER_GBPS, metavar="MBPS",
                     help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
     up.add_argument("--bfd", action="store_true",
-                    help="watch channels for silent losses (on a busy machine it finds some that are none)")  # fmt: skip
+                    help="watch channels for silent losses (when busy, it sees some that are none)")  # fmt: skip
     up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
     up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
     up.set_defaults(run=_up)
