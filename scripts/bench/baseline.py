@@ -5,6 +5,7 @@ It ignores surplus security, load, key rate and required elements, so its questi
 
 from __future__ import annotations
 
+import gc
 import signal
 import time
 from collections.abc import Iterator
@@ -40,12 +41,17 @@ def _limited(seconds: float) -> Iterator[None]:
         raise _CutOffError
 
     before = signal.signal(signal.SIGVTALRM, cut)
+    # What is raised inside a callback of the garbage collector is lost.
+    collects = gc.isenabled()
+    gc.disable()
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+        if collects:
+            gc.enable()
 
 
 class KShortestAndFilter:
