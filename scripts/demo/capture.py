@@ -13,8 +13,22 @@ from typing import Self
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 SO_RCVBUFFORCE = 33
-RECEIVE_BUFFER_BYTES = 4 << 20
+RECEIVE_BUFFER_BYTES = 16 << 20
 POLL_S = 0.1
+
+
+def packet_socket(interface: str) -> socket.socket:
+    """A socket that has every frame of ``interface``, without waiting. Raises OSError."""
+    # Protocol 0 until it is bound: else it would collect from every interface in between.
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        sock.setblocking(False)
+        sock.bind((interface, ETH_P_ALL))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 class ChannelCapture:
@@ -37,12 +51,7 @@ class ChannelCapture:
     def __enter__(self) -> Self:
         try:
             for channel, name in self._interfaces.items():
-                # Protocol 0 until it is bound: else it would collect from every interface in between.
-                sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                self._selector.register(sock, selectors.EVENT_READ, channel)
-                sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
-                sock.setblocking(False)
-                sock.bind((name, ETH_P_ALL))
+                self._selector.register(packet_socket(name), selectors.EVENT_READ, channel)
         except OSError:
             self._close()
             raise

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from scripts.demo.capture import ETH_P_ALL, PACKET_STATISTICS, SO_RCVBUFFORCE, SOL_PACKET
+from scripts.demo.capture import PACKET_STATISTICS, SOL_PACKET, packet_socket
 from scripts.demo.connection import TUNNEL_BASE_PORT
 from scripts.demo.frames import parse_frame
 from scripts.demo.marker import contains_marker
 
-RECEIVE_BUFFER_BYTES = 16 << 20
 POLL_S = 0.2
 ESP_HEAD = struct.Struct("!IIQ")  # SPI, sequence number (RFC 4303, 2.1 and 2.2); IV (RFC 4106, 3.1)
 
@@ -68,11 +67,7 @@ class Wiretap:
     def __enter__(self) -> Self:
         try:
             for channel, name in self._interfaces.items():
-                sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                self._selector.register(sock, selectors.EVENT_READ, channel)
-                sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
-                sock.setblocking(False)
-                sock.bind((name, ETH_P_ALL))
+                self._selector.register(packet_socket(name), selectors.EVENT_READ, channel)
         except OSError:
             self._close()
             raise

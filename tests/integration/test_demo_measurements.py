@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import threading
 from pathlib import Path
@@ -24,19 +22,6 @@ from scripts.demo.run import run_demo
 from tests.fakes.line_system import PREFIX, REQUESTS, SITES, LineSystem
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun]
-
-
-@pytest.fixture(autouse=True)
-def _capable():
-    if os.geteuid() != 0:
-        pytest.skip("needs root for namespaces")
-    if (
-        shutil.which("ovs-vsctl") is None
-        or subprocess.run(["ovs-vsctl", "-t", "2", "show"], capture_output=True).returncode
-    ):
-        pytest.skip("needs Open vSwitch running")
-    if not Path("/dev/net/tun").exists():
-        pytest.skip("needs /dev/net/tun")
 
 
 class Provisioned:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -25,12 +24,7 @@ from scapy.utils import rdpcap
 from tests.integration.tunnel_lab import Lab, Pair, capture, tunnel_lab
 from tests.wait import wait_until
 
-pytestmark = [
-    pytest.mark.needs_root,
-    pytest.mark.needs_tun,
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces"),
-    pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="there is no /dev/net/tun"),
-]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun]
 _NUMBERS = count(1)
 MakePair = Callable[..., Pair]
 
