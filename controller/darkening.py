@@ -32,8 +32,7 @@ def unneeded(model: Orchestrator) -> frozenset[str]:
 def replacements(model: Orchestrator, spares: Collection[str]) -> Mapping[str, tuple[Route, ...]] | None:
     """Ways without ``spares`` for all that use them, together and with everything that was asked for; None: not now.
 
-    What is on the move, or belongs to a slice that is being changed, is let come to rest first. While a connection
-    waits for a way or runs on a fallback, spares stay lit: they may be what it gets next.
+    What is on the move, or belongs to a slice that is being changed, is let come to rest first.
     """
     users = _users(model, spares)
     if any(c.state is not ConnectionState.ACTIVE or c.request.slice_name in model.retained for c in users):
@@ -65,8 +64,6 @@ def leave(model: Orchestrator, spares: Collection[str]) -> list[Decision]:
 def _users(model: Orchestrator, spares: Collection[str]) -> list[Connection]:
     chosen = frozenset(spares)
     users = [
-        c
-        for c in model.connections.values()
-        if any(not chosen.isdisjoint(lane.route.channels) for lane in model.held_lanes.get(c.id, ()) or c.lanes)
+        c for c in model.connections.values() if any(not chosen.isdisjoint(lane.route.channels) for lane in c.lanes)
     ]
     return sorted(users, key=rank)

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.01
 ASK_S = 0.25  # a port status message can be missing (mininet#1139): the ports are asked after as well
-TRIAL_S = 1.0
+TRIAL_S = 2.0
 EMIT_S = 0.05
 
 

@@ -16,7 +16,7 @@ from controller.trial import TRIAL_OWNER, trial_rules
 
 log = logging.getLogger(__name__)
 
-LIGHT_DEADLINE_S = 3.0
+LIGHT_DEADLINE_S = 5.0  # with BFD a session must come up first
 RETEST_S = 15.0  # a spare that did not come up is left alone for so long
 DEFAULT_HOLD_S = 5.0
 
@@ -78,8 +78,15 @@ class Relighting:
             log_faults("spare", engine.lamps.darken(failed).wait(BARRIER_DEADLINE_S))
             return True
         self._move(lambda: self._take(plan))
+        self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
         log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
         return False
+
+    def has_news(self) -> bool:
+        """Whether a spare that was found broken may be tried again. Call with the lock held."""
+        model = self._engine.model
+        usable = spares.candidates(model.spares, self._engine.steady(), RETEST_S)
+        return any(model.spares[channel].fault is not None for channel in usable)
 
     def _plan(self) -> SparePlan | None:
         """Call with the lock held."""
@@ -95,7 +102,7 @@ class Relighting:
         return spares.choose(network, [c.request for c in needy], usable)
 
     def _take(self, plan: SparePlan) -> list[healing.Decision]:
-        """The ways of the plan for those who still wait for one; on the way out of a fallback, what is best."""
+        """The ways of the plan for those who still wait for one."""
         model = self._engine.model
         decisions = []
         for connection in fallback.waiting(model):
@@ -109,7 +116,7 @@ class Relighting:
                 continue
             after = model.set_state(connection.id, ConnectionState.REROUTING)
             decisions.append(healing.Decision(connection, after, Cause.SPARE))
-        return [*decisions, *fallback.undo(model, [c.id for c in fallback.on_fallback(model)])]
+        return decisions
 
     def put_out(self) -> None:
         """Put out what has not been needed for the hold time; its traffic goes first."""

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from controller import fallback, healing, proof
-from controller.drivers import DriverError, SwitchFault
+from controller.drivers import SwitchFault
 from controller.engine import BARRIER_DEADLINE_S, TUNNEL_DEADLINE_S, Engine, ends_of, log_faults
 from controller.flows import connection_number
 from controller.intended import join
 from controller.model import ConnectionState
+from controller.parallel import Call, Parallel
 from controller.proof import Cause
 from controller.records import Connection
 from controller.recovery import Recovery
@@ -22,6 +23,7 @@ from controller.reversion import Reversion, original_routes
 log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
+REKEY_DEADLINE_S = 2 * TUNNEL_DEADLINE_S + 2.0
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
 
 
@@ -62,9 +64,9 @@ class Rerouting:
             lambda: [
                 *healing.retry(model, healing.retriable(model)),
                 *healing.protect(model, healing.unprotected(model)),
-                *fallback.undo(model, [c.id for c in fallback.on_fallback(model)]),
             ]
         )
+        self._undo_fallbacks()
         self._resort()
         self._explain()
 
@@ -75,17 +77,22 @@ class Rerouting:
         self._relighting.put_out()
         with engine.lock:
             now = engine.steady()
-            is_due = now >= self._try_again_at and bool(
-                fallback.waiting(engine.model) or fallback.on_fallback(engine.model)
-            )
+            is_due = now >= self._try_again_at
             if is_due:
                 self._try_again_at = now + TRY_AGAIN_S
+            has_news = is_due and self._relighting.has_news()
         if is_due:
-            self.retry()
+            self._undo_fallbacks()
+        if has_news:
+            self._resort()
 
     def hold_down(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up: they are held down again."""
         self._relighting.hold_down(channels)
+
+    def _undo_fallbacks(self) -> None:
+        model = self._engine.model
+        self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
 
     def _resort(self) -> None:
         """For those that no lit channel can carry as they asked: first dark channels, then fallbacks."""
@@ -172,21 +179,23 @@ class Rerouting:
 
     def _rekey(self, moved: Iterable[Connection], before: Mapping[str, Connection]) -> frozenset[str]:
         """Tell the agents of those whose keys come from elsewhere now; who did not get such keys."""
-        unkeyed = set()
+        calls: dict[str, Call] = {}
         for connection in moved:
             had = before[connection.id]
             # What was DEGRADED in between has forgotten on what level it was: the agents know.
             is_open = had.state is ConnectionState.DEGRADED and bool(connection.request.spec.fallback)
-            if had.key_source == connection.key_source and not is_open:
-                continue
-            try:
-                self._recovery.restore_ends(connection)
-                for site in ends_of(connection):
-                    self._engine.tunnels.wait_up(site, connection.id, TUNNEL_DEADLINE_S)
-            except DriverError as error:
-                log.warning("connection %s: no keys of source %s yet: %s", connection.id, connection.key_source, error)
-                unkeyed.add(connection.id)
-        return frozenset(unkeyed)
+            if had.key_source != connection.key_source or is_open:
+                calls[connection.id] = Call(self._rekey_one, connection)
+        Parallel(tuple(calls.values())).settle(REKEY_DEADLINE_S)
+        for connection_id, call in calls.items():
+            if not call.has_ended or call.error is not None:
+                log.warning("connection %s: no keys of its source yet: %s", connection_id, call.error or "no answer")
+        return frozenset(i for i, call in calls.items() if not call.has_ended or call.error is not None)
+
+    def _rekey_one(self, connection: Connection) -> None:
+        self._recovery.restore_ends(connection)
+        for site in ends_of(connection):
+            self._engine.tunnels.wait_up(site, connection.id, TUNNEL_DEADLINE_S)
 
     def _keep_fallback(self, before: Connection) -> None:
         model = self._engine.model
