@@ -34,22 +34,36 @@ class Relighting:
         self._engine = engine
         self._move = move
         self._holding = spares.Holding(hold_s)
-        self._is_lighting = False
+        self._is_busy = False
+        self._has_more = False  # somebody else has lost its way meanwhile
 
-    def light(self) -> None:
-        """Light what helps those without a way or on a fallback, and let them over it; nothing when nothing helps."""
-        while self._light_once():
-            """One of the spares was broken: there may be others."""
+    def light(self) -> bool:
+        """Light what helps those without a way or on a fallback, and let them over it; nothing when nothing helps.
+
+        False when somebody else is at it, who will then look after these as well.
+        """
+        with self._engine.lock:
+            if self._is_busy:
+                self._has_more = True
+                return False
+            self._is_busy = True
+        try:
+            while self._light_once():
+                """A spare was broken, or more connections have lost their way: another set may help."""
+        finally:
+            with self._engine.lock:
+                self._is_busy = False
+        return True
 
     def _light_once(self) -> bool:
         engine, model = self._engine, self._engine.model
         if engine.lamps is None:
             return False
         with engine.lock:
-            plan = None if self._is_lighting else self._plan()
+            self._has_more = False
+            plan = self._plan()
             if plan is None:
                 return False
-            self._is_lighting = True
             for channel in plan.channels:
                 model.set_spare(channel, model.spares[channel].become(SpareState.LIGHTING))
                 self._tell(channel, connections=sorted(plan.routes))
@@ -60,7 +74,6 @@ class Relighting:
             wrong = engine.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
         finally:
             with engine.lock:
-                self._is_lighting = False
                 pending = engine.switches.send(model.intended.assign(TRIAL_OWNER, ()))
         failed = [c for c in plan.channels if wrong[c] is not None]
         with engine.lock:
@@ -78,9 +91,12 @@ class Relighting:
             log_faults("spare", engine.lamps.darken(failed).wait(BARRIER_DEADLINE_S))
             return True
         self._move(lambda: self._take(plan))
+        # Who has lost its way since the choice may find one over what is lit now.
+        self._move(lambda: healing.retry(model, healing.retriable(model)))
         self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
         log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
-        return False
+        with engine.lock:
+            return self._has_more
 
     def has_news(self) -> bool:
         """Whether a spare that was found broken may be tried again. Call with the lock held."""

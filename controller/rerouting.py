@@ -97,8 +97,8 @@ class Rerouting:
     def _resort(self) -> None:
         """For those that no lit channel can carry as they asked: first dark channels, then fallbacks."""
         model = self._engine.model
-        self._relighting.light()
-        self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.waiting(model)]))
+        if self._relighting.light():
+            self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.waiting(model)]))
 
     def _revert(self) -> list[healing.Decision]:
         model = self._engine.model

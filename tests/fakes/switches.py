@@ -174,6 +174,7 @@ class FakeLamps:
         self._switches = switches
         self.dark = {c.id for c in switches.topology.channels if c.dark}
         self.broken: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None  # what happens while a channel is being lit
 
     def light(self, channels: Iterable[str], deadline_s: float) -> dict[str, str | None]:
         chosen = tuple(channels)
@@ -183,6 +184,7 @@ class FakeLamps:
                     "no rule to try it by"
                 )
         self.dark -= set(chosen)
+        self.meanwhile()
         bad = self.broken | self._switches.dead
         return {channel: "no carrier" if channel in bad else None for channel in chosen}
 

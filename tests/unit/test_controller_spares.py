@@ -178,6 +178,22 @@ def test_a_broken_spare_is_tried_again_after_a_while(bench: Bench) -> None:
     assert bench.model.connections[connection_id].state is ConnectionState.ACTIVE
 
 
+@pytest.mark.parametrize("fallback", [[], ["none"]])
+def test_what_fails_while_a_spare_is_being_lit_is_served_as_well(bench: Bench, fallback: list[str]) -> None:
+    first = make(bench, "a", security="qkd")
+    second = make(bench, "b", security="qra", match="exact", fallback=fallback)
+    everything = list(between(bench.topology, *TIERS))
+    qra = [c for c in everything if c.endswith("-qra")]
+    bench.lamps.meanwhile = lambda: bench.lifecycle.channels_changed(dict.fromkeys(qra, False))
+    bench.lifecycle.channels_changed(dict.fromkeys([c for c in everything if c not in qra], False))
+    for connection_id in (first, second):
+        connection = bench.model.connections[connection_id]
+        assert connection.state is ConnectionState.ACTIVE
+        assert connection.fallback is None
+    assert lit(bench) == {"agg2-metro1-qkd", "agg2-metro1-qra"}
+    assert not kinds(bench, "fallback_used")
+
+
 def test_a_lit_spare_that_fails_is_like_any_other_channel(bench: Bench) -> None:
     connection_id = make(bench)
     split(bench)
