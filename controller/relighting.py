@@ -47,20 +47,25 @@ class Relighting:
                 self._has_more = True
                 return False
             self._is_busy = True
+        is_done = False
         try:
-            while self._light_once():
-                """A spare was broken, or more connections have lost their way: another set may help."""
+            while not is_done:
+                is_to_repeat = self._light_once()
+                with self._engine.lock:
+                    is_done = not is_to_repeat and not self._has_more
+                    self._is_busy = not is_done
+                    self._has_more = False
         finally:
-            with self._engine.lock:
+            if not is_done:
                 self._is_busy = False
         return True
 
     def _light_once(self) -> bool:
+        """True when a spare was broken: another set may help."""
         engine, model = self._engine, self._engine.model
         if engine.lamps is None:
             return False
         with engine.lock:
-            self._has_more = False
             plan = self._plan()
             if plan is None:
                 return False
@@ -95,8 +100,7 @@ class Relighting:
         self._move(lambda: healing.retry(model, healing.retriable(model)))
         self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
         log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
-        with engine.lock:
-            return self._has_more
+        return False
 
     def has_news(self) -> bool:
         """Whether a spare that was found broken may be tried again. Call with the lock held."""
