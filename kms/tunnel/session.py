@@ -13,10 +13,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from kms.tunnel import control
+from kms.tunnel.checksum import Octets
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
 from kms.tunnel.esp import NEXT_HEADER_IPV4, SOFT_SEQUENCE
+from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
 from kms.tunnel.responder import Responder
@@ -166,6 +168,56 @@ class Session:
         counters.rx_packets += 1
         counters.rx_bytes += len(packet)
         return packet
+
+    def seal_frames(self, frames: FrameShape, count: int, inner_bytes: int, now: float) -> bool:
+        """Seal the packets in the first ``count`` of ``frames``, where they stand, as :meth:`send_packet` does.
+
+        False, and nothing has happened, unless all of them can go out now: they are then to be sent one by one.
+        """
+        current = self._book.current
+        if current is None or now >= current.ends_at:
+            return False
+        if not self._outgoing.admits_all(frames.texts[:count, :inner_bytes]):
+            return False
+        outbound = current.outbound
+        try:
+            outbound.seal_frames(frames, count, inner_bytes)
+        except SequenceExhausted:
+            return False
+        if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+            self._exchange.rekey(now)
+        self.counters.tx_packets += count
+        self.counters.tx_bytes += count * inner_bytes
+        return True
+
+    def open_frames(self, frames: FrameShape, count: int, now: float) -> Octets | None:
+        """The inner packets, as rows, of the datagrams in the first ``count`` of ``frames``.
+
+        None, and nothing has happened, unless every one of them may pass: :meth:`receive_datagram` then says which.
+        """
+        pair = self._book.by_spi.get(bytes(frames.rows[0, :4]))
+        if pair is None or now >= pair.ends_at:
+            return None
+        opened = pair.inbound.open_frames(frames, count)
+        if opened is None:
+            return None
+        packets, next_header = opened
+        if pair.stage is Stage.PENDING:
+            self._use(pair, now)
+        if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits_all(packets):
+            return self._admitted(packets, next_header)
+        self.counters.rx_packets += count
+        self.counters.rx_bytes += packets.size
+        return packets
+
+    def _admitted(self, packets: Octets, next_header: int) -> Octets:
+        """Those rows that may pass, the others counted."""
+        passes = [next_header == NEXT_HEADER_IPV4 and self._incoming.admits(bytes(packet)) for packet in packets]
+        admitted = packets[passes]
+        self.counters.rx_selector_drops += len(packets) - len(admitted)
+        self.counters.rx_packets += len(admitted)
+        self.counters.rx_bytes += admitted.size
+        return admitted
 
     # Keys and time
 
