@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # An agent's business while the slice is on its way there or back.
 IN_TRANSIT = (ConnectionState.PENDING, ConnectionState.INSTALLING, ConnectionState.LEAVING, ConnectionState.REMOVING)
+# What an agent changes of a connection at work.
+MODIFIABLE = ("key_source", "rekey_s", "lifetime_s", "expects_copies", "replay_window")
 
 
 class Recovery:
@@ -103,7 +105,7 @@ class Recovery:
         if held is None:
             log.info("tunnel agent at %s: %s is missing: added", site, connection.id)
             engine.tunnels.add(site, end)
-        elif held.get("mode") == end["mode"] and _agrees(held, end, except_for=("key_source", "rekey_s", "lifetime_s")):
+        elif held.get("mode") == end["mode"] and _agrees(held, end, except_for=MODIFIABLE):
             log.info("tunnel agent at %s: %s has other keys than it shall: modified", site, connection.id)
             engine.tunnels.modify(site, end)
         else:
