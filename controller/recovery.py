@@ -74,13 +74,17 @@ class Recovery:
     def restore_tunnels(self) -> None:
         """Compare what the tunnel agents hold with what they shall: one that has restarted has forgotten everything."""
         for site in self._engine.model.topology.site_names:
-            try:
-                self._restore_tunnels_at(site)
-                self._silent_agents.discard(site)
-            except DriverError as error:
-                if site not in self._silent_agents:
-                    log.warning("%s", error)
-                self._silent_agents.add(site)
+            self.restore_tunnels_at(site)
+
+    def restore_tunnels_at(self, site: str) -> None:
+        """As :meth:`restore_tunnels`, for one agent: it has just come back."""
+        try:
+            self._restore_tunnels_at(site)
+            self._silent_agents.discard(site)
+        except DriverError as error:
+            if site not in self._silent_agents:
+                log.warning("%s", error)
+            self._silent_agents.add(site)
 
     def _restore_tunnels_at(self, site: str) -> None:
         engine = self._engine
