@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from controller.doubt import Doubts
@@ -19,7 +19,8 @@ from controller.rerouting import Rerouting
 
 log = logging.getLogger(__name__)
 
-WATCH_TIMEOUT_S = 10.0
+WATCH_TIMEOUT_S = 2.0  # an agent that hangs shows after twice that
+UNSUPPORTED_AGAIN_S = 10.0
 AGAIN_S = 0.25  # an agent that does not answer is asked again after this
 CHECK_DEADLINE_S = 5.0
 SWITCH_GRACE_S = 2.0
@@ -45,17 +46,17 @@ class Confirming:
             new_token, told = engine.tunnels.watch(site, token, WATCH_TIMEOUT_S)
         except NotSupported as error:
             log.debug("%s", error)
-            return WATCH_TIMEOUT_S
+            return UNSUPPORTED_AGAIN_S
         except DriverError as error:
             if token is not None:
                 log.warning("%s", error)
             self._tokens[site] = None
             with engine.lock:
-                self._reachability.silent(site, engine.clock())
+                self._reachability.silent(site, engine.steady())
             return AGAIN_S
         is_new = token is None or token.partition(".")[0] != new_token.partition(".")[0]
         with engine.lock:
-            self._reachability.tell(site, told, engine.clock(), is_all=is_new)
+            self._reachability.tell(site, told, engine.steady(), is_all=is_new)
         self._tokens[site] = new_token
         if is_new:
             self._agent_came(site)
@@ -64,7 +65,7 @@ class Confirming:
     def something_came_back(self) -> None:
         """A channel works again: there may be other ways for what is in doubt."""
         with self._engine.lock:
-            self._doubts.something_came_back(self._engine.clock())
+            self._doubts.something_came_back(self._engine.steady())
 
     def tick(self, check_switch: Callable[[str], bool]) -> None:
         """Judge everything, and do what is due; never twice at once. To be called several times a second."""
@@ -78,15 +79,16 @@ class Confirming:
     def _tick(self, check_switch: Callable[[str], bool]) -> None:
         engine, model = self._engine, self._engine.model
         with engine.lock:
-            now = engine.clock()
+            now = engine.steady()
             self._look_for_switches(now)
-            self._reachability.judge(model.connections.values(), now)
+            epoch = engine.clock() - now
+            self._reachability.judge(model.connections.values(), now, epoch)
             model.findings = self._reachability.findings
             advice = self._doubts.advise(model, model.findings, now)
             touched = {*(self._deny(i) for i in advice.deny), *(self._clear(i) for i in advice.clear)}
             for name in sorted(touched):
                 engine.judge(name)
-            self._tell_conditions()
+            self._tell_conditions(now, epoch)
         if advice.check:
             self._check(advice.check, check_switch)
         if advice.move:
@@ -94,7 +96,7 @@ class Confirming:
 
     def _move(self, ids: tuple[str, ...]) -> list[Decision]:
         engine = self._engine
-        return self._doubts.move(engine.model, ids, engine.model.findings, engine.clock())
+        return self._doubts.move(engine.model, ids, engine.model.findings, engine.steady())
 
     def _deny(self, connection_id: str) -> str:
         engine, model = self._engine, self._engine.model
@@ -132,7 +134,7 @@ class Confirming:
         except DriverError as error:
             log.warning("looking for what keeps probes from passing: %s", error)
         with engine.lock:
-            now = engine.clock()
+            now = engine.steady()
             for connection in connections:
                 was_wrong = any(not wrong.isdisjoint(lane.route.sites) for lane in connection.lanes)
                 self._doubts.checked(connection.id, now, was_wrong=was_wrong)
@@ -147,11 +149,10 @@ class Confirming:
             else:
                 away.setdefault(site, now)
 
-    def _tell_conditions(self) -> None:
+    def _tell_conditions(self, now: float, epoch: float) -> None:
         """An event for every connection about which something is to be known now that was not before."""
         engine, model = self._engine, self._engine.model
-        now = engine.clock()
-        present = {c.id: conditions_of(c, model.findings.get(c.id), model.switches_away, now)
+        present = {c.id: conditions_of(c, model.findings.get(c.id), model.switches_away, now, epoch)
                    for c in model.connections.values()}  # fmt: skip
         for connection_id, conditions in present.items():
             if conditions != model.conditions.get(connection_id, ()):
@@ -161,7 +162,7 @@ class Confirming:
 
 
 def conditions_of(
-    connection: Connection, finding: Finding | None, switches_away: dict[str, float], now: float
+    connection: Connection, finding: Finding | None, switches_away: Mapping[str, float], now: float, epoch: float
 ) -> tuple[str, ...]:
     """What is to be known about a connection beside its state. Pure."""
     conditions = []
@@ -170,8 +171,6 @@ def conditions_of(
     for site in dict.fromkeys(s for lane in connection.lanes for s in lane.route.sites):
         since = switches_away.get(site)
         if since is not None and now - since >= SWITCH_GRACE_S:
-            conditions.append(
-                f"the switch at {site} is not connected to the controller since {moment(since)}; it forwards by the "
-                "rules it has"
-            )
+            text = f"the switch at {site} is not connected to the controller since {moment(epoch + since)}"
+            conditions.append(f"{text}; it forwards by the rules it has")
     return tuple(conditions)

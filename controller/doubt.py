@@ -55,7 +55,7 @@ class Advice:
 
 
 class Doubts:
-    """Cases by connection, channels in doubt. ``now`` is seconds on the clock of the findings."""
+    """Cases by connection, channels in doubt. ``now`` is seconds on the steady clock of the findings."""
 
     def __init__(self) -> None:
         self._cases: dict[str, _Case] = {}
@@ -80,6 +80,7 @@ class Doubts:
             if finding.is_denied:
                 if connection.state is ConnectionState.ACTIVE or connection.reason != self.reason(connection, finding):
                     deny.append(connection.id)
+                    self._degraded_since.setdefault(connection.id, now)
                 if finding.verdict is Verdict.FAILS:
                     self._pursue(model, connection, now, check, move)
             elif finding.verdict is Verdict.PASSES:

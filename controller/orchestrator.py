@@ -70,7 +70,7 @@ class Orchestrator:
         self.doubted: frozenset[str] = frozenset()  # channels to be avoided where there is a choice
         self.findings: Mapping[str, Finding] = {}  # what the tunnels' probes say, by connection
         self.conditions: Mapping[str, tuple[str, ...]] = {}  # what is to be known of a connection beside its state
-        self.switches_away: dict[str, float] = {}  # sites without a switch that answers, and since when
+        self.switches_away: dict[str, float] = {}  # sites whose switch is not there, since (steady clock, s)
         # What a modification holds beside what the slice has now, until it is finished or undone.
         self.retained: dict[str, Retained] = {}
 

@@ -1,7 +1,7 @@
 """What the tunnels' probes say about connections, put together from both ends. Pure.
 
-A direction works when there is proof at either end of it; it fails when an end says so and nobody has proof of the
-contrary. The receiver knows best: what it hears has arrived. Times are seconds since the epoch.
+The receiver of a direction knows best: what it hears has arrived, and what it does not hear has not, whatever the
+sender was told last. Times are seconds on a steady clock.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class Reachability:
         for key in [key for key in self._ends if key[0] == site]:
             del self._ends[key]
 
-    def judge(self, connections: Iterable[Connection], now: float) -> dict[str, Finding]:
-        """Findings about these connections, by id; those about others are forgotten. What is new is returned."""
-        news, kept = {}, {}
+    def judge(self, connections: Iterable[Connection], now: float, epoch: float) -> None:
+        """Bring :attr:`findings` up to date: of these connections, by id. ``epoch`` is when the clock was at zero."""
+        kept = {}
         present = {c.id: c for c in connections}
         for key in [key for key in self._ends if key[1] not in present]:
             del self._ends[key]
@@ -102,13 +102,9 @@ class Reachability:
             elif since is None or verdict is Verdict.PASSES:
                 since = now
             if text is not None:
-                text = f"{text} since {moment(since)}"
-            finding = Finding(verdict, since, text, rtt_ms, connection.is_encrypted)
-            kept[connection.id] = finding
-            if (finding.verdict, finding.text) != (before.verdict, before.text):
-                news[connection.id] = finding
+                text = f"{text} since {moment(epoch + since)}"
+            kept[connection.id] = Finding(verdict, since, text, rtt_ms, connection.is_encrypted)
         self.findings = kept
-        return news
 
     def _judge(self, connection: Connection, now: float) -> tuple[Verdict, float | None, str | None, float | None]:
         src, dst = connection.request.src, connection.request.dst
@@ -138,15 +134,13 @@ class Reachability:
 
 
 def moment(at: float) -> str:
-    """A time as it stands in a reason."""
+    """A time (seconds since the epoch) as it stands in a reason."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def _direction(is_heard: bool | None, is_hearing: bool | None) -> bool | None:
-    """What the sender was told, and what the receiver knows."""
-    if is_hearing or is_heard:
-        return True
-    return False if is_hearing is False or is_heard is False else None
+    """What the receiver knows; where it knows nothing, what the sender was told."""
+    return is_heard if is_hearing is None else is_hearing
 
 
 def _flag(value: Any) -> bool | None:

@@ -64,7 +64,7 @@ class TunnelClient:
             raise NotSupported(f"no tunnel agent is configured at {site}")
         request = {"op": "watch", "since": token, "timeout_s": timeout_s}
         try:
-            result = self._call(site, request, timeout_s + CALL_TIMEOUT_S)
+            result = self._call(site, request, 2 * timeout_s)
         except TunnelRefused as error:
             raise NotSupported(str(error)) from error
         connections = result.get("connections") if isinstance(result, dict) else None

@@ -29,7 +29,6 @@ class FakeTunnelAgent:
         self.connections: dict[str, dict[str, Any]] = {}
         self.refuse: dict[str, str] = {}
         self.calls: list[str] = []
-        self.reports: dict[str, dict[str, Any]] = {}
         self._changes = 0
         self._news = threading.Condition()
         self._on_clear = on_clear
@@ -84,24 +83,17 @@ class FakeTunnelAgent:
             self._news.notify_all()
 
     def _watch(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What a real agent tells, as ``report`` has it; probes pass unless a test says otherwise."""
+        """What a real agent tells: probes pass."""
         with self._news:
             if request["since"] == self._token:
                 self._news.wait(request["timeout_s"])
             passing = {"state": "up", "hears_peer": True, "is_heard": True, "reachable_for_s": 0.0, "rtt_ms": 1.0}
-            told = {i: passing | self.reports.get(i, {}) for i in self.connections}
+            told = dict.fromkeys(self.connections, passing)
             return {"ok": True, "result": {"token": self._token, "connections": told}}
 
     @property
     def _token(self) -> str:
         return f"fake.{self._changes}"
-
-    def report(self, connection_id: str, **report: Any) -> None:
-        """Let the probes of a connection say something else; without fields, that they pass again."""
-        with self._news:
-            self.reports[connection_id] = report
-            self._changes += 1
-            self._news.notify_all()
 
     def close(self) -> None:
         self._server.shutdown()

@@ -15,6 +15,7 @@ from controller.records import Connection
 from controller.views import slice_view
 from tests.fakes.controllers import Bench, request_for
 from topologies.catalog import metro_ring, ukqntel
+from topologies.spec import Topology
 
 ID = "enterprise-app/cell1-control"
 ACTIVE, DEGRADED = ConnectionState.ACTIVE, ConnectionState.DEGRADED
@@ -25,6 +26,10 @@ class World(Bench):
 
     holes: frozenset[str] = frozenset()
     switches_right = True
+
+    def __init__(self, topology: Topology, database: Path) -> None:
+        super().__init__(topology, database)
+        self.lifecycle._engine.steady = lambda: self.now - 1_000_000.0
 
     def make(self, **fields: object) -> Connection:
         control = {"latency_ms": 50, **fields}
@@ -263,7 +268,7 @@ def test_an_agent_that_is_away_is_told_and_nothing_is_moved(world: World) -> Non
 
 def test_a_tunnel_without_a_key_is_no_fault_of_the_way(world: World) -> None:
     before = world.make()
-    end = {"state": "expired", "hears_peer": None, "is_heard": None, "last_error": "the pool is dry"}
+    end: dict[str, object] = {"state": "expired", "hears_peer": None, "is_heard": None, "last_error": "the pool is dry"}
     world.now += 0.25
     world.probe()
     world.tunnels.reports["cell1", ID] = end
@@ -371,7 +376,7 @@ def test_both_ends_words_are_put_together(
     ]
     for site, (hears, heard) in ends:
         book.tell(site, {ID: {"state": "up", "hears_peer": hears, "is_heard": heard}}, 5.0, is_all=True)
-    book.judge([connection], 5.0)
+    book.judge([connection], 5.0, 0.0)
     finding = book.findings[ID]
     assert finding.verdict is verdict
     if said is not None:
