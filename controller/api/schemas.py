@@ -69,9 +69,9 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "required": {"enum": ["none", "dh", "qra", "qkd"]}, "key_source": TEXT,
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
-            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "bandwidth_mbps": AMOUNT,
-            "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
-            "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
+            "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
+            "labels": or_null(ref("Labels")), "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
             "priority": {"type": "integer"}, "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
         }

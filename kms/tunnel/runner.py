@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -14,7 +15,7 @@ from kms.tunnel import addressing
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.control import INSTANCE_BYTES
 from kms.tunnel.dataplane import SOL_UDP, UDP_GRO, DataPlane, DeviceLost, largest_super_packet
-from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, SaInstalled, SendDatagram
+from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
 from kms.tunnel.keyclient import KeyClient
@@ -22,6 +23,7 @@ from kms.tunnel.keylog import KeyLog
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
+from kms.tunnel.stats import reach_stats
 from kms.tunnel.tun import TunDevice
 
 logger = logging.getLogger(__name__)
@@ -45,12 +47,16 @@ class EspConnection:
         underlay_address: IPv4Address,
         keys: KeyClient,
         keylog: KeyLog | None,
+        probe_s: float,
+        on_change: Callable[[], None],
     ) -> None:
         self.config = config
         self._underlay_interface = underlay_interface
         self._underlay_address = underlay_address
         self._keys = keys
         self._keylog = keylog
+        self._probe_s = probe_s
+        self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._local_sae = local_sae
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
@@ -77,6 +83,7 @@ class EspConnection:
             lifetime_s=config.lifetime_s,
             replay_window=config.replay_window,
             expects_copies=config.expects_copies,
+            probe_s=self._probe_s,
         )
 
     def modify(self, config: ConnectionConfig) -> None:
@@ -151,6 +158,7 @@ class EspConnection:
             "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,
+            **reach_stats(self._session.reach, self._loop.time()),
         }
 
     def _error(self, of_session: str) -> str:
@@ -242,6 +250,9 @@ class EspConnection:
                     self._up.set()
                 else:
                     self._up.clear()
+                self._on_change()
+            case ReachChanged():
+                self._on_change()
             case SaInstalled():
                 if self._keylog is not None:
                     self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)

@@ -21,6 +21,8 @@ from kms.tunnel.esp import NEXT_HEADER_IPV4, SOFT_SEQUENCE
 from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
+from kms.tunnel.probing import Probing
+from kms.tunnel.reach import Reach
 from kms.tunnel.responder import Responder
 from kms.tunnel.sa import SaBook, SaPair, Stage
 from kms.tunnel.selector import Selector
@@ -29,6 +31,8 @@ from kms.tunnel.states import LINK, Link, LinkInput, advance
 
 ENTROPY_BYTES = 4 + NONCE_BYTES
 """Fresh random octets that :meth:`Session.key_obtained` takes: an SPI and a nonce."""
+
+RETUNABLE = ("key_source", "rekey_s", "lifetime_s", "replay_window", "expects_copies")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Session:
         self._exchange: Initiator | Responder = (
             Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
         )
+        self._probing = Probing(*parts)
         self._link = Link.WAITING
         self._waiting: deque[tuple[float, bytes]] = deque(maxlen=settings.queue_packets)
 
@@ -76,23 +81,33 @@ class Session:
         self._exchange.start(now)
 
     def retune(self, settings: SessionSettings, now: float) -> None:
-        """Other keys (source, ``rekey_s``, ``lifetime_s``) for the same connection.
+        """Other keys (source, ``rekey_s``, ``lifetime_s``), or other copies to expect, for the same connection.
 
+        ``expects_copies`` holds at once, ``replay_window`` for the SAs to come; the first of them follows shortly.
         Traffic goes on under the key in use until one of the new kind has been agreed on; LinkChanged tells when it
         has. Until both ends have been told, neither gets a new key: tell the responder first.
         """
-        fixed = replace(settings, key_source="", rekey_s=0.0, lifetime_s=0.0)
-        if fixed != replace(self._settings, key_source="", rekey_s=0.0, lifetime_s=0.0):
-            raise ValueError("only key_source, rekey_s and lifetime_s can be changed")
+        changed = {name: getattr(settings, name) for name in RETUNABLE}
+        if settings != replace(self._settings, **changed):
+            raise ValueError(f"only {', '.join(RETUNABLE)} can be changed")
         if self._link is not Link.CLOSED:
             self._settings = settings
-            self._book.retune(context=settings.context().digest(), lifetime_s=settings.lifetime_s)
+            self._book.retune(
+                context=settings.context().digest(),
+                lifetime_s=settings.lifetime_s,
+                replay_window=settings.replay_window,
+            )
             self._exchange.retune(settings, now)
 
     @property
     def is_in_tune(self) -> bool:
         """Whether traffic can pass under keys of the kind that was asked for last."""
         return self._link is Link.UP and self._book.is_in_tune
+
+    @property
+    def reach(self) -> Reach:
+        """Whether packets get through, as the last probes have shown; unknown while there is no key to ask with."""
+        return self._probing.reach
 
     def close(self) -> None:
         """Forget every key. Nothing passes any more."""
@@ -237,7 +252,7 @@ class Session:
         """When :meth:`handle_timer` is to be called, if nothing happens before."""
         if self._link is Link.CLOSED:
             return None
-        timers = (self._book.next_expiry(), self._exchange.next_timer())
+        timers = (self._book.next_expiry(), self._exchange.next_timer(), self._probing.next_timer())
         return min((at for at in timers if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -247,6 +262,7 @@ class Session:
         if self._book.expire(now):
             self._change_link(LinkInput.LIFETIME_ENDED)
         self._exchange.handle_timer(now)
+        self._probing.handle_timer(now)
 
     # Below the surface
 
@@ -289,6 +305,9 @@ class Session:
             self.counters.control_malformed += 1
             return
         self.counters.control_received += 1
+        if isinstance(received.message, control.Probe | control.ProbeReply):
+            self._probing.receive(received.message, received, now)
+            return
         usable = self._exchange.receive(received, now)
         if usable is not None:
             self._use(usable, now)
@@ -306,6 +325,7 @@ class Session:
         if isinstance(self._exchange, Responder):
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)
+        self._probing.start(now)
         while self._waiting:
             held_at, packet = self._waiting.popleft()
             datagram = self._seal(pair, packet, now) if now - held_at <= self._settings.queue_s else None
@@ -318,3 +338,5 @@ class Session:
         before, self._link = self._link, advance(LINK, self._link, event)
         if self._link is not before:
             self._effects.append(LinkChanged(self._link))
+            if self._link is not Link.UP:
+                self._probing.stop()
