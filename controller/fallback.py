@@ -45,8 +45,7 @@ def fall_back(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
             routes = _routes(model, before, level)
             if routes is None or not _swap(model, before, routes, level):
                 continue
-            reason = f"uses the fallback {level.label}: there is no way at {before.request.spec.security.key_source}"
-            after = model.set_state(connection_id, ConnectionState.REROUTING, reason)
+            after = model.set_state(connection_id, ConnectionState.REROUTING)
             decisions.append(Decision(before, after, Cause.FALLBACK))
             break
     return decisions

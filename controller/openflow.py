@@ -430,4 +430,4 @@ def port_report(port: Any) -> PortReport:
     is_live = not is_down and bool(port.state & of13.OFPPS_LIVE)
     name = port.name.decode() if isinstance(port.name, bytes) else port.name
     is_held_down = bool(port.config & of13.OFPPC_PORT_DOWN)
-    return PortReport(port.port_no, name.rstrip("\0"), is_live, is_held_down, port.hw_addr)
+    return PortReport(port.port_no, name.rstrip("\0"), is_live, not is_down, is_held_down, port.hw_addr)

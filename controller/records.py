@@ -100,6 +100,14 @@ class Connection:
         return self.request.spec if self.fallback is None else at_level(self.request.spec, self.fallback)
 
     @property
+    def explanation(self) -> str | None:
+        """Why it is not quite what was asked for."""
+        if self.reason is None and self.fallback is not None:
+            asked = self.request.spec.security.key_source
+            return f"uses the fallback {self.fallback.label}: there is no way at {asked}"
+        return self.reason
+
+    @property
     def is_encrypted(self) -> bool:
         return self.in_force.security.is_encrypted
 

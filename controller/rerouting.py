@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MAX_REROUTE_ATTEMPTS = 3
 REKEY_DEADLINE_S = 2 * TUNNEL_DEADLINE_S + 2.0
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
+UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 
 
 class Rerouting:
@@ -37,15 +38,17 @@ class Rerouting:
         self._relighting = Relighting(engine, self._move, spare_hold_s)
         self._try_again_at = 0.0
 
-    def channels_changed(self, changes: dict[str, bool]) -> None:
-        """Channels went down or came up: move what is hit, try again what waits."""
+    def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
+        """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
         engine = self._engine
         with engine.lock:
+            suspected, engine.model.silent = engine.model.silent, silent
             news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
                 engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
-        if not all(changes[c] for c in news):
+            is_certain = any(not engine.model.network.is_channel_up(c) for c in suspected - silent)
+        if is_certain or not all(changes[c] for c in news):
             self.heal()
         if any(changes[c] for c in news):
             self.retry()
@@ -113,6 +116,10 @@ class Rerouting:
             decisions.append(healing.Decision(before, after, Cause.REVERT))
         return decisions
 
+    def leave(self, decide: Callable[[], list[healing.Decision]]) -> None:
+        """Carry out moves away from ways that everybody but the probes believes to be good."""
+        self._move(decide)
+
     def _explain(self) -> None:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
         engine = self._engine
@@ -164,7 +171,10 @@ class Rerouting:
                     # The better keys did not come: it is still what it was, on another way.
                     reason = before[connection_id].reason
                     self._keep_fallback(before[connection_id])
-                engine.model.set_state(connection_id, ConnectionState.ACTIVE, reason)
+                if engine.model.is_denied(connection_id):
+                    engine.model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
+                else:
+                    engine.model.set_state(connection_id, ConnectionState.ACTIVE, reason)
                 self._note(before[connection_id], connection_id, causes[connection_id])
             for connection in engine.existing(done):
                 engine.announce_connection(connection)
@@ -234,7 +244,8 @@ class Rerouting:
             time.sleep(engine.drain_s)
         with engine.lock:
             # What has moved on meanwhile is cleared up after by whoever moved it.
-            quiet = [c.id for c in engine.existing(ids) if c.state is ConnectionState.ACTIVE]
+            at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
+            quiet = [c.id for c in engine.existing(ids) if c.state in at_rest]
             pending = engine.switches.send(engine.model.settle(quiet))
         log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 

@@ -64,4 +64,5 @@ def _waits(model: Orchestrator, connection: Connection) -> bool:
         and connection.preferred is not None
         and connection.request.spec.revert_after_s is not None
         and is_route_up(model, connection.preferred)
+        and model.doubted.isdisjoint(connection.preferred.channels)
     )

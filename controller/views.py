@@ -47,7 +47,7 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
-        "connections": [connection_view(c) for c in connections],
+        "connections": [connection_view(c) | {"conditions": list(model.conditions.get(c.id, ()))} for c in connections],
     }
 
 
@@ -91,7 +91,7 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "match": request.spec.security.match.value,
         "protection": request.spec.protection.value,
         "state": connection.state.value,
-        "reason": connection.reason,
+        "reason": connection.explanation,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "path": [] if route is None else list(route.channels),
         "sites": [] if route is None else list(route.sites),
