@@ -212,12 +212,12 @@ def move_away(
     model: Orchestrator, before: Connection, leave_out: Iterable[frozenset[str]], tried: set[Way]
 ) -> Decision | None:
     """Reserve another way in place of the one in doubt; None, and everything as it was, when there is none."""
-    spec = before.request.spec
+    spec = before.in_force
     untried = [lane for lane in before.lanes[1:] if lane.route.channels not in tried]
     if spec.protection is Protection.ONE_TO_ONE and untried:  # its rules stand already
         model.drop_lanes(before.id, before.lanes[:1])
         return protect_again(model, before, frozenset())
-    model.drop_lanes(before.id, before.lanes)
+    model.connections[before.id] = replace(model.drop_lanes(before.id, before.lanes), fallback=before.fallback)
     choices = list(leave_out)
     for excluded in dict.fromkeys([*(e | model.doubted for e in choices), *choices]):
         narrowed = replace(spec, exclude_channels=spec.exclude_channels | excluded)

@@ -76,6 +76,19 @@ class Watches(Protocol):
         """By interface."""
 
 
+class Lamps(Protocol):
+    """Dark channels' light."""
+
+    def light(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
+        """Raise both ends' ports, wait for carrier and try each channel: None when it works, else what is wrong.
+
+        The rules of :mod:`controller.trial` must stand. What does not work is left as it is, to be put out.
+        """
+
+    def darken(self, channels: Iterable[str]) -> Pending:
+        """Hold both ends' ports down. Doing so twice is harmless."""
+
+
 @dataclass(frozen=True)
 class SectionStatus:
     """What the KMS says about one QKD section."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.drivers import DriverError, Journal, KeyRates, SectionStatus, Switches, SwitchFault, Tunnels
+from controller.drivers import DriverError, Journal, KeyRates, Lamps, SectionStatus, Switches, SwitchFault, Tunnels
 from controller.events import EventLog
 from controller.explain import Infeasible
 from controller.healing import explain_briefly
@@ -60,6 +60,7 @@ class Engine:
     key_rates: KeyRates
     journal: Journal
     events: EventLog
+    lamps: Lamps | None = None  # None: dark channels stay dark
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     reached: Callable[[str], None] = lambda step: None
@@ -85,7 +86,9 @@ class Engine:
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
         data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
-        self.events.publish("connection", data | ({} if connection.reason is None else {"reason": connection.reason}))
+        self.events.publish(
+            "connection", data | ({} if connection.explanation is None else {"reason": connection.explanation})
+        )
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from controller.explain import Infeasible
 from controller.graph import Network
 from controller.model import ConnectionRequest, ConnectionState, ControllerError, Protection, Route
+from controller.newlink import cheapest_new_link
 from controller.orchestrator import Orchestrator
 from controller.paths import find_route, search_route
+from controller.proof import Cause
 from controller.records import Connection, Lane
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Decision:
 
     before: Connection
     after: Connection
+    cause: Cause = Cause.FAILURE
 
     @property
     def is_reroute(self) -> bool:
@@ -128,12 +131,18 @@ def protect(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
 
 
 def explain(network: Network, request: ConnectionRequest) -> str | None:
-    """Why there is no way for the request on this (copy of the) network; None when there is one by now.
+    """Why there is no way for the request on this (copy of the) network, and which new channel would give it one.
+
+    None when there is one by now.
 
     Costs many searches: nothing for the moments in which connections wait to be moved.
     """
     found = find_route(network, request)
-    return explain_briefly(found) if isinstance(found, Infeasible) else None
+    if not isinstance(found, Infeasible):
+        return None
+    link = cheapest_new_link(network, request)
+    remedy = "no single new channel would heal it" if link is None else f"{link} would heal it"
+    return f"{explain_briefly(found)}; {remedy}"
 
 
 def _restore(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
@@ -153,7 +162,7 @@ def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str])
     """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
     working = model.connections[before.id].lanes[0].route
     used = frozenset(working.channels)
-    spec = before.request.spec
+    spec = before.in_force
     at_risk = sharing_risk(model, used)
     inner = frozenset(working.sites[1:-1])
     for channels, sites in ((at_risk, inner), (at_risk, frozenset[str]()), (used, inner), (used, frozenset[str]())):

@@ -3,6 +3,9 @@
 Down counts at once; up counts when both ends have been up for the hold-down time, so that a flapping channel moves
 traffic once and not at every flap. An end that nobody has reported on is taken to be up: after a controller restart
 traffic keeps its ways until a switch says otherwise.
+
+A dark channel's ports are held down on purpose: what they report is no failure. While it is being lit they are watched,
+and from when it is declared lit the channel is like any other.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ class PortReport:
     is_live: bool
     has_carrier: bool = False
     """True where only the watch over the far end (BFD) takes ``is_live`` away: packets may pass all the same."""
+    is_held_down: bool = False  # by OFPPC_PORT_DOWN
+    mac: str = ""
 
 
 class LinkMonitor:
@@ -37,6 +42,8 @@ class LinkMonitor:
         self._dead_ends: dict[str, set[str]] = {c.id: set() for c in topology.channels}
         self._is_up: dict[str, bool] = {c.id: True for c in topology.channels}
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
+        self._rising: set[str] = set()  # being lit
+        self._dark: set[str] = {c.id for c in topology.channels if c.dark}
         self._without_carrier: dict[str, set[str]] = {c.id: set() for c in topology.channels}  # those without carrier
         self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
 
@@ -47,6 +54,42 @@ class LinkMonitor:
     def silent(self) -> frozenset[str]:
         """Channels that are down although there is carrier at both ends."""
         return frozenset(c for c, is_up in self._is_up.items() if not is_up and not self._without_carrier[c])
+
+    # --- spares ----------------------------------------------------------------------------------------------------
+
+    def raise_light(self, channel_id: str) -> None:
+        """A dark channel's ports are being raised: from now on what they report counts, see :meth:`is_shining`."""
+        self._rising.add(channel_id)
+        self._dead_ends[channel_id] = set(self._topology.channel(channel_id).ends)
+
+    def is_shining(self, channel_id: str) -> bool:
+        """Whether both ends of a channel that is being lit have come up."""
+        return not self._dead_ends[channel_id]
+
+    def set_lit(self, channel_id: str) -> None:
+        """The channel has been tried and is in use."""
+        self._dark.discard(channel_id)
+        self._rising.discard(channel_id)
+        self._is_up[channel_id] = not self._dead_ends[channel_id]
+
+    def set_dark(self, channel_id: str) -> None:
+        self._dark.add(channel_id)
+        self._rising.discard(channel_id)
+        self._up_since.pop(channel_id, None)
+        self._is_up[channel_id] = True
+
+    def glowing(self, site: str, reports: Mapping[int, PortReport]) -> tuple[str, ...]:
+        """Dark channels whose port at ``site`` is not held down, as after the switch has started anew."""
+        return tuple(
+            port.channel
+            for port in self._ports[site]
+            if port.channel in self._dark - self._rising
+            and (found := reports.get(port.number)) is not None
+            and found.name == port.interface
+            and not found.is_held_down
+        )
+
+    # --- reports ---------------------------------------------------------------------------------------------------
 
     def inventory(self, site: str, reports: Mapping[int, PortReport], now: float) -> dict[str, bool]:
         """A switch's full list of ports, checked against the topology: what is missing or misplaced is down."""
@@ -97,6 +140,9 @@ class LinkMonitor:
         if channel is None:
             return {}
         dead = self._dead_ends[channel]
+        if channel in self._dark:
+            (dead.discard if is_live else dead.add)(port.site)
+            return {}
         if not is_live:
             dead.add(port.site)
             self._up_since.pop(channel, None)

@@ -101,6 +101,11 @@ class Recovery:
         for connection in wanted:
             self._restore_tunnel(site, connection, held.get(connection.id))
 
+    def restore_ends(self, connection: Connection) -> None:
+        """Let both agents hold what the connection is now, the responder first. Raises DriverError."""
+        for site in reversed(ends_of(connection)):
+            self._restore_tunnel(site, connection, self._engine.tunnels.held(site).get(connection.id))
+
     def _restore_tunnel(self, site: str, connection: Connection, held: Mapping[str, Any] | None) -> None:
         engine = self._engine
         end = tunnel_end(engine.model, connection, site)

@@ -90,6 +90,10 @@ def metrics_text(
             [((("channel", c.id),), int(network.is_channel_up(c.id))) for c in channels],
         ),
         *_family(
+            "qslice_channel_dark", "gauge", "1 while the channel is a spare that is held dark.",
+            [((("channel", c.id),), int(network.is_dark(c.id))) for c in channels if c.dark],
+        ),
+        *_family(
             "qslice_channel_capacity_bps", "gauge", "Capacity of a channel in each direction.",
             [((("channel", c.id),), round(c.capacity_mbps * 1000) * 1000) for c in channels],
         ),

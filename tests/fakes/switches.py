@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.drivers import DriverError, SectionStatus, SwitchFault
@@ -25,6 +25,7 @@ from controller.flows import (
     base_rules,
 )
 from controller.intended import Changes
+from controller.trial import ETH_TRIAL
 from topologies.spec import Topology
 
 Packet = dict[str, int | str]
@@ -164,6 +165,35 @@ class FakeSwitches:
         channel = next(p.channel for p in self.topology.ports(site) if p.number == port)
         assert channel is not None
         return channel
+
+
+class FakeLamps:
+    """Implements ``controller.drivers.Lamps``: a channel lights up unless it is broken, or dead to the switches."""
+
+    def __init__(self, switches: FakeSwitches) -> None:
+        self._switches = switches
+        self.dark = {c.id for c in switches.topology.channels if c.dark}
+        self.broken: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None  # what happens while a channel is being lit
+
+    def light(self, channels: Iterable[str], deadline_s: float) -> dict[str, str | None]:
+        chosen = tuple(channels)
+        for channel in chosen:
+            for site in self._switches.topology.channel(channel).ends:
+                assert any(dict(r.match).get("eth_type") == ETH_TRIAL for r in self._rules(site)), (
+                    "no rule to try it by"
+                )
+        self.dark -= set(chosen)
+        self.meanwhile()
+        bad = self.broken | self._switches.dead
+        return {channel: "no carrier" if channel in bad else None for channel in chosen}
+
+    def darken(self, channels: Iterable[str]) -> Delivered:
+        self.dark |= set(channels)
+        return Delivered(())
+
+    def _rules(self, site: str) -> list[Rule]:
+        return [i for i in self._switches.tables[site].items.values() if isinstance(i, Rule)]
 
 
 def replace_port(packet: Packet, port: int) -> Packet:
