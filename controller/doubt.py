@@ -25,6 +25,7 @@ PROOF_AGE_S = 1.2  # a verdict that has held for so long has been renewed since:
 RECHECK_S = 0.75  # repaired rules show by then
 SETTLE_S = 1.0  # and so does another way
 FIRST_ROUND_S, LAST_ROUND_S = 2.0, 30.0
+CALM_EPISODES = 4  # from here on moves are delayed
 HOLD_S = 30.0  # for so long a channel in doubt is avoided, and a calm connection's past remembered
 JUDGED = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
 
@@ -41,6 +42,7 @@ class _Case:
     tried: set[Way] = field(default_factory=set)
     rounds: int = 0
     moves: int = 0
+    episodes: int = 0  # how often its probes have come to pass again lately
     passes_since: float | None = None
 
 
@@ -84,7 +86,7 @@ class Doubts:
                 if finding.verdict is Verdict.FAILS:
                     self._pursue(model, connection, now, check, move)
             elif finding.verdict is Verdict.PASSES:
-                self._calm(connection.id, finding, now)
+                self._calm(connection, finding, now)
                 if connection.state is ConnectionState.DEGRADED and self._is_proven(connection.id, finding, now):
                     clear.append(connection.id)
         for gone in self._cases.keys() - model.connections.keys():
@@ -130,12 +132,18 @@ class Doubts:
         elif connection.request.spec.protection is not Protection.NONE:
             move.append(connection.id)
 
-    def _calm(self, connection_id: str, finding: Finding, now: float) -> None:
-        case = self._cases.get(connection_id)
-        if case is not None:
-            case.passes_since = finding.since if case.passes_since is None else case.passes_since
-            if now - case.passes_since >= HOLD_S:
-                del self._cases[connection_id]
+    def _calm(self, connection: Connection, finding: Finding, now: float) -> None:
+        """Its probes pass: a new trouble is another one. Who has many in a short time is moved less and less."""
+        case = self._cases.get(connection.id)
+        if case is None:
+            return
+        if case.passes_since is None:
+            episodes = case.episodes + 1
+            pause_s = min(LAST_ROUND_S, 2.0 ** (episodes - CALM_EPISODES)) if episodes >= CALM_EPISODES else 0.0
+            case = _Case(now + pause_s, generation=connection.generation, episodes=episodes, passes_since=finding.since)
+            self._cases[connection.id] = case
+        elif now - case.passes_since >= HOLD_S:
+            del self._cases[connection.id]
 
     def checked(self, connection_id: str, now: float, *, was_wrong: bool) -> None:
         """Its switches have been compared; where something was repaired, that has a while to show."""

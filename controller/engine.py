@@ -22,7 +22,7 @@ from controller.healing import explain_briefly
 from controller.model import ControllerError, SliceState
 from controller.orchestrator import Orchestrator
 from controller.parallel import Operation
-from controller.protection import copies_for
+from controller.protection import tunnel_part
 from controller.records import Connection, SliceRecord
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "rekey_s": request.spec.rekey_s,
-        **copies_for(connection),
+        **tunnel_part(connection),
         "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
     }
 

@@ -73,6 +73,7 @@ class ConnectionConfig(_Frozen):
     lifetime_s: Annotated[float, Field(ge=0.1, le=86400.0, allow_inf_nan=False)] = 60.0
     replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024
     expects_copies: bool = False
+    repairs: bool = False
     probe_s: ProbePeriod | None = None
     """None: as the agent's."""
 

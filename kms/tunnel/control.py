@@ -20,6 +20,7 @@ from struct import error as StructError
 from kms.tunnel.errors import Malformed
 from kms.tunnel.esp import MIN_SPI
 from kms.tunnel.keymat import NONCE_BYTES
+from kms.tunnel.repair import MAX_RANGES, Range
 
 NON_ESP_MARKER = bytes(4)
 NAT_KEEPALIVE = b"\xff"  # RFC 3948, 2.3: one octet, ignored
@@ -36,6 +37,8 @@ _CONFIRM = Struct(f">{NONCE_BYTES}sI{NONCE_BYTES}s{INSTANCE_BYTES}s")  # nonce o
 _PROBE = Struct(">IQI")  # SPI, number, milliseconds since the receiver was heard
 _ECHO = Struct(">QI")
 _NOT_HEARD = 0xFFFF_FFFF
+_REPAIR = Struct(">I")  # SPI; then the ranges
+_RANGE = Struct(">IH")  # first number, how many
 _HAS_LINK_TAG = 1
 
 
@@ -49,6 +52,7 @@ class _Type(IntEnum):
     PROBE_REPLY = 7
     ECHO = 8
     ECHO_REPLY = 9
+    REPAIR = 10
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,18 @@ class EchoReply:
     number: int
 
 
-Message = Hello | Offer | Confirm | Ready | Reject | Probe | ProbeReply | Echo | EchoReply
+@dataclass(frozen=True)
+class Repair:
+    """Either end to the other: these numbers of yours have not come (see :mod:`kms.tunnel.repair`).
+
+    ``spi`` is that of the receiver's SA under whose link key it is signed; ``missing`` are 1 to MAX_RANGES ranges.
+    """
+
+    spi: int
+    missing: tuple[Range, ...]
+
+
+Message = Hello | Offer | Confirm | Ready | Reject | Probe | ProbeReply | Echo | EchoReply | Repair
 
 
 @dataclass(frozen=True)
@@ -198,6 +213,12 @@ def encode_echo(connection: bytes, message: Echo | EchoReply) -> bytes:
     if isinstance(message, Echo):
         return _frame(_Type.ECHO, connection, _ECHO.pack(message.number, _milliseconds(message.silence_s)))
     return _frame(_Type.ECHO_REPLY, connection, _ECHO.pack(message.number, 0))
+
+
+def encode_repair(connection: bytes, message: Repair, link_key: bytes) -> bytes:
+    body = _REPAIR.pack(message.spi) + b"".join(_RANGE.pack(r.first, r.count) for r in message.missing)
+    signed = _frame(_Type.REPAIR, connection, body, TAG_BYTES)
+    return signed + _tag(link_key, signed)
 
 
 def decode(datagram: bytes, connection: bytes) -> Received:
@@ -276,6 +297,14 @@ def _decode_echo_reply(datagram: bytes, body: bytes) -> Received:
     return Received(EchoReply(_ECHO.unpack(body)[0]), datagram)
 
 
+def _decode_repair(datagram: bytes, body: bytes) -> Received:
+    (spi,) = _REPAIR.unpack_from(body)
+    ranges = body[_REPAIR.size : -TAG_BYTES]
+    if not 0 < len(ranges) <= MAX_RANGES * _RANGE.size or len(ranges) % _RANGE.size:
+        raise Malformed("a repair with impossible ranges")
+    return _signed(Repair(spi, tuple(Range(*found) for found in _RANGE.iter_unpack(ranges))), datagram)
+
+
 _DECODERS = {
     _Type.HELLO: _decode_hello,
     _Type.OFFER: _decode_offer,
@@ -286,6 +315,7 @@ _DECODERS = {
     _Type.PROBE_REPLY: _decode_probe_reply,
     _Type.ECHO: _decode_echo,
     _Type.ECHO_REPLY: _decode_echo_reply,
+    _Type.REPAIR: _decode_repair,
 }
 
 

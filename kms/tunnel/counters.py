@@ -26,6 +26,8 @@ class Counters:
     rx_expired_drops: int = 0
     rx_device_drops: int = 0
     rx_keepalives: int = 0
+    tx_repaired: int = 0  # sent again because the peer missed them
+    rx_repaired: int = 0  # had been skipped and came after all
     rekeys: int = 0
     key_requests: int = 0
     key_refusals: int = 0

@@ -83,6 +83,7 @@ class EspConnection:
             lifetime_s=config.lifetime_s,
             replay_window=config.replay_window,
             expects_copies=config.expects_copies,
+            repairs=config.repairs,
             probe_s=self._probe_s,
         )
 

@@ -23,6 +23,7 @@ from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
 from kms.tunnel.probing import Probing
 from kms.tunnel.reach import Reach
+from kms.tunnel.repairing import Repairing
 from kms.tunnel.responder import Responder
 from kms.tunnel.sa import SaBook, SaPair, Stage
 from kms.tunnel.selector import Selector
@@ -32,7 +33,7 @@ from kms.tunnel.states import LINK, Link, LinkInput, advance
 ENTROPY_BYTES = 4 + NONCE_BYTES
 """Fresh random octets that :meth:`Session.key_obtained` takes: an SPI and a nonce."""
 
-RETUNABLE = ("key_source", "rekey_s", "lifetime_s", "replay_window", "expects_copies")
+RETUNABLE = ("key_source", "rekey_s", "lifetime_s", "replay_window", "expects_copies", "repairs")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Session:
             Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
         )
         self._probing = Probing(*parts)
+        self._repairing = Repairing(*parts)
         self._link = Link.WAITING
         self._waiting: deque[tuple[float, bytes]] = deque(maxlen=settings.queue_packets)
 
@@ -81,9 +83,10 @@ class Session:
         self._exchange.start(now)
 
     def retune(self, settings: SessionSettings, now: float) -> None:
-        """Other keys (source, ``rekey_s``, ``lifetime_s``), or other copies to expect, for the same connection.
+        """Other keys (source, ``rekey_s``, ``lifetime_s``), copies to expect or repairs, for the same connection.
 
-        ``expects_copies`` holds at once, ``replay_window`` for the SAs to come; the first of them follows shortly.
+        ``expects_copies`` and ``repairs`` hold at once, ``replay_window`` for the SAs to come; the first of them
+        follows shortly.
         Traffic goes on under the key in use until one of the new kind has been agreed on; LinkChanged tells when it
         has. Until both ends have been told, neither gets a new key: tell the responder first.
         """
@@ -92,6 +95,7 @@ class Session:
             raise ValueError(f"only {', '.join(RETUNABLE)} can be changed")
         if self._link is not Link.CLOSED:
             self._settings = settings
+            self._repairing.is_on = settings.repairs
             self._book.retune(
                 context=settings.context().digest(),
                 lifetime_s=settings.lifetime_s,
@@ -114,6 +118,7 @@ class Session:
         if self._link is not Link.CLOSED:
             self._change_link(LinkInput.CLOSE)
             self._book.clear()
+            self._repairing.clear()
             self._waiting.clear()
 
     def status(self, now: float) -> Status:
@@ -175,6 +180,8 @@ class Session:
         except Malformed:
             counters.rx_malformed += 1
             return None
+        if self._repairing.is_on:
+            self._repairing.arrived(pair, int.from_bytes(datagram[4:8], "big"), 1, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits(packet):
@@ -199,6 +206,9 @@ class Session:
             outbound.seal_frames(frames, count, inner_bytes)
         except SequenceExhausted:
             return False
+        if self._repairing.is_on:
+            for sequence, row in enumerate(frames.rows[:count], outbound.sequence - count + 1):
+                self._repairing.sent(current, sequence, row.tobytes(), now)
         if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_packets += count
@@ -217,6 +227,8 @@ class Session:
         if opened is None:
             return None
         packets, next_header = opened
+        if self._repairing.is_on:
+            self._repairing.arrived(pair, int(frames.words[0, 1]), count, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits_all(packets):
@@ -252,7 +264,12 @@ class Session:
         """When :meth:`handle_timer` is to be called, if nothing happens before."""
         if self._link is Link.CLOSED:
             return None
-        timers = (self._book.next_expiry(), self._exchange.next_timer(), self._probing.next_timer())
+        timers = (
+            self._book.next_expiry(),
+            self._exchange.next_timer(),
+            self._probing.next_timer(),
+            self._repairing.next_timer(),
+        )
         return min((at for at in timers if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -263,6 +280,7 @@ class Session:
             self._change_link(LinkInput.LIFETIME_ENDED)
         self._exchange.handle_timer(now)
         self._probing.handle_timer(now)
+        self._repairing.handle_timer(now)
 
     # Below the surface
 
@@ -273,6 +291,8 @@ class Session:
         except SequenceExhausted:
             self.counters.tx_exhausted_drops += 1
             return None
+        if self._repairing.is_on:
+            self._repairing.sent(pair, outbound.sequence, datagram, now)
         if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_packets += 1
@@ -307,6 +327,9 @@ class Session:
         self.counters.control_received += 1
         if isinstance(received.message, control.Probe | control.ProbeReply):
             self._probing.receive(received.message, received, now)
+            return
+        if isinstance(received.message, control.Repair):
+            self._repairing.receive(received.message, received, now)
             return
         usable = self._exchange.receive(received, now)
         if usable is not None:

@@ -169,6 +169,28 @@ def test_switches_are_looked_at_before_anything_is_moved_and_a_repair_is_given_t
     assert channels(world.it) == channels(before), "nothing was moved"
 
 
+def test_trouble_after_trouble_is_answered_at_once_a_few_times_and_then_ever_later(world: World) -> None:
+    world.make()
+    took = []
+    for _ in range(8):
+        began = world.now
+        world.holes = frozenset({channels(world.it)[0]})
+        while not world.holes.isdisjoint(channels(world.it)):
+            world.run(0.25)
+            assert world.now - began < 60
+        took.append(world.now - began)
+        world.run(1.0)
+        assert world.it.state is ACTIVE
+    assert max(took[:3]) <= 1.0
+    assert took[-1] >= 6.0
+    world.holes = frozenset()
+    world.run(35.0)
+    began = world.now
+    world.holes = frozenset({channels(world.it)[0]})
+    world.run(1.0)
+    assert world.holes.isdisjoint(channels(world.it)), "the past is forgotten"
+
+
 def test_1_to_1_goes_over_to_its_backup(world: World) -> None:
     before = world.make(protection="1:1")
     world.holes = frozenset({channels(before)[1]})
