@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import WrongRequest
+from scripts.experiments.chaos import Trouble
 from scripts.experiments.chaos_run import ChaosResult, run_chaos
 from scripts.experiments.clock import Countdown
 from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
 from scripts.experiments.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
-from scripts.faults import FaultKind
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import print_json, print_table, say
@@ -23,7 +23,7 @@ from topologies.catalog import load
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
 DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
-KINDS = {kind.value.replace(" ", "-"): kind for kind in FaultKind}
+KINDS = {trouble.value: trouble for trouble in Trouble}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
