@@ -222,7 +222,9 @@ class _Chaos:
 
     def _observe(self) -> Observation:
         system = self._system
+        # One right after the other: a reroute between them looks like a reservation without an owner.
         slices = _answer(system.api("GET", "/v1/slices"))["slices"]
+        topology = _answer(system.api("GET", "/v1/topology"))
         active = {
             f"{s['name']}/{c['name']}" for s in slices for c in s["connections"] if c["state"].lower() == "active"
         }
@@ -230,7 +232,6 @@ class _Chaos:
         answering = {c.id for c in asked} - set(all_answer(self._probers, asked, PROBE_TIMEOUT_S))
         dumps = _dumps(system)
         intended = _answer(system.api("GET", "/v1/intended"))["switches"]
-        topology = _answer(system.api("GET", "/v1/topology"))
         keys = _answer(system.kms.call("GET", "/v1/keys"))
         return Observation(
             slices=slices,
