@@ -60,7 +60,7 @@ class Bombardment:
         self._frames = Frames(131072, in_place=False)
         self.datagrams = 0
         self.delivered = 0
-        self._genuine: set[bytes] = set()
+        self._genuine: dict[bytes, None] = {}  # in the order of sending
 
     def round(self) -> None:
         """Genuine traffic, then mutations of it at both ends, then a little time."""
@@ -70,7 +70,7 @@ class Bombardment:
                 settings = world.settings[end.name]
                 payload = n.to_bytes(2, "big") + self._source.randbytes(self._source.choice((3, 60, 1400)))
                 packet = inner_packet(settings.local_address, settings.peer_address, payload)
-                self._genuine.add(packet)
+                self._genuine[packet] = None
                 world.send(end, packet)
         world.run(0.02)
         for end in (world.a, world.b):
@@ -81,7 +81,8 @@ class Bombardment:
                 self._burst(end, samples)
             self._check(end)
             del end.sent[:-200], end.delivered[:], end.links[:]
-        self._genuine = set(list(self._genuine)[-4000:]) if len(self._genuine) > 8000 else self._genuine
+        if len(self._genuine) > 20_000:  # far more than the samples that are still mutated
+            self._genuine = dict.fromkeys(list(self._genuine)[-10_000:])
         world.run(0.01)
 
     def _one(self, end: End, datagram: bytes) -> None:

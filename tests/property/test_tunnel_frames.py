@@ -172,3 +172,37 @@ def test_without_an_sa_no_frame_goes_out() -> None:
     up(world)
     world.a.session.close()
     assert through(world, packets) is None
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("one"), st.integers(1, 3)), st.tuples(st.just("many"), COUNTS),
+        st.tuples(st.just("crash a"), st.just(0)), st.tuples(st.just("crash b"), st.just(0)),
+        st.tuples(st.just("wrap"), st.integers(0, 60)), st.tuples(st.just("time"), st.integers(1, 4000)),
+    ),
+    max_size=25,
+)  # fmt: skip
+
+
+@given(OPERATIONS, st.integers(0, 2**32))
+def test_no_counter_is_used_twice_under_one_key(operations: list[tuple[str, int]], seed: int) -> None:
+    """Not by a crash, not by the end of the numbers, not by sending alone and together; World looks at each datagram."""
+    world = up(World(seed=seed))
+    packet = inner_packet(A, B, bytes(80))
+    for operation, amount in operations:
+        current = world.a.session._book.current
+        if operation == "one":
+            for _ in range(amount):
+                world.send(world.a, packet)
+        elif operation == "many":
+            _, shape = filled([packet] * amount)
+            if world.a.session.seal_frames(shape, amount, len(packet), world.now):
+                for row in shape.rows[:amount]:
+                    world._transmit(world.a, bytes(row))
+            world.settle(world.a)
+        elif operation.startswith("crash"):
+            world.restart(world.a if operation.endswith("a") else world.b)
+        elif operation == "wrap" and current is not None:
+            current.outbound._sequence = max(current.outbound.sequence, MAX_SEQUENCE - amount)
+        else:
+            world.run(amount / 1000)
