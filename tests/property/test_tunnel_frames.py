@@ -186,7 +186,7 @@ OPERATIONS = st.lists(
 
 @given(OPERATIONS, st.integers(0, 2**32))
 def test_no_counter_is_used_twice_under_one_key(operations: list[tuple[str, int]], seed: int) -> None:
-    """Not by a crash, not by the end of the numbers, not by sending alone and together; World looks at each datagram."""
+    """Not by a crash, the end of the numbers, sending alone and together; World looks at each datagram."""
     world = up(World(seed=seed))
     packet = inner_packet(A, B, bytes(80))
     for operation, amount in operations:
