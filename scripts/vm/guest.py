@@ -51,7 +51,7 @@ def run_step(progress: Progress, name: str, command: list[str], *, follow: bool 
         for line in process.stdout:
             output.write(line)
             output.flush()
-            if follow and (b"PASSED" in line or b"FAILED" in line or b"ERROR" in line or b"SKIPPED" in line):
+            if follow and b"::" in line and line.rstrip().endswith(b"%]"):
                 progress.tell(step=name, state="running", line=line.decode(errors="replace").strip())
         status = process.wait()
         watchdog.kill()
