@@ -88,11 +88,8 @@ def main(device: Path) -> None:
             files = sorted(str(path) for path in (TREE / "tests/integration").glob("test_kernel_*.py"))
             tests = [python, "-m", "pytest", "-v", "-m", "needs_kernel_datapath", "-p", "no:cacheprovider", *files]
             tests += [f"--junitxml={RESULTS / 'junit.xml'}", *job["pytest_arguments"]]
-            steps.append(
-                run_step(
-                    progress, "tests", ["env", "QSLICE_REQUIRE_ALL=1", "QSLICE_REQUIRE_KERNEL=1", *tests], follow=True
-                )
-            )
+            variables = ["QSLICE_REQUIRE_ALL=1", "QSLICE_REQUIRE_KERNEL=1", f"QSLICE_PATIENCE={job['patience']}"]
+            steps.append(run_step(progress, "tests", ["env", *variables, *tests], follow=True))
             if job["demo"]:
                 steps.append(run_step(progress, "demo", [launcher, "demo", "--report", str(RESULTS / "demo")]))
         kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()

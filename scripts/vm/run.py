@@ -27,6 +27,8 @@ from scripts.vm.report import GuestReport, as_text, read_results
 from scripts.vm.tree import pack
 
 EXIT_INTERRUPTED = 130
+PATIENCE = {"kvm": 2, "tcg": 10}
+"""How many times as long as on a machine of their own the tests may wait; computed processors are that slow."""
 
 
 class Teller:
@@ -94,14 +96,13 @@ def _run_guest(
     options: argparse.Namespace, pytest_arguments: Sequence[str], image: Image, folder: Path, tell: Teller
 ) -> str:
     """The accelerator that it took."""
-    tell("packing this checkout")
     job = {"demo": not options.no_demo, "pytest_arguments": list(pytest_arguments)}
-    pack(REPOSITORY, folder / "tree.tar", job)
     shutil.rmtree(options.out, ignore_errors=True)
     options.out.mkdir(parents=True)
     guest = Guest(image, folder / "tree.tar", folder / "results.tar", options.out / "console.log")
     wanted = [options.accel] if options.accel else ["kvm", "tcg"] if has_kvm() else ["tcg"]
     for accelerator in wanted:
+        pack(REPOSITORY, guest.tree, {**job, "patience": PATIENCE[accelerator]})
         tell(f"booting the guest ({accelerator}); its console: {guest.console}")
         try:
             run_guest(guest, accelerator, tell.message)
