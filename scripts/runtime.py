@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from kms import pki
 from scripts import clients, openvswitch
@@ -44,12 +44,17 @@ START_TIMEOUT_S = 120.0  # a process that ends is noticed at once; this is for m
 READY_SOURCES = ("dh", "qra")
 
 
+DataPlane = Literal["auto", "userspace", "kernel"]
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """What a run can be told."""
 
     api_port: int = DEFAULT_API_PORT
     unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+    tunnel: DataPlane = "auto"
+    """Who seals and opens packets: the kernel, user space, or the kernel where it has ESP."""
     bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
 
 
@@ -235,6 +240,7 @@ class Runtime:
                 "underlay_interface": "data0", "underlay_address": host.data_address,
                 "kme_url": f"https://{host.kme_address}:{KME_PORT}",
                 "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+                "data_plane": self.options.tunnel,
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
             }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))

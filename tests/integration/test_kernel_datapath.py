@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.needs_root,
     pytest.mark.needs_ovs,
     pytest.mark.needs_kernel_datapath,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 
 TOPOLOGY = load("ukqntel")

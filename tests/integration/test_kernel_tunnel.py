@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.needs_root,
     pytest.mark.needs_tun,
     pytest.mark.needs_kernel_datapath,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(1200),
 ]
 
 MakePair = Callable[..., Pair]
