@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _MARK = 0x5153_0000  # the upper half of our interfaces' numbers; the lower is the connection's port
 _SOL_UDP = 17
+# linux/in.h: ICMP about the path is not believed. The kernel's packets share the route whose MTU it would change.
+_IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE = 10, 4
 _BATCH_DATAGRAMS, _RECEIVE_BYTES = 64, 2048
 _PROBE_INTERFACE = "qslice-probe"
 _DEVICES = Path("/proc/self/net/dev")  # of this process's namespace, which /sys may not be
@@ -52,7 +54,7 @@ def probe(underlay_interface: str) -> str | None:
         return f"no ESP: {error.strerror}"
     try:
         index = socket.if_nametoindex(underlay_interface)
-        netlink.carry_out([xfrm.add_interface(_PROBE_INTERFACE, index, if_id)])
+        netlink.carry_out([xfrm.add_interface(_PROBE_INTERFACE, index, if_id)], (errno.EEXIST,))
         netlink.carry_out([xfrm.remove_interface(_PROBE_INTERFACE, socket.if_nametoindex(_PROBE_INTERFACE))])
     except OSError as error:
         return f"no xfrm interfaces: {error.strerror}"
@@ -149,6 +151,7 @@ class KernelPlane:
         self._tell(xfrm.let_nothing_out(self._out, self._if_id), xfrm.let_in(self._in, self._if_id))
         addressing.configure_xfrm(name, self._around.mtu, self._config.local_address, self._config.peer_address)
         try:
+            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
         except OSError as error:
             raise Unavailable(f"ESP in UDP: {error.strerror}") from error
@@ -177,7 +180,8 @@ class KernelPlane:
         ends = self._out if sa.is_outbound else self._in
         # The kernel counts whole seconds, we in fractions: it must not be the first to forget.
         seconds = math.ceil(self._session.settings.lifetime_s) + 1
-        window = self._session.settings.replay_window
+        # A connection that is here already and is to have a wider window than the kernel has keeps the widest.
+        window = min(self._session.settings.replay_window, xfrm.MAX_REPLAY_WINDOW)
         state = xfrm.State(ends, sa.spi, self._config.port, self._if_id, window, seconds, sa.key, sa.salt)
         self._try_to_tell(xfrm.add_state(state))
         self._installed[sa.is_outbound, sa.spi] = xfrm.UNUSED
@@ -189,7 +193,8 @@ class KernelPlane:
         current = self._session.current
         outbound = current.outbound.spi if current is not None else None
         if outbound != self._current:
-            self._count_traffic()
+            if not self._count_traffic():
+                return
             self._current = outbound
             self._try_to_tell(
                 xfrm.let_nothing_out(self._out, self._if_id)
@@ -278,18 +283,19 @@ class KernelPlane:
             counters, repeated = self._counters, usage.repeated - before.repeated
             counters.rx_auth_failures += usage.auth_failures - before.auth_failures
             counters.rx_replay_drops += usage.too_old - before.too_old
-            if self._config.expects_copies:
+            if self._session.settings.expects_copies:
                 counters.rx_copies += repeated
             else:
                 counters.rx_replay_drops += repeated
         return usage
 
-    def _count_traffic(self) -> None:
+    def _count_traffic(self) -> bool:
+        """False when the interface has been removed under us, which is told."""
         now, before = _traffic_of(self._config.interface), self._traffic
         if now is None:
             self._forget()
             self._around.lose(f"interface {self._config.interface} is gone")
-            return
+            return False
         counters = self._counters
         counters.rx_bytes += now.rx_bytes - before.rx_bytes
         counters.rx_packets += now.rx_packets - before.rx_packets
@@ -301,6 +307,7 @@ class KernelPlane:
         else:
             counters.tx_selector_drops += now.tx_drops - before.tx_drops
         self._traffic = now
+        return True
 
     def _tell(self, *requests: netlink.Request) -> None:
         """In order. What is to be removed and is gone already is no error; the kernel ends SAs of its own accord."""

@@ -17,7 +17,8 @@ from kms.tunnel.netlink import Request
 
 # linux/xfrm.h
 _NEWSA, _DELSA, _GETSA, _DELPOLICY, _GETPOLICY, _UPDPOLICY = 0x10, 0x11, 0x12, 0x14, 0x15, 0x19
-_TMPL, _ENCAP, _ALG_AEAD, _REPLAY_ESN_VAL, _IF_ID = 5, 4, 18, 23, 31
+_TMPL, _ENCAP, _ALG_AEAD, _REPLAY_ESN_VAL, _SA_EXTRA_FLAGS, _IF_ID = 5, 4, 18, 23, 24, 31
+_DONT_ENCAP_DSCP = 1
 _POLICY_IN, _POLICY_OUT = 0, 1
 _ALLOW, _BLOCK = 0, 1
 _MODE_TUNNEL = 1
@@ -129,6 +130,8 @@ def add_state(state: State) -> Request:
     body += _attribute(_ALG_AEAD, _AEAD.pack(_ALGORITHM, 8 * len(keymat), _ICV_BITS) + keymat)
     body += _attribute(_ENCAP, _ENCAPSULATION.pack(UDP_ENCAP_ESPINUDP, port, port))
     body += _attribute(_REPLAY_ESN_VAL, _REPLAY.pack(words, 0, 0, 0, 0, state.replay_window) + bytes(4 * words))
+    # The outer header does not tell the inner one's class of traffic.
+    body += _attribute(_SA_EXTRA_FLAGS, struct.pack("=I", _DONT_ENCAP_DSCP))
     body += _attribute(_IF_ID, struct.pack("=I", state.if_id))
     return Request(f"add the SA {state.spi:#010x}", _NEWSA, _CREATE | _EXCLUSIVE, body)
 

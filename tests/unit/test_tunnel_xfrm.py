@@ -48,6 +48,7 @@ def test_a_state_has_the_layout_of_the_kernels_header() -> None:
     assert found[4][:6] == struct.pack("=H", 2) + struct.pack("!HH", 20012, 20012)
     assert struct.unpack_from("=6I", found[23]) == (32, 0, 0, 0, 0, 1024)
     assert len(found[23]) == 24 + 32 * 4
+    assert found[24] == struct.pack("=I", 1)  # XFRM_SA_XFLAG_DONT_ENCAP_DSCP
     assert found[31] == struct.pack("=I", 0x51534E2C)
 
 
