@@ -1,7 +1,7 @@
 """BB84 by quantum circuits, as paper 000 runs it, against what the simulation assumes of a measurement.
 
-Needs qiskit (the extra `quantum`), which set-up leaves out: `.venv/bin/pip install qiskit`. Every circuit is small enough
-for its exact distribution, so nothing here is drawn at random.
+Needs qiskit (the extra `quantum`), which set-up leaves out: `.venv/bin/pip install qiskit`. Every circuit is small
+enough for its exact distribution, so nothing here is drawn at random.
 """
 
 from __future__ import annotations
