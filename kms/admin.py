@@ -13,7 +13,8 @@ from kms.pool import PoolId
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
-from kms.sources.qkd.attacks import NO_ATTACK, Attack, AttackKind
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 
 _MAX_BODY_BYTES = 4_096

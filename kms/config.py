@@ -13,7 +13,8 @@ from kms.errors import ConfigError
 from kms.keys import KeySource
 from kms.pki import is_sae_id
 from kms.relay import crossing_directions
-from kms.sources.qkd.channel import ChannelParameters, Model, Protocol
+from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.modes import Model, Protocol
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 

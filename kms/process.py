@@ -28,7 +28,7 @@ from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
 from kms.service import KeyService
 from kms.sources.agreement import KeyAgreement
 from kms.sources.dh import DhSource
-from kms.sources.qkd.channel import Model
+from kms.sources.qkd.modes import Model
 from kms.sources.qkd.ratemodel import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 from kms.sources.qra import QraSource, best_kem

@@ -19,10 +19,11 @@ from kms.sources.qkd.amplify import toeplitz_hash
 from kms.sources.qkd.asymptotic import Line, infinite_decoy, key_rate, vacuum_weak
 from kms.sources.qkd.attacks import NO_ATTACK
 from kms.sources.qkd.cascade import ParityOracle, reconcile
-from kms.sources.qkd.channel import ChannelParameters, Protocol
+from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.entropy import binary_entropy
 from kms.sources.qkd.forecast import BLOCK_DETECTIONS, expected_qber, forecast_rate
+from kms.sources.qkd.modes import Protocol
 from kms.sources.qkd.montecarlo import QuantumChannel
 from kms.sources.qkd.protocol import Transcript, run_round
 from kms.sources.qkd.section import Distiller

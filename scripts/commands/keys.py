@@ -39,7 +39,10 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
         return 0
     columns = ("id", "from", "to", "km", "model", "state", "secret bit/s", "in store, bits", "QBER")
     print_table("QKD sections", columns, [
-        (s["id"], s["a"], s["b"], s["length_km"], _model(s), s["state"], s["skr_bps"], s["available_bits"], s["qber"])
+        (
+            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["skr_bps"], s["available_bits"],
+            s["qber"],
+        )
         for s in body["sections"]
     ])  # fmt: skip
     print_table("Pools", ("from", "to", "source", "keys", "of"), [
@@ -49,7 +52,7 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     return 0
 
 
-def _model(section: dict[str, Any]) -> str:
+def section_model(section: dict[str, Any]) -> str:
     """Protocol, and how its key comes about."""
     name = f"{section['protocol']}, {section['model']}"
     return name if section["secure"] else f"{name}, NOT SECURE"

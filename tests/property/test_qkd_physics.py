@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from kms.sources.qkd.amplify import toeplitz_hash
 from kms.sources.qkd.asymptotic import infinite_decoy, key_rate, vacuum_weak
-from kms.sources.qkd.attacks import Attack, AttackKind
+from kms.sources.qkd.attacks import Attack
 from kms.sources.qkd.cascade import ParityOracle, reconcile
 from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.clicks import Clock, click_statistics, expected
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.montecarlo import QuantumChannel
 from kms.sources.qkd.settings import SourceSettings
 

@@ -11,9 +11,10 @@ import math
 import numpy as np
 import pytest
 
-from kms.sources.qkd.attacks import NO_ATTACK, Attack, AttackKind
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.clicks import Clock, click_statistics, expected
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.montecarlo import QuantumChannel
 from kms.sources.qkd.settings import SourceSettings
 

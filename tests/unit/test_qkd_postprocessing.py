@@ -10,11 +10,12 @@ import pytest
 
 from kms.errors import ExchangeError
 from kms.sources.qkd import amplify, finite, protocol
-from kms.sources.qkd.attacks import NO_ATTACK, Attack, AttackKind
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.cascade import FRAME_BITS, MOST_FRAMES, ParityOracle, reconcile
 from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.entropy import binary_entropy
 from kms.sources.qkd.forecast import AUTHENTICATION_BYTES
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.montecarlo import QuantumChannel
 from kms.sources.qkd.protocol import Tally, Transcript, distil, run_round
 from kms.sources.qkd.settings import optimal_settings

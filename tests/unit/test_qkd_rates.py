@@ -9,11 +9,12 @@ import pytest
 
 from kms.sources.qkd import asymptotic, cow, finite
 from kms.sources.qkd.asymptotic import Line, infinite_decoy, key_rate, vacuum_weak
-from kms.sources.qkd.attacks import Attack, AttackKind
-from kms.sources.qkd.channel import ChannelParameters, Protocol
+from kms.sources.qkd.attacks import Attack
+from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.clicks import click_statistics, expected
 from kms.sources.qkd.entropy import binary_entropy
 from kms.sources.qkd.forecast import attacked_rate, expected_qber, forecast_rate, sustainable_bps
+from kms.sources.qkd.modes import AttackKind, Protocol
 from kms.sources.qkd.settings import SourceSettings, optimal_settings
 
 # Gobby, Yuan and Shields 2004, as Ma et al. 2005 use it.

@@ -10,8 +10,8 @@ import pytest
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
 from kms.sources.qkd import protocol
-from kms.sources.qkd.attacks import NO_ATTACK, Attack, AttackKind
-from kms.sources.qkd.channel import ChannelParameters, Model, Protocol
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
@@ -21,6 +21,7 @@ from kms.sources.qkd.forecast import (
     forecast_rate,
 )
 from kms.sources.qkd.judgement import FALSE_ALARM, LEAST_SAMPLE_BITS, MOST_SAMPLE_BITS, Judge, Judgement
+from kms.sources.qkd.modes import AttackKind, Model, Protocol
 from kms.sources.qkd.protocol import distil
 from kms.sources.qkd.ratemodel import RateMaker
 from kms.sources.qkd.section import (

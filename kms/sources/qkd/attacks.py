@@ -18,20 +18,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.modes import AttackKind
 
 Floats = NDArray[np.float64]
-
-
-class AttackKind(Enum):
-    INTERCEPT_RESEND = "intercept-resend"
-    PHOTON_NUMBER_SPLITTING = "photon-number-splitting"
-    BEAM_SPLITTING = "beam-splitting"
 
 
 @dataclass(frozen=True)

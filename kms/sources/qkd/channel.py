@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +14,6 @@ Positions = NDArray[np.int64]
 
 # How long, on average, a trap in the detector's diode stays filled after an avalanche: about a microsecond.
 AFTERPULSE_DECAY_S = 1e-6
-
-
-class Protocol(Enum):
-    """What the section's devices speak."""
-
-    BB84 = "bb84"
-    COW = "cow"  # coherent one-way; see :mod:`kms.sources.qkd.cow`: not secure
-
-
-class Model(Enum):
-    """How a section's key is made: by every step of the protocol, or from the rate that the protocol would have."""
-
-    FULL = "full"
-    RATE = "rate"
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kms.sources.qkd import cow
-from kms.sources.qkd.attacks import NO_ATTACK, Attack, AttackKind
-from kms.sources.qkd.channel import ChannelParameters, Protocol
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import RATE_BLOCK_DETECTIONS, attacked_rate
 from kms.sources.qkd.judgement import Judge, Judgement
+from kms.sources.qkd.modes import AttackKind, Protocol
 from kms.sources.qkd.protocol import DistilledBlock, Entropy
 from kms.sources.qkd.section import SliceOfWork, Verdict
 from kms.sources.qkd.settings import optimal_settings

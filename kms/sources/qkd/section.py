@@ -18,7 +18,7 @@ import numpy as np
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
 from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import Bits, ChannelParameters, Model, Protocol
+from kms.sources.qkd.channel import Bits, ChannelParameters
 from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
@@ -27,6 +27,7 @@ from kms.sources.qkd.forecast import (
     sustainable_bps,
 )
 from kms.sources.qkd.judgement import Judge, Judgement
+from kms.sources.qkd.modes import Model, Protocol
 from kms.sources.qkd.montecarlo import QuantumChannel
 from kms.sources.qkd.protocol import DistilledBlock, Entropy, SiftedRound, Tally, Transcript, distil, run_round
 from kms.sources.qkd.settings import optimal_settings
