@@ -43,14 +43,19 @@ class Peer:
         python = home / "bin" / "python"
         if (home / _DONE).is_file() and (home / _DONE).read_text(encoding="utf-8") == self._recipe:
             return python
-        say(f"installing {self.without_dependencies} and what it uses into {home}, once")
+        say(f"installing {self.without_dependencies} and what it uses into {home}, once: a minute or so")
         # What an interrupted installation left is of no use.
         shutil.rmtree(home, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._run([sys.executable, "-m", "venv", str(home)])
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        self._run([*install, *self.requirements])
-        self._run([*install, "--no-deps", self.without_dependencies])
+        steps = (
+            ("an environment of its own", [sys.executable, "-m", "venv", str(home)]),
+            (self.without_dependencies, [*install, "--no-deps", self.without_dependencies]),
+            (", ".join(self.requirements), [*install, *self.requirements]),
+        )
+        for number, (what, argv) in enumerate(steps, start=1):
+            say(f"{self.name}, {number} of {len(steps)}: {what}")
+            self._run(argv)
         (home / _DONE).write_text(self._recipe, encoding="utf-8")
         return python
 
