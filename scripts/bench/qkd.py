@@ -170,7 +170,7 @@ def rate_at(km: float) -> RatePoint:
     line, f = channel.line, channel.error_correction_efficiency
     mu = asymptotic.optimal_signal(line, f)
     pulses = secret = errors = sample = blocks = 0
-    distiller = Distiller(channel, os.urandom, np.random.default_rng(SEED))
+    distiller = Distiller(channel, os.urandom, np.random.default_rng(SEED), first_block=BLOCK_DETECTIONS)
     while blocks < BLOCKS_PER_DISTANCE:
         work = distiller.work(_rounds(distiller, channel), NO_ATTACK, keep=True)
         pulses += work.pulses

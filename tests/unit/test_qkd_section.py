@@ -105,7 +105,7 @@ class TestJudge:
 
 def working_section(channel: ChannelParameters = CHANNEL, capacity_bytes: int = 1 << 15) -> tuple[Section, Distiller]:
     section = Section("s", "x", "y", channel, KeyBuffer(capacity_bytes))
-    return section, Distiller(channel, nature(9).bytes, nature())
+    return section, Distiller(channel, nature(9).bytes, nature(), first_block=BLOCK_DETECTIONS)
 
 
 def rounds_per_block(distiller: Distiller) -> int:
@@ -173,6 +173,17 @@ class TestFullSimulation:
         assert not distiller.work(6, TAPPED, keep=True).blocks  # as many rounds would have made one
         assert not distiller.work(needed - 3, NO_ATTACK, keep=True).blocks  # the block began anew
         assert distiller.work(6, NO_ATTACK, keep=True).blocks
+
+    def test_the_first_block_comes_in_half_the_time(self) -> None:
+        distiller = Distiller(CHANNEL, nature(9).bytes, nature())
+        rounds = []
+        for _ in range(2):
+            count = 1
+            while not (blocks := distiller.work(1, NO_ATTACK, keep=True).blocks):
+                count += 1
+            assert blocks[0].secret_bits > 0
+            rounds.append(count)
+        assert 1.8 < rounds[1] / rounds[0] < 2.2
 
     def test_a_probe_measures_without_making_key(self) -> None:
         _, distiller = working_section()

@@ -33,6 +33,8 @@ from kms.sources.qkd.protocol import DistilledBlock, Entropy, SiftedRound, Tally
 from kms.sources.qkd.settings import optimal_settings
 
 ROUND_DETECTIONS = 25_000
+# A section's first block is smaller: its key comes in half the time, and somebody may be waiting for it.
+FIRST_BLOCK_DETECTIONS = 1 << 18
 MAX_ROUND_S = 0.5  # of laser time, so that a slow section is probed as often as a fast one
 BUDGET_DEPTH_S = 60.0
 # The error rate that is reported is that of about the last so many disclosed bits.
@@ -119,9 +121,15 @@ class KeyMaker(Interface):
 
 
 class Distiller:
-    """The full simulation: runs BB84 rounds and distils them."""
+    """The full simulation: runs BB84 rounds and distils them in blocks, the first of ``first_block`` detections."""
 
-    def __init__(self, channel: ChannelParameters, entropy: Entropy, nature: np.random.Generator) -> None:
+    def __init__(
+        self,
+        channel: ChannelParameters,
+        entropy: Entropy,
+        nature: np.random.Generator,
+        first_block: int = FIRST_BLOCK_DETECTIONS,
+    ) -> None:
         self._parameters = channel
         self._settings = optimal_settings(channel, BLOCK_DETECTIONS)
         self._entropy = entropy
@@ -136,6 +144,7 @@ class Distiller:
         preshared = entropy(AUTHENTICATION_BYTES)
         self._authentication_keys = preshared, preshared
         self._judged = Tally()
+        self._block_detections = first_block
         self._begin_block()
 
     def work(self, rounds: int, attack: Attack, keep: bool) -> SliceOfWork:
@@ -154,7 +163,7 @@ class Distiller:
                     continue
             if keep:
                 self._collect(sifted)
-                if self._detections >= BLOCK_DETECTIONS:
+                if self._detections >= self._block_detections:
                     blocks.append(self._finish_block())
         return SliceOfWork(tuple(verdicts), tuple(blocks), rounds * self.round_pulses)
 
@@ -185,6 +194,7 @@ class Distiller:
     def _finish_block(self) -> DistilledBlock:
         alice, bob = np.concatenate(self._alice), np.concatenate(self._bob)
         tally, transcript = self._tally, self._transcript
+        self._block_detections = BLOCK_DETECTIONS
         self._begin_block()
         block = distil(
             alice, bob, tally, self._settings, self._parameters.abort_qber, self._authentication_keys, self._entropy,
