@@ -13,6 +13,8 @@ from kms.pool import PoolId
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 
 _MAX_BODY_BYTES = 4_096
@@ -100,19 +102,23 @@ class Admin:
             body = json.loads(await request.text() or "{}")
         except ValueError:
             return _problem(400, "the body is not JSON")
-        if not isinstance(body, dict) or set(body) - {"fraction"}:
-            return _problem(400, "the body is an object with no more than: fraction")
+        if not isinstance(body, dict) or set(body) - {"fraction", "attack"}:
+            return _problem(400, "the body is an object with no more than: fraction, attack")
         fraction = body.get("fraction", 1.0)
         if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
             return _problem(400, "fraction: it must be a number above 0 and at most 1")
-        section.intercepted_fraction = float(fraction)
+        try:
+            kind = AttackKind(body.get("attack", AttackKind.INTERCEPT_RESEND.value))
+        except ValueError:
+            return _problem(400, f"attack: it must be one of {', '.join(each.value for each in AttackKind)}")
+        section.attack = Attack(kind, float(fraction))
         return web.json_response(_section(section))
 
     async def _stop_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])
         if section is None:
             return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
-        section.intercepted_fraction = 0.0
+        section.attack = NO_ATTACK
         return web.json_response(_section(section))
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
@@ -170,7 +176,12 @@ def _section(section: Section) -> dict[str, Any]:
         "qber": None if section.qber is None else round(section.qber, 5),
         "skr_bps": round(section.skr_bps, 1),
         "available_bits": section.available_bits,
-        "eavesdropped_fraction": section.intercepted_fraction,
+        "eavesdropped_fraction": section.attack.fraction,
+        "attack": section.attack.kind.value if section.attack.fraction > 0 else None,
+        "protocol": section.protocol.value,
+        "model": section.model.value,
+        "secure": section.is_secure,
+        "stop_reason": section.stop_reason,
     }
 
 

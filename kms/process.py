@@ -28,7 +28,9 @@ from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
 from kms.service import KeyService
 from kms.sources.agreement import KeyAgreement
 from kms.sources.dh import DhSource
-from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section
+from kms.sources.qkd.modes import Model
+from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 from kms.sources.qra import QraSource, best_kem
 from kms.store import Journal, KeyStore
 from kms.transport import KeyTransport
@@ -129,11 +131,17 @@ def _sections(config: KmsConfig) -> tuple[QkdNetwork, list[RunningSection]]:
     now = time.monotonic()
     for entry in config.sections:
         channel = entry.channel()
-        section = Section(entry.id, entry.a, entry.b, channel, KeyBuffer(config.qkd.buffer_bits // 8))
+        buffer = KeyBuffer(config.qkd.buffer_bits // 8)
+        section = Section(entry.id, entry.a, entry.b, channel, buffer, entry.model, entry.protocol)
         nature = np.random.default_rng(int.from_bytes(os.urandom(16), "big"))
+        maker: KeyMaker
+        if entry.model is Model.FULL:
+            maker = Distiller(channel, os.urandom, nature)
+        else:
+            maker = RateMaker(channel, entry.protocol, os.urandom, nature)
         budget = PulseBudget(channel.pulse_rate_hz, config.qkd.prefill_s, now)
         sections[entry.id] = section
-        running.append(RunningSection(section, Distiller(channel, os.urandom, nature), budget))
+        running.append(RunningSection(section, maker, budget))
     links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
     return QkdNetwork(sections, links), running
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cleanup import read_or_guess, remove_leftovers
+from scripts.commands.keys import section_model
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
@@ -249,8 +250,9 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     dead = [name for name, state in document["processes"].items() if state == "down"]
     if dead:
         say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
-    print_table("QKD sections", ("id", "state", "secret bit/s", "QBER"),
-                [(s["id"], s["state"], s["skr_bps"], s["qber"]) for s in document["sections"]])  # fmt: skip
+    print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
+                [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
+                 for s in document["sections"]])  # fmt: skip
     return 0
 
 
