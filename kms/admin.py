@@ -90,7 +90,7 @@ class Admin:
         }
 
     async def _get_ledger(self, request: web.Request) -> web.Response:
-        return web.json_response({"entries": [entry.to_dict() for entry in self._service.ledger]})
+        return web.json_response({"entries": [each for entry in self._service.ledger for each in entry.to_dicts()]})
 
     async def _start_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
 from kms.keys import Key, KeySource, KeyState
@@ -45,6 +45,8 @@ class KeyInventory:
         self._awaiting_lifetime_s = awaiting_lifetime_s
         self._pools: dict[PoolId, deque[Key]] = {}
         self._awaiting: dict[uuid.UUID, Key] = {}
+        # The same keys by their delivery; oldest delivery first, but for those that were put back.
+        self._deliveries: dict[uuid.UUID, dict[uuid.UUID, Key]] = {}
 
     # Pools
 
@@ -71,9 +73,14 @@ class KeyInventory:
             pool.append(key)
         return len(pool) - before
 
-    def take(self, pool_id: PoolId, count: int) -> tuple[Key, ...]:
-        """Up to ``count`` keys out of the pool, oldest first. The caller delivers them or gives them back."""
+    def take(self, pool_id: PoolId, count: int, made_since: float = float("-inf")) -> tuple[Key, ...]:
+        """Up to ``count`` keys out of the pool, oldest first. The caller delivers them or gives them back.
+
+        None is older than ``made_since``: when the pool's oldest is, nothing is taken, as younger keys stand behind it.
+        """
         pool = self._pools.get(pool_id, deque())
+        if pool and pool[0].made_at < made_since:
+            return ()
         return tuple(pool.popleft() for _ in range(min(count, len(pool))))
 
     def give_back(self, pool_id: PoolId, keys: Sequence[Key]) -> None:
@@ -98,7 +105,11 @@ class KeyInventory:
         for key in keys:
             if key.state is not KeyState.AWAITING_SLAVE:
                 raise ValueError(f"key {key.key_id} is {key.state.value}")
-            self._awaiting[key.key_id] = key
+            self._hold(key)
+
+    def remaining(self, delivery_id: uuid.UUID) -> tuple[Key, ...]:
+        """Those of a delivery's keys that still wait for somebody."""
+        return tuple(self._deliveries.get(delivery_id, {}).values())
 
     def find(self, key_ids: Sequence[uuid.UUID], master: str, slave: str) -> tuple[Key, ...]:
         """The keys that ``slave`` may fetch of ``master``'s, in the order asked for. Changes nothing.
@@ -110,14 +121,18 @@ class KeyInventory:
         missing: list[str] = []
         for key_id in key_ids:
             key = self._awaiting.get(key_id)
-            if key is None or key.master != master or (slave in key.named and slave not in key.awaiting):
+            if (
+                key is None
+                or key.known_delivery.master != master
+                or (slave not in key.awaiting and slave in key.known_delivery.named)
+            ):
                 missing.append(str(key_id))
             else:
                 found.append(key)
         if missing:
             raise KeysNotFoundError(tuple(missing))
         for key in found:
-            if slave not in key.named:
+            if slave not in key.known_delivery.named:
                 raise UnauthorisedError(f"key {key.key_id} was not requested for {slave}")
         return tuple(found)
 
@@ -126,18 +141,21 @@ class KeyInventory:
         after = tuple(key.fetched(slave) for key in keys)
         for key in after:
             if key.state is KeyState.CONSUMED:
-                del self._awaiting[key.key_id]
+                self._drop(key)
             else:
-                self._awaiting[key.key_id] = key
+                self._hold(key)
         return after
 
     def put_back(self, key: Key, slave: str) -> None:
         """Undo :meth:`fetch` of one key for ``slave``, when it could not be recorded and so was not answered."""
         current = self._awaiting.get(key.key_id)
-        if current is None:
-            self._awaiting[key.key_id] = replace(key, awaiting=frozenset({slave}))
-        else:
-            self._awaiting[key.key_id] = replace(current, awaiting=current.awaiting | {slave})
+        others = frozenset() if current is None else current.awaiting
+        self._hold(
+            Key(
+                key.key_id, key.source, key.size_bits, key.made_at, key.copies, KeyState.AWAITING_SLAVE, key.delivery,
+                others | {slave},
+            )
+        )  # fmt: skip
 
     def expire(self, now: float) -> tuple[Key, ...]:
         """Drop what outlived its time; the keys as they are after it."""
@@ -145,8 +163,21 @@ class KeyInventory:
         for pool in self._pools.values():
             while pool and pool[0].made_at + self._available_lifetime_s <= now:
                 expired.append(pool.popleft().expired())
-        for key in tuple(self._awaiting.values()):
-            assert key.delivered_at is not None
-            if key.delivered_at + self._awaiting_lifetime_s <= now:
-                expired.append(self._awaiting.pop(key.key_id).expired())
+        for held in tuple(self._deliveries.values()):
+            first = next(iter(held.values()))
+            if first.known_delivery.at + self._awaiting_lifetime_s <= now:
+                for key in tuple(held.values()):
+                    self._drop(key)
+                    expired.append(key.expired())
         return tuple(expired)
+
+    def _hold(self, key: Key) -> None:
+        self._awaiting[key.key_id] = key
+        self._deliveries.setdefault(key.known_delivery.delivery_id, {})[key.key_id] = key
+
+    def _drop(self, key: Key) -> None:
+        del self._awaiting[key.key_id]
+        held = self._deliveries[key.known_delivery.delivery_id]
+        del held[key.key_id]
+        if not held:
+            del self._deliveries[key.known_delivery.delivery_id]

@@ -24,6 +24,7 @@ from kms.keys import KeySource, Source
 from kms.ledger import Ledger
 from kms.pool import KeyInventory, PoolId
 from kms.relay import Link, QkdNetwork, QkdSource
+from kms.revocation import Revocations
 from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
 from kms.service import KeyService
 from kms.sources.agreement import KeyAgreement
@@ -72,7 +73,8 @@ async def start(config: KmsConfig) -> RunningKms:
         algorithms = {source.value: agreement.algorithm for source, agreement in sources.items()}
         service = _service(config, store, journal, KeyTransport(sources, network))
 
-        kmes = {site.site: Kme014(site.site, service) for site in config.sites}
+        revocations = Revocations(config.pki_dir)
+        kmes = {site.site: Kme014(site.site, service, revocations) for site in config.sites}
         urls: dict[str, str] = {}
         for site in config.sites:
             directory = Path(config.pki_dir) / "kme" / site.site

@@ -6,20 +6,24 @@ JSON; every refusal is an Error body (6.5), on 401 too, because clients parse it
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from kms import wire
 from kms.errors import KmsError, RequestError, UnauthorisedError
 from kms.pki import SAE_URN, SITE_URN, is_sae_id
+from kms.revocation import Revocations
 from kms.service import KeyService
 
 _log = logging.getLogger(__name__)
@@ -33,10 +37,12 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a client certificate says its holder is; ``site`` is the binding in it, if any."""
+    """Who a client certificate says its holder is; ``site`` is the binding in it, if any. Times since the epoch."""
 
     sae_id: str
     site: str | None
+    serial: int = 0
+    expires_at: float = float("inf")
 
 
 _CALLER = web.RequestKey("caller", Caller)
@@ -61,15 +67,25 @@ def identify(certificate: dict[str, Any] | None) -> Caller:
     sites = [uri.removeprefix(SITE_URN) for uri in uris if uri.startswith(SITE_URN)]
     if len(names) != 1 or not is_sae_id(names[0]) or SAE_URN + names[0] not in uris or len(sites) > 1:
         raise UnauthorisedError("the client certificate is not an SAE's")
-    return Caller(names[0], sites[0] if sites else None)
+    return Caller(
+        names[0],
+        sites[0] if sites else None,
+        int(certificate["serialNumber"], 16),
+        ssl.cert_time_to_seconds(certificate["notAfter"]),
+    )
 
 
 class Kme014:
     """The HTTP face of one site's KME."""
 
-    def __init__(self, site: str, service: KeyService) -> None:
+    def __init__(
+        self, site: str, service: KeyService, revocations: Revocations, clock: Callable[[], float] = time.time
+    ) -> None:
         self.site = site
         self._service = service
+        self._revocations = revocations
+        self._clock = clock
+        self._callers: WeakKeyDictionary[asyncio.BaseTransport, Caller] = WeakKeyDictionary()
         self.answers: Counter[tuple[str, int]] = Counter()  # by method and HTTP status
 
     def application(self) -> web.Application:
@@ -157,11 +173,24 @@ class Kme014:
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        tls = request.transport.get_extra_info("ssl_object") if request.transport is not None else None
-        caller = identify(tls.getpeercert() if tls is not None else None)
+        caller = self._caller(request.transport)
+        if caller.expires_at < self._clock():
+            raise UnauthorisedError("the client certificate has expired")
+        if self._revocations.is_revoked(caller.serial):
+            raise UnauthorisedError("the client certificate was revoked")
         await self._service.admit(self.site, caller.sae_id, caller.site)
         request[_CALLER] = caller
         return await handler(request)
+
+    def _caller(self, transport: asyncio.BaseTransport | None) -> Caller:
+        """Who is at the other end; the certificate is read once per connection."""
+        if transport is None:
+            raise UnauthorisedError("the connection is gone")
+        caller = self._callers.get(transport)
+        if caller is None:
+            tls = transport.get_extra_info("ssl_object")
+            caller = self._callers[transport] = identify(tls.getpeercert() if tls is not None else None)
+        return caller
 
 
 async def _body(request: web.Request, may_be_empty: bool) -> bytes:

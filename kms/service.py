@@ -7,6 +7,7 @@ site's KME hands out only the copies of that site.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from typing import Protocol, TypeVar
 from kms.config import Limits
 from kms.errors import ExhaustedError, NoRouteError, RequestError, ShortOfKeyError, StoreError
 from kms.homes import SaeHomes
-from kms.keys import Key, KeySource
-from kms.ledger import Ledger, LedgerEntry, LedgerEvent
+from kms.keys import Delivery, Key, KeySource
+from kms.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
 from kms.pool import KeyInventory, PoolId
 from kms.sources.qkd.protocol import Entropy
-from kms.store import Change, ForgetKey, SaveHome, SaveKey
+from kms.store import Change, SaveDelivery, SaveHome
 from kms.transport import KeyTransport
 from kms.wire import EXTENSION_UNMET, DeliveredKey, EncRequest
 
@@ -121,10 +122,11 @@ class KeyService:
         keys, undo = await self._patiently(
             lambda: self._obtain(site, remote, source, request.number, request.size_bits, now)
         )
-        delivered = tuple(key.delivered(caller, site, frozenset(slaves), keep, now) for key in keys)
-        entries = [self._entry(LedgerEvent.DELIVERED_TO_MASTER, key, site, caller, now) for key in delivered]
+        delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now)
+        delivered = tuple(key.delivered(delivery, keep) for key in keys)
+        entries = entries_of(LedgerEvent.DELIVERED_TO_MASTER, delivered, site, caller, now)
         try:
-            await self._journal.write([*map(SaveKey, delivered), *entries])
+            await self._journal.write([SaveDelivery(delivery.delivery_id, delivered), *entries])
         except StoreError:
             undo()
             raise
@@ -136,19 +138,25 @@ class KeyService:
     async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
         """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
         keys, copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
-        after = self.inventory.fetch(keys, caller)
+        self.inventory.fetch(keys, caller)
         now = self._clock()
-        entries = [self._entry(LedgerEvent.FETCHED_BY_SLAVE, key, site, caller, now) for key in keys]
-        changes = [SaveKey(key) if key.awaiting else ForgetKey(key.key_id) for key in after]
+        entries = entries_of(LedgerEvent.FETCHED_BY_SLAVE, keys, site, caller, now)
         try:
-            await self._journal.write([*changes, *entries])
+            await self._journal.write([*self._what_is_left(keys), *entries])
         except StoreError:
             for key in keys:
                 self.inventory.put_back(key, caller)
+            # A fetch of other keys of the same delivery may have been recorded meanwhile, without these.
+            with contextlib.suppress(StoreError):
+                await self._journal.write(self._what_is_left(keys))
             raise
         for entry in entries:
             self.ledger.add(entry)
         return [DeliveredKey(key.key_id, copy, key.source) for key, copy in zip(keys, copies, strict=True)]
+
+    def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
+        deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)
+        return [SaveDelivery(delivery_id, self.inventory.remaining(delivery_id)) for delivery_id in deliveries]
 
     # Upkeep
 
@@ -169,8 +177,14 @@ class KeyService:
         now = self._clock()
         expired = self.inventory.expire(now)
         if expired:
-            entries = [self._entry(LedgerEvent.EXPIRED, key, key.master_site, None, now) for key in expired]
-            await self._journal.write([*(ForgetKey(key.key_id) for key in expired), *entries])
+            delivered = [key for key in expired if key.delivery is not None]
+            entries: list[LedgerEntry] = []
+            by_place: dict[str | None, list[Key]] = {}
+            for key in expired:
+                by_place.setdefault(key.delivery.master_site if key.delivery else None, []).append(key)
+            for place, there in by_place.items():
+                entries += entries_of(LedgerEvent.EXPIRED, there, place, None, now)
+            await self._journal.write([*self._what_is_left(delivered), *entries])
             for entry in entries:
                 self.ledger.add(entry)
         return len(expired)
@@ -201,7 +215,7 @@ class KeyService:
     ) -> tuple[list[Key], Callable[[], None]]:
         """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
         if not remote:
-            return [self._draw(site, source, size_bits, now) for _ in range(number)], lambda: None
+            return self._draw(site, source, number, size_bits, now), lambda: None
         pool_id = PoolId(site, remote[0], source)
         from_pool: tuple[Key, ...] = ()
         if size_bits == self.limits.key_size:
@@ -225,10 +239,19 @@ class KeyService:
 
     def _make(self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
         agreed = self._transport.agree(source, a, b, count, size_bits)
-        return [Key(self._new_id(), source, size_bits, now, {a: each.at_a, b: each.at_b}) for each in agreed]
+        ids = self._new_ids(count)
+        return [
+            Key(key_id, source, size_bits, now, {a: each.at_a, b: each.at_b})
+            for key_id, each in zip(ids, agreed, strict=True)
+        ]
 
-    def _draw(self, site: str, source: KeySource, size_bits: int, now: float) -> Key:
-        return Key(self._new_id(), source, size_bits, now, {site: self._entropy(size_bits // 8)})
+    def _draw(self, site: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
+        length = size_bits // 8
+        drawn = self._entropy(length * count)
+        return [
+            Key(key_id, source, size_bits, now, {site: drawn[n * length : (n + 1) * length]})
+            for n, key_id in enumerate(self._new_ids(count))
+        ]
 
     def _extend(self, key: Key, site: str, place: str) -> Key:
         arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place)
@@ -244,15 +267,12 @@ class KeyService:
         """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
         if site in key.copies:
             return key.copies[site]
-        holder = key.master_site if key.master_site in key.copies else next(iter(key.copies))
-        assert holder is not None
+        master_site = key.known_delivery.master_site
+        holder = master_site if master_site in key.copies else next(iter(key.copies))
         if not self._transport.can_join(key.source, holder, site):
             raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
         return self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
 
-    def _new_id(self) -> uuid.UUID:
-        return uuid.UUID(bytes=self._entropy(16), version=4)
-
-    @staticmethod
-    def _entry(event: LedgerEvent, key: Key, site: str | None, sae: str | None, now: float) -> LedgerEntry:
-        return LedgerEntry(now, event, key.key_id, key.source, key.size_bits, site, sae)
+    def _new_ids(self, count: int) -> list[uuid.UUID]:
+        drawn = self._entropy(16 * count)
+        return [uuid.UUID(bytes=drawn[place : place + 16], version=4) for place in range(0, len(drawn), 16)]

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
 from kms.errors import ExchangeError
-from kms.sources.agreement import AgreedKey, derive_key, exchanges_for, join_exchanges
+from kms.sources.agreement import AgreedKey, agree_in_batches, derive_key
 
 # RFC 7919, appendix A.2; its bit pattern is tested against the formula given there.
 FFDHE3072_PRIME = int(
@@ -108,10 +108,7 @@ class DhSource:
         return a != b
 
     def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
-        return [
-            join_exchanges([self._exchange(a, b) for _ in range(exchanges_for(size_bits))], size_bits)
-            for _ in range(count)
-        ]
+        return agree_in_batches(lambda: self._exchange(a, b), count, size_bits)
 
     def _exchange(self, a: str, b: str) -> AgreedKey:
         end_a: DhEndpoint = self._endpoint()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kms.errors import ExchangeError
-from kms.sources.agreement import AgreedKey, derive_key, exchanges_for, join_exchanges
+from kms.sources.agreement import AgreedKey, agree_in_batches, derive_key
 
 _log = logging.getLogger(__name__)
 
@@ -142,10 +142,7 @@ class QraSource:
         return a != b
 
     def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
-        return [
-            join_exchanges([self._exchange(a, b) for _ in range(exchanges_for(size_bits))], size_bits)
-            for _ in range(count)
-        ]
+        return agree_in_batches(lambda: self._exchange(a, b), count, size_bits)
 
     def _exchange(self, a: str, b: str) -> AgreedKey:
         pair = self._key_pair_of(b)

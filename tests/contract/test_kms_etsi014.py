@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import socket
 import ssl
 import uuid
@@ -17,6 +18,7 @@ from etsi_qkd_014_client import QKD014Client
 from kms import pki
 from kms.client import Kme014Client
 from kms.errors import KmeRefusedError, KmeUnavailableError
+from kms.revocation import revoke_sae
 from tests.fakes.running_kms import KmsWorld, running_kms
 from tests.wait import wait_until
 
@@ -228,6 +230,24 @@ class TestWhoMayCome:
         assert world.ask("cell1", "gone", "GET", "/sae-core1/status").status == 200
         (Path(world.config.pki_dir) / "saes" / "gone.json").unlink()
         assert world.ask("cell1", "gone", "GET", "/sae-core1/status").status == 401
+
+    def test_a_revoked_certificate_is_refused_on_an_open_connection_too(self, world: KmsWorld) -> None:
+        out = world.credentials("traitor")
+        tls = self.trusting(world)
+        tls.load_cert_chain(out / "cert.pem", out / "key.pem")
+        host, _, port = world.urls["cell1"].removeprefix("https://").rpartition(":")
+        connection = http.client.HTTPSConnection(host, int(port), context=tls, timeout=10)
+        try:
+            statuses = []
+            for is_revoked in (False, True):
+                if is_revoked:
+                    revoke_sae(world.config.pki_dir, "traitor")
+                connection.request("GET", "/api/v1/keys/sae-core1/status")
+                response = connection.getresponse()
+                statuses.append((response.status, "revoked" in response.read().decode()))
+        finally:
+            connection.close()
+        assert statuses == [(200, False), (401, True)]
 
     def test_tls_1_2_is_enough(self, world: KmsWorld) -> None:
         out = world.credentials("sae-cell1")

@@ -79,7 +79,9 @@ def test_a_key_pair_is_replaced_after_its_uses() -> None:
             return super().generate()
 
     kem = CountingKem()
-    QraSource(kem).agree("a", "b", KEY_PAIR_USES + 1, 256)
+    source = QraSource(kem)
+    for _ in range(KEY_PAIR_USES + 1):
+        source.agree("a", "b", 1, 256)
     assert kem.made == 2
 
 
