@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from kms.metrics import Sample, exposition
+from kms.openapi import openapi_document
 from kms.pool import PoolId
 from kms.relay import QkdNetwork
 from kms.server import Kme014
@@ -40,6 +41,7 @@ class Admin:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        app.router.add_get("/v1/openapi.json", self._get_openapi)
         app.router.add_get("/metrics", self._get_metrics)
         return app
 
@@ -91,6 +93,9 @@ class Admin:
 
     async def _get_ledger(self, request: web.Request) -> web.Response:
         return web.json_response({"entries": [each for entry in self._service.ledger for each in entry.to_dicts()]})
+
+    async def _get_openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(openapi_document(self._service.limits))
 
     async def _start_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])

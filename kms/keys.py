@@ -68,6 +68,17 @@ QRA = KeySource((Source.QRA,))
 DH = KeySource((Source.DH,))
 
 
+class Route(Enum):
+    """How a key came, or has to come, from one site to the other.
+
+    A key that was agreed over one QKD section, or by the two KMEs alone, came directly; one that passed a trusted node,
+    which saw it, was relayed.
+    """
+
+    DIRECT = "direct"
+    RELAYED = "relayed"
+
+
 class KeyState(Enum):
     AVAILABLE = "available"
     AWAITING_SLAVE = "awaiting-slave"
@@ -108,6 +119,7 @@ class Delivery:
     master_site: str
     named: frozenset[str]
     at: float
+    route: Route | None = None  # what the master asked for
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,8 @@ class Key:
     """One key and all that is known of it.
 
     ``copies`` holds the key bytes by the site that keeps them. ``awaiting`` are those of the SAEs that its delivery
-    names which have not fetched it yet. Objects are made by the thousand a second: no ``replace`` here.
+    names which have not fetched it yet. ``crossings`` counts the QKD sections that
+    it crossed. Objects are made by the thousand a second: no ``replace`` here.
     """
 
     key_id: uuid.UUID
@@ -126,6 +139,11 @@ class Key:
     state: KeyState = KeyState.AVAILABLE
     delivery: Delivery | None = None
     awaiting: frozenset[str] = frozenset()
+    crossings: int = 0
+
+    @property
+    def route(self) -> Route:
+        return Route.RELAYED if self.crossings > 1 else Route.DIRECT
 
     def __post_init__(self) -> None:
         for copy in self.copies.values():
@@ -158,4 +176,6 @@ class Key:
         self, event: KeyEvent, copies: Mapping[str, bytes], delivery: Delivery | None, awaiting: frozenset[str]
     ) -> Key:
         state = next_state(self.state, event)
-        return Key(self.key_id, self.source, self.size_bits, self.made_at, copies, state, delivery, awaiting)
+        return Key(
+            self.key_id, self.source, self.size_bits, self.made_at, copies, state, delivery, awaiting, self.crossings
+        )  # fmt: skip

@@ -6,9 +6,10 @@ each SAE that it is for, and a pool never holds more than ``max_key_count`` keys
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
@@ -73,15 +74,18 @@ class KeyInventory:
             pool.append(key)
         return len(pool) - before
 
-    def take(self, pool_id: PoolId, count: int, made_since: float = float("-inf")) -> tuple[Key, ...]:
-        """Up to ``count`` keys out of the pool, oldest first. The caller delivers them or gives them back.
-
-        None is older than ``made_since``: when the pool's oldest is, nothing is taken, as younger keys stand behind it.
+    def take(self, pool_id: PoolId, count: int, suits: Callable[[Key], bool] | None = None) -> tuple[Key, ...]:
+        """Up to ``count`` keys out of the pool, oldest first, or of those that suit. The caller delivers them or gives
+        them back.
         """
         pool = self._pools.get(pool_id, deque())
-        if pool and pool[0].made_at < made_since:
-            return ()
-        return tuple(pool.popleft() for _ in range(min(count, len(pool))))
+        if suits is None:
+            return tuple(pool.popleft() for _ in range(min(count, len(pool))))
+        taken = tuple(itertools.islice(filter(suits, pool), count))
+        if taken:
+            ids = {key.key_id for key in taken}
+            self._pools[pool_id] = deque(key for key in pool if key.key_id not in ids)
+        return taken
 
     def give_back(self, pool_id: PoolId, keys: Sequence[Key]) -> None:
         """Undo :meth:`take`. What no longer fits, because the pool was refilled meanwhile, is dropped."""
@@ -153,7 +157,7 @@ class KeyInventory:
         self._hold(
             Key(
                 key.key_id, key.source, key.size_bits, key.made_at, key.copies, KeyState.AWAITING_SLAVE, key.delivery,
-                others | {slave},
+                others | {slave}, key.crossings,
             )
         )  # fmt: skip
 

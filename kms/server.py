@@ -22,6 +22,7 @@ from aiohttp import web
 
 from kms import wire
 from kms.errors import KmsError, RequestError, UnauthorisedError
+from kms.openapi import openapi_document
 from kms.pki import SAE_URN, SITE_URN, is_sae_id
 from kms.revocation import Revocations
 from kms.service import KeyService
@@ -29,6 +30,7 @@ from kms.service import KeyService
 _log = logging.getLogger(__name__)
 
 BASE_PATH = "/api/v1/keys"
+OPENAPI_PATH = "/api/v1/openapi.json"  # not of the standard: what this KME understands of it
 KEEP_ALIVE_S = 75.0
 SHUTDOWN_S = 1.0
 
@@ -85,20 +87,27 @@ class Kme014:
         self._service = service
         self._revocations = revocations
         self._clock = clock
+        self._identify: Callable[[web.Request], Caller] = self._by_certificate
         self._callers: WeakKeyDictionary[asyncio.BaseTransport, Caller] = WeakKeyDictionary()
         self.answers: Counter[tuple[str, int]] = Counter()  # by method and HTTP status
 
-    def application(self) -> web.Application:
+    def application(self, identify: Callable[[web.Request], Caller] | None = None) -> web.Application:
+        """``identify`` stands in for the TLS certificate where there is no TLS."""
+        self._identify = identify or self._identify
         app = web.Application(
             client_max_size=self._service.limits.max_body_bytes, middlewares=[self._answer_errors, self._authenticate]
         )
         sae = f"{BASE_PATH}/{{sae}}"
+        app.router.add_get(OPENAPI_PATH, self._openapi, allow_head=False)
         app.router.add_get(f"{sae}/status", self._status, allow_head=False)
         app.router.add_get(f"{sae}/enc_keys", self._enc_keys, allow_head=False)
         app.router.add_post(f"{sae}/enc_keys", self._enc_keys)
         app.router.add_get(f"{sae}/dec_keys", self._dec_keys, allow_head=False)
         app.router.add_post(f"{sae}/dec_keys", self._dec_keys)
         return app
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return _json(200, openapi_document(self._service.limits))
 
     # Methods (clause 5)
 
@@ -173,7 +182,7 @@ class Kme014:
 
     @web.middleware
     async def _authenticate(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        caller = self._caller(request.transport)
+        caller = self._identify(request)
         if caller.expires_at < self._clock():
             raise UnauthorisedError("the client certificate has expired")
         if self._revocations.is_revoked(caller.serial):
@@ -182,8 +191,9 @@ class Kme014:
         request[_CALLER] = caller
         return await handler(request)
 
-    def _caller(self, transport: asyncio.BaseTransport | None) -> Caller:
+    def _by_certificate(self, request: web.Request) -> Caller:
         """Who is at the other end; the certificate is read once per connection."""
+        transport = request.transport
         if transport is None:
             raise UnauthorisedError("the connection is gone")
         caller = self._callers.get(transport)

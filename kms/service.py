@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from kms.config import Limits
 from kms.errors import ExhaustedError, NoRouteError, RequestError, ShortOfKeyError, StoreError
 from kms.homes import SaeHomes
-from kms.keys import Delivery, Key, KeySource
+from kms.keys import Delivery, Key, KeySource, Route
 from kms.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
 from kms.pool import KeyInventory, PoolId
 from kms.sources.qkd.protocol import Entropy
@@ -109,8 +109,15 @@ class KeyService:
         sites = {name: self._site_of_slave(name) or site for name in slaves}
         remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
         source = request.source or self.default_source
+        if request.route is not None and any(self._site_of_slave(name) is None for name in slaves):
+            raise RequestError(EXTENSION_UNMET, ({"route": "a slave's site is not known yet"},))
+        if request.route is Route.RELAYED and site in sites.values():
+            raise RequestError(EXTENSION_UNMET, ({"route": "a slave is at this site"},))
         for place in remote:
-            if not self._transport.can_join(source, site, place):
+            if not self._transport.can_join(source, site, place, request.route):
+                if request.route is not None and self._transport.can_join(source, site, place):
+                    detail = {"route": f"no {request.route.value} {source.label} between these sites"}
+                    raise RequestError(EXTENSION_UNMET, (detail,))
                 if request.source is not None:
                     raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
                 raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
@@ -119,10 +126,8 @@ class KeyService:
 
         now = self._clock()
         keep = frozenset(sites.values())
-        keys, undo = await self._patiently(
-            lambda: self._obtain(site, remote, source, request.number, request.size_bits, now)
-        )
-        delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now)
+        keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
+        delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
         delivered = tuple(key.delivered(delivery, keep) for key in keys)
         entries = entries_of(LedgerEvent.DELIVERED_TO_MASTER, delivered, site, caller, now)
         try:
@@ -133,7 +138,7 @@ class KeyService:
         self.inventory.await_slaves(delivered)
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, key.copies[site], key.source) for key in keys]
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route) for key in keys]
 
     async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
         """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
@@ -152,7 +157,7 @@ class KeyService:
             raise
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, copy, key.source) for key, copy in zip(keys, copies, strict=True)]
+        return [DeliveredKey(key.key_id, copy, key.source, key.route) for key, copy in zip(keys, copies, strict=True)]
 
     def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
         deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)
@@ -211,16 +216,17 @@ class KeyService:
             self.on_pool_used()
 
     def _obtain(
-        self, site: str, remote: Sequence[str], source: KeySource, number: int, size_bits: int, now: float
+        self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
     ) -> tuple[list[Key], Callable[[], None]]:
         """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
+        number, size_bits, route = request.number, request.size_bits, request.route
         if not remote:
             return self._draw(site, source, number, size_bits, now), lambda: None
         pool_id = PoolId(site, remote[0], source)
         from_pool: tuple[Key, ...] = ()
         if size_bits == self.limits.key_size:
             self._open(pool_id)
-            from_pool = self.inventory.take(pool_id, number)
+            from_pool = self.inventory.take(pool_id, number, _what_suits(request, now))
 
         def undo() -> None:
             if from_pool:
@@ -229,20 +235,21 @@ class KeyService:
         try:
             keys = list(from_pool)
             if len(keys) < number:
-                keys += self._make(site, remote[0], source, number - len(keys), size_bits, now)
+                keys += self._make(site, remote[0], source, number - len(keys), size_bits, now, route)
             for place in remote[1:]:
-                keys = [self._extend(key, site, place) for key in keys]
+                keys = [self._extend(key, site, place, route) for key in keys]
         except BaseException:
             undo()
             raise
         return keys, undo
 
-    def _make(self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
-        agreed = self._transport.agree(source, a, b, count, size_bits)
-        ids = self._new_ids(count)
+    def _make(
+        self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, route: Route | None = None
+    ) -> list[Key]:
+        agreed = self._transport.agree(source, a, b, count, size_bits, route)
         return [
-            Key(key_id, source, size_bits, now, {a: each.at_a, b: each.at_b})
-            for key_id, each in zip(ids, agreed, strict=True)
+            Key(key_id, source, size_bits, now, {a: each.at_a, b: each.at_b}, crossings=each.crossings)
+            for key_id, each in zip(self._new_ids(count), agreed, strict=True)
         ]
 
     def _draw(self, site: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
@@ -253,9 +260,10 @@ class KeyService:
             for n, key_id in enumerate(self._new_ids(count))
         ]
 
-    def _extend(self, key: Key, site: str, place: str) -> Key:
-        arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place)
-        return Key(key.key_id, key.source, key.size_bits, key.made_at, {**key.copies, place: arrived})
+    def _extend(self, key: Key, site: str, place: str, route: Route | None) -> Key:
+        arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place, route)
+        copies = {**key.copies, place: arrived}
+        return Key(key.key_id, key.source, key.size_bits, key.made_at, copies, crossings=key.crossings)
 
     def _find_copies(
         self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]
@@ -267,6 +275,8 @@ class KeyService:
         """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
         if site in key.copies:
             return key.copies[site]
+        if key.known_delivery.route is not None:
+            raise NoRouteError(f"key {key.key_id} was asked for by a route to its slave's site, which was not this one")
         master_site = key.known_delivery.master_site
         holder = master_site if master_site in key.copies else next(iter(key.copies))
         if not self._transport.can_join(key.source, holder, site):
@@ -276,3 +286,11 @@ class KeyService:
     def _new_ids(self, count: int) -> list[uuid.UUID]:
         drawn = self._entropy(16 * count)
         return [uuid.UUID(bytes=drawn[place : place + 16], version=4) for place in range(0, len(drawn), 16)]
+
+
+def _what_suits(request: EncRequest, now: float) -> Callable[[Key], bool] | None:
+    """Which of a pool's keys the request may be served with; None for all of them."""
+    if request.route is None and request.max_age_s is None:
+        return None
+    made_since = now - request.max_age_s if request.max_age_s is not None else float("-inf")
+    return lambda key: key.made_at >= made_since and request.route in (None, key.route)

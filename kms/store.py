@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from kms.errors import StoreError
-from kms.keys import Delivery, Key, KeySource, KeyState
+from kms.keys import Delivery, Key, KeySource, KeyState, Route
 from kms.ledger import LedgerEntry
 
 _log = logging.getLogger(__name__)
@@ -252,6 +252,7 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
             "master_site": delivery.master_site,
             "named": sorted(delivery.named),
             "delivered_at": delivery.at,
+            "route": delivery.route and delivery.route.value,
             "groups": [
                 {
                     "awaiting": sorted(awaiting),
@@ -267,7 +268,8 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
 def _keys_from_json(delivery_id: uuid.UUID, document: bytes) -> Iterator[Key]:
     row = json.loads(document)
     named = frozenset(row["named"])
-    delivery = Delivery(delivery_id, row["master"], row["master_site"], named, row["delivered_at"])
+    route = Route(row["route"]) if row["route"] else None
+    delivery = Delivery(delivery_id, row["master"], row["master_site"], named, row["delivered_at"], route)
     source, size_bits = KeySource.parse(row["source"]), row["size"]
     for group in row["groups"]:
         awaiting = frozenset(group["awaiting"])

@@ -10,17 +10,18 @@ import base64
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
-from kms.keys import KeySource
+from kms.keys import KeySource, Route
 
 SIZE_NOT_OCTETS = "size shall be a multiple of 8"
 EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
+MAX_AGE_S = 1_000_000_000
 EXTENSION_UNMET = "not all extension_mandatory request options could be met"
 
 _UUID = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -52,12 +53,14 @@ class LimitsView(Protocol):
 
 @dataclass(frozen=True)
 class EncRequest:
-    """A checked Key request (6.2). ``source`` None leaves the choice to the KME."""
+    """A checked Key request (6.2). ``source`` None leaves the choice to the KME, ``max_age_s`` that of fresh keys."""
 
     number: int
     size_bits: int
     additional_slaves: tuple[str, ...] = ()
     source: KeySource | None = None
+    route: Route | None = None
+    max_age_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class DeliveredKey:
     key_id: uuid.UUID
     key: bytes = field(repr=False)
     source: KeySource
+    route: Route = Route.DIRECT
 
 
 class _Model(BaseModel):
@@ -140,7 +144,7 @@ def key_container(keys: Sequence[DeliveredKey]) -> dict[str, Any]:
             {
                 "key_ID": str(delivered.key_id),
                 "key": base64.b64encode(delivered.key).decode(),
-                "key_extension": {"key_source": delivered.source.label},
+                "key_extension": {"key_source": delivered.source.label, "route": delivered.route.value},
             }
             for delivered in keys
         ]
@@ -184,22 +188,49 @@ def _checked(
         raise RequestError(f"more than max_SAE_ID_count ({limits.max_sae_id_count}) additional_slave_SAE_IDs")
     if len(set(additional_slaves)) != len(additional_slaves):
         raise RequestError("an additional_slave_SAE_ID is given twice")
-    return EncRequest(number, size, tuple(additional_slaves), _asked_source(mandatory))
+    return EncRequest(number, size, tuple(additional_slaves), **_mandatory(mandatory))
 
 
-def _asked_source(mandatory: Sequence[Mapping[str, Any]]) -> KeySource | None:
-    if any(name != "key_source" for extension in mandatory for name in extension):
+def _parse_source(value: Any) -> KeySource:
+    return KeySource.parse(value if isinstance(value, str) else "")
+
+
+def _parse_route(value: Any) -> Route:
+    try:
+        return Route(value)
+    except ValueError:
+        raise ValueError("it is direct or relayed") from None
+
+
+def _parse_age(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_AGE_S:
+        raise ValueError(f"it is a number of seconds up to {MAX_AGE_S}")
+    return float(value)
+
+
+# The extensions that we support, and what they are in an EncRequest.
+_EXTENSIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "key_source": ("source", _parse_source),
+    "route": ("route", _parse_route),
+    "max_age_s": ("max_age_s", _parse_age),
+}
+
+
+def _mandatory(extensions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Fields of an EncRequest from extension_mandatory, in the standard's words when that cannot be."""
+    if any(name not in _EXTENSIONS for extension in extensions for name in extension):
         raise RequestError(EXTENSION_UNKNOWN)
-    asked = [extension["key_source"] for extension in mandatory if extension]
-    sources: set[KeySource] = set()
-    for value in asked:
-        try:
-            sources.add(KeySource.parse(value if isinstance(value, str) else ""))
-        except ValueError as error:
-            raise RequestError(EXTENSION_UNMET, ({"key_source": str(error)},)) from None
-    if len(sources) > 1:
-        raise RequestError(EXTENSION_UNMET, ({"key_source": "asked for twice, differently"},))
-    return sources.pop() if sources else None
+    asked: dict[str, Any] = {}
+    for extension in extensions:
+        for name, value in extension.items():
+            field_name, parse = _EXTENSIONS[name]
+            try:
+                parsed = parse(value)
+            except ValueError as error:
+                raise RequestError(EXTENSION_UNMET, ({name: str(error)},)) from None
+            if asked.setdefault(field_name, parsed) != parsed:
+                raise RequestError(EXTENSION_UNMET, ({name: "asked for twice, differently"},))
+    return asked
 
 
 def _load(body: bytes) -> Any:

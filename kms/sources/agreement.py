@@ -9,6 +9,8 @@ from typing import Protocol
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
+from kms.keys import Route
+
 # A key derived from one public-key exchange never holds more entropy than this, so a longer key takes several.
 EXCHANGE_STRENGTH_BITS = 256
 # So many keys are derived from the exchanges of one, as TLS derives all of a session's keys from one: none of them says
@@ -27,6 +29,7 @@ class AgreedKey:
     at_b: bytes = field(repr=False)
     message_a: bytes = b""
     message_b: bytes = b""
+    crossings: int = 0  # of QKD sections
 
 
 class KeyAgreement(Protocol):
@@ -35,11 +38,11 @@ class KeyAgreement(Protocol):
     @property
     def algorithm(self) -> str: ...
 
-    def can_join(self, a: str, b: str) -> bool:
-        """Whether this source could ever serve the pair, whatever its state now."""
+    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
+        """Whether this source could ever serve the pair, whatever its state now; by that route if one is named."""
 
-    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
-        """``count`` fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``.
+    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
+        """``count`` fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``, by ``route`` if named.
 
         All or none. Raises :class:`kms.errors.ExhaustedError` when there are none to be had now, and
         :class:`kms.errors.ExchangeError` when a check of the exchange failed.
