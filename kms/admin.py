@@ -8,9 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from kms.admin_apps import AdminApps
 from kms.metrics import Sample, exposition
 from kms.openapi import openapi_document
-from kms.pool import PoolId
+from kms.pool import PoolId, PoolState
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
@@ -27,7 +28,9 @@ class Admin:
         kmes: Mapping[str, Kme014],
         urls: Mapping[str, str],
         algorithms: Mapping[str, str],
+        apps: AdminApps,
     ) -> None:
+        self._apps = apps
         self._service = service
         self._network = network
         self._kmes = kmes
@@ -41,6 +44,7 @@ class Admin:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        self._apps.add_routes(app)
         app.router.add_get("/v1/openapi.json", self._get_openapi)
         app.router.add_get("/metrics", self._get_metrics)
         return app
@@ -82,11 +86,13 @@ class Admin:
         )
 
     def _pool(self, pool_id: PoolId) -> dict[str, Any]:
+        stored = self._service.inventory.stored(pool_id)
         return {
             "a": pool_id.a,
             "b": pool_id.b,
             "source": pool_id.source.label,
-            "stored": self._service.inventory.stored(pool_id),
+            "stored": stored,
+            "state": PoolState.of(stored, self._service.limits.pool_target).value,
             "max": self._service.limits.max_key_count,
             "key_size": self._service.limits.key_size,
         }

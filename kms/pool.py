@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
 from kms.keys import Key, KeySource, KeyState
@@ -35,6 +36,23 @@ class PoolId:
     @property
     def sites(self) -> tuple[str, str]:
         return self.a, self.b
+
+
+class PoolState(Enum):
+    """How full a pool is, by watermarks in parts of the number of keys to which it is filled."""
+
+    READY = "READY"
+    WARNING = "WARNING"  # below a half
+    CHARGING = "CHARGING"  # below a quarter: it is filled before anything else
+    EMPTY = "EMPTY"
+
+    @classmethod
+    def of(cls, stored: int, target: int) -> PoolState:
+        if stored == 0:
+            return cls.EMPTY
+        if stored < target * 0.25:
+            return cls.CHARGING
+        return cls.WARNING if stored < target * 0.5 else cls.READY
 
 
 class KeyInventory:

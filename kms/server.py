@@ -12,16 +12,17 @@ import logging
 import ssl
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from kms import wire
-from kms.errors import KmsError, RequestError, UnauthorisedError
+from kms.errors import ExhaustedError, KmsError, RequestError, UnauthorisedError
+from kms.events import EventLog, Notification
 from kms.openapi import openapi_document
 from kms.pki import SAE_URN, SITE_URN, is_sae_id
 from kms.revocation import Revocations
@@ -77,12 +78,30 @@ def identify(certificate: dict[str, Any] | None) -> Caller:
     )
 
 
+class Adapter(Protocol):
+    """A further interface over the same keys (:mod:`kms.etsi004`, :mod:`kms.skip`)."""
+
+    def add_routes(self, app: web.Application, caller_of: Callable[[web.Request], str]) -> None:
+        """``caller_of`` says which SAE a request comes from."""
+
+
 class Kme014:
     """The HTTP face of one site's KME."""
 
     def __init__(
-        self, site: str, service: KeyService, revocations: Revocations, clock: Callable[[], float] = time.time
+        self,
+        site: str,
+        service: KeyService,
+        revocations: Revocations,
+        clock: Callable[[], float] = time.time,
+        adapters: Sequence[Adapter] = (),
+        may_ask: Callable[[str, float], bool] = lambda sae, now: True,
+        events: EventLog | None = None,
     ) -> None:
+        """``may_ask`` limits how often an SAE asks; ``adapters`` are further interfaces on the same listener."""
+        self._adapters = adapters
+        self._may_ask = may_ask
+        self._events = events
         self.site = site
         self._service = service
         self._revocations = revocations
@@ -98,6 +117,8 @@ class Kme014:
             client_max_size=self._service.limits.max_body_bytes, middlewares=[self._answer_errors, self._authenticate]
         )
         sae = f"{BASE_PATH}/{{sae}}"
+        for adapter in self._adapters:
+            adapter.add_routes(app, lambda request: request[_CALLER].sae_id)
         app.router.add_get(OPENAPI_PATH, self._openapi, allow_head=False)
         app.router.add_get(f"{sae}/status", self._status, allow_head=False)
         app.router.add_get(f"{sae}/enc_keys", self._enc_keys, allow_head=False)
@@ -161,11 +182,17 @@ class Kme014:
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        name = request.path.rpartition("/")[2] if request.match_info.http_exception is None else "other"
+        resource = request.match_info.route.resource
+        name = "other" if resource is None else resource.canonical.rpartition("/")[2]
         try:
             response = await handler(request)
         except KmsError as error:
             status = wire.http_status(error)
+            if status == 401 and self._events is not None:
+                caller = request.get(_CALLER)
+                about = {"site": self.site, "method": name, "reason": str(error)}
+                who = {} if caller is None else {"sae": caller.sae_id}
+                self._events.tell(self._clock(), Notification.REFUSED, **about, **who)
             if status == 503:
                 _log.warning("%s at %s: %s", name, self.site, error)
             response = _json(status, wire.error_body(error))
@@ -175,8 +202,10 @@ class Kme014:
             response = _json(405, {"message": f"{error.method} is not allowed here"})
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         except web.HTTPException:
-            # The API knows no 404 (clause 5): a path that it does not have is a bad request.
-            response = _json(400, {"message": "no such method: status, enc_keys and dec_keys of an SAE are there"})
+            # The API knows no 404 (clause 5): a path that it does not have is a bad request. SKIP does know it.
+            is_api = request.path.startswith("/api/")
+            message = "no such method: status, enc_keys and dec_keys of an SAE are there"
+            response = _json(400 if is_api else 404, {"message": message if is_api else "no such path"})
         self.answers[name, response.status] += 1
         return response
 
@@ -187,6 +216,8 @@ class Kme014:
             raise UnauthorisedError("the client certificate has expired")
         if self._revocations.is_revoked(caller.serial):
             raise UnauthorisedError("the client certificate was revoked")
+        if not self._may_ask(caller.sae_id, self._clock()):
+            raise ExhaustedError(f"SAE {caller.sae_id} asks too often")
         await self._service.admit(self.site, caller.sae_id, caller.site)
         request[_CALLER] = caller
         return await handler(request)

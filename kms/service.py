@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from kms.applications import Applications
 from kms.config import Limits
 from kms.errors import ExhaustedError, NoRouteError, RequestError, ShortOfKeyError, StoreError
 from kms.homes import SaeHomes
@@ -63,7 +64,9 @@ class KeyService:
         journal: ChangeWriter,
         entropy: Entropy,
         clock: Callable[[], float],
+        applications: Applications | None = None,
     ) -> None:
+        self.applications = applications
         self.kme_ids = dict(kme_ids)
         self.limits = limits
         self.default_source = default_source
@@ -126,6 +129,9 @@ class KeyService:
 
         now = self._clock()
         keep = frozenset(sites.values())
+        if self.applications is not None:
+            bits = request.number * request.size_bits
+            self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
         keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
         delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
         delivered = tuple(key.delivered(delivery, keep) for key in keys)
@@ -282,6 +288,10 @@ class KeyService:
         if not self._transport.can_join(key.source, holder, site):
             raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
         return self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
+
+    def random_bytes(self, count: int) -> bytes:
+        """Fresh random bytes of this node's generator, which are nobody's key."""
+        return self._entropy(count)
 
     def _new_ids(self, count: int) -> list[uuid.UUID]:
         drawn = self._entropy(16 * count)

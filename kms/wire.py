@@ -95,12 +95,12 @@ class _KeyIdsBody(_Model):
     key_IDs_extension: dict[str, Any] | None = None
 
 
-_Body = TypeVar("_Body", bound=_Model)
+_Body = TypeVar("_Body", bound=BaseModel)
 
 
 def parse_key_request(body: bytes, limits: LimitsView) -> EncRequest:
     """The body of a POST to enc_keys; an empty one asks for the defaults."""
-    parsed = _validate(_KeyRequestBody, _load(body) if body.strip() else {})
+    parsed = validate(_KeyRequestBody, load_json(body) if body.strip() else {})
     return _checked(
         parsed.number, parsed.size, parsed.additional_slave_SAE_IDs or [], parsed.extension_mandatory or [], limits
     )
@@ -122,10 +122,10 @@ def parse_key_query(query: Sequence[tuple[str, str]], limits: LimitsView) -> Enc
 
 def parse_key_ids(body: bytes, limits: LimitsView) -> tuple[uuid.UUID, ...]:
     """The body of a POST to dec_keys (6.4)."""
-    parsed = _validate(_KeyIdsBody, _load(body))
+    parsed = validate(_KeyIdsBody, load_json(body))
     if len(parsed.key_IDs) > limits.max_key_per_request:
         raise RequestError(f"more than max_key_per_request ({limits.max_key_per_request}) key_IDs")
-    key_ids = tuple(_parse_uuid(entry.key_ID) for entry in parsed.key_IDs)
+    key_ids = tuple(parse_uuid(entry.key_ID) for entry in parsed.key_IDs)
     if len(set(key_ids)) != len(key_ids):
         raise RequestError("a key_ID is given twice")
     return key_ids
@@ -135,7 +135,7 @@ def parse_key_id_query(query: Sequence[tuple[str, str]]) -> tuple[uuid.UUID, ...
     """The query of a GET of dec_keys, which has exactly one ``key_ID`` (5.3)."""
     if len(query) != 1 or query[0][0] != "key_ID":
         raise RequestError("GET takes exactly one key_ID: use POST for more")
-    return (_parse_uuid(query[0][1]),)
+    return (parse_uuid(query[0][1]),)
 
 
 def key_container(keys: Sequence[DeliveredKey]) -> dict[str, Any]:
@@ -233,7 +233,8 @@ def _mandatory(extensions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return asked
 
 
-def _load(body: bytes) -> Any:
+def load_json(body: bytes) -> Any:
+    """Strict JSON in UTF-8: no name twice, no NaN; RequestError otherwise."""
     try:
         return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except RequestError:
@@ -253,7 +254,8 @@ def _refuse_constant(name: str) -> Any:
     raise RequestError(f"{name} is not JSON")
 
 
-def _validate(model: type[_Body], document: Any) -> _Body:
+def validate(model: type[_Body], document: Any) -> _Body:
+    """The document as the model has it; RequestError that names the fields otherwise."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -264,8 +266,9 @@ def _validate(model: type[_Body], document: Any) -> _Body:
         raise RequestError(f"{details[0]['field']}: {details[0]['problem']}", details) from None
 
 
-def _parse_uuid(text: str) -> uuid.UUID:
+def parse_uuid(text: str, what: str = "a key_ID") -> uuid.UUID:
+    """A UUID in RFC 4122's text form; RequestError otherwise."""
     # uuid.UUID also takes braces and URNs; RFC 4122's text form alone is meant.
     if not _UUID.fullmatch(text):
-        raise RequestError("a key_ID is not a UUID")
+        raise RequestError(f"{what} is not a UUID")
     return uuid.UUID(text)
