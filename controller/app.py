@@ -18,6 +18,7 @@ from ryu.ofproto import ofproto_v1_3
 
 from controller.config import OpenFlowConfig
 from controller.drivers import DriverError, Watches
+from controller.lamps import ChannelLamps
 from controller.lifecycle import Lifecycle
 from controller.links import LinkMonitor
 from controller.listener import SwitchListener
@@ -33,6 +34,8 @@ KEY_POLL_S = 1.0
 PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
+CARE_S = 0.5
+CONFIRM_S = 0.25  # and at once when an agent has told something
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 RECONCILE_ATTEMPTS = 3
 RECONCILE_AGAIN_S = 1.0
@@ -49,6 +52,7 @@ class SliceController(RyuApp):
         lifecycle: Lifecycle,
         switchboard: Switchboard,
         links: LinkMonitor,
+        lamps: ChannelLamps,
         watches: Watches | None,
         **kwargs: Any,
     ) -> None:
@@ -56,6 +60,7 @@ class SliceController(RyuApp):
         self._lifecycle = lifecycle
         self._switchboard = switchboard
         self._links = links
+        self._lamps = lamps
         self._watches = watches
         self._watch_plan = WatchPlan()
 
@@ -68,6 +73,10 @@ class SliceController(RyuApp):
             eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
         eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
         eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
+        eventlet.spawn(self._every, CARE_S, self._lifecycle.care)
+        eventlet.spawn(self._every, CONFIRM_S, self._confirm)
+        for site in self._lifecycle.model.topology.site_names:
+            eventlet.spawn(self._listen, site)
         return super().start()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
@@ -92,9 +101,11 @@ class SliceController(RyuApp):
             return
         report = port_report(event.msg.desc)
         is_live = report.is_live and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
-        changed = self._links.report(site, report.number, is_live, time.monotonic())
-        if changed:
-            eventlet.spawn(self._lifecycle.channels_changed, changed)
+        has_carrier = report.has_carrier and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
+        silent = self._links.silent
+        changed = self._links.report(site, report.number, is_live, time.monotonic(), has_carrier=has_carrier)
+        if changed or self._links.silent != silent:
+            eventlet.spawn(self._lifecycle.channels_changed, changed, self._links.silent)
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def _on_barrier(self, event: Any) -> None:
@@ -121,6 +132,11 @@ class SliceController(RyuApp):
     def _on_port_desc(self, event: Any) -> None:
         self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
 
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def _on_packet(self, event: Any) -> None:
+        # Only the rules of a trial send packets here.
+        self._tell(event.msg, lambda site: self._lamps.heard(site, event.msg.match["in_port"]))
+
     def _tell(self, message: Any, hand_over: Callable[[str], None]) -> None:
         site = None if message.datapath.id is None else self._switchboard.site_of(message.datapath.id)
         if site is not None:
@@ -145,7 +161,20 @@ class SliceController(RyuApp):
     def _tick(self) -> None:
         up = self._links.due(time.monotonic())
         if up:
-            self._lifecycle.channels_changed(up)
+            self._lifecycle.channels_changed(up, self._links.silent)
+
+    def _confirm(self) -> None:
+        self._lifecycle.confirm(self._is_right)
+
+    def _listen(self, site: str) -> None:
+        while True:
+            pause_s = self._lifecycle.listen(site)
+            eventlet.spawn(self._attempt, self._confirm)
+            eventlet.sleep(pause_s)
+
+    def _is_right(self, site: str) -> bool:
+        """Whether a switch holds what it shall; if not, it has been repaired."""
+        return self._lifecycle.reconcile(site, self._switchboard.installed(site))
 
     def _watch(self, watches: Watches) -> None:
         """Let each channel be watched as closely as what it carries needs."""
@@ -187,12 +216,16 @@ class SliceController(RyuApp):
 
     def _check_ports(self, site: str) -> None:
         reports = self._switchboard.ports(site)
-        known = set(self._links.faults.values())
+        known, silent = set(self._links.faults.values()), self._links.silent
         changed = self._links.inventory(site, reports, time.monotonic())
         for fault in set(self._links.faults.values()) - known:
             log.error("inventory: %s", fault)
-        if changed:
-            self._lifecycle.channels_changed(changed)
+        glowing = self._links.glowing(site, reports)
+        if glowing:
+            log.info("switch %s: dark channels %s are held down", site, ", ".join(glowing))
+            self._lifecycle.hold_down(glowing)
+        if changed or self._links.silent != silent:
+            self._lifecycle.channels_changed(changed, self._links.silent)
 
 
 class SwitchHandler(OFPHandler):
@@ -213,6 +246,7 @@ def start_openflow(
     lifecycle: Lifecycle,
     switchboard: Switchboard,
     links: LinkMonitor,
+    lamps: ChannelLamps,
     watches: Watches | None = None,
 ) -> None:
     """What ryu-manager does, without its command line. OSError when the port is taken or a certificate missing."""
@@ -222,7 +256,12 @@ def start_openflow(
     apps = [
         manager.instantiate(SwitchHandler, listener=listener),
         manager.instantiate(
-            SliceController, lifecycle=lifecycle, switchboard=switchboard, links=links, watches=watches
+            SliceController,
+            lifecycle=lifecycle,
+            switchboard=switchboard,
+            links=links,
+            lamps=lamps,
+            watches=watches,
         ),
     ]
     for app in apps:

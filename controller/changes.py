@@ -183,6 +183,9 @@ class _Draft:
         there = next((c for c in old if c.request.id == planned.request.id), None)
         if there is not None and (there.request.src, there.request.dst) == (planned.request.src, planned.request.dst):
             connection = replace(there, request=planned.request)
+            if planned.request != there.request or planned.routes != tuple(lane.route for lane in there.lanes):
+                # Planned anew: at the level asked for, and on the way that is preferred from now on.
+                connection = replace(connection, fallback=None, preferred=None)
         else:
             number = self._model.take_number()
             self._numbers.append(number)
@@ -222,7 +225,7 @@ def _way(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _reserve_lane(network: Network, connection: Connection, lane: Lane, *, is_first: bool) -> None:
-    spec = connection.request.spec
+    spec = connection.in_force
     network.reserve(owner_of(connection, lane), lane.route, spec.bandwidth_kbps, spec.key_rate_mbps if is_first else 0)
 
 
@@ -283,7 +286,7 @@ def _use(connections: Iterable[Connection]) -> Counter[tuple[bool, str]]:
     """Bandwidth per channel and key rate per section that connections hold; a section is marked by True."""
     use: Counter[tuple[bool, str]] = Counter()
     for connection in connections:
-        spec = connection.request.spec
+        spec = connection.in_force
         for position, lane in enumerate(connection.lanes):
             for channel in lane.route.channels:
                 use[False, channel] += spec.bandwidth_kbps

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from controller.model import ControllerError
+from controller.relighting import DEFAULT_HOLD_S
 from controller.steps import STEPS
 from topologies.spec import Topology, TopologyError, topology_from_dict
 
@@ -65,6 +66,8 @@ class ControllerConfig(_Section):
     tunnel_sockets: dict[str, Path]
     ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
     hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
+    spare_hold_s: float = Field(default=DEFAULT_HOLD_S, ge=0, le=86_400, allow_inf_nan=False)
+    """How long a lit spare must not have been needed before it is put out."""
     crash_at_step: str | None = None
     """For tests of recovery: the process kills itself at this step of :mod:`controller.steps`."""
 

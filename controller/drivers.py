@@ -16,6 +16,10 @@ class DriverError(ControllerError):
     """Something outside the controller refused or did not answer."""
 
 
+class NotSupported(DriverError):
+    """The other side is there and cannot do that."""
+
+
 @dataclass(frozen=True)
 class SwitchFault:
     """What went wrong on one switch; ``cookie`` None when it concerns all that was sent to it."""
@@ -58,12 +62,31 @@ class Tunnels(Protocol):
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
         """What the agent was told, by connection id."""
 
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+        """A new token, and what has changed since ``token`` (None: everything), as soon as something has.
+
+        NotSupported when the agent is too old to tell.
+        """
+
 
 class Watches(Protocol):
     """How often the ends of channels prove to each other that they are there. Raises DriverError."""
 
     def set_paces(self, paces: Mapping[str, Pace]) -> None:
         """By interface."""
+
+
+class Lamps(Protocol):
+    """Dark channels' light."""
+
+    def light(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
+        """Raise both ends' ports, wait for carrier and try each channel: None when it works, else what is wrong.
+
+        The rules of :mod:`controller.trial` must stand. What does not work is left as it is, to be put out.
+        """
+
+    def darken(self, channels: Iterable[str]) -> Pending:
+        """Hold both ends' ports down. Doing so twice is harmless."""
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.drivers import DriverError, Journal, KeyRates, SectionStatus, Switches, SwitchFault, Tunnels
+from controller.drivers import DriverError, Journal, KeyRates, Lamps, SectionStatus, Switches, SwitchFault, Tunnels
 from controller.events import EventLog
 from controller.explain import Infeasible
 from controller.healing import explain_briefly
 from controller.model import ControllerError, SliceState
 from controller.orchestrator import Orchestrator
 from controller.parallel import Operation
-from controller.protection import copies_for
+from controller.protection import tunnel_part
 from controller.records import Connection, SliceRecord
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class Engine:
     key_rates: KeyRates
     journal: Journal
     events: EventLog
+    lamps: Lamps | None = None  # None: dark channels stay dark
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     reached: Callable[[str], None] = lambda step: None
@@ -85,7 +86,9 @@ class Engine:
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
         data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
-        self.events.publish("connection", data | ({} if connection.reason is None else {"reason": connection.reason}))
+        self.events.publish(
+            "connection", data | ({} if connection.explanation is None else {"reason": connection.explanation})
+        )
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
@@ -149,7 +152,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "rekey_s": request.spec.rekey_s,
-        **copies_for(connection),
+        **tunnel_part(connection),
         "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
     }
 

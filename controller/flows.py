@@ -16,6 +16,7 @@ from topologies.spec import Topology
 
 COOKIE_MARK = 0x5153  # "QS": the high 16 bits of every cookie of ours
 SHARED_COOKIE = COOKIE_MARK << 48  # rules that serve several connections
+CONTROLLER_PORT = 0xFFFF_FFFD  # OFPP_CONTROLLER
 HOST_PORT = 1  # Topology.ports
 IN_PORT = 0xFFFF_FFF8  # OpenFlow 1.3.5, A.2.1: OFPP_IN_PORT
 ETH_IPV4, ETH_ARP, ETH_VLAN = 0x0800, 0x0806, 0x8100

@@ -82,6 +82,7 @@ class NetworkIndex:
         self.security = [int(c.security) for c in channels]
         self.latency_us = [channel_latency_us(c) for c in channels]
         self.capacity_kbps = [channel_capacity_kbps(c) for c in channels]
+        self.is_spare = [c.dark for c in channels]
         self.ends = [(self.site_number[c.a], self.site_number[c.b]) for c in channels]
         self.risk_names = tuple(sorted({group for c in channels for group in c.risk_groups}))
         risk_number = {name: i for i, name in enumerate(self.risk_names)}
@@ -180,6 +181,7 @@ class Network:
             len(self.index.section_ids),
         )
         self._channel_up = [True] * channels
+        self._dark = list(self.index.is_spare)
         self._site_up = [True] * sites
         self._reserved = [0] * channels
         self._key_rate = [0] * sections
@@ -188,8 +190,9 @@ class Network:
         self._compute_used = [(0, 0)] * sites
         self._holdings: dict[str, _Holding] = {}
         self._compute_holdings: dict[str, tuple[int, int, int]] = {}
-        # What path computation may use: the residual, or -1 while the channel or one of its sites is down.
+        # What path computation may use: the residual, or -1 while the channel is dark or down, or one of its sites is.
         self.headroom = list(self.index.capacity_kbps)
+        self._refresh(number for number, is_dark in enumerate(self._dark) if is_dark)
 
     @property
     def topology(self) -> Topology:
@@ -200,6 +203,7 @@ class Network:
         twin = object.__new__(Network)
         twin.index = self.index
         twin._channel_up = list(self._channel_up)
+        twin._dark = list(self._dark)
         twin._site_up = list(self._site_up)
         twin._reserved = list(self._reserved)
         twin._key_rate = list(self._key_rate)
@@ -211,6 +215,24 @@ class Network:
         twin.headroom = list(self.headroom)
         return twin
 
+    def onto(self, topology: Topology) -> Network:
+        """A network of another topology, which has everything of this one's and more, in the same state."""
+        other = Network(topology)
+        for channel_id, number in self.index.channel_number.items():
+            there = other.index.channel_number[channel_id]
+            other._channel_up[there] = self._channel_up[number]
+            other._dark[there] = self._dark[number]
+            other._reserved[there] = self._reserved[number]
+        for site, number in self.index.site_number.items():
+            other._site_up[other.index.site_number[site]] = self._site_up[number]
+        for section_id, number in self.index.section_number.items():
+            there = other.index.section_number[section_id]
+            other._key_rate[there] = self._key_rate[number]
+            other._key_usable[there] = self._key_usable[number]
+            other._key_reserved[there] = self._key_reserved[number]
+        other._refresh(range(len(other.index.channel_ids)))
+        return other
+
     # States
 
     def set_channel_up(self, channel_id: str, up: bool) -> bool:
@@ -220,6 +242,15 @@ class Network:
         self._channel_up[number] = up
         self._refresh((number,))
         return changed
+
+    def set_dark(self, channel_id: str, dark: bool) -> None:
+        """Take a channel out of use, or into it. A spare is dark until it is lit."""
+        number = self.index.channel_number[channel_id]
+        self._dark[number] = dark
+        self._refresh((number,))
+
+    def is_dark(self, channel_id: str) -> bool:
+        return self._dark[self.index.channel_number[channel_id]]
 
     def set_site_up(self, site: str, up: bool) -> bool:
         """Record what is known of the site; True when that is news. A site that is down takes its channels along."""
@@ -240,7 +271,7 @@ class Network:
         return changed
 
     def is_channel_up(self, channel_id: str) -> bool:
-        """Whether the channel and both its sites are up."""
+        """Whether the channel and both its sites are up; a dark one is not."""
         return self.headroom[self.index.channel_number[channel_id]] >= 0
 
     def is_site_up(self, site: str) -> bool:
@@ -344,5 +375,5 @@ class Network:
     def _refresh(self, channels: Iterable[int]) -> None:
         for number in channels:
             a, b = self.index.ends[number]
-            up = self._channel_up[number] and self._site_up[a] and self._site_up[b]
+            up = self._channel_up[number] and not self._dark[number] and self._site_up[a] and self._site_up[b]
             self.headroom[number] = self.index.capacity_kbps[number] - self._reserved[number] if up else -1

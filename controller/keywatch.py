@@ -36,7 +36,7 @@ class KeyWatch:
         with self._engine.lock:
             has_news, self._has_news = self._has_news, False
             return has_news and any(
-                c.state is ConnectionState.DEGRADED and c.request.spec.key_rate_mbps
+                (c.state is ConnectionState.DEGRADED or c.fallback is not None) and c.request.spec.key_rate_mbps
                 for c in self._engine.model.connections.values()
             )
 

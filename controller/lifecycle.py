@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from controller.confirming import Confirming
+from controller.darkening import lit
 from controller.drivers import DriverError, Journal, KeyRates, SectionStatus, Switches, Tunnels
 from controller.engine import Engine, InfeasibleRequest, ProvisioningFailed
 from controller.events import EventLog
@@ -25,6 +27,7 @@ from controller.placement import SlicePlan
 from controller.provisioning import PROVISIONING_DEADLINE_S, Provisioning, Reservation, ReservationExpired
 from controller.records import SliceRecord
 from controller.recovery import Recovery
+from controller.relighting import DEFAULT_HOLD_S
 from controller.removal import Removal
 from controller.requests import InvalidRequest, check_times
 from controller.rerouting import Rerouting
@@ -47,14 +50,16 @@ class Lifecycle:
         key_rates: KeyRates,
         journal: Journal,
         events: EventLog,
+        spare_hold_s: float = DEFAULT_HOLD_S,
         **options: Any,
     ) -> None:
         self._engine = Engine(model, switches, tunnels, key_rates, journal, events, **options)
         self._removal = Removal(self._engine)
         self._provisioning = Provisioning(self._engine, self._removal)
         self._modifying = Modifying(self._engine, self._removal)
-        self._rerouting = Rerouting(self._engine)
         self._recovery = Recovery(self._engine, self._removal)
+        self._rerouting = Rerouting(self._engine, self._recovery, spare_hold_s)
+        self._confirming = Confirming(self._engine, self._rerouting, self._recovery.restore_tunnels_at)
         self._keys = KeyWatch(self._engine)
         self._jobs = FeasibilityJobs()
 
@@ -264,9 +269,22 @@ class Lifecycle:
 
     # --- what happens --------------------------------------------------------------------------------------------
 
-    def channels_changed(self, changes: dict[str, bool]) -> None:
-        """Channels went down or came up: move what is hit, try again what waits."""
-        self._rerouting.channels_changed(changes)
+    def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
+        """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
+        self._rerouting.channels_changed(changes, silent)
+        if any(changes.values()):
+            self._confirming.something_came_back()
+
+    def listen(self, site: str) -> float:
+        """Wait for what the agent at ``site`` has to tell of its probes; seconds to wait before the next call."""
+        return self._confirming.listen(site)
+
+    def confirm(self, check_switch: Callable[[str], bool]) -> None:
+        """Bring states up to what the probes say, and leave ways on which they fail. To be called often.
+
+        ``check_switch`` compares a site's switch with what it shall hold and repairs it: True when it was right.
+        """
+        self._confirming.tick(check_switch)
 
     def heal(self) -> None:
         """Reroute everything that is hit."""
@@ -275,6 +293,19 @@ class Lifecycle:
     def retry(self) -> None:
         """Something has come back: try again everything that waits."""
         self._rerouting.retry()
+
+    def care(self) -> None:
+        """What healing has due by the clock; to be called about twice a second."""
+        self._rerouting.care()
+
+    def hold_down(self, channels: Iterable[str]) -> None:
+        """Dark channels whose ports were found up: they are held down again."""
+        self._rerouting.hold_down(channels)
+
+    def lit_spares(self) -> tuple[str, ...]:
+        """The spares that are lit, as after a restart those in use."""
+        with self.lock:
+            return lit(self.model)
 
     def refresh_keys(self) -> None:
         """Ask the KMS for its rates; what it does not answer for counts as dry."""

@@ -3,6 +3,9 @@
 Down counts at once; up counts when both ends have been up for the hold-down time, so that a flapping channel moves
 traffic once and not at every flap. An end that nobody has reported on is taken to be up: after a controller restart
 traffic keeps its ways until a switch says otherwise.
+
+A dark channel's ports are held down on purpose: what they report is no failure. While it is being lit they are watched,
+and from when it is declared lit the channel is like any other.
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ class PortReport:
     number: int
     name: str
     is_live: bool
+    has_carrier: bool = False
+    """True where only the watch over the far end (BFD) takes ``is_live`` away: packets may pass all the same."""
+    is_held_down: bool = False  # by OFPPC_PORT_DOWN
+    mac: str = ""
 
 
 class LinkMonitor:
@@ -35,10 +42,54 @@ class LinkMonitor:
         self._dead_ends: dict[str, set[str]] = {c.id: set() for c in topology.channels}
         self._is_up: dict[str, bool] = {c.id: True for c in topology.channels}
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
+        self._rising: set[str] = set()  # being lit
+        self._dark: set[str] = {c.id for c in topology.channels if c.dark}
+        self._without_carrier: dict[str, set[str]] = {c.id: set() for c in topology.channels}  # those without carrier
         self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
 
     def is_up(self, channel_id: str) -> bool:
         return self._is_up[channel_id]
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Channels that are down although there is carrier at both ends."""
+        return frozenset(c for c, is_up in self._is_up.items() if not is_up and not self._without_carrier[c])
+
+    # --- spares ----------------------------------------------------------------------------------------------------
+
+    def raise_light(self, channel_id: str) -> None:
+        """A dark channel's ports are being raised: from now on what they report counts, see :meth:`is_shining`."""
+        self._rising.add(channel_id)
+        self._dead_ends[channel_id] = set(self._topology.channel(channel_id).ends)
+
+    def is_shining(self, channel_id: str) -> bool:
+        """Whether both ends of a channel that is being lit have come up."""
+        return not self._dead_ends[channel_id]
+
+    def set_lit(self, channel_id: str) -> None:
+        """The channel has been tried and is in use."""
+        self._dark.discard(channel_id)
+        self._rising.discard(channel_id)
+        self._is_up[channel_id] = not self._dead_ends[channel_id]
+
+    def set_dark(self, channel_id: str) -> None:
+        self._dark.add(channel_id)
+        self._rising.discard(channel_id)
+        self._up_since.pop(channel_id, None)
+        self._is_up[channel_id] = True
+
+    def glowing(self, site: str, reports: Mapping[int, PortReport]) -> tuple[str, ...]:
+        """Dark channels whose port at ``site`` is not held down, as after the switch has started anew."""
+        return tuple(
+            port.channel
+            for port in self._ports[site]
+            if port.channel in self._dark - self._rising
+            and (found := reports.get(port.number)) is not None
+            and found.name == port.interface
+            and not found.is_held_down
+        )
+
+    # --- reports ---------------------------------------------------------------------------------------------------
 
     def inventory(self, site: str, reports: Mapping[int, PortReport], now: float) -> dict[str, bool]:
         """A switch's full list of ports, checked against the topology: what is missing or misplaced is down."""
@@ -56,13 +107,19 @@ class LinkMonitor:
             else:
                 self.faults[key] = f"{site}: {fault}"
             is_live = fault is None and found is not None and found.is_live
+            self._note_carrier(port, has_carrier=is_live or (fault is None and found is not None and found.has_carrier))
             changed |= self._end(port, is_live, now)
         return changed
 
-    def report(self, site: str, port_number: int, is_live: bool, now: float) -> dict[str, bool]:
+    def report(
+        self, site: str, port_number: int, is_live: bool, now: float, *, has_carrier: bool = False
+    ) -> dict[str, bool]:
         """One port's state as a switch announces it; the channels whose state changed by it."""
         port = self._by_number.get((site, port_number))
-        return {} if port is None else self._end(port, is_live, now)
+        if port is None:
+            return {}
+        self._note_carrier(port, has_carrier=is_live or has_carrier)
+        return self._end(port, is_live, now)
 
     def due(self, now: float) -> dict[str, bool]:
         """Channels whose hold-down has passed by ``now``."""
@@ -72,11 +129,20 @@ class LinkMonitor:
             self._is_up[channel] = True
         return dict.fromkeys(ready, True)
 
+    def _note_carrier(self, port: Port, *, has_carrier: bool) -> None:
+        if port.channel is not None:
+            (self._without_carrier[port.channel].discard if has_carrier else self._without_carrier[port.channel].add)(
+                port.site
+            )
+
     def _end(self, port: Port, is_live: bool, now: float) -> dict[str, bool]:
         channel = port.channel
         if channel is None:
             return {}
         dead = self._dead_ends[channel]
+        if channel in self._dark:
+            (dead.discard if is_live else dead.add)(port.site)
+            return {}
         if not is_live:
             dead.add(port.site)
             self._up_since.pop(channel, None)

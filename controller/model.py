@@ -6,7 +6,7 @@ so that what is reserved and released adds up exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from topologies.spec import SecurityClass
@@ -102,6 +102,7 @@ class ConnectionSpec:
     include_channels: tuple[str, ...] = ()
     max_hops: int | None = None
     priority: int = 0  # the higher is served first when not everything fits after a failure
+    revert_after_s: float | None = None  # back to the original path when it has been healthy for so long; None: never
 
     @property
     def key_rate_mbps(self) -> int:
@@ -109,6 +110,11 @@ class ConnectionSpec:
         if SecurityClass.QKD not in self.security.sources:
             return 0
         return round(KEY_BITS * 1000 / self.rekey_s)
+
+
+def at_level(spec: ConnectionSpec, level: SecurityClass) -> ConnectionSpec:
+    """The same asked at another single level: the key source follows it."""
+    return replace(spec, security=replace(spec.security, sources=(level,)))
 
 
 @dataclass(frozen=True)
@@ -200,9 +206,9 @@ class ConnectionState(Enum):
 
     PENDING = "PENDING"  # reserved, nothing on the switches yet
     INSTALLING = "INSTALLING"  # rules and tunnels are on their way
-    ACTIVE = "ACTIVE"  # rules confirmed by barriers, both tunnel ends hold a key
+    ACTIVE = "ACTIVE"  # rules confirmed by barriers, both tunnel ends hold a key, no probe fails
     REROUTING = "REROUTING"  # hit or modified: a new path is being installed beside the old one
-    DEGRADED = "DEGRADED"  # no path satisfies it now; tried again when something comes back
+    DEGRADED = "DEGRADED"  # no path satisfies it now, or the one it has fails its probes; tried again
     LEAVING = "LEAVING"  # gives way to its successor at another site, and carries traffic until that one works
     REMOVING = "REMOVING"
     REMOVED = "REMOVED"
@@ -239,7 +245,9 @@ CONNECTION_TRANSITIONS: dict[ConnectionState, frozenset[ConnectionState]] = {
             ConnectionState.REMOVING,
         }
     ),
-    ConnectionState.DEGRADED: frozenset({ConnectionState.REROUTING, ConnectionState.LEAVING, ConnectionState.REMOVING}),
+    ConnectionState.DEGRADED: frozenset(
+        {ConnectionState.ACTIVE, ConnectionState.REROUTING, ConnectionState.LEAVING, ConnectionState.REMOVING}
+    ),
     ConnectionState.LEAVING: frozenset({ConnectionState.REROUTING, ConnectionState.DEGRADED, ConnectionState.REMOVING}),
     ConnectionState.REMOVING: frozenset({ConnectionState.REMOVED}),
     ConnectionState.REMOVED: frozenset(),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import eventlet
@@ -87,6 +87,7 @@ class Switchboard:
         self._sites = {topology.dpid(site): site for site in topology.site_names}
         self._datapaths: dict[str, Any] = {}
         self._ready: set[str] = set()
+        self._macs: dict[tuple[str, int], str] = {}  # a port is told up or down by its number and address together
         self._by_xid: dict[tuple[str, int], Transaction] = {}
         self._answers: dict[tuple[str, int], tuple[list[Any], Signal]] = {}
 
@@ -126,7 +127,34 @@ class Switchboard:
         """Send each switch its changes and a barrier in one write."""
         return PendingTransactions([self._send(site, c) for site, c in changes.items()], self)
 
+    def hold_ports(self, ports: Mapping[str, Mapping[int, bool]]) -> PendingTransactions:
+        """Hold ports down, or let them up again: per site, port number -> whether it is held down."""
+        sent = [self._send_messages(site, partial(self._port_mods, site, held)) for site, held in ports.items()]
+        return PendingTransactions(sent, self)
+
+    def _port_mods(self, site: str, ports: Mapping[int, bool], datapath: Any) -> list[tuple[Any, int | None]]:
+        messages = [
+            parser13.OFPPortMod(
+                datapath, number, self._macs.get((site, number), "00:00:00:00:00:00"),
+                of13.OFPPC_PORT_DOWN if is_down else 0, of13.OFPPC_PORT_DOWN, 0,
+            )
+            for number, is_down in ports.items()
+        ]  # fmt: skip
+        return [(message, None) for message in messages]
+
+    def emit(self, site: str, port: int, frame: bytes) -> None:
+        """Send a frame out of a port. Raises SwitchAway."""
+        datapath = self._datapath(site)
+        datapath.send_msg(
+            parser13.OFPPacketOut(
+                datapath, of13.OFP_NO_BUFFER, of13.OFPP_CONTROLLER, [parser13.OFPActionOutput(port)], frame
+            )
+        )
+
     def _send(self, site: str, changes: Changes) -> Transaction:
+        return self._send_messages(site, lambda datapath: messages_for(datapath, changes))
+
+    def _send_messages(self, site: str, make: Callable[[Any], list[tuple[Any, int | None]]]) -> Transaction:
         transaction = Transaction(site)
         datapath = self._datapaths.get(site)
         if datapath is None:
@@ -134,7 +162,7 @@ class Switchboard:
             transaction.finish()
             return transaction
         buffer = bytearray()
-        for message, cookie in [*messages_for(datapath, changes), (parser13.OFPBarrierRequest(datapath), None)]:
+        for message, cookie in [*make(datapath), (parser13.OFPBarrierRequest(datapath), None)]:
             datapath.set_xid(message)
             message.serialize()
             buffer += message.buf
@@ -181,7 +209,9 @@ class Switchboard:
     def ports(self, site: str) -> dict[int, PortReport]:
         """The switch's own list of its ports. Raises SwitchAway."""
         answers = self._ask(site, parser13.OFPPortDescStatsRequest(self._datapath(site), 0))
-        return {p.port_no: port_report(p) for p in answers}
+        reports = {p.port_no: port_report(p) for p in answers}
+        self._macs.update({(site, number): report.mac for number, report in reports.items()})
+        return reports
 
     def answer(self, site: str, message: Any) -> None:
         """A part of a multipart reply."""
@@ -331,7 +361,7 @@ def _action(action: Action) -> Any:
         case ToGroup(group):
             return parser13.OFPActionGroup(group)
         case Output(port):
-            return parser13.OFPActionOutput(port, 0)
+            return parser13.OFPActionOutput(port, of13.OFPCML_NO_BUFFER if port == of13.OFPP_CONTROLLER else 0)
         case PushVlan(ethertype):
             return parser13.OFPActionPushVlan(ethertype)
         case PopVlan():
@@ -399,4 +429,5 @@ def port_report(port: Any) -> PortReport:
     is_down = port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN
     is_live = not is_down and bool(port.state & of13.OFPPS_LIVE)
     name = port.name.decode() if isinstance(port.name, bytes) else port.name
-    return PortReport(port.port_no, name.rstrip("\0"), is_live)
+    is_held_down = bool(port.config & of13.OFPPC_PORT_DOWN)
+    return PortReport(port.port_no, name.rstrip("\0"), is_live, not is_down, is_held_down, port.hw_addr)

@@ -18,8 +18,10 @@ from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
 from controller.protection import entry_items, has_detours, is_inner, lane_items
+from controller.reachability import Finding, Verdict
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
-from topologies.spec import Topology
+from controller.spares import Spare, SpareState, used_spares
+from topologies.spec import SecurityClass, Topology
 
 UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
 
@@ -65,6 +67,12 @@ class Orchestrator:
         self.computing: set[str] = set()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
         self.held_lanes: dict[str, list[Lane]] = {}
+        self.spares = {c.id: Spare() for c in topology.channels if c.dark}
+        self.silent: frozenset[str] = frozenset()  # channels that are down by BFD alone: their carrier is there
+        self.doubted: frozenset[str] = frozenset()  # channels to be avoided where there is a choice
+        self.findings: Mapping[str, Finding] = {}  # what the tunnels' probes say, by connection
+        self.conditions: Mapping[str, tuple[str, ...]] = {}  # what is to be known of a connection beside its state
+        self.switches_away: dict[str, float] = {}  # sites whose switch is not there, since (steady clock, s)
         # What a modification holds beside what the slice has now, until it is finished or undone.
         self.retained: dict[str, Retained] = {}
 
@@ -122,7 +130,7 @@ class Orchestrator:
         lane = self.labels.allocate(route, generation, with_detours=has_detours(connection))
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
-            key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
+            key_rate = 0 if connection.lanes else connection.in_force.key_rate_mbps
             owner = owner_of(connection, lane)
             self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate)
         except ControllerError:
@@ -142,13 +150,81 @@ class Orchestrator:
         left = tuple(lane for lane in connection.lanes if lane not in dropped)
         if left and left[0] is not connection.lanes[0]:
             self._pay_for_keys(connection, left[0])
-        shrunk = replace(connection, lanes=left)
+        shrunk = replace(connection, lanes=left, preferred=_preferred(connection, left))
+        if not left:
+            shrunk = replace(shrunk, fallback=None)  # what comes next is asked for at the full level first
         self.connections[connection_id] = shrunk
         return shrunk
 
+    def swap_lanes(self, connection_id: str, routes: Iterable[Route], fallback: SecurityClass | None) -> Connection:
+        """Give a connection other lanes, at the level asked for or a fallback: all or nothing.
+
+        What it holds counts as free. The labels of the lanes that are left stay held until :meth:`settle`.
+        """
+        old = self.connections[connection_id]
+        drawn = replace(old, fallback=fallback)
+        fresh: list[Lane] = []
+        reserved: list[str] = []
+        for lane in old.lanes:
+            self.network.release(owner_of(old, lane))
+        try:
+            for position, route in enumerate(routes):
+                generation = old.generation + 1 + position
+                lane = self.labels.allocate(route, generation, with_detours=has_detours(old))
+                fresh.append(lane)
+                key_rate = 0 if position else drawn.in_force.key_rate_mbps
+                self.network.reserve(owner_of(old, lane), route, old.request.spec.bandwidth_kbps, key_rate)
+                reserved.append(owner_of(old, lane))
+        except ControllerError:
+            for owner in reserved:
+                self.network.release(owner)
+            for lane in fresh:
+                self.labels.release(lane)
+            self._reserve_again(old)
+            raise
+        self.held_lanes.setdefault(connection_id, []).extend(fresh)
+        lanes = tuple(fresh)
+        swapped = replace(drawn, lanes=lanes, generation=old.generation + len(lanes), preferred=_preferred(old, lanes))
+        self.connections[connection_id] = swapped
+        return swapped
+
+    def _reserve_again(self, connection: Connection) -> None:
+        """Take back what has just been released; key rate as far as there still is any."""
+        spec = connection.in_force
+        for position, lane in enumerate(connection.lanes):
+            owner = owner_of(connection, lane)
+            try:
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0 if position else spec.key_rate_mbps)
+            except OverCommitted:
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+
+    def take_back(self, before: Connection) -> Connection:
+        """Undo :meth:`drop_lanes` before anything else was decided: the lanes that ``before`` had are its own again."""
+        spec = before.in_force
+        for lane in self.connections[before.id].lanes:
+            self.network.release(owner_of(before, lane))
+        for position, lane in enumerate(before.lanes):
+            owner = owner_of(before, lane)
+            try:
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0 if position else spec.key_rate_mbps)
+            except OverCommitted:  # of keys, whose rate has fallen since
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+        self.connections[before.id] = before
+        return before
+
+    def is_passing(self, connection_id: str) -> bool:
+        """Whether its probes pass: proof that its ways carry packets, whatever else is said of them."""
+        finding = self.findings.get(connection_id)
+        return finding is not None and finding.verdict is Verdict.PASSES
+
+    def is_denied(self, connection_id: str) -> bool:
+        """Whether there is evidence that it carries nothing."""
+        finding = self.findings.get(connection_id)
+        return finding is not None and finding.is_denied
+
     def _pay_for_keys(self, connection: Connection, lane: Lane) -> None:
         """A backup that becomes the working lane takes over what its keys cost, as far as there is any left."""
-        owner, spec = owner_of(connection, lane), connection.request.spec
+        owner, spec = owner_of(connection, lane), connection.in_force
         self.network.release(owner)
         try:
             self.network.reserve(owner, lane.route, spec.bandwidth_kbps, spec.key_rate_mbps)
@@ -273,6 +349,13 @@ class Orchestrator:
             self._adopt(record, connections)
         for section in self.topology.sections:
             self.network.set_section(section.id, 0, usable=False)
+        for channel in used_spares(self.connections.values(), self.spares):
+            self.set_spare(channel, Spare(SpareState.LIT))
+
+    def set_spare(self, channel_id: str, spare: Spare) -> None:
+        """Record what has become of a spare; the graph may use it while it is lit."""
+        self.spares[channel_id] = spare
+        self.network.set_dark(channel_id, spare.state is not SpareState.LIT)
 
     def _adopt(self, record: SliceRecord, connections: Iterable[Connection]) -> None:
         compute = record.request.compute
@@ -288,7 +371,7 @@ class Orchestrator:
             self._numbers.add(connection.number)
             self.connections[connection.id] = connection
             self.held_lanes[connection.id] = list(connection.lanes)
-            spec = connection.request.spec
+            spec = connection.in_force
             for position, lane in enumerate(connection.lanes):
                 self.labels.claim(lane)
                 key_rate = 0 if position else spec.key_rate_mbps
@@ -308,6 +391,15 @@ class Orchestrator:
 
     def give_back_number(self, number: int) -> None:
         self._numbers.discard(number)
+
+
+def _preferred(connection: Connection, lanes: tuple[Lane, ...]) -> Route | None:
+    """The way to return to once the connection has ``lanes``: the first that it had, until it is on it again."""
+    if connection.request.spec.revert_after_s is None:
+        return None
+    original = connection.preferred or connection.route
+    is_back = bool(lanes) and original is not None and lanes[0].route.channels == original.channels
+    return None if is_back else original
 
 
 def owner_of(connection: Connection, lane: Lane) -> str:

@@ -33,12 +33,14 @@ class Call:
         self._function = function
         self._arguments = arguments
         self.error: ControllerError | None = None
+        self.has_ended = False
 
     def __call__(self) -> None:
         try:
             self._function(*self._arguments)
         except ControllerError as error:
             self.error = error
+        self.has_ended = True
 
 
 class Parallel:

@@ -20,6 +20,7 @@ from controller.app import start_openflow
 from controller.config import ConfigError, ControllerConfig, load_config
 from controller.events import EventLog
 from controller.kms_client import KmsClient
+from controller.lamps import ChannelLamps
 from controller.lifecycle import Lifecycle
 from controller.links import LinkMonitor
 from controller.model import ControllerError
@@ -64,6 +65,7 @@ def run(config: ControllerConfig) -> None:
     events = EventLog(clock=time.time)
     switchboard = Switchboard(topology)
     links = LinkMonitor(topology, config.hold_down_s)
+    lamps = ChannelLamps(topology, switchboard, links)
     store = Store(config.database)
     lifecycle = Lifecycle(
         Orchestrator(topology),
@@ -72,16 +74,20 @@ def run(config: ControllerConfig) -> None:
         KmsClient(config.kms_socket),
         store,
         events,
+        spare_hold_s=config.spare_hold_s,
+        lamps=lamps,
         **({} if config.crash_at_step is None else {"reached": _killer(config.crash_at_step)}),
     )
     lifecycle.load()
+    for channel in lifecycle.lit_spares():
+        links.set_lit(channel)
     tokens = Tokens(read_or_make_token(config.token_file), read_or_make_token(config.viewer_token))
     settings = Settings(require_token_for_reads=config.api.require_token_for_reads)
     api = Api(lifecycle, links, events, tokens, settings)
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
-    start_openflow(config.openflow, lifecycle, switchboard, links, watches)
+    start_openflow(config.openflow, lifecycle, switchboard, links, lamps, watches)
     eventlet.spawn(lifecycle.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
     eventlet.spawn(serve, listener, api, limits)

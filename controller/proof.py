@@ -1,19 +1,33 @@
 """What is kept of each reroute, and its independent check: that the new way has the security that was asked for. Pure.
 
-The check knows nothing of how routes are searched: it looks at the topology, the request and what was noted.
+The check knows nothing of how routes are searched: it looks at the topology, the request and what was noted. The level
+in force must be the one asked for or a fallback that the request lists, every channel's class must satisfy it, and the
+keys must come from where it says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from controller.model import ConnectionRequest, Match
 from controller.records import Connection, Reroute
-from topologies.spec import Topology
+from topologies.spec import SecurityClass, Topology
 
 KEPT_REROUTES = 20
+
+
+class Cause(Enum):
+    """Why a connection has moved."""
+
+    FAILURE = "failure"  # its way failed, or one has come back for it
+    SPARE = "spare"  # dark channels were lit for it
+    FALLBACK = "fallback"  # no way at the level asked for: a lower one that the request lists
+    FALLBACK_UNDONE = "fallback-undone"
+    SPARE_PUT_OUT = "spare-put-out"  # lit channels suffice again
+    REVERT = "revert"  # back to its original path
 
 
 @dataclass(frozen=True)
@@ -25,14 +39,22 @@ class Asked:
     level: int
     is_exact: bool
     key_source: str
+    fallback: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: ConnectionRequest) -> Asked:
         security = request.spec.security
-        return cls(request.src, request.dst, int(security.level), security.match is Match.EXACT, security.key_source)
+        return cls(
+            request.src,
+            request.dst,
+            int(security.level),
+            security.match is Match.EXACT,
+            security.key_source,
+            tuple(level.label for level in request.spec.fallback),
+        )
 
 
-def note(topology: Topology, before: Connection, after: Connection, now: float) -> Reroute:
+def note(topology: Topology, before: Connection, after: Connection, now: float, cause: Cause) -> Reroute:
     """What there is to say about a connection that has moved; ``now`` in seconds since the epoch."""
     assert after.route is not None
     return Reroute(
@@ -41,6 +63,8 @@ def note(topology: Topology, before: Connection, after: Connection, now: float) 
         new_path=after.route.channels,
         classes=tuple(topology.channel(c).security.label for c in after.route.channels),
         key_source=after.key_source,
+        level=after.in_force.security.level.label,
+        cause=cause.value,
     )
 
 
@@ -53,6 +77,11 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
     """What is wrong with a reroute; empty when it kept what was asked for."""
     wrong: list[str] = []
     here = asked.src
+    level, key_source = asked.level, asked.key_source
+    if reroute.level != SecurityClass(asked.level).label:
+        if reroute.level not in asked.fallback:
+            return (f"level {reroute.level} was neither asked for nor listed as a fallback",)
+        level, key_source = int(SecurityClass.parse(reroute.level)), reroute.level
     if len(reroute.classes) != len(reroute.new_path):
         return ("the classes are not those of the path",)
     for channel_id, label in zip(reroute.new_path, reroute.classes, strict=True):
@@ -65,12 +94,12 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
         if channel.security.label != label:
             wrong.append(f"channel {channel_id} is of class {channel.security.label}, not {label}")
         offered = int(channel.security)
-        if offered < asked.level or (asked.is_exact and offered != asked.level):
+        if offered < level or (asked.is_exact and offered != level):
             wrong.append(f"channel {channel_id} ({channel.security.label}) is not of the class asked for")
     if here != asked.dst:
         wrong.append(f"the path ends at {here}, not at {asked.dst}")
-    if reroute.key_source != asked.key_source:
-        wrong.append(f"the keys come from {reroute.key_source}, not from {asked.key_source}")
+    if reroute.key_source != key_source:
+        wrong.append(f"the keys come from {reroute.key_source}, not from {key_source}")
     return tuple(wrong)
 
 
@@ -82,9 +111,19 @@ def reroute_view(reroute: Reroute) -> dict[str, Any]:
         "new_path": list(reroute.new_path),
         "classes": list(reroute.classes),
         "key_source": reroute.key_source,
+        "level": reroute.level,
+        "cause": reroute.cause,
     }
 
 
 def reroute_from_dict(raw: Mapping[str, Any]) -> Reroute:
     """Inverse of :func:`reroute_view`."""
-    return Reroute(raw["at"], tuple(raw["old_path"]), tuple(raw["new_path"]), tuple(raw["classes"]), raw["key_source"])
+    return Reroute(
+        raw["at"],
+        tuple(raw["old_path"]),
+        tuple(raw["new_path"]),
+        tuple(raw["classes"]),
+        raw["key_source"],
+        raw["level"],
+        raw["cause"],
+    )

@@ -41,6 +41,7 @@ from controller.records import Connection, Lane
 
 SMALLEST_PACKET_BITS = 8 * 100  # an empty datagram in ESP in UDP, with Ethernet and VLAN headers
 QUEUEING_US = 20_000
+REPAIR_US = 100_000  # for so long the tunnel keeps what it has sent
 MIN_WINDOW, MAX_WINDOW = 1024, 8192  # the tunnel's usual and greatest
 
 # A group's number: the connection's number (from 1), six bits of the lane's generation, and what the group is for.
@@ -89,21 +90,29 @@ def entry_items(ports: PortMap, connection: Connection) -> tuple[Item, ...]:
     return tuple(protected)
 
 
-def copies_for(connection: Connection) -> dict[str, int | bool]:
-    """What the tunnel's ends are told about copies: nothing unless both ways carry each packet."""
-    if connection.request.spec.protection is not Protection.ONE_PLUS_ONE:
-        return {}
-    return {"expects_copies": True, "replay_window": replay_window(connection)}
+def tunnel_part(connection: Connection) -> dict[str, int | bool]:
+    """What the tunnel's ends do for the protection: drop second copies (1+1), send again what was lost (1:1).
+
+    They are told of what they shall not do as well, so that they do it no more after a change.
+    """
+    protection = connection.request.spec.protection
+    return {
+        "expects_copies": protection is Protection.ONE_PLUS_ONE,
+        "repairs": protection is Protection.ONE_TO_ONE,
+        "replay_window": replay_window(connection) if protection.has_backup else MIN_WINDOW,
+    }
 
 
 def replay_window(connection: Connection) -> int:
     """How many sequence numbers the tunnel must remember for the later copy to be told from a new packet.
 
     As many of the smallest packets as the reserved rate carries during the greatest difference of the two ways: the
-    latency asked for bounds either way, and the queues on them differ by QUEUEING_US at most. A power of two.
+    latency asked for bounds either way, and the queues on them differ by QUEUEING_US at most; and with 1:1 for as long
+    as lost packets are sent again. A power of two.
     """
     spec = connection.request.spec
-    packets = spec.bandwidth_kbps * (spec.latency_us + QUEUEING_US) // (SMALLEST_PACKET_BITS * 1000)
+    repair_us = REPAIR_US if spec.protection is Protection.ONE_TO_ONE else 0
+    packets = spec.bandwidth_kbps * (spec.latency_us + QUEUEING_US + repair_us) // (SMALLEST_PACKET_BITS * 1000)
     return min(MAX_WINDOW, max(MIN_WINDOW, 1 << packets.bit_length()))
 
 

@@ -10,12 +10,15 @@ from controller.model import (
     CONNECTION_TRANSITIONS,
     SLICE_TRANSITIONS,
     ConnectionRequest,
+    ConnectionSpec,
     ConnectionState,
     IllegalTransition,
     Route,
     SliceRequest,
     SliceState,
+    at_level,
 )
+from topologies.spec import SecurityClass
 
 MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
 FIRST_TUNNEL_PORT = 20_000
@@ -40,13 +43,18 @@ class Lane:
 
 @dataclass(frozen=True)
 class Reroute:
-    """That a connection has moved: both ways, the class of each channel of the new one, where its keys come from."""
+    """That a connection has moved: both ways, the class of each channel of the new one, where its keys come from.
+
+    ``level`` is the level in force: the one asked for, or a fallback that the request lists.
+    """
 
     at: float  # seconds since the epoch
     old_path: tuple[str, ...]
     new_path: tuple[str, ...]
     classes: tuple[str, ...]
     key_source: str
+    level: str
+    cause: str  # see controller.proof.Cause
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,8 @@ class Connection:
     reason: str | None = None  # why it is DEGRADED or less protected than asked
     reroutes: tuple[Reroute, ...] = ()  # the last ones, oldest first
     edition: int = 0  # counts up when a change of the slice gives it another end: it is then another connection
+    fallback: SecurityClass | None = None  # the lower level in force, one that the request lists; None: what was asked
+    preferred: Route | None = None  # the way it had before it was moved, kept while the request wants to return to it
 
     @property
     def id(self) -> str:
@@ -85,12 +95,25 @@ class Connection:
         return f"q{self.number}"
 
     @property
+    def in_force(self) -> ConnectionSpec:
+        """What is asked for, at the level in force."""
+        return self.request.spec if self.fallback is None else at_level(self.request.spec, self.fallback)
+
+    @property
+    def explanation(self) -> str | None:
+        """Why it is not quite what was asked for."""
+        if self.reason is None and self.fallback is not None:
+            asked = self.request.spec.security.key_source
+            return f"uses the fallback {self.fallback.label}: there is no way at {asked}"
+        return self.reason
+
+    @property
     def is_encrypted(self) -> bool:
-        return self.request.spec.security.is_encrypted
+        return self.in_force.security.is_encrypted
 
     @property
     def key_source(self) -> str:
-        return self.request.spec.security.key_source
+        return self.in_force.security.key_source
 
     @property
     def route(self) -> Route | None:

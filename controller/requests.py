@@ -42,6 +42,7 @@ MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
 MAX_LATENCY_MS = 10_000.0
 MAX_REKEY_S = 86_400.0
 MIN_REKEY_S = 0.1
+MAX_REVERT_S = 86_400.0
 MAX_CELLS = 64
 AUTO = "auto"
 
@@ -131,6 +132,39 @@ class ComputeWire(_Wire):
     memory_gb: int = Field(ge=0, le=1_000_000, strict=True)
 
 
+class RevertWire(_Wire):
+    """Return to the original path when it has been healthy for so long without interruption."""
+
+    after_s: Annotated[Number, Field(ge=0, le=MAX_REVERT_S)]
+
+
+def _off_is_none(value: Any) -> Any:
+    if value is None:
+        raise ValueError("off, or {after_s: seconds}")
+    return None if value is False or value == "off" else value  # YAML 1.1 reads a bare `off` as false
+
+
+Revert = Annotated[
+    RevertWire | None,
+    BeforeValidator(_off_is_none),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["off", False]},
+                {
+                    "type": "object",
+                    "properties": {"after_s": {"type": "number", "minimum": 0, "maximum": MAX_REVERT_S}},
+                    "required": ["after_s"],
+                    "additionalProperties": False,
+                },
+            ],
+            "default": "off",
+            "description": "Return to the original path when it has been healthy for `after_s` seconds; `off`: never.",
+        }
+    ),
+]
+
+
 class ConnectionWire(_Wire):
     """What is asked of one of the three connections. ``security`` is one level or, for a hybrid key, several."""
 
@@ -147,6 +181,7 @@ class ConnectionWire(_Wire):
     include_channels: Annotated[list[ChannelName], Field(max_length=32), AfterValidator(_distinct)] = []
     max_hops: int | None = Field(default=None, ge=1, le=255, strict=True)
     priority: int = Field(default=0, ge=-100, le=100, strict=True)
+    revert: Revert = None
 
     @model_validator(mode="after")
     def _fallback_is_lower(self) -> ConnectionWire:
@@ -179,6 +214,7 @@ class ConnectionWire(_Wire):
             include_channels=tuple(self.include_channels),
             max_hops=self.max_hops,
             priority=self.priority,
+            revert_after_s=None if self.revert is None else self.revert.after_s,
         )
 
 
@@ -330,6 +366,7 @@ def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:
         "include_channels": list(spec.include_channels),
         "max_hops": spec.max_hops,
         "priority": spec.priority,
+        "revert": "off" if spec.revert_after_s is None else {"after_s": spec.revert_after_s},
     }
 
 

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from controller import healing, proof
+from controller import fallback, healing, proof
 from controller.drivers import SwitchFault
-from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults
+from controller.engine import BARRIER_DEADLINE_S, TUNNEL_DEADLINE_S, Engine, ends_of, log_faults
 from controller.flows import connection_number
 from controller.intended import join
 from controller.model import ConnectionState
+from controller.parallel import Call, Parallel
+from controller.proof import Cause
 from controller.records import Connection
+from controller.recovery import Recovery
+from controller.relighting import DEFAULT_HOLD_S, Relighting
+from controller.reversion import Reversion, original_routes
 
 log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
+REKEY_DEADLINE_S = 2 * TUNNEL_DEADLINE_S + 2.0
+TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
+UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 
 
 class Rerouting:
     """Moves what is hit, and tries again what waits."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, recovery: Recovery, spare_hold_s: float = DEFAULT_HOLD_S) -> None:
         self._engine = engine
+        self._recovery = recovery
+        self._reversion = Reversion()
+        self._relighting = Relighting(engine, self._move, spare_hold_s)
+        self._try_again_at = 0.0
 
-    def channels_changed(self, changes: dict[str, bool]) -> None:
-        """Channels went down or came up: move what is hit, try again what waits."""
+    def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
+        """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
         engine = self._engine
         with engine.lock:
+            suspected, engine.model.silent = engine.model.silent, silent
             news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
                 engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
-        if not all(changes[c] for c in news):
+            is_certain = any(not engine.model.network.is_channel_up(c) for c in suspected - silent)
+        if is_certain or not all(changes[c] for c in news):
             self.heal()
         if any(changes[c] for c in news):
             self.retry()
@@ -42,7 +56,8 @@ class Rerouting:
     def heal(self) -> None:
         """Reroute everything that is hit."""
         engine = self._engine
-        self._move(lambda: healing.heal(engine.model, healing.hit(engine.model)), attempt=1)
+        self._move(lambda: healing.heal(engine.model, healing.hit(engine.model)))
+        self._resort()
         self._explain()
 
     def retry(self) -> None:
@@ -52,10 +67,58 @@ class Rerouting:
             lambda: [
                 *healing.retry(model, healing.retriable(model)),
                 *healing.protect(model, healing.unprotected(model)),
-            ],
-            attempt=1,
+            ]
         )
+        self._undo_fallbacks()
+        self._resort()
         self._explain()
+
+    def care(self) -> None:
+        """What is due by the clock: back to original paths, spares put out, and what waits tried again."""
+        engine = self._engine
+        self._move(self._revert)
+        self._relighting.put_out()
+        with engine.lock:
+            now = engine.steady()
+            is_due = now >= self._try_again_at
+            if is_due:
+                self._try_again_at = now + TRY_AGAIN_S
+            has_news = is_due and self._relighting.has_news()
+        if is_due:
+            self._undo_fallbacks()
+        if has_news:
+            self._resort()
+
+    def hold_down(self, channels: Iterable[str]) -> None:
+        """Dark channels whose ports are up: they are held down again."""
+        self._relighting.hold_down(channels)
+
+    def _undo_fallbacks(self) -> None:
+        model = self._engine.model
+        self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
+
+    def _resort(self) -> None:
+        """For those that no lit channel can carry as they asked: first dark channels, then fallbacks."""
+        model = self._engine.model
+        if self._relighting.light():
+            self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.waiting(model)]))
+
+    def _revert(self) -> list[healing.Decision]:
+        model = self._engine.model
+        decisions = []
+        for connection_id in self._reversion.due(model, self._engine.steady()):
+            before = model.connections[connection_id]
+            routes = original_routes(model, before)
+            if routes is None or before.request.slice_name in model.retained:
+                continue
+            model.swap_lanes(connection_id, routes, None)
+            after = model.set_state(connection_id, ConnectionState.REROUTING)
+            decisions.append(healing.Decision(before, after, Cause.REVERT))
+        return decisions
+
+    def leave(self, decide: Callable[[], list[healing.Decision]]) -> None:
+        """Carry out moves away from ways that everybody but the probes believes to be good."""
+        self._move(decide)
 
     def _explain(self) -> None:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
@@ -70,7 +133,7 @@ class Rerouting:
                     engine.model.connections[connection.id] = replace(connection, reason=reason)
                     engine.save_slices_of([connection.id])
 
-    def _move(self, decide: Callable[[], list[healing.Decision]], attempt: int) -> None:
+    def _move(self, decide: Callable[[], list[healing.Decision]], attempt: int = 1) -> None:
         engine = self._engine
         with engine.lock:
             decisions = decide()
@@ -81,6 +144,7 @@ class Rerouting:
             lost = [d.id for d in decisions if not d.is_reroute]
             moving = {d.id: d.after for d in decisions if d.is_reroute}
             before = {d.id: d.before for d in decisions}
+            causes = {d.id: d.cause for d in decisions}
             # What is lost is taken off at once; new ways are laid beside the old ones.
             pending = engine.switches.send(
                 join(
@@ -98,11 +162,20 @@ class Rerouting:
             pending = engine.switches.send(engine.model.enter(ready))
             engine.save_slices_of([*lost, *ready])
         refused |= self._refused(pending.wait(BARRIER_DEADLINE_S), {i: moving[i] for i in ready})
+        unkeyed = self._rekey([c for i, c in moving.items() if i in ready and i not in refused], before)
         with engine.lock:
             done = [i for i in self._unchanged(moving) if i not in refused]
             for connection_id in done:
-                engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
-                self._note(before[connection_id], connection_id)
+                reason = moving[connection_id].reason
+                if connection_id in unkeyed and causes[connection_id] is Cause.FALLBACK_UNDONE:
+                    # The better keys did not come: it is still what it was, on another way.
+                    reason = before[connection_id].reason
+                    self._keep_fallback(before[connection_id])
+                if engine.model.is_denied(connection_id):
+                    engine.model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
+                else:
+                    engine.model.set_state(connection_id, ConnectionState.ACTIVE, reason)
+                self._note(before[connection_id], connection_id, causes[connection_id])
             for connection in engine.existing(done):
                 engine.announce_connection(connection)
             engine.save_slices_of(done)
@@ -114,18 +187,53 @@ class Rerouting:
             self._after_refusal(again, attempt)
         self._clear_up(done)
 
-    def _note(self, before: Connection, connection_id: str) -> None:
+    def _rekey(self, moved: Iterable[Connection], before: Mapping[str, Connection]) -> frozenset[str]:
+        """Tell the agents of those whose keys come from elsewhere now; who did not get such keys."""
+        calls: dict[str, Call] = {}
+        for connection in moved:
+            had = before[connection.id]
+            # What was DEGRADED in between has forgotten on what level it was: the agents know.
+            is_open = had.state is ConnectionState.DEGRADED and bool(connection.request.spec.fallback)
+            if had.key_source != connection.key_source or is_open:
+                calls[connection.id] = Call(self._rekey_one, connection)
+        Parallel(tuple(calls.values())).settle(REKEY_DEADLINE_S)
+        for connection_id, call in calls.items():
+            if not call.has_ended or call.error is not None:
+                log.warning("connection %s: no keys of its source yet: %s", connection_id, call.error or "no answer")
+        return frozenset(i for i, call in calls.items() if not call.has_ended or call.error is not None)
+
+    def _rekey_one(self, connection: Connection) -> None:
+        self._recovery.restore_ends(connection)
+        for site in ends_of(connection):
+            self._engine.tunnels.wait_up(site, connection.id, TUNNEL_DEADLINE_S)
+
+    def _keep_fallback(self, before: Connection) -> None:
+        model = self._engine.model
+        model.connections[before.id] = replace(model.connections[before.id], fallback=before.fallback)
+
+    def _note(self, before: Connection, connection_id: str, cause: Cause) -> None:
         """Keep what the reroute came to, and check it apart from those who decided it. Call with the lock held."""
         model = self._engine.model
         after = model.connections[connection_id]
-        reroute = proof.note(model.topology, before, after, self._engine.clock())
-        if reroute.new_path == reroute.old_path:
+        reroute = proof.note(model.topology, before, after, self._engine.clock(), cause)
+        if reroute.new_path == reroute.old_path and after.key_source == before.key_source:
             return  # another backup, the same way
         for wrong in proof.check(model.topology, proof.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
             self._engine.events.publish("violation", {"connection": connection_id, "reason": wrong})
         model.connections[connection_id] = replace(after, reroutes=proof.add(after, reroute))
         self._engine.events.publish("reroute", {"connection": connection_id, **proof.reroute_view(reroute)})
+        if before.fallback is not after.fallback:
+            self._engine.events.publish(
+                "fallback_undone" if after.fallback is None else "fallback_used",
+                {
+                    "connection": connection_id,
+                    "slice": after.request.slice_name,
+                    "required": after.request.spec.security.level.label,
+                    "level": after.in_force.security.level.label,
+                    "key_source": after.key_source,
+                },
+            )
 
     def _clear_up(self, ids: list[str]) -> None:
         """Take the ways that were left off the switches, once nothing is on its way over them any more."""
@@ -136,7 +244,8 @@ class Rerouting:
             time.sleep(engine.drain_s)
         with engine.lock:
             # What has moved on meanwhile is cleared up after by whoever moved it.
-            quiet = [c.id for c in engine.existing(ids) if c.state is ConnectionState.ACTIVE]
+            at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
+            quiet = [c.id for c in engine.existing(ids) if c.state in at_rest]
             pending = engine.switches.send(engine.model.settle(quiet))
         log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 

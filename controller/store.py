@@ -18,8 +18,9 @@ from controller.model import ConnectionState, Route, SliceState, connections_of
 from controller.proof import reroute_from_dict, reroute_view
 from controller.records import Connection, Lane, SliceRecord
 from controller.requests import parse_slice_request, slice_request_to_dict
+from topologies.spec import SecurityClass
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE slices (
     name TEXT PRIMARY KEY, request TEXT NOT NULL, compute_site TEXT, state TEXT NOT NULL,
@@ -28,7 +29,7 @@ CREATE TABLE slices (
 CREATE TABLE connections (
     id TEXT PRIMARY KEY, slice TEXT NOT NULL REFERENCES slices (name) ON DELETE CASCADE, position INTEGER NOT NULL,
     number INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, lanes TEXT NOT NULL,
-    edition INTEGER NOT NULL, reroutes TEXT NOT NULL
+    edition INTEGER NOT NULL, reroutes TEXT NOT NULL, fallback TEXT, preferred TEXT
 ) STRICT;
 """
 
@@ -69,7 +70,7 @@ class Store:
             for record, connections in entries:
                 self._db.execute("INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _slice_row(record))
                 rows = [_connection_row(record, connection) for connection in connections]
-                self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
@@ -110,6 +111,8 @@ def _connection_row(record: SliceRecord, connection: Connection) -> tuple[Any, .
         c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value, c.reason,
         json.dumps([asdict(lane) for lane in c.lanes]), c.edition,
         json.dumps([reroute_view(reroute) for reroute in c.reroutes]),
+        None if c.fallback is None else c.fallback.label,
+        None if c.preferred is None else json.dumps(asdict(c.preferred)),
     )  # fmt: skip
 
 
@@ -129,8 +132,23 @@ def _slice_from_row(
             reason=why,
             edition=edition,
             reroutes=tuple(reroute_from_dict(raw) for raw in json.loads(reroutes)),
+            fallback=None if fallback is None else SecurityClass.parse(fallback),
+            preferred=None if preferred is None else _route_from_dict(json.loads(preferred)),
         )
-        for connection_id, _, _, number, generation, connection_state, why, lanes, edition, reroutes in connection_rows
+        for (
+            connection_id,
+            _,
+            _,
+            number,
+            generation,
+            connection_state,
+            why,
+            lanes,
+            edition,
+            reroutes,
+            fallback,
+            preferred,
+        ) in connection_rows
     )
     record = SliceRecord(
         request=request,
@@ -147,19 +165,22 @@ def _slice_from_row(
 
 
 def _lane_from_dict(raw: dict[str, Any]) -> Lane:
-    route = raw["route"]
     return Lane(
-        route=Route(
-            sites=tuple(route["sites"]),
-            channels=tuple(route["channels"]),
-            latency_us=route["latency_us"],
-            cost=route["cost"],
-            key_links=tuple(route["key_links"]),
-            key_sections=tuple((section, times) for section, times in route["key_sections"]),
-        ),
+        route=_route_from_dict(raw["route"]),
         forward=tuple(raw["forward"]),
         reverse=tuple(raw["reverse"]),
         generation=raw["generation"],
         forward_detour=tuple(raw.get("forward_detour", ())),
         reverse_detour=tuple(raw.get("reverse_detour", ())),
+    )
+
+
+def _route_from_dict(raw: dict[str, Any]) -> Route:
+    return Route(
+        sites=tuple(raw["sites"]),
+        channels=tuple(raw["channels"]),
+        latency_us=raw["latency_us"],
+        cost=raw["cost"],
+        key_links=tuple(raw["key_links"]),
+        key_sections=tuple((section, times) for section, times in raw["key_sections"]),
     )

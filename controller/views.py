@@ -47,7 +47,7 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
-        "connections": [connection_view(c) for c in connections],
+        "connections": [connection_view(c) | {"conditions": list(model.conditions.get(c.id, ()))} for c in connections],
     }
 
 
@@ -84,11 +84,14 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "src_address": connection.src_address,
         "dst_address": connection.dst_address,
         "required": request.spec.security.level.label,
+        "level": connection.in_force.security.level.label,
+        "fallback": [level.label for level in request.spec.fallback],
+        "is_on_fallback": connection.fallback is not None,
         "key_source": connection.key_source,
         "match": request.spec.security.match.value,
         "protection": request.spec.protection.value,
         "state": connection.state.value,
-        "reason": connection.reason,
+        "reason": connection.explanation,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "path": [] if route is None else list(route.channels),
         "sites": [] if route is None else list(route.sites),
@@ -97,6 +100,8 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "key_sections": {} if route is None else dict(route.key_sections),
         "backup": _lane_view(connection.lanes[1]) if len(connection.lanes) > 1 else None,
         "priority": request.spec.priority,
+        "revert_after_s": request.spec.revert_after_s,
+        "preferred_path": None if connection.preferred is None else list(connection.preferred.channels),
         "reroutes": [reroute_view(reroute) for reroute in connection.reroutes],
         "tunnel": {"interface": connection.tunnel_interface, "port": connection.tunnel_port}
         if connection.is_encrypted
@@ -241,6 +246,12 @@ def _relaxation_view(relaxation: Relaxation) -> dict[str, Any]:
     return view | ({"also": [_relaxation_view(a) for a in relaxation.also]} if relaxation.also else {})
 
 
+def _channel_state(network: Network, channel_id: str) -> str:
+    if network.is_dark(channel_id):
+        return "dark"
+    return "up" if network.is_channel_up(channel_id) else "down"
+
+
 def topology_view(network: Network, sections: Mapping[str, SectionStatus], faults: Mapping[str, str]) -> dict[str, Any]:
     """Sites, channels and sections with their states and what is reserved on them."""
     topology = network.topology
@@ -270,7 +281,8 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
                 "class": c.security.label,
                 "wavelength": c.wavelength,
                 "length_km": c.length_km,
-                "state": "up" if network.is_channel_up(c.id) else "down",
+                "state": _channel_state(network, c.id),
+                "is_spare": c.dark,
                 "capacity_mbps": c.capacity_mbps,
                 "reserved_mbps": network.reserved_kbps(c.id) / 1000,
             }

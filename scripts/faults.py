@@ -176,7 +176,11 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     for fault in active:
         match fault.kind:
             case FaultKind.CUT:
-                dead.update(links.sending(topology, topology.channel(fault.target), fault.direction))
+                cut = links.sending(topology, topology.channel(fault.target), fault.direction)
+                dead.update(cut)
+                if topology.channel(fault.target).dark:
+                    # The controller raises a spare's ports when it lights it; that must not mend the fibre.
+                    silent.update(cut)
             case FaultKind.BLACKHOLE:
                 silent.update(links.sending(topology, topology.channel(fault.target), fault.direction))
             case FaultKind.POWER_OFF:

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 from topologies.spec import Topology
 
-DEFAULT_INTERVAL_MS = 100
-MULTIPLIER = 5  # so many intervals without a packet are a failure
+DEFAULT_INTERVAL_MS = 500
+MULTIPLIER = 3  # so many intervals without a packet are a failure
 
 
 class BfdError(RuntimeError):

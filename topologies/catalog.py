@@ -89,21 +89,34 @@ def metro_ring(mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS) -> Topology:
             channels.append(_circuit(a, b, wavelength, km, mbps_per_gbps, fibre=f"fibre-{a}-{b}"))
         sections.append(QkdSection(f"q-{a}-{b}", a, b, km))
         links.append(QkdLink(f"{a}-{b}", a, b, (f"q-{a}-{b}",)))
+    # Spares held dark, on fibres of their own: either joins the tiers again when all that is lit between them fails.
+    for (a, b), km in {("agg1", "metro3"): 33.0, ("agg2", "metro1"): 32.0}.items():
+        for security in (QRA, QKD):
+            wavelength = Wavelength(f"{a}-{b}-{security.label}", security)
+            wavelengths.append(wavelength)
+            channels.append(_circuit(a, b, wavelength, km, mbps_per_gbps, fibre=f"fibre-{a}-{b}", dark=True))
     return Topology(
         "metro-ring", sites, tuple(wavelengths), tuple(channels), tuple(sections), tuple(links),
-        description="A redundant metro network: two disjoint ways in every class between any cell and any core",
+        description="A redundant metro network: two disjoint ways in every class between any cell and any core, "
+        "and four dark spares",
     )  # fmt: skip
 
 
 def _circuit(
-    a: str, b: str, wavelength: Wavelength, km: float, mbps_per_gbps: float, fibre: str | None = None
+    a: str,
+    b: str,
+    wavelength: Wavelength,
+    km: float,
+    mbps_per_gbps: float,
+    fibre: str | None = None,
+    dark: bool = False,
 ) -> Channel:
     prefix, _, _ = wavelength.id.rpartition("-") if fibre else ("", "", "")
     suffix = wavelength.security.label if prefix else wavelength.id
     return Channel(
         id=f"{a}-{b}-{suffix}", a=a, b=b, wavelength=wavelength.id, security=wavelength.security,
         capacity_mbps=wavelength.capacity_gbps * mbps_per_gbps, length_km=km,
-        risk_groups=frozenset({wavelength.id} | ({fibre} if fibre else set())),
+        risk_groups=frozenset({wavelength.id} | ({fibre} if fibre else set())), dark=dark,
     )  # fmt: skip
 
 

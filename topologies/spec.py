@@ -95,7 +95,8 @@ class Wavelength:
 class Channel:
     """One client circuit between two sites on a wavelength: a single edge of the multigraph.
 
-    ``risk_groups`` names everything whose failure takes the circuit down, its wavelength among them.
+    ``risk_groups`` names everything whose failure takes the circuit down, its wavelength among them. A ``dark`` one is
+    a spare: its ports are held down until the network falls apart without it (paper 000, "self-healing").
     """
 
     id: str
@@ -106,6 +107,7 @@ class Channel:
     capacity_mbps: float
     length_km: float
     risk_groups: frozenset[str] = frozenset()
+    dark: bool = False
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -345,6 +347,7 @@ class Topology:
                 {
                     "id": c.id, "a": c.a, "b": c.b, "wavelength": c.wavelength, "security": c.security.label,
                     "capacity_mbps": c.capacity_mbps, "length_km": c.length_km, "risk_groups": sorted(c.risk_groups),
+                    "dark": c.dark,
                 }
                 for c in self.channels
             ],

@@ -9,6 +9,7 @@ from controller.api.bodies import MAX_BATCH
 from controller.flows import GroupType
 from controller.lifecycle import DEFAULT_RESERVATION_S
 from controller.model import ConnectionState, Match, Protection, Role, SliceState
+from controller.proof import Cause
 from controller.provisioning import MAX_RESERVATION_S
 from controller.requests import SliceWire
 
@@ -60,6 +61,7 @@ _WAY = object_of(
     }
 )  # fmt: skip
 _COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
+_LEVEL: dict[str, Any] = {"enum": ["none", "dh", "qra", "qkd"]}
 _ANSWERS: dict[str, Any] = {
     "Labels": object_of({"forward": list_of(COUNT), "reverse": list_of(COUNT)}),
     "Way": _WAY,
@@ -67,17 +69,22 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "id": TEXT, "role": {"enum": [r.value for r in Role]}, "src": TEXT, "dst": TEXT,
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
-            "required": {"enum": ["none", "dh", "qra", "qkd"]}, "key_source": TEXT,
+            "required": _LEVEL, "level": _LEVEL, "fallback": list_of(_LEVEL), "is_on_fallback": FLAG,
+            "key_source": TEXT,
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
-            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "bandwidth_mbps": AMOUNT,
-            "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
-            "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
-            "priority": {"type": "integer"}, "reroutes": list_of(ref("Reroute")),
+            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
+            "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
+            "labels": or_null(ref("Labels")), "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred_path": or_null(TEXTS),
+            "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
         }
     ),
     "Reroute": object_of(
-        {"at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT}
+        {
+            "at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT,
+            "level": _LEVEL, "cause": {"enum": [c.value for c in Cause]},
+        }
     ),
     "Slice": object_of(
         {
@@ -172,7 +179,8 @@ _ANSWERS: dict[str, Any] = {
                     {
                         "id": TEXT, "a": TEXT, "b": TEXT, "a_interface": TEXT, "b_interface": TEXT, "class": TEXT,
                         "wavelength": TEXT, "length_km": AMOUNT,
-                        "state": {"enum": ["up", "down"]}, "capacity_mbps": AMOUNT, "reserved_mbps": AMOUNT,
+                        "state": {"enum": ["up", "down", "dark"]}, "is_spare": FLAG,
+                        "capacity_mbps": AMOUNT, "reserved_mbps": AMOUNT,
                     }
                 )
             ),

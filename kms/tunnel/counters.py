@@ -26,6 +26,8 @@ class Counters:
     rx_expired_drops: int = 0
     rx_device_drops: int = 0
     rx_keepalives: int = 0
+    tx_repaired: int = 0  # sent again because the peer missed them
+    rx_repaired: int = 0  # had been skipped and came after all
     rekeys: int = 0
     key_requests: int = 0
     key_refusals: int = 0
@@ -35,6 +37,9 @@ class Counters:
     control_auth_failures: int = 0
     control_ignored: int = 0
     control_limited: int = 0
+    probes_sent: int = 0
+    probes_answered: int = 0
+    probe_replays: int = 0  # copies that 1+1 sends are among them
 
     def as_dict(self) -> dict[str, int]:
         """By name. Asked for often: dataclasses.asdict takes ten times as long."""

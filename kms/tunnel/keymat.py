@@ -56,6 +56,10 @@ class ControlKeys:
     initiator: bytes = field(repr=False)
     responder: bytes = field(repr=False)
 
+    def of(self, sender: Sender) -> bytes:
+        """The key under which ``sender`` signs."""
+        return self.initiator if sender is Sender.INITIATOR else self.responder
+
 
 @dataclass(frozen=True)
 class EspKeymat:

@@ -5,8 +5,10 @@ several hops) fails under a 1 kHz echo stream through its tunnel; each run takes
 carrier at both ends, ``silent`` drops every packet in both directions and keeps the carrier.
 
 Outage is loss-derived (RFC 6413, 3.5.2.2): echo requests without a reply, times the interval at which they left.
-A request counts as lost whichever direction lost it. The baseline in the same program is Ryu's own
-``simple_switch_stp_13`` on the same network: see :mod:`scripts.bench.stp`.
+A request counts as lost whichever direction lost it. With 1:1 the tunnel sends again what the switch-over has lost, so
+that it comes late instead (:mod:`kms.tunnel.repair`): how late is the silence, the longest time between two replies.
+The baseline in the same program is Ryu's own ``simple_switch_stp_13`` on the same network: see
+:mod:`scripts.bench.stp`.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ MANY_TIMEOUT_S = 10.0
 COMPUTE_SITES = ("metro1", "metro2", "metro3")
 NOTES = (
     "outage: echo requests at 1 kHz without a reply times their interval; a delayed packet is no lost one",
+    "silence: the longest time between two replies, beyond the interval: how long nothing came, lost or late; with 1:1 "
+    "the switches take that long to turn over, and the tunnel sends again what was lost meanwhile",
     "cut: both ends lose carrier; silent: every packet is dropped in both directions, carrier stays",
     "each run fails the next hop of the working lane: first, middle and last hops alike",
     "hundred_slices: one cut hits a connection of each of 100 slices; the time from the cut to the reply to the first "
@@ -59,6 +63,7 @@ class Run:
     channel: str
     lost: int
     outage_ms: float
+    silence_ms: float
     sent: int
 
 
@@ -135,7 +140,7 @@ def one_failure(
         stream = prober.call("ping_stop", token=token)
         system.link_up(channel)
     outage = measure_outage(stream["sent"], dict(stream["replies"]), failed_at)
-    return Run(channel, outage.lost, outage.lost_ms, outage.sent)
+    return Run(channel, outage.lost, outage.lost_ms, outage.silence_ms, outage.sent)
 
 
 def whole_connection(system: RunningSystem, protection: str) -> dict[str, Any]:
@@ -163,6 +168,8 @@ def figures(results: Mapping[str, Sequence[Run]]) -> dict[str, float]:
             named[f"{prefix}.lost_packets.max"] = max(run.lost for run in runs)
             named[f"{prefix}.outage_ms.p50"] = percentile([run.outage_ms for run in runs], 0.5)
             named[f"{prefix}.outage_ms.p99"] = percentile([run.outage_ms for run in runs], 0.99)
+            named[f"{prefix}.silence_ms.p50"] = percentile([run.silence_ms for run in runs], 0.5)
+            named[f"{prefix}.silence_ms.p99"] = percentile([run.silence_ms for run in runs], 0.99)
         named[f"{prefix}.runs"] = len(runs)
     return named
 

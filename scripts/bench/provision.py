@@ -87,7 +87,7 @@ def wait_for_channels(system: System) -> None:
 
     def in_service() -> bool:
         status, topology = system.api("GET", "/v1/topology")
-        return status == 200 and all(channel["state"] == "up" for channel in topology["channels"])
+        return status == 200 and all(channel["state"] != "down" for channel in topology["channels"])
 
     poll(in_service, CHANNELS_TIMEOUT_S, 0.2)
 

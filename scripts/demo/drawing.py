@@ -144,11 +144,15 @@ def _channel(channel: Channel, curve: Curve, emphasis: Emphasis) -> str:
         classes.append("cut")
     elif users:
         classes.append("used")
+    elif channel.dark:
+        classes.append("dark")
     elif emphasis.only:
         classes.append("dim")
     tip = f"{channel.id}: {channel.security.label}, {channel.capacity_mbps:g} Mbit/s, {channel.length_km:g} km"
     if channel.id in emphasis.cut:
         tip += ", cut"
+    elif channel.dark:
+        tip += ", a spare" + (", lit" if users else ", dark")
     if users:
         tip += "; used by " + ", ".join(sorted(users))
     return f'<path class="{" ".join(classes)}" d="{curve.path}"><title>{escape(tip)}</title></path>'

@@ -23,6 +23,7 @@ svg text{font:13px system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sa
 .ch.qra,.count.qra{stroke:var(--qra)}.ch.qkd,.count.qkd{stroke:var(--qkd)}
 .ch.none{stroke-dasharray:.1 6}.ch.dh{stroke-dasharray:6 6}.ch.qra{stroke-dasharray:15 6}
 .ch.dim{opacity:.24;stroke-width:1.6}
+.ch.dark{opacity:.5;stroke-width:1.4;stroke-dasharray:2 5}
 .ch.used{stroke-width:5}
 .ch.used.none{stroke-dasharray:.1 9}.ch.used.dh{stroke-dasharray:8 9}.ch.used.qra{stroke-dasharray:18 9}
 .ch.cut{stroke:var(--bad);stroke-width:2.4;stroke-dasharray:3 6}

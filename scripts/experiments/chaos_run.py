@@ -51,8 +51,10 @@ def chaos_requests() -> tuple[dict[str, Any], ...]:
             "compute": {"site": site, "vcpus": 2, "memory_gb": 4},
             "connections": {
                 "control": {"security": "dh", "bandwidth_mbps": 1, "latency_ms": 30},
-                "access": {"security": level, "bandwidth_mbps": 4, "latency_ms": 30, "protection": protection},
-                "backhaul": {"security": "qkd", "bandwidth_mbps": 4, "latency_ms": 30, "protection": protection},
+                "access": {"security": level, "bandwidth_mbps": 4, "latency_ms": 30, "protection": protection,
+                           "fallback": [] if clear else ["dh"]},
+                "backhaul": {"security": "qkd", "bandwidth_mbps": 4, "latency_ms": 30, "protection": protection,
+                             "revert": {"after_s": 3} if protection == "1:1" else "off"},
             },
         }  # fmt: skip
 

@@ -56,14 +56,15 @@ def look_around(system: Api) -> dict[str, dict[str, Any]] | None:
 
 
 def too_weak(topology: Topology, connection_id: str, view: Mapping[str, Any]) -> str | None:
-    """What is wrong when a channel of the connection's path has a lower class than was asked for."""
-    if view.get("fallback"):  # asked for by the request itself
-        return None
-    required = SecurityClass.parse(str(view["required"]))
+    """What is wrong when a connection is below the class asked for, and not on a fallback that the request lists."""
+    required = str(view["required"])
+    level = str(view.get("level", required))
+    if level not in (required, *view.get("fallback", ())):
+        return f"{connection_id} asked for {required} and is on level {level}, which it does not list as a fallback"
     for channel in view["path"]:
         offered = topology.channel(channel).security
-        if offered < required:
-            return f"{connection_id} asked for {required.label} and is on {channel} ({offered.label})"
+        if offered < SecurityClass.parse(level):
+            return f"{connection_id} asked for {level} and is on {channel} ({offered.label})"
     return None
 
 

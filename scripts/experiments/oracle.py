@@ -93,30 +93,46 @@ def _connection(
     wrong = [weak] if weak else []
     state = view["state"].lower()
     if state == "active":
-        dead = [c for c in view["path"] if c not in alive]
+        dark = {c["id"] for c in seen.channels if c.get("state") == "dark"}
+        dead = [c for c in view["path"] if c not in alive or c in dark]
         if not view["path"]:
             wrong.append(f"{name} is ACTIVE without a path")
         elif dead:
             wrong.append(f"{name} is ACTIVE on {', '.join(dead)}, which carries nothing")
         elif name not in seen.answering:
             wrong.append(f"{name} is ACTIVE and answers no probe")
+        if view.get("level", view["required"]) != view["required"] and is_feasible(topology, seen, request, view):
+            wrong.append(f"{name} is on the fallback {view['level']}, but there is a way for it at {view['required']}")
     elif state == "degraded":
         if not view.get("reason"):
             wrong.append(f"{name} is DEGRADED without a reason")
-        elif view["protection"] != "none" and is_feasible(topology, seen, request, view):
-            wrong.append(f"{name} is DEGRADED ({view['reason']}), but there is a way for it")
+        elif view["protection"] != "none":
+            for level in (view["required"], *view.get("fallback", ())):
+                if is_feasible(topology, seen, request, view, level):
+                    at = "" if level == view["required"] else f" on its fallback {level}"
+                    wrong.append(f"{name} is DEGRADED ({view['reason']}), but there is a way for it{at}")
     else:
         wrong.append(f"{name} is still {view['state']} although nothing changes any more")
     return wrong
 
 
-def is_feasible(topology: Topology, seen: Observation, request: Mapping[str, Any], view: Mapping[str, Any]) -> bool:
+def is_feasible(
+    topology: Topology,
+    seen: Observation,
+    request: Mapping[str, Any],
+    view: Mapping[str, Any],
+    level: str | None = None,
+) -> bool:
     """Whether a way exists under the faults, with the bandwidth, class, latency and keys asked for. Shortest latency
-    by networkx: if even that is too long, or there is none, there is no way."""
+    by networkx: if even that is too long, or there is none, there is no way. Dark channels count: they can be lit.
+    What the connection holds counts as free. ``level`` is a fallback; None: the level asked for."""
     asked = request["connections"][_requirement(view["name"])]
-    required = SecurityClass.parse(str(view["required"]))
+    required = SecurityClass.parse(level or str(view["required"]))
     is_exact = view.get("match") == "exact"
     residual = {c["id"]: c["capacity_mbps"] - c["reserved_mbps"] for c in seen.channels}
+    for lane in (view["path"], (view.get("backup") or {}).get("path", ())):
+        for channel_id in lane:
+            residual[channel_id] += view["bandwidth_mbps"]
     alive = surviving_channels(topology, seen.faults)
     graph = nx.MultiGraph()
     graph.add_nodes_from(topology.site_names)
@@ -131,7 +147,8 @@ def is_feasible(topology: Topology, seen: Observation, request: Mapping[str, Any
     # The controller rounds each channel up to a microsecond; within that much the answer may go either way.
     if latency > asked["latency_ms"] - 0.001 * len(topology.channels):
         return False
-    return "qkd" not in str(view["key_source"]).split("+") or _has_keys(topology, seen, view, asked)
+    sources = asked["security"] if level in (None, view["required"]) else level
+    return "qkd" not in sources or _has_keys(topology, seen, view, asked)
 
 
 def _has_keys(topology: Topology, seen: Observation, view: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

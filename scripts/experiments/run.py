@@ -210,18 +210,32 @@ class _Repetition:
             self._result.findings.append(f"after the timeline: {lifted.note}")
         wanted = {c.id for c in self._connections}
         while True:
-            states = {i: v["state"].lower() for i, v in (look_around(self._system) or {}).items()}
+            views = look_around(self._system) or {}
+            states = {i: v["state"].lower() for i, v in views.items()}
             down = sorted(i for i in wanted if states.get(i) != "active")
+            down += sorted(i for i in wanted if i not in down and views[i].get("is_on_fallback"))
             silent = [] if down else all_answer(self._probers, self._connections, 2.0)
-            if not down and not silent:
+            lit = [] if down or silent else self._lit_spares()
+            if not down and not silent and not lit:
                 self._result.recovered_s = time.monotonic() - started
                 return
             if time.monotonic() - started > RECOVERY_TIMEOUT_S:
-                what = f"not ACTIVE: {', '.join(down)}" if down else f"ACTIVE but silent: {', '.join(silent)}"
+                what = (
+                    f"not ACTIVE as asked: {', '.join(down)}"
+                    if down
+                    else f"ACTIVE but silent: {', '.join(silent)}"
+                    if silent
+                    else f"spares still lit: {', '.join(lit)}"
+                )
                 self._result.violations.append(f"{RECOVERY_TIMEOUT_S:.0f} s after every fault was lifted: {what}")
                 return
             self._say("waiting for recovery")
             time.sleep(TICK_S)
+
+    def _lit_spares(self) -> list[str]:
+        status, body = self._system.api("GET", "/v1/topology")
+        channels = body["channels"] if status == 200 else ()
+        return [c["id"] for c in channels if c.get("is_spare") and c["state"] != "dark"]
 
     def _clean_up(self) -> None:
         """The next repetition begins with a network without faults and slices."""

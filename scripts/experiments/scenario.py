@@ -40,12 +40,18 @@ class Between(_Strict):
     between: tuple[str, str]
 
 
+class Around(_Strict):
+    """Every lit channel that joins these sites to the others: what splits the network. Spares lie apart."""
+
+    around: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class Step(_Strict):
     """One entry of the timeline."""
 
     at_s: Annotated[float, Field(ge=0)]
     do: str
-    target: str | OnPath | Between | None = None
+    target: str | OnPath | Between | Around | None = None
     direction: Literal["a-b", "b-a"] | None = None
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     times: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -233,6 +239,12 @@ class _Check:
         elif isinstance(step.target, OnPath):
             if step.target.path_of not in connections:
                 raise _Wrong((*at, "target"), _no_connection(step.target.path_of, connections))
+        elif isinstance(step.target, Around):
+            for n, site in enumerate(step.target.around):
+                if not self._topology.has_site(site):
+                    raise _Wrong((*at, "target", "around", n), f"there is no site {site!r}")
+            if not channels_around(self._topology, step.target):
+                raise _Wrong((*at, "target"), "no channel joins these sites to any other")
         elif not channels_between(self._topology, step.target):
             raise _Wrong((*at, "target"), f"there is no channel between {' and '.join(step.target.between)}")
         if step.direction is not None and (element is not Element.CHANNEL or step.do == FLAP):
@@ -283,6 +295,8 @@ def _place(step: Step) -> str:
     target = step.target
     if isinstance(target, OnPath):
         text = f"hop {target.hop} of {target.path_of}" + (" now" if target.when == "now" else "")
+    elif isinstance(target, Around):
+        text = "around " + ", ".join(sorted(target.around))
     elif isinstance(target, Between):
         text = "between " + " and ".join(sorted(target.between))
     else:
@@ -296,6 +310,11 @@ def _no_connection(name: str, known: set[str]) -> str:
 
 def channels_between(topology: Topology, target: Between) -> tuple[str, ...]:
     return tuple(c.id for c in topology.channels if set(c.ends) == set(target.between))
+
+
+def channels_around(topology: Topology, target: Around) -> tuple[str, ...]:
+    inside = frozenset(target.around)
+    return tuple(c.id for c in topology.channels if not c.dark and len(inside.intersection(c.ends)) == 1)
 
 
 def connection_ids(request: Mapping[str, Any]) -> tuple[str, ...]:

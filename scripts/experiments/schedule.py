@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.errors import DidNotHold
-from scripts.experiments.scenario import FLAP, LIFT_ALL, Between, OnPath, Scenario, Step, channels_between
+from scripts.experiments.scenario import (
+    FLAP,
+    LIFT_ALL,
+    Around,
+    Between,
+    OnPath,
+    Scenario,
+    Step,
+    channels_around,
+    channels_between,
+)
 from scripts.faults import FaultKind
 from topologies.links import Direction
 
@@ -59,6 +69,8 @@ def _targets(
         return (target,), None
     if isinstance(target, Between):
         return channels_between(scenario.topology, target), None
+    if isinstance(target, Around):
+        return channels_around(scenario.topology, target), None
     if target.when == "start":
         return (_hop(target, paths, seed),), None
     return (), lambda now: _hop(target, now, seed)

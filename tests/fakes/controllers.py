@@ -14,7 +14,7 @@ from controller.model import SliceRequest
 from controller.orchestrator import Orchestrator
 from controller.requests import parse_slice_request
 from controller.store import Store
-from tests.fakes.switches import FakeKeyRates, FakeSwitches, FakeTunnels
+from tests.fakes.switches import FakeKeyRates, FakeLamps, FakeSwitches, FakeTunnels
 from topologies.spec import Topology
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "scripts" / "examples"
@@ -48,6 +48,7 @@ class Bench:
         self.database = database
         self.switches = switches or FakeSwitches(topology)
         self.tunnels = tunnels or FakeTunnels()
+        self.lamps = FakeLamps(self.switches)
         self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
         self.model = Orchestrator(topology)
         self.store = Store(database)
@@ -57,7 +58,8 @@ class Bench:
         self.at_step: Callable[[str], None] = self.steps.append
         self.lifecycle = Lifecycle(
             self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
-            clock=lambda: self.now, reached=lambda step: self.at_step(step), drain_s=0.0,
+            lamps=self.lamps, clock=lambda: self.now, steady=lambda: self.now, drain_s=0.0,
+            reached=lambda step: self.at_step(step),
         )  # fmt: skip
         self.lifecycle.refresh_keys()
 

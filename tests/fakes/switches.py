@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from controller.drivers import DriverError, SectionStatus, SwitchFault
@@ -25,6 +25,7 @@ from controller.flows import (
     base_rules,
 )
 from controller.intended import Changes
+from controller.trial import ETH_TRIAL
 from topologies.spec import Topology
 
 Packet = dict[str, int | str]
@@ -166,6 +167,35 @@ class FakeSwitches:
         return channel
 
 
+class FakeLamps:
+    """Implements ``controller.drivers.Lamps``: a channel lights up unless it is broken, or dead to the switches."""
+
+    def __init__(self, switches: FakeSwitches) -> None:
+        self._switches = switches
+        self.dark = {c.id for c in switches.topology.channels if c.dark}
+        self.broken: set[str] = set()
+        self.meanwhile: Callable[[], None] = lambda: None  # what happens while a channel is being lit
+
+    def light(self, channels: Iterable[str], deadline_s: float) -> dict[str, str | None]:
+        chosen = tuple(channels)
+        for channel in chosen:
+            for site in self._switches.topology.channel(channel).ends:
+                assert any(dict(r.match).get("eth_type") == ETH_TRIAL for r in self._rules(site)), (
+                    "no rule to try it by"
+                )
+        self.dark -= set(chosen)
+        self.meanwhile()
+        bad = self.broken | self._switches.dead
+        return {channel: "no carrier" if channel in bad else None for channel in chosen}
+
+    def darken(self, channels: Iterable[str]) -> Delivered:
+        self.dark |= set(channels)
+        return Delivered(())
+
+    def _rules(self, site: str) -> list[Rule]:
+        return [i for i in self._switches.tables[site].items.values() if isinstance(i, Rule)]
+
+
 def replace_port(packet: Packet, port: int) -> Packet:
     return {**packet, "in_port": port}
 
@@ -174,11 +204,24 @@ def _groups_of(rule: Rule) -> list[int]:
     return [action.group for action in rule.actions if isinstance(action, ToGroup)]
 
 
+PASSING: dict[str, object] = {
+    "state": "up",
+    "reachable_for_s": 0.0,
+    "hears_peer": True,
+    "is_heard": True,
+    "rtt_ms": 1.0,
+}
+
+
 class FakeTunnels:
     """Implements ``controller.drivers.Tunnels``; like a real agent it refuses what differs from what it holds."""
 
     def __init__(self) -> None:
         self.told: dict[tuple[str, str], dict[str, object]] = {}
+        self.reports: dict[
+            tuple[str, str], dict[str, object]
+        ] = {}  # what ends say of their probes, else that they pass
+        self.instance, self.watched = "one", 0
         self.fail: Callable[[str, str, str], Exception | None] = lambda op, site, connection_id: None
 
     @property
@@ -210,6 +253,13 @@ class FakeTunnels:
 
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
+
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, dict[str, object]]]:
+        self._step("watch", site, "")
+        self.watched += 1
+        return f"{self.instance}.{self.watched}", {
+            i: self.reports.get((site, i), PASSING) for (s, i) in self.told if s == site
+        }
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")

@@ -49,7 +49,7 @@ def protected(controller: Controller, request: pytest.FixtureRequest) -> Iterato
     for channel in controller.fabric.topology.channels:
         controller.fabric.set_channel(channel.id, "up")
     assert controller.call("DELETE", "/v1/slices/cdn")[0] == 200
-    wait_until(lambda: all(c["state"] == "up" for c in controller.call("GET", "/v1/topology")[1]["channels"]), 10)
+    wait_until(lambda: all(c["state"] != "down" for c in controller.call("GET", "/v1/topology")[1]["channels"]), 10)
     for site, rules in controller.fabric.all_rules().items():
         assert rules == ["cookie=0x5153000000000000, priority=0 actions=drop"], site
         assert groups(controller.fabric, site) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.links import LinkMonitor, PortReport
-from topologies.catalog import ukqntel
+from topologies.catalog import metro_ring, ukqntel
 
 TOPOLOGY = ukqntel()
 CHANNEL = TOPOLOGY.channel("cell1-agg1-ch1")
@@ -89,3 +89,46 @@ def test_ports_of_hosts_and_of_strangers_mean_nothing(links: LinkMonitor) -> Non
     assert links.report("cell1", 1, False, 0.0) == {}
     assert links.report("cell1", 99, False, 0.0) == {}
     assert links.report("nowhere", 2, False, 0.0) == {}
+
+
+SPARES = metro_ring()
+SPARE = SPARES.channel("agg1-metro3-qra")
+ENDS = {site: SPARES.port_of(site, SPARE.id) for site in SPARE.ends}
+
+
+def test_what_a_dark_channel_reports_is_no_failure_and_no_return() -> None:
+    links = LinkMonitor(SPARES, hold_down_s=1.0)
+    for site, port in ENDS.items():
+        assert links.report(site, port.number, False, 0.0) == {}
+        assert links.report(site, port.number, True, 1.0) == {}
+    assert links.due(100.0) == {}
+
+
+def test_a_channel_that_is_being_lit_shines_when_both_ends_are_up_and_can_fail_once_it_is_lit() -> None:
+    links = LinkMonitor(SPARES, hold_down_s=1.0)
+    a, b = ENDS.values()
+    links.raise_light(SPARE.id)
+    assert not links.is_shining(SPARE.id)
+    links.report(a.site, a.number, True, 0.0)
+    assert not links.is_shining(SPARE.id)
+    links.report(b.site, b.number, True, 0.0)
+    assert links.is_shining(SPARE.id)
+    links.set_lit(SPARE.id)
+    assert links.is_up(SPARE.id)
+    assert links.report(b.site, b.number, False, 1.0) == {SPARE.id: False}
+    links.set_dark(SPARE.id)
+    assert links.report(b.site, b.number, True, 2.0) == {}
+    assert links.due(100.0) == {}
+
+
+def test_a_dark_port_that_is_up_is_noticed_unless_it_is_being_raised() -> None:
+    links = LinkMonitor(SPARES, hold_down_s=1.0)
+    site, port = next(iter(ENDS.items()))
+    others = {p.number: PortReport(p.number, p.interface, True, is_held_down=True) for p in SPARES.ports(site)}
+    up = others | {port.number: PortReport(port.number, port.interface, True)}
+    assert links.glowing(site, others) == ()
+    assert links.glowing(site, up) == (SPARE.id,)
+    links.raise_light(SPARE.id)
+    assert links.glowing(site, up) == ()
+    links.set_lit(SPARE.id)
+    assert links.glowing(site, up) == ()

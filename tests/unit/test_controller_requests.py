@@ -31,7 +31,7 @@ def test_the_examples_say_what_the_papers_say() -> None:
     assert delivery.snssai != request.snssai
 
 
-@pytest.mark.parametrize("name", ["enterprise-app", "cdn"])
+@pytest.mark.parametrize("name", ["enterprise-app", "cdn", "resilient"])
 def test_writing_a_request_down_and_reading_it_gives_the_same(name: str) -> None:
     request = request_for(name, {"access": {"exclude_channels": ["cell1-agg1-ch3"], "max_hops": 4}})
     assert parse_slice_request(slice_request_to_dict(request)) == request

@@ -105,7 +105,9 @@ def test_the_check_finds_what_is_not_as_asked(bench: Bench) -> None:
     connection = bench.model.connections[make(bench, "s")]
     assert connection.route is not None
     path = connection.route.channels
-    good = Reroute(0.0, path, path, tuple(bench.topology.channel(c).security.label for c in path), "qra")
+    good = Reroute(
+        0.0, path, path, tuple(bench.topology.channel(c).security.label for c in path), "qra", "qra", "failure"
+    )
     asked = Asked.of(connection.request)
     assert check(bench.topology, asked, good) == ()
     lower = (path[0], path[1], path[2].replace("ch3", "ch2"))

@@ -19,6 +19,11 @@ from topologies.catalog import load
 
 TOPOLOGY = load("metro-ring")
 WORKING = ("cell1-agg1-qkd", "agg1-metro1-qkd")
+SPLIT = tuple(
+    Fault(FaultKind.CUT, c.id)
+    for c in TOPOLOGY.channels
+    if not c.dark and c.a.startswith("agg") and c.b.startswith("metro")
+)
 DETOUR = ("cell1-agg2-qkd", "agg1-agg2-qkd", "agg1-metro1-qkd")
 
 
@@ -101,6 +106,17 @@ def lower_security(seen: dict[str, Any]) -> None:
     seen["channels"] = [{**c, "reserved_mbps": move.get(c["id"], c["reserved_mbps"])} for c in seen["channels"]]
 
 
+def without_keys_beside_a_fallback(seen: dict[str, Any]) -> None:
+    degrade(seen)
+    view_of(seen)["fallback"] = ["dh"]
+    seen["keys"] = {}
+
+
+def split_beside_dark_channels(seen: dict[str, Any]) -> None:
+    degrade(seen)
+    seen["faults"] = SPLIT
+
+
 MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "security lowered": (lower_security, "asked for qkd and is on cell1-agg1-none"),
     "active on a dead path": (
@@ -120,6 +136,17 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "rules missing": (lambda s: s["cookies"].update(agg1={0}), "has no rules at agg1"),
     "rules left behind": (lambda s: s["cookies"]["core1"].add(cookie(3)), "has rules at core1"),
     "nobody's rules": (lambda s: s["cookies"]["core1"].add(cookie(77)), "connection number 77"),
+    "a level that is not listed": (
+        lambda s: view_of(s).update(level="qra", fallback=["dh"]), "level qra, which it does not list"),
+    "a fallback without need": (
+        lambda s: view_of(s).update(level="qra", fallback=["qra"]), "there is a way for it at qkd"),
+    "degraded beside a fallback": (
+        without_keys_beside_a_fallback, "on its fallback dh"),
+    "degraded beside a dark channel": (
+        split_beside_dark_channels, "but there is a way for it"),
+    "active in the dark": (
+        lambda s: next(c for c in s["channels"] if c["id"] == WORKING[1]).update(state="dark"),
+        "ACTIVE on agg1-metro1-qkd"),
     "a leak": (lambda s: s.update(leaks=["a to b"]), "share no connection: a to b"),
 }  # fmt: skip
 
@@ -139,8 +166,9 @@ def test_every_mutation_is_caught(name: str) -> None:
         {"faults": tuple(Fault(FaultKind.EAVESDROP, s.id) for s in TOPOLOGY.sections)},
         {"keys": {}},
         {"faults": tuple(Fault(FaultKind.CUT, c.id) for c in TOPOLOGY.channels_of("metro1"))},
+        {"faults": SPLIT + tuple(Fault(FaultKind.CUT, c.id) for c in TOPOLOGY.channels if c.dark)},
     ],
-    ids=["site off", "all tapped", "no keys", "cut off"],
+    ids=["site off", "all tapped", "no keys", "cut off", "split, spares cut too"],
 )
 def test_a_degraded_connection_with_a_true_reason_is_no_violation(why: dict[str, Any]) -> None:
     seen = observation()

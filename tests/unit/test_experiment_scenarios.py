@@ -95,6 +95,8 @@ def test_nonsense_is_refused_with_file_and_line(old: str, new: str, line: int, s
         ("{at_s: 1, do: kill, target: {path_of: enterprise-app/cell1-compute}}",),
         ("{at_s: 1, do: link down, target: {path_of: enterprise-app/nothing}}",),
         ("{at_s: 1, do: link down, target: {between: [cell1, core1]}}",),
+        ("{at_s: 1, do: link down, target: {around: [cell1, nowhere]}}",),
+        ("{at_s: 1, do: link down, target: {around: [cell1, cell2, agg1, metro1, core1]}}",),
         ("{at_s: 1, do: eavesdrop start, target: s1, direction: a-b}",),
         ("{at_s: 1, do: restart, target: kms}",),
     ],
@@ -150,6 +152,8 @@ def test_whole_fibres_and_connection_names() -> None:
     scenario = parse_scenario(with_timeline("{at_s: 1, do: link down, target: {between: [agg1, metro1]}}"), "f.yaml")
     (action,) = schedule(scenario, {}, 1, 1)
     assert action.targets == tuple(f"agg1-metro1-ch{n}" for n in range(1, 6))
+    around = parse_scenario(with_timeline("{at_s: 1, do: link down, target: {around: [cell1, cell2, agg1]}}"), "f.yaml")
+    assert schedule(around, {}, 1, 1)[0].targets == action.targets
     assert "enterprise-app/compute-core" in connection_ids(scenario.requests[0])
 
 

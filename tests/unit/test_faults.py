@@ -131,3 +131,13 @@ def test_the_control_socket_is_its_owners_alone_and_passes_refusals_on(tmp_path:
     assert asked == ["kms", "x"]
     with pytest.raises(EnvironmentLacks, match="supervisor"):
         SupervisorClient(path).restart("kms")
+
+
+def test_a_cut_spare_carries_nothing_even_when_its_ports_are_raised() -> None:
+    topology = load("metro-ring")
+    spare = next(c for c in topology.channels if c.dark)
+    ends = frozenset(links.interfaces(topology, spare))
+    state = effects(topology, (Fault(FaultKind.CUT, spare.id),))
+    assert state.dead == state.silent == ends
+    lit = next(c for c in topology.channels if not c.dark)
+    assert not effects(topology, (Fault(FaultKind.CUT, lit.id),)).silent

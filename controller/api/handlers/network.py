@@ -29,5 +29,6 @@ class NetworkHandlers:
     def show(self, request: Request) -> Answer:
         with self._lifecycle.lock:
             network = self._lifecycle.model.network
-            view = views.topology_view(network, self._lifecycle.sections, self._links.faults)
+            broken = {c: f"spare {c}: {s.fault}" for c, s in self._lifecycle.model.spares.items() if s.fault}
+            view = views.topology_view(network, self._lifecycle.sections, {**self._links.faults, **broken})
         return json_answer(HTTPStatus.OK, view)

@@ -1,0 +1,89 @@
+"""Lower levels that a request lists: when one of them is used, and when it is given up again. Decisions only.
+
+The order is: a way at the level asked for, a way over dark channels at that level, the first fallback with a way, and
+only then DEGRADED. A level that is not listed is never used.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+from controller.healing import Decision, rank
+from controller.joint import plan_alone
+from controller.model import ConnectionRequest, ConnectionState, ControllerError, Protection, Route, at_level
+from controller.orchestrator import Orchestrator, owner_of
+from controller.proof import Cause
+from controller.records import Connection
+from controller.routing import NO_CAPS
+from topologies.spec import SecurityClass
+
+log = logging.getLogger(__name__)
+
+
+def waiting(model: Orchestrator) -> tuple[Connection, ...]:
+    """Connections without a way, the most urgent first."""
+    found = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED and not c.lanes]
+    return tuple(sorted(found, key=rank))
+
+
+def on_fallback(model: Orchestrator) -> tuple[Connection, ...]:
+    """Connections at work below the level asked for, the most urgent first."""
+    found = [c for c in model.connections.values() if c.state is ConnectionState.ACTIVE and c.fallback is not None]
+    return tuple(sorted(found, key=rank))
+
+
+def fall_back(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+    """Give those without a way the first listed level that has one; the others are left as they are."""
+    decisions = []
+    for connection_id in ids:
+        before = model.connections[connection_id]
+        if before.lanes or before.state is not ConnectionState.DEGRADED:
+            continue
+        for level in before.request.spec.fallback:
+            routes = _routes(model, before, level)
+            if routes is None or not _swap(model, before, routes, level):
+                continue
+            after = model.set_state(connection_id, ConnectionState.REROUTING)
+            decisions.append(Decision(before, after, Cause.FALLBACK))
+            break
+    return decisions
+
+
+def undo(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+    """Give those on a fallback what they asked for, where that is possible again; what they hold counts as free."""
+    decisions = []
+    for connection_id in ids:
+        before = model.connections[connection_id]
+        if before.fallback is None or before.state is not ConnectionState.ACTIVE:
+            continue
+        routes = _routes(model, before, None)
+        if routes is not None and _swap(model, before, routes, None):
+            after = model.set_state(connection_id, ConnectionState.REROUTING)
+            decisions.append(Decision(before, after, Cause.FALLBACK_UNDONE))
+    return decisions
+
+
+def _routes(model: Orchestrator, connection: Connection, level: SecurityClass | None) -> tuple[Route, ...] | None:
+    """Ways at a level (None: the one asked for), with a backup if the request wants one and there is one."""
+    trial = model.network.copy()
+    for lane in connection.lanes:
+        trial.release(owner_of(connection, lane))
+    request = connection.request
+    spec = request.spec if level is None else at_level(request.spec, level)
+    for protection in dict.fromkeys((spec.protection, Protection.RESTORATION)):
+        asked: ConnectionRequest = replace(request, spec=replace(spec, protection=protection))
+        found = plan_alone(trial, asked, NO_CAPS)
+        if found is not None:
+            return found[0].routes
+    return None
+
+
+def _swap(model: Orchestrator, connection: Connection, routes: tuple[Route, ...], level: SecurityClass | None) -> bool:
+    try:
+        model.swap_lanes(connection.id, routes, level)
+    except ControllerError as error:
+        log.warning("connection %s: %s", connection.id, error)
+        return False
+    return True
