@@ -7,6 +7,7 @@ reservation of theirs is only kept to its maximum.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -69,13 +70,12 @@ class QkdApp:
     app_qos: AppQos
     app_priority: int = 1
 
-    def is_for(self, caller: str, slave: str, source: KeySource) -> bool:
-        ends = {self.server_app_id, *self.client_app_id}
-        return source == self.source and caller in ends and slave in ends
-
 
 class KeySupply(Protocol):
     """What QKD gives between sites (:class:`kms.relay.QkdNetwork` through :class:`kms.supply.QkdSupply`)."""
+
+    def epoch(self) -> int:
+        """Another number than before when routes may have changed."""
 
     def sections_between(self, a: str, b: str) -> tuple[str, ...]:
         """The sections of the route that is taken, one for each crossing; empty when there is none."""
@@ -120,6 +120,10 @@ class Applications:
         self._apps: dict[uuid.UUID, QkdApp] = {}
         self._app_buckets: dict[uuid.UUID, Bucket] = {}
         self._sae_buckets: dict[str, Bucket] = {}
+        self._by_ends: dict[tuple[str, str, KeySource], QkdApp] = {}
+        # What is promised on each section, by priority; made anew when an application or a route has changed.
+        self._loads: dict[str, dict[int, float]] = {}
+        self._loads_of: int | None = None
         self.refused = 0
 
     def __iter__(self) -> Iterator[QkdApp]:
@@ -143,29 +147,34 @@ class Applications:
                 offer,
             )
         self._apps[app.app_id] = app
+        self._index()
         self._app_buckets[app.app_id] = Bucket.full(app.app_qos.max_bandwidth, MIN_BURST_BITS, now)
 
     def release(self, app_id: uuid.UUID) -> QkdApp | None:
         self._app_buckets.pop(app_id, None)
-        return self._apps.pop(app_id, None)
+        released = self._apps.pop(app_id, None)
+        self._index()
+        return released
 
     def offer_bps(self, app: QkdApp) -> float:
         """The most that could be promised to the application now, what it has already included; bits per second."""
         if Source.QKD not in app.source.parts:
             return app.app_qos.max_bandwidth
-        others = [other for other in self._apps.values() if other.app_id != app.app_id]
+        own = self._apps.get(app.app_id)
         offer = float("inf")
         crossings = self.crossings(app)
         if not crossings and len(set(app.sites)) > 1:
             return 0.0
         for section, count in crossings.items():
-            free = self._supply.skr_bps(section) - sum(self._load_bps(other, section) for other in others)
-            offer = min(offer, max(0.0, free) / (count * _on_the_line(1.0)))
+            free = self._supply.skr_bps(section) - self.expected_consumption_bps(section)
+            if own is not None:
+                free += _on_the_line(own.app_qos.min_bandwidth) * self.crossings(own).get(section, 0)
+            offer = min(offer, max(0.0, free) / _on_the_line(count))
         return offer
 
     def expected_consumption_bps(self, section: str) -> float:
         """What the reservations cost a section (ETSI 015, expected_consumption)."""
-        return sum(self._load_bps(app, section) for app in self._apps.values())
+        return sum(self._section_loads().get(section, {}).values())
 
     def crossings(self, app: QkdApp) -> dict[str, int]:
         """How often one key of the application crosses each section."""
@@ -185,8 +194,26 @@ class Applications:
                 return AppStatus.OUT_OF_TIME
         return AppStatus.ON
 
-    def _load_bps(self, app: QkdApp, section: str) -> float:
-        return app.app_qos.min_bandwidth * self.crossings(app).get(section, 0) * _on_the_line(1.0)
+    def _section_loads(self) -> dict[str, dict[int, float]]:
+        epoch = self._supply.epoch()
+        if epoch != self._loads_of:
+            self._loads = {}
+            for app in self._apps.values():
+                for section, count in self.crossings(app).items():
+                    loads = self._loads.setdefault(section, {})
+                    load = _on_the_line(app.app_qos.min_bandwidth) * count
+                    loads[app.app_priority] = loads.get(app.app_priority, 0.0) + load
+            self._loads_of = epoch
+        return self._loads
+
+    def _index(self) -> None:
+        self._loads_of = None
+        # Where several applications join the same ends, the one of the highest priority counts.
+        self._by_ends = {
+            (caller, slave, app.source): app
+            for app in sorted(self._apps.values(), key=lambda app: app.app_priority)
+            for caller, slave in itertools.permutations({app.server_app_id, *app.client_app_id}, 2)
+        }
 
     # Every request
 
@@ -198,7 +225,7 @@ class Applications:
         quota_bps = self._quotas_bps.get(caller, self._default_quota_bps)
         if quota_bps is None and not self._apps:
             return
-        app = next((a for a in self._apps.values() if a.is_for(caller, slave, source)), None)
+        app = self._by_ends.get((caller, slave, source))
         priority = app.app_priority if app is not None else LOWEST_PRIORITY
         if Source.QKD in source.parts and sites[0] != sites[1]:
             self._leave_what_is_protected(sites, priority, bits)
@@ -214,9 +241,8 @@ class Applications:
     def _leave_what_is_protected(self, sites: tuple[str, str], priority: int, bits: int) -> None:
         route = self._supply.sections_between(*sites)
         for section in dict.fromkeys(route):
-            protected = PROTECTED_S * sum(
-                self._load_bps(app, section) for app in self._apps.values() if app.app_priority > priority
-            )
+            loads = self._section_loads().get(section, {})
+            protected = PROTECTED_S * sum(load for other, load in loads.items() if other > priority)
             needed = _on_the_line(bits) * route.count(section)
             if protected and self._supply.available_bits(section) - needed < protected:
                 self.refused += 1

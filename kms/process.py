@@ -82,7 +82,7 @@ async def start(config: KmsConfig) -> RunningKms:
         }
         algorithms = {source.value: agreement.algorithm for source, agreement in sources.items()}
         quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
-        applications = Applications(QkdSupply(network), quotas, config.quota.bits_per_s)
+        applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
         service = _service(config, store, journal, KeyTransport(sources, network), applications)
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)

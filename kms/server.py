@@ -25,6 +25,7 @@ from kms.errors import ExhaustedError, KmsError, RequestError, UnauthorisedError
 from kms.events import EventLog, Notification
 from kms.openapi import openapi_document
 from kms.pki import SAE_URN, SITE_URN, is_sae_id
+from kms.pool import PoolState
 from kms.revocation import Revocations
 from kms.service import KeyService
 
@@ -155,6 +156,7 @@ class Kme014:
                 "status_extension": {
                     "default_key_source": self._service.default_source.label,
                     "stored_key_count": dict(status.stored_by_source),
+                    "pool_state": PoolState.of(status.stored_key_count, limits.pool_target).value,
                 },
             },
         )

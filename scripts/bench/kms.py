@@ -53,6 +53,7 @@ class Effort:
     apps_seconds: float = 60.0
     applications: int = APPLICATIONS
     source: str = "dh"
+    clients: tuple[int, ...] = CLIENTS
 
 
 class BenchKms:
@@ -132,16 +133,16 @@ def run(effort: Effort, say: Callable[[str], None]) -> dict[str, Any]:
     notes = [*NOTES, f"key source: {effort.source}", load_note()]
     figures: dict[str, float] = {}
     failures: list[str] = []
-    with bench_kms(max(*CLIENTS, APPLICATION_SAES), effort.source) as kms:
+    with bench_kms(max(*effort.clients, APPLICATION_SAES), effort.source) as kms:
         notes.append(f"algorithm: {kms.algorithms[effort.source.split('+')[0]]}")
         for mode, number in (("single", 1), ("batch", BATCH)):
-            for clients in CLIENTS:
+            for clients in effort.clients:
                 tally, cpu = _closed(kms, clients, number, effort)
                 say(f"{mode}, {clients} clients: {tally.requests / tally.seconds:.0f} requests/s")
                 figures |= _figures(f"{mode}.c{clients}", tally) | {f"{mode}.c{clients}.kms_cpu": cpu}
                 failures += tally.failures
             headline = "requests_per_s" if mode == "single" else "keys_per_s"
-            best = max(CLIENTS, key=lambda clients: figures[f"{mode}.c{clients}.{headline}"])
+            best = max(effort.clients, key=lambda clients: figures[f"{mode}.c{clients}.{headline}"])
             figures[f"{mode}.{headline}"] = figures[f"{mode}.c{best}.{headline}"]
         rate = figures["single.requests_per_s"] / 2
         # An exchange is two requests.

@@ -22,6 +22,9 @@ class Supply:
         self.rates = dict(skr_bps or {"s1": 1_000.0, "s2": 600.0})
         self.bits = bits
 
+    def epoch(self) -> int:
+        return 0
+
     def sections_between(self, a: str, b: str) -> tuple[str, ...]:
         return ROUTES.get((min(a, b), max(a, b)), ())
 

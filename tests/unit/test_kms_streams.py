@@ -21,7 +21,7 @@ QOS = Qos(key_chunk_size=32, max_bps=10_000_000)
 class Streams(World):
     def __init__(self, key_bytes: int = 20_000) -> None:
         super().__init__(key_bytes)
-        self.applications = Applications(QkdSupply(self.network), {}, None)
+        self.applications = Applications(QkdSupply(self.network, lambda: self.now), {}, None)
         self.streams = KeyStreams(self.service, self.applications, uuid.uuid4, lambda: self.now)
 
     def joined(self, qos: Qos = QOS) -> uuid.UUID:
