@@ -8,8 +8,10 @@ from typing import Any
 
 from aiohttp import web
 
+from kms.admin_apps import AdminApps
 from kms.metrics import Sample, exposition
-from kms.pool import PoolId
+from kms.openapi import openapi_document
+from kms.pool import PoolId, PoolState
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
@@ -28,7 +30,9 @@ class Admin:
         kmes: Mapping[str, Kme014],
         urls: Mapping[str, str],
         algorithms: Mapping[str, str],
+        apps: AdminApps,
     ) -> None:
+        self._apps = apps
         self._service = service
         self._network = network
         self._kmes = kmes
@@ -42,6 +46,8 @@ class Admin:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        self._apps.add_routes(app)
+        app.router.add_get("/v1/openapi.json", self._get_openapi)
         app.router.add_get("/metrics", self._get_metrics)
         return app
 
@@ -82,17 +88,22 @@ class Admin:
         )
 
     def _pool(self, pool_id: PoolId) -> dict[str, Any]:
+        stored = self._service.inventory.stored(pool_id)
         return {
             "a": pool_id.a,
             "b": pool_id.b,
             "source": pool_id.source.label,
-            "stored": self._service.inventory.stored(pool_id),
+            "stored": stored,
+            "state": PoolState.of(stored, self._service.limits.pool_target).value,
             "max": self._service.limits.max_key_count,
             "key_size": self._service.limits.key_size,
         }
 
     async def _get_ledger(self, request: web.Request) -> web.Response:
-        return web.json_response({"entries": [entry.to_dict() for entry in self._service.ledger]})
+        return web.json_response({"entries": [each for entry in self._service.ledger for each in entry.to_dicts()]})
+
+    async def _get_openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(openapi_document(self._service.limits))
 
     async def _start_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])

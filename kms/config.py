@@ -88,6 +88,13 @@ class Limits(_Model):
     max_body_bytes: Annotated[int, Field(ge=256)] = 65_536
 
 
+class QuotaConfig(_Model):
+    """What one SAE may take: bits per second of key, requests per second. None: as much as there is."""
+
+    bits_per_s: Annotated[float, Field(gt=0)] | None = None
+    requests_per_s: Annotated[float, Field(gt=0)] | None = None
+
+
 class QkdConfig(_Model):
     """How the sections are run: see :mod:`kms.sources.qkd.section`."""
 
@@ -109,6 +116,8 @@ class KmsConfig(_Model):
     pairs: tuple[PairConfig, ...] = ()
     limits: Limits = Limits()
     qkd: QkdConfig = QkdConfig()
+    quota: QuotaConfig = QuotaConfig()  # of an SAE that is not named in quotas
+    quotas: dict[str, QuotaConfig] = {}
     available_lifetime_s: Annotated[float, Field(gt=0)] = 86_400.0
     awaiting_lifetime_s: Annotated[float, Field(gt=0)] = 3_600.0
 

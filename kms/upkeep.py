@@ -29,6 +29,7 @@ ROUNDS_PER_SLICE = 8
 _URGENT_BELOW = 0.25  # of the buffer's capacity
 
 FILL_RETRY_S = 0.25
+FILL_BATCH = 32  # keys of one agreement
 # A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
 # several keys in a row, and exchanges made between two requests would make the later one wait.
 QUIET_S = 0.03
@@ -150,7 +151,7 @@ def should_fill(stored: int, target: int, quiet_s: float) -> bool:
 
 
 class PoolFiller:
-    """Keeps every open pool at its target, one key at a time: an exchange takes a millisecond, and nobody is served
+    """Keeps every open pool at its target, a few keys at a time: an exchange takes a millisecond, and nobody is served
     meanwhile.
     """
 
@@ -192,7 +193,7 @@ class PoolFiller:
         if not should_fill(stored, target, now - self._used_at):
             return False
         try:
-            return self._service.refill(pool_id, 1) > 0
+            return self._service.refill(pool_id, FILL_BATCH) > 0
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S

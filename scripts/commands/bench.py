@@ -73,6 +73,14 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     _add_out(parser, "qkd")
     parser.set_defaults(run=_qkd)
 
+    parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for each mode and number of clients")
+    parser.add_argument("--apps-seconds", type=_seconds, metavar="S", help="for the applications that rekey every 3 s")
+    parser.add_argument("--applications", type=_count, metavar="N", help="that rekey every 3 s")
+    parser.add_argument("--source", metavar="SOURCE", help="where the keys come from: dh, qra, qkd or like qkd+qra")
+    _add_out(parser, "kms")
+    parser.set_defaults(run=_kms)
+
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = _make(arguments.out)
@@ -233,6 +241,17 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
 
 
+def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import kms  # loads what the KMS is made of
+
+    folder = _make(arguments.out)
+    names = ("seconds", "apps_seconds", "applications", "source")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    report = kms.run(kms.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    common.write_json(folder / "kms.json", report)
+    return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
+
+
 def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> int:
     if as_json:
         print_json(report)
@@ -254,6 +273,13 @@ def _make(folder: Path) -> Path:
     except OSError as error:
         raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
     return folder
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError("must lie above 0 and be no more than 3600")
+    return value
 
 
 def _count(text: str) -> int:
