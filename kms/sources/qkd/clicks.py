@@ -11,6 +11,7 @@ pulse holds, so they scale all gains alike and add a background: :class:`Clock` 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,8 +130,9 @@ class Expected:
         return float(self.error_rates[0])
 
 
+@lru_cache(maxsize=256)
 def expected(channel: ChannelParameters, settings: SourceSettings, attack: Attack = NO_ATTACK) -> Expected:
-    """The gains and error rates of a section, dead time and afterpulses included."""
+    """The gains and error rates of a section, dead time and afterpulses included. Remembered: forecasts ask often."""
     clicks = click_statistics(channel, settings, attack)
     clock = Clock.of(channel, clicks)
     real, false = clicks.gains(), 1 - clicks.gains()
@@ -140,4 +142,6 @@ def expected(channel: ChannelParameters, settings: SourceSettings, attack: Attac
     gains = (from_light + from_traps) / clock.mean_gates
     wrong = (from_light * clicks.error_rates() + from_traps / 2) / clock.mean_gates
     rates = np.divide(wrong, gains, out=np.full_like(gains, 0.5), where=gains > 0)
+    gains.setflags(write=False)
+    rates.setflags(write=False)
     return Expected(np.asarray(gains), np.asarray(rates), 1 / clock.mean_gates)
