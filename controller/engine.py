@@ -152,6 +152,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "rekey_s": request.spec.rekey_s,
+        "rate_kbps": request.spec.bandwidth_kbps,
         **tunnel_part(connection),
         "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
     }

@@ -15,6 +15,8 @@ from kms.tunnel.errors import ConfigurationError, Unavailable
 _SIOCGIFMTU = 0x8921
 _SYSCTL = Path("/proc/sys/net")
 _TRANSMIT_QUEUE_PACKETS = 1000
+BURST_S = 0.002
+_MIN_SEGMENTS = 2
 _MAX_SUPER_PACKET_BYTES = 65536  # linux/netdevice.h: GSO_LEGACY_MAX_SIZE
 
 
@@ -29,6 +31,22 @@ def interface_mtu(interface: str) -> int:
     return int(mtu)
 
 
+def super_packet_bytes(mtu: int, rate_kbps: int | None, largest: int = _MAX_SUPER_PACKET_BYTES) -> int:
+    """How much TCP may hand over at once, in octets: what a network that lets ``rate_kbps`` through takes in BURST_S.
+
+    A policer drops most of a burst that is longer than it puts up with, and TCP waits 200 ms at the least before it
+    sends again what was dropped at a burst's end.
+    """
+    if rate_kbps is None:
+        return largest
+    return min(largest, max(_MIN_SEGMENTS * mtu, int(rate_kbps * 125 * BURST_S)))
+
+
+def limit_super_packets(interface: str, octets: int) -> None:
+    """Change what TCP may hand over at once."""
+    _carry_out(netlink.limit_super_packets(interface, _index(interface), octets))
+
+
 def configure_tun(interface: str, mtu: int, gso_bytes: int, local: IPv4Address, peer: IPv4Address) -> None:
     """``local``/32 on the TUN device and a route to ``peer`` through it; no IPv6, so nothing is sent unasked."""
     write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "1")
@@ -38,11 +56,6 @@ def configure_tun(interface: str, mtu: int, gso_bytes: int, local: IPv4Address, 
         netlink.add_address(index, local),
         netlink.add_route(index, peer, local),
     )
-
-
-def configure_xfrm(interface: str, mtu: int, local: IPv4Address, peer: IPv4Address) -> None:
-    """The same on an interface of the kernel's IPsec, whose super-packets the kernel cuts itself."""
-    configure_tun(interface, mtu, _MAX_SUPER_PACKET_BYTES, local, peer)
 
 
 def configure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:

@@ -24,6 +24,8 @@ from kms.tunnel.stats import watched
 
 logger = logging.getLogger(__name__)
 
+MODIFIABLE = (*RETUNABLE, "rate_kbps")
+
 Connection = EspConnection | ClearConnection
 
 
@@ -102,10 +104,10 @@ class Agent:
         async with self._turn(config.id):
             existing = self._find(config.id)
             if (
-                config.model_copy(update={name: getattr(existing.config, name) for name in RETUNABLE})
+                config.model_copy(update={name: getattr(existing.config, name) for name in MODIFIABLE})
                 != existing.config
             ):
-                names = ", ".join(RETUNABLE)
+                names = ", ".join(MODIFIABLE)
                 raise Conflict("connection", f"{config.id} exists, and nothing but {names} can be modified")
             if existing.config != config:
                 existing.modify(config)

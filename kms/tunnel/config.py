@@ -76,6 +76,8 @@ class ConnectionConfig(_Frozen):
     replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024
     expects_copies: bool = False
     repairs: bool = False
+    rate_kbps: Annotated[int, Field(ge=1)] | None = None
+    """What the network lets through, if it is less than it could: bursts are kept short then."""
     probe_s: ProbePeriod | None = None
     """None: as the agent's."""
 

@@ -151,7 +151,9 @@ class KernelPlane:
             raise Unavailable(f"cannot make interface {name}: {error.strerror}") from error
         self._is_open = True
         self._tell(xfrm.let_nothing_out(self._out, self._if_id), xfrm.let_in(self._in, self._if_id))
-        addressing.configure_xfrm(name, self._around.mtu, self._config.local_address, self._config.peer_address)
+        config, mtu = self._config, self._around.mtu
+        octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
+        addressing.configure_tun(name, mtu, octets, config.local_address, config.peer_address)
         try:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
@@ -224,6 +226,13 @@ class KernelPlane:
                 continue
             self._session.receive_datagram(datagram, now)
         self._around.carry_out()
+
+    def pace(self, rate_kbps: int | None) -> None:
+        octets = addressing.super_packet_bytes(self._around.mtu, rate_kbps)
+        try:
+            addressing.limit_super_packets(self._config.interface, octets)
+        except Unavailable as error:
+            self._around.note(OSError(0, str(error)))
 
     def refresh(self) -> int:
         """Bring the counters up to date. The highest sequence number of the SAs, either way.

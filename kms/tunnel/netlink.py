@@ -58,6 +58,12 @@ def link_up(interface: str, index: int, mtu: int, queue_packets: int, gso_bytes:
     return Request(f"bring up {interface}", _RTM_NEWLINK, 0, body)
 
 
+def limit_super_packets(interface: str, index: int, gso_bytes: int) -> Request:
+    """Set an interface's largest super-packet (octets)."""
+    body = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _u32(_IFLA_GSO_MAX_SIZE, gso_bytes)
+    return Request(f"limit super-packets of {interface}", _RTM_NEWLINK, 0, body)
+
+
 def add_address(index: int, address: IPv4Address) -> Request:
     """``address``/32 on an interface; no error when it is there already."""
     return Request(f"add address {address}", _RTM_NEWADDR, _CREATE | _REPLACE, _address(index, address))

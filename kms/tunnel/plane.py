@@ -49,6 +49,9 @@ class Plane(Protocol):
     def follow(self) -> None:
         """The session may transmit on another SA now, or have forgotten some."""
 
+    def pace(self, rate_kbps: int | None) -> None:
+        """The network lets this much through from now on."""
+
     def refresh(self) -> int:
         """Bring the session's counters up to date; the highest sequence number in use that the session cannot know."""
 

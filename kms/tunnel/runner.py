@@ -106,6 +106,7 @@ class EspConnection:
         """Other keys while traffic goes on; ``wait_up`` then waits for them."""
         self._session.retune(self._settings(config), self._loop.time())
         self.config = config
+        self._plane.pace(config.rate_kbps)
         if not self._session.is_in_tune:
             self._up.clear()
         self._carry_out()

@@ -43,7 +43,7 @@ class UserspacePlane:
         addressing.configure_tun(
             config.interface,
             self._around.mtu,
-            largest_super_packet(self._around.mtu),
+            self._super_packet(config.rate_kbps),
             config.local_address,
             config.peer_address,
         )
@@ -78,6 +78,16 @@ class UserspacePlane:
 
     def follow(self) -> None:
         """As above."""
+
+    def pace(self, rate_kbps: int | None) -> None:
+        try:
+            addressing.limit_super_packets(self._config.interface, self._super_packet(rate_kbps))
+        except Unavailable as error:
+            self._around.note(OSError(0, str(error)))
+
+    def _super_packet(self, rate_kbps: int | None) -> int:
+        mtu = self._around.mtu
+        return addressing.super_packet_bytes(mtu, rate_kbps, largest_super_packet(mtu))
 
     def refresh(self) -> int:
         return 0
