@@ -72,7 +72,7 @@ def command(guest: Guest, accelerator: str) -> list[str]:
     """QEMU's command line. The disk is not written to: what the guest changes goes with it."""
     # Computed processors get every instruction there is: AES and GCM in hardware are what makes them bearable.
     processor = "host" if accelerator == "kvm" else "max"
-    kernel = "root=/dev/vda rw console=ttyS0 panic=-1 systemd.show_status=false"
+    kernel = "root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off systemd.show_status=false"
     argv = [QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"]
     argv += ["-accel", f"{accelerator},thread=multi" if accelerator == "tcg" else accelerator, "-cpu", processor]
     argv += ["-smp", str(PROCESSORS), "-m", str(MEMORY_MB), "-device", "virtio-rng-pci"]
