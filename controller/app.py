@@ -28,11 +28,12 @@ from controller.watching import WatchPlan, wanted_paces
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
-KEY_POLL_S = 1.0
+KEY_POLL_S = 0.5  # a section that stops is known this soon after the KMS knows
 # A link can go down without a word (mininet#1139): the ports are asked after as well.
 PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
+RETRY_S = 5.0
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 RECONCILE_ATTEMPTS = 3
 RECONCILE_AGAIN_S = 1.0
@@ -67,6 +68,7 @@ class SliceController(RyuApp):
         if self._watches is not None:
             eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
         eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
+        eventlet.spawn(self._every, RETRY_S, self._lifecycle.retry_by_clock)
         eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
         return super().start()
 

@@ -32,10 +32,6 @@ TUNNEL_DEADLINE_S = 10.0
 # Switches confirm a change before all of their threads go by it (Open vSwitch: its revalidators); what is on its way
 # over the rules that were left must still find them.
 DRAIN_S = 0.1
-# A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
-KEY_LIFETIME_REKEYS = 20
-MIN_KEY_LIFETIME_S = 60.0
-MAX_KEY_LIFETIME_S = 86_400.0  # what an agent accepts
 
 
 class InfeasibleRequest(ControllerError):
@@ -148,9 +144,9 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_address": remote,
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
-        "rekey_s": request.spec.rekey_s,
+        "rekey_s": connection.rekey_s,
         **copies_for(connection),
-        "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
+        "lifetime_s": request.spec.key_lifetime_s,
     }
 
 

@@ -82,7 +82,8 @@ def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[
 def retriable(model: Orchestrator) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
-    ids = [c.id for c in waiting if not c.lanes or all(_works(model, lane) for lane in c.lanes)]
+    # What has a way and no keys waits for those (controller.keysupply).
+    ids = [c.id for c in waiting if not c.lanes or (not c.is_keyless and all(_works(model, x) for x in c.lanes))]
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
@@ -165,8 +166,9 @@ def sharing_risk(model: Orchestrator, channels: frozenset[str]) -> frozenset[str
 
 
 def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
-    """Reserve a lane for the request, if there is one."""
-    found = search_route(model.network, request)
+    """Reserve a lane for the request, if there is one, with the key rate at which it renews keys now."""
+    pace = model.connections[connection_id].rekey_s
+    found = search_route(model.network, replace(request, spec=replace(request.spec, rekey_s=pace)))
     if found is None:
         return False
     try:

@@ -25,6 +25,7 @@ from controller.placement import SlicePlan
 from controller.provisioning import PROVISIONING_DEADLINE_S, Provisioning, Reservation, ReservationExpired
 from controller.records import SliceRecord
 from controller.recovery import Recovery
+from controller.rekeying import Rekeying
 from controller.removal import Removal
 from controller.requests import InvalidRequest, check_times
 from controller.rerouting import Rerouting
@@ -56,6 +57,7 @@ class Lifecycle:
         self._rerouting = Rerouting(self._engine)
         self._recovery = Recovery(self._engine, self._removal)
         self._keys = KeyWatch(self._engine)
+        self._rekeying = Rekeying(self._engine)
         self._jobs = FeasibilityJobs()
 
     @property
@@ -276,14 +278,21 @@ class Lifecycle:
         """Something has come back: try again everything that waits."""
         self._rerouting.retry()
 
+    def retry_by_clock(self) -> None:
+        """Try again what waits, if the network is not what it was. To be called every few seconds."""
+        self._rerouting.retry_by_clock()
+
     def refresh_keys(self) -> None:
         """Ask the KMS for its rates; what it does not answer for counts as dry."""
         self._keys.refresh()
 
     def poll_keys(self) -> None:
-        """As :meth:`refresh_keys`, and try again what waits for keys when there are more of them."""
-        self._keys.refresh()
-        if self._keys.take_news():
+        """As :meth:`refresh_keys`; then see to those who are short of keys, and try again what waits for them."""
+        stopped = self._keys.refresh()
+        is_moving = stopped is not None and self._rekeying.review(stopped)
+        if is_moving:
+            self._rerouting.heal()
+        if self._keys.take_news() or is_moving:
             self._rerouting.retry()
 
     def load(self) -> None:

@@ -14,6 +14,7 @@ from controller.explain import Infeasible
 from controller.flows import Item, PortMap
 from controller.graph import Network, OverCommitted
 from controller.intended import Changes, IntendedSet, join
+from controller.keyrelay import FoundRelay
 from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
@@ -122,7 +123,7 @@ class Orchestrator:
         lane = self.labels.allocate(route, generation, with_detours=has_detours(connection))
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
-            key_rate = 0 if connection.lanes else connection.request.spec.key_rate_mbps
+            key_rate = 0 if connection.lanes else connection.key_rate_mbps
             owner = owner_of(connection, lane)
             self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate)
         except ControllerError:
@@ -151,9 +152,30 @@ class Orchestrator:
         owner, spec = owner_of(connection, lane), connection.request.spec
         self.network.release(owner)
         try:
-            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, spec.key_rate_mbps)
+            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, connection.key_rate_mbps)
         except OverCommitted:
             self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+
+    def set_relay(self, connection_id: str, relay: FoundRelay, key_rate_mbps: int) -> Connection:
+        """Have the working lane's keys come over another relay, at that rate; an empty one: from nowhere.
+
+        Raises OverCommitted, with the lane then left without keys.
+        """
+        connection = self.connections[connection_id]
+        lane, spec = connection.lanes[0], connection.request.spec
+        sections = tuple((self.network.index.section_ids[s], times) for s, times in relay.crossings)
+        moved = replace(lane, route=replace(lane.route, key_links=relay.links, key_sections=sections))
+        owner = owner_of(connection, lane)
+        self.network.release(owner)
+        try:
+            self.network.reserve(owner, moved.route, spec.bandwidth_kbps, key_rate_mbps)
+        except OverCommitted:
+            self.network.reserve(owner, moved.route, spec.bandwidth_kbps, 0)
+            raise
+        held = self.held_lanes.get(connection_id, [])
+        self.held_lanes[connection_id] = [moved if x.generation == lane.generation else x for x in held]
+        self.connections[connection_id] = replace(connection, lanes=(moved, *connection.lanes[1:]))
+        return self.connections[connection_id]
 
     def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
         connection = self.connections[connection_id].become(state, reason=reason)

@@ -41,6 +41,8 @@ def note(topology: Topology, before: Connection, after: Connection, now: float) 
         new_path=after.route.channels,
         classes=tuple(topology.channel(c).security.label for c in after.route.channels),
         key_source=after.key_source,
+        old_key_links=() if before.route is None else before.route.key_links,
+        new_key_links=after.route.key_links,
     )
 
 
@@ -71,7 +73,19 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
         wrong.append(f"the path ends at {here}, not at {asked.dst}")
     if reroute.key_source != asked.key_source:
         wrong.append(f"the keys come from {reroute.key_source}, not from {asked.key_source}")
-    return tuple(wrong)
+    return (*wrong, *_check_relay(topology, asked, reroute.new_key_links))
+
+
+def _check_relay(topology: Topology, asked: Asked, links: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys that are relayed at all come from one end to the other."""
+    by_id = {link.id: link for link in topology.qkd_links}
+    here = asked.src
+    for link_id in links:
+        link = by_id.get(link_id)
+        if link is None or here not in (link.a, link.b):
+            return (f"the key relay does not go on from {here} over {link_id}",)
+        here = link.b if here == link.a else link.a
+    return (f"the key relay ends at {here}, not at {asked.dst}",) if links and here != asked.dst else ()
 
 
 def reroute_view(reroute: Reroute) -> dict[str, Any]:
@@ -82,9 +96,19 @@ def reroute_view(reroute: Reroute) -> dict[str, Any]:
         "new_path": list(reroute.new_path),
         "classes": list(reroute.classes),
         "key_source": reroute.key_source,
+        "old_key_links": list(reroute.old_key_links),
+        "new_key_links": list(reroute.new_key_links),
     }
 
 
 def reroute_from_dict(raw: Mapping[str, Any]) -> Reroute:
     """Inverse of :func:`reroute_view`."""
-    return Reroute(raw["at"], tuple(raw["old_path"]), tuple(raw["new_path"]), tuple(raw["classes"]), raw["key_source"])
+    return Reroute(
+        at=raw["at"],
+        old_path=tuple(raw["old_path"]),
+        new_path=tuple(raw["new_path"]),
+        classes=tuple(raw["classes"]),
+        key_source=raw["key_source"],
+        old_key_links=tuple(raw.get("old_key_links", ())),
+        new_key_links=tuple(raw.get("new_key_links", ())),
+    )

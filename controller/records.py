@@ -15,6 +15,7 @@ from controller.model import (
     Route,
     SliceRequest,
     SliceState,
+    key_rate_mbps,
 )
 
 MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
@@ -47,6 +48,16 @@ class Reroute:
     new_path: tuple[str, ...]
     classes: tuple[str, ...]
     key_source: str
+    old_key_links: tuple[str, ...] = ()  # the QKD links that keys were relayed over, and are now
+    new_key_links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SlowRekey:
+    """Keys are renewed every ``rekey_s`` only, which is less often than asked for; ``reason`` names the section."""
+
+    rekey_s: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Connection:
     state: ConnectionState = ConnectionState.PENDING
     reason: str | None = None  # why it is DEGRADED or less protected than asked
     reroutes: tuple[Reroute, ...] = ()  # the last ones, oldest first
+    slow_rekey: SlowRekey | None = None  # not journalled: the next process learns it from the KMS
     edition: int = 0  # counts up when a change of the slice gives it another end: it is then another connection
 
     @property
@@ -93,9 +105,24 @@ class Connection:
         return self.request.spec.security.key_source
 
     @property
+    def rekey_s(self) -> float:
+        """How often the tunnel renews its key now, in seconds."""
+        return self.request.spec.rekey_s if self.slow_rekey is None else self.slow_rekey.rekey_s
+
+    @property
     def route(self) -> Route | None:
         """The way that carries the traffic now."""
         return self.lanes[0].route if self.lanes else None
+
+    @property
+    def key_rate_mbps(self) -> int:
+        """The QKD key rate it takes at the pace at which it renews keys now; 0 unless QKD supplies them."""
+        return key_rate_mbps(self.rekey_s) if self.request.spec.key_rate_mbps else 0
+
+    @property
+    def is_keyless(self) -> bool:
+        """Whether it has a way and nothing is reserved that would give it QKD keys: it lives on those it has."""
+        return bool(self.lanes) and self.request.spec.key_rate_mbps > 0 and not self.lanes[0].route.key_sections
 
     def become(self, state: ConnectionState, **changes: Any) -> Connection:
         """The connection in another state; IllegalTransition when the table does not list it."""

@@ -18,6 +18,7 @@ from controller.records import Connection
 log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
+REFUSED = "refused by switches"
 
 
 class Rerouting:
@@ -25,6 +26,7 @@ class Rerouting:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
     def channels_changed(self, changes: dict[str, bool]) -> None:
         """Channels went down or came up: move what is hit, try again what waits."""
@@ -56,6 +58,21 @@ class Rerouting:
             attempt=1,
         )
         self._explain()
+
+    def retry_by_clock(self) -> None:
+        """Try again what waits when the network is not what it was: whatever came back, and whoever forgot to tell.
+
+        A slice that is deleted makes room and no news; a switch that refused, or was silent, may have thought better.
+        """
+        model = self._engine.model
+        with self._engine.lock:
+            waiting = [model.connections[i] for i in healing.retriable(model)]
+            seen = model.network.fingerprint()
+            was_refused = any((c.reason or "").startswith(REFUSED) for c in waiting)
+            if not waiting or (seen == self._tried and not was_refused):
+                return
+            self._tried = seen
+        self.retry()
 
     def _explain(self) -> None:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
@@ -151,7 +168,7 @@ class Rerouting:
             present = [c for c in engine.existing(refused) if c.state is ConnectionState.REROUTING]
             given_up = [c for c in present if c.id not in avoid]
             for connection in given_up:
-                reason = f"refused by switches: {', '.join(sorted(refused[connection.id]))}"
+                reason = f"{REFUSED}: {', '.join(sorted(refused[connection.id]))}"
                 engine.model.drop_lanes(connection.id, connection.lanes)
                 engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
                 engine.judge(connection.request.slice_name)

@@ -128,6 +128,8 @@ class Runtime:
         self._children[name].wait()
         self._launch(name, service, append=True)
         self._await(name, service.is_back)
+        if name == "controller":
+            self._call_switches()
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
@@ -261,7 +263,12 @@ class Runtime:
         }  # fmt: skip
         api = clients.Northbound(self.record.api_url, self.layout.token)
         self._spawn("controller", Service("controller", None, api.is_ready, api.answers), config)
+        self._await("controller", api.answers)
+        self._call_switches()
         self._await("controller")
+
+    def _call_switches(self) -> None:
+        openvswitch.reconnect(self.record.bridges)
 
     def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))

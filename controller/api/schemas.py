@@ -71,13 +71,17 @@ _ANSWERS: dict[str, Any] = {
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "bandwidth_mbps": AMOUNT,
             "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
-            "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "key_links": TEXTS, "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "rekey_s": or_null(AMOUNT), "rekey_in_effect_s": or_null(AMOUNT), "rekey_reason": or_null(TEXT),
             "priority": {"type": "integer"}, "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
         }
     ),
     "Reroute": object_of(
-        {"at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT}
+        {
+            "at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT,
+            "old_key_links": TEXTS, "new_key_links": TEXTS,
+        }
     ),
     "Slice": object_of(
         {

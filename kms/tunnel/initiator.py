@@ -55,9 +55,17 @@ class Initiator:
         self._begin(now, ExchangeInput.REKEY_DUE)
 
     def retune(self, settings: SessionSettings, now: float) -> None:
-        """Get a key of the kind that is wanted now; what was under way for another kind is dropped."""
-        self._settings = settings
-        self._context = settings.context().digest()
+        """Get a key of the kind that is wanted now; what was under way for another kind is dropped.
+
+        Another pace alone costs no key: the next one is asked for sooner or later than it would have been.
+        """
+        slower_s = settings.rekey_s - self._settings.rekey_s
+        before, self._settings, self._context = self._context, settings, settings.context().digest()
+        if self._context == before and self._rekey_at is not None:
+            self._rekey_at += slower_s
+            if self.state is Exchange.IDLE:
+                self._wake_at = min(max(now, self._rekey_at), now + _USAGE_CHECK_S)
+            return
         self._retry_s = self._timing.first_retry_s
         self._forget_offer()
         self._begin(now, ExchangeInput.RETUNED)
