@@ -179,7 +179,9 @@ class SliceController(RyuApp):
                 log.warning("switch %s: still not as intended after %d repairs", site, RECONCILE_ATTEMPTS)
                 eventlet.spawn_after(RECONCILE_AGAIN_S, self._welcome_again, site)
         except DriverError as error:
+            # It did not answer in time; one that has gone away is welcomed when it is back.
             log.warning("%s", error)
+            eventlet.spawn_after(RECONCILE_AGAIN_S, self._welcome_again, site)
             return
         self._lifecycle.retry()
 
@@ -188,9 +190,10 @@ class SliceController(RyuApp):
             self._welcome(site)
 
     def _check_ports(self, site: str) -> None:
+        asked_at = time.monotonic()
         reports = self._switchboard.ports(site)
         known = set(self._links.faults.values())
-        changed = self._links.inventory(site, reports, time.monotonic())
+        changed = self._links.inventory(site, reports, time.monotonic(), asked_at)
         for fault in set(self._links.faults.values()) - known:
             log.error("inventory: %s", fault)
         if changed:

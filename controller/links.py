@@ -7,6 +7,7 @@ traffic keeps its ways until a switch says otherwise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,14 +36,22 @@ class LinkMonitor:
         self._dead_ends: dict[str, set[str]] = {c.id: set() for c in topology.channels}
         self._is_up: dict[str, bool] = {c.id: True for c in topology.channels}
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
+        self._announced_at: dict[tuple[str, int], float] = {}
         self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
 
     def is_up(self, channel_id: str) -> bool:
         return self._is_up[channel_id]
 
-    def inventory(self, site: str, reports: Mapping[int, PortReport], now: float) -> dict[str, bool]:
-        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down."""
+    def inventory(
+        self, site: str, reports: Mapping[int, PortReport], now: float, asked_at: float | None = None
+    ) -> dict[str, bool]:
+        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down.
+
+        A port that has announced itself since the list was asked for (``asked_at``) is as it said: the answer may have
+        been given before, and be looked at afterwards. The next list settles it.
+        """
         changed: dict[str, bool] = {}
+        asked = now if asked_at is None else asked_at
         for port in self._ports[site]:
             found = reports.get(port.number)
             fault = None
@@ -56,12 +65,14 @@ class LinkMonitor:
             else:
                 self.faults[key] = f"{site}: {fault}"
             is_live = fault is None and found is not None and found.is_live
-            changed |= self._end(port, is_live, now)
+            if self._announced_at.get((site, port.number), -math.inf) < asked:
+                changed |= self._end(port, is_live, now)
         return changed
 
     def report(self, site: str, port_number: int, is_live: bool, now: float) -> dict[str, bool]:
         """One port's state as a switch announces it; the channels whose state changed by it."""
         port = self._by_number.get((site, port_number))
+        self._announced_at[site, port_number] = now
         return {} if port is None else self._end(port, is_live, now)
 
     def due(self, now: float) -> dict[str, bool]:

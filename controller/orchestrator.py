@@ -54,6 +54,8 @@ class Retained:
 class Orchestrator:
     """Slices, connections, reservations, labels and the intended rules."""
 
+    mutation: str | None = None  # how it is wrong on purpose (controller.mutations)
+
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
         self.network = Network(topology)

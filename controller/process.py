@@ -23,8 +23,8 @@ from controller.kms_client import KmsClient
 from controller.lifecycle import Lifecycle
 from controller.links import LinkMonitor
 from controller.model import ControllerError
+from controller.mutations import make_model
 from controller.openflow import Switchboard
-from controller.orchestrator import Orchestrator
 from controller.ovsdb import OvsdbClient
 from controller.server import Limits, serve
 from controller.store import Store
@@ -66,7 +66,7 @@ def run(config: ControllerConfig) -> None:
     links = LinkMonitor(topology, config.hold_down_s)
     store = Store(config.database)
     lifecycle = Lifecycle(
-        Orchestrator(topology),
+        make_model(topology, config.unsafe_mutation),
         switchboard,
         TunnelClient(config.tunnel_sockets),
         KmsClient(config.kms_socket),

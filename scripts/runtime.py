@@ -50,6 +50,7 @@ class RunOptions:
 
     api_port: int = DEFAULT_API_PORT
     unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+    unsafe_mutation: str | None = None  # a controller that is wrong on purpose, for tests of experiments
     bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
 
 
@@ -258,6 +259,7 @@ class Runtime:
                 "switch_name": SWITCH_NAME,
             },
             "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,
+            "unsafe_mutation": self.options.unsafe_mutation,
             "kms_socket": str(self.layout.kms_socket),
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip

@@ -217,7 +217,9 @@ _ANSWERS: dict[str, Any] = {
             },
         ),
     },
-    "Health": object_of({"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT}),
+    "Health": object_of(
+        {"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT}, {"unsafe_mutation": TEXT}
+    ),
     "Document": {"type": "object", "required": ["openapi", "info", "paths"]},
     "IetfNetworkSliceServices": object_of({"ietf-network-slice-service:network-slice-services": {"type": "object"}}),
     "ServiceProfile": {"type": "object", "required": ["serviceProfileId", "sst", "plmnInfoList"]},

@@ -43,13 +43,14 @@ class Bench:
         database: Path,
         switches: FakeSwitches | None = None,
         tunnels: FakeTunnels | None = None,
+        make_model: Callable[[Topology], Orchestrator] = Orchestrator,
     ) -> None:
         self.topology = topology
         self.database = database
         self.switches = switches or FakeSwitches(topology)
         self.tunnels = tunnels or FakeTunnels()
         self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
-        self.model = Orchestrator(topology)
+        self.model = make_model(topology)
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
         self.events = EventLog(clock=lambda: self.now)

@@ -82,7 +82,7 @@ def test_the_machine_reaches_every_kme(network: EmulatedNetwork, topology: Topol
         assert sh("ping", "-c", "1", "-W", "1", topology.host(site).kme_address).returncode == 0
 
 
-def test_a_cut_takes_one_channel_and_no_parallel_one(network: EmulatedNetwork, topology: Topology) -> None:
+def test_edge_case_19_a_cut_takes_one_channel_and_no_parallel_one(network: EmulatedNetwork, topology: Topology) -> None:
     cut, parallel = topology.channel("agg1-metro1-ch3"), topology.channel("agg1-metro1-ch4")
     ends = links.interfaces(topology, cut)
     links.set_up(ends, up=False)

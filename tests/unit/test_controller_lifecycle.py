@@ -269,7 +269,7 @@ def test_a_connection_that_every_switch_refuses_ends_degraded_and_the_others_mov
     assert not bench.model.connections
 
 
-def test_a_delete_during_a_reroute_wins(bench: Bench) -> None:
+def test_edge_case_07_a_delete_during_a_reroute_wins(bench: Bench) -> None:
     start = bench.state()
     bench.lifecycle.create(request_for("enterprise-app"))
     done = False
@@ -289,7 +289,7 @@ def test_a_delete_during_a_reroute_wins(bench: Bench) -> None:
     assert bench.state() == start
 
 
-def test_a_second_cut_during_a_reroute_is_answered_too(bench: Bench) -> None:
+def test_edge_case_07_a_second_cut_during_a_reroute_is_answered_too(bench: Bench) -> None:
     bench.lifecycle.create(request_for("enterprise-app"))
     done = False
 
