@@ -24,6 +24,7 @@ from controller.listener import SwitchListener
 from controller.model import ControllerError
 from controller.openflow import Switchboard, port_report
 from controller.watching import WatchPlan, wanted_paces
+from controller.welcome import Welcome
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,6 @@ TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
 RETRY_S = 5.0
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
-RECONCILE_ATTEMPTS = 3
-RECONCILE_AGAIN_S = 1.0
 
 
 class SliceController(RyuApp):
@@ -59,6 +58,7 @@ class SliceController(RyuApp):
         self._links = links
         self._watches = watches
         self._watch_plan = WatchPlan()
+        self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
@@ -166,28 +166,9 @@ class SliceController(RyuApp):
                     log.warning("%s", error)
 
     def _welcome(self, site: str) -> None:
-        """A switch is here, for the first time or again: learn its links, then repair its rules by difference."""
+        """A switch is here, for the first time or again."""
         self._watch_plan.forget(p.interface for p in self._lifecycle.model.topology.ports(site))
-        try:
-            self._check_ports(site)
-            for _ in range(RECONCILE_ATTEMPTS):
-                if self._lifecycle.reconcile(site, self._switchboard.installed(site)):
-                    self._switchboard.set_ready(site)
-                    break
-            else:
-                # Reroutes under way change what is intended between look and repair: it is looked at again soon.
-                log.warning("switch %s: still not as intended after %d repairs", site, RECONCILE_ATTEMPTS)
-                eventlet.spawn_after(RECONCILE_AGAIN_S, self._welcome_again, site)
-        except DriverError as error:
-            # It did not answer in time; one that has gone away is welcomed when it is back.
-            log.warning("%s", error)
-            eventlet.spawn_after(RECONCILE_AGAIN_S, self._welcome_again, site)
-            return
-        self._lifecycle.retry()
-
-    def _welcome_again(self, site: str) -> None:
-        if self._switchboard.is_connected(site):
-            self._welcome(site)
+        self._greeting.greet(site)
 
     def _check_ports(self, site: str) -> None:
         asked_at = time.monotonic()
