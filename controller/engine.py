@@ -37,8 +37,11 @@ DRAIN_S = 0.1
 class InfeasibleRequest(ControllerError):
     """The slice does not fit; carries the explanation."""
 
-    def __init__(self, name: str, infeasible: Infeasible) -> None:
-        super().__init__(f"slice {name}: {explain_briefly(infeasible)}")
+    def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
+        """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
+        is_about_keys = any(r.constraint == "key_rate" for r in infeasible.reasons)
+        more = f"; key rates are unknown: {silence}" if silence and is_about_keys else ""
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
         self.infeasible = infeasible
 
 
@@ -64,6 +67,7 @@ class Engine:
     lock: threading.RLock = field(default_factory=threading.RLock)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice
     sections: dict[str, SectionStatus] = field(default_factory=dict)
+    kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
 
     def judge(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""

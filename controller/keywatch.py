@@ -24,18 +24,19 @@ class KeyWatch:
         The sections that it has stopped; None when it does not answer: then nothing is known to be lost.
         """
         engine = self._engine
-        is_answered = True
+        silence = None
         try:
             told = {s.id: s for s in engine.key_rates.sections()}
         except DriverError as error:
             if any(s.is_usable for s in engine.sections.values()):
                 log.warning("key rates unknown: %s", error)
-            told, is_answered = {}, False
+            told, silence = {}, str(error)
         with engine.lock:
             for section in engine.model.topology.sections:
                 self._note(told.get(section.id, SectionStatus(section.id, 0, False, None)))
         stopped = frozenset(s.id for s in told.values() if not s.is_usable and not s.is_starting)
-        return stopped if is_answered else None
+        engine.kms_silence = silence
+        return stopped if silence is None else None
 
     def take_news(self) -> bool:
         """Whether there is more key than before somewhere while a QKD connection waits; asked once, then forgotten."""

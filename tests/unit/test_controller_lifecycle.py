@@ -140,6 +140,17 @@ def test_without_word_from_the_kms_quantum_connections_are_refused(bench: Bench)
     assert "key_rate" in {r.constraint for r in caught.value.infeasible.reasons}
 
 
+def test_the_refusal_says_that_the_kms_is_silent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(rates: object) -> None:
+        raise DriverError("KMS at kms.sock: no such file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bench.key_rates), "sections", silent)
+        with pytest.raises(InfeasibleRequest, match="key rates are unknown: KMS at kms"):
+            bench.lifecycle.create(request_for("cdn"))
+    bench.lifecycle.create(request_for("cdn"))
+
+
 def fail_nth_send(n: int) -> Callable[[str, Changes], str | None]:
     count = 0
 
