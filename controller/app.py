@@ -35,6 +35,7 @@ PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
 RETRY_S = 5.0
+CONFIRM_S = 0.25  # and at once when an agent has told something
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 
 
@@ -70,6 +71,9 @@ class SliceController(RyuApp):
         eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
         eventlet.spawn(self._every, RETRY_S, self._lifecycle.retry_by_clock)
         eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
+        eventlet.spawn(self._every, CONFIRM_S, self._confirm)
+        for site in self._lifecycle.model.topology.site_names:
+            eventlet.spawn(self._listen, site)
         return super().start()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
@@ -94,9 +98,11 @@ class SliceController(RyuApp):
             return
         report = port_report(event.msg.desc)
         is_live = report.is_live and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
-        changed = self._links.report(site, report.number, is_live, time.monotonic())
-        if changed:
-            eventlet.spawn(self._lifecycle.channels_changed, changed)
+        has_carrier = report.has_carrier and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
+        silent = self._links.silent
+        changed = self._links.report(site, report.number, is_live, time.monotonic(), has_carrier=has_carrier)
+        if changed or self._links.silent != silent:
+            eventlet.spawn(self._lifecycle.channels_changed, changed, self._links.silent)
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def _on_barrier(self, event: Any) -> None:
@@ -147,7 +153,20 @@ class SliceController(RyuApp):
     def _tick(self) -> None:
         up = self._links.due(time.monotonic())
         if up:
-            self._lifecycle.channels_changed(up)
+            self._lifecycle.channels_changed(up, self._links.silent)
+
+    def _confirm(self) -> None:
+        self._lifecycle.confirm(self._is_right)
+
+    def _listen(self, site: str) -> None:
+        while True:
+            pause_s = self._lifecycle.listen(site)
+            eventlet.spawn(self._attempt, self._confirm)
+            eventlet.sleep(pause_s)
+
+    def _is_right(self, site: str) -> bool:
+        """Whether a switch holds what it shall; if not, it has been repaired."""
+        return self._lifecycle.reconcile(site, self._switchboard.installed(site))
 
     def _watch(self, watches: Watches) -> None:
         """Let each channel be watched as closely as what it carries needs."""
@@ -173,12 +192,12 @@ class SliceController(RyuApp):
     def _check_ports(self, site: str) -> None:
         asked_at = time.monotonic()
         reports = self._switchboard.ports(site)
-        known = set(self._links.faults.values())
+        known, silent = set(self._links.faults.values()), self._links.silent
         changed = self._links.inventory(site, reports, time.monotonic(), asked_at)
         for fault in set(self._links.faults.values()) - known:
             log.error("inventory: %s", fault)
-        if changed:
-            self._lifecycle.channels_changed(changed)
+        if changed or self._links.silent != silent:
+            self._lifecycle.channels_changed(changed, self._links.silent)
 
 
 class SwitchHandler(OFPHandler):

@@ -16,6 +16,10 @@ class DriverError(ControllerError):
     """Something outside the controller refused or did not answer."""
 
 
+class NotSupported(DriverError):
+    """The other side is there and cannot do that."""
+
+
 @dataclass(frozen=True)
 class SwitchFault:
     """What went wrong on one switch; ``cookie`` None when it concerns all that was sent to it."""
@@ -57,6 +61,12 @@ class Tunnels(Protocol):
 
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
         """What the agent was told, by connection id."""
+
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+        """A new token, and what has changed since ``token`` (None: everything), as soon as something has.
+
+        NotSupported when the agent is too old to tell.
+        """
 
 
 class Watches(Protocol):

@@ -42,7 +42,9 @@ class Decision:
 def hit(model: Orchestrator) -> tuple[str, ...]:
     """Connections that use something which does not work, the most urgent first."""
     ids = [
-        c.id for c in model.connections.values() if c.state in HEALABLE and any(not _works(model, x) for x in c.lanes)
+        c.id
+        for c in model.connections.values()
+        if (c.state in HEALABLE or _is_waiting_in_place(c)) and any(not _works(model, x) for x in c.lanes)
     ]
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
@@ -53,29 +55,33 @@ def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[
     Whoever has lost every way is served first, in the order of :func:`rank`; new backups come from what is left then.
     ``avoid`` names sites per connection that a further attempt must not cross (their switch refused the last one).
     A connection for which there is no way is DEGRADED with :data:`UNEXPLAINED`; see :func:`explain`.
+    Ways that only BFD calls dead may carry packets all the same: they are left for others that work, never for nothing.
     """
     chosen = sorted((model.connections[i] for i in ids), key=rank)
     avoided = avoid or {}
     movable = {c.id for c in chosen if c.request.spec.protection is not Protection.NONE or not c.lanes}
+    doubtful = {c.id for c in chosen if _may_work(model, c) and c.id not in avoided}
     for connection in chosen:
-        if connection.id in movable:
+        if connection.id in movable - doubtful:
             failed = [x for x in connection.lanes if not _works(model, x) or _crosses(x, avoided.get(connection.id))]
             model.drop_lanes(connection.id, failed)
-    survivors = [c for c in chosen if c.id in movable and model.connections[c.id].lanes]
+    survivors = [c for c in chosen if c.id in movable - doubtful and model.connections[c.id].lanes]
     decisions = []
     for before in chosen:
-        if before.id not in movable:
+        if before.id in doubtful:
+            decisions += _leave_for_better(model, before)
+        elif before.id not in movable:
             reason = "its path has failed and it asked for no protection"
-            decisions.append(Decision(before, model.set_state(before.id, ConnectionState.DEGRADED, reason)))
+            decisions.append(Decision(before, _degrade(model, before.id, reason)))
         elif before in survivors:
             continue
         elif not _restore(model, before, avoided.get(before.id, frozenset())):
-            decisions.append(Decision(before, model.set_state(before.id, ConnectionState.DEGRADED, UNEXPLAINED)))
+            decisions.append(Decision(before, _degrade(model, before.id, UNEXPLAINED)))
         elif before.request.spec.protection.has_backup:
             survivors.append(before)
         else:
             decisions.append(Decision(before, model.set_state(before.id, ConnectionState.REROUTING)))
-    decisions += [_protect_again(model, before, avoided.get(before.id, frozenset())) for before in survivors]
+    decisions += [protect_again(model, before, avoided.get(before.id, frozenset())) for before in survivors]
     return decisions
 
 
@@ -83,7 +89,12 @@ def retriable(model: Orchestrator) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
     # What has a way and no keys waits for those (controller.keysupply).
-    ids = [c.id for c in waiting if not c.lanes or (not c.is_keyless and all(_works(model, x) for x in c.lanes))]
+    ids = [
+        c.id
+        for c in waiting
+        if not c.lanes
+        or (not c.is_keyless and all(_works(model, lane) for lane in c.lanes) and not model.is_denied(c.id))
+    ]
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
@@ -133,7 +144,7 @@ def _restore(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> 
     return _find_lane(model, request, before.id)
 
 
-def _protect_again(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
+def protect_again(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
     """The lane that is left carries the traffic; beside it a new backup, if there is one."""
     is_protected = _find_backup(model, before, avoid)
     note = None if is_protected else "runs without a backup: no second way shares no channel with the first"
@@ -165,10 +176,58 @@ def sharing_risk(model: Orchestrator, channels: frozenset[str]) -> frozenset[str
     return channels | {c.id for c in topology.channels if not groups.isdisjoint(c.risk_groups)}
 
 
+def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]:
+    """Another way for a connection whose own is called dead by BFD alone, if there is one; else it stays."""
+    silent = [lane for lane in before.lanes if not _works(model, lane)]
+    if before.request.spec.protection is not Protection.NONE:
+        model.drop_lanes(before.id, silent)
+        if model.connections[before.id].lanes:
+            return [protect_again(model, before, frozenset())]
+        if _restore(model, before, frozenset()):
+            if before.request.spec.protection.has_backup:
+                return [protect_again(model, before, frozenset())]
+            return [Decision(before, model.set_state(before.id, ConnectionState.REROUTING))]
+        model.take_back(before)
+    channels = sorted({c for lane in silent for c in lane.route.channels if not model.network.is_channel_up(c)})
+    reason = f"BFD hears nothing on {', '.join(channels)}, where there is carrier; there is no other way"
+    if model.is_passing(before.id) or (before.state, before.reason) == (ConnectionState.DEGRADED, reason):
+        return []
+    return [Decision(before, _degrade(model, before.id, reason))]
+
+
+def _degrade(model: Orchestrator, connection_id: str, reason: str) -> Connection:
+    connection = model.connections[connection_id]
+    if connection.state is ConnectionState.DEGRADED:
+        model.connections[connection_id] = replace(connection, reason=reason)
+        return model.connections[connection_id]
+    return model.set_state(connection_id, ConnectionState.DEGRADED, reason)
+
+
+def _is_waiting_in_place(connection: Connection) -> bool:
+    """Whether it is DEGRADED on a way that it still holds: its probes fail there, or it was only called dead."""
+    is_movable = connection.request.spec.protection is not Protection.NONE
+    return is_movable and connection.state is ConnectionState.DEGRADED and bool(connection.lanes)
+
+
+def _may_work(model: Orchestrator, connection: Connection) -> bool:
+    """Whether no failure on its ways is certain: all that is down there is silent, with carrier, and may yet pass."""
+    if connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
+        return False  # of a way being laid nobody has seen that it works
+    dead = {c for lane in connection.lanes for c in lane.route.channels if not model.network.is_channel_up(c)}
+    return bool(dead) and dead <= model.silent
+
+
 def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
-    """Reserve a lane for the request, if there is one, with the key rate at which it renews keys now."""
-    pace = model.connections[connection_id].rekey_s
-    found = search_route(model.network, replace(request, spec=replace(request.spec, rekey_s=pace)))
+    """Reserve a lane for the request, with the key rate at which it renews keys now, if there is one.
+
+    Where there is a choice it goes round the channels in doubt.
+    """
+    spec = replace(request.spec, rekey_s=model.connections[connection_id].rekey_s)
+    found = None
+    if model.doubted:
+        careful = replace(spec, exclude_channels=spec.exclude_channels | model.doubted)
+        found = search_route(model.network, replace(request, spec=careful))
+    found = found or search_route(model.network, replace(request, spec=spec))
     if found is None:
         return False
     try:

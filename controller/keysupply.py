@@ -32,6 +32,7 @@ BRIDGE_S = 600.0
 RATE_TOLERANCE = 1.1
 # Proof that a relay delivers: so many keys in store.
 PROVEN_KEYS = 2
+UNPROVEN = "there is key for it again, and its probes have not passed yet"
 NO_RELAY = FoundRelay((), ())
 
 
@@ -152,13 +153,15 @@ class KeySupply:
             reserved = self._reserve_most(now, reserved, is_patient=culprit is None)
         now = model.connections[was.id]
         if reserved:
-            self._return_to_service(now)
+            if was.is_keyless:
+                self._return_to_service(now)
             if reserved >= wanted and self._is_proven(now, pools):
                 model.connections[now.id] = replace(model.connections[now.id], slow_rekey=None)
             elif reserved < wanted:
                 self._slow_down(now.id, KEY_BITS * 1000 / reserved, culprit or _section_named(now))
             self._proven_after.discard(now.id)
             return
+        self._proven_after.discard(now.id)
         section = culprit or self._bottleneck(now)
         self._slow_down(now.id, self._pool_pace(now, pools), section)
         self._degrade(now.id, section, stopped)
@@ -208,8 +211,11 @@ class KeySupply:
         """One that was DEGRADED for want of keys is so no more, if its way works."""
         model = self._model
         is_up = any(is_route_up(model, lane.route) for lane in connection.lanes)
-        if connection.state is ConnectionState.DEGRADED and is_up:
-            model.set_state(connection.id, ConnectionState.REROUTING)
+        if connection.state is not ConnectionState.DEGRADED or not is_up:
+            return
+        if model.is_denied(connection.id):
+            model.connections[connection.id] = replace(connection, reason=UNPROVEN)
+        else:
             model.set_state(connection.id, ConnectionState.ACTIVE)
 
     def _degrade(self, connection_id: str, section: str, stopped: Collection[str]) -> None:

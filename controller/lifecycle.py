@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from controller.confirming import Confirming
 from controller.drivers import DriverError, Journal, KeyRates, SectionStatus, Switches, Tunnels
 from controller.engine import Engine, InfeasibleRequest, ProvisioningFailed
 from controller.events import EventLog
@@ -56,6 +57,7 @@ class Lifecycle:
         self._modifying = Modifying(self._engine, self._removal)
         self._rerouting = Rerouting(self._engine)
         self._recovery = Recovery(self._engine, self._removal)
+        self._confirming = Confirming(self._engine, self._rerouting, self._recovery.restore_tunnels_at)
         self._keys = KeyWatch(self._engine)
         self._rekeying = Rekeying(self._engine)
         self._jobs = FeasibilityJobs()
@@ -266,9 +268,22 @@ class Lifecycle:
 
     # --- what happens --------------------------------------------------------------------------------------------
 
-    def channels_changed(self, changes: dict[str, bool]) -> None:
-        """Channels went down or came up: move what is hit, try again what waits."""
-        self._rerouting.channels_changed(changes)
+    def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
+        """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
+        self._rerouting.channels_changed(changes, silent)
+        if any(changes.values()):
+            self._confirming.something_came_back()
+
+    def listen(self, site: str) -> float:
+        """Wait for what the agent at ``site`` has to tell of its probes; seconds to wait before the next call."""
+        return self._confirming.listen(site)
+
+    def confirm(self, check_switch: Callable[[str], bool]) -> None:
+        """Bring states up to what the probes say, and leave ways on which they fail. To be called often.
+
+        ``check_switch`` compares a site's switch with what it shall hold and repairs it: True when it was right.
+        """
+        self._confirming.tick(check_switch)
 
     def heal(self) -> None:
         """Reroute everything that is hit."""

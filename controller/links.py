@@ -23,6 +23,8 @@ class PortReport:
     number: int
     name: str
     is_live: bool
+    has_carrier: bool = False
+    """True where only the watch over the far end (BFD) takes ``is_live`` away: packets may pass all the same."""
 
 
 class LinkMonitor:
@@ -37,10 +39,16 @@ class LinkMonitor:
         self._is_up: dict[str, bool] = {c.id: True for c in topology.channels}
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
         self._announced_at: dict[tuple[str, int], float] = {}
+        self._without_carrier: dict[str, set[str]] = {c.id: set() for c in topology.channels}  # those without carrier
         self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
 
     def is_up(self, channel_id: str) -> bool:
         return self._is_up[channel_id]
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Channels that are down although there is carrier at both ends."""
+        return frozenset(c for c, is_up in self._is_up.items() if not is_up and not self._without_carrier[c])
 
     def inventory(
         self, site: str, reports: Mapping[int, PortReport], now: float, asked_at: float | None = None
@@ -65,15 +73,22 @@ class LinkMonitor:
             else:
                 self.faults[key] = f"{site}: {fault}"
             is_live = fault is None and found is not None and found.is_live
-            if self._announced_at.get((site, port.number), -math.inf) < asked:
-                changed |= self._end(port, is_live, now)
+            if self._announced_at.get((site, port.number), -math.inf) >= asked:
+                continue
+            self._note_carrier(port, has_carrier=is_live or (fault is None and found is not None and found.has_carrier))
+            changed |= self._end(port, is_live, now)
         return changed
 
-    def report(self, site: str, port_number: int, is_live: bool, now: float) -> dict[str, bool]:
+    def report(
+        self, site: str, port_number: int, is_live: bool, now: float, *, has_carrier: bool = False
+    ) -> dict[str, bool]:
         """One port's state as a switch announces it; the channels whose state changed by it."""
         port = self._by_number.get((site, port_number))
         self._announced_at[site, port_number] = now
-        return {} if port is None else self._end(port, is_live, now)
+        if port is None:
+            return {}
+        self._note_carrier(port, has_carrier=is_live or has_carrier)
+        return self._end(port, is_live, now)
 
     def due(self, now: float) -> dict[str, bool]:
         """Channels whose hold-down has passed by ``now``."""
@@ -82,6 +97,12 @@ class LinkMonitor:
             del self._up_since[channel]
             self._is_up[channel] = True
         return dict.fromkeys(ready, True)
+
+    def _note_carrier(self, port: Port, *, has_carrier: bool) -> None:
+        if port.channel is not None:
+            (self._without_carrier[port.channel].discard if has_carrier else self._without_carrier[port.channel].add)(
+                port.site
+            )
 
     def _end(self, port: Port, is_live: bool, now: float) -> dict[str, bool]:
         channel = port.channel

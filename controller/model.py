@@ -214,9 +214,9 @@ class ConnectionState(Enum):
 
     PENDING = "PENDING"  # reserved, nothing on the switches yet
     INSTALLING = "INSTALLING"  # rules and tunnels are on their way
-    ACTIVE = "ACTIVE"  # rules confirmed by barriers, both tunnel ends hold a key
+    ACTIVE = "ACTIVE"  # rules confirmed by barriers, both tunnel ends hold a key, no probe fails
     REROUTING = "REROUTING"  # hit or modified: a new path is being installed beside the old one
-    DEGRADED = "DEGRADED"  # no path satisfies it now; tried again when something comes back
+    DEGRADED = "DEGRADED"  # no path satisfies it now, or the one it has fails its probes; tried again
     LEAVING = "LEAVING"  # gives way to its successor at another site, and carries traffic until that one works
     REMOVING = "REMOVING"
     REMOVED = "REMOVED"
@@ -253,7 +253,9 @@ CONNECTION_TRANSITIONS: dict[ConnectionState, frozenset[ConnectionState]] = {
             ConnectionState.REMOVING,
         }
     ),
-    ConnectionState.DEGRADED: frozenset({ConnectionState.REROUTING, ConnectionState.LEAVING, ConnectionState.REMOVING}),
+    ConnectionState.DEGRADED: frozenset(
+        {ConnectionState.ACTIVE, ConnectionState.REROUTING, ConnectionState.LEAVING, ConnectionState.REMOVING}
+    ),
     ConnectionState.LEAVING: frozenset({ConnectionState.REROUTING, ConnectionState.DEGRADED, ConnectionState.REMOVING}),
     ConnectionState.REMOVING: frozenset({ConnectionState.REMOVED}),
     ConnectionState.REMOVED: frozenset(),

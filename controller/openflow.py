@@ -399,4 +399,4 @@ def port_report(port: Any) -> PortReport:
     is_down = port.state & of13.OFPPS_LINK_DOWN or port.config & of13.OFPPC_PORT_DOWN
     is_live = not is_down and bool(port.state & of13.OFPPS_LIVE)
     name = port.name.decode() if isinstance(port.name, bytes) else port.name
-    return PortReport(port.port_no, name.rstrip("\0"), is_live)
+    return PortReport(port.port_no, name.rstrip("\0"), is_live, has_carrier=not is_down)

@@ -19,6 +19,7 @@ from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
 from controller.protection import entry_items, has_detours, is_inner, lane_items
+from controller.reachability import Finding, Verdict
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
 from topologies.spec import Topology
 
@@ -68,6 +69,11 @@ class Orchestrator:
         self.computing: set[str] = set()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
         self.held_lanes: dict[str, list[Lane]] = {}
+        self.silent: frozenset[str] = frozenset()  # channels that are down by BFD alone: their carrier is there
+        self.doubted: frozenset[str] = frozenset()  # channels to be avoided where there is a choice
+        self.findings: Mapping[str, Finding] = {}  # what the tunnels' probes say, by connection
+        self.conditions: Mapping[str, tuple[str, ...]] = {}  # what is to be known of a connection beside its state
+        self.switches_away: dict[str, float] = {}  # sites whose switch is not there, since (steady clock, s)
         # What a modification holds beside what the slice has now, until it is finished or undone.
         self.retained: dict[str, Retained] = {}
 
@@ -148,6 +154,30 @@ class Orchestrator:
         shrunk = replace(connection, lanes=left)
         self.connections[connection_id] = shrunk
         return shrunk
+
+    def take_back(self, before: Connection) -> Connection:
+        """Undo :meth:`drop_lanes` before anything else was decided: the lanes that ``before`` had are its own again."""
+        spec = before.request.spec
+        for lane in self.connections[before.id].lanes:
+            self.network.release(owner_of(before, lane))
+        for position, lane in enumerate(before.lanes):
+            owner = owner_of(before, lane)
+            try:
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0 if position else before.key_rate_mbps)
+            except OverCommitted:  # of keys, whose rate has fallen since
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+        self.connections[before.id] = before
+        return before
+
+    def is_passing(self, connection_id: str) -> bool:
+        """Whether its probes pass: proof that its ways carry packets, whatever else is said of them."""
+        finding = self.findings.get(connection_id)
+        return finding is not None and finding.verdict is Verdict.PASSES
+
+    def is_denied(self, connection_id: str) -> bool:
+        """Whether there is evidence that it carries nothing."""
+        finding = self.findings.get(connection_id)
+        return finding is not None and finding.is_denied
 
     def _pay_for_keys(self, connection: Connection, lane: Lane) -> None:
         """A backup that becomes the working lane takes over what its keys cost, as far as there is any left."""

@@ -90,9 +90,9 @@ def entry_items(ports: PortMap, connection: Connection) -> tuple[Item, ...]:
 
 
 def copies_for(connection: Connection) -> dict[str, int | bool]:
-    """What the tunnel's ends are told about copies: nothing unless both ways carry each packet."""
+    """What the tunnel's ends are told about copies: told of none as well, so that none are expected any more."""
     if connection.request.spec.protection is not Protection.ONE_PLUS_ONE:
-        return {}
+        return {"expects_copies": False, "replay_window": MIN_WINDOW}
     return {"expects_copies": True, "replay_window": replay_window(connection)}
 
 

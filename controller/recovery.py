@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # An agent's business while the slice is on its way there or back.
 IN_TRANSIT = (ConnectionState.PENDING, ConnectionState.INSTALLING, ConnectionState.LEAVING, ConnectionState.REMOVING)
+# What an agent changes of a connection at work.
+MODIFIABLE = ("key_source", "rekey_s", "lifetime_s", "expects_copies", "replay_window")
 
 
 class Recovery:
@@ -72,13 +74,17 @@ class Recovery:
     def restore_tunnels(self) -> None:
         """Compare what the tunnel agents hold with what they shall: one that has restarted has forgotten everything."""
         for site in self._engine.model.topology.site_names:
-            try:
-                self._restore_tunnels_at(site)
-                self._silent_agents.discard(site)
-            except DriverError as error:
-                if site not in self._silent_agents:
-                    log.warning("%s", error)
-                self._silent_agents.add(site)
+            self.restore_tunnels_at(site)
+
+    def restore_tunnels_at(self, site: str) -> None:
+        """As :meth:`restore_tunnels`, for one agent: it has just come back."""
+        try:
+            self._restore_tunnels_at(site)
+            self._silent_agents.discard(site)
+        except DriverError as error:
+            if site not in self._silent_agents:
+                log.warning("%s", error)
+            self._silent_agents.add(site)
 
     def _restore_tunnels_at(self, site: str) -> None:
         engine = self._engine
@@ -103,7 +109,7 @@ class Recovery:
         if held is None:
             log.info("tunnel agent at %s: %s is missing: added", site, connection.id)
             engine.tunnels.add(site, end)
-        elif held.get("mode") == end["mode"] and _agrees(held, end, except_for=("key_source", "rekey_s", "lifetime_s")):
+        elif held.get("mode") == end["mode"] and _agrees(held, end, except_for=MODIFIABLE):
             log.info("tunnel agent at %s: %s has other keys than it shall: modified", site, connection.id)
             engine.tunnels.modify(site, end)
         else:

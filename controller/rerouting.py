@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
 REFUSED = "refused by switches"
+UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 
 
 class Rerouting:
@@ -28,15 +29,17 @@ class Rerouting:
         self._engine = engine
         self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
-    def channels_changed(self, changes: dict[str, bool]) -> None:
-        """Channels went down or came up: move what is hit, try again what waits."""
+    def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
+        """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
         engine = self._engine
         with engine.lock:
+            suspected, engine.model.silent = engine.model.silent, silent
             news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
                 engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
-        if not all(changes[c] for c in news):
+            is_certain = any(not engine.model.network.is_channel_up(c) for c in suspected - silent)
+        if is_certain or not all(changes[c] for c in news):
             self.heal()
         if any(changes[c] for c in news):
             self.retry()
@@ -73,6 +76,10 @@ class Rerouting:
                 return
             self._tried = seen
         self.retry()
+
+    def leave(self, decide: Callable[[], list[healing.Decision]]) -> None:
+        """Carry out moves away from ways that everybody but the probes believes to be good."""
+        self._move(decide, attempt=1)
 
     def _explain(self) -> None:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
@@ -118,7 +125,10 @@ class Rerouting:
         with engine.lock:
             done = [i for i in self._unchanged(moving) if i not in refused]
             for connection_id in done:
-                engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
+                if engine.model.is_denied(connection_id):
+                    engine.model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
+                else:
+                    engine.model.set_state(connection_id, ConnectionState.ACTIVE, moving[connection_id].reason)
                 self._note(before[connection_id], connection_id)
             for connection in engine.existing(done):
                 engine.announce_connection(connection)
@@ -153,7 +163,8 @@ class Rerouting:
             time.sleep(engine.drain_s)
         with engine.lock:
             # What has moved on meanwhile is cleared up after by whoever moved it.
-            quiet = [c.id for c in engine.existing(ids) if c.state is ConnectionState.ACTIVE]
+            at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
+            quiet = [c.id for c in engine.existing(ids) if c.state in at_rest]
             pending = engine.switches.send(engine.model.settle(quiet))
         log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 

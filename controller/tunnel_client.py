@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from controller.drivers import DriverError
+from controller.drivers import DriverError, NotSupported
 
 CALL_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4 << 20
@@ -57,6 +57,20 @@ class TunnelClient:
         if not isinstance(connections, list) or not all(isinstance(c, dict) and "id" in c for c in connections):
             raise TunnelError(f"tunnel agent at {site}: not a list of connections")
         return {str(c["id"]): c for c in connections}
+
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+        """What has changed since ``token``, as soon as something has."""
+        if site not in self._sockets:
+            raise NotSupported(f"no tunnel agent is configured at {site}")
+        request = {"op": "watch", "since": token, "timeout_s": timeout_s}
+        try:
+            result = self._call(site, request, 2 * timeout_s)
+        except TunnelRefused as error:
+            raise NotSupported(str(error)) from error
+        connections = result.get("connections") if isinstance(result, dict) else None
+        if not isinstance(connections, dict) or not all(isinstance(c, dict) for c in connections.values()):
+            raise NotSupported(f"tunnel agent at {site}: tells no changes")
+        return str(result.get("token")), connections
 
     def _call(self, site: str, request: dict[str, Any], timeout_s: float) -> Any:
         path = self._sockets.get(site)

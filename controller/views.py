@@ -47,7 +47,7 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
-        "connections": [connection_view(c) for c in connections],
+        "connections": [connection_view(c) | {"conditions": list(model.conditions.get(c.id, ()))} for c in connections],
     }
 
 

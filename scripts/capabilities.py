@@ -117,6 +117,11 @@ def has_tun(run: Run = run_command) -> bool:
     return _TUN.look(run).is_present
 
 
+def has_kernel_datapath(run: Run = run_command) -> bool:
+    """Whether the kernel switches packets for Open vSwitch."""
+    return kernel_datapath(run).is_present
+
+
 def has_netem(run: Run = run_command) -> bool:
     """Whether links can be given delay."""
     return _NETEM.look(run).is_present

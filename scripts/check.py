@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scripts.vm import run as vm
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("controller", "topologies", "kms", "scripts", "tests")
 
@@ -96,14 +98,20 @@ def _environment() -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    given = sys.argv[1:] if argv is None else list(argv)
+    if "--vm" in given:
+        return vm.main([argument for argument in given if argument != "--vm"])
     parser = argparse.ArgumentParser(
         prog="qslice test",
         description="Lint and the test suite. Other arguments go to pytest.",
         allow_abbrev=False,
     )
     parser.add_argument("--fast", action="store_true", help="without slow tests and those that need root")
+    parser.add_argument(
+        "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    options, arguments = parser.parse_known_args(argv)
+    options, arguments = parser.parse_known_args(given)
     environment = _environment()
     started = time.monotonic()
 

@@ -18,11 +18,32 @@ _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_tun": (functools.cache(capabilities.has_tun), "needs TUN devices (root and /dev/net/tun)"),
 }
 
+# A kernel is nothing that set-up could install: lacking it is a failure only where a guest was made to have it.
+_KERNEL_NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "needs_kernel_datapath": (
+        functools.cache(
+            lambda: capabilities.has_kernel_datapath() and capabilities.has_netem() and capabilities.has_xfrm_esp()
+        ),
+        "needs a kernel with Open vSwitch's datapath, netem and ESP; `qslice test --vm` brings one",
+    ),
+}
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, (is_here, reason) in _NEEDS.items():
-        if item.get_closest_marker(marker) is None or is_here():
-            continue
-        if os.environ.get("QSLICE_REQUIRE_ALL") == "1":
-            pytest.fail(f"{reason}, and QSLICE_REQUIRE_ALL=1 says that this machine is complete", pytrace=False)
-        pytest.skip(reason)
+    for needs, variable in ((_NEEDS, "QSLICE_REQUIRE_ALL"), (_KERNEL_NEEDS, "QSLICE_REQUIRE_KERNEL")):
+        for marker, (is_here, reason) in needs.items():
+            if item.get_closest_marker(marker) is None or is_here():
+                continue
+            if os.environ.get(variable) == "1":
+                pytest.fail(f"{reason}, and {variable}=1 says that this machine is complete", pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A report of the guest's tests says in words what each of them proves: what its docstring begins with."""
+    for item in items:
+        if item.get_closest_marker("needs_kernel_datapath") is not None and isinstance(item, pytest.Function):
+            words = (item.function.__doc__ or "").strip().partition("\n\n")[0]
+            variant = f" [{item.callspec.id}]" if hasattr(item, "callspec") else ""
+            if words:
+                item.user_properties.append(("proves", " ".join(words.split()).rstrip(".") + variant))

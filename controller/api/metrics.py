@@ -79,6 +79,13 @@ def metrics_text(
             [((("state", s.value),), connections.count(s)) for s in ConnectionState],
         ),
         *_family(
+            "qslice_connection_reachable", "gauge", "1 while a connection's probes pass, 0 while they fail.",
+            [
+                ((("connection", i),), int(f.reachable))
+                for i, f in sorted(model.findings.items()) if f.reachable is not None
+            ],
+        ),
+        *_family(
             "qslice_channel_up", "gauge", "1 while the channel works at both ends.",
             [((("channel", c.id),), int(network.is_channel_up(c.id))) for c in channels],
         ),

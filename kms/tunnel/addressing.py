@@ -28,12 +28,12 @@ def interface_mtu(interface: str) -> int:
     return int(mtu)
 
 
-def configure_tun(interface: str, mtu: int, local: IPv4Address, peer: IPv4Address) -> None:
+def configure_tun(interface: str, mtu: int, gso_bytes: int, local: IPv4Address, peer: IPv4Address) -> None:
     """``local``/32 on the TUN device and a route to ``peer`` through it; no IPv6, so nothing is sent unasked."""
     write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "1")
     index = _index(interface)
     _carry_out(
-        netlink.link_up(interface, index, mtu, _TRANSMIT_QUEUE_PACKETS),
+        netlink.link_up(interface, index, mtu, _TRANSMIT_QUEUE_PACKETS, gso_bytes),
         netlink.add_address(index, local),
         netlink.add_route(index, peer, local),
     )

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import defaultdict
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from kms.tunnel import addressing, metrics
+from kms.tunnel.changes import ChangeLog
 from kms.tunnel.clear import ClearConnection
 from kms.tunnel.config import AgentConfig, ConnectionConfig
 from kms.tunnel.errors import Conflict, NotFound
 from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.runner import EspConnection
+from kms.tunnel.session import RETUNABLE
+from kms.tunnel.stats import watched
 
 logger = logging.getLogger(__name__)
 
 Connection = EspConnection | ClearConnection
-
-_MODIFIABLE = ("key_source", "rekey_s", "lifetime_s")
 
 
 class Agent:
@@ -29,7 +34,9 @@ class Agent:
         self._config = config
         self._keys = keys
         self._connections: dict[str, Connection] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._users: Counter[str] = Counter()  # who has a turn or waits for it
+        self._changes = ChangeLog(uuid.uuid4().hex)
         self._reserved: dict[str, ConnectionConfig] = {}
         self._keylog: KeyLog | None = None
         self._rp_filter_before: str | None = None
@@ -56,7 +63,7 @@ class Agent:
 
     async def add(self, config: ConnectionConfig) -> dict[str, Any]:
         """Idempotent for the same configuration; Conflict for another one under the same id, port or interface."""
-        async with self._locks[config.id]:
+        async with self._turn(config.id):
             existing = self._connections.get(config.id)
             if existing is not None:
                 if existing.config != config:
@@ -65,9 +72,10 @@ class Agent:
             self._check_free(config)
             self._reserved[config.id] = config
             try:
-                connection = self._make(config)
+                connection = self._make(config, partial(self._changes.note, config.id))
                 await connection.open()
                 self._connections[config.id] = connection
+                self._changes.note(config.id)
             finally:
                 del self._reserved[config.id]
             logger.info("connection %s added (%s, %s)", config.id, config.mode, config.key_source)
@@ -75,13 +83,13 @@ class Agent:
 
     async def modify(self, config: ConnectionConfig) -> dict[str, Any]:
         """Other keys for a connection that goes on. NotFound; Conflict when more than its keys would change."""
-        async with self._locks[config.id]:
+        async with self._turn(config.id):
             existing = self._find(config.id)
             if (
-                config.model_copy(update={name: getattr(existing.config, name) for name in _MODIFIABLE})
+                config.model_copy(update={name: getattr(existing.config, name) for name in RETUNABLE})
                 != existing.config
             ):
-                names = ", ".join(_MODIFIABLE)
+                names = ", ".join(RETUNABLE)
                 raise Conflict("connection", f"{config.id} exists, and nothing but {names} can be modified")
             if existing.config != config:
                 existing.modify(config)
@@ -90,12 +98,12 @@ class Agent:
 
     async def remove(self, connection_id: str) -> dict[str, Any]:
         """NotFound when there is none of that id."""
-        async with self._locks[connection_id]:
+        async with self._turn(connection_id):
             connection = self._connections.pop(connection_id, None)
             if connection is not None:
                 await connection.close()
+                self._changes.forget(connection_id)
                 logger.info("connection %s removed", connection_id)
-        self._locks.pop(connection_id, None)
         if connection is None:
             raise NotFound(f"no connection {connection_id}")
         return {"connection_id": connection_id, "removed": True}
@@ -105,6 +113,19 @@ class Agent:
         connection = self._find(connection_id)
         await connection.wait_up(timeout_s)
         return _summary(connection)
+
+    async def watch(self, since: str | None, timeout_s: float) -> dict[str, Any]:
+        """What has changed after the token ``since``, as soon as something has; nothing when the time is up."""
+        await self._changes.wait(since, timeout_s)
+        changed = self._changes.since(since)
+        return {
+            "token": self._changes.token,
+            "connections": {
+                connection_id: watched(connection.stats())
+                for connection_id, connection in self._connections.items()
+                if changed is None or connection_id in changed
+            },
+        }
 
     def stats(self) -> dict[str, Any]:
         return {"connections": {connection_id: c.stats() for connection_id, c in self._connections.items()}}
@@ -133,9 +154,24 @@ class Agent:
                 if getattr(other, name) == getattr(config, name):
                     raise Conflict(f"connection.{name}", f"{getattr(config, name)} belongs to {other.id}")
 
-    def _make(self, config: ConnectionConfig) -> Connection:
+    @contextlib.asynccontextmanager
+    async def _turn(self, connection_id: str) -> AsyncIterator[None]:
+        """One operation on an id at a time. The lock lives as long as somebody has it or waits for it."""
+        self._users[connection_id] += 1
+        try:
+            async with self._turns.setdefault(connection_id, asyncio.Lock()):
+                yield
+        finally:
+            self._users[connection_id] -= 1
+            if not self._users[connection_id]:
+                del self._users[connection_id], self._turns[connection_id]
+
+    def _make(self, config: ConnectionConfig, on_change: Callable[[], None]) -> Connection:
+        probe_s = self._config.probe_s if config.probe_s is None else config.probe_s
         if config.mode == "clear":
-            return ClearConnection(config, underlay_interface=self._config.underlay_interface)
+            return ClearConnection(
+                config, underlay_interface=self._config.underlay_interface, probe_s=probe_s, on_change=on_change
+            )
         return EspConnection(
             config,
             local_sae=self._config.sae_id,
@@ -143,6 +179,8 @@ class Agent:
             underlay_address=self._config.underlay_address,
             keys=self._keys,
             keylog=self._keylog,
+            probe_s=probe_s,
+            on_change=on_change,
         )
 
 

@@ -22,7 +22,15 @@ def _interface_name(name: str) -> str:
     return name
 
 
+def _probe_period(period_s: float) -> float:
+    if 0 < period_s < 0.05:
+        raise ValueError("0 (never) or at least 0.05")
+    return period_s
+
+
 Interface = Annotated[str, AfterValidator(_interface_name)]
+# Below 50 ms an agent among hundreds does little else; a failure that is known after a minute is of no use.
+ProbePeriod = Annotated[float, Field(ge=0.0, le=60.0, allow_inf_nan=False), AfterValidator(_probe_period)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -42,6 +50,8 @@ class AgentConfig(_Frozen):
     cert: Path
     key: Path
     ca: Path
+    probe_s: ProbePeriod = 0.5
+    """How often connections are probed that are not told themselves; 0: never."""
     unsafe_keylog: Path | None = None
     """Debugging only: traffic keys are written here in the clear, for Wireshark's ESP decoder."""
 
@@ -63,6 +73,8 @@ class ConnectionConfig(_Frozen):
     lifetime_s: Annotated[float, Field(ge=0.1, le=86400.0, allow_inf_nan=False)] = 60.0
     replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024
     expects_copies: bool = False
+    probe_s: ProbePeriod | None = None
+    """None: as the agent's."""
 
 
 class AddRequest(_Frozen):
@@ -92,6 +104,15 @@ class WaitUpRequest(_Frozen):
     timeout_s: Annotated[float, Field(ge=0.0, le=3600.0, allow_inf_nan=False)] = 10.0
 
 
+class WatchRequest(_Frozen):
+    """Answered as soon as something has changed after ``since`` (the token of an earlier answer)."""
+
+    id: int | str
+    op: Literal["watch"]
+    since: Annotated[str, Field(max_length=100)] | None = None
+    timeout_s: Annotated[float, Field(ge=0.0, le=3600.0, allow_inf_nan=False)] = 10.0
+
+
 class ReportRequest(_Frozen):
     """stats, list or metrics: of all connections."""
 
@@ -99,7 +120,7 @@ class ReportRequest(_Frozen):
     op: Literal["stats", "list", "metrics"]
 
 
-Request = AddRequest | ModifyRequest | RemoveRequest | WaitUpRequest | ReportRequest
+Request = AddRequest | ModifyRequest | RemoveRequest | WaitUpRequest | WatchRequest | ReportRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
 T = TypeVar("T")
 

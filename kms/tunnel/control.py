@@ -33,6 +33,9 @@ _VERSION = 1
 _HEADER = Struct(">4s4sBBH16s")
 _OFFER = Struct(f">I{NONCE_BYTES}sBB")  # SPI, nonce, flags, length of the key id
 _CONFIRM = Struct(f">{NONCE_BYTES}sI{NONCE_BYTES}s{INSTANCE_BYTES}s")  # nonce of the offer, SPI, nonce, instance
+_PROBE = Struct(">IQI")  # SPI, number, milliseconds since the receiver was heard
+_ECHO = Struct(">QI")
+_NOT_HEARD = 0xFFFF_FFFF
 _HAS_LINK_TAG = 1
 
 
@@ -42,6 +45,10 @@ class _Type(IntEnum):
     CONFIRM = 3
     READY = 4
     REJECT = 5
+    PROBE = 6
+    PROBE_REPLY = 7
+    ECHO = 8
+    ECHO_REPLY = 9
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,42 @@ class Reject:
     offer_nonce: bytes
 
 
-Message = Hello | Offer | Confirm | Ready | Reject
+@dataclass(frozen=True)
+class Probe:
+    """Either end to the other: do you hear me? I heard you ``silence_s`` ago (None: not yet).
+
+    ``spi`` is that of the receiver's SA under whose link key it is signed.
+    """
+
+    spi: int
+    number: int
+    silence_s: float | None
+
+
+@dataclass(frozen=True)
+class ProbeReply:
+    """The answer to a probe: as long as that one, signed under the same SA's link key."""
+
+    spi: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Echo:
+    """As :class:`Probe`, where there are no keys. Not authenticated: a hint, no more."""
+
+    number: int
+    silence_s: float | None
+
+
+@dataclass(frozen=True)
+class EchoReply:
+    """As :class:`ProbeReply`, where there are no keys. Not authenticated: a hint, no more."""
+
+    number: int
+
+
+Message = Hello | Offer | Confirm | Ready | Reject | Probe | ProbeReply | Echo | EchoReply
 
 
 @dataclass(frozen=True)
@@ -143,6 +185,21 @@ def encode_reject(connection: bytes, message: Reject) -> bytes:
     return _frame(_Type.REJECT, connection, message.offer_nonce)
 
 
+def encode_probe(connection: bytes, message: Probe | ProbeReply, link_key: bytes) -> bytes:
+    if isinstance(message, Probe):
+        kind, body = _Type.PROBE, _PROBE.pack(message.spi, message.number, _milliseconds(message.silence_s))
+    else:
+        kind, body = _Type.PROBE_REPLY, _PROBE.pack(message.spi, message.number, 0)
+    signed = _frame(kind, connection, body, TAG_BYTES)
+    return signed + _tag(link_key, signed)
+
+
+def encode_echo(connection: bytes, message: Echo | EchoReply) -> bytes:
+    if isinstance(message, Echo):
+        return _frame(_Type.ECHO, connection, _ECHO.pack(message.number, _milliseconds(message.silence_s)))
+    return _frame(_Type.ECHO_REPLY, connection, _ECHO.pack(message.number, 0))
+
+
 def decode(datagram: bytes, connection: bytes) -> Received:
     """The message in a datagram that begins with the marker; Malformed when it is none, or another connection's."""
     if len(datagram) > MAX_DATAGRAM_BYTES:
@@ -196,13 +253,48 @@ def _decode_reject(datagram: bytes, body: bytes) -> Received:
     return Received(Reject(body), datagram)
 
 
+def _decode_probe(datagram: bytes, body: bytes) -> Received:
+    _require_length(body, _PROBE.size + TAG_BYTES)
+    spi, number, silence_ms = _PROBE.unpack_from(body)
+    return _signed(Probe(spi, number, _seconds(silence_ms)), datagram)
+
+
+def _decode_probe_reply(datagram: bytes, body: bytes) -> Received:
+    _require_length(body, _PROBE.size + TAG_BYTES)
+    spi, number, _ = _PROBE.unpack_from(body)
+    return _signed(ProbeReply(spi, number), datagram)
+
+
+def _decode_echo(datagram: bytes, body: bytes) -> Received:
+    _require_length(body, _ECHO.size)
+    number, silence_ms = _ECHO.unpack(body)
+    return Received(Echo(number, _seconds(silence_ms)), datagram)
+
+
+def _decode_echo_reply(datagram: bytes, body: bytes) -> Received:
+    _require_length(body, _ECHO.size)
+    return Received(EchoReply(_ECHO.unpack(body)[0]), datagram)
+
+
 _DECODERS = {
     _Type.HELLO: _decode_hello,
     _Type.OFFER: _decode_offer,
     _Type.CONFIRM: _decode_confirm,
     _Type.READY: _decode_ready,
     _Type.REJECT: _decode_reject,
+    _Type.PROBE: _decode_probe,
+    _Type.PROBE_REPLY: _decode_probe_reply,
+    _Type.ECHO: _decode_echo,
+    _Type.ECHO_REPLY: _decode_echo_reply,
 }
+
+
+def _milliseconds(silence_s: float | None) -> int:
+    return _NOT_HEARD if silence_s is None else min(_NOT_HEARD - 1, round(silence_s * 1000))
+
+
+def _seconds(silence_ms: int) -> float | None:
+    return None if silence_ms == _NOT_HEARD else silence_ms / 1000
 
 
 def _signed(message: Message, datagram: bytes) -> Received:

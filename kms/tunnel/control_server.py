@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from kms.tunnel.agent import Agent
-from kms.tunnel.config import AddRequest, ModifyRequest, RemoveRequest, ReportRequest, WaitUpRequest, parse_request
+from kms.tunnel.config import (
+    AddRequest,
+    ModifyRequest,
+    RemoveRequest,
+    ReportRequest,
+    WaitUpRequest,
+    WatchRequest,
+    parse_request,
+)
 from kms.tunnel.errors import ConfigurationError, Conflict, NotFound, TunnelError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -99,6 +107,8 @@ class ControlServer:
                 return await self._agent.remove(connection_id)
             case WaitUpRequest(connection_id=connection_id, timeout_s=timeout_s):
                 return await self._agent.wait_up(connection_id, timeout_s)
+            case WatchRequest(since=since, timeout_s=timeout_s):
+                return await self._agent.watch(since, timeout_s)
             case ReportRequest(op="stats"):
                 return self._agent.stats()
             case ReportRequest(op="list"):

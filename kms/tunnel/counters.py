@@ -35,6 +35,9 @@ class Counters:
     control_auth_failures: int = 0
     control_ignored: int = 0
     control_limited: int = 0
+    probes_sent: int = 0
+    probes_answered: int = 0
+    probe_replays: int = 0  # copies that 1+1 sends are among them
 
     def as_dict(self) -> dict[str, int]:
         """By name. Asked for often: dataclasses.asdict takes ten times as long."""

@@ -40,6 +40,11 @@ class LinkChanged:
 
 
 @dataclass(frozen=True)
+class ReachChanged:
+    """What is known of the peer's reach has changed; ``Session.reach`` tells it."""
+
+
+@dataclass(frozen=True)
 class SaInstalled:
     """One direction's SA exists; for the debugging key log alone."""
 
@@ -49,4 +54,4 @@ class SaInstalled:
     salt: bytes = field(repr=False)
 
 
-Effect = SendDatagram | AskEncKey | AskDecKey | LinkChanged | SaInstalled
+Effect = SendDatagram | AskEncKey | AskDecKey | LinkChanged | ReachChanged | SaInstalled

@@ -26,6 +26,10 @@ def render(host: str, connections: Mapping[str, Mapping[str, Any]]) -> str:
         source = _escape(stats["key_source"])
         is_up = int(stats["state"] == Link.UP.value)
         lines.append(f'{_PREFIX}_up{{{labels[name]},key_source="{source}"}} {is_up}')
+    lines.append(f"# TYPE {_PREFIX}_reachable gauge")
+    for name, stats in connections.items():
+        if stats.get("reachable") is not None:
+            lines.append(f"{_PREFIX}_reachable{{{labels[name]}}} {int(stats['reachable'])}")
     lines.append(f"# TYPE {_PREFIX}_key_age_seconds gauge")
     for name, stats in connections.items():
         if stats.get("key_age_s") is not None:

@@ -18,7 +18,7 @@ from ipaddress import IPv4Address
 _NLMSG_ERROR = 2
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 20, 21, 24, 25
 _REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
-_IFLA_MTU, _IFLA_TXQLEN = 4, 13
+_IFLA_MTU, _IFLA_TXQLEN, _IFLA_GSO_MAX_SIZE = 4, 13, 41
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_PREFSRC = 1, 4, 7
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_LINK, _RT_SCOPE_NOWHERE, _RTN_UNICAST = 254, 3, 253, 255, 1
@@ -47,10 +47,10 @@ class Request:
     body: bytes
 
 
-def link_up(interface: str, index: int, mtu: int, queue_packets: int) -> Request:
-    """Set an interface's MTU (octets) and transmit queue, and bring it up."""
+def link_up(interface: str, index: int, mtu: int, queue_packets: int, gso_bytes: int) -> Request:
+    """Set an interface's MTU, transmit queue and largest super-packet (octets), and bring it up."""
     body = _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP)
-    body += _u32(_IFLA_MTU, mtu) + _u32(_IFLA_TXQLEN, queue_packets)
+    body += _u32(_IFLA_MTU, mtu) + _u32(_IFLA_TXQLEN, queue_packets) + _u32(_IFLA_GSO_MAX_SIZE, gso_bytes)
     return Request(f"bring up {interface}", _RTM_NEWLINK, 0, body)
 
 

@@ -43,3 +43,17 @@ class ReplayWindow:
         self._ring[sequence % self._size] = sequence
         if sequence > self._top:
             self._top = sequence
+
+    def is_ahead(self, first: int) -> bool:
+        """Whether ``first`` and all numbers after it are higher than any seen, hence neither old nor duplicates."""
+        return first > self._top
+
+    def commit_run(self, first: int, count: int) -> None:
+        """Mark ``count`` numbers from ``first`` on, for which :meth:`is_ahead` held, as received."""
+        last = first + count - 1
+        first = max(first, last - self._size + 1)
+        at, room = first % self._size, self._size - first % self._size
+        numbers = array("Q", range(first, last + 1))
+        self._ring[at : at + min(room, len(numbers))] = numbers[:room]
+        self._ring[: max(0, len(numbers) - room)] = numbers[room:]
+        self._top = last

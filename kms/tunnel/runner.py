@@ -7,26 +7,29 @@ import errno
 import logging
 import os
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any
 
 from kms.tunnel import addressing
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.control import INSTANCE_BYTES
-from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, SaInstalled, SendDatagram
+from kms.tunnel.dataplane import SOL_UDP, UDP_GRO, DataPlane, DeviceLost, largest_super_packet
+from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
 from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
+from kms.tunnel.states import Link
+from kms.tunnel.stats import reach_stats
 from kms.tunnel.tun import TunDevice
 
 logger = logging.getLogger(__name__)
 
-_BATCH_PACKETS = 64  # read in one wake-up, before the other descriptors have their turn
-_READ_BYTES = 2048 + 64
 _SOCKET_BUFFER_BYTES = 4 << 20
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h: beyond what users may have
 _KEY_TIMEOUT_S = 5.0
 _IP_MTU_DISCOVER = 10  # linux/in.h
 _IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
@@ -44,12 +47,16 @@ class EspConnection:
         underlay_address: IPv4Address,
         keys: KeyClient,
         keylog: KeyLog | None,
+        probe_s: float,
+        on_change: Callable[[], None],
     ) -> None:
         self.config = config
         self._underlay_interface = underlay_interface
         self._underlay_address = underlay_address
         self._keys = keys
         self._keylog = keylog
+        self._probe_s = probe_s
+        self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._local_sae = local_sae
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
@@ -59,7 +66,8 @@ class EspConnection:
         self._timer: asyncio.TimerHandle | None = None
         self._key_tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
-        self._stalled: bytes | None = None  # a datagram that the full socket did not take; the TUN waits meanwhile
+        self._plane: DataPlane | None = None
+        self._is_waiting = False  # for room in the socket
         self._last_error = ""
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
@@ -75,6 +83,7 @@ class EspConnection:
             lifetime_s=config.lifetime_s,
             replay_window=config.replay_window,
             expects_copies=config.expects_copies,
+            probe_s=self._probe_s,
         )
 
     def modify(self, config: ConnectionConfig) -> None:
@@ -90,11 +99,14 @@ class EspConnection:
         try:
             self._socket = self._open_socket()
             self._tun = TunDevice(self.config.interface)
+            self._plane = DataPlane(self._tun, self._socket, self._session, self._note)
             # The first key is fetched while the interface is being set up; nothing is received before it is.
             self._session.start(self._loop.time())
             self._carry_out()
             config = self.config
-            addressing.configure_tun(config.interface, self._mtu, config.local_address, config.peer_address)
+            addressing.configure_tun(
+                config.interface, self._mtu, largest_super_packet(self._mtu), config.local_address, config.peer_address
+            )
         except BaseException:
             await self.close()
             raise
@@ -146,6 +158,7 @@ class EspConnection:
             "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,
+            **reach_stats(self._session.reach, self._loop.time()),
         }
 
     def _error(self, of_session: str) -> str:
@@ -154,8 +167,9 @@ class EspConnection:
     def _open_socket(self) -> socket.socket:
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
                 udp.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
+            udp.setsockopt(SOL_UDP, UDP_GRO, 1)
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._underlay_interface.encode())
             udp.bind((str(self._underlay_address), self.config.port))
@@ -173,71 +187,40 @@ class EspConnection:
             raise Unavailable(f"UDP socket: {error.strerror}") from error
         return udp
 
-    # The two hot loops
-
     def _read_tun(self) -> None:
-        assert self._tun is not None
-        fd, now, seal = self._tun.fd, self._loop.time(), self._session.send_packet
-        for _ in range(_BATCH_PACKETS):
-            try:
-                packet = os.read(fd, _READ_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._lose_device(error)
-                return
-            datagram = seal(packet, now)
-            if datagram is not None and not self._send(datagram):
-                break
+        assert self._plane is not None
+        try:
+            self._plane.read_device(self._loop.time())
+        except DeviceLost as error:
+            self._lose_device(error)
+            return
+        self._wait_for_room()
         self._carry_out()
 
     def _read_socket(self) -> None:
-        assert self._socket is not None
-        assert self._tun is not None
-        receive, fd, now, unseal = self._socket.recv, self._tun.fd, self._loop.time(), self._session.receive_datagram
-        for _ in range(_BATCH_PACKETS):
-            try:
-                datagram = receive(_READ_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                self._note(error)  # e.g. the peer's host said that nobody listens yet
-                continue
-            packet = unseal(datagram, now)
-            if packet is not None:
-                try:
-                    os.write(fd, packet)
-                except OSError as error:
-                    self._session.counters.rx_device_drops += 1
-                    self._note(error)
+        assert self._plane is not None
+        self._plane.read_socket(self._loop.time())
         self._carry_out()
 
-    def _send(self, datagram: bytes) -> bool:
-        """False when the socket is full: the TUN is not read until it has room, so that senders feel it."""
-        assert self._socket is not None
-        for _ in range(2):
-            try:
-                self._socket.send(datagram)
-            except BlockingIOError:
-                self._stalled = datagram
-                if self._tun is not None:
-                    self._loop.remove_reader(self._tun.fd)
-                self._loop.add_writer(self._socket, self._resume)
-                return False
-            except ConnectionRefusedError:
-                continue  # that was about an earlier datagram; this one has not been sent yet
-            except OSError as error:
-                self._session.counters.tx_socket_drops += 1
-                self._note(error)
-            return True
-        self._session.counters.tx_socket_drops += 1
-        return True
+    def _wait_for_room(self) -> None:
+        """While the socket is full the TUN is not read, so that senders feel it."""
+        assert self._plane is not None
+        if self._plane.is_stalled and not self._is_waiting:
+            assert self._socket is not None
+            self._is_waiting = True
+            if self._tun is not None:
+                self._loop.remove_reader(self._tun.fd)
+            self._loop.add_writer(self._socket, self._resume)
 
     def _resume(self) -> None:
         assert self._socket is not None
+        assert self._plane is not None
+        self._plane.resume()
+        if self._plane.is_stalled:
+            return
+        self._is_waiting = False
         self._loop.remove_writer(self._socket)
-        stalled, self._stalled = self._stalled, None
-        if (stalled is None or self._send(stalled)) and self._tun is not None:
+        if self._tun is not None and self._session.link is not Link.CLOSED:
             self._loop.add_reader(self._tun.fd, self._read_tun)
 
     # What the session wants
@@ -267,16 +250,21 @@ class EspConnection:
                     self._up.set()
                 else:
                     self._up.clear()
+                self._on_change()
+            case ReachChanged():
+                self._on_change()
             case SaInstalled():
                 if self._keylog is not None:
                     self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
 
     def _send_control(self, datagram: bytes) -> None:
         """A control message that finds the socket full is lost, as on the network: it will be repeated."""
-        if self._stalled is None:
-            self._send(datagram)
-        else:
+        assert self._plane is not None
+        if self._plane.is_stalled:
             self._session.counters.tx_socket_drops += 1
+        else:
+            self._plane.send(datagram)
+            self._wait_for_room()
 
     async def _ask(self, question: AskEncKey | AskDecKey) -> None:
         try:

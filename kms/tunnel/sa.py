@@ -34,6 +34,7 @@ class SaPair:
     ends_at: float
     context: bytes  # what its key was bound to, the key source included
     stage: Stage = Stage.PENDING
+    highest_probe: int = 0  # the greatest number of a probe accepted under it
 
     @property
     def inbound_spi(self) -> bytes:
@@ -62,10 +63,11 @@ class SaBook:
         self.by_spi: dict[bytes, SaPair] = {}
         self.current: SaPair | None = None
 
-    def retune(self, *, context: bytes, lifetime_s: float) -> None:
+    def retune(self, *, context: bytes, lifetime_s: float, replay_window: int) -> None:
         """What holds for the pairs to come; those there are stay as they were made."""
         self._context = context
         self._lifetime_s = lifetime_s
+        self._replay_window = replay_window
 
     @property
     def is_in_tune(self) -> bool:

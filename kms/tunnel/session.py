@@ -13,12 +13,16 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from kms.tunnel import control
+from kms.tunnel.checksum import Octets
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
 from kms.tunnel.esp import NEXT_HEADER_IPV4, SOFT_SEQUENCE
+from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
+from kms.tunnel.probing import Probing
+from kms.tunnel.reach import Reach
 from kms.tunnel.responder import Responder
 from kms.tunnel.sa import SaBook, SaPair, Stage
 from kms.tunnel.selector import Selector
@@ -27,6 +31,8 @@ from kms.tunnel.states import LINK, Link, LinkInput, advance
 
 ENTROPY_BYTES = 4 + NONCE_BYTES
 """Fresh random octets that :meth:`Session.key_obtained` takes: an SPI and a nonce."""
+
+RETUNABLE = ("key_source", "rekey_s", "lifetime_s", "replay_window", "expects_copies")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Session:
         self._exchange: Initiator | Responder = (
             Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
         )
+        self._probing = Probing(*parts)
         self._link = Link.WAITING
         self._waiting: deque[tuple[float, bytes]] = deque(maxlen=settings.queue_packets)
 
@@ -74,23 +81,33 @@ class Session:
         self._exchange.start(now)
 
     def retune(self, settings: SessionSettings, now: float) -> None:
-        """Other keys (source, ``rekey_s``, ``lifetime_s``) for the same connection.
+        """Other keys (source, ``rekey_s``, ``lifetime_s``), or other copies to expect, for the same connection.
 
+        ``expects_copies`` holds at once, ``replay_window`` for the SAs to come; the first of them follows shortly.
         Traffic goes on under the key in use until one of the new kind has been agreed on; LinkChanged tells when it
         has. Until both ends have been told, neither gets a new key: tell the responder first.
         """
-        fixed = replace(settings, key_source="", rekey_s=0.0, lifetime_s=0.0)
-        if fixed != replace(self._settings, key_source="", rekey_s=0.0, lifetime_s=0.0):
-            raise ValueError("only key_source, rekey_s and lifetime_s can be changed")
+        changed = {name: getattr(settings, name) for name in RETUNABLE}
+        if settings != replace(self._settings, **changed):
+            raise ValueError(f"only {', '.join(RETUNABLE)} can be changed")
         if self._link is not Link.CLOSED:
             self._settings = settings
-            self._book.retune(context=settings.context().digest(), lifetime_s=settings.lifetime_s)
+            self._book.retune(
+                context=settings.context().digest(),
+                lifetime_s=settings.lifetime_s,
+                replay_window=settings.replay_window,
+            )
             self._exchange.retune(settings, now)
 
     @property
     def is_in_tune(self) -> bool:
         """Whether traffic can pass under keys of the kind that was asked for last."""
         return self._link is Link.UP and self._book.is_in_tune
+
+    @property
+    def reach(self) -> Reach:
+        """Whether packets get through, as the last probes have shown; unknown while there is no key to ask with."""
+        return self._probing.reach
 
     def close(self) -> None:
         """Forget every key. Nothing passes any more."""
@@ -167,6 +184,56 @@ class Session:
         counters.rx_bytes += len(packet)
         return packet
 
+    def seal_frames(self, frames: FrameShape, count: int, inner_bytes: int, now: float) -> bool:
+        """Seal the packets in the first ``count`` of ``frames``, where they stand, as :meth:`send_packet` does.
+
+        False, and nothing has happened, unless all of them can go out now: they are then to be sent one by one.
+        """
+        current = self._book.current
+        if current is None or now >= current.ends_at:
+            return False
+        if not self._outgoing.admits_all(frames.texts[:count, :inner_bytes]):
+            return False
+        outbound = current.outbound
+        try:
+            outbound.seal_frames(frames, count, inner_bytes)
+        except SequenceExhausted:
+            return False
+        if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+            self._exchange.rekey(now)
+        self.counters.tx_packets += count
+        self.counters.tx_bytes += count * inner_bytes
+        return True
+
+    def open_frames(self, frames: FrameShape, count: int, now: float) -> Octets | None:
+        """The inner packets, as rows, of the datagrams in the first ``count`` of ``frames``.
+
+        None, and nothing has happened, unless every one of them may pass: :meth:`receive_datagram` then says which.
+        """
+        pair = self._book.by_spi.get(bytes(frames.rows[0, :4]))
+        if pair is None or now >= pair.ends_at:
+            return None
+        opened = pair.inbound.open_frames(frames, count)
+        if opened is None:
+            return None
+        packets, next_header = opened
+        if pair.stage is Stage.PENDING:
+            self._use(pair, now)
+        if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits_all(packets):
+            return self._admitted(packets, next_header)
+        self.counters.rx_packets += count
+        self.counters.rx_bytes += packets.size
+        return packets
+
+    def _admitted(self, packets: Octets, next_header: int) -> Octets:
+        """Those rows that may pass, the others counted."""
+        passes = [next_header == NEXT_HEADER_IPV4 and self._incoming.admits(bytes(packet)) for packet in packets]
+        admitted = packets[passes]
+        self.counters.rx_selector_drops += len(packets) - len(admitted)
+        self.counters.rx_packets += len(admitted)
+        self.counters.rx_bytes += admitted.size
+        return admitted
+
     # Keys and time
 
     def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
@@ -185,7 +252,7 @@ class Session:
         """When :meth:`handle_timer` is to be called, if nothing happens before."""
         if self._link is Link.CLOSED:
             return None
-        timers = (self._book.next_expiry(), self._exchange.next_timer())
+        timers = (self._book.next_expiry(), self._exchange.next_timer(), self._probing.next_timer())
         return min((at for at in timers if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
@@ -195,6 +262,7 @@ class Session:
         if self._book.expire(now):
             self._change_link(LinkInput.LIFETIME_ENDED)
         self._exchange.handle_timer(now)
+        self._probing.handle_timer(now)
 
     # Below the surface
 
@@ -237,6 +305,9 @@ class Session:
             self.counters.control_malformed += 1
             return
         self.counters.control_received += 1
+        if isinstance(received.message, control.Probe | control.ProbeReply):
+            self._probing.receive(received.message, received, now)
+            return
         usable = self._exchange.receive(received, now)
         if usable is not None:
             self._use(usable, now)
@@ -254,6 +325,7 @@ class Session:
         if isinstance(self._exchange, Responder):
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)
+        self._probing.start(now)
         while self._waiting:
             held_at, packet = self._waiting.popleft()
             datagram = self._seal(pair, packet, now) if now - held_at <= self._settings.queue_s else None
@@ -266,3 +338,5 @@ class Session:
         before, self._link = self._link, advance(LINK, self._link, event)
         if self._link is not before:
             self._effects.append(LinkChanged(self._link))
+            if self._link is not Link.UP:
+                self._probing.stop()

@@ -55,6 +55,8 @@ class SessionSettings:
     replay_window: int = 1024
     expects_copies: bool = False
     """The network sends each packet over two ways (1+1): a second copy is no sign of an attack."""
+    probe_s: float = 0.5
+    """How often the peer is asked whether it hears us; in twice that a failure is known. 0: never."""
     queue_packets: int = 32
     """Packets that may wait for the very first SA; the oldest gives way."""
     queue_s: float = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -68,6 +68,31 @@ def draw_fill(series: Series, path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_bars(panels: Mapping[str, Mapping[str, Sequence[float]]], unit: str, path: Path) -> None:
+    """One panel for each title: a bar for each name, its median, and a line from the least to the greatest value."""
+    columns = 2 if len(panels) > 1 else 1
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.2 * columns, 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, (title, bars) in zip(grid.flat, panels.items(), strict=False):
+        medians = {name: percentile(values, 0.5) for name, values in bars.items()}
+        places = range(len(bars))
+        colours = [ORANGE if name == "ours" else BLUE for name in bars]
+        axes.barh(places, list(medians.values()), color=colours, height=0.6)
+        for place, values in zip(places, bars.values(), strict=True):
+            axes.plot([min(values), max(values)], [place, place], color="black", linewidth=1.5, marker="|")
+        for place, (name, values) in zip(places, bars.items(), strict=True):
+            axes.text(max(values), place, f"  {medians[name]:.2f}", va="center")
+        axes.set_yticks(places, [name.replace("_", " ") for name in bars])
+        axes.invert_yaxis()
+        axes.set_xlabel(unit)
+        axes.set_xlim(0, 1.2 * max((max(values) for values in bars.values()), default=1.0))
+        axes.set_title(title, loc="left")
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
     figure.savefig(path, dpi=DPI)
 
 

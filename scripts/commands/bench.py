@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench.tunnel import run as tunnel
+from scripts.bench.tunnel import wires
 from scripts.demo.errors import DemoError
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.interrupts import end_on_signals
@@ -44,6 +46,19 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     _add_out(parser, "failover")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_failover)
+
+    parser = bench.add_parser("tunnel", parents=[common_options], help="the tunnel beside none and other people's")
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="of each measurement, interleaved")
+    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="that each TCP stream lasts")
+    parser.add_argument(
+        "--wires", nargs="+", choices=wires.KINDS, default=wires.KINDS, help="what the tunnels run over"
+    )
+    parser.add_argument("--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="of the wire")
+    parser.add_argument("--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="whom to measure")
+    parser.add_argument("--wireguard-go-new", type=Path, metavar="PATH", help="a newer wireguard-go's binary")
+    parser.add_argument("--no-rekeying", action="store_true", help="leave out the cost of rekeying")
+    _add_out(parser, "tunnel")
+    parser.set_defaults(run=_tunnel)
 
     parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
     parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="numbers of sites to measure on")
@@ -129,6 +144,34 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
     return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
+
+
+def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts
+
+    folder = _make(arguments.out)
+    end_on_signals()
+    plan = tunnel.Plan(
+        wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
+        seconds=float(arguments.seconds), wireguard_go_new=arguments.wireguard_go_new,
+        with_rekeying=not arguments.no_rekeying,
+    )  # fmt: skip
+    notes = [*tunnel.NOTES, common.load_note()]
+    layout.make()
+    try:
+        results = tunnel.run(plan, layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("tunnel", results.figures(), [*notes, *results.notes])
+    report["versions"] |= results.versions
+    common.write_json(folder / "tunnel.json", {**report, "values": results.values})
+    panels: dict[str, dict[str, list[float]]] = {}
+    for name, values in results.values.items():
+        if name.endswith("_gbps") and ".tcp." in name:
+            wire, _, who = name.partition(".tcp.")
+            panels.setdefault(f"{wire.replace('.', ', MTU ')}: one TCP stream", {})[who.removesuffix("_gbps")] = values
+    charts.draw_bars(panels, "Gbit/s", folder / "tcp.png")
+    return _end(report, arguments.json, folder, failed=results.totals.get("rekey_100ms.lost_packets", 0) > 0)
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:

@@ -233,3 +233,7 @@ def _print_connections(body: dict[str, Any]) -> None:
          " ".join(c["path"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
+    for connection in body["connections"]:
+        notes = [connection.get("reason"), *connection.get("conditions", ())]
+        for note in dict.fromkeys(n for n in notes if n):
+            say(f"{connection['name']}: {note}")

@@ -196,9 +196,14 @@ start_openvswitch_daemons() {
 
 is_ready() { [[ -z $(packages_to_install) ]] && python_ready && openvswitch_ready; }
 
-make_ready() {
+# All but what has to run: a file system that is being made for another machine (scripts/vm) starts nothing.
+install_everything() {
     [[ -z $(packages_to_install) ]] || install_packages
     python_ready || install_python_packages
+}
+
+make_ready() {
+    install_everything
     openvswitch_ready || start_openvswitch
 }
 

@@ -29,6 +29,8 @@ class FakeTunnelAgent:
         self.connections: dict[str, dict[str, Any]] = {}
         self.refuse: dict[str, str] = {}
         self.calls: list[str] = []
+        self._changes = 0
+        self._news = threading.Condition()
         self._on_clear = on_clear
         self._on_clear_removed = on_clear_removed
         agent = self
@@ -56,6 +58,7 @@ class FakeTunnelAgent:
             if known is None and connection["mode"] == "clear":
                 self._on_clear(connection)
             self.connections[connection["id"]] = connection
+            self._note_change()
         elif op == "modify":
             if request["connection"]["id"] not in self.connections:
                 return {"ok": False, "error": {"type": "not_found", "message": "no such connection"}}
@@ -68,9 +71,29 @@ class FakeTunnelAgent:
                 self._on_clear_removed(gone)
         elif op == "wait_up" and request["connection_id"] not in self.connections:
             return {"ok": False, "error": {"type": "not_found", "message": "no such connection"}}
+        elif op == "watch":
+            return self._watch(request)
         elif op == "list":
             return {"ok": True, "result": {"connections": list(self.connections.values())}}
         return {"ok": True, "result": {}}
+
+    def _note_change(self) -> None:
+        with self._news:
+            self._changes += 1
+            self._news.notify_all()
+
+    def _watch(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What a real agent tells: probes pass."""
+        with self._news:
+            if request["since"] == self._token:
+                self._news.wait(request["timeout_s"])
+            passing = {"state": "up", "hears_peer": True, "is_heard": True, "reachable_for_s": 0.0, "rtt_ms": 1.0}
+            told = dict.fromkeys(self.connections, passing)
+            return {"ok": True, "result": {"token": self._token, "connections": told}}
+
+    @property
+    def _token(self) -> str:
+        return f"fake.{self._changes}"
 
     def close(self) -> None:
         self._server.shutdown()

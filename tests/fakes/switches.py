@@ -174,11 +174,24 @@ def _groups_of(rule: Rule) -> list[int]:
     return [action.group for action in rule.actions if isinstance(action, ToGroup)]
 
 
+PASSING: dict[str, object] = {
+    "state": "up",
+    "reachable_for_s": 0.0,
+    "hears_peer": True,
+    "is_heard": True,
+    "rtt_ms": 1.0,
+}
+
+
 class FakeTunnels:
     """Implements ``controller.drivers.Tunnels``; like a real agent it refuses what differs from what it holds."""
 
     def __init__(self) -> None:
         self.told: dict[tuple[str, str], dict[str, object]] = {}
+        self.reports: dict[
+            tuple[str, str], dict[str, object]
+        ] = {}  # what ends say of their probes, else that they pass
+        self.instance, self.watched = "one", 0
         self.fail: Callable[[str, str, str], Exception | None] = lambda op, site, connection_id: None
 
     @property
@@ -210,6 +223,13 @@ class FakeTunnels:
 
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
+
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, dict[str, object]]]:
+        self._step("watch", site, "")
+        self.watched += 1
+        return f"{self.instance}.{self.watched}", {
+            i: self.reports.get((site, i), PASSING) for (s, i) in self.told if s == site
+        }
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")

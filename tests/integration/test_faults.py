@@ -165,3 +165,64 @@ def test_wrong_faults_are_refused(connections: dict[str, Any], words: list[str],
     done = qslice(*words)
     assert done.returncode == 2
     assert names in done.stderr
+
+
+def shown(name: str) -> dict[str, Any]:
+    connections: list[dict[str, Any]] = answer("slice", "show", "enterprise-app")["connections"]
+    return next(c for c in connections if c["name"] == name)
+
+
+def has_left(name: str, channel: str) -> bool:
+    """Whether the connection is at work elsewhere, by what the controller says and by what passes."""
+    view = shown(name)
+    return bool(view["state"] == "ACTIVE" and view["path"] and channel not in view["path"]) and answers(view)
+
+
+@pytest.mark.parametrize("direction", ["", "a-b", "b-a"])
+def test_a_black_hole_that_no_switch_notices_is_left_by_the_probes_alone(
+    connections: dict[str, Any], direction: str
+) -> None:
+    wait_until(lambda: state_of("cell1-control") == "ACTIVE", timeout_s=20, interval_s=0.2)
+    hole = path_of("cell1-control")[1]
+    answer("link", "blackhole", hole, *(["--direction", direction] if direction else []))
+    try:
+        wait_until(lambda: has_left("cell1-control", hole), timeout_s=20, interval_s=0.2)
+    finally:
+        answer("link", "up", hole)
+
+
+def test_edge_case_03_a_second_failure_during_a_reroute_is_seen_by_the_probe(connections: dict[str, Any]) -> None:
+    wait_until(lambda: state_of("cell1-control") == "ACTIVE", timeout_s=20, interval_s=0.2)
+    first = path_of("cell1-control")[1]
+    answer("link", "down", first)
+    second = ""
+    try:
+        wait_until(lambda: first not in path_of("cell1-control"), timeout_s=10, interval_s=0.05)
+        second = path_of("cell1-control")[1]
+        answer("link", "blackhole", second)  # no port says so: ACTIVE by belief, dead by probe
+        wait_until(lambda: has_left("cell1-control", second), timeout_s=20, interval_s=0.2)
+        assert first not in path_of("cell1-control")
+    finally:
+        for channel in filter(None, (first, second)):
+            answer("link", "up", channel)
+
+
+def test_a_tunnel_agent_that_dies_is_said_and_its_connections_come_back(connections: dict[str, Any]) -> None:
+    wait_until(lambda: state_of("cell1-control") == "ACTIVE", timeout_s=20, interval_s=0.2)
+    before = path_of("cell1-control")
+    answer("kill", "tunnel-cell1")
+    try:
+        wait_until(lambda: "tunnel agent at cell1" in str(shown("cell1-control")["reason"]), timeout_s=10)
+        assert shown("cell1-control")["state"] == "DEGRADED"
+        assert answer("slice", "show", "enterprise-app")["state"] == "DEGRADED"
+        assert path_of("cell1-control") == before, "its way is not at fault"
+    finally:
+        answer("restart", "tunnel-cell1")
+    wait_until(lambda: answer("slice", "show", "enterprise-app")["state"] == "ACTIVE", timeout_s=20, interval_s=0.2)
+
+
+def test_a_controller_that_comes_back_confirms_what_passes(connections: dict[str, Any]) -> None:
+    answer("kill", "controller")
+    answer("restart", "controller")
+    wait_until(lambda: answer("slice", "show", "enterprise-app")["state"] == "ACTIVE", timeout_s=20, interval_s=0.2)
+    assert all(not c["conditions"] for c in answer("slice", "show", "enterprise-app")["connections"])

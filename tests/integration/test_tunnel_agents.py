@@ -21,7 +21,7 @@ from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Raw
 from scapy.utils import rdpcap
 
-from tests.integration.tunnel_lab import Lab, Pair, capture, tunnel_lab
+from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
 from tests.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun]
@@ -182,6 +182,29 @@ def test_in_clear_mode_the_marker_is_on_the_wire_and_removal_leaves_nothing(
     pair.remove()
     assert "10.200" not in lab.run("a", "ip", "addr") + lab.run("a", "ip", "route")
     assert "172.20.0.2" in lab.run("a", "ip", "addr")
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "clear", "key_source": "none"}])
+def test_a_direction_that_swallows_packets_is_known_in_time_and_told_to_who_watches(
+    lab: Lab, make_pair: MakePair, options: dict[str, Any]
+) -> None:
+    pair = make_pair(probe_s=0.5, **options)
+    wait_until(lambda: pair.stats("a")["reachable"] is True and pair.stats("b")["reachable"] is True, 5.0)
+    assert pair.stats("a")["rtt_ms"] < 500
+    target = pair.address("b") if options else UNDERLAY["b"]
+    token = lab.clients["b"].do("watch", timeout_s=0.0)["token"]
+    lab.run("a", "ip", "neigh", "replace", target, "lladdr", "02:00:00:00:00:99", "dev", "data0", "nud", "permanent")
+    try:
+        told: dict[str, Any] = {}
+        while told.get("reachable") is not False:
+            answer = lab.clients["b"].do("watch", since=token, timeout_s=5.0)
+            token, told = answer["token"], answer["connections"].get(pair.id, {})
+            assert answer["connections"], "nothing was told for five seconds"
+        assert told["failing"] == "in"
+        wait_until(lambda: pair.stats("a")["failing"] == "out", 5.0)
+    finally:
+        lab.run("a", "ip", "neigh", "del", target, "dev", "data0")
+    wait_until(lambda: pair.stats("a")["reachable"] is True and pair.stats("b")["reachable"] is True, 5.0)
 
 
 def test_packets_of_another_slice_do_not_enter_the_tunnel(lab: Lab, make_pair: MakePair) -> None:

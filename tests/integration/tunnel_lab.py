@@ -243,6 +243,9 @@ def capture(lab: Lab, name: str, path: Path) -> Iterator[None]:
         "-w",
         str(path),
     ]
+    # A veth pair hands on many datagrams as one (UDP GSO); a capture shall show what goes over a wire.
+    for end in "ab":
+        lab.run(end, "ethtool", "-K", "data0", "tx-udp-segmentation", "off")
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     try:
@@ -253,6 +256,8 @@ def capture(lab: Lab, name: str, path: Path) -> Iterator[None]:
         process.send_signal(signal.SIGINT)
         process.stderr.close()
         process.wait(10.0)
+        for end in "ab":
+            lab.run(end, "ethtool", "-K", "data0", "tx-udp-segmentation", "on")
 
 
 def is_listening(path: Path) -> bool:

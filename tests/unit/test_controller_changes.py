@@ -377,4 +377,6 @@ def test_a_connection_that_waits_for_keys_is_tried_again_when_there_are_some(tmp
     bench.key_rates.unusable = frozenset()
     bench.lifecycle.refresh_keys()  # as a create in between would
     bench.lifecycle.poll_keys()
+    assert bench.model.connections[backhaul.id].state is ConnectionState.ACTIVE
+    bench.lifecycle.poll_keys()  # and its keys are renewed as asked
     whole(bench)

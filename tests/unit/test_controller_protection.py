@@ -184,4 +184,4 @@ def test_the_replay_window_covers_the_difference_of_the_ways(
     assert window == 8192 or window >= smallest_packets_per_s * (latency_ms + 20) / 1000
     ConnectionConfig.model_validate(told)
     plain = tunnel_end(bench.model, bench.model.connections["enterprise-app/cell1-control"], "cell1")
-    assert "expects_copies" not in plain
+    assert (plain["expects_copies"], plain["replay_window"]) == (False, 1024)

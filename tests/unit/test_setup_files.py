@@ -11,7 +11,13 @@ import pytest
 
 from tests.fakes.bare_machine import ROOT
 
-BASH = ("scripts/qslice", "scripts/setup/environment.sh", ".ci/run")
+BASH = (
+    "scripts/qslice",
+    "scripts/setup/environment.sh",
+    "scripts/vm/build_root.sh",
+    "scripts/vm/guest-boot.sh",
+    ".ci/run",
+)
 
 
 def tool(name: str) -> str:

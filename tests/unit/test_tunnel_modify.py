@@ -122,7 +122,7 @@ def test_another_pace_costs_no_key_and_counts_from_the_key_in_use() -> None:
 
 def test_nothing_but_the_keys_can_be_changed() -> None:
     world = up(World())
-    for changes in ({"connection_id": "other"}, {"peer_sae": "sae-x"}, {"replay_window": 64}):
+    for changes in ({"connection_id": "other"}, {"peer_sae": "sae-x"}, {"queue_packets": 64}):
         with pytest.raises(ValueError, match="only key_source"):
             world.a.session.retune(replace(world.settings["a"], **changes), world.now)
 
@@ -133,3 +133,27 @@ def test_a_closed_session_stays_closed() -> None:
     world.a.session.retune(replace(world.settings["a"], key_source="qkd"), world.now)
     assert world.a.session.link is Link.CLOSED
     assert not [e for e in world.a.session.take_effects() if isinstance(e, AskEncKey)]
+
+
+def test_a_connection_becomes_1_plus_1_and_plain_again_without_a_loss() -> None:
+    world = up(World(**both(rekey_s=100.0, lifetime_s=1000.0)))
+    world.run(1.0)
+    retune(world, expects_copies=True, replay_window=4096)
+    assert world.a.session.is_in_tune
+    world.weather.duplication = 1.0
+    sent = talk(world, 0.3)
+    world.run(0.1)
+    for end in (world.a, world.b):
+        assert payloads(end.delivered) == sent
+        assert (end.session.counters.rx_copies, end.session.counters.rx_replay_drops) == (len(sent), 0)
+        assert end.session._book.current is not None
+        assert end.session._book.current.inbound._window._size == 4096  # the next SA came at once
+        end.delivered.clear()
+    world.weather.duplication = 0.0
+    retune(world, expects_copies=False, replay_window=1024)
+    sent = talk(world, 0.3)
+    world.run(0.1)
+    for end in (world.a, world.b):
+        assert payloads(end.delivered) == sent
+        world.inject(end, next(d for d in reversed(world.peer(end).sent) if d[:4] != bytes(4)))
+        assert end.session.counters.rx_replay_drops == 1

@@ -1,0 +1,271 @@
+"""The two hot loops of a connection: from the TUN device to the socket, and back, many packets at a time.
+
+One read of the device gives up to 64 KB of a TCP or UDP stream; it is cut into packets, sealed where they stand and
+sent by one call (UDP_SEGMENT). One receive gives many datagrams (UDP_GRO); they are opened and, where they are
+consecutive packets of one stream, written as one. What does not fit this goes one by one, through the same session.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from kms.tunnel import virtio
+from kms.tunnel.checksum import Octets, complement
+from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
+from kms.tunnel.frames import MAX_FRAMES, Frames
+from kms.tunnel.gso import coalesce, headers_of, write_segments
+from kms.tunnel.session import Session
+from kms.tunnel.tun import TunDevice
+from kms.tunnel.virtio import NO_OFFLOAD, VNET_BYTES
+
+SOL_UDP = 17
+UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
+MAX_UDP_BYTES = 65507
+MAX_BURST = 64  # datagrams in one call: linux/udp.h, UDP_MAX_SEGMENTS, before it was raised to 128
+
+_BURSTS = 8  # in one wake-up, before the other descriptors have their turn
+_PREFIX = HEADER_BYTES + IV_BYTES
+_SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
+_SLOTS = 64
+_READ_BYTES = VNET_BYTES + 65536
+_GRO_SPACE = socket.CMSG_SPACE(4)
+_OFFSET = 6  # so that the packet after its virtio header is aligned
+
+
+def largest_super_packet(mtu: int) -> int:
+    """What the kernel may hand over at once, in octets, so that its segments leave in one call.
+
+    TCP takes 320 octets off for headers (net/ipv4/tcp.c: tcp_xmit_size_goal) and rounds down to whole segments.
+    """
+    segments = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(mtu))
+    return min(65536, segments * (mtu - 40) + 400)
+
+
+class DeviceLost(OSError):
+    """The interface was removed under us."""
+
+
+class DataPlane:
+    """Moves packets between an open device and an open socket; ``note`` is told of errors that pass."""
+
+    def __init__(self, tun: TunDevice, udp: socket.socket, session: Session, note: Callable[[OSError], None]) -> None:
+        self._tun, self._udp, self._session, self._note = tun, udp, session, note
+        self._can_segment = True
+        self._staging = bytearray(_OFFSET + _SLOTS * _SLOT_BYTES + _READ_BYTES)
+        view = memoryview(self._staging)
+        starts = [_OFFSET + n * _SLOT_BYTES for n in range(_SLOTS)]
+        self._reads = [view[at : at + _READ_BYTES] for at in starts]
+        self._slots = np.frombuffer(self._staging, np.uint8, _SLOTS * _SLOT_BYTES, _OFFSET + VNET_BYTES).reshape(
+            _SLOTS, _SLOT_BYTES
+        )
+        self._out = Frames(MAX_UDP_BYTES, in_place=True)
+        self._in = Frames(MAX_UDP_BYTES + 1, in_place=False)
+        self._coalesced = bytearray(_READ_BYTES)
+        self._coalesced_view = memoryview(self._coalesced)
+        self._coalesced_array = np.frombuffer(self._coalesced, np.uint8)
+        self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
+
+    @property
+    def is_stalled(self) -> bool:
+        """The socket is full: the device is not read until it has room, so that senders feel it."""
+        return bool(self._stalled)
+
+    # From the device to the socket
+
+    def read_device(self, now: float) -> None:
+        """Read, seal and send what is there. Raises DeviceLost."""
+        for _ in range(_BURSTS):
+            if not self._read_burst(now) or self._stalled:
+                return
+
+    def _read_burst(self, now: float) -> bool:
+        """Single packets up to the first super-packet; False when there is nothing more to read."""
+        lengths: list[int] = []
+        fd, reads = self._tun.fd, self._reads
+        while len(lengths) < _SLOTS:
+            view = reads[len(lengths)]
+            try:
+                length = os.readv(fd, (view,)) - VNET_BYTES
+            except BlockingIOError:
+                self._seal_singles(lengths, now)
+                return False
+            except OSError as error:
+                raise DeviceLost(error.errno, error.strerror) from error
+            if view[1]:  # the kind of segmentation that is left to us
+                self._seal_singles(lengths, now)
+                self._seal_super(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view), now)
+                return True
+            if view[0] & virtio.NEEDS_CSUM:
+                _finish_checksum(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view))
+            lengths.append(length)
+            if length > _SLOT_BYTES - VNET_BYTES:
+                break  # it reaches into the slots after it
+        self._seal_singles(lengths, now)
+        return True
+
+    def _seal_singles(self, lengths: list[int], now: float) -> None:
+        """Runs of equal length together."""
+        first = 0
+        while first < len(lengths):
+            length, end = lengths[first], first + 1
+            most = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(length))
+            while end < len(lengths) and lengths[end] == length and end - first < most:
+                end += 1
+            if end - first > 1 and self._seal_rows(first, end, length, now):
+                first = end
+                continue
+            for slot in range(first, end):
+                packet = self._reads[slot][VNET_BYTES : VNET_BYTES + length]
+                datagram = self._session.send_packet(bytes(packet), now)
+                if datagram is not None:
+                    self.send(datagram)
+            first = end
+
+    def _seal_rows(self, first: int, end: int, length: int, now: float) -> bool:
+        frames, count = self._out.shape(datagram_bytes(length)), end - first
+        frames.texts[:count, :length] = self._slots[first:end, :length]
+        if not self._session.seal_frames(frames, count, length, now):
+            return False
+        self._send_frames(self._out.view[: count * frames.size], frames.size)
+        return True
+
+    def _seal_super(self, packet: memoryview, vnet: virtio.VnetHeader, now: float) -> None:
+        headers = headers_of(packet, vnet)
+        if headers is None:
+            self._session.counters.tx_selector_drops += 1
+            return
+        size = vnet.gso_size
+        data = len(packet) - headers.end
+        whole, rest = divmod(data, size)
+        length = headers.end + size
+        frames = self._out.shape(datagram_bytes(length))
+        most = min(MAX_BURST, MAX_UDP_BYTES // frames.size)
+        for first in range(0, whole, most):
+            count = min(most, whole - first)
+            write_segments(packet, headers, size, first, frames.texts[:count, :length])
+            self._seal_and_send(frames.size, count, length, now)
+        if rest:
+            tail = self._out.shape(datagram_bytes(headers.end + rest))
+            write_segments(packet, headers, size, whole, tail.texts[:1, : headers.end + rest])
+            self._seal_and_send(tail.size, 1, headers.end + rest, now)
+
+    def _seal_and_send(self, size: int, count: int, length: int, now: float) -> None:
+        frames = self._out.shape(size)
+        if self._session.seal_frames(frames, count, length, now):
+            self._send_frames(self._out.view[: count * size], size)
+            return
+        for packet in frames.texts[:count, :length]:
+            datagram = self._session.send_packet(packet.tobytes(), now)
+            if datagram is not None:
+                self.send(datagram)
+
+    def _send_frames(self, datagrams: memoryview, size: int) -> None:
+        if len(datagrams) > size and self._can_segment and not self._stalled:
+            self._send(datagrams, size)
+        else:
+            for at in range(0, len(datagrams), size):
+                self.send(datagrams[at : at + size])
+
+    def send(self, datagram: bytes | memoryview) -> None:
+        """Send one datagram, after those that wait."""
+        if self._stalled:
+            self._stalled.append((bytes(datagram), 0))
+        else:
+            self._send(datagram, 0)
+
+    def resume(self) -> None:
+        """The socket has room: send what waits."""
+        stalled, self._stalled = self._stalled, []
+        for datagrams, size in stalled:
+            if self._stalled:
+                self._stalled.append((datagrams, size))
+            else:
+                self._send(datagrams, size)
+
+    def _send(self, datagrams: bytes | memoryview, size: int) -> None:
+        """One datagram, or with ``size`` one call for many of that length; what a full socket does not take waits."""
+        for _ in range(2):
+            try:
+                if size:
+                    self._udp.sendmsg((datagrams,), ((SOL_UDP, UDP_SEGMENT, struct.pack("=H", size)),))
+                else:
+                    self._udp.send(datagrams)
+            except BlockingIOError:
+                self._stalled.append((bytes(datagrams), size))
+            except ConnectionRefusedError:
+                continue  # that was about an earlier datagram; this one has not been sent yet
+            except OSError as error:
+                if size and error.errno in (errno.EIO, errno.EINVAL):
+                    # Linux before 6.11, on an interface that does not compute checksums.
+                    self._can_segment = False
+                    self._send_frames(memoryview(datagrams), size)
+                    return
+                self._session.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
+                self._note(error)
+            return
+        self._session.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
+
+    # From the socket to the device
+
+    def read_socket(self, now: float) -> None:
+        """Receive, open and deliver what is there."""
+        receive, buffers, view = self._udp.recvmsg_into, (self._in.buffer,), self._in.view
+        for _ in range(_BURSTS):
+            try:
+                length, ancillary, _, _ = receive(buffers, _GRO_SPACE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._note(error)  # e.g. the peer's host said that nobody listens yet
+                continue
+            size = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else 0
+            if MIN_DATAGRAM_BYTES <= size < length and size % 4 == 0:
+                self._open(length, size, now)
+            else:
+                self._open_one(bytes(view[:length]), now)
+
+    def _open(self, length: int, size: int, now: float) -> None:
+        frames, view = self._in.shape(size), self._in.view
+        count = min(length // size, MAX_FRAMES)
+        packets = self._session.open_frames(frames, count, now) if count > 1 else None
+        done = 0
+        if packets is not None:
+            done = count * size
+            self._deliver_rows(packets)
+        for at in range(done, length, size):
+            self._open_one(bytes(view[at : min(at + size, length)]), now)
+
+    def _open_one(self, datagram: bytes, now: float) -> None:
+        packet = self._session.receive_datagram(datagram, now)
+        if packet is not None:
+            self._write((NO_OFFLOAD, packet), 1)
+
+    def _deliver_rows(self, packets: Octets) -> None:
+        if len(packets) > 1:
+            length = coalesce(packets, self._coalesced_array, udp=self._tun.has_uso)
+            if length:
+                self._write((self._coalesced_view[:length],), len(packets))
+                return
+        for packet in packets:
+            self._write((NO_OFFLOAD, packet.tobytes()), 1)
+
+    def _write(self, pieces: tuple[bytes | memoryview, ...], packets: int) -> None:
+        try:
+            os.writev(self._tun.fd, pieces)
+        except OSError as error:
+            self._session.counters.rx_device_drops += packets
+            self._note(error)
+
+
+def _finish_checksum(packet: memoryview, vnet: virtio.VnetHeader) -> None:
+    """Where the checksum belongs stands the pseudo-header's part: add the rest (virtio 1.2, 5.1.6.2)."""
+    at = vnet.csum_start + vnet.csum_offset
+    if at + 2 <= len(packet):
+        packet[at : at + 2] = complement(packet[vnet.csum_start :]).to_bytes(2, "big")

@@ -1,0 +1,66 @@
+"""Equally long datagrams side by side in one buffer, and views of their parts.
+
+Views are made once for each length and kept: to slice a buffer anew for every packet took longer than to encrypt it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from kms.tunnel.checksum import Octets
+
+Words = npt.NDArray[np.uint32]
+
+PREFIX_BYTES = 16  # SPI, sequence number and IV
+ICV_BYTES = 16
+
+MAX_FRAMES = 128
+_MAX_LENGTHS = 64  # as many shapes are kept; a peer that sends every length there is costs time, not memory
+
+
+class FrameShape:
+    """How a buffer divides into datagrams of ``size`` octets, a multiple of 4 as all that carry ESP are.
+
+    ``rows`` are the whole datagrams, ``words`` the same as big-endian 32-bit words. ``sealed`` are views of ciphertext
+    and ICV, ``plain`` of the place for what the ciphertext says (``texts`` as an array): in the same buffer for
+    sending, in another one for receiving, there without gaps.
+    """
+
+    __slots__ = ("plain", "rows", "sealed", "size", "texts", "words")
+
+    def __init__(self, size: int, sealed: bytearray, plain: bytearray | None) -> None:
+        self.size = size
+        count = min(MAX_FRAMES, len(sealed) // size)
+        text = size - PREFIX_BYTES - ICV_BYTES
+        view = memoryview(sealed)
+        starts = range(PREFIX_BYTES, count * size, size)
+        self.rows: Octets = np.frombuffer(sealed, np.uint8, count * size).reshape(count, size)
+        self.words: Words = self.rows.view(">u4")
+        self.sealed = [view[at : at + text + ICV_BYTES] for at in starts]
+        if plain is None:
+            self.texts: Octets = self.rows[:, PREFIX_BYTES : PREFIX_BYTES + text]
+            self.plain = [view[at : at + text] for at in starts]
+        else:
+            self.texts = np.frombuffer(plain, np.uint8, count * text).reshape(count, text)
+            opened = memoryview(plain)
+            self.plain = [opened[at : at + text] for at in range(0, count * text, text)]
+
+
+class Frames:
+    """A buffer and its shapes."""
+
+    def __init__(self, capacity: int, *, in_place: bool) -> None:
+        self.buffer = bytearray(capacity)
+        self.view = memoryview(self.buffer)
+        self._plain = None if in_place else bytearray(capacity)
+        self._shapes: dict[int, FrameShape] = {}
+
+    def shape(self, size: int) -> FrameShape:
+        """For datagrams of ``size`` octets, a multiple of 4 and at least the shortest ESP packet's."""
+        shape = self._shapes.get(size)
+        if shape is None:
+            if len(self._shapes) == _MAX_LENGTHS:
+                self._shapes.clear()
+            shape = self._shapes[size] = FrameShape(size, self.buffer, self._plain)
+        return shape

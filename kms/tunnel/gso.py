@@ -1,0 +1,194 @@
+"""Segments of TCP and UDP, all at once: what a network card with TSO, USO and LRO does, with NumPy.
+
+A TUN device hands out up to 64 KB of one stream under one header (see :mod:`kms.tunnel.virtio`).
+:func:`write_segments` makes the packets that go over the network of it; :func:`coalesce` makes one of many that came.
+Pure functions of octets; what :func:`coalesce` does not recognise as consecutive packets of one stream it leaves alone.
+
+A call of NumPy costs as much as the encryption of a packet: hence few calls, each over all packets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from kms.tunnel import virtio
+from kms.tunnel.checksum import MODULUS, Octets, complement, swapped, word_sum, word_sums
+from kms.tunnel.virtio import VnetHeader
+
+MAX_PACKET_BYTES = 65535
+
+_TCP, _UDP = 6, 17
+_CSUM_OFFSET = {_TCP: 16, _UDP: 6}
+_FIN, _PSH, _ACK, _CWR = 0x01, 0x08, 0x10, 0x80
+_NUMBERS = np.arange(MAX_PACKET_BYTES, dtype=np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Where the headers of a super-packet lie. ``l4`` is where the transport header begins, ``end`` where data do."""
+
+    is_v6: bool
+    protocol: int
+    l4: int
+    end: int
+
+
+def headers_of(packet: memoryview, vnet: VnetHeader) -> Headers | None:
+    """None for what is no super-packet of a known kind, or whose headers are not all there."""
+    is_v6 = packet[0] >> 4 == 6
+    kind = vnet.gso_type & ~virtio.GSO_ECN
+    protocol = _UDP if kind == virtio.GSO_UDP_L4 else _TCP
+    known = (virtio.GSO_TCPV6 if is_v6 else virtio.GSO_TCPV4, virtio.GSO_UDP_L4)
+    l4 = vnet.csum_start
+    if kind not in known or vnet.gso_size == 0 or l4 % 4 or not (40 if is_v6 else 20) <= l4 <= len(packet) - 20:
+        return None
+    end = l4 + (8 if protocol == _UDP else packet[l4 + 12] >> 4 << 2)
+    return Headers(is_v6, protocol, l4, end) if l4 + 8 <= end < len(packet) else None
+
+
+def write_segments(packet: memoryview, headers: Headers, size: int, first: int, out: Octets) -> None:
+    """Write the segments from number ``first`` on, of ``size`` octets of data each, into the rows of ``out``.
+
+    ``out`` has as many rows as segments are wanted, and as many columns as such a packet has octets: the last segment
+    of a super-packet, which is shorter than the others, is written alone.
+    """
+    count, length = out.shape
+    l4, end = headers.l4, headers.end
+    start = end + first * size
+    stop = start + count * (length - end)
+    numbers = _NUMBERS[first : first + count]
+    header = bytearray(packet[:end])
+    field = l4 + _CSUM_OFFSET[headers.protocol]
+    header[field : field + 2] = b"\0\0"
+    last_flags = header[l4 + 13] if headers.protocol == _TCP else 0
+    if headers.protocol == _TCP:
+        # RFC 9293: data end with the last segment; RFC 3168: the window reduction is told once.
+        header[l4 + 13] &= 0xFF ^ (_FIN | _PSH | _CWR)
+    else:
+        header[l4 + 4 : l4 + 6] = (length - l4).to_bytes(2, "big")
+    if headers.is_v6:
+        header[4:6] = (length - 40).to_bytes(2, "big")
+        addresses = bytes(header[8:40])
+    else:
+        identifier = int.from_bytes(header[4:6], "big")
+        header[2:4] = length.to_bytes(2, "big")
+        header[4:6] = header[10:12] = b"\0\0"
+        addresses = bytes(header[12:20])
+    out[:, :end] = np.frombuffer(header, np.uint8)
+    out[:, end:] = np.frombuffer(packet[start:stop], np.uint8).reshape(count, length - end)
+    if not headers.is_v6:
+        words = out[:, :12].view(">u2")
+        identifiers = (numbers + np.uint32(identifier)) & np.uint32(0xFFFF)
+        words[:, 2] = identifiers
+        words[:, 5] = MODULUS - (identifiers + np.uint32(MODULUS - complement(header[:l4]))) % MODULUS
+    if headers.protocol == _TCP:
+        sequence = int.from_bytes(header[l4 + 4 : l4 + 8], "big")
+        out[:, l4 + 4 : l4 + 8].view(">u4")[:, 0] = numbers * np.uint32(size) + np.uint32(sequence)
+        if stop == len(packet):
+            out[-1, l4 + 13] |= last_flags & (_FIN | _PSH)
+        if first == 0:
+            out[0, l4 + 13] |= last_flags & _CWR
+    pseudo = word_sum(addresses) + swapped(headers.protocol) + swapped(length - l4)
+    sums = word_sums(out[:, l4:])
+    sums += np.uint32(pseudo)
+    out[:, field : field + 2].view("<u2")[:, 0] = MODULUS - sums % MODULUS
+
+
+def coalesce(rows: Octets, out: Octets, *, udp: bool) -> int:
+    """One super-packet of the packets in ``rows``, with its virtio header, written to the beginning of ``out``.
+
+    Its length; 0 when they are not consecutive packets of one TCP stream (or, with ``udp``, of one UDP stream) with
+    valid checksums. IP identifiers are not kept (RFC 6864: with DF they have no meaning).
+    """
+    count, length = rows.shape
+    head = rows[0, :120].tobytes()
+    found = _headers_of_row(head, length)
+    if found is None or (found.protocol == _UDP and not udp):
+        return 0
+    l4, end = found.l4, found.end
+    size = int(length) - end
+    total = end + count * size
+    if total > MAX_PACKET_BYTES:
+        return 0
+    field = l4 + _CSUM_OFFSET[found.protocol]
+    addresses = head[8:40] if found.is_v6 else head[12:20]
+    pseudo = word_sum(addresses) + swapped(found.protocol)
+    if not _is_one_stream(rows, head, found, pseudo):
+        return 0
+    header = bytearray(head[:end])
+    if found.is_v6:
+        header[4:6] = (total - 40).to_bytes(2, "big")
+    else:
+        header[2:4] = total.to_bytes(2, "big")
+        header[10:12] = b"\0\0"
+        header[10:12] = complement(header[:l4]).to_bytes(2, "big")
+    if found.protocol == _TCP:
+        header[l4 + 13] = int(rows[-1, l4 + 13])
+        kind = virtio.GSO_TCPV6 if found.is_v6 else virtio.GSO_TCPV4
+    else:
+        header[l4 + 4 : l4 + 6] = (total - l4).to_bytes(2, "big")
+        kind = virtio.GSO_UDP_L4
+    # The checksum is left to whoever needs it: here stands the pseudo-header's part of it.
+    header[field : field + 2] = ((pseudo + swapped(total - l4)) % MODULUS).to_bytes(2, "little")
+    vnet = VnetHeader(virtio.NEEDS_CSUM, kind, end, size, l4, field - l4)
+    start = virtio.VNET_BYTES
+    out[: start + end] = np.frombuffer(vnet.pack() + header, np.uint8)
+    out[start + end : start + total].reshape(count, size)[:] = rows[:, end:]
+    return int(start + total)
+
+
+def _headers_of_row(head: bytes, length: int) -> Headers | None:
+    """Of a packet that may be part of a stream: IPv4 without options or IPv6 without extensions, no fragment."""
+    if head[0] == 0x45:
+        if head[6] & 0xBF or head[7] or int.from_bytes(head[2:4], "big") != length or complement(head[:20]) != MODULUS:
+            return None
+        is_v6, l4, protocol = False, 20, head[9]
+    elif head[0] >> 4 == 6:
+        if length < 40 or int.from_bytes(head[4:6], "big") != length - 40:
+            return None
+        is_v6, l4, protocol = True, 40, head[6]
+    else:
+        return None
+    if protocol == _TCP and length >= l4 + 20:
+        end = l4 + (head[l4 + 12] >> 4 << 2)
+        # SYN, FIN, RST, URG: each a matter of its own
+        is_plain = head[l4 + 13] | _PSH == _ACK | _PSH and end >= l4 + 20
+    elif protocol == _UDP and length > l4 + 8:
+        end = l4 + 8
+        is_plain = int.from_bytes(head[l4 + 4 : l4 + 6], "big") == length - l4 and head[l4 + 6 : l4 + 8] != b"\0\0"
+    else:
+        return None
+    return Headers(is_v6, protocol, l4, end) if is_plain and length > end else None
+
+
+def _is_one_stream(rows: Octets, head: bytes, headers: Headers, pseudo: int) -> bool:
+    """The same headers but for what counts up, and checksums that fit."""
+    count, length = rows.shape
+    l4, end = headers.l4, headers.end
+    if ((rows[1:, :end] ^ rows[0, :end]) & _constant_octets(headers)).any():
+        return False
+    if headers.protocol == _TCP:
+        sequence = np.uint32(int.from_bytes(head[l4 + 4 : l4 + 8], "big"))
+        expected = _NUMBERS[:count] * np.uint32(length - end) + sequence
+        if (rows[:, l4 + 4 : l4 + 8].view(">u4")[:, 0] != expected).any():
+            return False
+    sums = word_sums(rows[:, l4:])
+    sums += np.uint32(pseudo + swapped(length - l4))
+    return not (sums % MODULUS).any()
+
+
+@cache
+def _constant_octets(headers: Headers) -> Octets:
+    """Ones where the headers of all packets of a stream are the same."""
+    mask = np.full(headers.end, 0xFF, np.uint8)
+    if not headers.is_v6:
+        mask[4:6] = mask[10:12] = 0  # identifier and the checksum over it: the first row's has been verified
+    field = headers.l4 + _CSUM_OFFSET[headers.protocol]
+    mask[field : field + 2] = 0
+    if headers.protocol == _TCP:
+        mask[headers.l4 + 4 : headers.l4 + 8] = 0
+        mask[headers.l4 + 13] = 0xFF ^ _PSH  # no mark of a boundary (RFC 9293, 3.9.1.2)
+    return mask

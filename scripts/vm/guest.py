@@ -1,0 +1,108 @@
+"""What runs in the guest: the set-up, the tests that want its kernel, the demo. Nothing but the standard library,
+because the set-up has not run yet.
+
+Says how it goes on the second serial line, one JSON object a line, and leaves a tar archive with all results on the
+device that it is given.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import IO, Any
+
+TREE = Path(__file__).resolve().parents[2]
+RESULTS = TREE / "results/vm"
+JOB = TREE / ".state/vm-job.json"
+PROGRESS = Path("/dev/ttyS1")
+
+# What this machine is for: where one of these is missing, it proves nothing.
+EXPECTED = ("kernel-datapath", "netem", "htb", "xfrm-esp", "tun")
+
+_LIMITS_S = {"set-up": 600.0, "capabilities": 120.0, "tests": 1500.0, "demo": 900.0}
+
+
+class Progress:
+    """The line to the host."""
+
+    def __init__(self, line: IO[str]) -> None:
+        self._line = line
+
+    def tell(self, **message: Any) -> None:
+        self._line.write(json.dumps(message) + "\n")
+        self._line.flush()
+
+
+def run_step(progress: Progress, name: str, command: list[str], *, follow: bool = False) -> dict[str, Any]:
+    """Run a command to its end, its output in NAME.log; with ``follow`` each line of it goes to the host as well."""
+    progress.tell(step=name, state="started")
+    started = time.monotonic()
+    log = RESULTS / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        watchdog = subprocess.Popen(["sh", "-c", f"sleep {_LIMITS_S[name]}; kill -KILL {process.pid}"])
+        assert process.stdout is not None
+        for line in process.stdout:
+            output.write(line)
+            output.flush()
+            if follow and (b"PASSED" in line or b"FAILED" in line or b"ERROR" in line or b"SKIPPED" in line):
+                progress.tell(step=name, state="running", line=line.decode(errors="replace").strip())
+        status = process.wait()
+        watchdog.kill()
+        watchdog.wait()
+    ended = {"step": name, "status": status, "seconds": round(time.monotonic() - started, 1)}
+    progress.tell(**ended, state="ended")
+    return ended
+
+
+def missing_capabilities(doctor: Path) -> list[str]:
+    """What this guest was to have and has not."""
+    try:
+        found = json.loads(doctor.read_text())["capabilities"]
+    except (OSError, ValueError, KeyError):
+        return list(EXPECTED)
+    present = {entry["id"] for entry in found if entry["present"]}
+    return [name for name in EXPECTED if name not in present]
+
+
+def main(device: Path) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    job = json.loads(JOB.read_text())
+    python, launcher = str(TREE / ".venv/bin/python"), str(TREE / "scripts/qslice")
+    with PROGRESS.open("w") as line:
+        progress = Progress(line)
+        progress.tell(step="boot", state="ended", seconds=float(Path("/proc/uptime").read_text().split()[0]), status=0)
+        steps = [run_step(progress, "set-up", [launcher, "setup"])]
+        if steps[0]["status"] == 0:
+            steps.append(run_step(progress, "capabilities", [launcher, "doctor", "--json"]))
+            (RESULTS / "capabilities.log").rename(RESULTS / "doctor.json")
+            lacking = missing_capabilities(RESULTS / "doctor.json")
+            steps[-1]["missing"] = lacking
+            # Named one by one: collecting the whole suite takes minutes on computed processors.
+            files = sorted(str(path) for path in (TREE / "tests/integration").glob("test_kernel_*.py"))
+            tests = [python, "-m", "pytest", "-v", "-m", "needs_kernel_datapath", "-p", "no:cacheprovider", *files]
+            tests += [f"--junitxml={RESULTS / 'junit.xml'}", *job["pytest_arguments"]]
+            steps.append(
+                run_step(
+                    progress, "tests", ["env", "QSLICE_REQUIRE_ALL=1", "QSLICE_REQUIRE_KERNEL=1", *tests], follow=True
+                )
+            )
+            if job["demo"]:
+                steps.append(run_step(progress, "demo", [launcher, "demo", "--report", str(RESULTS / "demo")]))
+        kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()
+        (RESULTS / "steps.json").write_text(json.dumps({"kernel": kernel, "steps": steps}, indent=2))
+        with (RESULTS / "journal.log").open("wb") as journal:
+            subprocess.run(["journalctl", "--no-pager", "--boot"], stdout=journal, stderr=journal, check=False)
+        with device.open("wb") as file, tarfile.open(fileobj=file, mode="w") as tar:
+            tar.add(RESULTS, arcname=".")
+        progress.tell(step="results", state="ended", status=0, seconds=0.0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,122 @@
+"""What a run in the guest has proved, from the files that it left."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One thing that was tried. ``outcome`` is passed, failed or skipped."""
+
+    what: str
+    outcome: str
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class GuestReport:
+    """All that `test --vm` says."""
+
+    kernel: str
+    accelerator: str
+    proofs: tuple[Proof, ...]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Everything held, and there was something to hold."""
+        return bool(self.proofs) and all(proof.outcome == "passed" for proof in self.proofs)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            "kernel": self.kernel,
+            "accelerator": self.accelerator,
+            "proofs": [asdict(proof) for proof in self.proofs],
+            "seconds": self.seconds,
+        }
+
+
+def read_results(folder: Path, accelerator: str, seconds: dict[str, float]) -> GuestReport:
+    """From the guest's archive, unpacked in ``folder``; what it did not come to do counts as failed."""
+    try:
+        told = json.loads((folder / "steps.json").read_text())
+    except (OSError, ValueError):
+        return GuestReport("unknown", accelerator, (Proof("the guest ran to its end", "failed", 0.0),), seconds)
+    proofs: list[Proof] = []
+    for step in told["steps"]:
+        if step["step"] == "tests":
+            proofs += _tests(folder / "junit.xml", step)
+        elif step["step"] == "demo":
+            proofs.append(_demo(folder / "demo/report.json", step))
+        else:
+            proofs.append(_step(step))
+    return GuestReport(told["kernel"], accelerator, tuple(proofs), seconds)
+
+
+def as_text(report: GuestReport) -> str:
+    """For a person: a line for each thing, and the verdict."""
+    marks = {"passed": "ok", "failed": "FAILED", "skipped": "SKIPPED"}
+    lines = [f"In a guest with Debian 12, kernel {report.kernel} (QEMU, {report.accelerator}):", ""]
+    for proof in report.proofs:
+        lines.append(f"  {marks[proof.outcome]:8}{proof.seconds:7.1f} s  {proof.what}")
+        lines += [f"                    {line}" for line in proof.detail.splitlines()]
+    held = sum(proof.outcome == "passed" for proof in report.proofs)
+    total = report.seconds.get("total")
+    lines += ["", f"{held} of {len(report.proofs)} held" + (f"; {total:.0f} s in all" if total is not None else "")]
+    return "\n".join(lines)
+
+
+_WORDS = {
+    "set-up": "the set-up that `vagrant up` runs makes a fresh Debian 12 ready",
+    "capabilities": "the kernel has what this guest is for (`qslice doctor`)",
+}
+
+
+def _step(step: dict[str, Any]) -> Proof:
+    missing = step.get("missing", [])
+    is_good = step["status"] == 0 and not missing
+    detail = f"missing: {', '.join(missing)}" if missing else "" if is_good else f"exit status {step['status']}"
+    what = _WORDS.get(step["step"], step["step"])
+    return Proof(what, "passed" if is_good else "failed", step["seconds"], detail)
+
+
+def _demo(document: Path, step: dict[str, Any]) -> Proof:
+    what = "the demo, on Open vSwitch's kernel datapath"
+    try:
+        checks = json.loads(document.read_text())["checks"]
+    except (OSError, ValueError, KeyError):
+        return Proof(what, "failed", step["seconds"], f"exit status {step['status']}, no report")
+    failed = [f"{check['name']}: {check.get('detail', '')}" for check in checks if not check["ok"]]
+    what += f": {len(checks) - len(failed)} of {len(checks)} checks"
+    is_good = step["status"] == 0 and not failed
+    return Proof(what, "passed" if is_good else "failed", step["seconds"], "\n".join(failed))
+
+
+def _tests(document: Path, step: dict[str, Any]) -> list[Proof]:
+    """Each test by what it says it proves (tests/conftest.py puts that into the report)."""
+    try:
+        cases = list(ET.parse(document).getroot().iter("testcase"))  # noqa: S314 - the guest's own pytest wrote it
+    except (OSError, ET.ParseError):
+        return [Proof("the kernel data path's tests", "failed", step["seconds"], "pytest did not come to an end")]
+    proofs = [_case(case) for case in cases]
+    return proofs or [Proof("the kernel data path's tests", "failed", step["seconds"], "no test was selected")]
+
+
+def _case(case: ET.Element) -> Proof:
+    named = [entry.get("value", "") for entry in case.iter("property") if entry.get("name") == "proves"]
+    what = named[0] if named else case.get("name", "").removeprefix("test_").replace("_", " ")
+    seconds = float(case.get("time", "0"))
+    for tag, outcome in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        found = case.find(tag)
+        if found is not None:
+            return Proof(
+                what, outcome, seconds, found.get("message", "").splitlines()[0] if found.get("message") else ""
+            )
+    return Proof(what, "passed", seconds)

@@ -1,0 +1,149 @@
+"""`qslice test --vm`: make or take the guest's image, run the guest, say what was proved.
+
+Exit status: 0 everything held, 1 something did not, 2 the request was wrong, 3 this machine lacks something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.errors import CommandError
+from scripts.interrupts import end_on_signals
+from scripts.layout import REPOSITORY
+from scripts.vm.host_settings import read_host_settings
+from scripts.vm.image import Image, ensure_image
+from scripts.vm.qemu import BootFailed, Guest, has_kvm, run_guest
+from scripts.vm.report import GuestReport, as_text, read_results
+from scripts.vm.tree import pack
+
+EXIT_INTERRUPTED = 130
+
+
+class Teller:
+    """What is done now, and since when: lines on standard error."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def __call__(self, what: str) -> None:
+        print(f"[{self.elapsed_s:6.1f} s] {what}", file=sys.stderr, flush=True)
+
+    def message(self, message: dict[str, Any]) -> None:
+        """A line of the guest's."""
+        step, state = message.get("step"), message.get("state")
+        if state == "started":
+            self(f"guest: {step}")
+        elif state == "running":
+            self(f"guest: {step}: {message.get('line')}")
+        elif state == "ended":
+            status = f", exit status {message['status']}" if message.get("status") else ""
+            self(f"guest: {step} done after {message.get('seconds', 0):.0f} s{status}")
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="qslice test --vm",
+        description="The tests that want a whole Debian 12 kernel, in a guest; other arguments go to pytest there.",
+        allow_abbrev=False,
+    )
+    made.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    made.add_argument("--rebuild", action="store_true", help="make the guest's image anew")
+    made.add_argument("--no-demo", action="store_true", help="without the demo")
+    made.add_argument(
+        "--out", type=Path, default=REPOSITORY / "results/vm", metavar="DIR", help="results and logs (%(default)s)"
+    )
+    made.add_argument("--accel", choices=("kvm", "tcg"), help="default: kvm where it works, else tcg")
+    return made
+
+
+def run(options: argparse.Namespace, pytest_arguments: Sequence[str], tell: Teller) -> GuestReport:
+    """Raises CommandError."""
+    cache = REPOSITORY / ".state/vm"
+    image = ensure_image(REPOSITORY, cache, lambda: read_host_settings(os.environ), tell, rebuild=options.rebuild)
+    seconds = {"image": round(tell.elapsed_s, 1)}
+    with tempfile.TemporaryDirectory(prefix="run-", dir=_scratch(cache)) as folder:
+        accelerator = _run_guest(options, pytest_arguments, image, Path(folder), tell)
+        seconds["guest"] = round(tell.elapsed_s - seconds["image"], 1)
+        _unpack(Path(folder, "results.tar"), options.out)
+    seconds["total"] = round(tell.elapsed_s, 1)
+    return read_results(options.out, accelerator, seconds)
+
+
+def _scratch(cache: Path) -> Path:
+    """Apart from the images, which a later call sweeps."""
+    scratch = cache.with_name("vm-runs")
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    return scratch
+
+
+def _run_guest(
+    options: argparse.Namespace, pytest_arguments: Sequence[str], image: Image, folder: Path, tell: Teller
+) -> str:
+    """The accelerator that it took."""
+    tell("packing this checkout")
+    job = {"demo": not options.no_demo, "pytest_arguments": list(pytest_arguments)}
+    pack(REPOSITORY, folder / "tree.tar", job)
+    shutil.rmtree(options.out, ignore_errors=True)
+    options.out.mkdir(parents=True)
+    guest = Guest(image, folder / "tree.tar", folder / "results.tar", options.out / "console.log")
+    wanted = [options.accel] if options.accel else ["kvm", "tcg"] if has_kvm() else ["tcg"]
+    for accelerator in wanted:
+        tell(f"booting the guest ({accelerator}); its console: {guest.console}")
+        try:
+            run_guest(guest, accelerator, tell.message)
+        except BootFailed as error:
+            if accelerator == wanted[-1]:
+                raise
+            tell(f"not with {accelerator}: {error}")
+        else:
+            break
+    return accelerator
+
+
+def _unpack(archive: Path, out: Path) -> None:
+    """Whatever the guest left; an empty device when it did not come so far."""
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(out, filter="data")
+    except tarfile.TarError as error:
+        print(f"qslice: the guest left no results: {error}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options, pytest_arguments = parser().parse_known_args(argv)
+    end_on_signals()
+    tell = Teller()
+    try:
+        report = run(options, pytest_arguments, tell)
+    except CommandError as error:
+        if options.json:
+            print(json.dumps({"ok": False, "error": str(error), "exit_status": error.exit_status}, indent=2))
+        print(f"qslice: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("qslice: interrupted; the guest is gone", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    (options.out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    text = as_text(report)
+    (options.out / "report.txt").write_text(text + "\n")
+    print(json.dumps(report.to_dict(), indent=2) if options.json else text)
+    print(f"qslice: logs and results: {options.out}", file=sys.stderr)
+    return 0 if report.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The emulated network on a kernel that has everything: Open vSwitch's kernel datapath, delays by netem."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.launcher import answer, footprint, qslice
+from topologies.catalog import load
+
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_ovs,
+    pytest.mark.needs_kernel_datapath,
+    pytest.mark.timeout(600),
+]
+
+TOPOLOGY = load("ukqntel")
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[dict[str, Any]]:
+    """ukqntel with a slice of encrypted connections."""
+    before = footprint()
+    up = qslice("up", "--detach", "--json")
+    assert up.returncode == 0, up.stderr
+    try:
+        yield answer("slice", "create", "--example", "enterprise-app")
+    finally:
+        down = qslice("down")
+    assert down.returncode == 0, down.stderr
+    assert footprint() == before
+
+
+def tool(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def connections() -> list[dict[str, Any]]:
+    return [c for s in answer("slice", "list") for c in s["connections"]]
+
+
+def test_switches_are_the_kernels(network: dict[str, Any]) -> None:
+    """The sites' switches run in Open vSwitch's kernel module: packets of a ping are seen in its flow table."""
+    assert network["connections"]
+    connection = connections()[0]
+    source, target = connection["src_address"], connection["dst_address"]
+    done = qslice("exec", connection["src"], "--", "ping", "-c", "5", "-i", "0.2", "-I", source, target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tool("ovs-dpctl", "show").startswith("system@")
+    flows = tool("ovs-dpctl", "dump-flows")
+    assert re.search(r"packets:[1-9]", flows), flows
+
+
+def test_a_pings_round_trip_shows_the_links_delays(network: dict[str, Any]) -> None:
+    """Links have the topology's delays (netem): a ping's round trip takes at least the sum of its route's."""
+    assert network["connections"]
+    for connection in connections():
+        channels = {channel.id: channel for channel in TOPOLOGY.channels}
+        one_way_ms = sum(channels[name].delay_us for name in connection["path"]) / 1000
+        done = qslice("exec", connection["src"], "--", "ping", "-q", "-c", "10", "-i", "0.2", connection["dst_address"])
+        found = re.search(r"= ([\d.]+)/", done.stdout)
+        assert found, done.stdout + done.stderr
+        assert float(found[1]) >= 2 * one_way_ms, connection
