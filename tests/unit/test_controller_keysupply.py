@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from controller import proof
+from controller.doubt import Advice, Doubts
 from controller.drivers import DriverError, KeyPool
 from controller.keysupply import BRIDGE_S, RATE_TOLERANCE
 from controller.model import ConnectionState, SliceState
 from controller.orchestrator import owner_of
+from controller.reachability import Finding, Verdict
 from controller.records import Connection
 from tests.fakes.controllers import Bench, request_for
 from tests.fakes.switches import FakeKeyRates
@@ -236,3 +238,19 @@ def test_keys_in_store_last_as_long_as_they_shall(bench: Bench) -> None:
         pace = backhaul(bench).rekey_s
         assert pace == 30.0 or pace * stored >= BRIDGE_S
         assert 3.0 <= pace <= 30.0
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_probes_neither_end_nor_overrule_the_want_of_keys(bench: Bench, verdict: Verdict) -> None:
+    stop(bench, *AROUND_CORE1)
+    advice = Doubts().advise(bench.model, {BACKHAUL: Finding(verdict, 0.0)}, 100.0)
+    assert advice == Advice()
+
+
+def test_what_has_keys_again_and_is_known_to_carry_nothing_waits_for_its_probes(bench: Bench) -> None:
+    stop(bench, *AROUND_CORE1)
+    bench.model.findings = {BACKHAUL: Finding(Verdict.FAILS, 0.0)}
+    stop(bench)
+    assert not backhaul(bench).is_keyless
+    assert backhaul(bench).state is ConnectionState.DEGRADED
+    assert "probes" in str(backhaul(bench).reason)
