@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
@@ -59,9 +60,10 @@ class Initiator:
 
         Another pace alone costs no key: the next one is asked for sooner or later than it would have been.
         """
-        slower_s = settings.rekey_s - self._settings.rekey_s
-        before, self._settings, self._context = self._context, settings, settings.context().digest()
-        if self._context == before and self._rekey_at is not None:
+        before, self._settings, self._context = self._settings, settings, settings.context().digest()
+        slower_s = settings.rekey_s - before.rekey_s
+        is_pace_alone = settings == replace(before, rekey_s=settings.rekey_s, lifetime_s=settings.lifetime_s)
+        if is_pace_alone and self._rekey_at is not None:
             self._rekey_at += slower_s
             if self.state is Exchange.IDLE:
                 self._wake_at = min(max(now, self._rekey_at), now + _USAGE_CHECK_S)
