@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from controller.mutations import MUTATIONS
 from scripts.errors import WrongRequest
 from scripts.experiments.chaos_run import ChaosResult, run_chaos
 from scripts.experiments.clock import Countdown
@@ -38,6 +39,8 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     run.add_argument("--repetitions", type=int, metavar="N")
     run.add_argument("--faults", type=int, metavar="N", help=f"of chaos: how many (default {DEFAULT_FAULTS})")
     run.add_argument("--kinds", metavar="KIND,...", help=f"of chaos: which, of {', '.join(KINDS)} (default: all)")
+    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller that is wrong on purpose; it ends "
+                     "at the first violation, which there must be")  # fmt: skip
     run.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     run.add_argument("--time-scale", type=float, default=1.0, help=argparse.SUPPRESS)
     run.set_defaults(run=_run)
@@ -55,8 +58,8 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
 def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.name == CHAOS:
         return _run_chaos(arguments, layout)
-    if arguments.faults is not None or arguments.kinds is not None:
-        raise WrongRequest("--faults, --kinds: only chaos draws its own faults")
+    if arguments.faults is not None or arguments.kinds is not None or arguments.mutation is not None:
+        raise WrongRequest("--faults, --kinds, --mutation: these are for chaos")
     scenario = read_scenario(find_scenario(arguments.name))
     settings = RunSettings(
         seed=scenario.file.seed if arguments.seed is None else arguments.seed,
@@ -109,8 +112,9 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_folder(arguments.out, CHAOS)
     end_on_signals()
     topology = load(CHAOS_TOPOLOGY)
-    result = ChaosResult(seed, faults)
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+    result = ChaosResult(seed, faults, mutation=arguments.mutation)
+    options = RunOptions(api_port=arguments.api_port, bfd=True, unsafe_mutation=arguments.mutation)
+    with Runtime(topology, layout, options) as runtime:
         with Steps(f"up {topology.name}", START_STEPS) as progress:
             runtime.start(progress)
         with Countdown(CHAOS, 0.0) as countdown:

@@ -41,7 +41,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     start = _add(eavesdrop, common, "start", "let Eve measure photons", "SECTION", _inject(FaultKind.EAVESDROP))
     start.add_argument("--fraction", type=float, default=1.0, help="share of the photons she measures (default 1)")
     _add(eavesdrop, common, "stop", "send her away", "SECTION", _lift("eavesdrop stop"))
-    names = "kms, controller or tunnel-SITE"
+    names = "kms, controller, tunnel-SITE or kme-SITE"
     _add(commands, common, "kill", f"end a process at once: {names}", "NAME", _inject(FaultKind.KILL))
     _add(commands, common, "restart", f"start it again: {names}", "NAME", _lift("restart"))
 

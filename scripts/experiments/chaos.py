@@ -7,7 +7,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from scripts.faults import CONTROLLER, FAULTS, KMS, Element, Fault, FaultKind, Faults, targets, with_fault, without
+from scripts.faults import (
+    CONTROLLER,
+    FAULTS,
+    KME_PREFIX,
+    KMS,
+    TUNNEL_PREFIX,
+    Element,
+    Fault,
+    FaultKind,
+    Faults,
+    targets,
+    with_fault,
+    without,
+)
 from topologies.links import Direction
 from topologies.spec import Topology
 
@@ -84,8 +97,9 @@ def _draw(topology: Topology, drawn: random.Random, kinds: Collection[FaultKind]
     possible = [k for k in WEIGHTS if k in kinds and targets(topology, FAULTS[k].element)]
     kind = drawn.choices(possible, [WEIGHTS[k] for k in possible])[0]
     if kind is FaultKind.KILL:
-        tunnels = [t for t in targets(topology, FAULTS[kind].element) if t not in (KMS, CONTROLLER)]
-        return Fault(kind, drawn.choice((KMS, CONTROLLER, drawn.choice(tunnels))))
+        named = targets(topology, FAULTS[kind].element)
+        of_sites = [[t for t in named if t.startswith(prefix)] for prefix in (TUNNEL_PREFIX, KME_PREFIX)]
+        return Fault(kind, drawn.choice((KMS, CONTROLLER, *map(drawn.choice, of_sites))))
     element = FAULTS[kind].element
     is_favoured = bool(favoured) and element is Element.CHANNEL and drawn.random() < FAVOURED_SHARE
     target = drawn.choice(favoured if is_favoured else targets(topology, element))

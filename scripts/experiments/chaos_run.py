@@ -71,6 +71,7 @@ class ChaosResult:
 
     seed: int
     faults: int
+    mutation: str | None = None  # how the controller is wrong on purpose: the first violation is enough
     steps: list[dict[str, Any]] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
     tap: dict[str, int] = field(default_factory=dict)
@@ -78,7 +79,8 @@ class ChaosResult:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "experiment": "chaos", "seed": self.seed, "repetitions": 1, "faults": self.faults, "checks": self.checks,
+            "experiment": "chaos", "seed": self.seed, "mutation": self.mutation,
+            "repetitions": 1, "faults": self.faults, "checks": self.checks,
             "tap": self.tap, "results": self.steps, "violations": self.violations,
         }  # fmt: skip
 
@@ -149,6 +151,8 @@ class _Chaos:
             for what in self._inspector.violations[self._tapped :]:
                 self._violation(number, what)
             self._tapped = len(self._inspector.violations)
+            if self._result.mutation is not None and self._result.violations:
+                return
             time.sleep(step.dwell_s)
 
     def _violation(self, step: int, what: str) -> None:
