@@ -345,8 +345,10 @@ def silence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cut_while_the_kms_is_silent_is_healed_with_the_relay_there_was(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench = Bench(metro_ring(), tmp_path / "db")
+    bench.lifecycle.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
     before, rates = backhaul(bench), reserved(bench)
     with monkeypatch.context() as patched:
         silence(bench, patched)
