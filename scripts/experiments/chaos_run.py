@@ -54,6 +54,7 @@ def chaos_requests() -> tuple[dict[str, Any], ...]:
                 "access": {"security": level, "bandwidth_mbps": 4, "latency_ms": 30, "protection": protection,
                            "fallback": [] if clear else ["dh"]},
                 "backhaul": {"security": "qkd", "bandwidth_mbps": 4, "latency_ms": 30, "protection": protection,
+                             "fallback": ["qra"] if clear else [],
                              "revert": {"after_s": 3} if protection == "1:1" else "off"},
             },
         }  # fmt: skip
