@@ -11,14 +11,17 @@ whose probes pass uses them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.healing import Decision, protect_again, search_again
-from controller.model import ConnectionState, Protection
+from controller.model import ConnectionState, ControllerError, Protection
 from controller.orchestrator import Orchestrator
 from controller.reachability import Finding, Verdict
 from controller.records import Connection, Lane
+
+log = logging.getLogger(__name__)
 
 PROOF_AGE_S = 1.2  # a verdict that has held for so long has been renewed since: probes tell of a failure within 1 s
 RECHECK_S = 0.75  # repaired rules show by then
@@ -224,7 +227,11 @@ def move_away(
         narrowed = replace(spec, exclude_channels=spec.exclude_channels | excluded)
         found = search_again(model, before.id, replace(before.request, spec=narrowed))
         if found is not None and found.channels not in tried:
-            model.add_lane(before.id, found)
+            try:
+                model.add_lane(before.id, found)
+            except ControllerError as error:  # labels have run out on it
+                log.warning("connection %s: %s", before.id, error)
+                continue
             if spec.protection.has_backup:
                 return protect_again(model, before, frozenset())
             return Decision(before, model.set_state(before.id, ConnectionState.REROUTING))

@@ -43,6 +43,13 @@ _MATCH_HEADER = struct.Struct("!HH")  # type, length without padding
 _ACTIONS_HEADER = struct.Struct("!HH4x")  # type, length
 
 
+# OpenFlow 1.3.5, 7.4.12 and 7.4.7: what is added is there already.
+ALREADY_THERE = (
+    (of13.OFPET_METER_MOD_FAILED, of13.OFPMMFC_METER_EXISTS),
+    (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_GROUP_EXISTS),
+)
+
+
 class SwitchAway(DriverError):
     """The switch is not connected, or did not answer in time."""
 
@@ -180,7 +187,9 @@ class Switchboard:
             transaction.finish()
 
     def error(self, site: str, xid: int, type_: int, code: int) -> None:
-        """An error message: its transaction fails."""
+        """An error message: its transaction fails, except where what was to be added is there: it was then modified."""
+        if (type_, code) in ALREADY_THERE:
+            return
         transaction = self._by_xid.get((site, xid))
         message = f"OpenFlow error type {type_} code {code}"
         if transaction is None:
@@ -252,18 +261,22 @@ def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]
 
     Groups go last: with a group, a switch deletes the rules that point to it (OpenFlow 1.3.5, 6.4), also those that
     a later message of the same batch would have turned elsewhere.
+
+    Meters and groups are added and then modified: a switch that has just come back may have one already, from a repair
+    or a reroute beside this one, and adding alone would fail (rules overwrite one another by themselves).
     """
     rules_gone = [i for i in changes.remove if isinstance(i, Rule)]
     meters_gone = [i for i in changes.remove if isinstance(i, Meter)]
     meters_new = [i for i in changes.add if isinstance(i, Meter)]
+    groups_new = [i for i in changes.add if isinstance(i, Group)]
     rules_new = [i for i in changes.add if isinstance(i, Rule)]
     return [
         *((_delete(datapath, rule), rule.cookie) for rule in rules_gone),
         *((_meter(datapath, of13.OFPMC_DELETE, meter), None) for meter in meters_gone),
         *((_meter(datapath, of13.OFPMC_MODIFY, i), None) for i in changes.replace if isinstance(i, Meter)),
         *((_group(datapath, of13.OFPGC_MODIFY, i), None) for i in changes.replace if isinstance(i, Group)),
-        *((_meter(datapath, of13.OFPMC_ADD, meter), None) for meter in meters_new),
-        *((_group(datapath, of13.OFPGC_ADD, i), None) for i in changes.add if isinstance(i, Group)),
+        *((_meter(datapath, how, i), None) for i in meters_new for how in (of13.OFPMC_ADD, of13.OFPMC_MODIFY)),
+        *((_group(datapath, how, i), None) for i in groups_new for how in (of13.OFPGC_ADD, of13.OFPGC_MODIFY)),
         *((_add(datapath, rule), rule.cookie) for rule in rules_new),
         *((_group(datapath, of13.OFPGC_DELETE, i), None) for i in changes.remove if isinstance(i, Group)),
     ]

@@ -13,6 +13,7 @@ from controller.engine import BARRIER_DEADLINE_S, TUNNEL_DEADLINE_S, Engine, end
 from controller.flows import connection_number
 from controller.intended import join
 from controller.model import ConnectionState
+from controller.orchestrator import Orchestrator
 from controller.parallel import Call, Parallel
 from controller.proof import Cause
 from controller.records import Connection
@@ -168,12 +169,15 @@ class Rerouting:
             moving = {d.id: d.after for d in decisions if d.is_reroute}
             before = {d.id: d.before for d in decisions}
             causes = {d.id: d.cause for d in decisions}
-            # What is lost is taken off at once; new ways are laid beside the old ones.
+            # What is lost is taken off at once; new ways are laid beside the old ones. Where the old one is dead there
+            # is nothing to wait for: what enters before the new one is whole would have been lost all the same.
+            at_once = [i for i in moving if not _carries(engine.model, before[i])]
             pending = engine.switches.send(
                 join(
                     [
                         engine.model.settle([i for i in lost if not engine.model.connections[i].lanes]),
                         engine.model.prepare(moving),
+                        engine.model.enter(at_once),
                     ]
                 )
             )
@@ -182,7 +186,7 @@ class Rerouting:
         refused = self._refused(pending.wait(BARRIER_DEADLINE_S), moving) if moving else {}
         with engine.lock:
             ready = [i for i in self._unchanged(moving) if i not in refused]
-            pending = engine.switches.send(engine.model.enter(ready))
+            pending = engine.switches.send(engine.model.enter([i for i in ready if i not in at_once]))
             engine.save_slices_of([*lost, *ready])
         refused |= self._refused(pending.wait(BARRIER_DEADLINE_S), {i: moving[i] for i in ready})
         unkeyed = self._rekey([c for i, c in moving.items() if i in ready and i not in refused], before)
@@ -311,3 +315,8 @@ class Rerouting:
         """Those that nothing else (a delete, a second failure) has taken over since the decision."""
         engine = self._engine
         return [i for i, c in moving.items() if engine.model.connections.get(i) is c]
+
+
+def _carries(model: Orchestrator, before: Connection) -> bool:
+    """Whether the way that traffic took until now may still carry it."""
+    return bool(before.lanes) and healing.is_route_up(model, before.lanes[0].route)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.cost import breakdown
@@ -135,7 +135,7 @@ def plan_view(preview: Preview) -> dict[str, Any]:
         "key_rate_bps": {section: rate / 1000 for section, rate in preview.key_rate_mbps.items()},
         "reserved_mbps": {channel: kbps / 1000 for channel, kbps in preview.bandwidth_kbps.items()},
         "connections": [_planned_view(p, connections[p.request.id]) for p in plan.connections],
-        "switches": {site: _switch_view(items) for site, items in preview.switches.items()},
+        "switches": {site: switch_view(items) for site, items in preview.switches.items()},
     }
 
 
@@ -178,7 +178,9 @@ def cost_view(cost: int) -> dict[str, int]:
     }
 
 
-def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
+def switch_view(items: Iterable[Item]) -> dict[str, Any]:
+    """Rules, meters and groups of one switch, in a stable order."""
+    items = tuple(items)
     rules = [i for i in items if isinstance(i, Rule)]
     meters = [i for i in items if isinstance(i, Meter)]
     groups = [i for i in items if isinstance(i, Group)]

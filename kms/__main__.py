@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +33,12 @@ async def _serve(config: KmsConfig) -> None:
         await kms.close()
 
 
+def _allow_many_connections() -> None:
+    """As many as the system lets us have: the usual soft limit, 1,024 files, is reached by a thousand idle clients."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kms", description="QSlice key management service")
     parser.add_argument("--config", type=Path, required=True, help="configuration, a JSON file")
@@ -39,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    _allow_many_connections()
     try:
         asyncio.run(_serve(load_config(options.config)))
     except ConfigError as error:

@@ -8,12 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
+from kms.admin_apps import AdminApps
 from kms.listeners import KmeListeners
 from kms.metrics import Sample, exposition
-from kms.pool import PoolId
+from kms.openapi import openapi_document
+from kms.pool import PoolId, PoolState
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 
 _MAX_BODY_BYTES = 4_096
@@ -27,7 +31,9 @@ class Admin:
         kmes: Mapping[str, Kme014],
         listeners: KmeListeners,
         algorithms: Mapping[str, str],
+        apps: AdminApps,
     ) -> None:
+        self._apps = apps
         self._service = service
         self._network = network
         self._kmes = kmes
@@ -43,6 +49,8 @@ class Admin:
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
         app.router.add_delete("/v1/kmes/{site}/listener", self._stop_kme)
         app.router.add_post("/v1/kmes/{site}/listener", self._start_kme)
+        self._apps.add_routes(app)
+        app.router.add_get("/v1/openapi.json", self._get_openapi)
         app.router.add_get("/metrics", self._get_metrics)
         return app
 
@@ -88,17 +96,22 @@ class Admin:
         )
 
     def _pool(self, pool_id: PoolId) -> dict[str, Any]:
+        stored = self._service.inventory.stored(pool_id)
         return {
             "a": pool_id.a,
             "b": pool_id.b,
             "source": pool_id.source.label,
-            "stored": self._service.inventory.stored(pool_id),
+            "stored": stored,
+            "state": PoolState.of(stored, self._service.limits.pool_target).value,
             "max": self._service.limits.max_key_count,
             "key_size": self._service.limits.key_size,
         }
 
     async def _get_ledger(self, request: web.Request) -> web.Response:
-        return web.json_response({"entries": [entry.to_dict() for entry in self._service.ledger]})
+        return web.json_response({"entries": [each for entry in self._service.ledger for each in entry.to_dicts()]})
+
+    async def _get_openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(openapi_document(self._service.limits))
 
     async def _start_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])
@@ -108,19 +121,23 @@ class Admin:
             body = json.loads(await request.text() or "{}")
         except ValueError:
             return _problem(400, "the body is not JSON")
-        if not isinstance(body, dict) or set(body) - {"fraction"}:
-            return _problem(400, "the body is an object with no more than: fraction")
+        if not isinstance(body, dict) or set(body) - {"fraction", "attack"}:
+            return _problem(400, "the body is an object with no more than: fraction, attack")
         fraction = body.get("fraction", 1.0)
         if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
             return _problem(400, "fraction: it must be a number above 0 and at most 1")
-        section.intercepted_fraction = float(fraction)
+        try:
+            kind = AttackKind(body.get("attack", AttackKind.INTERCEPT_RESEND.value))
+        except ValueError:
+            return _problem(400, f"attack: it must be one of {', '.join(each.value for each in AttackKind)}")
+        section.attack = Attack(kind, float(fraction))
         return web.json_response(_section(section))
 
     async def _stop_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])
         if section is None:
             return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
-        section.intercepted_fraction = 0.0
+        section.attack = NO_ATTACK
         return web.json_response(_section(section))
 
     async def _stop_kme(self, request: web.Request) -> web.Response:
@@ -194,7 +211,12 @@ def _section(section: Section) -> dict[str, Any]:
         "qber": None if section.qber is None else round(section.qber, 5),
         "skr_bps": round(section.skr_bps, 1),
         "available_bits": section.available_bits,
-        "eavesdropped_fraction": section.intercepted_fraction,
+        "eavesdropped_fraction": section.attack.fraction,
+        "attack": section.attack.kind.value if section.attack.fraction > 0 else None,
+        "protocol": section.protocol.value,
+        "model": section.model.value,
+        "secure": section.is_secure,
+        "stop_reason": section.stop_reason,
     }
 
 

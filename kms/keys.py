@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 DEFAULT_KEY_SIZE_BITS = 256
 
@@ -52,7 +53,7 @@ class KeySource:
             choices = ", ".join(s.value for s in Source)
             raise ValueError(f"unknown key source {text!r}: one of {choices}, or several joined by +") from None
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The canonical spelling, strongest part first."""
         return "+".join(part.value for part in self.parts)
@@ -65,6 +66,17 @@ class KeySource:
 QKD = KeySource((Source.QKD,))
 QRA = KeySource((Source.QRA,))
 DH = KeySource((Source.DH,))
+
+
+class Route(Enum):
+    """How a key came, or has to come, from one site to the other.
+
+    A key that was agreed over one QKD section, or by the two KMEs alone, came directly; one that passed a trusted node,
+    which saw it, was relayed.
+    """
+
+    DIRECT = "direct"
+    RELAYED = "relayed"
 
 
 class KeyState(Enum):
@@ -99,11 +111,24 @@ def next_state(state: KeyState, event: KeyEvent) -> KeyState:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """What one enc_keys request settled for all of its keys: who got them, where and when, and for whom they wait."""
+
+    delivery_id: uuid.UUID
+    master: str
+    master_site: str
+    named: frozenset[str]
+    at: float
+    route: Route | None = None  # what the master asked for
+
+
+@dataclass(frozen=True)
 class Key:
     """One key and all that is known of it.
 
-    ``copies`` holds the key bytes by the site that keeps them. ``named`` are the SAEs that the master asked it for,
-    ``awaiting`` those of them that have not fetched it yet.
+    ``copies`` holds the key bytes by the site that keeps them. ``awaiting`` are those of the SAEs that its delivery
+    names which have not fetched it yet. ``crossings`` counts the QKD sections that
+    it crossed. Objects are made by the thousand a second: no ``replace`` here.
     """
 
     key_id: uuid.UUID
@@ -112,28 +137,29 @@ class Key:
     made_at: float
     copies: Mapping[str, bytes] = field(repr=False)
     state: KeyState = KeyState.AVAILABLE
-    master: str | None = None
-    master_site: str | None = None
-    named: frozenset[str] = frozenset()
+    delivery: Delivery | None = None
     awaiting: frozenset[str] = frozenset()
-    delivered_at: float | None = None
+    crossings: int = 0
+
+    @property
+    def route(self) -> Route:
+        return Route.RELAYED if self.crossings > 1 else Route.DIRECT
 
     def __post_init__(self) -> None:
-        if any(len(copy) * 8 != self.size_bits for copy in self.copies.values()):
-            raise ValueError(f"key {self.key_id}: a copy has another size than {self.size_bits} bits")
+        for copy in self.copies.values():
+            if len(copy) * 8 != self.size_bits:
+                raise ValueError(f"key {self.key_id}: a copy has another size than {self.size_bits} bits")
 
-    def delivered(self, master: str, site: str, slaves: frozenset[str], keep: frozenset[str], now: float) -> Key:
-        """The key after its master got it: the copies at ``keep`` wait for ``slaves``, the others are gone."""
-        return replace(
-            self,
-            state=next_state(self.state, KeyEvent.DELIVERED_TO_MASTER),
-            copies={place: copy for place, copy in self.copies.items() if place in keep},
-            master=master,
-            master_site=site,
-            named=slaves,
-            awaiting=slaves,
-            delivered_at=now,
-        )
+    @property
+    def known_delivery(self) -> Delivery:
+        """The delivery of a key that was delivered."""
+        assert self.delivery is not None, f"key {self.key_id} was not delivered"
+        return self.delivery
+
+    def delivered(self, delivery: Delivery, keep: frozenset[str]) -> Key:
+        """The key after its master got it: the copies at ``keep`` wait for the slaves, the others are gone."""
+        copies = self.copies if self.copies.keys() == keep else {p: c for p, c in self.copies.items() if p in keep}
+        return self._changed(KeyEvent.DELIVERED_TO_MASTER, copies, delivery, delivery.named)
 
     def fetched(self, slave: str) -> Key:
         """The key after ``slave`` got it; without copies once nobody waits for it any more."""
@@ -141,12 +167,15 @@ class Key:
             raise ValueError(f"key {self.key_id} does not wait for {slave}")
         awaiting = self.awaiting - {slave}
         event = KeyEvent.FETCHED_BY_ONE if awaiting else KeyEvent.FETCHED_BY_LAST
-        return replace(
-            self,
-            state=next_state(self.state, event),
-            awaiting=awaiting,
-            copies=self.copies if awaiting else {},
-        )
+        return self._changed(event, self.copies if awaiting else {}, self.delivery, awaiting)
 
     def expired(self) -> Key:
-        return replace(self, state=next_state(self.state, KeyEvent.LIFETIME_ENDED), copies={})
+        return self._changed(KeyEvent.LIFETIME_ENDED, {}, self.delivery, self.awaiting)
+
+    def _changed(
+        self, event: KeyEvent, copies: Mapping[str, bytes], delivery: Delivery | None, awaiting: frozenset[str]
+    ) -> Key:
+        state = next_state(self.state, event)
+        return Key(
+            self.key_id, self.source, self.size_bits, self.made_at, copies, state, delivery, awaiting, self.crossings
+        )  # fmt: skip

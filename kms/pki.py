@@ -3,7 +3,8 @@
 Layout of a PKI directory (0700, keys 0600)::
 
     ca.pem, ca.key          the authority
-    saes/<SAE id>.json      the register of issued SAEs: who is known, and to which site it is bound
+    saes/<SAE id>.json      the register of issued SAEs: who is known, to which site it is bound, its certificates
+    crl.pem                 the certificates that were revoked (kms.revocation); absent until the first is
     lock                    held while the authority or the register changes
 
 An SAE's certificate has its id as common name and, so that no other certificate of this authority passes for one, the
@@ -17,6 +18,7 @@ import ipaddress
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +41,8 @@ _CA_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
 _CLOCK_SKEW = timedelta(hours=1)
+_CLOCK_GRAIN_NS = 50_000_000  # a file's time of change may be so coarse; Linux' is 4 ms
+_REMEMBERED_SAES = 10_000
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,18 @@ class Authority:
 
 
 @dataclass(frozen=True)
+class Certificate:
+    """One that was issued to an SAE; ``expires_at`` in seconds since the epoch."""
+
+    serial: int
+    expires_at: float
+
+
+@dataclass(frozen=True)
 class IssuedSae:
     sae_id: str
     site: str | None
+    certificates: tuple[Certificate, ...] = ()
 
 
 def is_sae_id(text: str) -> bool:
@@ -65,8 +78,8 @@ def is_sae_id(text: str) -> bool:
 def ensure_ca(pki_dir: Path | str) -> Path:
     """Make the authority unless there is one that lasts; the path of its certificate. PkiError when it is damaged."""
     directory = Path(pki_dir)
-    with _locked(directory):
-        _authority(directory)
+    with locked(directory):
+        authority_of(directory)
     return directory / "ca.pem"
 
 
@@ -83,12 +96,54 @@ def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str, site: str |
             raise PkiError(f"site {site!r} of SAE {sae_id}: not a site's name")
         names.append(x509.UniformResourceIdentifier(SITE_URN + site))
     directory = Path(pki_dir)
-    with _locked(directory):
-        authority = _authority(directory)
-        _write_leaf(authority, Path(out_dir), sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
-        register = directory / "saes"
-        register.mkdir(mode=0o700, exist_ok=True)
-        _write(register / f"{sae_id}.json", json.dumps({"sae_id": sae_id, "site": site}).encode(), 0o600)
+    with locked(directory):
+        authority = authority_of(directory)
+        issued = _write_leaf(authority, Path(out_dir), sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+        now = datetime.now(UTC).timestamp()
+        known = find_issued(directory, sae_id)
+        # What has expired is no more worth revoking.
+        earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
+        newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
+        _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
+
+
+def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str) -> None:
+    """A new certificate and key for an SAE that is in the register; what it has stays good until it expires."""
+    known = find_issued(Path(pki_dir), sae_id)
+    if known is None:
+        raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
+    issue_sae(pki_dir, sae_id, out_dir, known.site)
+
+
+def issued_saes(pki_dir: Path | str) -> list[IssuedSae]:
+    """Everyone in the register, by name."""
+    names = sorted(path.stem for path in (Path(pki_dir) / "saes").glob("*.json"))
+    return [found for name in names if (found := find_issued(Path(pki_dir), name)) is not None]
+
+
+def find_issued(pki_dir: Path, sae_id: str) -> IssuedSae | None:
+    """The register's entry; None when there is none. PkiError when it cannot be read."""
+    if not is_sae_id(sae_id):
+        return None
+    path = pki_dir / "saes" / f"{sae_id}.json"
+    try:
+        record = json.loads(path.read_bytes())
+        certificates = tuple(
+            Certificate(int(each["serial"], 16), float(each["expires_at"])) for each in record.get("certificates", ())
+        )
+        return IssuedSae(sae_id, record["site"], certificates)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PkiError(f"{path}: {error}") from error
+
+
+def _write_record(directory: Path, sae: IssuedSae) -> None:
+    register = directory / "saes"
+    register.mkdir(mode=0o700, exist_ok=True)
+    certificates = [{"serial": f"{each.serial:x}", "expires_at": each.expires_at} for each in sae.certificates]
+    record = {"sae_id": sae.sae_id, "site": sae.site, "certificates": certificates}
+    write_whole(register / f"{sae.sae_id}.json", json.dumps(record).encode(), 0o600)
 
 
 def issue_server(pki_dir: Path | str, name: str, hosts: Sequence[str], out_dir: Path | str) -> None:
@@ -106,32 +161,49 @@ def issue_kme(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: P
 
 
 class SaeRegister:
-    """Reads the register of issued SAEs; sees those that are issued while it is open."""
+    """Reads the register of issued SAEs; sees at once who was issued a certificate or withdrawn.
+
+    It is asked several times by every request, so one look at the directory's time of change decides whether what was
+    read before still holds.
+    """
 
     def __init__(self, pki_dir: Path | str) -> None:
-        self._directory = Path(pki_dir) / "saes"
-        self._known: dict[str, tuple[int, IssuedSae]] = {}
+        self._pki_dir = Path(pki_dir)
+        self._changes = FileChanges(self._pki_dir / "saes")
+        self._known: dict[str, IssuedSae | None] = {}
 
     def find(self, sae_id: str) -> IssuedSae | None:
-        if not is_sae_id(sae_id):
-            return None
-        path = self._directory / f"{sae_id}.json"
+        if self._changes.noticed():
+            self._known.clear()
+        if sae_id not in self._known:
+            if len(self._known) >= _REMEMBERED_SAES:
+                self._known.clear()
+            self._known[sae_id] = find_issued(self._pki_dir, sae_id)
+        return self._known[sae_id]
+
+
+class FileChanges:
+    """Whether a file or a directory's list of files has changed since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._seen: int | None = None
+
+    def noticed(self) -> bool:
+        """True too when it changed so lately that the next change may bear the same time."""
         try:
-            changed = path.stat().st_mtime_ns
-            known = self._known.get(sae_id)
-            if known is None or known[0] != changed:
-                record = json.loads(path.read_bytes())
-                known = self._known[sae_id] = changed, IssuedSae(sae_id, record["site"])
+            changed = os.stat(self._path).st_mtime_ns
         except FileNotFoundError:
-            self._known.pop(sae_id, None)
-            return None
-        except (OSError, ValueError, KeyError) as error:
-            raise PkiError(f"{path}: {error}") from error
-        return known[1]
+            changed = 0
+        if changed == self._seen:
+            return False
+        self._seen = changed if abs(time.time_ns() - changed) > _CLOCK_GRAIN_NS else None
+        return True
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
+    """One at a time may change the authority, the register or the CRL."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     with open(directory / "lock", "w") as lock:
@@ -139,7 +211,7 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _authority(directory: Path) -> Authority:
+def authority_of(directory: Path) -> Authority:
     certificate_path, key_path = directory / "ca.pem", directory / "ca.key"
     if certificate_path.exists() != key_path.exists():
         missing = key_path if certificate_path.exists() else certificate_path
@@ -172,8 +244,8 @@ def _make_authority(certificate_path: Path, key_path: Path) -> Authority:
         .sign(key, hashes.SHA256())
     )
     authority = Authority(certificate, key)
-    _write(key_path, _private_pem(key), 0o600)
-    _write(certificate_path, authority.pem, 0o644)
+    write_whole(key_path, _private_pem(key), 0o600)
+    write_whole(certificate_path, authority.pem, 0o644)
     return authority
 
 
@@ -181,8 +253,8 @@ def _ensure_leaf(
     directory: Path, name: str, hosts: Sequence[str], out_dir: Path, usages: list[x509.ObjectIdentifier]
 ) -> None:
     names = [_general_name(host) for host in dict.fromkeys(hosts)]
-    with _locked(directory):
-        authority = _authority(directory)
+    with locked(directory):
+        authority = authority_of(directory)
         if not _is_good_leaf(authority, out_dir, name, names):
             _write_leaf(authority, out_dir, name, names, usages)
 
@@ -208,7 +280,7 @@ def _is_good_leaf(authority: Authority, out_dir: Path, name: str, names: list[x5
 
 def _write_leaf(
     authority: Authority, out_dir: Path, name: str, names: list[x509.GeneralName], usages: list[x509.ObjectIdentifier]
-) -> None:
+) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     issuer_key = authority.key.public_key()
     certificate = (
@@ -221,9 +293,10 @@ def _write_leaf(
         .sign(authority.key, hashes.SHA256())
     )
     out_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(out_dir / "key.pem", _private_pem(key), 0o600)
-    _write(out_dir / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    _write(out_dir / "ca.pem", authority.pem, 0o644)
+    write_whole(out_dir / "key.pem", _private_pem(key), 0o600)
+    write_whole(out_dir / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_whole(out_dir / "ca.pem", authority.pem, 0o644)
+    return certificate
 
 
 def _builder(
@@ -262,7 +335,7 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def write_whole(path: Path, content: bytes, mode: int) -> None:
     """Replace a file as a whole; readers see the old one or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -6,10 +6,12 @@ each SAE that it is for, and a pool never holds more than ``max_key_count`` keys
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
 from kms.keys import Key, KeySource, KeyState
@@ -36,6 +38,23 @@ class PoolId:
         return self.a, self.b
 
 
+class PoolState(Enum):
+    """How full a pool is, by watermarks in parts of the number of keys to which it is filled."""
+
+    READY = "READY"
+    WARNING = "WARNING"  # below a half
+    CHARGING = "CHARGING"  # below a quarter: it is filled before anything else
+    EMPTY = "EMPTY"
+
+    @classmethod
+    def of(cls, stored: int, target: int) -> PoolState:
+        if stored == 0:
+            return cls.EMPTY
+        if stored < target * 0.25:
+            return cls.CHARGING
+        return cls.WARNING if stored < target * 0.5 else cls.READY
+
+
 class KeyInventory:
     """Every key of the KMS between its making and the last fetch."""
 
@@ -45,6 +64,8 @@ class KeyInventory:
         self._awaiting_lifetime_s = awaiting_lifetime_s
         self._pools: dict[PoolId, deque[Key]] = {}
         self._awaiting: dict[uuid.UUID, Key] = {}
+        # The same keys by their delivery; oldest delivery first, but for those that were put back.
+        self._deliveries: dict[uuid.UUID, dict[uuid.UUID, Key]] = {}
 
     # Pools
 
@@ -71,10 +92,18 @@ class KeyInventory:
             pool.append(key)
         return len(pool) - before
 
-    def take(self, pool_id: PoolId, count: int) -> tuple[Key, ...]:
-        """Up to ``count`` keys out of the pool, oldest first. The caller delivers them or gives them back."""
+    def take(self, pool_id: PoolId, count: int, suits: Callable[[Key], bool] | None = None) -> tuple[Key, ...]:
+        """Up to ``count`` keys out of the pool, oldest first, or of those that suit. The caller delivers them or gives
+        them back.
+        """
         pool = self._pools.get(pool_id, deque())
-        return tuple(pool.popleft() for _ in range(min(count, len(pool))))
+        if suits is None:
+            return tuple(pool.popleft() for _ in range(min(count, len(pool))))
+        taken = tuple(itertools.islice(filter(suits, pool), count))
+        if taken:
+            ids = {key.key_id for key in taken}
+            self._pools[pool_id] = deque(key for key in pool if key.key_id not in ids)
+        return taken
 
     def give_back(self, pool_id: PoolId, keys: Sequence[Key]) -> None:
         """Undo :meth:`take`. What no longer fits, because the pool was refilled meanwhile, is dropped."""
@@ -98,7 +127,11 @@ class KeyInventory:
         for key in keys:
             if key.state is not KeyState.AWAITING_SLAVE:
                 raise ValueError(f"key {key.key_id} is {key.state.value}")
-            self._awaiting[key.key_id] = key
+            self._hold(key)
+
+    def remaining(self, delivery_id: uuid.UUID) -> tuple[Key, ...]:
+        """Those of a delivery's keys that still wait for somebody."""
+        return tuple(self._deliveries.get(delivery_id, {}).values())
 
     def find(self, key_ids: Sequence[uuid.UUID], master: str, slave: str) -> tuple[Key, ...]:
         """The keys that ``slave`` may fetch of ``master``'s, in the order asked for. Changes nothing.
@@ -110,14 +143,18 @@ class KeyInventory:
         missing: list[str] = []
         for key_id in key_ids:
             key = self._awaiting.get(key_id)
-            if key is None or key.master != master or (slave in key.named and slave not in key.awaiting):
+            if (
+                key is None
+                or key.known_delivery.master != master
+                or (slave not in key.awaiting and slave in key.known_delivery.named)
+            ):
                 missing.append(str(key_id))
             else:
                 found.append(key)
         if missing:
             raise KeysNotFoundError(tuple(missing))
         for key in found:
-            if slave not in key.named:
+            if slave not in key.known_delivery.named:
                 raise UnauthorisedError(f"key {key.key_id} was not requested for {slave}")
         return tuple(found)
 
@@ -126,18 +163,21 @@ class KeyInventory:
         after = tuple(key.fetched(slave) for key in keys)
         for key in after:
             if key.state is KeyState.CONSUMED:
-                del self._awaiting[key.key_id]
+                self._drop(key)
             else:
-                self._awaiting[key.key_id] = key
+                self._hold(key)
         return after
 
     def put_back(self, key: Key, slave: str) -> None:
         """Undo :meth:`fetch` of one key for ``slave``, when it could not be recorded and so was not answered."""
         current = self._awaiting.get(key.key_id)
-        if current is None:
-            self._awaiting[key.key_id] = replace(key, awaiting=frozenset({slave}))
-        else:
-            self._awaiting[key.key_id] = replace(current, awaiting=current.awaiting | {slave})
+        others = frozenset() if current is None else current.awaiting
+        self._hold(
+            Key(
+                key.key_id, key.source, key.size_bits, key.made_at, key.copies, KeyState.AWAITING_SLAVE, key.delivery,
+                others | {slave}, key.crossings,
+            )
+        )  # fmt: skip
 
     def expire(self, now: float) -> tuple[Key, ...]:
         """Drop what outlived its time; the keys as they are after it."""
@@ -145,8 +185,21 @@ class KeyInventory:
         for pool in self._pools.values():
             while pool and pool[0].made_at + self._available_lifetime_s <= now:
                 expired.append(pool.popleft().expired())
-        for key in tuple(self._awaiting.values()):
-            assert key.delivered_at is not None
-            if key.delivered_at + self._awaiting_lifetime_s <= now:
-                expired.append(self._awaiting.pop(key.key_id).expired())
+        for held in tuple(self._deliveries.values()):
+            first = next(iter(held.values()))
+            if first.known_delivery.at + self._awaiting_lifetime_s <= now:
+                for key in tuple(held.values()):
+                    self._drop(key)
+                    expired.append(key.expired())
         return tuple(expired)
+
+    def _hold(self, key: Key) -> None:
+        self._awaiting[key.key_id] = key
+        self._deliveries.setdefault(key.known_delivery.delivery_id, {})[key.key_id] = key
+
+    def _drop(self, key: Key) -> None:
+        del self._awaiting[key.key_id]
+        held = self._deliveries[key.known_delivery.delivery_id]
+        del held[key.key_id]
+        if not held:
+            del self._deliveries[key.known_delivery.delivery_id]

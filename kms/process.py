@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,23 +18,35 @@ from aiohttp import web
 
 from kms import pki
 from kms.admin import Admin
+from kms.admin_apps import AdminApps
+from kms.applications import Applications
 from kms.config import KmsConfig
 from kms.errors import ConfigError, KmsError
+from kms.etsi004 import Etsi004
+from kms.events import EventLog
 from kms.homes import SaeHomes
 from kms.keys import KeySource, Source
 from kms.ledger import Ledger
 from kms.listeners import KmeListeners, make_runner
 from kms.pool import KeyInventory, PoolId
 from kms.relay import Link, QkdNetwork, QkdSource
+from kms.revocation import Revocations
 from kms.server import Kme014
 from kms.service import KeyService
+from kms.skip import Skip
 from kms.sources.agreement import KeyAgreement
 from kms.sources.dh import DhSource
-from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section
+from kms.sources.qkd.modes import Model
+from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 from kms.sources.qra import QraSource, best_kem
 from kms.store import Journal, KeyStore
+from kms.streams import KeyStreams
+from kms.supply import QkdSupply
+from kms.throttle import RequestThrottle
 from kms.transport import KeyTransport
 from kms.upkeep import PoolFiller, RunningSection, SectionRunner, expire_keys
+from kms.watching import Watcher
 
 _log = logging.getLogger(__name__)
 
@@ -71,18 +84,42 @@ async def start(config: KmsConfig) -> RunningKms:
             Source.DH: DhSource(config.dh_group),
         }
         algorithms = {source.value: agreement.algorithm for source, agreement in sources.items()}
-        service = _service(config, store, journal, KeyTransport(sources, network))
+        quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
+        applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
+        service = _service(config, store, journal, KeyTransport(sources, network), applications)
+        asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
+        throttle = RequestThrottle(asked, config.quota.requests_per_s)
+        events = EventLog()
+        streams = KeyStreams(service, applications, uuid.uuid4, time.time)
+        configured = {site.site: list(site.sae_ids) for site in config.sites}
 
-        kmes = {site.site: Kme014(site.site, service) for site in config.sites}
+        def peers() -> list[str]:
+            issued = [sae.sae_id for sae in pki.issued_saes(config.pki_dir)]
+            return [*issued, *(sae for saes in configured.values() for sae in saes)]
+
+        revocations = Revocations(config.pki_dir)
+        kmes = {
+            name: Kme014(
+                name, service, revocations, adapters=(Etsi004(name, streams), Skip(name, service, peers)),
+                may_ask=throttle.may_ask, events=events,
+            )
+            for name in configured
+        }  # fmt: skip
         listeners = KmeListeners(config, kmes)
         stack.push_async_callback(listeners.close)
         for site in config.sites:
             await listeners.start(site.site)
 
-        admin = Admin(service, network, kmes, listeners, algorithms)
+        apps = AdminApps(service, applications, network, events, lambda site: configured[site], time.time)
+        admin = Admin(service, network, kmes, listeners, algorithms, apps)
         await _listen_on_unix_socket(stack, admin.application(), Path(config.admin_socket))
 
-        for work in (SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)):
+        watcher = Watcher(
+            network, applications, lambda: service.inventory, config.limits.pool_target, events, time.time
+        )  # fmt: skip
+        for work in (
+            SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service), watcher.run(),
+        ):  # fmt: skip
             task = asyncio.create_task(work)
             task.add_done_callback(_report_death)
             stack.push_async_callback(_cancel, task)
@@ -91,7 +128,9 @@ async def start(config: KmsConfig) -> RunningKms:
     raise AssertionError("not reached")
 
 
-def _service(config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport) -> KeyService:
+def _service(
+    config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport, applications: Applications
+) -> KeyService:
     inventory = KeyInventory(config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s)
     inventory.await_slaves(store.load_keys())
     for pair in config.pairs:
@@ -116,6 +155,7 @@ def _service(config: KmsConfig, store: KeyStore, journal: Journal, transport: Ke
         journal=journal,
         entropy=os.urandom,
         clock=time.time,
+        applications=applications,
     )
 
 
@@ -125,11 +165,17 @@ def _sections(config: KmsConfig) -> tuple[QkdNetwork, list[RunningSection]]:
     now = time.monotonic()
     for entry in config.sections:
         channel = entry.channel()
-        section = Section(entry.id, entry.a, entry.b, channel, KeyBuffer(config.qkd.buffer_bits // 8))
+        buffer = KeyBuffer(config.qkd.buffer_bits // 8)
+        section = Section(entry.id, entry.a, entry.b, channel, buffer, entry.model, entry.protocol)
         nature = np.random.default_rng(int.from_bytes(os.urandom(16), "big"))
+        maker: KeyMaker
+        if entry.model is Model.FULL:
+            maker = Distiller(channel, os.urandom, nature)
+        else:
+            maker = RateMaker(channel, entry.protocol, os.urandom, nature)
         budget = PulseBudget(channel.pulse_rate_hz, config.qkd.prefill_s, now)
         sections[entry.id] = section
-        running.append(RunningSection(section, Distiller(channel, os.urandom, nature), budget))
+        running.append(RunningSection(section, maker, budget))
     links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
     return QkdNetwork(sections, links), running
 

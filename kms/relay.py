@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from kms.errors import ExhaustedError, NoRouteError, SectionStoppedError, ShortOfKeyError
+from kms.keys import Route
 from kms.sources.agreement import AgreedKey
 from kms.sources.qkd import authentication
 from kms.sources.qkd.protocol import Entropy
@@ -107,12 +108,12 @@ class QkdNetwork:
 
     # Routing
 
-    def are_joined(self, a: str, b: str, avoiding: Collection[str] = ()) -> bool:
-        """Whether a chain of links joins the sites that crosses none of the sections ``avoiding``."""
+    def are_joined(self, a: str, b: str, avoiding: Collection[str] = (), route: Route | None = None) -> bool:
+        """Whether a chain of links joins the sites by ``route`` that crosses none of the sections ``avoiding``."""
         seen, waiting = {a}, [a]
         while waiting:
             for link in self._links_at.get(waiting.pop(), ()):
-                if any(section in avoiding for section in link.sections):
+                if any(section in avoiding for section in link.sections) or not _is_allowed(link, a, b, route):
                     continue
                 for site in (link.a, link.b):
                     if site not in seen:
@@ -120,7 +121,7 @@ class QkdNetwork:
                         waiting.append(site)
         return b in seen
 
-    def route(self, a: str, b: str, message_bytes: int) -> tuple[Link, ...]:
+    def route(self, a: str, b: str, message_bytes: int, route: Route | None = None) -> tuple[Link, ...]:
         """The links from ``a`` to ``b``: fewest section traversals, and among those the fullest bottleneck.
 
         Only links with key for the message count. When there is no route: NoRouteError if stopped sections or missing
@@ -141,32 +142,36 @@ class QkdNetwork:
             for link in self._links_at.get(site, ()):
                 further = link.b if site == link.a else link.a
                 available = self.link_available_bits(link)
-                if further not in settled and available >= needed_bits:
+                if further not in settled and available >= needed_bits and _is_allowed(link, a, b, route):
                     bottleneck = max(negative_bottleneck, -available)
                     longer = traversals + len(link.sections)
                     heapq.heappush(heap, (longer, bottleneck, next(order), further, (*path, link)))
-        raise self._why_no_route(a, b)
+        raise self._why_no_route(a, b, route)
 
-    def _why_no_route(self, a: str, b: str) -> ExhaustedError:
-        if not self.are_joined(a, b):
+    def _why_no_route(self, a: str, b: str, route: Route | None) -> ExhaustedError:
+        if not self.are_joined(a, b, route=route):
             return NoRouteError(f"no QKD links join {a} and {b}")
         stopped = {s.section_id for s in self.sections.values() if s.state is SectionState.STOPPED}
-        if not self.are_joined(a, b, avoiding=stopped):
+        if not self.are_joined(a, b, avoiding=stopped, route=route):
             return NoRouteError(f"no usable QKD route from {a} to {b}: section {', '.join(sorted(stopped))} stopped")
         return ShortOfKeyError(f"no QKD route from {a} to {b} has enough key now")
 
     # Transport
 
     def carry(self, message: bytes, a: str, b: str) -> bytes:
-        """``message``, known at site ``a``, as it arrives at ``b``; every section on the way is debited.
+        """``message``, known at site ``a``, as it arrives at ``b``: :meth:`send` by any route."""
+        return self.send(message, a, b)[0]
+
+    def send(self, message: bytes, a: str, b: str, route: Route | None = None) -> tuple[bytes, int]:
+        """``message``, known at site ``a``, as it arrives at ``b``, and how many sections it crossed; each is debited.
 
         Raises ExhaustedError (or a kind of it) with nothing debited, ExchangeError when a tag does not verify.
         """
-        traversals = self._path(self.route(a, b, len(message)), a)
+        traversals = self._path(self.route(a, b, len(message), route), a)
         self._require(traversals, len(message) + authentication.ONE_TIME_KEY_BYTES)
         for traversal in traversals:
             message = _cross(traversal, message)
-        return message
+        return message, len(traversals)
 
     def _path(self, links: Sequence[Link], start: str) -> list[Traversal]:
         site = start
@@ -189,6 +194,12 @@ class QkdNetwork:
                 raise SectionStoppedError(f"QKD section {section.section_id} is {section.state.value}")
             if section.available_bits < 8 * bytes_each * uses[section.section_id]:
                 raise ShortOfKeyError(f"QKD section {section.section_id} has too little key left")
+
+
+def _is_allowed(link: Link, a: str, b: str, route: Route | None) -> bool:
+    """Whether the link may be part of a route from ``a`` to ``b`` of that kind."""
+    is_direct = {link.a, link.b} == {a, b} and len(link.sections) == 1
+    return route is None or is_direct == (route is Route.DIRECT)
 
 
 def _cross(traversal: Traversal, message: bytes) -> bytes:
@@ -214,13 +225,13 @@ class QkdSource:
         self._network = network
         self._entropy = entropy
 
-    def can_join(self, a: str, b: str) -> bool:
-        return a != b and self._network.are_joined(a, b)
+    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
+        return a != b and self._network.are_joined(a, b, route=route)
 
-    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
+    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
         length = size_bits // 8
         # All in one message: one tag for the lot.
         drawn = self._entropy(length * count)
-        arrived = self._network.carry(drawn, a, b)
+        arrived, crossings = self._network.send(drawn, a, b, route)
         places = range(0, length * count, length)
-        return [AgreedKey(drawn[p : p + length], arrived[p : p + length]) for p in places]
+        return [AgreedKey(drawn[p : p + length], arrived[p : p + length], crossings=crossings) for p in places]

@@ -7,19 +7,21 @@ site's KME hands out only the copies of that site.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from kms.applications import Applications
 from kms.config import Limits
 from kms.errors import ExhaustedError, NoRouteError, RequestError, ShortOfKeyError, StoreError
 from kms.homes import SaeHomes
-from kms.keys import Key, KeySource
-from kms.ledger import Ledger, LedgerEntry, LedgerEvent
+from kms.keys import Delivery, Key, KeySource, Route
+from kms.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
 from kms.pool import KeyInventory, PoolId
 from kms.sources.qkd.protocol import Entropy
-from kms.store import Change, ForgetKey, SaveHome, SaveKey
+from kms.store import Change, SaveDelivery, SaveHome
 from kms.transport import KeyTransport
 from kms.wire import EXTENSION_UNMET, DeliveredKey, EncRequest
 
@@ -62,7 +64,9 @@ class KeyService:
         journal: ChangeWriter,
         entropy: Entropy,
         clock: Callable[[], float],
+        applications: Applications | None = None,
     ) -> None:
+        self.applications = applications
         self.kme_ids = dict(kme_ids)
         self.limits = limits
         self.default_source = default_source
@@ -108,8 +112,15 @@ class KeyService:
         sites = {name: self._site_of_slave(name) or site for name in slaves}
         remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
         source = request.source or self.default_source
+        if request.route is not None and any(self._site_of_slave(name) is None for name in slaves):
+            raise RequestError(EXTENSION_UNMET, ({"route": "a slave's site is not known yet"},))
+        if request.route is Route.RELAYED and site in sites.values():
+            raise RequestError(EXTENSION_UNMET, ({"route": "a slave is at this site"},))
         for place in remote:
-            if not self._transport.can_join(source, site, place):
+            if not self._transport.can_join(source, site, place, request.route):
+                if request.route is not None and self._transport.can_join(source, site, place):
+                    detail = {"route": f"no {request.route.value} {source.label} between these sites"}
+                    raise RequestError(EXTENSION_UNMET, (detail,))
                 if request.source is not None:
                     raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
                 raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
@@ -118,37 +129,45 @@ class KeyService:
 
         now = self._clock()
         keep = frozenset(sites.values())
-        keys, undo = await self._patiently(
-            lambda: self._obtain(site, remote, source, request.number, request.size_bits, now)
-        )
-        delivered = tuple(key.delivered(caller, site, frozenset(slaves), keep, now) for key in keys)
-        entries = [self._entry(LedgerEvent.DELIVERED_TO_MASTER, key, site, caller, now) for key in delivered]
+        if self.applications is not None:
+            bits = request.number * request.size_bits
+            self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
+        keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
+        delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
+        delivered = tuple(key.delivered(delivery, keep) for key in keys)
+        entries = entries_of(LedgerEvent.DELIVERED_TO_MASTER, delivered, site, caller, now)
         try:
-            await self._journal.write([*map(SaveKey, delivered), *entries])
+            await self._journal.write([SaveDelivery(delivery.delivery_id, delivered), *entries])
         except StoreError:
             undo()
             raise
         self.inventory.await_slaves(delivered)
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, key.copies[site], key.source) for key in keys]
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route) for key in keys]
 
     async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
         """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
         keys, copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
-        after = self.inventory.fetch(keys, caller)
+        self.inventory.fetch(keys, caller)
         now = self._clock()
-        entries = [self._entry(LedgerEvent.FETCHED_BY_SLAVE, key, site, caller, now) for key in keys]
-        changes = [SaveKey(key) if key.awaiting else ForgetKey(key.key_id) for key in after]
+        entries = entries_of(LedgerEvent.FETCHED_BY_SLAVE, keys, site, caller, now)
         try:
-            await self._journal.write([*changes, *entries])
+            await self._journal.write([*self._what_is_left(keys), *entries])
         except StoreError:
             for key in keys:
                 self.inventory.put_back(key, caller)
+            # A fetch of other keys of the same delivery may have been recorded meanwhile, without these.
+            with contextlib.suppress(StoreError):
+                await self._journal.write(self._what_is_left(keys))
             raise
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, copy, key.source) for key, copy in zip(keys, copies, strict=True)]
+        return [DeliveredKey(key.key_id, copy, key.source, key.route) for key, copy in zip(keys, copies, strict=True)]
+
+    def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
+        deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)
+        return [SaveDelivery(delivery_id, self.inventory.remaining(delivery_id)) for delivery_id in deliveries]
 
     # Upkeep
 
@@ -169,8 +188,14 @@ class KeyService:
         now = self._clock()
         expired = self.inventory.expire(now)
         if expired:
-            entries = [self._entry(LedgerEvent.EXPIRED, key, key.master_site, None, now) for key in expired]
-            await self._journal.write([*(ForgetKey(key.key_id) for key in expired), *entries])
+            delivered = [key for key in expired if key.delivery is not None]
+            entries: list[LedgerEntry] = []
+            by_place: dict[str | None, list[Key]] = {}
+            for key in expired:
+                by_place.setdefault(key.delivery.master_site if key.delivery else None, []).append(key)
+            for place, there in by_place.items():
+                entries += entries_of(LedgerEvent.EXPIRED, there, place, None, now)
+            await self._journal.write([*self._what_is_left(delivered), *entries])
             for entry in entries:
                 self.ledger.add(entry)
         return len(expired)
@@ -197,16 +222,17 @@ class KeyService:
             self.on_pool_used()
 
     def _obtain(
-        self, site: str, remote: Sequence[str], source: KeySource, number: int, size_bits: int, now: float
+        self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
     ) -> tuple[list[Key], Callable[[], None]]:
         """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
+        number, size_bits, route = request.number, request.size_bits, request.route
         if not remote:
-            return [self._draw(site, source, size_bits, now) for _ in range(number)], lambda: None
+            return self._draw(site, source, number, size_bits, now), lambda: None
         pool_id = PoolId(site, remote[0], source)
         from_pool: tuple[Key, ...] = ()
         if size_bits == self.limits.key_size:
             self._open(pool_id)
-            from_pool = self.inventory.take(pool_id, number)
+            from_pool = self.inventory.take(pool_id, number, _what_suits(request, now))
 
         def undo() -> None:
             if from_pool:
@@ -215,24 +241,35 @@ class KeyService:
         try:
             keys = list(from_pool)
             if len(keys) < number:
-                keys += self._make(site, remote[0], source, number - len(keys), size_bits, now)
+                keys += self._make(site, remote[0], source, number - len(keys), size_bits, now, route)
             for place in remote[1:]:
-                keys = [self._extend(key, site, place) for key in keys]
+                keys = [self._extend(key, site, place, route) for key in keys]
         except BaseException:
             undo()
             raise
         return keys, undo
 
-    def _make(self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
-        agreed = self._transport.agree(source, a, b, count, size_bits)
-        return [Key(self._new_id(), source, size_bits, now, {a: each.at_a, b: each.at_b}) for each in agreed]
+    def _make(
+        self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, route: Route | None = None
+    ) -> list[Key]:
+        agreed = self._transport.agree(source, a, b, count, size_bits, route)
+        return [
+            Key(key_id, source, size_bits, now, {a: each.at_a, b: each.at_b}, crossings=each.crossings)
+            for key_id, each in zip(self._new_ids(count), agreed, strict=True)
+        ]
 
-    def _draw(self, site: str, source: KeySource, size_bits: int, now: float) -> Key:
-        return Key(self._new_id(), source, size_bits, now, {site: self._entropy(size_bits // 8)})
+    def _draw(self, site: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
+        length = size_bits // 8
+        drawn = self._entropy(length * count)
+        return [
+            Key(key_id, source, size_bits, now, {site: drawn[n * length : (n + 1) * length]})
+            for n, key_id in enumerate(self._new_ids(count))
+        ]
 
-    def _extend(self, key: Key, site: str, place: str) -> Key:
-        arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place)
-        return Key(key.key_id, key.source, key.size_bits, key.made_at, {**key.copies, place: arrived})
+    def _extend(self, key: Key, site: str, place: str, route: Route | None) -> Key:
+        arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place, route)
+        copies = {**key.copies, place: arrived}
+        return Key(key.key_id, key.source, key.size_bits, key.made_at, copies, crossings=key.crossings)
 
     def _find_copies(
         self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]
@@ -244,15 +281,26 @@ class KeyService:
         """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
         if site in key.copies:
             return key.copies[site]
-        holder = key.master_site if key.master_site in key.copies else next(iter(key.copies))
-        assert holder is not None
+        if key.known_delivery.route is not None:
+            raise NoRouteError(f"key {key.key_id} was asked for by a route to its slave's site, which was not this one")
+        master_site = key.known_delivery.master_site
+        holder = master_site if master_site in key.copies else next(iter(key.copies))
         if not self._transport.can_join(key.source, holder, site):
             raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
         return self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
 
-    def _new_id(self) -> uuid.UUID:
-        return uuid.UUID(bytes=self._entropy(16), version=4)
+    def random_bytes(self, count: int) -> bytes:
+        """Fresh random bytes of this node's generator, which are nobody's key."""
+        return self._entropy(count)
 
-    @staticmethod
-    def _entry(event: LedgerEvent, key: Key, site: str | None, sae: str | None, now: float) -> LedgerEntry:
-        return LedgerEntry(now, event, key.key_id, key.source, key.size_bits, site, sae)
+    def _new_ids(self, count: int) -> list[uuid.UUID]:
+        drawn = self._entropy(16 * count)
+        return [uuid.UUID(bytes=drawn[place : place + 16], version=4) for place in range(0, len(drawn), 16)]
+
+
+def _what_suits(request: EncRequest, now: float) -> Callable[[Key], bool] | None:
+    """Which of a pool's keys the request may be served with; None for all of them."""
+    if request.route is None and request.max_age_s is None:
+        return None
+    made_since = now - request.max_age_s if request.max_age_s is not None else float("-inf")
+    return lambda key: key.made_at >= made_since and request.route in (None, key.route)

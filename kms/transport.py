@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kms.errors import ExchangeError
-from kms.keys import QKD, KeySource, Source
+from kms.keys import QKD, KeySource, Route, Source
 from kms.relay import QkdNetwork
 from kms.sources.agreement import AgreedKey, KeyAgreement
 from kms.sources.hybrid import HybridSource
@@ -29,22 +29,26 @@ class KeyTransport:
             KeySource((source,)): agreement for source, agreement in sources.items()
         }
 
-    def can_join(self, source: KeySource, a: str, b: str) -> bool:
-        return self._agreement(source).can_join(a, b)
+    def can_join(self, source: KeySource, a: str, b: str, route: Route | None = None) -> bool:
+        return self._agreement(source).can_join(a, b, route)
 
-    def agree(self, source: KeySource, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
+    def agree(
+        self, source: KeySource, a: str, b: str, count: int, size_bits: int, route: Route | None = None
+    ) -> list[AgreedKey]:
         """See :meth:`KeyAgreement.agree`."""
-        return self._agreement(source).agree(a, b, count, size_bits)
+        return self._agreement(source).agree(a, b, count, size_bits, route)
 
-    def carry(self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str) -> bytes:
+    def carry(
+        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, route: Route | None = None
+    ) -> bytes:
         """``key``, held at site ``a``, as it arrives at ``b``.
 
         QKD alone relays it under one-time pads. Any other source agrees on a wrapping key for this one time, under
         which it travels with AES-256-GCM: it is then as well protected as a key of that source itself.
         """
         if source == QKD:
-            return self._network.carry(key, a, b)
-        (wrapping,) = self.agree(source, a, b, 1, _WRAPPING_KEY_BITS)
+            return self._network.send(key, a, b, route)[0]
+        (wrapping,) = self.agree(source, a, b, 1, _WRAPPING_KEY_BITS, route)
         wrapped = AESGCM(wrapping.at_a).encrypt(_ONLY_NONCE, key, key_id.bytes)
         try:
             return AESGCM(wrapping.at_b).decrypt(_ONLY_NONCE, wrapped, key_id.bytes)

@@ -18,7 +18,7 @@ from enum import IntEnum
 from kms.errors import ExchangeError, ExhaustedError, StoreError
 from kms.pool import PoolId
 from kms.service import KeyService
-from kms.sources.qkd.section import Distiller, PulseBudget, Section, SectionState, SliceOfWork
+from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ ROUNDS_PER_SLICE = 8
 _URGENT_BELOW = 0.25  # of the buffer's capacity
 
 FILL_RETRY_S = 0.25
+FILL_BATCH = 32  # keys of one agreement
 # A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
 # several keys in a row, and exchanges made between two requests would make the later one wait.
 QUIET_S = 0.03
@@ -69,7 +70,7 @@ def plan_slice(state: SectionState, fill: float, idle_s: float, affordable_round
 @dataclass
 class RunningSection:
     section: Section
-    distiller: Distiller
+    maker: KeyMaker
     budget: PulseBudget
     last_run: float = float("-inf")
 
@@ -97,10 +98,9 @@ class SectionRunner:
                     await _wait(self._wake, PROBE_INTERVAL_S / 10)
                     continue
                 running, planned = chosen
-                fraction = running.section.intercepted_fraction
                 try:
                     work = await loop.run_in_executor(
-                        thread, running.distiller.work, planned.rounds, fraction, planned.keep
+                        thread, running.maker.work, planned.rounds, running.section.attack, planned.keep
                     )
                 except ExchangeError as error:
                     _log.error("QKD section %s: %s", running.section.section_id, error)
@@ -112,7 +112,7 @@ class SectionRunner:
     def _choose(self, now: float) -> tuple[RunningSection, PlannedSlice] | None:
         best: tuple[tuple[int, float], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
-            section, pulses = running.section, running.distiller.round_pulses
+            section, pulses = running.section, running.maker.round_pulses
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses
             planned = plan_slice(section.state, fill, now - running.last_run, affordable)
@@ -124,7 +124,7 @@ class SectionRunner:
         if best is None:
             return None
         _, running, planned = best
-        running.budget.spend(planned.rounds * running.distiller.round_pulses)
+        running.budget.spend(planned.rounds * running.maker.round_pulses)
         running.last_run = now
         return running, planned
 
@@ -135,8 +135,9 @@ class SectionRunner:
         if section.state is not before:
             level = logging.WARNING if section.state is SectionState.STOPPED else logging.INFO
             _log.log(
-                level, "QKD section %s is %s, QBER %.4f", section.section_id, section.state.value, section.qber or 0
-            )
+                level, "QKD section %s is %s, QBER %.4f%s", section.section_id, section.state.value, section.qber or 0,
+                f": {section.stop_reason}" if section.stop_reason else "",
+            )  # fmt: skip
         if planned.urgency is Urgency.GENTLE:
             now = self._clock()
             self._gentle_from = now + (now - running.last_run) * (1 / GENTLE_SHARE - 1)
@@ -150,7 +151,7 @@ def should_fill(stored: int, target: int, quiet_s: float) -> bool:
 
 
 class PoolFiller:
-    """Keeps every open pool at its target, one key at a time: an exchange takes a millisecond, and nobody is served
+    """Keeps every open pool at its target, a few keys at a time: an exchange takes a millisecond, and nobody is served
     meanwhile.
     """
 
@@ -192,7 +193,7 @@ class PoolFiller:
         if not should_fill(stored, target, now - self._used_at):
             return False
         try:
-            return self._service.refill(pool_id, 1) > 0
+            return self._service.refill(pool_id, FILL_BATCH) > 0
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
-from kms.keys import KeySource
+from kms.keys import KeySource, Route
 
 SIZE_NOT_OCTETS = "size shall be a multiple of 8"
 EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
+MAX_AGE_S = 1_000_000_000
 EXTENSION_UNMET = "not all extension_mandatory request options could be met"
+
+_UUID = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 # What an error is to the caller; the first match counts.
 HTTP_STATUS: tuple[tuple[type[KmsError], int], ...] = (
@@ -49,12 +53,14 @@ class LimitsView(Protocol):
 
 @dataclass(frozen=True)
 class EncRequest:
-    """A checked Key request (6.2). ``source`` None leaves the choice to the KME."""
+    """A checked Key request (6.2). ``source`` None leaves the choice to the KME, ``max_age_s`` that of fresh keys."""
 
     number: int
     size_bits: int
     additional_slaves: tuple[str, ...] = ()
     source: KeySource | None = None
+    route: Route | None = None
+    max_age_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class DeliveredKey:
     key_id: uuid.UUID
     key: bytes = field(repr=False)
     source: KeySource
+    route: Route = Route.DIRECT
 
 
 class _Model(BaseModel):
@@ -88,12 +95,12 @@ class _KeyIdsBody(_Model):
     key_IDs_extension: dict[str, Any] | None = None
 
 
-_Body = TypeVar("_Body", bound=_Model)
+_Body = TypeVar("_Body", bound=BaseModel)
 
 
 def parse_key_request(body: bytes, limits: LimitsView) -> EncRequest:
     """The body of a POST to enc_keys; an empty one asks for the defaults."""
-    parsed = _validate(_KeyRequestBody, _load(body) if body.strip() else {})
+    parsed = validate(_KeyRequestBody, load_json(body) if body.strip() else {})
     return _checked(
         parsed.number, parsed.size, parsed.additional_slave_SAE_IDs or [], parsed.extension_mandatory or [], limits
     )
@@ -115,10 +122,10 @@ def parse_key_query(query: Sequence[tuple[str, str]], limits: LimitsView) -> Enc
 
 def parse_key_ids(body: bytes, limits: LimitsView) -> tuple[uuid.UUID, ...]:
     """The body of a POST to dec_keys (6.4)."""
-    parsed = _validate(_KeyIdsBody, _load(body))
+    parsed = validate(_KeyIdsBody, load_json(body))
     if len(parsed.key_IDs) > limits.max_key_per_request:
         raise RequestError(f"more than max_key_per_request ({limits.max_key_per_request}) key_IDs")
-    key_ids = tuple(_parse_uuid(entry.key_ID) for entry in parsed.key_IDs)
+    key_ids = tuple(parse_uuid(entry.key_ID) for entry in parsed.key_IDs)
     if len(set(key_ids)) != len(key_ids):
         raise RequestError("a key_ID is given twice")
     return key_ids
@@ -128,7 +135,7 @@ def parse_key_id_query(query: Sequence[tuple[str, str]]) -> tuple[uuid.UUID, ...
     """The query of a GET of dec_keys, which has exactly one ``key_ID`` (5.3)."""
     if len(query) != 1 or query[0][0] != "key_ID":
         raise RequestError("GET takes exactly one key_ID: use POST for more")
-    return (_parse_uuid(query[0][1]),)
+    return (parse_uuid(query[0][1]),)
 
 
 def key_container(keys: Sequence[DeliveredKey]) -> dict[str, Any]:
@@ -137,7 +144,7 @@ def key_container(keys: Sequence[DeliveredKey]) -> dict[str, Any]:
             {
                 "key_ID": str(delivered.key_id),
                 "key": base64.b64encode(delivered.key).decode(),
-                "key_extension": {"key_source": delivered.source.label},
+                "key_extension": {"key_source": delivered.source.label, "route": delivered.route.value},
             }
             for delivered in keys
         ]
@@ -181,25 +188,53 @@ def _checked(
         raise RequestError(f"more than max_SAE_ID_count ({limits.max_sae_id_count}) additional_slave_SAE_IDs")
     if len(set(additional_slaves)) != len(additional_slaves):
         raise RequestError("an additional_slave_SAE_ID is given twice")
-    return EncRequest(number, size, tuple(additional_slaves), _asked_source(mandatory))
+    return EncRequest(number, size, tuple(additional_slaves), **_mandatory(mandatory))
 
 
-def _asked_source(mandatory: Sequence[Mapping[str, Any]]) -> KeySource | None:
-    if any(name != "key_source" for extension in mandatory for name in extension):
+def _parse_source(value: Any) -> KeySource:
+    return KeySource.parse(value if isinstance(value, str) else "")
+
+
+def _parse_route(value: Any) -> Route:
+    try:
+        return Route(value)
+    except ValueError:
+        raise ValueError("it is direct or relayed") from None
+
+
+def _parse_age(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_AGE_S:
+        raise ValueError(f"it is a number of seconds up to {MAX_AGE_S}")
+    return float(value)
+
+
+# The extensions that we support, and what they are in an EncRequest.
+_EXTENSIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "key_source": ("source", _parse_source),
+    "route": ("route", _parse_route),
+    "max_age_s": ("max_age_s", _parse_age),
+}
+
+
+def _mandatory(extensions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Fields of an EncRequest from extension_mandatory, in the standard's words when that cannot be."""
+    if any(name not in _EXTENSIONS for extension in extensions for name in extension):
         raise RequestError(EXTENSION_UNKNOWN)
-    asked = [extension["key_source"] for extension in mandatory if extension]
-    sources: set[KeySource] = set()
-    for value in asked:
-        try:
-            sources.add(KeySource.parse(value if isinstance(value, str) else ""))
-        except ValueError as error:
-            raise RequestError(EXTENSION_UNMET, ({"key_source": str(error)},)) from None
-    if len(sources) > 1:
-        raise RequestError(EXTENSION_UNMET, ({"key_source": "asked for twice, differently"},))
-    return sources.pop() if sources else None
+    asked: dict[str, Any] = {}
+    for extension in extensions:
+        for name, value in extension.items():
+            field_name, parse = _EXTENSIONS[name]
+            try:
+                parsed = parse(value)
+            except ValueError as error:
+                raise RequestError(EXTENSION_UNMET, ({name: str(error)},)) from None
+            if asked.setdefault(field_name, parsed) != parsed:
+                raise RequestError(EXTENSION_UNMET, ({name: "asked for twice, differently"},))
+    return asked
 
 
-def _load(body: bytes) -> Any:
+def load_json(body: bytes) -> Any:
+    """Strict JSON in UTF-8: no name twice, no NaN; RequestError otherwise."""
     try:
         return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except RequestError:
@@ -219,7 +254,8 @@ def _refuse_constant(name: str) -> Any:
     raise RequestError(f"{name} is not JSON")
 
 
-def _validate(model: type[_Body], document: Any) -> _Body:
+def validate(model: type[_Body], document: Any) -> _Body:
+    """The document as the model has it; RequestError that names the fields otherwise."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -230,12 +266,9 @@ def _validate(model: type[_Body], document: Any) -> _Body:
         raise RequestError(f"{details[0]['field']}: {details[0]['problem']}", details) from None
 
 
-def _parse_uuid(text: str) -> uuid.UUID:
-    try:
-        key_id = uuid.UUID(text)
-    except ValueError:
-        raise RequestError("a key_ID is not a UUID") from None
-    # uuid.UUID also takes braces and URNs, RFC 4122's text form alone is meant.
-    if str(key_id) != text.lower():
-        raise RequestError("a key_ID is not a UUID")
-    return key_id
+def parse_uuid(text: str, what: str = "a key_ID") -> uuid.UUID:
+    """A UUID in RFC 4122's text form; RequestError otherwise."""
+    # uuid.UUID also takes braces and URNs; RFC 4122's text form alone is meant.
+    if not _UUID.fullmatch(text):
+        raise RequestError(f"{what} is not a UUID")
+    return uuid.UUID(text)

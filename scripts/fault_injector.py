@@ -202,9 +202,11 @@ class FaultInjector:
         if status != 200:
             raise DidNotHold(f"the KMS answered {status}: {answer}")
 
-    def _eavesdrop(self, section: str, fraction: float | None) -> None:
+    def _eavesdrop(self, section: str, eve: Fault | None) -> None:
         path = f"/v1/sections/{quote(section, safe='')}/eavesdrop"
-        method, body = ("DELETE", None) if fraction is None else ("POST", {"fraction": fraction})
+        method, body = "DELETE", None
+        if eve is not None:
+            method, body = "POST", {"fraction": eve.fraction, "attack": eve.attack.value}
         status, answer = self._kms.call(method, path, body)
         if status not in (200, 204):
             raise DidNotHold(f"the KMS answered {status}: {answer}")

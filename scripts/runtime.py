@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from kms import pki
 from scripts import clients, openvswitch
@@ -38,10 +38,13 @@ OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
 SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all bridges
 START_STEPS = 8
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0  # a process that ends is noticed at once; this is for machines that are slow
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
 READY_SOURCES = ("dh", "qra")
+
+
+DataPlane = Literal["auto", "userspace", "kernel"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class RunOptions:
 
     api_port: int = DEFAULT_API_PORT
     unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+    tunnel: DataPlane = "auto"
+    """Who seals and opens packets: the kernel, user space, or the kernel where it has ESP."""
     unsafe_mutation: str | None = None  # a controller that is wrong on purpose, for tests of experiments
     bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
 
@@ -238,6 +243,7 @@ class Runtime:
                 "underlay_interface": "data0", "underlay_address": host.data_address,
                 "kme_url": f"https://{host.kme_address}:{KME_PORT}",
                 "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+                "data_plane": self.options.tunnel,
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
             }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))

@@ -166,6 +166,7 @@ _ANSWERS: dict[str, Any] = {
             "reserved_mbps": map_of(AMOUNT),
         }
     ),
+    "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
     "Topology": object_of(
         {
             "name": TEXT, "description": TEXT, "faults": TEXTS,

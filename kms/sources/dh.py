@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
 from kms.errors import ExchangeError
-from kms.sources.agreement import AgreedKey, derive_key, exchanges_for, join_exchanges
+from kms.keys import Route
+from kms.sources.agreement import AgreedKey, agree_in_batches, derive_key
 
 # RFC 7919, appendix A.2; its bit pattern is tested against the formula given there.
 FFDHE3072_PRIME = int(
@@ -104,14 +105,11 @@ class DhSource:
         self.algorithm = group
         self._endpoint = DH_GROUPS[group]
 
-    def can_join(self, a: str, b: str) -> bool:
-        return a != b
+    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
+        return a != b and route is not Route.RELAYED
 
-    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
-        return [
-            join_exchanges([self._exchange(a, b) for _ in range(exchanges_for(size_bits))], size_bits)
-            for _ in range(count)
-        ]
+    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
+        return agree_in_batches(lambda: self._exchange(a, b), count, size_bits)
 
     def _exchange(self, a: str, b: str) -> AgreedKey:
         end_a: DhEndpoint = self._endpoint()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from kms.keys import KeySource, Source
+from kms.keys import KeySource, Route, Source
 from kms.sources.agreement import AgreedKey, KeyAgreement
 
 LABEL = b"qslice hybrid key v1"
@@ -42,12 +42,20 @@ class HybridSource:
     def algorithm(self) -> str:
         return "catkdf-hkdf-sha512(" + ",".join(part.algorithm for part in self._components.values()) + ")"
 
-    def can_join(self, a: str, b: str) -> bool:
-        return all(component.can_join(a, b) for component in self._components.values())
+    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
+        if not all(component.can_join(a, b) for component in self._components.values()):
+            return False
+        if Source.QKD in self._components:
+            # The other parts go from KME to KME; which way a hybrid came is the way of its QKD part.
+            return self._components[Source.QKD].can_join(a, b, route)
+        return route is not Route.RELAYED
 
-    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
+    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
         # The order of the parts puts QKD first: the only one that can run dry is asked before work is done.
-        agreed = {part: component.agree(a, b, count, size_bits) for part, component in self._components.items()}
+        agreed = {
+            part: component.agree(a, b, count, size_bits, route if part is Source.QKD else None)
+            for part, component in self._components.items()
+        }
         return [self._combine(a, b, {part: keys[n] for part, keys in agreed.items()}, size_bits) for n in range(count)]
 
     def _combine(self, a: str, b: str, parts: Mapping[Source, AgreedKey], size_bits: int) -> AgreedKey:
@@ -61,6 +69,7 @@ class HybridSource:
             at_b=cat_kdf(tuple(part.at_b for part in present), LABEL, info, ma, mb, length),
             message_a=ma,
             message_b=mb,
+            crossings=max(part.crossings for part in present),
         )
 
 

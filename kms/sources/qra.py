@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kms.errors import ExchangeError
-from kms.sources.agreement import AgreedKey, derive_key, exchanges_for, join_exchanges
+from kms.keys import Route
+from kms.sources.agreement import AgreedKey, agree_in_batches, derive_key
 
 _log = logging.getLogger(__name__)
 
@@ -138,14 +139,11 @@ class QraSource:
         self.algorithm = kem.algorithm
         self._pairs: dict[str, _KeyPair] = {}
 
-    def can_join(self, a: str, b: str) -> bool:
-        return a != b
+    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
+        return a != b and route is not Route.RELAYED
 
-    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
-        return [
-            join_exchanges([self._exchange(a, b) for _ in range(exchanges_for(size_bits))], size_bits)
-            for _ in range(count)
-        ]
+    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
+        return agree_in_batches(lambda: self._exchange(a, b), count, size_bits)
 
     def _exchange(self, a: str, b: str) -> AgreedKey:
         pair = self._key_pair_of(b)

@@ -15,6 +15,7 @@ from kms.tunnel.errors import ConfigurationError, Unavailable
 _SIOCGIFMTU = 0x8921
 _SYSCTL = Path("/proc/sys/net")
 _TRANSMIT_QUEUE_PACKETS = 1000
+_MAX_SUPER_PACKET_BYTES = 65536  # linux/netdevice.h: GSO_LEGACY_MAX_SIZE
 
 
 def interface_mtu(interface: str) -> int:
@@ -37,6 +38,11 @@ def configure_tun(interface: str, mtu: int, gso_bytes: int, local: IPv4Address, 
         netlink.add_address(index, local),
         netlink.add_route(index, peer, local),
     )
+
+
+def configure_xfrm(interface: str, mtu: int, local: IPv4Address, peer: IPv4Address) -> None:
+    """The same on an interface of the kernel's IPsec, whose super-packets the kernel cuts itself."""
+    configure_tun(interface, mtu, _MAX_SUPER_PACKET_BYTES, local, peer)
 
 
 def configure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:

@@ -54,6 +54,8 @@ class AgentConfig(_Frozen):
     """How often connections are probed that are not told themselves; 0: never."""
     unsafe_keylog: Path | None = None
     """Debugging only: traffic keys are written here in the clear, for Wireshark's ESP decoder."""
+    data_plane: Literal["auto", "userspace", "kernel"] = "auto"
+    """Who seals and opens: auto takes the kernel where it has ESP."""
 
 
 class ConnectionConfig(_Frozen):

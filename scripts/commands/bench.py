@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.demo.errors import DemoError
@@ -65,6 +66,20 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     parser.add_argument("--queries", type=_count, metavar="N", help="questions per size")
     _add_out(parser, "paths")
     parser.set_defaults(run=_paths)
+
+    parser = bench.add_parser("qkd", parents=[common_options], help="the quantum layer: speed, efficiency, key rates")
+    parser.add_argument("--bits", type=_count, metavar="N", help="to reconcile (default 10^8)")
+    parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
+    _add_out(parser, "qkd")
+    parser.set_defaults(run=_qkd)
+
+    parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for each mode and number of clients")
+    parser.add_argument("--apps-seconds", type=_seconds, metavar="S", help="for the applications that rekey every 3 s")
+    parser.add_argument("--applications", type=_count, metavar="N", help="that rekey every 3 s")
+    parser.add_argument("--source", metavar="SOURCE", help="where the keys come from: dh, qra, qkd or like qkd+qra")
+    _add_out(parser, "kms")
+    parser.set_defaults(run=_kms)
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -187,6 +202,56 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
 
 
+def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts, qkd
+
+    folder = _make(arguments.out)
+    end_on_signals()
+    notes = [*qkd.NOTES, common.load_note()]
+    python = None
+    if arguments.no_peer:
+        notes.append("SeQUeNCe was not measured: --no-peer")
+    else:
+        python = SEQUENCE.python(layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        with common.Countdown("sifting", len(qkd.PEER_KM) * (2 if python else 1)) as countdown:
+            ours, peers = [], []
+            for km in qkd.PEER_KM:
+                ours.append(qkd.sift(km))
+                countdown.advance()
+                if python is not None:
+                    peers.append(qkd.sift_with_sequence(python, km))
+                    countdown.advance()
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    bits = arguments.bits or qkd.DEFAULT_BITS
+    with common.Countdown("reconciliation", qkd.reconcile_blocks(bits)) as countdown:
+        reconciling = qkd.reconcile_many(bits, countdown.advance)
+    points = []
+    with common.Countdown("key rates over distance", len(qkd.DISTANCES_KM)) as countdown:
+        for km in qkd.DISTANCES_KM:
+            points.append(qkd.rate_at(km))
+            countdown.advance()
+    figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
+    report = common.report("qkd", figures, notes)
+    if python is not None:
+        report["versions"]["sequence"] = SEQUENCE.version
+    charts.draw_rates(points, folder / "rates.png")
+    common.write_json(folder / "qkd.json", {**report, "runs": qkd.as_lists(ours, peers, points)})
+    return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
+
+
+def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import kms  # loads what the KMS is made of
+
+    folder = _make(arguments.out)
+    names = ("seconds", "apps_seconds", "applications", "source")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    report = kms.run(kms.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    common.write_json(folder / "kms.json", report)
+    return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
+
+
 def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> int:
     if as_json:
         print_json(report)
@@ -208,6 +273,13 @@ def _make(folder: Path) -> Path:
     except OSError as error:
         raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
     return folder
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError("must lie above 0 and be no more than 3600")
+    return value
 
 
 def _count(text: str) -> int:

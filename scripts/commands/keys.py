@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kms import pki
 from kms.errors import KmsError
+from kms.revocation import revoke_sae
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.layout import Layout
 from scripts.output import print_json, print_table, say
@@ -27,6 +30,17 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     issue.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
     issue.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
     issue.set_defaults(run=_issue)
+    renew = group.add_parser(
+        "renew", parents=[common], help="a new certificate and key; the old stays good till it ends"
+    )
+    renew.add_argument("sae_id", metavar="SAE_ID")
+    renew.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
+    renew.set_defaults(run=_renew)
+    revoke = group.add_parser("revoke", parents=[common], help="all certificates of an SAE, at once")
+    revoke.add_argument("sae_id", metavar="SAE_ID")
+    revoke.set_defaults(run=_revoke)
+    listing = group.add_parser("list", parents=[common], help="who has certificates, and until when")
+    listing.set_defaults(run=_list)
 
 
 def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -37,8 +51,12 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(body)
         return 0
-    print_table("QKD sections", ("id", "from", "to", "km", "state", "secret bit/s", "in store, bits", "QBER"), [
-        (s["id"], s["a"], s["b"], s["length_km"], s["state"], s["skr_bps"], s["available_bits"], s["qber"])
+    columns = ("id", "from", "to", "km", "model", "state", "secret bit/s", "in store, bits", "QBER")
+    print_table("QKD sections", columns, [
+        (
+            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["skr_bps"], s["available_bits"],
+            s["qber"],
+        )
         for s in body["sections"]
     ])  # fmt: skip
     print_table("Pools", ("from", "to", "source", "keys", "of"), [
@@ -48,19 +66,34 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     return 0
 
 
+def section_model(section: dict[str, Any]) -> str:
+    """Protocol, and how its key comes about."""
+    name = f"{section['protocol']}, {section['model']}"
+    return name if section["secure"] else f"{name}, NOT SECURE"
+
+
 def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
-    record = read_record(layout)
-    if record is not None and record.supervisor.is_alive():
-        layout = record.layout(layout)  # the CA that the KMEs of this run know, whichever checkout started it
+    layout = _where_the_authority_is(layout)
     if arguments.site is not None:
         _require_site(arguments.site)
     layout.make()
+    return _certify(
+        arguments, lambda out: pki.issue_sae(layout.pki, arguments.sae_id, out, site=arguments.site), layout
+    )
+
+
+def _renew(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    return _certify(arguments, lambda out: pki.renew_sae(layout.pki, arguments.sae_id, out), layout)
+
+
+def _certify(arguments: argparse.Namespace, certify: Callable[[Path], None], layout: Layout) -> int:
     out: Path = arguments.out
     if out.exists() and not out.is_dir():
         raise WrongRequest(f"--out: {out} is not a directory")
     try:
         pki.ensure_ca(layout.pki)
-        pki.issue_sae(layout.pki, arguments.sae_id, out, site=arguments.site)
+        certify(out)
     except KmsError as error:
         raise WrongRequest(f"SAE_ID: {error}") from error
     except OSError as error:
@@ -71,6 +104,48 @@ def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
     else:
         say(f"{arguments.sae_id}: " + ", ".join(paths.values()))
     return 0
+
+
+def _revoke(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    try:
+        count = revoke_sae(layout.pki, arguments.sae_id)
+    except KmsError as error:
+        raise WrongRequest(f"SAE_ID: {error}") from error
+    if arguments.json:
+        print_json({"sae_id": arguments.sae_id, "revoked_certificates": count})
+    else:
+        say(f"{arguments.sae_id}: {count} certificates revoked; no KME serves it any more")
+    return 0
+
+
+def _list(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    saes = pki.issued_saes(layout.pki)
+    if arguments.json:
+        print_json({"saes": [
+            {"sae_id": sae.sae_id, "site": sae.site, "certificates": [
+                {"serial": f"{each.serial:x}", "expires_at": _day(each.expires_at)} for each in sae.certificates
+            ]}
+            for sae in saes
+        ]})  # fmt: skip
+        return 0
+    print_table("SAEs", ("SAE", "site", "certificates", "last until"), [
+        (sae.sae_id, sae.site or "any", len(sae.certificates),
+         _day(max((each.expires_at for each in sae.certificates), default=0.0)))
+        for sae in saes
+    ])  # fmt: skip
+    return 0
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _where_the_authority_is(layout: Layout) -> Layout:
+    """The CA that the KMEs of the run know, whichever checkout started it."""
+    record = read_record(layout)
+    return record.layout(layout) if record is not None and record.supervisor.is_alive() else layout
 
 
 def _require_site(name: str) -> None:

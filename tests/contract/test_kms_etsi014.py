@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import socket
 import ssl
 import uuid
@@ -17,6 +18,7 @@ from etsi_qkd_014_client import QKD014Client
 from kms import pki
 from kms.client import Kme014Client
 from kms.errors import KmeRefusedError, KmeUnavailableError
+from kms.revocation import revoke_sae
 from tests.fakes.running_kms import KmsWorld, running_kms
 from tests.wait import wait_until
 
@@ -43,7 +45,7 @@ class TestExchange:
         key_id, key = only_key(answer)
         assert uuid.UUID(key_id).version == 4
         assert len(key) == 32
-        assert answer.body["keys"][0]["key_extension"] == {"key_source": source}
+        assert answer.body["keys"][0]["key_extension"]["key_source"] == source
         assert only_key(world.dec("core1", "sae-core1", "sae-cell1", key_id)) == (key_id, key)
         again = world.dec("core1", "sae-core1", "sae-cell1", key_id)
         assert again.status == 400
@@ -57,7 +59,7 @@ class TestExchange:
             world.ask("metro1", "sae-metro1", "GET", "/sae-core1/enc_keys?number=1&size=256"),
         ):
             key_id, key = only_key(answer)
-            assert answer.body["keys"][0]["key_extension"] == {"key_source": "qkd"}
+            assert answer.body["keys"][0]["key_extension"]["key_source"] == "qkd"
             twin = world.ask("core1", "sae-core1", "GET", f"/sae-metro1/dec_keys?key_ID={key_id}")
             assert only_key(twin) == (key_id, key)
 
@@ -229,6 +231,24 @@ class TestWhoMayCome:
         (Path(world.config.pki_dir) / "saes" / "gone.json").unlink()
         assert world.ask("cell1", "gone", "GET", "/sae-core1/status").status == 401
 
+    def test_a_revoked_certificate_is_refused_on_an_open_connection_too(self, world: KmsWorld) -> None:
+        out = world.credentials("traitor")
+        tls = self.trusting(world)
+        tls.load_cert_chain(out / "cert.pem", out / "key.pem")
+        host, _, port = world.urls["cell1"].removeprefix("https://").rpartition(":")
+        connection = http.client.HTTPSConnection(host, int(port), context=tls, timeout=10)
+        try:
+            statuses = []
+            for is_revoked in (False, True):
+                if is_revoked:
+                    revoke_sae(world.config.pki_dir, "traitor")
+                connection.request("GET", "/api/v1/keys/sae-core1/status")
+                response = connection.getresponse()
+                statuses.append((response.status, "revoked" in response.read().decode()))
+        finally:
+            connection.close()
+        assert statuses == [(200, False), (401, True)]
+
     def test_tls_1_2_is_enough(self, world: KmsWorld) -> None:
         out = world.credentials("sae-cell1")
         tls = self.trusting(world)
@@ -335,8 +355,32 @@ class TestAdmin:
         wait_until(lambda: link("west")["usable"], 10)
         assert world.enc("cell1", "sae-cell1", "sae-metro1", size=128).status == 200
 
+    def test_the_report_says_how_a_sections_key_is_made_and_who_stopped_it(self, world: KmsWorld) -> None:
+        def section() -> Any:
+            return next(e for e in world.admin("GET", "/v1/keys").body["sections"] if e["id"] == "s3")
+
+        assert (section()["protocol"], section()["model"], section()["secure"]) == ("bb84", "full", True)
+        assert (section()["attack"], section()["eavesdropped_fraction"]) == (None, 0.0)
+        split = {"attack": "photon-number-splitting", "fraction": 1.0}
+        answer = world.admin("POST", "/v1/sections/s3/eavesdrop", split)
+        assert answer.status == 200
+        assert answer.body["attack"] == "photon-number-splitting"
+        assert world.admin("DELETE", "/v1/sections/s3/eavesdrop").body["attack"] is None
+        wait_until(lambda: section()["state"] == "active" and not section()["stop_reason"], 10)
+
     @pytest.mark.parametrize(
-        "body", [{"fraction": 0}, {"fraction": 1.5}, {"fraction": "all"}, {"x": 1}, [], {"fraction": True}]
+        "body",
+        [
+            {"attack": "bribery"},
+            {"attack": []},
+            {"attack": None},
+            {"fraction": 0},
+            {"fraction": 1.5},
+            {"fraction": "all"},
+            {"x": 1},
+            [],
+            {"fraction": True},
+        ],
     )
     def test_impossible_eavesdroppers(self, world: KmsWorld, body: Any) -> None:
         assert world.admin("POST", "/v1/sections/s1/eavesdrop", body).status == 400

@@ -70,15 +70,19 @@ class KmsWorld:
             pki.issue_sae(self.config.pki_dir, sae, out, site)
         return out
 
+    def tls(self, sae: str) -> ssl.SSLContext:
+        """What a client needs to come as this SAE."""
+        out = self.credentials(sae)
+        tls = ssl.create_default_context(cafile=str(out / "ca.pem"))
+        tls.load_cert_chain(out / "cert.pem", out / "key.pem")
+        return tls
+
     def ask(
         self, site: str, sae: str, verb: str, path: str, body: Any = None, *,
         raw: bytes | None = None, content_type: str | None = "application/json",
     ) -> Answer:  # fmt: skip
         """One request to a site's KME as an SAE; ``path`` is what follows /api/v1/keys."""
-        out = self.credentials(sae)
-        tls = ssl.create_default_context(cafile=str(out / "ca.pem"))
-        tls.load_cert_chain(out / "cert.pem", out / "key.pem")
-        return self.ask_with(tls, site, verb, f"/api/v1/keys{path}", body, raw=raw, content_type=content_type)
+        return self.ask_with(self.tls(sae), site, verb, f"/api/v1/keys{path}", body, raw=raw, content_type=content_type)
 
     def ask_with(
         self, tls: ssl.SSLContext, site: str, verb: str, path: str, body: Any = None, *,

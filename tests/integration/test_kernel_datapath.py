@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.needs_root,
     pytest.mark.needs_ovs,
     pytest.mark.needs_kernel_datapath,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 
 TOPOLOGY = load("ukqntel")
@@ -26,12 +26,12 @@ TOPOLOGY = load("ukqntel")
 def network() -> Iterator[dict[str, Any]]:
     """ukqntel with a slice of encrypted connections."""
     before = footprint()
-    up = qslice("up", "--detach", "--json")
+    up = qslice("up", "--detach", "--json", timeout_s=300)
     assert up.returncode == 0, up.stderr
     try:
         yield answer("slice", "create", "--example", "enterprise-app")
     finally:
-        down = qslice("down")
+        down = qslice("down", timeout_s=120)
     assert down.returncode == 0, down.stderr
     assert footprint() == before
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
-from kms.keys import Key, KeySource, KeyState
+from kms.keys import Delivery, Key, KeySource, KeyState
 from kms.pool import KeyInventory, PoolId
 
 POOL = PoolId("b", "a", KeySource.parse("qra"))
@@ -63,7 +63,8 @@ class InventoryMachine(RuleBasedStateMachine):
     @rule(target=delivered, keys=consumes(taken), master=st.sampled_from(MASTERS),
           slaves=st.frozensets(st.sampled_from(SAES), min_size=1))  # fmt: skip
     def deliver(self, keys: tuple[Key, ...], master: str, slaves: frozenset[str]) -> object:
-        after = [key.delivered(master, "a", slaves, frozenset({"b"}), self.now) for key in keys]
+        delivery = Delivery(uuid.uuid4(), master, "a", slaves, self.now)
+        after = [key.delivered(delivery, frozenset({"b"})) for key in keys]
         self.inventory.await_slaves(after)
         for key in after:
             self.owed[key.key_id] = master, set(slaves), set(slaves), self.now
@@ -125,6 +126,8 @@ class InventoryMachine(RuleBasedStateMachine):
         assert self.inventory.stored(POOL) == len(self.ready) <= MAX_KEY_COUNT
         assert self.inventory.awaiting_count == len(self.owed)
         assert {key.key_id for key in self.inventory} == set(self.owed)
+        by_delivery = {key.known_delivery.delivery_id for key in self.inventory}
+        assert {k.key_id for d in by_delivery for k in self.inventory.remaining(d)} == set(self.owed)
 
 
 TestInventory = InventoryMachine.TestCase

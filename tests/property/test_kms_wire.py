@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TypeVar
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kms import wire
@@ -43,6 +43,7 @@ def understood(parse: Callable[[], _Result]) -> _Result | None:
     return None
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine generates slowly
 @given(st.binary(max_size=200) | near_requests.map(lambda r: json.dumps(r).encode()))
 def test_a_key_request_is_legal_or_refused(body: bytes) -> None:
     request = understood(lambda: wire.parse_key_request(body, LIMITS))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kms.sources.qkd.modes import AttackKind
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.faults import (
     FAULTS,
@@ -39,6 +40,7 @@ EXAMPLES = (
     Fault(FaultKind.BLACKHOLE, CHANNEL.id, Direction.B_TO_A),
     Fault(FaultKind.POWER_OFF, "metro1"),
     Fault(FaultKind.EAVESDROP, "s1", fraction=0.5),
+    Fault(FaultKind.EAVESDROP, "s2", attack=AttackKind.PHOTON_NUMBER_SPLITTING),
     Fault(FaultKind.KILL, "kms"),
 )
 

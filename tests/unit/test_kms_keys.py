@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from kms.keys import TRANSITIONS, Key, KeyEvent, KeySource, KeyState, Source, next_state
+from kms.keys import TRANSITIONS, Delivery, Key, KeyEvent, KeySource, KeyState, Source, next_state
 
 SECRET = bytes(range(200, 232))
 
 
 def fresh_key() -> Key:
     return Key(uuid.uuid4(), KeySource.parse("qkd"), 256, 0.0, {"a": SECRET, "b": SECRET})
+
+
+def delivery(*slaves: str) -> Delivery:
+    return Delivery(uuid.uuid4(), "master", "a", frozenset(slaves), 1.0)
 
 
 @pytest.mark.parametrize("text", ["qkd", "qra", "dh", "qkd+qra", "qra+dh", "qkd+qra+dh"])
@@ -33,7 +37,7 @@ def test_what_is_no_source_is_refused(text: str) -> None:
 
 
 def test_a_key_leads_one_life() -> None:
-    key = fresh_key().delivered("master", "a", frozenset({"s1", "s2"}), frozenset({"b"}), now=1.0)
+    key = fresh_key().delivered(delivery("s1", "s2"), frozenset({"b"}))
     assert key.state is KeyState.AWAITING_SLAVE
     assert set(key.copies) == {"b"}
     key = key.fetched("s1")
@@ -60,7 +64,7 @@ def test_a_copy_of_the_wrong_size_is_refused() -> None:
 
 
 def test_a_key_does_not_show_its_bytes() -> None:
-    key = fresh_key().delivered("m", "a", frozenset({"s"}), frozenset({"b"}), now=1.0)
+    key = fresh_key().delivered(delivery("s"), frozenset({"b"}))
     for text in (repr(key), str(key), f"{key}"):
         assert repr(SECRET)[2:10] not in text
         assert SECRET.hex()[:8] not in text

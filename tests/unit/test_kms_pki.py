@@ -43,14 +43,17 @@ def test_an_sae_gets_a_certificate_a_key_and_the_authority(tmp_path: Path) -> No
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert (tmp_path / "out" / "key.pem").stat().st_mode & 0o777 == 0o600
     cert.verify_directly_issued_by(x509.load_pem_x509_certificate((tmp_path / "out" / "ca.pem").read_bytes()))
-    assert pki.SaeRegister(tmp_path / "pki").find("sae-a") == pki.IssuedSae("sae-a", "cell1")
+    issued = pki.Certificate(cert.serial_number, cert.not_valid_after_utc.timestamp())
+    assert pki.SaeRegister(tmp_path / "pki").find("sae-a") == pki.IssuedSae("sae-a", "cell1", (issued,))
 
 
 def test_the_register_sees_what_is_issued_and_withdrawn_later(tmp_path: Path) -> None:
     register = pki.SaeRegister(tmp_path / "pki")
     assert register.find("late") is None
     pki.issue_sae(tmp_path / "pki", "late", tmp_path / "out")
-    assert register.find("late") == pki.IssuedSae("late", None)
+    found = register.find("late")
+    assert found is not None
+    assert found.site is None
     (tmp_path / "pki" / "saes" / "late.json").unlink()
     assert register.find("late") is None
 
@@ -117,12 +120,18 @@ def test_a_key_that_is_not_the_authoritys_is_refused(tmp_path: Path) -> None:
 
 
 def peer(common_name: str, *uris: str) -> dict[str, object]:
-    return {"subject": ((("commonName", common_name),),), "subjectAltName": tuple(("URI", uri) for uri in uris)}
+    return {
+        "subject": ((("commonName", common_name),),),
+        "subjectAltName": tuple(("URI", uri) for uri in uris),
+        "serialNumber": "AB",
+        "notAfter": "Jan  2 00:00:00 2030 GMT",
+    }
 
 
 def test_who_a_certificate_names() -> None:
-    assert identify(peer("s", "urn:qslice:sae:s")) == Caller("s", None)
-    assert identify(peer("s", "urn:qslice:sae:s", "urn:qslice:site:x")) == Caller("s", "x")
+    expires_at = datetime(2030, 1, 2, tzinfo=UTC).timestamp()
+    assert identify(peer("s", "urn:qslice:sae:s")) == Caller("s", None, 0xAB, expires_at)
+    assert identify(peer("s", "urn:qslice:sae:s", "urn:qslice:site:x")) == Caller("s", "x", 0xAB, expires_at)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 from kms.errors import ExchangeError
-from kms.keys import KeySource, Source
+from kms.keys import KeySource, Route, Source
 from kms.sources.agreement import AgreedKey, KeyAgreement
 from kms.sources.dh import DH_GROUPS, FFDHE3072_PRIME, DhSource, Ffdhe3072Endpoint, X25519Endpoint
 from kms.sources.hybrid import LABEL, HybridSource, cat_kdf
@@ -79,7 +79,9 @@ def test_a_key_pair_is_replaced_after_its_uses() -> None:
             return super().generate()
 
     kem = CountingKem()
-    QraSource(kem).agree("a", "b", KEY_PAIR_USES + 1, 256)
+    source = QraSource(kem)
+    for _ in range(KEY_PAIR_USES + 1):
+        source.agree("a", "b", 1, 256)
     assert kem.made == 2
 
 
@@ -124,10 +126,10 @@ class FixedSource:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def can_join(self, a: str, b: str) -> bool:
+    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
         return True
 
-    def agree(self, a: str, b: str, count: int, size_bits: int) -> list[AgreedKey]:
+    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
         return [AgreedKey(self._key, self._key, b"ma" + self._key[:1], b"mb")] * count
 
 

@@ -11,23 +11,36 @@ from pathlib import Path
 import pytest
 
 from kms.errors import StoreError
-from kms.keys import QKD, Key
+from kms.keys import QKD, Delivery, Key
 from kms.ledger import LedgerEntry, LedgerEvent
-from kms.store import ForgetKey, Journal, KeyStore, SaveHome, SaveKey
+from kms.store import Journal, KeyStore, SaveDelivery, SaveHome
 
 SECRET = b"this key must not be seen on disk"[:32]
 
 
 def waiting_key(*slaves: str) -> Key:
-    key = Key(uuid.uuid4(), QKD, 256, 5.0, {"a": SECRET, "b": SECRET})
-    return key.delivered("master", "a", frozenset(slaves or ("s",)), frozenset({"b"}), now=6.0)
+    return waiting_keys(1, *slaves)[0]
+
+
+def waiting_keys(count: int, *slaves: str) -> list[Key]:
+    delivery = Delivery(uuid.uuid4(), "master", "a", frozenset(slaves or ("s",)), 6.0)
+    fresh = (Key(uuid.uuid4(), QKD, 256, 5.0, {"a": SECRET, "b": SECRET}) for _ in range(count))
+    return [key.delivered(delivery, frozenset({"b"})) for key in fresh]
+
+
+def save(*keys: Key) -> SaveDelivery:
+    return SaveDelivery(keys[0].known_delivery.delivery_id, keys)
+
+
+def forget(key: Key) -> SaveDelivery:
+    return SaveDelivery(key.known_delivery.delivery_id, ())
 
 
 def test_keys_and_homes_survive(tmp_path: Path) -> None:
     store = KeyStore(tmp_path)
     first, second = waiting_key("s1", "s2").fetched("s1"), waiting_key()
-    store.apply([SaveKey(first), SaveKey(second), SaveHome("sae", "a"), SaveHome("sae", "b")])
-    store.apply([ForgetKey(second.key_id)])
+    store.apply([save(first), save(second), SaveHome("sae", "a"), SaveHome("sae", "b")])
+    store.apply([forget(second)])
     store.close()
     again = KeyStore(tmp_path)
     assert again.load_keys() == (first,)
@@ -35,13 +48,24 @@ def test_keys_and_homes_survive(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_is_left_of_a_delivery_survives(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path)
+    first, second, third = waiting_keys(3, "s1", "s2")
+    store.apply([save(first, second, third)])
+    store.apply([save(second.fetched("s1"), third)])
+    store.close()
+    again = KeyStore(tmp_path)
+    assert sorted(again.load_keys(), key=str) == sorted([second.fetched("s1"), third], key=str)
+    again.close()
+
+
 def test_nothing_on_disk_shows_a_key(tmp_path: Path) -> None:
     store = KeyStore(tmp_path)
     key = waiting_key()
-    entry = LedgerEntry(1.0, LedgerEvent.DELIVERED_TO_MASTER, key.key_id, QKD, 256, "a", "m")
-    store.apply([SaveKey(key), entry])
+    entry = LedgerEntry(1.0, LedgerEvent.DELIVERED_TO_MASTER, (key.key_id,), QKD, 256, "a", "m")
+    store.apply([save(key), entry])
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert str(key.key_id).encode() in content
+    assert key.key_id.bytes in content
     assert SECRET[:8] not in content
     assert (tmp_path / "store.key").read_bytes() not in (tmp_path / "keys.sqlite").read_bytes()
     store.close()
@@ -60,15 +84,15 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
 def test_no_two_rows_share_a_nonce(tmp_path: Path) -> None:
     for _ in range(2):
         store = KeyStore(tmp_path)
-        store.apply([SaveKey(waiting_key()) for _ in range(5)])
+        store.apply([save(waiting_key()) for _ in range(5)])
         store.close()
-    rows = sqlite3.connect(tmp_path / "keys.sqlite").execute("SELECT sealed FROM awaiting").fetchall()
+    rows = sqlite3.connect(tmp_path / "keys.sqlite").execute("SELECT sealed FROM deliveries").fetchall()
     assert len({row[0][:28] for row in rows}) == 10
 
 
 def stored(tmp_path: Path) -> sqlite3.Connection:
     store = KeyStore(tmp_path)
-    store.apply([SaveKey(waiting_key()), SaveKey(waiting_key())])
+    store.apply([save(waiting_key()), save(waiting_key())])
     store.close()
     return sqlite3.connect(tmp_path / "keys.sqlite", isolation_level=None)
 
@@ -76,12 +100,12 @@ def stored(tmp_path: Path) -> sqlite3.Connection:
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE awaiting SET sealed = substr(sealed, 1, 40) || x'00' || substr(sealed, 42)",
-        "UPDATE awaiting SET sealed = x'00'",
-        "UPDATE awaiting SET sealed = 'text'",
-        "UPDATE awaiting SET sealed = (SELECT sealed FROM awaiting ORDER BY key_id LIMIT 1)",
-        "UPDATE awaiting SET key_id = '00000000-0000-4000-8000-000000000000' WHERE key_id IN "
-        "(SELECT key_id FROM awaiting LIMIT 1)",
+        "UPDATE deliveries SET sealed = substr(sealed, 1, 40) || x'00' || substr(sealed, 42)",
+        "UPDATE deliveries SET sealed = x'00'",
+        "UPDATE deliveries SET sealed = 'text'",
+        "UPDATE deliveries SET sealed = (SELECT sealed FROM deliveries ORDER BY delivery LIMIT 1)",
+        "UPDATE deliveries SET delivery = x'00000000000040008000000000000000' WHERE delivery IN "
+        "(SELECT delivery FROM deliveries LIMIT 1)",
     ],
 )
 def test_altered_rows_are_noticed(tmp_path: Path, tampering: str) -> None:
@@ -116,11 +140,11 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     store = KeyStore(tmp_path)
-    broken = LedgerEntry(None, LedgerEvent.EXPIRED, uuid.uuid4(), QKD, 256)  # type: ignore[arg-type]
+    broken = LedgerEntry(None, LedgerEvent.EXPIRED, (uuid.uuid4(),), QKD, 256)  # type: ignore[arg-type]
     with pytest.raises(StoreError):
-        store.apply([SaveKey(waiting_key()), broken])
+        store.apply([save(waiting_key()), broken])
     assert store.load_keys() == ()
-    store.apply([SaveKey(waiting_key())])
+    store.apply([save(waiting_key())])
     assert len(store.load_keys()) == 1
     store.close()
 
@@ -139,7 +163,7 @@ def test_writes_that_come_together_are_written_together(tmp_path: Path) -> None:
 
     async def play() -> None:
         journal = Journal(store)
-        await asyncio.gather(*(journal.write([SaveKey(waiting_key())]) for _ in range(50)))
+        await asyncio.gather(*(journal.write([save(waiting_key())]) for _ in range(50)))
         assert len(store.load_keys()) == 50
         await journal.close()
 

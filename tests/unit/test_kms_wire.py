@@ -48,7 +48,7 @@ UNMET = "not all extension_mandatory request options could be met"
         ({"size": 1032}, "size shall lie between min_key_size (64) and max_key_size (1024)"),
         ({"number": 0}, "number shall be at least 1"),
         ({"number": 129}, "number shall be no more than max_key_per_request (128)"),
-        ({"extension_mandatory": [{"route": "direct"}]}, UNSUPPORTED),
+        ({"extension_mandatory": [{"colour": "red"}]}, UNSUPPORTED),
         ({"extension_mandatory": [{"key_source": "qkd", "x": 1}]}, UNSUPPORTED),
         ({"extension_mandatory": [{"key_source": "rsa"}]}, UNMET),
         ({"extension_mandatory": [{"key_source": 5}]}, UNMET),
@@ -123,7 +123,7 @@ def test_the_container_carries_id_key_and_source() -> None:
     (entry,) = body["keys"]
     assert entry["key_ID"] == KEY_ID
     assert base64.b64decode(entry["key"]) == b"\x00\xff" * 16
-    assert entry["key_extension"] == {"key_source": "qkd"}
+    assert entry["key_extension"] == {"key_source": "qkd", "route": "direct"}
 
 
 @pytest.mark.parametrize(
