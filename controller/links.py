@@ -10,6 +10,7 @@ and from when it is declared lit the channel is like any other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ class LinkMonitor:
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
         self._rising: set[str] = set()  # being lit
         self._dark: set[str] = {c.id for c in topology.channels if c.dark}
+        self._announced_at: dict[tuple[str, int], float] = {}
         self._without_carrier: dict[str, set[str]] = {c.id: set() for c in topology.channels}  # those without carrier
         self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
 
@@ -91,9 +93,16 @@ class LinkMonitor:
 
     # --- reports ---------------------------------------------------------------------------------------------------
 
-    def inventory(self, site: str, reports: Mapping[int, PortReport], now: float) -> dict[str, bool]:
-        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down."""
+    def inventory(
+        self, site: str, reports: Mapping[int, PortReport], now: float, asked_at: float | None = None
+    ) -> dict[str, bool]:
+        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down.
+
+        A port that has announced itself since the list was asked for (``asked_at``) is as it said: the answer may have
+        been given before, and be looked at afterwards. The next list settles it.
+        """
         changed: dict[str, bool] = {}
+        asked = now if asked_at is None else asked_at
         for port in self._ports[site]:
             found = reports.get(port.number)
             fault = None
@@ -107,6 +116,8 @@ class LinkMonitor:
             else:
                 self.faults[key] = f"{site}: {fault}"
             is_live = fault is None and found is not None and found.is_live
+            if self._announced_at.get((site, port.number), -math.inf) >= asked:
+                continue
             self._note_carrier(port, has_carrier=is_live or (fault is None and found is not None and found.has_carrier))
             changed |= self._end(port, is_live, now)
         return changed
@@ -116,6 +127,7 @@ class LinkMonitor:
     ) -> dict[str, bool]:
         """One port's state as a switch announces it; the channels whose state changed by it."""
         port = self._by_number.get((site, port_number))
+        self._announced_at[site, port_number] = now
         if port is None:
             return {}
         self._note_carrier(port, has_carrier=is_live or has_carrier)

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 MAX_REROUTE_ATTEMPTS = 3
 REKEY_DEADLINE_S = 2 * TUNNEL_DEADLINE_S + 2.0
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
+REFUSED = "refused by switches"
+UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
 UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 
 
@@ -38,6 +40,7 @@ class Rerouting:
         self._reversion = Reversion()
         self._relighting = Relighting(engine, self._move, spare_hold_s)
         self._try_again_at = 0.0
+        self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
     def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
@@ -81,14 +84,30 @@ class Rerouting:
         self._relighting.put_out()
         with engine.lock:
             now = engine.steady()
-            is_due = now >= self._try_again_at
-            if is_due:
-                self._try_again_at = now + TRY_AGAIN_S
-            has_news = is_due and self._relighting.has_news()
-        if is_due:
-            self._undo_fallbacks()
+            if now < self._try_again_at:
+                return
+            self._try_again_at = now + TRY_AGAIN_S
+            has_news = self._has_news()
         if has_news:
-            self._resort()
+            self.retry()
+        else:
+            self._undo_fallbacks()
+
+    def _has_news(self) -> bool:
+        """Whether to try again what waits: whatever came back, and whoever forgot to tell. Call with the lock held.
+
+        A slice that is deleted makes room and no news; a switch that refused, or was silent, may have thought better;
+        and a spare that was found broken may have been mended.
+        """
+        model = self._engine.model
+        waiting = [model.connections[i] for i in healing.retriable(model)]
+        if self._relighting.has_news():
+            return True
+        if not waiting and not fallback.keyless(model):
+            return False
+        seen, tried = model.network.fingerprint(), self._tried
+        self._tried = seen
+        return seen != tried or any((c.reason or "").startswith(REFUSED) for c in waiting)
 
     def hold_down(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up: they are held down again."""
@@ -99,8 +118,9 @@ class Rerouting:
         self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
 
     def _resort(self) -> None:
-        """For those that no lit channel can carry as they asked: first dark channels, then fallbacks."""
+        """For those that cannot be served as they asked: dark channels where they may help, then fallbacks."""
         model = self._engine.model
+        self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.keyless(model)]))
         if self._relighting.light():
             self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.waiting(model)]))
 
@@ -125,10 +145,13 @@ class Rerouting:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
         engine = self._engine
         with engine.lock:
-            network = engine.model.network.copy()
+            network, supplied = engine.model.network.copy(), engine.model.network.copy()
             waiting = [c for c in engine.model.connections.values() if c.reason == healing.UNEXPLAINED]
+            for section in engine.model.unknown_sections:
+                supplied.set_section(section, UNLIMITED_KEY_RATE, usable=True)
+            keeping = {c.id for c in waiting if engine.model.kept_relay(c.id) is not None}  # it is not keys they lack
         for connection in waiting:
-            reason = healing.explain(network, connection.request)
+            reason = healing.explain(supplied if connection.id in keeping else network, connection.request)
             with engine.lock:
                 if reason is not None and engine.model.connections.get(connection.id) is connection:
                     engine.model.connections[connection.id] = replace(connection, reason=reason)
@@ -220,7 +243,8 @@ class Rerouting:
         model = self._engine.model
         after = model.connections[connection_id]
         reroute = proof.note(model.topology, before, after, self._engine.clock(), cause)
-        if reroute.new_path == reroute.old_path and after.key_source == before.key_source:
+        is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
+        if is_same_way and after.key_source == before.key_source:
             return  # another backup, the same way
         for wrong in proof.check(model.topology, proof.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
@@ -264,7 +288,7 @@ class Rerouting:
             present = [c for c in engine.existing(refused) if c.state is ConnectionState.REROUTING]
             given_up = [c for c in present if c.id not in avoid]
             for connection in given_up:
-                reason = f"refused by switches: {', '.join(sorted(refused[connection.id]))}"
+                reason = f"{REFUSED}: {', '.join(sorted(refused[connection.id]))}"
                 engine.model.drop_lanes(connection.id, connection.lanes)
                 engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
                 engine.judge(connection.request.slice_name)

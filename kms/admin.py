@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from kms.admin_apps import AdminApps
+from kms.listeners import KmeListeners
 from kms.metrics import Sample, exposition
 from kms.openapi import openapi_document
 from kms.pool import PoolId, PoolState
@@ -28,7 +29,7 @@ class Admin:
         service: KeyService,
         network: QkdNetwork,
         kmes: Mapping[str, Kme014],
-        urls: Mapping[str, str],
+        listeners: KmeListeners,
         algorithms: Mapping[str, str],
         apps: AdminApps,
     ) -> None:
@@ -36,7 +37,7 @@ class Admin:
         self._service = service
         self._network = network
         self._kmes = kmes
-        self._urls = urls
+        self._listeners = listeners
         self._algorithms = algorithms
 
     def application(self) -> web.Application:
@@ -46,6 +47,8 @@ class Admin:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        app.router.add_delete("/v1/kmes/{site}/listener", self._stop_kme)
+        app.router.add_post("/v1/kmes/{site}/listener", self._start_kme)
         self._apps.add_routes(app)
         app.router.add_get("/v1/openapi.json", self._get_openapi)
         app.router.add_get("/metrics", self._get_metrics)
@@ -55,7 +58,12 @@ class Admin:
         return web.json_response(
             {
                 "kmes": [
-                    {"site": site, "kme_id": kme_id, "url": self._urls[site]}
+                    {
+                        "site": site,
+                        "kme_id": kme_id,
+                        "url": self._listeners.urls[site],
+                        "listening": self._listeners.is_listening(site),
+                    }
                     for site, kme_id in self._service.kme_ids.items()
                 ],
                 "algorithms": dict(self._algorithms),
@@ -131,6 +139,22 @@ class Admin:
             return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
         section.attack = NO_ATTACK
         return web.json_response(_section(section))
+
+    async def _stop_kme(self, request: web.Request) -> web.Response:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            return _problem(404, f"there is no KME at {site[:64]!r}")
+        return web.json_response({"site": site, "listening": False, "changed": await self._listeners.stop(site)})
+
+    async def _start_kme(self, request: web.Request) -> web.Response:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            return _problem(404, f"there is no KME at {site[:64]!r}")
+        try:
+            changed = await self._listeners.start(site)
+        except OSError as error:
+            return _problem(503, f"the KME of {site} cannot listen: {error}")
+        return web.json_response({"site": site, "listening": True, "changed": changed})
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         text = exposition(self._samples())

@@ -27,10 +27,11 @@ from kms.events import EventLog
 from kms.homes import SaeHomes
 from kms.keys import KeySource, Source
 from kms.ledger import Ledger
+from kms.listeners import KmeListeners, make_runner
 from kms.pool import KeyInventory, PoolId
 from kms.relay import Link, QkdNetwork, QkdSource
 from kms.revocation import Revocations
-from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
+from kms.server import Kme014
 from kms.service import KeyService
 from kms.skip import Skip
 from kms.sources.agreement import KeyAgreement
@@ -53,9 +54,9 @@ _log = logging.getLogger(__name__)
 class RunningKms:
     """A KMS that serves; :meth:`close` ends it."""
 
-    def __init__(self, service: KeyService, urls: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
+    def __init__(self, service: KeyService, listeners: KmeListeners, stack: contextlib.AsyncExitStack) -> None:
         self.service = service
-        self.urls = urls  # base URL of each site's KME
+        self.urls = listeners.urls  # base URL of each site's KME
         self._stack = stack
 
     async def close(self) -> None:
@@ -104,18 +105,13 @@ async def start(config: KmsConfig) -> RunningKms:
             )
             for name in configured
         }  # fmt: skip
-        urls: dict[str, str] = {}
+        listeners = KmeListeners(config, kmes)
+        stack.push_async_callback(listeners.close)
         for site in config.sites:
-            directory = Path(config.pki_dir) / "kme" / site.site
-            pki.issue_kme(config.pki_dir, site.kme_id, [site.host], directory)
-            tls = tls_context(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
-            runner = await _runner(stack, kmes[site.site].application())
-            listener = web.TCPSite(runner, site.host, site.port, ssl_context=tls, backlog=1024)
-            await listener.start()
-            urls[site.site] = _url(runner, site.host)
+            await listeners.start(site.site)
 
         apps = AdminApps(service, applications, network, events, lambda site: configured[site], time.time)
-        admin = Admin(service, network, kmes, urls, algorithms, apps)
+        admin = Admin(service, network, kmes, listeners, algorithms, apps)
         await _listen_on_unix_socket(stack, admin.application(), Path(config.admin_socket))
 
         watcher = Watcher(
@@ -127,8 +123,8 @@ async def start(config: KmsConfig) -> RunningKms:
             task = asyncio.create_task(work)
             task.add_done_callback(_report_death)
             stack.push_async_callback(_cancel, task)
-        _log.info("KMS serves %d KMEs, %d QKD sections, %s", len(urls), len(network.sections), algorithms)
-        return RunningKms(service, urls, stack.pop_all())
+        _log.info("KMS serves %d KMEs, %d QKD sections, %s", len(kmes), len(network.sections), algorithms)
+        return RunningKms(service, listeners, stack.pop_all())
     raise AssertionError("not reached")
 
 
@@ -196,16 +192,10 @@ def _sole_owner(state_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    return runner
-
-
 async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Application, path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    runner = await _runner(stack, app)
+    runner = await make_runner(app)
+    stack.push_async_callback(runner.cleanup)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # A socket left by a KMS that was killed; a living one holds the lock of the state directory.
     path.unlink(missing_ok=True)
@@ -216,11 +206,6 @@ async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Appl
         os.umask(mask)
     stack.callback(path.unlink, missing_ok=True)
     await web.SockSite(runner, listener).start()
-
-
-def _url(runner: web.AppRunner, host: str) -> str:
-    port = runner.addresses[0][1]
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _report_death(task: asyncio.Task[None]) -> None:

@@ -18,7 +18,7 @@ from topologies import links
 from topologies.links import Direction
 from topologies.spec import Topology
 
-KMS, CONTROLLER, TUNNEL_PREFIX = "kms", "controller", "tunnel-"
+KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX = "kms", "controller", "tunnel-", "kme-"
 
 
 class Element(Enum):
@@ -118,7 +118,8 @@ def targets(topology: Topology, element: Element) -> tuple[str, ...]:
         return topology.site_names
     if element is Element.SECTION:
         return tuple(s.id for s in topology.sections)
-    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{site}" for site in topology.site_names))
+    sites = topology.site_names
+    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites))
 
 
 def require_target(topology: Topology, element: Element, target: str) -> None:
@@ -198,6 +199,7 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
                 killed.add(fault.target)
     if KMS in killed:  # nobody measures photons: when the KMS comes back so does Eve
         eavesdropped = {}
+        killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
     return Effects(frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(killed))
 
 
@@ -213,7 +215,7 @@ def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> 
             if (f.kind is FaultKind.POWER_OFF and f.target in ends)
             or (f.kind is FaultKind.CUT and f.target == fault.target)
         )
-    if element is Element.SECTION:
+    if element is Element.SECTION or fault.target.startswith(KME_PREFIX):
         return tuple(f for f in others if f.kind is FaultKind.KILL and f.target == KMS)
     return ()
 

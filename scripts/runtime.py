@@ -55,6 +55,7 @@ class RunOptions:
     unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
     tunnel: DataPlane = "auto"
     """Who seals and opens packets: the kernel, user space, or the kernel where it has ESP."""
+    unsafe_mutation: str | None = None  # a controller that is wrong on purpose, for tests of experiments
     bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
 
 
@@ -133,6 +134,8 @@ class Runtime:
         self._children[name].wait()
         self._launch(name, service, append=True)
         self._await(name, service.is_back)
+        if name == "controller":
+            self._call_switches()
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
@@ -262,12 +265,18 @@ class Runtime:
                 "switch_name": SWITCH_NAME,
             },
             "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,
+            "unsafe_mutation": self.options.unsafe_mutation,
             "kms_socket": str(self.layout.kms_socket),
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip
         api = clients.Northbound(self.record.api_url, self.layout.token)
         self._spawn("controller", Service("controller", None, api.is_ready, api.answers), config)
+        self._await("controller", api.answers)
+        self._call_switches()
         self._await("controller")
+
+    def _call_switches(self) -> None:
+        openvswitch.reconnect(self.record.bridges)
 
     def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))

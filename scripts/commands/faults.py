@@ -46,7 +46,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         help="how (default intercept-resend)",
     )  # fmt: skip
     _add(eavesdrop, common, "stop", "send her away", "SECTION", _lift("eavesdrop stop"))
-    names = "kms, controller or tunnel-SITE"
+    names = "kms, controller, tunnel-SITE or kme-SITE"
     _add(commands, common, "kill", f"end a process at once: {names}", "NAME", _inject(FaultKind.KILL))
     _add(commands, common, "restart", f"start it again: {names}", "NAME", _lift("restart"))
 

@@ -7,7 +7,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from scripts.faults import CONTROLLER, FAULTS, KMS, Element, Fault, FaultKind, Faults, targets, without
+from scripts.faults import (
+    CONTROLLER,
+    FAULTS,
+    KME_PREFIX,
+    KMS,
+    TUNNEL_PREFIX,
+    Element,
+    Fault,
+    FaultKind,
+    Faults,
+    targets,
+    without,
+)
 from topologies.links import Direction
 from topologies.spec import Topology
 
@@ -139,8 +151,9 @@ def _draw(topology: Topology, drawn: random.Random, kinds: Collection[Trouble], 
     possible = [t for t in WEIGHTS if t in kinds and (t is not Trouble.EAVESDROP or topology.sections)]
     trouble = drawn.choices(possible, [WEIGHTS[t] for t in possible])[0]
     if trouble is Trouble.KILL:
-        tunnels = [t for t in targets(topology, Element.PROCESS) if t not in (KMS, CONTROLLER)]
-        return trouble, (Fault(FaultKind.KILL, drawn.choice((KMS, CONTROLLER, drawn.choice(tunnels)))),)
+        named = targets(topology, Element.PROCESS)
+        of_sites = [[t for t in named if t.startswith(prefix)] for prefix in (TUNNEL_PREFIX, KME_PREFIX)]
+        return trouble, (Fault(FaultKind.KILL, drawn.choice((KMS, CONTROLLER, *map(drawn.choice, of_sites)))),)
     if trouble is Trouble.POWER_OFF:
         return trouble, (Fault(FaultKind.POWER_OFF, drawn.choice(targets(topology, Element.SITE))),)
     if trouble is Trouble.EAVESDROP:

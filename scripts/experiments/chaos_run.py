@@ -57,6 +57,7 @@ def chaos_requests() -> tuple[dict[str, Any], ...]:
                 "access": {"security": level, "bandwidth_mbps": 4, "latency_ms": 30, "protection": access,
                            "fallback": [] if clear else ["dh"]},
                 "backhaul": {"security": "qkd", "bandwidth_mbps": 4, "latency_ms": 30, "protection": backhaul,
+                             "fallback": ["qra"] if clear else [],
                              "revert": {"after_s": 3} if backhaul == "1:1" else "off"},
             },
         }  # fmt: skip
@@ -74,6 +75,7 @@ class ChaosResult:
 
     seed: int
     faults: int
+    mutation: str | None = None  # how the controller is wrong on purpose: the first violation is enough
     steps: list[dict[str, Any]] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
     tap: dict[str, int] = field(default_factory=dict)
@@ -82,7 +84,8 @@ class ChaosResult:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "experiment": "chaos", "seed": self.seed, "repetitions": 1, "faults": self.faults, "checks": self.checks,
+            "experiment": "chaos", "seed": self.seed, "mutation": self.mutation, "repetitions": 1,
+            "faults": self.faults, "checks": self.checks,
             "counts": dict(sorted(self.counts.items())), "tap": self.tap,
             "results": self.steps, "violations": self.violations,
         }  # fmt: skip
@@ -172,6 +175,8 @@ class _Chaos:
             pace.took(step, entry["took_s"])
             if step.is_check:
                 keep(self._result, self._folder)
+            if self._result.mutation is not None and self._result.violations:
+                return
             time.sleep(step.dwell_s)
 
     def _violation(self, step: int, what: str) -> None:

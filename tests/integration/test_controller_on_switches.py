@@ -231,7 +231,7 @@ def test_a_tunnel_that_refuses_rolls_back_all_of_it(clean: Controller, op: str) 
     assert_bare(clean)
 
 
-def test_killed_and_restarted_it_repairs_by_difference_while_traffic_flows(clean: Controller) -> None:
+def test_edge_case_09_killed_and_restarted_it_repairs_by_difference_while_traffic_flows(clean: Controller) -> None:
     made = create(clean, example("cdn"))
     access = made["cell1-compute"]
     intended = clean.fabric.all_rules()
@@ -251,7 +251,7 @@ def test_killed_and_restarted_it_repairs_by_difference_while_traffic_flows(clean
     assert clean.call("POST", "/v1/slices", example("cdn"))[0] == 409
 
 
-def test_a_switch_that_comes_back_is_repaired(clean: Controller) -> None:
+def test_edge_case_06_a_switch_that_comes_back_is_repaired(clean: Controller) -> None:
     made = create(clean, example("cdn"))
     intended = clean.fabric.all_rules()
     site = PREFIX + "agg1"
