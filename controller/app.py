@@ -63,6 +63,7 @@ class SliceController(RyuApp):
         self._watches = watches
         self._watch_plan = WatchPlan()
         self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
+        self._is_starving = False
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
@@ -159,9 +160,15 @@ class SliceController(RyuApp):
             log.exception("periodic work failed; it will be tried again")
 
     def _tick(self) -> None:
-        up = self._links.due(time.monotonic())
-        if up:
-            self._lifecycle.channels_changed(up, self._links.silent)
+        changed = self._links.due(time.monotonic())
+        if self._links.is_starving is not self._is_starving:
+            self._is_starving = self._links.is_starving
+            if self._is_starving:
+                log.warning("channels fall silent everywhere at once: no failure is like that; BFD is not believed")
+            else:
+                log.info("no channel has fallen silent for a while: BFD is believed again")
+        if changed:
+            self._lifecycle.channels_changed(changed, self._links.silent)
 
     def _confirm(self) -> None:
         self._lifecycle.confirm(self._is_right)
@@ -180,7 +187,8 @@ class SliceController(RyuApp):
         """Let each channel be watched as closely as what it carries needs."""
         with self._lifecycle.lock:
             connections = tuple(self._lifecycle.model.connections.values())
-        changes = self._watch_plan.changes(wanted_paces(self._lifecycle.model.topology, connections), time.monotonic())
+        wanted = wanted_paces(self._lifecycle.model.topology, connections, self._links.slowdown)
+        changes = self._watch_plan.changes(wanted, time.monotonic(), is_starving=self._links.is_starving)
         watches.set_paces(changes)
         self._watch_plan.told(changes)
 

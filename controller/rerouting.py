@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from controller import fallback, healing, proof
 from controller.drivers import SwitchFault
-from controller.engine import BARRIER_DEADLINE_S, TUNNEL_DEADLINE_S, Engine, ends_of, log_faults
+from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults
 from controller.flows import connection_number
 from controller.intended import join
 from controller.model import ConnectionState
@@ -24,7 +24,10 @@ from controller.reversion import Reversion, original_routes
 log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
-REKEY_DEADLINE_S = 2 * TUNNEL_DEADLINE_S + 2.0
+# A connection that moves counts as REROUTING until its keys are there. Those that take longer come by themselves, or
+# the move to their level is tried again.
+REKEY_DEADLINE_S = 5.0
+MIN_WAIT_S = 0.1
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
 REFUSED = "refused by switches"
 UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
@@ -230,9 +233,11 @@ class Rerouting:
         return frozenset(i for i, call in calls.items() if not call.has_ended or call.error is not None)
 
     def _rekey_one(self, connection: Connection) -> None:
+        until = self._engine.steady() + REKEY_DEADLINE_S
         self._recovery.restore_ends(connection)
         for site in ends_of(connection):
-            self._engine.tunnels.wait_up(site, connection.id, TUNNEL_DEADLINE_S)
+            left_s = max(MIN_WAIT_S, until - self._engine.steady())
+            self._engine.tunnels.wait_up(site, connection.id, left_s)
 
     def _keep_fallback(self, before: Connection) -> None:
         model = self._engine.model
