@@ -13,6 +13,7 @@ from kms.errors import ConfigError
 from kms.keys import KeySource
 from kms.pki import is_sae_id
 from kms.relay import crossing_directions
+from kms.sources.kems import AUTO
 from kms.sources.qkd.channel import ChannelParameters
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -102,6 +103,8 @@ class KmsConfig(_Model):
     sections: tuple[SectionConfig, ...] = ()
     qkd_links: tuple[LinkConfig, ...] = ()
     dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
+    qra_kem: str = AUTO  # see kms.sources.kems.choose_kem
+    kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"
     default_key_source: str = "qkd"
     pairs: tuple[PairConfig, ...] = ()
     limits: Limits = Limits()
