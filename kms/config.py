@@ -13,6 +13,7 @@ from kms.errors import ConfigError
 from kms.keys import KeySource
 from kms.pki import is_sae_id
 from kms.relay import crossing_directions
+from kms.sources.kems import AUTO
 from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.modes import Model, Protocol
 
@@ -112,6 +113,8 @@ class KmsConfig(_Model):
     sections: tuple[SectionConfig, ...] = ()
     qkd_links: tuple[LinkConfig, ...] = ()
     dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
+    qra_kem: str = AUTO  # see kms.sources.kems.choose_kem
+    kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"
     default_key_source: str = "qkd"
     pairs: tuple[PairConfig, ...] = ()
     limits: Limits = Limits()

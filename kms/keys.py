@@ -156,10 +156,24 @@ class Key:
         assert self.delivery is not None, f"key {self.key_id} was not delivered"
         return self.delivery
 
-    def delivered(self, delivery: Delivery, keep: frozenset[str]) -> Key:
-        """The key after its master got it: the copies at ``keep`` wait for the slaves, the others are gone."""
+    def delivered(self, delivery: Delivery, keep: frozenset[str], awaiting: frozenset[str] | None = None) -> Key:
+        """The key after its master got it: the copies at ``keep`` wait for the slaves, the others are gone.
+
+        ``awaiting`` are the slaves that are served from here; all that the delivery names when it is left out.
+        """
         copies = self.copies if self.copies.keys() == keep else {p: c for p, c in self.copies.items() if p in keep}
-        return self._changed(KeyEvent.DELIVERED_TO_MASTER, copies, delivery, delivery.named)
+        waiting = delivery.named if awaiting is None else awaiting
+        return self._changed(KeyEvent.DELIVERED_TO_MASTER, copies, delivery, waiting)
+
+    def arrived(self, site: str, copy: bytes | None) -> Key:
+        """The key with a copy at ``site``; as it is when the copy arrived in another process (None)."""
+        if copy is None or site in self.copies:
+            return self
+        copies = {**self.copies, site: copy}
+        return Key(
+            self.key_id, self.source, self.size_bits, self.made_at, copies, self.state, self.delivery, self.awaiting,
+            self.crossings,
+        )  # fmt: skip
 
     def fetched(self, slave: str) -> Key:
         """The key after ``slave`` got it; without copies once nobody waits for it any more."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kms.errors import PkiError
@@ -36,6 +36,8 @@ from kms.errors import PkiError
 SAE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SAE_URN = "urn:qslice:sae:"
 SITE_URN = "urn:qslice:site:"
+KME_URN = "urn:qslice:kme:"
+ML_DSA_LABEL = b"qslice kme ml-dsa-65 public key"
 
 _CA_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
@@ -158,6 +160,27 @@ def issue_server(pki_dir: Path | str, name: str, hosts: Sequence[str], out_dir: 
 def issue_kme(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: Path | str) -> None:
     """Certify a KME's server side. Keeps what is in ``out_dir`` when it is still good."""
     _ensure_leaf(Path(pki_dir), kme_id, [kme_id, *hosts], Path(out_dir), [ExtendedKeyUsageOID.SERVER_AUTH])
+
+
+def issue_peer(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: Path | str) -> None:
+    """Certify a KME towards the other KMEs, as server and client. Keeps what is in ``out_dir`` when it is still good.
+
+    Writes what :func:`issue_server` does, and ``mldsa.key`` (the seed of an ML-DSA-65 key) and ``mldsa.sig``, the
+    authority's signature over the KME's id and that key's public half.
+    """
+    directory, out = Path(pki_dir), Path(out_dir)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    _ensure_leaf(directory, kme_id, [KME_URN + kme_id, kme_id, *hosts], out, usages)
+    with locked(directory):
+        authority = authority_of(directory)
+        key_path, signature_path = out / "mldsa.key", out / "mldsa.sig"
+        if not key_path.exists():
+            write_whole(key_path, mldsa.MLDSA65PrivateKey.generate().private_bytes_raw(), 0o600)
+        public = mldsa.MLDSA65PrivateKey.from_seed_bytes(key_path.read_bytes()).public_key().public_bytes_raw()
+        parts = (kme_id.encode(), public)
+        certified = ML_DSA_LABEL + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        signature = authority.key.sign(certified, ec.ECDSA(hashes.SHA256()))
+        write_whole(signature_path, signature, 0o644)
 
 
 class SaeRegister:
@@ -319,6 +342,8 @@ def _common_name(name: str) -> x509.Name:
 
 
 def _general_name(host: str) -> x509.GeneralName:
+    if host.startswith("urn:"):
+        return x509.UniformResourceIdentifier(host)
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:

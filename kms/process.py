@@ -25,26 +25,24 @@ from kms.errors import ConfigError, KmsError
 from kms.etsi004 import Etsi004
 from kms.events import EventLog
 from kms.homes import SaeHomes
-from kms.keys import KeySource, Source
+from kms.keys import KeySource
 from kms.ledger import Ledger
 from kms.listeners import KmeListeners, make_runner
+from kms.partners import algorithms_of, party_of
 from kms.pool import KeyInventory, PoolId
 from kms.relay import Link, QkdNetwork, QkdSource
 from kms.revocation import Revocations
 from kms.server import Kme014
 from kms.service import KeyService
 from kms.skip import Skip
-from kms.sources.agreement import KeyAgreement
-from kms.sources.dh import DhSource
 from kms.sources.qkd.modes import Model
 from kms.sources.qkd.ratemodel import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
-from kms.sources.qra import QraSource, best_kem
 from kms.store import Journal, KeyStore
 from kms.streams import KeyStreams
 from kms.supply import QkdSupply
 from kms.throttle import RequestThrottle
-from kms.transport import KeyTransport
+from kms.transport import EmbeddedTransport, KeyTransport
 from kms.upkeep import PoolFiller, RunningSection, SectionRunner, expire_keys
 from kms.watching import Watcher
 
@@ -77,16 +75,13 @@ async def start(config: KmsConfig) -> RunningKms:
         stack.push_async_callback(journal.close)
 
         network, running_sections = _sections(config)
-        kem = best_kem()
-        sources: dict[Source, KeyAgreement] = {
-            Source.QKD: QkdSource(network, os.urandom),
-            Source.QRA: QraSource(kem),
-            Source.DH: DhSource(config.dh_group),
-        }
-        algorithms = {source.value: agreement.algorithm for source, agreement in sources.items()}
+        revocations = Revocations(config.pki_dir)
+        parties = {site.site: party_of(config, site, revocations) for site in config.sites}
+        algorithms = algorithms_of(config, parties[config.sites[0].site])
+        transport = EmbeddedTransport(parties, network, QkdSource(network, os.urandom), time.time)
         quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
-        service = _service(config, store, journal, KeyTransport(sources, network), applications)
+        service = _service(config, store, journal, transport, applications)
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
         events = EventLog()
@@ -97,7 +92,6 @@ async def start(config: KmsConfig) -> RunningKms:
             issued = [sae.sae_id for sae in pki.issued_saes(config.pki_dir)]
             return [*issued, *(sae for saes in configured.values() for sae in saes)]
 
-        revocations = Revocations(config.pki_dir)
         kmes = {
             name: Kme014(
                 name, service, revocations, adapters=(Etsi004(name, streams), Skip(name, service, peers)),

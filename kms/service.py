@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from kms.applications import Applications
 from kms.config import Limits
-from kms.errors import ExhaustedError, NoRouteError, RequestError, ShortOfKeyError, StoreError
+from kms.errors import ExhaustedError, KeysNotFoundError, NoRouteError, RequestError, ShortOfKeyError, StoreError
 from kms.homes import SaeHomes
 from kms.keys import Delivery, Key, KeySource, Route
 from kms.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
@@ -134,21 +134,45 @@ class KeyService:
             self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
         keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
         delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
-        delivered = tuple(key.delivered(delivery, keep) for key in keys)
+        elsewhere = [place for place in remote if not self._transport.is_here(place)]
+        for place in elsewhere:
+            # From here on the keys are that KME's too: none of them goes back into the pool whatever happens.
+            waiting = frozenset(name for name, home in sites.items() if home == place)
+            await self._transport.entrust(place, delivery, keys, waiting)
+        here = frozenset(name for name, home in sites.items() if home not in elsewhere)
+        delivered = tuple(key.delivered(delivery, keep, here) for key in keys)
+        kept = delivered if here else ()
         entries = entries_of(LedgerEvent.DELIVERED_TO_MASTER, delivered, site, caller, now)
         try:
-            await self._journal.write([SaveDelivery(delivery.delivery_id, delivered), *entries])
+            await self._journal.write([SaveDelivery(delivery.delivery_id, kept), *entries])
         except StoreError:
-            undo()
+            if not elsewhere:
+                undo()
             raise
-        self.inventory.await_slaves(delivered)
+        self.inventory.await_slaves(kept)
         for entry in entries:
             self.ledger.add(entry)
         return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route) for key in keys]
 
     async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
         """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
-        keys, copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
+        try:
+            keys = await self.hand_over(site, caller, master, key_ids)
+        except KeysNotFoundError:
+            claimed = await self._transport.claim(site, caller, master, key_ids)
+            if claimed is None:
+                raise
+            keys = tuple(claimed)
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route) for key in keys]
+
+    async def hand_over(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> tuple[Key, ...]:
+        """Keys that are held here, fetched by ``caller`` at ``site``, and recorded before this returns.
+
+        With their copies at ``site``, but where that is another process, which has them now.
+        """
+        copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
+        # Another request may have been faster while the copies travelled.
+        keys = self.inventory.find(key_ids, master, caller)
         self.inventory.fetch(keys, caller)
         now = self._clock()
         entries = entries_of(LedgerEvent.FETCHED_BY_SLAVE, keys, site, caller, now)
@@ -163,7 +187,15 @@ class KeyService:
             raise
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, copy, key.source, key.route) for key, copy in zip(keys, copies, strict=True)]
+        return tuple(key.arrived(site, copy) for key, copy in zip(keys, copies, strict=True))
+
+    async def accept(self, site: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+        """Keep what another KME entrusts to ``site``; on disk when this returns."""
+        held = tuple(key.delivered(delivery, frozenset({site}), awaiting) for key in keys)
+        if self.inventory.awaiting_count + len(held) > self.limits.max_awaiting_keys:
+            raise ExhaustedError("too many delivered keys wait for their slaves")
+        await self._journal.write([SaveDelivery(delivery.delivery_id, held)])
+        self.inventory.await_slaves(held)
 
     def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
         deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)
@@ -175,12 +207,13 @@ class KeyService:
         """How many keys the pool lacks of its target."""
         return max(0, self.limits.pool_target - self.inventory.stored(pool_id))
 
-    def refill(self, pool_id: PoolId, count: int) -> int:
+    async def refill(self, pool_id: PoolId, count: int) -> int:
         """Make up to ``count`` keys for a pool now; how many. ExhaustedError when the source has none."""
         count = min(count, self.missing(pool_id))
         if count < 1:
             return 0
-        keys = self._make(pool_id.a, pool_id.b, pool_id.source, count, self.limits.key_size, self._clock())
+        a, b = pool_id.sites if self._transport.is_here(pool_id.a) else reversed(pool_id.sites)
+        keys = await self._make(a, b, pool_id.source, count, self.limits.key_size, self._clock())
         return self.inventory.stock(pool_id, keys)
 
     async def expire(self) -> int:
@@ -202,14 +235,14 @@ class KeyService:
 
     # Making keys
 
-    async def _patiently(self, attempt: Callable[[], _T]) -> _T:
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """The attempt's result, tried again for a moment while QKD sections on the way are making key."""
         for _ in range(_ATTEMPTS - 1):
             try:
-                return attempt()
+                return await attempt()
             except ShortOfKeyError:
                 await asyncio.sleep(_BETWEEN_ATTEMPTS_S)
-        return attempt()
+        return await attempt()
 
     def _site_of_slave(self, slave: str) -> str | None:
         if not self.homes.is_known(slave):
@@ -221,7 +254,7 @@ class KeyService:
             self.inventory.open(pool_id)
             self.on_pool_used()
 
-    def _obtain(
+    async def _obtain(
         self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
     ) -> tuple[list[Key], Callable[[], None]]:
         """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
@@ -241,22 +274,26 @@ class KeyService:
         try:
             keys = list(from_pool)
             if len(keys) < number:
-                keys += self._make(site, remote[0], source, number - len(keys), size_bits, now, route)
+                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, route)
             for place in remote[1:]:
-                keys = [self._extend(key, site, place, route) for key in keys]
+                keys = [await self._extend(key, site, place, route) for key in keys]
         except BaseException:
             undo()
             raise
         return keys, undo
 
-    def _make(
+    async def _make(
         self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, route: Route | None = None
     ) -> list[Key]:
-        agreed = self._transport.agree(source, a, b, count, size_bits, route)
+        key_ids = self._new_ids(count)
+        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, route)
         return [
-            Key(key_id, source, size_bits, now, {a: each.at_a, b: each.at_b}, crossings=each.crossings)
-            for key_id, each in zip(self._new_ids(count), agreed, strict=True)
-        ]
+            Key(
+                key_id, source, size_bits, now, {a: each.at_a} if each.at_b is None else {a: each.at_a, b: each.at_b},
+                crossings=each.crossings,
+            )
+            for key_id, each in zip(key_ids, agreed, strict=True)
+        ]  # fmt: skip
 
     def _draw(self, site: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
         length = size_bits // 8
@@ -266,18 +303,17 @@ class KeyService:
             for n, key_id in enumerate(self._new_ids(count))
         ]
 
-    def _extend(self, key: Key, site: str, place: str, route: Route | None) -> Key:
-        arrived = self._transport.carry(key.source, key.key_id, key.copies[site], site, place, route)
-        copies = {**key.copies, place: arrived}
-        return Key(key.key_id, key.source, key.size_bits, key.made_at, copies, crossings=key.crossings)
+    async def _extend(self, key: Key, site: str, place: str, route: Route | None) -> Key:
+        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, route)
+        return key.arrived(place, copy)
 
-    def _find_copies(
+    async def _find_copies(
         self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]
-    ) -> tuple[tuple[Key, ...], list[bytes]]:
+    ) -> list[bytes | None]:
         keys = self.inventory.find(key_ids, master, caller)
-        return keys, [self._copy_at(site, key) for key in keys]
+        return [await self._copy_at(site, key) for key in keys]
 
-    def _copy_at(self, site: str, key: Key) -> bytes:
+    async def _copy_at(self, site: str, key: Key) -> bytes | None:
         """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
         if site in key.copies:
             return key.copies[site]
@@ -287,7 +323,7 @@ class KeyService:
         holder = master_site if master_site in key.copies else next(iter(key.copies))
         if not self._transport.can_join(key.source, holder, site):
             raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
-        return self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
+        return await self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
 
     def random_bytes(self, count: int) -> bytes:
         """Fresh random bytes of this node's generator, which are nobody's key."""

@@ -169,7 +169,7 @@ class PoolFiller:
             self._wake.clear()
             made = False
             for pool_id in self._service.inventory.pool_ids:
-                if self._fill(pool_id):
+                if await self._fill(pool_id):
                     made = True
                     # Requests come between any two keys.
                     await asyncio.sleep(0)
@@ -185,7 +185,7 @@ class PoolFiller:
         quiet_s = self._clock() - self._used_at
         return QUIET_S - quiet_s if quiet_s < QUIET_S else FILL_RETRY_S
 
-    def _fill(self, pool_id: PoolId) -> bool:
+    async def _fill(self, pool_id: PoolId) -> bool:
         now = self._clock()
         if self._retry_at.get(pool_id, now) > now:
             return False
@@ -193,7 +193,7 @@ class PoolFiller:
         if not should_fill(stored, target, now - self._used_at):
             return False
         try:
-            return self._service.refill(pool_id, FILL_BATCH) > 0
+            return await self._service.refill(pool_id, FILL_BATCH) > 0
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S

@@ -7,7 +7,7 @@ exchange is ephemeral at both ends. Neither withstands a quantum computer: that 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Protocol
@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
 from kms.errors import ExchangeError
-from kms.keys import Route
-from kms.sources.agreement import AgreedKey, agree_in_batches, derive_key
 
 # RFC 7919, appendix A.2; its bit pattern is tested against the formula given there.
 FFDHE3072_PRIME = int(
@@ -99,25 +97,16 @@ DH_GROUPS: dict[str, type[X25519Endpoint] | type[Ffdhe3072Endpoint]] = {
 
 
 class DhSource:
-    """The DH key source. ``group`` is a key of :data:`DH_GROUPS`."""
+    """The DH mechanism. ``group`` is a key of :data:`DH_GROUPS`. Both ends' values are used once."""
 
     def __init__(self, group: str = "x25519") -> None:
         self.algorithm = group
         self._endpoint = DH_GROUPS[group]
 
-    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
-        return a != b and route is not Route.RELAYED
+    def offer(self) -> tuple[bytes, Callable[[bytes], bytes]]:
+        endpoint: DhEndpoint = self._endpoint()
+        return endpoint.public, endpoint.secret_with
 
-    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
-        return agree_in_batches(lambda: self._exchange(a, b), count, size_bits)
-
-    def _exchange(self, a: str, b: str) -> AgreedKey:
-        end_a: DhEndpoint = self._endpoint()
-        end_b: DhEndpoint = self._endpoint()
-        messages = (end_a.public, end_b.public)
-        return AgreedKey(
-            at_a=derive_key(end_a.secret_with(end_b.public), self.algorithm, a, b, messages),
-            at_b=derive_key(end_b.secret_with(end_a.public), self.algorithm, a, b, messages),
-            message_a=end_a.public,
-            message_b=end_b.public,
-        )
+    def answer(self, offered: bytes) -> tuple[bytes, bytes]:
+        endpoint: DhEndpoint = self._endpoint()
+        return endpoint.public, endpoint.secret_with(offered)

@@ -30,12 +30,14 @@ from kms.server import Caller, Kme014
 from kms.service import KeyService
 from kms.sources.dh import DhSource
 from kms.store import Journal, KeyStore
-from kms.transport import KeyTransport
+from kms.transport import EmbeddedTransport
+from tests.fakes.parties import parties
 
 HOMES = {"alice": "a", "bob": "b", "eve": "b"}
 SAES = st.sampled_from(sorted(HOMES))
 LIMITS = Limits(max_key_count=4, pool_target=2, max_key_per_request=3, max_sae_id_count=1, max_awaiting_keys=40)
 EXTENSIONS = st.sampled_from([None, {"key_source": "dh"}, {"x": 1}])
+PARTIES = parties("ab", lambda: {Source.DH: DhSource()})
 NOT_FOUND = "one or more keys specified are not found on KME"
 
 
@@ -59,8 +61,8 @@ class StandardMachine(RuleBasedStateMachine):
         self.inventory = KeyInventory(LIMITS.max_key_count, 1e9, 1e9)
         self.service = KeyService(
             {"a": "kme-a", "b": "kme-b"}, LIMITS, DH, SaeHomes(HOMES, {}, frozenset("ab"), lambda _: None),
-            KeyTransport({Source.DH: DhSource()}, QkdNetwork({}, [])), self.inventory, Ledger(), self.journal,
-            os.urandom, lambda: 1.0,
+            EmbeddedTransport(PARTIES, QkdNetwork({}, []), None, lambda: 1.7e9), self.inventory, Ledger(),
+            self.journal, os.urandom, lambda: 1.0,
         )  # fmt: skip
         self.clients = {site: self.loop.run_until_complete(self.client(site)) for site in "ab"}
         self.owed: dict[str, Owed] = {}
@@ -160,7 +162,7 @@ class StandardMachine(RuleBasedStateMachine):
     @rule()
     def pools_fill(self) -> None:
         for pool_id in self.inventory.pool_ids:
-            self.service.refill(pool_id, 2)
+            self.loop.run_until_complete(self.service.refill(pool_id, 2))
 
     @rule()
     def crash(self) -> None:

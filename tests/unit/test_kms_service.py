@@ -21,18 +21,17 @@ from kms.errors import (
     UnauthorisedError,
 )
 from kms.homes import SaeHomes
-from kms.keys import DH, QKD, KeySource, Source
+from kms.keys import DH, QKD, KeySource
 from kms.ledger import Ledger, LedgerEvent
 from kms.pki import IssuedSae
 from kms.pool import KeyInventory, PoolId
 from kms.relay import Link, QkdNetwork, QkdSource
 from kms.service import KeyService
-from kms.sources.dh import DhSource
-from kms.sources.qra import QraSource, Sntrup761
 from kms.store import Change, SaveDelivery
-from kms.transport import KeyTransport
+from kms.transport import EmbeddedTransport
 from kms.wire import DeliveredKey, EncRequest
 from tests.fakes.filled_sections import fill, filled_section, stop
+from tests.fakes.parties import parties
 
 EVERY_SOURCE = ("qkd", "qra", "dh", "qkd+qra", "qkd+qra+dh")
 
@@ -55,17 +54,12 @@ class World:
     """Sites a - b - c on two QKD links, and d on none. sae-X lives at X; roamer and late live nowhere."""
 
     def __init__(self, key_bytes: int = 20_000, **limits: Any) -> None:
-        self.now = 1_000.0
+        self.now = 1_700_000_000.0
         self.journal = MemoryJournal()
         sections = {"ab": filled_section("ab", "a", "b", key_bytes), "bc": filled_section("bc", "b", "c", key_bytes)}
         self.network = QkdNetwork(sections, [Link("ab", "a", "b", ("ab",)), Link("bc", "b", "c", ("bc",))])
-        transport = KeyTransport(
-            {
-                Source.QKD: QkdSource(self.network, os.urandom),
-                Source.QRA: QraSource(Sntrup761()),
-                Source.DH: DhSource(),
-            },
-            self.network,
+        transport = EmbeddedTransport(
+            parties("abcd"), self.network, QkdSource(self.network, os.urandom), lambda: self.now
         )
         issued = {name: IssuedSae(name, None) for name in ("roamer", "late")}
         sites = ("a", "b", "c", "d")
@@ -217,7 +211,7 @@ def test_two_fetches_at_once_give_the_key_to_one() -> None:
 def test_a_store_that_fails_neither_gives_nor_loses_a_key() -> None:
     async def scenario(world: World) -> None:
         pool = await opened_pool(world)
-        world.service.refill(pool, 8)
+        await world.service.refill(pool, 8)
         held = world.inventory.stored(pool), world.inventory.awaiting_count
         world.journal.is_broken = True
         with pytest.raises(StoreError):
@@ -245,7 +239,7 @@ async def opened_pool(world: World) -> PoolId:
 def test_the_pool_is_used_in_order_and_topped_up_when_it_is_short() -> None:
     async def scenario(world: World) -> None:
         pool = await opened_pool(world)
-        assert world.service.refill(pool, 100) == 8
+        assert await world.service.refill(pool, 100) == 8
         first = world.inventory.take(pool, 8)
         world.inventory.give_back(pool, first)
         keys = await world.enc("b", "sae-b", "sae-a", "dh", number=12)
@@ -274,7 +268,7 @@ def test_all_keys_of_a_request_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(world: World) -> None:
         await world.enc("a", "sae-a", "sae-b")
         pool = world.inventory.pool_ids[0]
-        world.service.refill(pool, 5)
+        await world.service.refill(pool, 5)
         with pytest.raises(ShortOfKeyError):
             await world.enc("a", "sae-a", "sae-b", number=100)
         assert world.inventory.stored(pool) == 5
@@ -299,7 +293,7 @@ def test_keys_relayed_before_a_section_stopped_are_still_good() -> None:
     async def scenario(world: World) -> None:
         await world.enc("a", "sae-a", "sae-b")
         (pool,) = world.inventory.pool_ids
-        world.service.refill(pool, 2)
+        await world.service.refill(pool, 2)
         stop(world.network.sections["ab"])
         keys = await world.enc("a", "sae-a", "sae-b", number=2)
         assert bits(await world.dec("b", "sae-b", "sae-a", keys)) == bits(keys)
@@ -332,7 +326,7 @@ def test_status_counts_what_is_ready() -> None:
     async def scenario(world: World) -> None:
         assert world.service.status("a", "sae-a", "sae-b").stored_key_count == 0
         (pool,) = world.inventory.pool_ids  # asking opened it
-        world.service.refill(pool, 100)
+        await world.service.refill(pool, 100)
         status = world.service.status("b", "sae-b", "sae-a")
         assert (status.source_kme, status.target_kme) == ("kme-b", "kme-a")
         assert status.stored_key_count == 8

@@ -10,23 +10,12 @@ from fractions import Fraction
 
 import pytest
 
-from kms.errors import ExchangeError
-from kms.keys import KeySource, Route, Source
-from kms.sources.agreement import AgreedKey, KeyAgreement
-from kms.sources.dh import DH_GROUPS, FFDHE3072_PRIME, DhSource, Ffdhe3072Endpoint, X25519Endpoint
-from kms.sources.hybrid import LABEL, HybridSource, cat_kdf
-from kms.sources.qra import KEY_PAIR_USES, QraSource, Sntrup761, best_kem, liboqs_is_installed
-
-SOURCES: list[KeyAgreement] = [DhSource("x25519"), DhSource("ffdhe3072"), QraSource(Sntrup761())]
-
-
-@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.algorithm)
-@pytest.mark.parametrize("size_bits", [64, 256, 520, 1024])
-def test_both_ends_agree_on_keys_that_nobody_had_before(source: KeyAgreement, size_bits: int) -> None:
-    keys = source.agree("cell1", "core1", 3, size_bits)
-    assert [len(k.at_a) * 8 for k in keys] == [size_bits] * 3
-    assert all(k.at_a == k.at_b for k in keys)
-    assert len({k.at_a for k in keys}) == 3
+from kms.errors import ConfigError, ExchangeError
+from kms.sources.agreement import AgreedKey
+from kms.sources.dh import DH_GROUPS, FFDHE3072_PRIME, Ffdhe3072Endpoint, X25519Endpoint
+from kms.sources.hybrid import LABEL, cat_kdf
+from kms.sources.kems import Sntrup761, best_kem, choose_kem, liboqs_is_installed
+from kms.sources.qra import KEY_PAIR_USES, QraSource
 
 
 def test_the_group_is_that_of_rfc_7919() -> None:
@@ -81,7 +70,9 @@ def test_a_key_pair_is_replaced_after_its_uses() -> None:
     kem = CountingKem()
     source = QraSource(kem)
     for _ in range(KEY_PAIR_USES + 1):
-        source.agree("a", "b", 1, 256)
+        public, finish = source.offer()
+        ciphertext, secret = source.answer(public)
+        assert finish(ciphertext) == secret
     assert kem.made == 2
 
 
@@ -91,7 +82,7 @@ def test_oqs_is_never_imported_where_its_library_is_missing() -> None:
         assert best_kem({}).algorithm
         return
     program = (
-        "import sys; from kms.sources.qra import best_kem; "
+        "import sys; from kms.sources.kems import best_kem; "
         "print(best_kem({'OQS_INSTALL_PATH': '/nonexistent'}).algorithm, 'oqs' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -120,39 +111,47 @@ def test_cat_kdf_agrees_with_an_independent_one() -> None:
     assert cat_kdf(*arguments) == reference_cat_kdf(*arguments)
 
 
-class FixedSource:
-    algorithm = "fixed"
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
-        return True
-
-    def agree(self, a: str, b: str, count: int, size_bits: int, route: Route | None = None) -> list[AgreedKey]:
-        return [AgreedKey(self._key, self._key, b"ma" + self._key[:1], b"mb")] * count
+# Made by reference_cat_kdf, and fixed: every key that was ever agreed depends on it.
+CAT_KDF_VECTOR = "8e8be326bfbb88a050fb151c4aad000b09e1f728ba91ea065868d09cd9cf7c54125ad7d07cd5ac1341d275ce44d8f33c"
 
 
-def hybrid(**keys: bytes) -> bytes:
-    parts = {Source(name): FixedSource(key) for name, key in keys.items()}
-    (agreed,) = HybridSource(KeySource(tuple(parts)), parts).agree("a", "b", 1, 256)
-    assert agreed.at_a == agreed.at_b
-    return agreed.at_a
+def test_cat_kdf_gives_what_it_always_gave() -> None:
+    secrets = (bytes(range(32)), bytes(range(32, 64)), bytes(range(64, 96)))
+    made = cat_kdf(secrets, b"label", b"info", b"message of a", b"message of b", 48)
+    assert made.hex() == CAT_KDF_VECTOR
+    assert made == reference_cat_kdf(secrets, b"label", b"info", b"message of a", b"message of b", 48)
 
 
-def test_every_part_of_a_hybrid_counts() -> None:
-    base = {"qkd": b"q" * 32, "qra": b"r" * 32, "dh": b"d" * 32}
-    outcomes = {hybrid(**base)}
-    for name in base:
-        outcomes.add(hybrid(**{**base, name: b"x" * 32}))
-    assert len(outcomes) == 4
+@pytest.mark.parametrize(
+    "policy", ["sntrup761", "ML-KEM-768", "ML-KEM-1024", "sntrup761+ML-KEM-768", "ML-KEM-1024+sntrup761", "auto"]
+)
+def test_every_mechanism_that_a_policy_can_name(policy: str) -> None:
+    kem = choose_kem(policy, {})
+    public, private = kem.generate()
+    ciphertext, secret = kem.encapsulate(public)
+    assert kem.decapsulate(private, ciphertext) == secret
+    assert len(secret) >= 32
+    forged = ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])
+    assert kem.decapsulate(private, forged) != secret
+    for broken in (public[1:], public + b"x", b""):
+        with pytest.raises(ExchangeError):
+            kem.encapsulate(broken)
+    with pytest.raises(ExchangeError):
+        kem.decapsulate(private, ciphertext[1:])
 
 
-def test_a_real_hybrid_agrees_at_both_ends() -> None:
-    parts: dict[Source, KeyAgreement] = {Source.DH: DhSource(), Source.QRA: QraSource(Sntrup761())}
-    for key in HybridSource(KeySource.parse("dh+qra"), parts).agree("a", "b", 2, 1024):
-        assert key.at_a == key.at_b
-        assert len(key.at_a) == 128
+@pytest.mark.parametrize("policy", ["", "rsa", "sntrup761+", "sntrup761+sntrup761"])
+def test_a_policy_that_names_nothing_we_have_is_refused(policy: str) -> None:
+    with pytest.raises(ConfigError, match="qra_kem"):
+        choose_kem(policy, {})
+
+
+def test_ntru_as_submitted_is_refused_without_liboqs_rather_than_replaced() -> None:
+    if liboqs_is_installed({}):
+        assert choose_kem("NTRU-HPS-2048-677", {}).algorithm == "NTRU-HPS-2048-677"
+        return
+    with pytest.raises(ConfigError, match="liboqs"):
+        choose_kem("NTRU-HPS-2048-677", {})
 
 
 def test_an_agreed_key_does_not_show_its_bytes() -> None:
