@@ -207,8 +207,22 @@ def test_without_a_way_it_is_degraded_with_a_reason_and_comes_back_by_itself(cle
 
 def test_an_error_from_one_switch_rolls_back_all_of_it(clean: Controller) -> None:
     bridge = clean.fabric.topology.bridge(PREFIX + "metro1")
-    # Meter 2 is what the second connection of a first slice uses: adding it again is an error (METER_EXISTS).
-    run("ovs-ofctl", "-O", "OpenFlow13", "add-meter", bridge, "meter=2,kbps,band=type=drop,rate=1")
+    # A table that takes one rule more than it holds, and refuses the next (TABLE_FULL).
+    room = len(clean.fabric.rules(PREFIX + "metro1")) + 1
+    table = f"flow_limit={room} overflow_policy=refuse"
+    run(
+        "ovs-vsctl",
+        "--",
+        "--id=@t",
+        "create",
+        "Flow_Table",
+        *table.split(),
+        "--",
+        "set",
+        "bridge",
+        bridge,
+        "flow_tables:0=@t",
+    )
     try:
         status, problem = clean.call("POST", "/v1/slices", example("enterprise-app"))
         assert status == 503
@@ -216,7 +230,7 @@ def test_an_error_from_one_switch_rolls_back_all_of_it(clean: Controller) -> Non
         assert "rolled back" in problem["detail"]
         assert clean.call("GET", "/v1/slices/enterprise-app")[0] == 404
     finally:
-        run("ovs-ofctl", "-O", "OpenFlow13", "del-meter", bridge, "meter=2")
+        run("ovs-vsctl", "clear", "bridge", bridge, "flow_tables")
     assert_bare(clean)
     create(clean, example("enterprise-app"))
 
