@@ -68,8 +68,13 @@ class Rerouting:
         self._explain()
 
     def retry(self) -> None:
-        """Something has come back: try again everything that waits."""
-        model = self._engine.model
+        """Something has come back: try again everything that waits.
+
+        Not while no switch is there, as after a restart: none would take a new way, and the first to come asks again.
+        """
+        model, switches = self._engine.model, self._engine.switches
+        if not any(switches.is_ready(site) for site in model.topology.site_names):
+            return
         self._move(
             lambda: [
                 *healing.retry(model, healing.retriable(model)),
