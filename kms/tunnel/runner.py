@@ -24,7 +24,7 @@ from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
-from kms.tunnel.stats import reach_stats
+from kms.tunnel.stats import reach_stats, sa_stats
 from kms.tunnel.userspace import UserspacePlane
 
 logger = logging.getLogger(__name__)
@@ -170,6 +170,7 @@ class EspConnection:
             "key_id": status.key_id,
             "key_age_s": status.key_age_s,
             "live_sas": status.live_sas,
+            "sas": sa_stats(self._session.live, self._loop.time()) if self._plane.name == UserspacePlane.name else None,
             "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,

@@ -35,6 +35,9 @@ class SaPair:
     context: bytes  # what its key was bound to, the key source included
     stage: Stage = Stage.PENDING
     highest_probe: int = 0  # the greatest number of a probe accepted under it
+    tx_bytes: int = 0  # of inner packets, as in Counters; ``outbound.sequence`` is how many packets
+    rx_packets: int = 0
+    rx_bytes: int = 0
 
     @property
     def inbound_spi(self) -> bytes:

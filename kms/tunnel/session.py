@@ -213,6 +213,8 @@ class Session:
             return None
         counters.rx_packets += 1
         counters.rx_bytes += len(packet)
+        pair.rx_packets += 1
+        pair.rx_bytes += len(packet)
         return packet
 
     def seal_frames(self, frames: FrameShape, count: int, inner_bytes: int, now: float) -> bool:
@@ -237,6 +239,7 @@ class Session:
             self._exchange.rekey(now)
         self.counters.tx_packets += count
         self.counters.tx_bytes += count * inner_bytes
+        current.tx_bytes += count * inner_bytes
         return True
 
     def open_frames(self, frames: FrameShape, count: int, now: float) -> Octets | None:
@@ -256,18 +259,18 @@ class Session:
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits_all(packets):
-            return self._admitted(packets, next_header)
-        self.counters.rx_packets += count
+            packets = self._admitted(packets, next_header)
+        self.counters.rx_packets += len(packets)
         self.counters.rx_bytes += packets.size
+        pair.rx_packets += len(packets)
+        pair.rx_bytes += packets.size
         return packets
 
     def _admitted(self, packets: Octets, next_header: int) -> Octets:
-        """Those rows that may pass, the others counted."""
+        """Those rows that may pass; the others are counted."""
         passes = [next_header == NEXT_HEADER_IPV4 and self._incoming.admits(bytes(packet)) for packet in packets]
         admitted = packets[passes]
         self.counters.rx_selector_drops += len(packets) - len(admitted)
-        self.counters.rx_packets += len(admitted)
-        self.counters.rx_bytes += admitted.size
         return admitted
 
     # Keys and time
@@ -321,6 +324,7 @@ class Session:
             self._exchange.rekey(now)
         self.counters.tx_packets += 1
         self.counters.tx_bytes += len(packet)
+        pair.tx_bytes += len(packet)
         return datagram
 
     def _hold(self, packet: bytes, now: float) -> None:
