@@ -151,6 +151,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_address": remote,
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
+        "suite": request.spec.suite,
         "rekey_s": request.spec.rekey_s,
         **tunnel_part(connection),
         "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
