@@ -53,8 +53,8 @@ class Admin:
         return web.json_response(
             {
                 "kmes": [
-                    {"site": site, "kme_id": kme_id, "url": self._urls[site]}
-                    for site, kme_id in self._service.kme_ids.items()
+                    {"site": site, "kme_id": self._service.kme_ids[site], "url": url}
+                    for site, url in self._urls.items()
                 ],
                 "algorithms": dict(self._algorithms),
                 "default_key_source": self._service.default_source.label,

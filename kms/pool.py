@@ -87,7 +87,7 @@ class KeyInventory:
         for key in keys:
             if len(pool) >= self.max_key_count:
                 break
-            if key.state is not KeyState.AVAILABLE or set(key.copies) != set(pool_id.sites):
+            if key.state is not KeyState.AVAILABLE or not set(key.copies) <= set(pool_id.sites):
                 raise ValueError(f"key {key.key_id} is not a fresh key of this pool")
             pool.append(key)
         return len(pool) - before
@@ -111,6 +111,12 @@ class KeyInventory:
         for key in reversed(keys):
             if len(pool) < self.max_key_count:
                 pool.appendleft(key)
+
+    def drop_pools_with(self, site: str) -> None:
+        """Forget the keys that wait in the site's pools: it has lost its copies of them."""
+        for pool_id, pool in self._pools.items():
+            if site in pool_id.sites:
+                pool.clear()
 
     # Delivered keys
 
