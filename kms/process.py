@@ -35,6 +35,7 @@ from kms.revocation import Revocations
 from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
 from kms.service import KeyService
 from kms.skip import Skip
+from kms.sources.kems import choose_kem
 from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section
 from kms.store import Journal, KeyStore
 from kms.streams import KeyStreams
@@ -77,7 +78,8 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         stack.push_async_callback(journal.close)
 
         revocations = Revocations(config.pki_dir)
-        parties = {each.site: party_of(config, each, revocations) for each in here}
+        kem = choose_kem(config.qra_kem)
+        parties = {each.site: party_of(config, each, kem, revocations) for each in here}
         algorithms = algorithms_of(config, parties[here[0].site])
         sections, running_sections = _sections(config)
         links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from kms import __main__ as kms_main
-from kms import pki
+from kms import pki, service
 from kms.config import KmsConfig, parse_config
 from kms.sources.qkd.protocol import DistilledBlock
 from kms.sources.qkd.section import Distiller, SliceOfWork
@@ -79,6 +79,7 @@ def distributed_config(directory: Path, sites: tuple[str, ...], **overrides: Any
         "sections": [{"id": n, "a": a, "b": b, "length_km": 5.0} for n, (a, b) in SECTIONS.items() if n in used],
         "qkd_links": list(links),
         "limits": {"pool_target": 4},
+        "qra_kem": "sntrup761",  # looking for liboqs takes longer than all the rest of a start
         **overrides,
     }  # fmt: skip
 
@@ -102,6 +103,8 @@ def run_site(config_path: str, site: str, log_path: str, kill_at: tuple[str, int
         from tests.stress.steps import arm
 
         arm(*kill_at)
+        # Whoever kills has no time to wait for sections that are being filled.
+        service._ATTEMPTS = 4
     config = parse_config(Path(config_path).read_bytes())
     asyncio.run(kms_main._serve(config, site))
 
@@ -124,12 +127,15 @@ class DistributedKms:
         urls = {s.site: f"https://127.0.0.1:{s.port}" for s in self.config.sites}
         self.world = KmsWorld(directory, self.config, urls)
         self.processes: dict[str, ForkServerProcess] = {}
+        self.fates: dict[str, tuple[str, int]] = {}
 
     def start(self, site: str, kill_at: tuple[str, int] | None = None) -> None:
         process = _CONTEXT.Process(
             target=run_site, args=(str(self.path), site, str(self.log), kill_at), daemon=True
         )  # fmt: skip
         process.start()
+        if kill_at is not None:
+            self.fates[site] = kill_at
         self.processes[site] = process
 
     def wait_ready(self, site: str) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from tests.fakes.distributed_kms import LINE, DistributedKms, distributed_kms
@@ -142,11 +143,16 @@ def run(directory: Path, kills: int, seed: int, tell: bool = False) -> Outcome:
     with distributed_kms(directory) as kms:
         for site in LINE:
             kms.world.credentials(f"sae-{site}", site)
+            kms.kill(site)
+            kms.start(site, _fate(chance))
+        for site in LINE:
+            kms.wait_started(site)
         begun = time.monotonic()
         workers = [Worker(kms, m, s, random.Random(f"{seed} {m} {s}")) for m, s in PAIRS]
         while outcome.kills < kills and not outcome.faults:
+            before = outcome.kills // 50
             _kill_once(kms, workers, chance, outcome)
-            if tell and outcome.kills % 50 == 0:
+            if tell and outcome.kills // 50 > before:
                 print(f"{outcome.kills} kills, {outcome.keys} keys, {time.monotonic() - begun:.0f} s", flush=True)
         outcome.seconds = time.monotonic() - begun
         for worker in workers:
@@ -154,35 +160,43 @@ def run(directory: Path, kills: int, seed: int, tell: bool = False) -> Outcome:
     return outcome
 
 
+def _fate(chance: random.Random) -> tuple[str, int]:
+    return chance.choice(tuple(STEPS)), chance.randint(1, 12)
+
+
 def _kill_once(kms: DistributedKms, workers: list[Worker], chance: random.Random, outcome: Outcome) -> None:
-    victim = chance.choice(LINE)
-    step = chance.choice([None, *STEPS])
-    if step is not None:
-        # To be killed at a step a KME has to know before: it is started with its fate.
-        kms.kill(victim)
-        kms.start(victim, (step, chance.randint(1, 12)))
-        kms.wait_started(victim)
-        for worker in workers:
-            worker.disconnect()
     stop = threading.Event()
     threads = [threading.Thread(target=worker.run, args=(stop,)) for worker in workers]
     for thread in threads:
         thread.start()
-    if step is None:
-        stop.wait(chance.random() * 0.15)
+    # Each KME was started with its fate; where none comes to its step soon, one is killed wherever it is.
+    sentinels = {kms.processes[site].sentinel: site for site in LINE}
+    dead = [sentinels[each] for each in wait(list(sentinels), 0.05 + chance.random() * 0.3) if isinstance(each, int)]
+    if not dead:
+        dead = [chance.choice(LINE)]
+        outcome.steps["at a random moment"] += 1
     else:
-        kms.processes[victim].join(0.4)  # a victim that did not come to its step is killed where it is
-    outcome.steps[step or "at a random moment"] += kms.processes[victim].exitcode is not None or step is None
-    kms.kill(victim)
+        outcome.steps.update(kms.fates.get(site, ("?", 0))[0] for site in dead)
+    for site in dead:
+        kms.kill(site)
     stop.set()
     for thread in threads:
         thread.join()
-    kms.start(victim)
-    kms.wait_ready(victim)
-    outcome.kills += 1
+    # Some die while the load ends.
+    late = [site for site in LINE if site not in dead and not kms.processes[site].is_alive()]
+    outcome.steps.update(kms.fates.get(site, ("?", 0))[0] for site in late)
+    for site in (*dead, *late):
+        kms.kill(site)
+        kms.start(site, _fate(chance))
+        outcome.kills += 1
+    for site in (*dead, *late):
+        kms.wait_started(site)
     for worker in workers:
         worker.disconnect()
-        outcome.gone_in_doubt += worker.settle()
+        try:
+            outcome.gone_in_doubt += worker.settle()
+        except (OSError, http.client.HTTPException):
+            continue  # a KME came to its step while this was asked: after its restart it is asked again
         outcome.faults += worker.faults
         outcome.keys += len(worker.seen)
         outcome.fetched += len(worker.fetched)
@@ -198,8 +212,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         outcome = run(Path(directory), options.kills, options.seed, tell=True)
     print(
-        f"{outcome.kills} kills in {outcome.seconds:.0f} s; {outcome.keys} keys given to masters, {outcome.fetched} fetched, "
-        f"{outcome.gone_in_doubt} gone whose answer was under way; faults: {len(outcome.faults)}"
+        f"{outcome.kills} kills in {outcome.seconds:.0f} s; {outcome.keys} keys given to masters, "
+        f"{outcome.fetched} fetched, {outcome.gone_in_doubt} gone whose answer was under way; "
+        f"faults: {len(outcome.faults)}"
     )
     for step, count in sorted(outcome.steps.items()):
         print(f"  {count:5d}  {step}")
