@@ -25,11 +25,12 @@ from controller.listener import SwitchListener
 from controller.model import ControllerError
 from controller.openflow import Switchboard, port_report
 from controller.watching import WatchPlan, wanted_paces
+from controller.welcome import Welcome
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
-KEY_POLL_S = 1.0
+KEY_POLL_S = 0.5  # a section that stops is known this soon after the KMS knows
 # A link can go down without a word (mininet#1139): the ports are asked after as well.
 PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
@@ -37,8 +38,6 @@ WATCH_S = 0.25
 CARE_S = 0.5
 CONFIRM_S = 0.25  # and at once when an agent has told something
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
-RECONCILE_ATTEMPTS = 3
-RECONCILE_AGAIN_S = 1.0
 
 
 class SliceController(RyuApp):
@@ -63,6 +62,8 @@ class SliceController(RyuApp):
         self._lamps = lamps
         self._watches = watches
         self._watch_plan = WatchPlan()
+        self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
+        self._is_starving = False
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
@@ -159,9 +160,15 @@ class SliceController(RyuApp):
             log.exception("periodic work failed; it will be tried again")
 
     def _tick(self) -> None:
-        up = self._links.due(time.monotonic())
-        if up:
-            self._lifecycle.channels_changed(up, self._links.silent)
+        changed = self._links.due(time.monotonic())
+        if self._links.is_starving is not self._is_starving:
+            self._is_starving = self._links.is_starving
+            if self._is_starving:
+                log.warning("channels fall silent everywhere at once: no failure is like that; BFD is not believed")
+            else:
+                log.info("no channel has fallen silent for a while: BFD is believed again")
+        if changed:
+            self._lifecycle.channels_changed(changed, self._links.silent)
 
     def _confirm(self) -> None:
         self._lifecycle.confirm(self._is_right)
@@ -180,7 +187,8 @@ class SliceController(RyuApp):
         """Let each channel be watched as closely as what it carries needs."""
         with self._lifecycle.lock:
             connections = tuple(self._lifecycle.model.connections.values())
-        changes = self._watch_plan.changes(wanted_paces(self._lifecycle.model.topology, connections), time.monotonic())
+        wanted = wanted_paces(self._lifecycle.model.topology, connections, self._links.slowdown)
+        changes = self._watch_plan.changes(wanted, time.monotonic(), is_starving=self._links.is_starving)
         watches.set_paces(changes)
         self._watch_plan.told(changes)
 
@@ -193,31 +201,15 @@ class SliceController(RyuApp):
                     log.warning("%s", error)
 
     def _welcome(self, site: str) -> None:
-        """A switch is here, for the first time or again: learn its links, then repair its rules by difference."""
+        """A switch is here, for the first time or again."""
         self._watch_plan.forget(p.interface for p in self._lifecycle.model.topology.ports(site))
-        try:
-            self._check_ports(site)
-            for _ in range(RECONCILE_ATTEMPTS):
-                if self._lifecycle.reconcile(site, self._switchboard.installed(site)):
-                    self._switchboard.set_ready(site)
-                    break
-            else:
-                # Reroutes under way change what is intended between look and repair: it is looked at again soon.
-                log.warning("switch %s: still not as intended after %d repairs", site, RECONCILE_ATTEMPTS)
-                eventlet.spawn_after(RECONCILE_AGAIN_S, self._welcome_again, site)
-        except DriverError as error:
-            log.warning("%s", error)
-            return
-        self._lifecycle.retry()
-
-    def _welcome_again(self, site: str) -> None:
-        if self._switchboard.is_connected(site):
-            self._welcome(site)
+        self._greeting.greet(site)
 
     def _check_ports(self, site: str) -> None:
+        asked_at = time.monotonic()
         reports = self._switchboard.ports(site)
         known, silent = set(self._links.faults.values()), self._links.silent
-        changed = self._links.inventory(site, reports, time.monotonic())
+        changed = self._links.inventory(site, reports, time.monotonic(), asked_at)
         for fault in set(self._links.faults.values()) - known:
             log.error("inventory: %s", fault)
         glowing = self._links.glowing(site, reports)

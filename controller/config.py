@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from controller.model import ControllerError
+from controller.mutations import MUTATIONS
 from controller.relighting import DEFAULT_HOLD_S
 from controller.steps import STEPS
 from topologies.spec import Topology, TopologyError, topology_from_dict
@@ -70,6 +71,16 @@ class ControllerConfig(_Section):
     """How long a lit spare must not have been needed before it is put out."""
     crash_at_step: str | None = None
     """For tests of recovery: the process kills itself at this step of :mod:`controller.steps`."""
+
+    unsafe_mutation: str | None = None
+    """For tests of experiments: the controller is wrong in this way of :mod:`controller.mutations`, and says so."""
+
+    @field_validator("unsafe_mutation")
+    @classmethod
+    def _mutation_exists(cls, mutation: str | None) -> str | None:
+        if mutation is not None and mutation not in MUTATIONS:
+            raise ValueError(f"there is no mutation {mutation!r}: one of {', '.join(MUTATIONS)}")
+        return mutation
 
     @field_validator("crash_at_step")
     @classmethod

@@ -15,10 +15,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.healing import Decision, protect_again
+from controller.healing import Decision, protect_again, search_again
 from controller.model import ConnectionState, ControllerError, Protection
 from controller.orchestrator import Orchestrator
-from controller.paths import search_route
 from controller.reachability import Finding, Verdict
 from controller.records import Connection, Lane
 
@@ -82,6 +81,8 @@ class Doubts:
                 continue
             if connection.request.slice_name in model.retained:
                 continue  # being changed: whoever does so proves it
+            if connection.is_keyless:
+                continue  # it lives on keys in store; what becomes of it is decided by controller.keysupply
             if finding.is_denied:
                 if connection.state is ConnectionState.ACTIVE or connection.reason != self.reason(connection, finding):
                     deny.append(connection.id)
@@ -224,7 +225,7 @@ def move_away(
     choices = list(leave_out)
     for excluded in dict.fromkeys([*(e | model.doubted for e in choices), *choices]):
         narrowed = replace(spec, exclude_channels=spec.exclude_channels | excluded)
-        found = search_route(model.network, replace(before.request, spec=narrowed))
+        found = search_again(model, before.id, replace(before.request, spec=narrowed))
         if found is not None and found.channels not in tried:
             try:
                 model.add_lane(before.id, found)

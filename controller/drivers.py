@@ -97,12 +97,25 @@ class SectionStatus:
     rate_mbps: int  # thousandths of a bit per second
     is_usable: bool
     qber: float | None
+    is_starting: bool = False  # not judged yet: gives nothing, and is no loss either
+
+
+@dataclass(frozen=True)
+class KeyPool:
+    """The keys that two sites (in the order of their names) have ready from one source."""
+
+    a: str
+    b: str
+    key_source: str
 
 
 class KeyRates(Protocol):
     """Key rates of the QKD sections. Raises DriverError."""
 
     def sections(self) -> tuple[SectionStatus, ...]: ...
+
+    def pools(self) -> Mapping[KeyPool, int]:
+        """How many keys are ready."""
 
 
 class Journal(Protocol):

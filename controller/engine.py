@@ -32,17 +32,16 @@ TUNNEL_DEADLINE_S = 10.0
 # Switches confirm a change before all of their threads go by it (Open vSwitch: its revalidators); what is on its way
 # over the rules that were left must still find them.
 DRAIN_S = 0.1
-# A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
-KEY_LIFETIME_REKEYS = 20
-MIN_KEY_LIFETIME_S = 60.0
-MAX_KEY_LIFETIME_S = 86_400.0  # what an agent accepts
 
 
 class InfeasibleRequest(ControllerError):
     """The slice does not fit; carries the explanation."""
 
-    def __init__(self, name: str, infeasible: Infeasible) -> None:
-        super().__init__(f"slice {name}: {explain_briefly(infeasible)}")
+    def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
+        """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
+        is_about_keys = any(r.constraint == "key_rate" for r in infeasible.reasons)
+        more = f"; key rates are unknown: {silence}" if silence and is_about_keys else ""
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
         self.infeasible = infeasible
 
 
@@ -69,6 +68,7 @@ class Engine:
     lock: threading.RLock = field(default_factory=threading.RLock)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice
     sections: dict[str, SectionStatus] = field(default_factory=dict)
+    kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
 
     def judge(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
@@ -151,9 +151,10 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_address": remote,
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
-        "rekey_s": request.spec.rekey_s,
+        "rekey_s": connection.rekey_s,
+        "rate_kbps": request.spec.bandwidth_kbps,
         **tunnel_part(connection),
-        "lifetime_s": min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * request.spec.rekey_s)),
+        "lifetime_s": request.spec.key_lifetime_s,
     }
 
 

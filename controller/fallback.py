@@ -1,7 +1,8 @@
 """Lower levels that a request lists: when one of them is used, and when it is given up again. Decisions only.
 
 The order is: a way at the level asked for, a way over dark channels at that level, the first fallback with a way, and
-only then DEGRADED. A level that is not listed is never used.
+only then DEGRADED. Where it is QKD keys that are missing, slower renewal and another relay come first
+(:mod:`controller.keysupply`). A level that is not listed is never used.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from topologies.spec import SecurityClass
 
 log = logging.getLogger(__name__)
 
+SETTLED = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
+
 
 def waiting(model: Orchestrator) -> tuple[Connection, ...]:
     """Connections without a way, the most urgent first."""
@@ -34,18 +37,38 @@ def on_fallback(model: Orchestrator) -> tuple[Connection, ...]:
     return tuple(sorted(found, key=rank))
 
 
+def keyless(model: Orchestrator) -> tuple[Connection, ...]:
+    """Connections that have a way and no QKD keys, and list a fallback, the most urgent first."""
+    found = [
+        c
+        for c in model.connections.values()
+        if c.is_keyless
+        and c.request.spec.fallback
+        and c.state in SETTLED
+        and c.request.slice_name not in model.retained
+    ]
+    return tuple(sorted(found, key=rank))
+
+
+def has_way(model: Orchestrator, connection: Connection) -> bool:
+    """Whether there is a way now at any of the levels that the request lists."""
+    return any(_routes(model, connection, level) is not None for level in connection.request.spec.fallback)
+
+
 def fall_back(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
-    """Give those without a way the first listed level that has one; the others are left as they are."""
+    """Give those without a way, or without keys, the first listed level that has one; others are left as they are."""
     decisions = []
     for connection_id in ids:
         before = model.connections[connection_id]
-        if before.lanes or before.state is not ConnectionState.DEGRADED:
+        if before.state not in SETTLED or (before.lanes and not before.is_keyless):
             continue
+        why = before.reason if before.state is ConnectionState.ACTIVE else None
         for level in before.request.spec.fallback:
             routes = _routes(model, before, level)
             if routes is None or not _swap(model, before, routes, level):
                 continue
-            after = model.set_state(connection_id, ConnectionState.REROUTING)
+            reason = None if why is None else f"uses the fallback {level.label}: {why}"
+            after = model.set_state(connection_id, ConnectionState.REROUTING, reason)
             decisions.append(Decision(before, after, Cause.FALLBACK))
             break
     return decisions

@@ -18,6 +18,8 @@ from controller.cost import channel_cost
 from controller.model import ControllerError, Route
 from topologies.spec import Channel, SecurityClass, Topology
 
+KEY_STEP_MBPS = 10_000
+
 
 class NetworkError(ControllerError):
     """Base of what a network refuses."""
@@ -165,6 +167,7 @@ class _Holding:
     channels: tuple[int, ...]
     bandwidth_kbps: int
     keys: tuple[tuple[int, int], ...]  # section, mbit/s
+    key_rate_mbps: int = 0  # per crossing
 
 
 class Network:
@@ -290,6 +293,14 @@ class Network:
         """Key rate left on the section; 0 when it is unusable, or when its rate fell below what is reserved."""
         return self.key_headroom(self.index.section_number[section_id])
 
+    def is_section_usable(self, section_id: str) -> bool:
+        return self._key_usable[self.index.section_number[section_id]]
+
+    def key_rate_mbps(self, section_id: str) -> int:
+        """What the section gives in all; 0 when it is unusable."""
+        number = self.index.section_number[section_id]
+        return self._key_rate[number] if self._key_usable[number] else 0
+
     def reserved_key_mbps(self, section_id: str) -> int:
         return self._key_reserved[self.index.section_number[section_id]]
 
@@ -298,6 +309,11 @@ class Network:
         if not self._key_usable[section]:
             return 0
         return max(0, self._key_rate[section] - self._key_reserved[section])
+
+    def fingerprint(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The same as long as searches find the same; key rates, which are measured, count in steps of 10 bit/s."""
+        sections = range(len(self.index.section_ids))
+        return tuple(self.headroom), tuple(self.key_headroom(s) // KEY_STEP_MBPS for s in sections)
 
     def is_site_number_up(self, site: int) -> bool:
         return self._site_up[site]
@@ -314,11 +330,14 @@ class Network:
 
     # Reservations
 
-    def reserve(self, owner: str, route: Route, bandwidth_kbps: int, key_rate_mbps: int) -> None:
+    def reserve(
+        self, owner: str, route: Route, bandwidth_kbps: int, key_rate_mbps: int, *, is_kept: bool = False
+    ) -> None:
         """Take bandwidth on every channel of ``route`` and key rate for every crossing of its key sections.
 
         All or nothing: OverCommitted names the first element on which it does not fit, AlreadyReserved an owner
-        who holds something. States do not matter here, so that a restart can restore what was reserved.
+        who holds something. States do not matter here, so that a restart can restore what was reserved. Key rate that
+        was held until now (``is_kept``) stays so, whatever sections give by now: see :mod:`controller.keysupply`.
         """
         if owner in self._holdings:
             raise AlreadyReserved(f"{owner} holds a reservation already")
@@ -330,11 +349,12 @@ class Network:
             if bandwidth_kbps * times > left:
                 raise OverCommitted(self.index.channel_ids[number], bandwidth_kbps * times, left)
         keys = tuple((self.index.section_number[s], key_rate_mbps * times) for s, times in route.key_sections)
-        for section, rate in keys:
+        for section, rate in () if is_kept else keys:
             if rate > self.key_headroom(section):
                 raise OverCommitted(self.index.section_ids[section], rate, self.key_headroom(section))
-        self._apply(_Holding(channels, bandwidth_kbps, keys), sign=1)
-        self._holdings[owner] = _Holding(channels, bandwidth_kbps, keys)
+        holding = _Holding(channels, bandwidth_kbps, keys, key_rate_mbps if keys else 0)
+        self._apply(holding, sign=1)
+        self._holdings[owner] = holding
 
     def release(self, owner: str) -> None:
         """Give back what ``owner`` holds; KeyError when that is nothing."""
@@ -342,6 +362,10 @@ class Network:
 
     def is_reserved(self, owner: str) -> bool:
         return owner in self._holdings
+
+    def reserved_rate_mbps(self, owner: str) -> int:
+        """The key rate that ``owner`` holds on each crossing; 0 when it holds none."""
+        return self._holdings[owner].key_rate_mbps if owner in self._holdings else 0
 
     def reserve_compute(self, owner: str, site: str, vcpus: int, memory_gb: int) -> None:
         """Take compute at ``site``; errors as for :meth:`reserve`."""

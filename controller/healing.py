@@ -91,10 +91,12 @@ def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[
 def retriable(model: Orchestrator) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
+    # What has a way and no keys waits for those (controller.keysupply).
     ids = [
         c.id
         for c in waiting
-        if not c.lanes or (all(_works(model, lane) for lane in c.lanes) and not model.is_denied(c.id))
+        if not c.lanes
+        or (not c.is_keyless and all(_works(model, lane) for lane in c.lanes) and not model.is_denied(c.id))
     ]
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
@@ -162,7 +164,7 @@ def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str])
     """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
     working = model.connections[before.id].lanes[0].route
     used = frozenset(working.channels)
-    spec = before.in_force
+    spec = model.connections[before.id].in_force  # back from a fallback, where it has lost all its ways on that
     at_risk = sharing_risk(model, used)
     inner = frozenset(working.sites[1:-1])
     for channels, sites in ((at_risk, inner), (at_risk, frozenset[str]()), (used, inner), (used, frozenset[str]())):
@@ -225,13 +227,16 @@ def _may_work(model: Orchestrator, connection: Connection) -> bool:
 
 
 def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
-    """Reserve a lane for the request, if there is one: where there is a choice, round the channels in doubt."""
+    """Reserve a lane for the request, with the key rate at which it renews keys now, if there is one.
+
+    Where there is a choice it goes round the channels in doubt.
+    """
+    spec = replace(request.spec, rekey_s=model.connections[connection_id].rekey_s)
     found = None
     if model.doubted:
-        spec = request.spec
         careful = replace(spec, exclude_channels=spec.exclude_channels | model.doubted)
-        found = search_route(model.network, replace(request, spec=careful))
-    found = found or search_route(model.network, request)
+        found = search_again(model, connection_id, replace(request, spec=careful))
+    found = found or search_again(model, connection_id, replace(request, spec=spec))
     if found is None:
         return False
     try:
@@ -240,6 +245,12 @@ def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: s
         log.warning("connection %s: %s", connection_id, error)
         return False
     return True
+
+
+def search_again(model: Orchestrator, connection_id: str, request: ConnectionRequest) -> Route | None:
+    """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
+    relay = model.kept_relay(connection_id) if request.spec.key_rate_mbps else None
+    return search_route(model.network, request, relay=relay)
 
 
 def explain_briefly(infeasible: Infeasible) -> str:

@@ -18,18 +18,28 @@ class KeyWatch:
         self._engine = engine
         self._has_news = False
 
-    def refresh(self) -> None:
-        """Ask the KMS for its rates; what it does not answer for counts as dry."""
+    def refresh(self) -> frozenset[str] | None:
+        """Ask the KMS for its rates; what it does not answer for counts as dry.
+
+        The sections that it has stopped; None when it does not answer: then nothing is known to be lost.
+        """
         engine = self._engine
+        silence = None
         try:
             told = {s.id: s for s in engine.key_rates.sections()}
         except DriverError as error:
             if any(s.is_usable for s in engine.sections.values()):
                 log.warning("key rates unknown: %s", error)
-            told = {}
+            told, silence = {}, str(error)
         with engine.lock:
             for section in engine.model.topology.sections:
                 self._note(told.get(section.id, SectionStatus(section.id, 0, False, None)))
+            is_known = {s.id for s in told.values() if not s.is_starting}
+            silent = engine.model.network.index.section_ids if silence is not None else told.keys() - is_known
+            engine.model.set_unknown_sections(silent)
+        stopped = frozenset(s.id for s in told.values() if not s.is_usable and not s.is_starting)
+        engine.kms_silence = silence
+        return stopped if silence is None else None
 
     def take_news(self) -> bool:
         """Whether there is more key than before somewhere while a QKD connection waits; asked once, then forgotten."""
@@ -62,7 +72,7 @@ class KeyWatch:
         )
         for name in sorted({c.request.slice_name for c in users}):
             hit = [c.request.name for c in users if c.request.slice_name == name]
-            warning = "its keys are renewed again" if status.is_usable else "its keys are not renewed any more"
+            warning = "it gives keys again" if status.is_usable else "it gives no keys any more"
             engine.announce(
                 engine.model.slice(name), section=status.id, connections=sorted(hit),
                 warning=f"QKD section {status.id} is {state}: {warning}",

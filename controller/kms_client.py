@@ -6,13 +6,15 @@ import http.client
 import json
 import math
 import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from controller.drivers import DriverError, SectionStatus
+from controller.drivers import DriverError, KeyPool, SectionStatus
 
 TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 4 << 20
+T = TypeVar("T")
 
 
 class KmsError(DriverError):
@@ -38,6 +40,13 @@ class KmsClient:
 
     def sections(self) -> tuple[SectionStatus, ...]:
         """Every section that the KMS vouches for. Raises KmsError."""
+        return self._read("sections", lambda listed: tuple(_section(s) for s in listed))
+
+    def pools(self) -> Mapping[KeyPool, int]:
+        """How many keys each pool has ready. Raises KmsError."""
+        return self._read("pools", lambda listed: dict(_pool(p) for p in listed))
+
+    def _read(self, member: str, parse: Callable[[Any], T]) -> T:
         connection = _UnixConnection(self._path)
         try:
             connection.request("GET", "/v1/keys")
@@ -45,12 +54,11 @@ class KmsClient:
             body = response.read(MAX_ANSWER_BYTES)
             if response.status != 200:
                 raise KmsError(f"KMS answered {response.status}")
-            raw = json.loads(body)
-            return tuple(_section(s) for s in raw["sections"])
+            return parse(json.loads(body)[member])
         except (OSError, http.client.HTTPException) as error:
             raise KmsError(f"KMS at {self._path}: {error}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise KmsError(f"KMS: not a list of sections: {error!r}") from error
+            raise KmsError(f"KMS: not a list of {member}: {error!r}") from error
         finally:
             connection.close()
 
@@ -66,7 +74,14 @@ def _section(raw: dict[str, Any]) -> SectionStatus:
         rate_mbps=rate_mbps,
         is_usable=is_number and raw.get("state") in USABLE_STATES,
         qber=float(qber) if isinstance(qber, int | float) else None,
+        is_starting=raw.get("state") == STARTING_STATE,
     )
 
 
+def _pool(raw: dict[str, Any]) -> tuple[KeyPool, int]:
+    a, b = sorted((str(raw["a"]), str(raw["b"])))
+    return KeyPool(a, b, str(raw["source"])), int(raw["stored"])
+
+
 USABLE_STATES = frozenset({"active"})
+STARTING_STATE = "starting"

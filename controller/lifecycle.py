@@ -27,6 +27,7 @@ from controller.placement import SlicePlan
 from controller.provisioning import PROVISIONING_DEADLINE_S, Provisioning, Reservation, ReservationExpired
 from controller.records import SliceRecord
 from controller.recovery import Recovery
+from controller.rekeying import Rekeying
 from controller.relighting import DEFAULT_HOLD_S
 from controller.removal import Removal
 from controller.requests import InvalidRequest, check_times
@@ -61,6 +62,7 @@ class Lifecycle:
         self._rerouting = Rerouting(self._engine, self._recovery, spare_hold_s)
         self._confirming = Confirming(self._engine, self._rerouting, self._recovery.restore_tunnels_at)
         self._keys = KeyWatch(self._engine)
+        self._rekeying = Rekeying(self._engine)
         self._jobs = FeasibilityJobs()
 
     @property
@@ -312,9 +314,12 @@ class Lifecycle:
         self._keys.refresh()
 
     def poll_keys(self) -> None:
-        """As :meth:`refresh_keys`, and try again what waits for keys when there are more of them."""
-        self._keys.refresh()
-        if self._keys.take_news():
+        """As :meth:`refresh_keys`; then see to those who are short of keys, and try again what waits for them."""
+        stopped = self._keys.refresh()
+        is_moving = stopped is not None and self._rekeying.review(stopped)
+        if is_moving:
+            self._rerouting.heal()
+        if self._keys.take_news() or is_moving:
             self._rerouting.retry()
 
     def load(self) -> None:

@@ -4,15 +4,19 @@ Down counts at once; up counts when both ends have been up for the hold-down tim
 traffic once and not at every flap. An end that nobody has reported on is taken to be up: after a controller restart
 traffic keeps its ways until a switch says otherwise.
 
+Silence (BFD, with carrier) is believed, unless it comes from everywhere at once: see :mod:`controller.starvation`.
+
 A dark channel's ports are held down on purpose: what they report is no failure. While it is being lit they are watched,
 and from when it is declared lit the channel is like any other.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from controller.starvation import Starvation
 from topologies.spec import Port, Topology
 
 HOLD_DOWN_S = 1.0
@@ -44,7 +48,10 @@ class LinkMonitor:
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
         self._rising: set[str] = set()  # being lit
         self._dark: set[str] = {c.id for c in topology.channels if c.dark}
+        self._announced_at: dict[tuple[str, int], float] = {}
         self._without_carrier: dict[str, set[str]] = {c.id: set() for c in topology.channels}  # those without carrier
+        self._starvation = Starvation()
+        self._believed: set[str] = set()  # silent since before a starvation: those are failures all the same
         self.faults: dict[str, str] = {}  # "site port" -> what the inventory check found
 
     def is_up(self, channel_id: str) -> bool:
@@ -54,6 +61,16 @@ class LinkMonitor:
     def silent(self) -> frozenset[str]:
         """Channels that are down although there is carrier at both ends."""
         return frozenset(c for c, is_up in self._is_up.items() if not is_up and not self._without_carrier[c])
+
+    @property
+    def is_starving(self) -> bool:
+        """Whether channels have fallen silent in a way that no failure explains: silence is not believed."""
+        return self._starvation.is_on
+
+    @property
+    def slowdown(self) -> int:
+        """By how much less often channels had better be watched."""
+        return self._starvation.slowdown
 
     # --- spares ----------------------------------------------------------------------------------------------------
 
@@ -91,9 +108,16 @@ class LinkMonitor:
 
     # --- reports ---------------------------------------------------------------------------------------------------
 
-    def inventory(self, site: str, reports: Mapping[int, PortReport], now: float) -> dict[str, bool]:
-        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down."""
+    def inventory(
+        self, site: str, reports: Mapping[int, PortReport], now: float, asked_at: float | None = None
+    ) -> dict[str, bool]:
+        """A switch's full list of ports, checked against the topology: what is missing or misplaced is down.
+
+        A port that has announced itself since the list was asked for (``asked_at``) is as it said: the answer may have
+        been given before, and be looked at afterwards. The next list settles it.
+        """
         changed: dict[str, bool] = {}
+        asked = now if asked_at is None else asked_at
         for port in self._ports[site]:
             found = reports.get(port.number)
             fault = None
@@ -107,6 +131,8 @@ class LinkMonitor:
             else:
                 self.faults[key] = f"{site}: {fault}"
             is_live = fault is None and found is not None and found.is_live
+            if self._announced_at.get((site, port.number), -math.inf) >= asked:
+                continue
             self._note_carrier(port, has_carrier=is_live or (fault is None and found is not None and found.has_carrier))
             changed |= self._end(port, is_live, now)
         return changed
@@ -116,18 +142,25 @@ class LinkMonitor:
     ) -> dict[str, bool]:
         """One port's state as a switch announces it; the channels whose state changed by it."""
         port = self._by_number.get((site, port_number))
+        self._announced_at[site, port_number] = now
         if port is None:
             return {}
         self._note_carrier(port, has_carrier=is_live or has_carrier)
         return self._end(port, is_live, now)
 
     def due(self, now: float) -> dict[str, bool]:
-        """Channels whose hold-down has passed by ``now``."""
+        """Channels whose hold-down has passed by ``now``, and those whose silence is believed from now on."""
+        was_starving = self.is_starving
+        self._starvation.tick(now)
+        changed: dict[str, bool] = {}
+        if was_starving and not self.is_starving:
+            for channel in self._is_up.keys() - self._dark:
+                changed |= self._settle(channel, now)
         ready = [c for c, since in self._up_since.items() if now - since >= self._hold_down_s]
         for channel in ready:
             del self._up_since[channel]
             self._is_up[channel] = True
-        return dict.fromkeys(ready, True)
+        return changed | dict.fromkeys(ready, True)
 
     def _note_carrier(self, port: Port, *, has_carrier: bool) -> None:
         if port.channel is not None:
@@ -140,17 +173,45 @@ class LinkMonitor:
         if channel is None:
             return {}
         dead = self._dead_ends[channel]
+        was_dead = bool(dead)
+        (dead.discard if is_live else dead.add)(port.site)
         if channel in self._dark:
-            (dead.discard if is_live else dead.add)(port.site)
             return {}
-        if not is_live:
-            dead.add(port.site)
-            self._up_since.pop(channel, None)
-            if self._is_up[channel]:
-                self._is_up[channel] = False
-                return {channel: False}
+        if not dead:
+            self._believed.discard(channel)
+        elif self._without_carrier[channel]:
+            self._starvation.is_certain(channel)
+        elif not was_dead and self._is_up[channel]:
+            return self._fall_silent(channel, now)
+        return self._settle(channel, now)
+
+    def _fall_silent(self, channel: str, now: float) -> dict[str, bool]:
+        was_starving = self.is_starving
+        self._starvation.fell_silent(channel, self._topology.channel(channel).ends, now)
+        if was_starving or not self.is_starving:
+            return self._settle(channel, now)
+        # The first ones were believed; nothing has come of it that would have to be waited for now.
+        together = self._starvation.together(now)
+        self._believed = {c for c, dead in self._dead_ends.items() if dead and not self._without_carrier[c]} - together
+        wrong = {c for c in together if not self._is_up[c] and self._works(c)}
+        for recovered in wrong:
+            self._up_since.pop(recovered, None)
+            self._is_up[recovered] = True
+        return dict.fromkeys(sorted(wrong), True)
+
+    def _works(self, channel: str) -> bool:
+        if not self._dead_ends[channel]:
+            return True
+        return self.is_starving and channel not in self._believed and not self._without_carrier[channel]
+
+    def _settle(self, channel: str, now: float) -> dict[str, bool]:
+        """Down counts at once, up after the hold-down."""
+        if self._works(channel):
+            if not self._is_up[channel]:
+                self._up_since.setdefault(channel, now)
             return {}
-        dead.discard(port.site)
-        if not dead and not self._is_up[channel]:
-            self._up_since.setdefault(channel, now)
-        return {}
+        self._up_since.pop(channel, None)
+        if not self._is_up[channel]:
+            return {}
+        self._is_up[channel] = False
+        return {channel: False}

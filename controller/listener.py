@@ -15,6 +15,7 @@ import eventlet
 
 from controller.config import OpenFlowConfig
 from controller.identity import check_switch
+from controller.stream import TlsStream
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ class SwitchListener:
     def _greet(self, connection: Any, address: tuple[str, int]) -> None:
         try:
             if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-                check_switch(connection.getpeercert(), self._switch_name)
+                connection = TlsStream(self._tls.wrap_socket(connection, server_side=True))
+                check_switch(connection.peer_certificate, self._switch_name)
         except (ssl.SSLError, OSError) as error:
             log.warning("a switch from %s:%d was refused: %s", *address[:2], error)
             connection.close()

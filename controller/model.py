@@ -12,6 +12,10 @@ from enum import Enum
 from topologies.spec import SecurityClass
 
 KEY_BITS = 256  # AES-256: what one rekey takes from the key source
+# A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
+KEY_LIFETIME_REKEYS = 20
+MIN_KEY_LIFETIME_S = 60.0
+MAX_KEY_LIFETIME_S = 86_400.0  # what an agent accepts
 DEFAULT_REKEY_S = 3.0  # paper 001, section 2: "refreshed at 3s intervals"
 
 
@@ -110,6 +114,11 @@ class ConnectionSpec:
         if SecurityClass.QKD not in self.security.sources:
             return 0
         return round(KEY_BITS * 1000 / self.rekey_s)
+
+    @property
+    def key_lifetime_s(self) -> float:
+        """How long a key may serve when it cannot be replaced."""
+        return min(MAX_KEY_LIFETIME_S, max(MIN_KEY_LIFETIME_S, KEY_LIFETIME_REKEYS * self.rekey_s))
 
 
 def at_level(spec: ConnectionSpec, level: SecurityClass) -> ConnectionSpec:

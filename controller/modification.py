@@ -68,7 +68,7 @@ class Modifying:
         check_times(request, engine.clock())
         plan = plan_change(engine.model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):
-            raise InfeasibleRequest(name, plan)
+            raise InfeasibleRequest(name, plan, self._engine.kms_silence)
         return plan
 
     def modify(self, name: str, patch: Any, received: float) -> SliceRecord:

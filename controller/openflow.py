@@ -43,6 +43,17 @@ _MATCH_HEADER = struct.Struct("!HH")  # type, length without padding
 _ACTIONS_HEADER = struct.Struct("!HH4x")  # type, length
 
 
+# OpenFlow 1.3.5, 7.4.12 and 7.4.7: what is added is there already.
+ALREADY_THERE = (
+    (of13.OFPET_METER_MOD_FAILED, of13.OFPMMFC_METER_EXISTS),
+    (of13.OFPET_GROUP_MOD_FAILED, of13.OFPGMFC_GROUP_EXISTS),
+)
+
+
+# The commands that add a meter or a group, and those that modify one.
+ADDING = {of13.OFPMC_ADD: of13.OFPMC_MODIFY, of13.OFPGC_ADD: of13.OFPGC_MODIFY}
+
+
 class SwitchAway(DriverError):
     """The switch is not connected, or did not answer in time."""
 
@@ -53,6 +64,8 @@ class Transaction:
     def __init__(self, site: str) -> None:
         self.site = site
         self.cookies: dict[int, int | None] = {}  # xid -> cookie of the rule it carries
+        self.adding: dict[int, Any] = {}  # xid -> message that adds a meter or a group
+        self.barriers: set[int] = set()  # that have not been answered
         self.faults: list[SwitchFault] = []
         self.done = Signal()
 
@@ -162,29 +175,52 @@ class Switchboard:
             transaction.finish()
             return transaction
         buffer = bytearray()
-        for message, cookie in [*make(datapath), (parser13.OFPBarrierRequest(datapath), None)]:
-            datapath.set_xid(message)
-            message.serialize()
-            buffer += message.buf
-            transaction.cookies[message.xid] = cookie
-            self._by_xid[site, message.xid] = transaction
-        if not datapath.send(bytes(buffer)):
-            transaction.faults.append(SwitchFault(site, None, "the switch went away"))
-            transaction.finish()
+        for message, cookie in make(datapath):
+            buffer += self._enter(transaction, datapath, message, cookie)
+            if isinstance(message, parser13.OFPMeterMod | parser13.OFPGroupMod) and message.command in ADDING:
+                transaction.adding[message.xid] = message
+        self._close_with_barrier(transaction, datapath, buffer)
         return transaction
+
+    def _enter(self, transaction: Transaction, datapath: Any, message: Any, cookie: int | None) -> bytes:
+        datapath.set_xid(message)
+        message.serialize()
+        transaction.cookies[message.xid] = cookie
+        self._by_xid[transaction.site, message.xid] = transaction
+        return bytes(message.buf)
+
+    def _close_with_barrier(self, transaction: Transaction, datapath: Any, buffer: bytearray) -> None:
+        barrier = parser13.OFPBarrierRequest(datapath)
+        buffer += self._enter(transaction, datapath, barrier, None)
+        transaction.barriers.add(barrier.xid)
+        if not datapath.send(bytes(buffer)):
+            transaction.faults.append(SwitchFault(transaction.site, None, "the switch went away"))
+            transaction.finish()
 
     def barrier_reply(self, site: str, xid: int) -> None:
         """A late one, after its transaction was closed, is ignored."""
         transaction = self._by_xid.get((site, xid))
         if transaction is not None:
-            transaction.finish()
+            transaction.barriers.discard(xid)
+            if not transaction.barriers:
+                transaction.finish()
 
     def error(self, site: str, xid: int, type_: int, code: int) -> None:
-        """An error message: its transaction fails."""
+        """An error message: its transaction fails, except where what was to be added is there: it is then modified.
+
+        A switch that has just come back may have a meter or a group already, from a repair or a reroute beside this
+        one. (Rules overwrite one another by themselves.)
+        """
         transaction = self._by_xid.get((site, xid))
         message = f"OpenFlow error type {type_} code {code}"
         if transaction is None:
             log.warning("switch %s: %s for something long past", site, message)
+            return
+        added, datapath = transaction.adding.pop(xid, None), self._datapaths.get(site)
+        if (type_, code) in ALREADY_THERE and added is not None and datapath is not None:
+            added.command, added.xid = ADDING[added.command], None
+            # The barrier that is on its way says nothing about this.
+            self._close_with_barrier(transaction, datapath, bytearray(self._enter(transaction, datapath, added, None)))
             return
         transaction.faults.append(SwitchFault(site, transaction.cookies[xid], message))
 
@@ -256,14 +292,15 @@ def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]
     rules_gone = [i for i in changes.remove if isinstance(i, Rule)]
     meters_gone = [i for i in changes.remove if isinstance(i, Meter)]
     meters_new = [i for i in changes.add if isinstance(i, Meter)]
+    groups_new = [i for i in changes.add if isinstance(i, Group)]
     rules_new = [i for i in changes.add if isinstance(i, Rule)]
     return [
         *((_delete(datapath, rule), rule.cookie) for rule in rules_gone),
         *((_meter(datapath, of13.OFPMC_DELETE, meter), None) for meter in meters_gone),
         *((_meter(datapath, of13.OFPMC_MODIFY, i), None) for i in changes.replace if isinstance(i, Meter)),
         *((_group(datapath, of13.OFPGC_MODIFY, i), None) for i in changes.replace if isinstance(i, Group)),
-        *((_meter(datapath, of13.OFPMC_ADD, meter), None) for meter in meters_new),
-        *((_group(datapath, of13.OFPGC_ADD, i), None) for i in changes.add if isinstance(i, Group)),
+        *((_meter(datapath, of13.OFPMC_ADD, i), None) for i in meters_new),
+        *((_group(datapath, of13.OFPGC_ADD, i), None) for i in groups_new),
         *((_add(datapath, rule), rule.cookie) for rule in rules_new),
         *((_group(datapath, of13.OFPGC_DELETE, i), None) for i in changes.remove if isinstance(i, Group)),
     ]

@@ -14,16 +14,16 @@ from controller.explain import Infeasible
 from controller.flows import Item, PortMap
 from controller.graph import Network, OverCommitted
 from controller.intended import Changes, IntendedSet, join
+from controller.keyrelay import FoundRelay
 from controller.labels import LabelPool
 from controller.model import ConnectionState, ControllerError, Route, SliceRequest, SliceState
 from controller.placement import SlicePlan, plan_slice
 from controller.protection import entry_items, has_detours, is_inner, lane_items
 from controller.reachability import Finding, Verdict
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
+from controller.routing import relay_of
 from controller.spares import Spare, SpareState, used_spares
 from topologies.spec import SecurityClass, Topology
-
-UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
 
 
 class UnknownSlice(ControllerError):
@@ -55,6 +55,8 @@ class Retained:
 class Orchestrator:
     """Slices, connections, reservations, labels and the intended rules."""
 
+    mutation: str | None = None  # how it is wrong on purpose (controller.mutations)
+
     def __init__(self, topology: Topology) -> None:
         self.topology = topology
         self.network = Network(topology)
@@ -67,6 +69,10 @@ class Orchestrator:
         self.computing: set[str] = set()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
         self.held_lanes: dict[str, list[Lane]] = {}
+        # Sections whose rate nobody knows now, as while the KMS is silent: no loss to those who live on them, and
+        # nothing that anybody new may have. Who loses its way meanwhile is remembered with the relay it had.
+        self.unknown_sections: frozenset[str] = frozenset()
+        self._last_relays: dict[str, Route] = {}
         self.spares = {c.id: Spare() for c in topology.channels if c.dark}
         self.silent: frozenset[str] = frozenset()  # channels that are down by BFD alone: their carrier is there
         self.doubted: frozenset[str] = frozenset()  # channels to be avoided where there is a choice
@@ -132,7 +138,8 @@ class Orchestrator:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
             key_rate = 0 if connection.lanes else connection.in_force.key_rate_mbps
             owner = owner_of(connection, lane)
-            self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate)
+            is_kept = self._has_unknown_keys(route)  # nobody finds such a relay anew: see kept_relay
+            self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate, is_kept=is_kept)
         except ControllerError:
             self.labels.release(lane)
             raise
@@ -149,7 +156,9 @@ class Orchestrator:
             self.network.release(owner_of(connection, lane))
         left = tuple(lane for lane in connection.lanes if lane not in dropped)
         if left and left[0] is not connection.lanes[0]:
-            self._pay_for_keys(connection, left[0])
+            left = (self._take_over_keys(connection, left[0]), *left[1:])
+        if connection.lanes and not left and self._has_unknown_keys(connection.lanes[0].route):
+            self._last_relays[connection_id] = connection.lanes[0].route
         shrunk = replace(connection, lanes=left, preferred=_preferred(connection, left))
         if not left:
             shrunk = replace(shrunk, fallback=None)  # what comes next is asked for at the full level first
@@ -162,7 +171,9 @@ class Orchestrator:
         What it holds counts as free. The labels of the lanes that are left stay held until :meth:`settle`.
         """
         old = self.connections[connection_id]
-        drawn = replace(old, fallback=fallback)
+        # A lower level has keys of its own, to be renewed as asked.
+        drawn = replace(old, fallback=fallback, slow_rekey=old.slow_rekey if fallback is None else None)
+        self._last_relays.pop(connection_id, None)
         fresh: list[Lane] = []
         reserved: list[str] = []
         for lane in old.lanes:
@@ -189,26 +200,18 @@ class Orchestrator:
         return swapped
 
     def _reserve_again(self, connection: Connection) -> None:
-        """Take back what has just been released; key rate as far as there still is any."""
+        """Take back what has just been released, whatever the key rates are by now."""
         spec = connection.in_force
         for position, lane in enumerate(connection.lanes):
+            key_rate = 0 if position else spec.key_rate_mbps
             owner = owner_of(connection, lane)
-            try:
-                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0 if position else spec.key_rate_mbps)
-            except OverCommitted:
-                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
 
     def take_back(self, before: Connection) -> Connection:
         """Undo :meth:`drop_lanes` before anything else was decided: the lanes that ``before`` had are its own again."""
-        spec = before.in_force
         for lane in self.connections[before.id].lanes:
             self.network.release(owner_of(before, lane))
-        for position, lane in enumerate(before.lanes):
-            owner = owner_of(before, lane)
-            try:
-                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0 if position else spec.key_rate_mbps)
-            except OverCommitted:  # of keys, whose rate has fallen since
-                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+        self._reserve_again(before)
         self.connections[before.id] = before
         return before
 
@@ -222,14 +225,68 @@ class Orchestrator:
         finding = self.findings.get(connection_id)
         return finding is not None and finding.is_denied
 
-    def _pay_for_keys(self, connection: Connection, lane: Lane) -> None:
-        """A backup that becomes the working lane takes over what its keys cost, as far as there is any left."""
+    # --- keys ----------------------------------------------------------------------------------------------------
+
+    def set_unknown_sections(self, sections: Iterable[str]) -> None:
+        """The sections of whose rate nobody has told."""
+        self.unknown_sections = frozenset(sections)
+        if not self.unknown_sections:
+            self._last_relays.clear()
+
+    def kept_relay(self, connection_id: str) -> FoundRelay | None:
+        """The relay to keep for a connection that moves, or that lost its way, while rates on it are unknown.
+
+        None when there is none, and the keys' way is to be looked for.
+        """
+        route = self.connections[connection_id].route or self._last_relays.get(connection_id)
+        if route is None or not self._has_unknown_keys(route):
+            return None
+        sections = [section for section, _ in route.key_sections]
+        if not all(s in self.unknown_sections or self.network.is_section_usable(s) for s in sections):
+            return None
+        return relay_of(self.network, route)
+
+    def _has_unknown_keys(self, route: Route) -> bool:
+        return any(section in self.unknown_sections for section, _ in route.key_sections)
+
+    def _take_over_keys(self, connection: Connection, lane: Lane) -> Lane:
+        """A backup that becomes the working lane has the relay that the working lane had, and pays for it."""
+        was = connection.lanes[0].route
         owner, spec = owner_of(connection, lane), connection.in_force
+        moved = replace(lane, route=replace(lane.route, key_links=was.key_links, key_sections=was.key_sections))
+        self.network.release(owner)
+        self.network.reserve(owner, moved.route, spec.bandwidth_kbps, spec.key_rate_mbps, is_kept=True)
+        self._hold_instead(connection.id, moved)
+        return moved
+
+    def set_relay(
+        self, connection_id: str, relay: FoundRelay, key_rate_mbps: int, *, is_kept: bool = False
+    ) -> Connection:
+        """Have the working lane's keys come over another relay, at that rate; an empty one: from nowhere.
+
+        Raises OverCommitted, with the lane then left without keys; not where it had just that (``is_kept``).
+        """
+        connection = self.connections[connection_id]
+        lane, spec = connection.lanes[0], connection.request.spec
+        sections = tuple((self.network.index.section_ids[s], times) for s, times in relay.crossings)
+        moved = replace(lane, route=replace(lane.route, key_links=relay.links, key_sections=sections))
+        owner = owner_of(connection, lane)
         self.network.release(owner)
         try:
-            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, spec.key_rate_mbps)
+            self.network.reserve(owner, moved.route, spec.bandwidth_kbps, key_rate_mbps, is_kept=is_kept)
         except OverCommitted:
-            self.network.reserve(owner, lane.route, spec.bandwidth_kbps, 0)
+            self.network.reserve(owner, moved.route, spec.bandwidth_kbps, 0)
+            raise
+        self._hold_instead(connection_id, moved)
+        self.connections[connection_id] = replace(connection, lanes=(moved, *connection.lanes[1:]))
+        return self.connections[connection_id]
+
+    def _hold_instead(self, connection_id: str, lane: Lane) -> None:
+        """The same lane with another key relay."""
+        held = self.held_lanes.get(connection_id, [])
+        self.held_lanes[connection_id] = [lane if x.generation == lane.generation else x for x in held]
+
+    # --- states --------------------------------------------------------------------------------------------------
 
     def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
         connection = self.connections[connection_id].become(state, reason=reason)
@@ -320,6 +377,7 @@ class Orchestrator:
         """Give back what connections hold: bandwidth, key rate, labels, addresses."""
         for connection_id in list(ids):
             connection = self.connections.pop(connection_id)
+            self._last_relays.pop(connection_id, None)
             for lane in connection.lanes:
                 owner = owner_of(connection, lane)
                 if self.network.is_reserved(owner):  # one that is leaving has its share in what the slice retains
@@ -344,11 +402,10 @@ class Orchestrator:
         What was reserved stays reserved whatever the key rates are now; they count as unknown until told anew.
         """
         for section in self.topology.sections:
-            self.network.set_section(section.id, UNLIMITED_KEY_RATE, usable=True)
+            self.network.set_section(section.id, 0, usable=False)
+        self.set_unknown_sections(s.id for s in self.topology.sections)
         for record, connections in kept:
             self._adopt(record, connections)
-        for section in self.topology.sections:
-            self.network.set_section(section.id, 0, usable=False)
         for channel in used_spares(self.connections.values(), self.spares):
             self.set_spare(channel, Spare(SpareState.LIT))
 
@@ -375,7 +432,8 @@ class Orchestrator:
             for position, lane in enumerate(connection.lanes):
                 self.labels.claim(lane)
                 key_rate = 0 if position else spec.key_rate_mbps
-                self.network.reserve(owner_of(connection, lane), lane.route, spec.bandwidth_kbps, key_rate)
+                owner = owner_of(connection, lane)
+                self.network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
             if connection.state is not ConnectionState.PENDING:
                 self.settle([connection.id])
 

@@ -24,8 +24,8 @@ from controller.lamps import ChannelLamps
 from controller.lifecycle import Lifecycle
 from controller.links import LinkMonitor
 from controller.model import ControllerError
+from controller.mutations import make_model
 from controller.openflow import Switchboard
-from controller.orchestrator import Orchestrator
 from controller.ovsdb import OvsdbClient
 from controller.server import Limits, serve
 from controller.store import Store
@@ -68,7 +68,7 @@ def run(config: ControllerConfig) -> None:
     lamps = ChannelLamps(topology, switchboard, links)
     store = Store(config.database)
     lifecycle = Lifecycle(
-        Orchestrator(topology),
+        make_model(topology, config.unsafe_mutation),
         switchboard,
         TunnelClient(config.tunnel_sockets),
         KmsClient(config.kms_socket),

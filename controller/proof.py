@@ -27,6 +27,7 @@ class Cause(Enum):
     FALLBACK = "fallback"  # no way at the level asked for: a lower one that the request lists
     FALLBACK_UNDONE = "fallback-undone"
     SPARE_PUT_OUT = "spare-put-out"  # lit channels suffice again
+    KEYS = "keys"  # its keys come over another relay
     REVERT = "revert"  # back to its original path
 
 
@@ -65,6 +66,8 @@ def note(topology: Topology, before: Connection, after: Connection, now: float, 
         key_source=after.key_source,
         level=after.in_force.security.level.label,
         cause=cause.value,
+        old_key_links=() if before.route is None else before.route.key_links,
+        new_key_links=after.route.key_links,
     )
 
 
@@ -100,7 +103,19 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
         wrong.append(f"the path ends at {here}, not at {asked.dst}")
     if reroute.key_source != key_source:
         wrong.append(f"the keys come from {reroute.key_source}, not from {key_source}")
-    return tuple(wrong)
+    return (*wrong, *_check_relay(topology, asked, reroute.new_key_links))
+
+
+def _check_relay(topology: Topology, asked: Asked, links: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys that are relayed at all come from one end to the other."""
+    by_id = {link.id: link for link in topology.qkd_links}
+    here = asked.src
+    for link_id in links:
+        link = by_id.get(link_id)
+        if link is None or here not in (link.a, link.b):
+            return (f"the key relay does not go on from {here} over {link_id}",)
+        here = link.b if here == link.a else link.a
+    return (f"the key relay ends at {here}, not at {asked.dst}",) if links and here != asked.dst else ()
 
 
 def reroute_view(reroute: Reroute) -> dict[str, Any]:
@@ -113,17 +128,21 @@ def reroute_view(reroute: Reroute) -> dict[str, Any]:
         "key_source": reroute.key_source,
         "level": reroute.level,
         "cause": reroute.cause,
+        "old_key_links": list(reroute.old_key_links),
+        "new_key_links": list(reroute.new_key_links),
     }
 
 
 def reroute_from_dict(raw: Mapping[str, Any]) -> Reroute:
     """Inverse of :func:`reroute_view`."""
     return Reroute(
-        raw["at"],
-        tuple(raw["old_path"]),
-        tuple(raw["new_path"]),
-        tuple(raw["classes"]),
-        raw["key_source"],
-        raw["level"],
-        raw["cause"],
+        at=raw["at"],
+        old_path=tuple(raw["old_path"]),
+        new_path=tuple(raw["new_path"]),
+        classes=tuple(raw["classes"]),
+        key_source=raw["key_source"],
+        level=raw["level"],
+        cause=raw["cause"],
+        old_key_links=tuple(raw["old_key_links"]),
+        new_key_links=tuple(raw["new_key_links"]),
     )

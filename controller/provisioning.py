@@ -69,7 +69,7 @@ class Provisioning:
         """What a request would get. Call with the lock held. Raises InfeasibleRequest, DuplicateSlice."""
         plan = self._engine.model.plan(request)
         if isinstance(plan, Infeasible):
-            raise InfeasibleRequest(request.name, plan)
+            raise InfeasibleRequest(request.name, plan, self._engine.kms_silence)
         return plan
 
     def create(

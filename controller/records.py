@@ -55,6 +55,16 @@ class Reroute:
     key_source: str
     level: str
     cause: str  # see controller.proof.Cause
+    old_key_links: tuple[str, ...] = ()  # the QKD links that keys were relayed over, and are now
+    new_key_links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SlowRekey:
+    """Keys are renewed every ``rekey_s`` only, which is less often than asked for; ``reason`` names the section."""
+
+    rekey_s: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ class Connection:
     state: ConnectionState = ConnectionState.PENDING
     reason: str | None = None  # why it is DEGRADED or less protected than asked
     reroutes: tuple[Reroute, ...] = ()  # the last ones, oldest first
+    slow_rekey: SlowRekey | None = None  # not journalled: the next process learns it from the KMS
     edition: int = 0  # counts up when a change of the slice gives it another end: it is then another connection
     fallback: SecurityClass | None = None  # the lower level in force, one that the request lists; None: what was asked
     preferred: Route | None = None  # the way it had before it was moved, kept while the request wants to return to it
@@ -96,8 +107,9 @@ class Connection:
 
     @property
     def in_force(self) -> ConnectionSpec:
-        """What is asked for, at the level in force."""
-        return self.request.spec if self.fallback is None else at_level(self.request.spec, self.fallback)
+        """What is asked for, at the level and at the pace of renewal in force."""
+        spec = self.request.spec if self.fallback is None else at_level(self.request.spec, self.fallback)
+        return spec if self.slow_rekey is None else replace(spec, rekey_s=self.slow_rekey.rekey_s)
 
     @property
     def explanation(self) -> str | None:
@@ -116,9 +128,19 @@ class Connection:
         return self.in_force.security.key_source
 
     @property
+    def rekey_s(self) -> float:
+        """How often the tunnel renews its key now, in seconds."""
+        return self.in_force.rekey_s
+
+    @property
     def route(self) -> Route | None:
         """The way that carries the traffic now."""
         return self.lanes[0].route if self.lanes else None
+
+    @property
+    def is_keyless(self) -> bool:
+        """Whether it has a way and nothing is reserved that would give it QKD keys: it lives on those it has."""
+        return bool(self.lanes) and self.in_force.key_rate_mbps > 0 and not self.lanes[0].route.key_sections
 
     def become(self, state: ConnectionState, **changes: Any) -> Connection:
         """The connection in another state; IllegalTransition when the table does not list it."""

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from controller import fallback, healing, proof
 from controller.drivers import SwitchFault
-from controller.engine import BARRIER_DEADLINE_S, TUNNEL_DEADLINE_S, Engine, ends_of, log_faults
+from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults
 from controller.flows import connection_number
 from controller.intended import join
 from controller.model import ConnectionState
+from controller.orchestrator import Orchestrator
 from controller.parallel import Call, Parallel
 from controller.proof import Cause
 from controller.records import Connection
@@ -23,8 +24,13 @@ from controller.reversion import Reversion, original_routes
 log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
-REKEY_DEADLINE_S = 2 * TUNNEL_DEADLINE_S + 2.0
+# A connection that moves counts as REROUTING until its keys are there. Those that take longer come by themselves, or
+# the move to their level is tried again.
+REKEY_DEADLINE_S = 5.0
+MIN_WAIT_S = 0.1
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
+REFUSED = "refused by switches"
+UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
 UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 
 
@@ -37,6 +43,7 @@ class Rerouting:
         self._reversion = Reversion()
         self._relighting = Relighting(engine, self._move, spare_hold_s)
         self._try_again_at = 0.0
+        self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
     def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
@@ -80,14 +87,30 @@ class Rerouting:
         self._relighting.put_out()
         with engine.lock:
             now = engine.steady()
-            is_due = now >= self._try_again_at
-            if is_due:
-                self._try_again_at = now + TRY_AGAIN_S
-            has_news = is_due and self._relighting.has_news()
-        if is_due:
-            self._undo_fallbacks()
+            if now < self._try_again_at:
+                return
+            self._try_again_at = now + TRY_AGAIN_S
+            has_news = self._has_news()
         if has_news:
-            self._resort()
+            self.retry()
+        else:
+            self._undo_fallbacks()
+
+    def _has_news(self) -> bool:
+        """Whether to try again what waits: whatever came back, and whoever forgot to tell. Call with the lock held.
+
+        A slice that is deleted makes room and no news; a switch that refused, or was silent, may have thought better;
+        and a spare that was found broken may have been mended.
+        """
+        model = self._engine.model
+        waiting = [model.connections[i] for i in healing.retriable(model)]
+        if self._relighting.has_news():
+            return True
+        if not waiting and not fallback.keyless(model):
+            return False
+        seen, tried = model.network.fingerprint(), self._tried
+        self._tried = seen
+        return seen != tried or any((c.reason or "").startswith(REFUSED) for c in waiting)
 
     def hold_down(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up: they are held down again."""
@@ -98,8 +121,9 @@ class Rerouting:
         self._move(lambda: fallback.undo(model, [c.id for c in fallback.on_fallback(model)]))
 
     def _resort(self) -> None:
-        """For those that no lit channel can carry as they asked: first dark channels, then fallbacks."""
+        """For those that cannot be served as they asked: dark channels where they may help, then fallbacks."""
         model = self._engine.model
+        self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.keyless(model)]))
         if self._relighting.light():
             self._move(lambda: fallback.fall_back(model, [c.id for c in fallback.waiting(model)]))
 
@@ -124,10 +148,13 @@ class Rerouting:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
         engine = self._engine
         with engine.lock:
-            network = engine.model.network.copy()
+            network, supplied = engine.model.network.copy(), engine.model.network.copy()
             waiting = [c for c in engine.model.connections.values() if c.reason == healing.UNEXPLAINED]
+            for section in engine.model.unknown_sections:
+                supplied.set_section(section, UNLIMITED_KEY_RATE, usable=True)
+            keeping = {c.id for c in waiting if engine.model.kept_relay(c.id) is not None}  # it is not keys they lack
         for connection in waiting:
-            reason = healing.explain(network, connection.request)
+            reason = healing.explain(supplied if connection.id in keeping else network, connection.request)
             with engine.lock:
                 if reason is not None and engine.model.connections.get(connection.id) is connection:
                     engine.model.connections[connection.id] = replace(connection, reason=reason)
@@ -145,12 +172,15 @@ class Rerouting:
             moving = {d.id: d.after for d in decisions if d.is_reroute}
             before = {d.id: d.before for d in decisions}
             causes = {d.id: d.cause for d in decisions}
-            # What is lost is taken off at once; new ways are laid beside the old ones.
+            # What is lost is taken off at once; new ways are laid beside the old ones. Where the old one is dead there
+            # is nothing to wait for: what enters before the new one is whole would have been lost all the same.
+            at_once = [i for i in moving if not _carries(engine.model, before[i])]
             pending = engine.switches.send(
                 join(
                     [
                         engine.model.settle([i for i in lost if not engine.model.connections[i].lanes]),
                         engine.model.prepare(moving),
+                        engine.model.enter(at_once),
                     ]
                 )
             )
@@ -159,7 +189,7 @@ class Rerouting:
         refused = self._refused(pending.wait(BARRIER_DEADLINE_S), moving) if moving else {}
         with engine.lock:
             ready = [i for i in self._unchanged(moving) if i not in refused]
-            pending = engine.switches.send(engine.model.enter(ready))
+            pending = engine.switches.send(engine.model.enter([i for i in ready if i not in at_once]))
             engine.save_slices_of([*lost, *ready])
         refused |= self._refused(pending.wait(BARRIER_DEADLINE_S), {i: moving[i] for i in ready})
         unkeyed = self._rekey([c for i, c in moving.items() if i in ready and i not in refused], before)
@@ -203,9 +233,11 @@ class Rerouting:
         return frozenset(i for i, call in calls.items() if not call.has_ended or call.error is not None)
 
     def _rekey_one(self, connection: Connection) -> None:
+        until = self._engine.steady() + REKEY_DEADLINE_S
         self._recovery.restore_ends(connection)
         for site in ends_of(connection):
-            self._engine.tunnels.wait_up(site, connection.id, TUNNEL_DEADLINE_S)
+            left_s = max(MIN_WAIT_S, until - self._engine.steady())
+            self._engine.tunnels.wait_up(site, connection.id, left_s)
 
     def _keep_fallback(self, before: Connection) -> None:
         model = self._engine.model
@@ -216,7 +248,8 @@ class Rerouting:
         model = self._engine.model
         after = model.connections[connection_id]
         reroute = proof.note(model.topology, before, after, self._engine.clock(), cause)
-        if reroute.new_path == reroute.old_path and after.key_source == before.key_source:
+        is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
+        if is_same_way and after.key_source == before.key_source:
             return  # another backup, the same way
         for wrong in proof.check(model.topology, proof.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
@@ -260,7 +293,7 @@ class Rerouting:
             present = [c for c in engine.existing(refused) if c.state is ConnectionState.REROUTING]
             given_up = [c for c in present if c.id not in avoid]
             for connection in given_up:
-                reason = f"refused by switches: {', '.join(sorted(refused[connection.id]))}"
+                reason = f"{REFUSED}: {', '.join(sorted(refused[connection.id]))}"
                 engine.model.drop_lanes(connection.id, connection.lanes)
                 engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
                 engine.judge(connection.request.slice_name)
@@ -287,3 +320,8 @@ class Rerouting:
         """Those that nothing else (a delete, a second failure) has taken over since the decision."""
         engine = self._engine
         return [i for i, c in moving.items() if engine.model.connections.get(i) is c]
+
+
+def _carries(model: Orchestrator, before: Connection) -> bool:
+    """Whether the way that traffic took until now may still carry it."""
+    return bool(before.lanes) and healing.is_route_up(model, before.lanes[0].route)

@@ -23,9 +23,14 @@ class Caps:
 NO_CAPS = Caps()
 
 
-def search_route(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> Route | None:
-    """The cheapest route for ``request``, or None; nothing is explained, so this is the fast way to ask."""
-    relay = search_relay(network, request, caps)
+def search_route(
+    network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS, relay: FoundRelay | None = None
+) -> Route | None:
+    """The cheapest route for ``request``, or None; nothing is explained, so this is the fast way to ask.
+
+    Its keys come over ``relay`` if one is given.
+    """
+    relay = relay or search_relay(network, request, caps)
     if relay is None:
         return None
     query = path_query(network, request, caps)
@@ -45,6 +50,12 @@ def search_relay(network: Network, request: ConnectionRequest, caps: Caps = NO_C
     if not (network.is_site_up(request.src) and network.is_site_up(request.dst)):
         return None
     return fewest_crossings(network, query)
+
+
+def relay_of(network: Network, route: Route) -> FoundRelay:
+    """The relay that a route's keys come over."""
+    number = network.index.section_number
+    return FoundRelay(route.key_links, tuple((number[s], times) for s, times in route.key_sections))
 
 
 def key_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> KeyQuery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.cost import breakdown
@@ -93,10 +93,14 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "state": connection.state.value,
         "reason": connection.explanation,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
+        "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
+        "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,
+        "rekey_reason": None if connection.slow_rekey is None else connection.slow_rekey.reason,
         "path": [] if route is None else list(route.channels),
         "sites": [] if route is None else list(route.sites),
         "latency_ms": None if route is None else route.latency_us / 1000,
         "labels": None if working is None else working["labels"],
+        "key_links": [] if route is None else list(route.key_links),
         "key_sections": {} if route is None else dict(route.key_sections),
         "backup": _lane_view(connection.lanes[1]) if len(connection.lanes) > 1 else None,
         "priority": request.spec.priority,
@@ -131,7 +135,7 @@ def plan_view(preview: Preview) -> dict[str, Any]:
         "key_rate_bps": {section: rate / 1000 for section, rate in preview.key_rate_mbps.items()},
         "reserved_mbps": {channel: kbps / 1000 for channel, kbps in preview.bandwidth_kbps.items()},
         "connections": [_planned_view(p, connections[p.request.id]) for p in plan.connections],
-        "switches": {site: _switch_view(items) for site, items in preview.switches.items()},
+        "switches": {site: switch_view(items) for site, items in preview.switches.items()},
     }
 
 
@@ -174,7 +178,9 @@ def cost_view(cost: int) -> dict[str, int]:
     }
 
 
-def _switch_view(items: tuple[Item, ...]) -> dict[str, Any]:
+def switch_view(items: Iterable[Item]) -> dict[str, Any]:
+    """Rules, meters and groups of one switch, in a stable order."""
+    items = tuple(items)
     rules = [i for i in items if isinstance(i, Rule)]
     meters = [i for i in items if isinstance(i, Meter)]
     groups = [i for i in items if isinstance(i, Group)]

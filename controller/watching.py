@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.model import Protection
 from controller.records import Connection
@@ -21,11 +21,16 @@ class Pace:
     def detection_ms(self) -> int:
         return self.interval_ms * self.multiplier
 
+    def slowed(self, by: int) -> Pace:
+        """The same with so many times fewer packets."""
+        return replace(self, interval_ms=max(self.interval_ms, min(self.interval_ms * by, SLOWEST_MS)))
+
 
 # The usual multiplier of 3 is too little where all switches share a few cores with everything else: sessions would
 # end whenever Open vSwitch is not run for 15 ms.
 # Each packet of a session wakes Open vSwitch: a hundred idle channels watched closely cost half a core, and time.
 IDLE = Pace(500, 3)
+SLOWEST_MS = 2000
 HASTEN_AFTER_S = 1.0
 RELAX_AFTER_S = 30.0
 PACES = {
@@ -36,8 +41,8 @@ PACES = {
 }
 
 
-def wanted_paces(topology: Topology, connections: Iterable[Connection]) -> dict[str, Pace]:
-    """Pace by interface, for both ends of every channel."""
+def wanted_paces(topology: Topology, connections: Iterable[Connection], slowdown: int = 1) -> dict[str, Pace]:
+    """Pace by interface, for both ends of every channel; ``slowdown`` times slower where the switches starve."""
     by_channel = dict.fromkeys((c.id for c in topology.channels), IDLE)
     for connection in connections:
         pace = PACES[connection.request.spec.protection]
@@ -45,7 +50,7 @@ def wanted_paces(topology: Topology, connections: Iterable[Connection]) -> dict[
             for channel in lane.route.channels:
                 by_channel[channel] = min(by_channel[channel], pace, key=lambda p: p.detection_ms)
     return {
-        port.interface: by_channel[port.channel]
+        port.interface: by_channel[port.channel].slowed(slowdown)
         for site in topology.site_names
         for port in topology.ports(site)
         if port.channel is not None
@@ -62,8 +67,11 @@ class WatchPlan:
         self._told: dict[str, Pace] = {}
         self._wanted: dict[str, tuple[Pace, float]] = {}  # and since when
 
-    def changes(self, wanted: Mapping[str, Pace], now: float) -> dict[str, Pace]:
-        """What is to be told by ``now`` (seconds, any steady clock); tell it, then call :meth:`told`."""
+    def changes(self, wanted: Mapping[str, Pace], now: float, *, is_starving: bool = False) -> dict[str, Pace]:
+        """What is to be told by ``now`` (seconds, any steady clock); tell it, then call :meth:`told`.
+
+        Where the switches starve, a slower pace is what helps, and does not wait.
+        """
         due = {}
         for name, pace in wanted.items():
             if name not in self._wanted or self._wanted[name][0] != pace:
@@ -71,7 +79,8 @@ class WatchPlan:
             told = self._told.get(name)
             if told == pace:
                 continue
-            patience_s = RELAX_AFTER_S if told is not None and told.detection_ms < pace.detection_ms else HASTEN_AFTER_S
+            is_slower = told is not None and told.detection_ms < pace.detection_ms
+            patience_s = RELAX_AFTER_S if is_slower and not is_starving else HASTEN_AFTER_S
             if now - self._wanted[name][1] >= patience_s:
                 due[name] = pace
         return due

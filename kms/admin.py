@@ -9,12 +9,15 @@ from typing import Any
 from aiohttp import web
 
 from kms.admin_apps import AdminApps
+from kms.listeners import KmeListeners
 from kms.metrics import Sample, exposition
 from kms.openapi import openapi_document
 from kms.pool import PoolId, PoolState
 from kms.relay import QkdNetwork
 from kms.server import Kme014
 from kms.service import KeyService
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 
 _MAX_BODY_BYTES = 4_096
@@ -26,7 +29,7 @@ class Admin:
         service: KeyService,
         network: QkdNetwork,
         kmes: Mapping[str, Kme014],
-        urls: Mapping[str, str],
+        listeners: KmeListeners,
         algorithms: Mapping[str, str],
         apps: AdminApps,
     ) -> None:
@@ -34,7 +37,7 @@ class Admin:
         self._service = service
         self._network = network
         self._kmes = kmes
-        self._urls = urls
+        self._listeners = listeners
         self._algorithms = algorithms
 
     def application(self) -> web.Application:
@@ -44,6 +47,8 @@ class Admin:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        app.router.add_delete("/v1/kmes/{site}/listener", self._stop_kme)
+        app.router.add_post("/v1/kmes/{site}/listener", self._start_kme)
         self._apps.add_routes(app)
         app.router.add_get("/v1/openapi.json", self._get_openapi)
         app.router.add_get("/metrics", self._get_metrics)
@@ -53,8 +58,14 @@ class Admin:
         return web.json_response(
             {
                 "kmes": [
-                    {"site": site, "kme_id": self._service.kme_ids[site], "url": url}
-                    for site, url in self._urls.items()
+                    {
+                        "site": site,
+                        "kme_id": kme_id,
+                        "url": self._listeners.urls[site],
+                        "listening": self._listeners.is_listening(site),
+                    }
+                    for site, kme_id in self._service.kme_ids.items()
+                    if site in self._listeners.urls
                 ],
                 "algorithms": dict(self._algorithms),
                 "default_key_source": self._service.default_source.label,
@@ -111,20 +122,40 @@ class Admin:
             body = json.loads(await request.text() or "{}")
         except ValueError:
             return _problem(400, "the body is not JSON")
-        if not isinstance(body, dict) or set(body) - {"fraction"}:
-            return _problem(400, "the body is an object with no more than: fraction")
+        if not isinstance(body, dict) or set(body) - {"fraction", "attack"}:
+            return _problem(400, "the body is an object with no more than: fraction, attack")
         fraction = body.get("fraction", 1.0)
         if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
             return _problem(400, "fraction: it must be a number above 0 and at most 1")
-        section.intercepted_fraction = float(fraction)
+        try:
+            kind = AttackKind(body.get("attack", AttackKind.INTERCEPT_RESEND.value))
+        except ValueError:
+            return _problem(400, f"attack: it must be one of {', '.join(each.value for each in AttackKind)}")
+        section.attack = Attack(kind, float(fraction))
         return web.json_response(_section(section))
 
     async def _stop_eavesdropping(self, request: web.Request) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])
         if section is None:
             return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
-        section.intercepted_fraction = 0.0
+        section.attack = NO_ATTACK
         return web.json_response(_section(section))
+
+    async def _stop_kme(self, request: web.Request) -> web.Response:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            return _problem(404, f"there is no KME at {site[:64]!r}")
+        return web.json_response({"site": site, "listening": False, "changed": await self._listeners.stop(site)})
+
+    async def _start_kme(self, request: web.Request) -> web.Response:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            return _problem(404, f"there is no KME at {site[:64]!r}")
+        try:
+            changed = await self._listeners.start(site)
+        except OSError as error:
+            return _problem(503, f"the KME of {site} cannot listen: {error}")
+        return web.json_response({"site": site, "listening": True, "changed": changed})
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         text = exposition(self._samples())
@@ -181,7 +212,12 @@ def _section(section: Section) -> dict[str, Any]:
         "qber": None if section.qber is None else round(section.qber, 5),
         "skr_bps": round(section.skr_bps, 1),
         "available_bits": section.available_bits,
-        "eavesdropped_fraction": section.intercepted_fraction,
+        "eavesdropped_fraction": section.attack.fraction,
+        "attack": section.attack.kind.value if section.attack.fraction > 0 else None,
+        "protocol": section.protocol.value,
+        "model": section.model.value,
+        "secure": section.is_secure,
+        "stop_reason": section.stop_reason,
     }
 
 

@@ -15,6 +15,7 @@ from kms.pki import is_sae_id
 from kms.relay import crossing_directions
 from kms.sources.kems import AUTO
 from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.modes import Model, Protocol
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -35,17 +36,26 @@ class SiteConfig(_Model):
 
 
 class SectionConfig(_Model):
-    """A QKD section; the physical fields are those of :class:`ChannelParameters`."""
+    """A QKD section; the physical fields are those of :class:`ChannelParameters`.
+
+    ``model`` says whether every step of the protocol is simulated or its rate alone; ``cow`` has a rate only.
+    """
 
     id: _Name
     a: str
     b: str
     length_km: float
     attenuation_db_per_km: float = 0.2
-    pulse_rate_hz: float = 1_000_000.0
+    pulse_rate_hz: float = 10_000_000.0
     detector_efficiency: float = 0.2
     dark_count_probability: float = 1e-6
     misalignment: float = 0.015
+    afterpulse_probability: float = 0.005
+    dead_time_us: float = 1.0
+    error_correction_efficiency: float = 1.16
+    abort_qber: float = 0.11
+    protocol: Protocol = Protocol.BB84
+    model: Model = Model.FULL
 
     def channel(self) -> ChannelParameters:
         return ChannelParameters(**{name: getattr(self, name) for name in ChannelParameters.__dataclass_fields__})
@@ -168,6 +178,8 @@ def _check_sections(config: KmsConfig) -> None:
             section.channel()
         except ValueError as error:
             raise ConfigError(f"sections.{n}: {error}") from None
+        if section.protocol is Protocol.COW and section.model is Model.FULL:
+            raise ConfigError(f'sections.{n}.model: cow has no full simulation, only "rate"')
 
 
 def _check_links(config: KmsConfig) -> None:

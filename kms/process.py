@@ -28,15 +28,18 @@ from kms.events import EventLog
 from kms.homes import SaeHomes
 from kms.keys import KeySource
 from kms.ledger import Ledger
+from kms.listeners import KmeListeners, make_runner
 from kms.partners import algorithms_of, party_of
 from kms.pool import KeyInventory, PoolId
 from kms.relay import Link, QkdNetwork, QkdSource
 from kms.revocation import Revocations
-from kms.server import KEEP_ALIVE_S, SHUTDOWN_S, Kme014, tls_context
+from kms.server import Kme014
 from kms.service import KeyService
 from kms.skip import Skip
 from kms.sources.kems import choose_kem
-from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section
+from kms.sources.qkd.modes import Model
+from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 from kms.store import Journal, KeyStore
 from kms.streams import KeyStreams
 from kms.supply import QkdSupply
@@ -51,9 +54,9 @@ _log = logging.getLogger(__name__)
 class RunningKms:
     """A KMS that serves; :meth:`close` ends it."""
 
-    def __init__(self, service: KeyService, urls: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
+    def __init__(self, service: KeyService, listeners: KmeListeners, stack: contextlib.AsyncExitStack) -> None:
         self.service = service
-        self.urls = urls  # base URL of each site's KME
+        self.urls = listeners.urls  # base URL of each site's KME
         self._stack = stack
 
     async def close(self) -> None:
@@ -99,10 +102,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
         if node is not None:
             node.serve(service)
-            runner = await _runner(stack, node.application())
+            runner = await make_runner(node.application())
+            stack.push_async_callback(runner.cleanup)
             listener = web.TCPSite(runner, here[0].host, here[0].peer_port, ssl_context=node.tls(), backlog=1024)
             await listener.start()
-            background += [node.sections.pump(), node.sections.look()]
+            background += [node.sections.pump(), node.sections.look(), node.sections.measure()]
 
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
@@ -121,18 +125,13 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             )
             for each in here
         }  # fmt: skip
-        urls: dict[str, str] = {}
+        listeners = KmeListeners(config, kmes)
+        stack.push_async_callback(listeners.close)
         for each in here:
-            directory = Path(config.pki_dir) / "kme" / each.site
-            pki.issue_kme(config.pki_dir, each.kme_id, [each.host], directory)
-            tls = tls_context(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
-            runner = await _runner(stack, kmes[each.site].application())
-            listener = web.TCPSite(runner, each.host, each.port, ssl_context=tls, backlog=1024)
-            await listener.start()
-            urls[each.site] = _url(runner, each.host)
+            await listeners.start(each.site)
 
         apps = AdminApps(service, applications, network, events, lambda name: configured[name], time.time)
-        admin = Admin(service, network, kmes, urls, algorithms, apps)
+        admin = Admin(service, network, kmes, listeners, algorithms, apps)
         await _listen_on_unix_socket(stack, admin.application(), admin_socket)
 
         watcher = Watcher(
@@ -142,8 +141,8 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             task = asyncio.create_task(work)
             task.add_done_callback(_report_death)
             stack.push_async_callback(_cancel, task)
-        _log.info("KMS serves %d KMEs, %d QKD sections, %s", len(urls), len(network.sections), algorithms)
-        return RunningKms(service, urls, stack.pop_all())
+        _log.info("KMS serves %d KMEs, %d QKD sections, %s", len(kmes), len(network.sections), algorithms)
+        return RunningKms(service, listeners, stack.pop_all())
     raise AssertionError("not reached")
 
 
@@ -187,11 +186,17 @@ def _sections(config: KmsConfig) -> tuple[dict[str, Section], list[RunningSectio
     now = time.monotonic()
     for entry in config.sections:
         channel = entry.channel()
-        section = Section(entry.id, entry.a, entry.b, channel, KeyBuffer(config.qkd.buffer_bits // 8))
+        buffer = KeyBuffer(config.qkd.buffer_bits // 8)
+        section = Section(entry.id, entry.a, entry.b, channel, buffer, entry.model, entry.protocol)
         nature = np.random.default_rng(int.from_bytes(os.urandom(16), "big"))
+        maker: KeyMaker
+        if entry.model is Model.FULL:
+            maker = Distiller(channel, os.urandom, nature)
+        else:
+            maker = RateMaker(channel, entry.protocol, os.urandom, nature)
         budget = PulseBudget(channel.pulse_rate_hz, config.qkd.prefill_s, now)
         sections[entry.id] = section
-        running.append(RunningSection(section, Distiller(channel, os.urandom, nature), budget))
+        running.append(RunningSection(section, maker, budget))
     return sections, running
 
 
@@ -207,16 +212,10 @@ def _sole_owner(state_dir: Path) -> Iterator[None]:
         yield
 
 
-async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    return runner
-
-
 async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Application, path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    runner = await _runner(stack, app)
+    runner = await make_runner(app)
+    stack.push_async_callback(runner.cleanup)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # A socket left by a KMS that was killed; a living one holds the lock of the state directory.
     path.unlink(missing_ok=True)
@@ -227,11 +226,6 @@ async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Appl
         os.umask(mask)
     stack.callback(path.unlink, missing_ok=True)
     await web.SockSite(runner, listener).start()
-
-
-def _url(runner: web.AppRunner, host: str) -> str:
-    port = runner.addresses[0][1]
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _report_death(task: asyncio.Task[None]) -> None:

@@ -18,7 +18,7 @@ from enum import IntEnum
 from kms.errors import ExchangeError, ExhaustedError, StoreError
 from kms.pool import PoolId
 from kms.service import KeyService
-from kms.sources.qkd.section import Distiller, PulseBudget, Section, SectionState, SliceOfWork
+from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def plan_slice(state: SectionState, fill: float, idle_s: float, affordable_round
 @dataclass
 class RunningSection:
     section: Section
-    distiller: Distiller
+    maker: KeyMaker
     budget: PulseBudget
     last_run: float = float("-inf")
 
@@ -98,10 +98,9 @@ class SectionRunner:
                     await _wait(self._wake, PROBE_INTERVAL_S / 10)
                     continue
                 running, planned = chosen
-                fraction = running.section.intercepted_fraction
                 try:
                     work = await loop.run_in_executor(
-                        thread, running.distiller.work, planned.rounds, fraction, planned.keep
+                        thread, running.maker.work, planned.rounds, running.section.attack, planned.keep
                     )
                 except ExchangeError as error:
                     _log.error("QKD section %s: %s", running.section.section_id, error)
@@ -113,7 +112,7 @@ class SectionRunner:
     def _choose(self, now: float) -> tuple[RunningSection, PlannedSlice] | None:
         best: tuple[tuple[int, float], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
-            section, pulses = running.section, running.distiller.round_pulses
+            section, pulses = running.section, running.maker.round_pulses
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses
             planned = plan_slice(section.state, fill, now - running.last_run, affordable)
@@ -125,7 +124,7 @@ class SectionRunner:
         if best is None:
             return None
         _, running, planned = best
-        running.budget.spend(planned.rounds * running.distiller.round_pulses)
+        running.budget.spend(planned.rounds * running.maker.round_pulses)
         running.last_run = now
         return running, planned
 
@@ -136,8 +135,9 @@ class SectionRunner:
         if section.state is not before:
             level = logging.WARNING if section.state is SectionState.STOPPED else logging.INFO
             _log.log(
-                level, "QKD section %s is %s, QBER %.4f", section.section_id, section.state.value, section.qber or 0
-            )
+                level, "QKD section %s is %s, QBER %.4f%s", section.section_id, section.state.value, section.qber or 0,
+                f": {section.stop_reason}" if section.stop_reason else "",
+            )  # fmt: skip
         if planned.urgency is Urgency.GENTLE:
             now = self._clock()
             self._gentle_from = now + (now - running.last_run) * (1 / GENTLE_SHARE - 1)

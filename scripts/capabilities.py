@@ -225,6 +225,12 @@ _XFRM_ESP = Probe(
     ),
     "the userspace tunnel, always there",
 )
+_XFRM_INTERFACE = Probe(
+    "xfrm-interface",
+    "interfaces for the kernel's ESP",
+    _in_new_namespace("ip link add probe0 type xfrm dev lo if_id 1", seen="an xfrm interface was made"),
+    "the userspace tunnel, always there",
+)
 
 PROBES: tuple[Probe, ...] = (
     Probe("root", "superuser", _superuser, "nothing; run it with sudo", is_required=True),
@@ -263,6 +269,7 @@ PROBES: tuple[Probe, ...] = (
     ),
     _NETEM,
     _XFRM_ESP,
+    _XFRM_INTERFACE,
     Probe(
         "tun-offload",
         "super-segments from TUN",

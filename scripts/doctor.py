@@ -20,6 +20,7 @@ from topologies.datapath import Datapath
 
 EXIT_MISSING = 3
 _WIDTH_OF_A_FILE = 132
+_KERNEL_TUNNEL = ("xfrm-esp", "xfrm-interface")
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,19 @@ class Diagnosis:
         has_kernel = any(found.is_present for found in self.capabilities if found.id == "kernel-datapath")
         return "system" if has_kernel else "netdev"
 
+    @property
+    def tunnel(self) -> str:
+        """Who seals and opens the tunnels' packets here, if nobody asks for another."""
+        lacking = [found for found in self.capabilities if found.id in _KERNEL_TUNNEL and not found.is_present]
+        if not lacking:
+            return "kernel: it has ESP with AES-256-GCM and xfrm interfaces"
+        return f"userspace: {lacking[0].what} is missing ({lacking[0].detail})"
+
     def to_dict(self) -> dict[str, object]:
         return {
             "ok": self.is_sufficient,
             "datapath": self.datapath,
+            "tunnel": self.tunnel,
             "machine": self.machine,
             "versions": self.versions,
             "capabilities": [
@@ -76,7 +86,8 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     machine = diagnosis.machine
     console.print(
         f"\n{machine['system']}, kernel {machine['kernel']}, {machine['processors']} processors, "
-        f"{machine['memory_gb']} GB; bridges use the {diagnosis.datapath} datapath.",
+        f"{machine['memory_gb']} GB; bridges use the {diagnosis.datapath} datapath.\n"
+        f"Tunnels are carried by {diagnosis.tunnel}; `up --tunnel` takes another.",
         highlight=False,
     )
     lacking = [found.id for found in diagnosis.capabilities if found.is_required and not found.is_present]

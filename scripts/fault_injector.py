@@ -21,6 +21,8 @@ from scripts.errors import DidNotHold
 from scripts.faults import (
     CONTROLLER,
     FAULTS,
+    KME_PREFIX,
+    KMS,
     Effects,
     Element,
     Fault,
@@ -138,8 +140,10 @@ class FaultInjector:
         self._apply(effects(self._topology, before), effects(self._topology, after))
 
     def _apply(self, old: Effects, new: Effects) -> None:
-        for name in sorted(new.killed - old.killed):
-            self._kill(name)
+        # A KMS that dies takes its KMEs along, and one that comes back has them all: those that are down go after it.
+        for name in sorted(new.killed - old.killed, key=_kmes_last):
+            if not (name.startswith(KME_PREFIX) and KMS in old.killed):
+                self._kill(name)
         for site in sorted(new.off - old.off):
             nodes.switch_off(self._topology, site)
         links.set_up(tuple(sorted(new.dead - old.dead)), up=False)
@@ -149,7 +153,8 @@ class FaultInjector:
             nodes.switch_on(self._topology, site, new.dead)
         links.set_up(tuple(sorted(old.dead - new.dead)), up=True)
         for name in sorted(old.killed - new.killed):
-            self._start_again(name, new)
+            if not (name.startswith(KME_PREFIX) and KMS in new.killed):
+                self._start_again(name, new)
         for section in sorted({*old.eavesdropped, *new.eavesdropped}):
             if old.eavesdropped.get(section) != new.eavesdropped.get(section) and "kms" not in new.killed:
                 self._eavesdrop(section, new.eavesdropped.get(section))
@@ -162,7 +167,12 @@ class FaultInjector:
 
     def _start_again(self, name: str, state: Effects) -> None:
         """A controller is back when the switches have found it; those of sites that are off will not."""
+        if name.startswith(KME_PREFIX):
+            self._set_kme(name, is_listening=True)
+            return
         self._supervisor.restart(name)
+        for kme in sorted(n for n in state.killed if name == KMS and n.startswith(KME_PREFIX)):
+            self._kill(kme)
         expected = len(self._topology.sites) - len(state.off)
         deadline = time.monotonic() + SWITCHES_TIMEOUT_S
         while name == CONTROLLER and (connected := self._northbound.switches_connected()) < expected:
@@ -173,6 +183,9 @@ class FaultInjector:
             time.sleep(SWITCHES_POLL_S)
 
     def _kill(self, name: str) -> None:
+        if name.startswith(KME_PREFIX):
+            self._set_kme(name, is_listening=False)
+            return
         process = running_record(self._layout).processes[name]
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
@@ -182,12 +195,25 @@ class FaultInjector:
                 raise DidNotHold(f"{name} ({process.pid}) survives SIGKILL")
             time.sleep(POLL_S)
 
-    def _eavesdrop(self, section: str, fraction: float | None) -> None:
+    def _set_kme(self, name: str, *, is_listening: bool) -> None:
+        """The KMEs are one process: that of one site is stopped by taking its listener and connections away."""
+        path = f"/v1/kmes/{quote(name.removeprefix(KME_PREFIX), safe='')}/listener"
+        status, answer = self._kms.call("POST" if is_listening else "DELETE", path)
+        if status != 200:
+            raise DidNotHold(f"the KMS answered {status}: {answer}")
+
+    def _eavesdrop(self, section: str, eve: Fault | None) -> None:
         path = f"/v1/sections/{quote(section, safe='')}/eavesdrop"
-        method, body = ("DELETE", None) if fraction is None else ("POST", {"fraction": fraction})
+        method, body = "DELETE", None
+        if eve is not None:
+            method, body = "POST", {"fraction": eve.fraction, "attack": eve.attack.value}
         status, answer = self._kms.call(method, path, body)
         if status not in (200, 204):
             raise DidNotHold(f"the KMS answered {status}: {answer}")
+
+
+def _kmes_last(name: str) -> tuple[bool, str]:
+    return name.startswith(KME_PREFIX), name
 
 
 def _before(fault: Fault, same: Fault | None) -> str:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from kms.sources.qkd.modes import AttackKind
 from scripts.errors import WrongRequest
 from topologies import links
 from topologies.links import Direction
 from topologies.spec import Topology
 
-KMS, CONTROLLER, TUNNEL_PREFIX = "kms", "controller", "tunnel-"
+KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX = "kms", "controller", "tunnel-", "kme-"
 
 
 class Element(Enum):
@@ -73,12 +74,13 @@ def element_of(command: str) -> Element:
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. ``direction`` None is both; ``fraction`` is the share of photons that an eavesdropper measures."""
+    """One fault. ``direction`` None is both; an eavesdropper attacks ``fraction`` of the pulses, by ``attack``."""
 
     kind: FaultKind
     target: str
     direction: Direction | None = None
     fraction: float = 1.0
+    attack: AttackKind = AttackKind.INTERCEPT_RESEND
 
     def __post_init__(self) -> None:
         if self.direction is not None and not FAULTS[self.kind].is_directed:
@@ -89,19 +91,23 @@ class Fault:
     def __str__(self) -> str:
         way = f" {self.direction.value}" if self.direction else ""
         share = f" {self.fraction:.0%}" if self.kind is FaultKind.EAVESDROP and self.fraction < 1 else ""
-        return f"{self.kind.value} {self.target}{way}{share}"
+        means = f" by {self.attack.value}" if self.attack is not AttackKind.INTERCEPT_RESEND else ""
+        return f"{self.kind.value} {self.target}{way}{share}{means}"
 
     def is_same_place(self, other: Fault) -> bool:
         return (self.kind, self.target, self.direction) == (other.kind, other.target, other.direction)
 
     def to_dict(self) -> dict[str, Any]:
         direction = self.direction.value if self.direction else None
-        return {"fault": self.kind.value, "target": self.target, "direction": direction, "fraction": self.fraction}
+        return {
+            "fault": self.kind.value, "target": self.target, "direction": direction, "fraction": self.fraction,
+            "attack": self.attack.value,
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Fault:
         direction = Direction(raw["direction"]) if raw["direction"] else None
-        return cls(FaultKind(raw["fault"]), raw["target"], direction, raw["fraction"])
+        return cls(FaultKind(raw["fault"]), raw["target"], direction, raw["fraction"], AttackKind(raw["attack"]))
 
 
 def targets(topology: Topology, element: Element) -> tuple[str, ...]:
@@ -112,7 +118,8 @@ def targets(topology: Topology, element: Element) -> tuple[str, ...]:
         return topology.site_names
     if element is Element.SECTION:
         return tuple(s.id for s in topology.sections)
-    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{site}" for site in topology.site_names))
+    sites = topology.site_names
+    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites))
 
 
 def require_target(topology: Topology, element: Element, target: str) -> None:
@@ -162,7 +169,7 @@ class Effects:
     dead: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
-    eavesdropped: Mapping[str, float] = field(default_factory=dict)
+    eavesdropped: Mapping[str, Fault] = field(default_factory=dict)
     killed: frozenset[str] = frozenset()
 
 
@@ -172,7 +179,7 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     silent: set[str] = set()
     off: set[str] = set()
     killed: set[str] = set()
-    eavesdropped: dict[str, float] = {}
+    eavesdropped: dict[str, Fault] = {}
     for fault in active:
         match fault.kind:
             case FaultKind.CUT:
@@ -187,11 +194,12 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
                 off.add(fault.target)
                 dead.update(port.interface for port in topology.ports(fault.target))
             case FaultKind.EAVESDROP:
-                eavesdropped[fault.target] = fault.fraction
+                eavesdropped[fault.target] = fault
             case FaultKind.KILL:
                 killed.add(fault.target)
     if KMS in killed:  # nobody measures photons: when the KMS comes back so does Eve
         eavesdropped = {}
+        killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
     return Effects(frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(killed))
 
 
@@ -207,7 +215,7 @@ def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> 
             if (f.kind is FaultKind.POWER_OFF and f.target in ends)
             or (f.kind is FaultKind.CUT and f.target == fault.target)
         )
-    if element is Element.SECTION:
+    if element is Element.SECTION or fault.target.startswith(KME_PREFIX):
         return tuple(f for f in others if f.kind is FaultKind.KILL and f.target == KMS)
     return ()
 

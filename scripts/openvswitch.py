@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
@@ -37,6 +39,29 @@ def restore_ssl(before: tuple[str, str, str] | None) -> None:
         set_ssl(*before)
     else:
         vsctl("--no-wait", "del-ssl")
+
+
+def reconnect(bridges: Iterable[str]) -> None:
+    """Have switches try their controller now. Bridges that have none, or are gone, stay so.
+
+    Open vSwitch 3.1 waits for 1, 2, 4 and then 8 seconds between attempts whatever ``max_backoff`` says, but tries a
+    new target at once: so the same is written differently. To have none in between would not do: a switch that loses
+    its last controller forgets its rules.
+    """
+    words: list[str] = []
+    for bridge in bridges:
+        for controller in vsctl("--if-exists", "get", "bridge", bridge, "controller").strip(" []\n").split(","):
+            if controller:
+                target = vsctl("get", "controller", controller.strip(), "target").strip()
+                words += ["--", "set", "controller", controller.strip(), f"target={_respelt(target)}"]
+    if words:
+        vsctl("--no-wait", *words)
+
+
+def _respelt(target: str) -> str:
+    """The same address with a leading zero more, or less, before the port."""
+    address, _, port = target.strip('"').rpartition(":")
+    return json.dumps(f"{address}:{port[1:] if port.startswith('0') else '0' + port}")
 
 
 def remove_bridges(bridges: tuple[str, ...]) -> None:

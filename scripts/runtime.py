@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from kms import pki
 from scripts import clients, openvswitch
@@ -38,10 +38,13 @@ OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
 SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all bridges
 START_STEPS = 8
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0  # a process that ends is noticed at once; this is for machines that are slow
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
 READY_SOURCES = ("dh", "qra")
+
+
+DataPlane = Literal["auto", "userspace", "kernel"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class RunOptions:
 
     api_port: int = DEFAULT_API_PORT
     unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+    tunnel: DataPlane = "auto"
+    """Who seals and opens packets: the kernel, user space, or the kernel where it has ESP."""
+    unsafe_mutation: str | None = None  # a controller that is wrong on purpose, for tests of experiments
     bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
 
 
@@ -128,6 +134,8 @@ class Runtime:
         self._children[name].wait()
         self._launch(name, service, append=True)
         self._await(name, service.is_back)
+        if name == "controller":
+            self._call_switches()
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
@@ -235,6 +243,7 @@ class Runtime:
                 "underlay_interface": "data0", "underlay_address": host.data_address,
                 "kme_url": f"https://{host.kme_address}:{KME_PORT}",
                 "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+                "data_plane": self.options.tunnel,
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
             }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
@@ -256,12 +265,18 @@ class Runtime:
                 "switch_name": SWITCH_NAME,
             },
             "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,
+            "unsafe_mutation": self.options.unsafe_mutation,
             "kms_socket": str(self.layout.kms_socket),
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip
         api = clients.Northbound(self.record.api_url, self.layout.token)
         self._spawn("controller", Service("controller", None, api.is_ready, api.answers), config)
+        self._await("controller", api.answers)
+        self._call_switches()
         self._await("controller")
+
+    def _call_switches(self) -> None:
+        openvswitch.reconnect(self.record.bridges)
 
     def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))

@@ -9,8 +9,13 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from scripts import capabilities
+
+# A busy machine is slow: hypothesis judges what code does, not how long that takes.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 _NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_root": (capabilities.is_root, "needs root"),

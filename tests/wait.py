@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
+PATIENCE = float(os.environ.get("QSLICE_PATIENCE", "1"))
+"""How many times as long as elsewhere things may take here: more than 1 where processors are computed."""
+
 
 def wait_until(predicate: Callable[[], bool], timeout_s: float, interval_s: float = 0.01) -> None:
-    """Return as soon as ``predicate`` holds; AssertionError when it does not within ``timeout_s``."""
-    deadline = time.monotonic() + timeout_s
+    """Return as soon as ``predicate`` holds; AssertionError when it does not within ``timeout_s`` times PATIENCE."""
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while not predicate():
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {getattr(predicate, '__name__', predicate)}")

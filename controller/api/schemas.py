@@ -74,7 +74,9 @@ _ANSWERS: dict[str, Any] = {
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
             "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
-            "labels": or_null(ref("Labels")), "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "labels": or_null(ref("Labels")), "key_links": TEXTS,
+            "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "rekey_s": or_null(AMOUNT), "rekey_in_effect_s": or_null(AMOUNT), "rekey_reason": or_null(TEXT),
             "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred_path": or_null(TEXTS),
             "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
@@ -84,6 +86,7 @@ _ANSWERS: dict[str, Any] = {
         {
             "at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT,
             "level": _LEVEL, "cause": {"enum": [c.value for c in Cause]},
+            "old_key_links": TEXTS, "new_key_links": TEXTS,
         }
     ),
     "Slice": object_of(
@@ -163,6 +166,7 @@ _ANSWERS: dict[str, Any] = {
             "reserved_mbps": map_of(AMOUNT),
         }
     ),
+    "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
     "Topology": object_of(
         {
             "name": TEXT, "description": TEXT, "faults": TEXTS,
@@ -221,7 +225,9 @@ _ANSWERS: dict[str, Any] = {
             },
         ),
     },
-    "Health": object_of({"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT}),
+    "Health": object_of(
+        {"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT}, {"unsafe_mutation": TEXT}
+    ),
     "Document": {"type": "object", "required": ["openapi", "info", "paths"]},
     "IetfNetworkSliceServices": object_of({"ietf-network-slice-service:network-slice-services": {"type": "object"}}),
     "ServiceProfile": {"type": "object", "required": ["serviceProfileId", "sst", "plmnInfoList"]},

@@ -17,6 +17,8 @@ from typing import Any
 from kms.distributed.pads import Pads
 from kms.distributed.peers import PeerClient, decode, encode
 from kms.errors import ExchangeError, KmsError
+from kms.sources.qkd.attacks import Attack
+from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section, SectionState
 
 _log = logging.getLogger(__name__)
@@ -81,8 +83,9 @@ class SharedSections:
             "boot": self.boot,
             "hosted": {
                 name: {
-                    "state": section.state.value, "qber": section.qber, "skr_bps": section.skr_bps,
-                    "fraction": section.intercepted_fraction,
+                    "state": section.state.value, "stop_reason": section.stop_reason,
+                    "qber": self.mirrors[name].known_qber, "skr_bps": self.mirrors[name].known_skr_bps,
+                    "attack": section.attack.kind.value, "fraction": section.attack.fraction,
                 }
                 for name, section in self.hosted.items()
             },
@@ -112,10 +115,18 @@ class SharedSections:
             self.pads[name].begin(secrets.token_hex(8))
         while True:
             for name, section in self.hosted.items():
-                section.intercepted_fraction = self.mirrors[name].intercepted_fraction
+                section.attack = self.mirrors[name].attack
                 await self._part(name, section)
                 self._mirror_own(name, section)
             await asyncio.sleep(PUMP_INTERVAL_S)
+
+    async def measure(self) -> None:
+        """Take note of the error rates and key rates of what is simulated here, until cancelled."""
+        while True:
+            for name, section in self.hosted.items():
+                mirror = self.mirrors[name]
+                mirror.known_qber, mirror.known_skr_bps = section.qber, section.skr_bps
+            await asyncio.sleep(LOOK_INTERVAL_S)
 
     async def _part(self, name: str, section: Section) -> None:
         pads = self.pads[name]
@@ -148,7 +159,7 @@ class SharedSections:
     def _mirror_own(self, name: str, section: Section) -> None:
         mirror = self.mirrors[name]
         mirror.state = section.state if self._site_of(section.b) in self._boots else SectionState.STARTING
-        mirror.known_qber, mirror.known_skr_bps = section.qber, section.skr_bps
+        mirror.stop_reason = section.stop_reason
         self._count(name)
 
     def _count(self, name: str) -> None:
@@ -192,7 +203,8 @@ class SharedSections:
         mirror.state = SectionState(about["state"])
         mirror.known_qber = about["qber"]
         mirror.known_skr_bps = float(about["skr_bps"])
-        mirror.intercepted_fraction = float(about["fraction"])
+        mirror.stop_reason = str(about["stop_reason"])
+        mirror.attack = Attack(AttackKind(about["attack"]), float(about["fraction"]))
 
     def _begin_anew_with(self, peer: str) -> None:
         for name in self.hosted:

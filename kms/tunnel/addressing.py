@@ -15,6 +15,9 @@ from kms.tunnel.errors import ConfigurationError, Unavailable
 _SIOCGIFMTU = 0x8921
 _SYSCTL = Path("/proc/sys/net")
 _TRANSMIT_QUEUE_PACKETS = 1000
+BURST_S = 0.002
+_MIN_SEGMENTS = 2
+_MAX_SUPER_PACKET_BYTES = 65536  # linux/netdevice.h: GSO_LEGACY_MAX_SIZE
 
 
 def interface_mtu(interface: str) -> int:
@@ -26,6 +29,22 @@ def interface_mtu(interface: str) -> int:
             raise ConfigurationError("underlay_interface", f"{interface}: {error.strerror}") from error
     (mtu,) = struct.unpack("16xI12x", answer)
     return int(mtu)
+
+
+def super_packet_bytes(mtu: int, rate_kbps: int | None, largest: int = _MAX_SUPER_PACKET_BYTES) -> int:
+    """How much TCP may hand over at once, in octets: what a network that lets ``rate_kbps`` through takes in BURST_S.
+
+    A policer drops most of a burst that is longer than it puts up with, and TCP waits 200 ms at the least before it
+    sends again what was dropped at a burst's end.
+    """
+    if rate_kbps is None:
+        return largest
+    return min(largest, max(_MIN_SEGMENTS * mtu, int(rate_kbps * 125 * BURST_S)))
+
+
+def limit_super_packets(interface: str, octets: int) -> None:
+    """Change what TCP may hand over at once."""
+    _carry_out(netlink.limit_super_packets(interface, _index(interface), octets))
 
 
 def configure_tun(interface: str, mtu: int, gso_bytes: int, local: IPv4Address, peer: IPv4Address) -> None:

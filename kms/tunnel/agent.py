@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
-from kms.tunnel import addressing, metrics
+from kms.tunnel import addressing, kernel, metrics
 from kms.tunnel.changes import ChangeLog
 from kms.tunnel.clear import ClearConnection
 from kms.tunnel.config import AgentConfig, ConnectionConfig
-from kms.tunnel.errors import Conflict, NotFound
+from kms.tunnel.errors import Conflict, NotFound, Unavailable
 from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.runner import EspConnection
@@ -23,6 +23,8 @@ from kms.tunnel.session import RETUNABLE
 from kms.tunnel.stats import watched
 
 logger = logging.getLogger(__name__)
+
+MODIFIABLE = (*RETUNABLE, "rate_kbps")
 
 Connection = EspConnection | ClearConnection
 
@@ -39,18 +41,34 @@ class Agent:
         self._changes = ChangeLog(uuid.uuid4().hex)
         self._reserved: dict[str, ConnectionConfig] = {}
         self._keylog: KeyLog | None = None
+        self._kernel_lacks: str | None = "not looked at"
         self._rp_filter_before: str | None = None
         self._rp_filter = f"ipv4/conf/{config.underlay_interface}/rp_filter"
 
     def start(self) -> None:
         """Check the host. Raises ConfigurationError or Unavailable."""
         addressing.interface_mtu(self._config.underlay_interface)
+        self._choose_data_plane()
         if self._config.unsafe_keylog is not None:
             self._keylog = KeyLog(self._config.unsafe_keylog)
         # Strict reverse-path filtering (RFC 3704, 2.2): a plaintext packet that claims to come from a tunnel's peer
         # is not accepted on the underlay, because the route to that peer leads into the tunnel.
         self._rp_filter_before = addressing.read_sysctl(self._rp_filter)
         addressing.write_sysctl(self._rp_filter, "1")
+
+    def _choose_data_plane(self) -> None:
+        wanted = self._config.data_plane
+        if wanted == "userspace":
+            self._kernel_lacks = "userspace was asked for"
+            return
+        self._kernel_lacks = kernel.probe(self._config.underlay_interface)
+        if self._kernel_lacks is None:
+            kernel.sweep()
+            logger.info("the kernel seals and opens (%s)", wanted)
+        elif wanted == "kernel":
+            raise Unavailable(f"data_plane: the kernel cannot carry tunnels: {self._kernel_lacks}")
+        else:
+            logger.info("the userspace tunnel is used: %s", self._kernel_lacks)
 
     async def close(self) -> None:
         """Remove every connection and everything that was set on the host."""
@@ -86,10 +104,10 @@ class Agent:
         async with self._turn(config.id):
             existing = self._find(config.id)
             if (
-                config.model_copy(update={name: getattr(existing.config, name) for name in RETUNABLE})
+                config.model_copy(update={name: getattr(existing.config, name) for name in MODIFIABLE})
                 != existing.config
             ):
-                names = ", ".join(RETUNABLE)
+                names = ", ".join(MODIFIABLE)
                 raise Conflict("connection", f"{config.id} exists, and nothing but {names} can be modified")
             if existing.config != config:
                 existing.modify(config)
@@ -181,7 +199,14 @@ class Agent:
             keylog=self._keylog,
             probe_s=probe_s,
             on_change=on_change,
+            in_kernel=self._is_for_kernel(config),
         )
+
+    def _is_for_kernel(self, config: ConnectionConfig) -> bool:
+        lacks = self._kernel_lacks or kernel.refuses(config)
+        if lacks is not None and self._config.data_plane == "kernel":
+            raise Unavailable(f"the kernel cannot carry {config.id}: {lacks}")
+        return lacks is None
 
 
 def _summary(connection: Connection) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class AgentConfig(_Frozen):
     """How often connections are probed that are not told themselves; 0: never."""
     unsafe_keylog: Path | None = None
     """Debugging only: traffic keys are written here in the clear, for Wireshark's ESP decoder."""
+    data_plane: Literal["auto", "userspace", "kernel"] = "auto"
+    """Who seals and opens: auto takes the kernel where it has ESP."""
 
 
 class ConnectionConfig(_Frozen):
@@ -74,6 +76,8 @@ class ConnectionConfig(_Frozen):
     replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024
     expects_copies: bool = False
     repairs: bool = False
+    rate_kbps: Annotated[int, Field(ge=1)] | None = None
+    """What the network lets through, if it is less than it could: bursts are kept short then."""
     probe_s: ProbePeriod | None = None
     """None: as the agent's."""
 

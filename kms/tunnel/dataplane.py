@@ -20,7 +20,7 @@ from kms.tunnel import virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames
-from kms.tunnel.gso import coalesce, headers_of, write_segments
+from kms.tunnel.gso import MAX_PACKET_BYTES, coalesce, headers_of, write_segments
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
 from kms.tunnel.virtio import NO_OFFLOAD, VNET_BYTES
@@ -35,6 +35,7 @@ _PREFIX = HEADER_BYTES + IV_BYTES
 _SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
 _SLOTS = 64
 _READ_BYTES = VNET_BYTES + 65536
+_GRO_BYTES = 65536
 _GRO_SPACE = socket.CMSG_SPACE(4)
 _OFFSET = 6  # so that the packet after its virtio header is aligned
 
@@ -66,7 +67,7 @@ class DataPlane:
             _SLOTS, _SLOT_BYTES
         )
         self._out = Frames(MAX_UDP_BYTES, in_place=True)
-        self._in = Frames(MAX_UDP_BYTES + 1, in_place=False)
+        self._in = Frames(MAX_UDP_BYTES + _GRO_BYTES, in_place=False)
         self._coalesced = bytearray(_READ_BYTES)
         self._coalesced_view = memoryview(self._coalesced)
         self._coalesced_array = np.frombuffer(self._coalesced, np.uint8)
@@ -216,29 +217,43 @@ class DataPlane:
 
     def read_socket(self, now: float) -> None:
         """Receive, open and deliver what is there."""
-        receive, buffers, view = self._udp.recvmsg_into, (self._in.buffer,), self._in.view
         for _ in range(_BURSTS):
-            try:
-                length, ancillary, _, _ = receive(buffers, _GRO_SPACE)
-            except BlockingIOError:
+            if not self._receive_burst(now):
                 return
+
+    def _receive_burst(self, now: float) -> bool:
+        """Datagrams of one length, until one of another comes; False when there is nothing more to receive."""
+        view, at, size, more = self._in.view, 0, 0, True
+        while at < MAX_UDP_BYTES:
+            try:
+                length, ancillary, _, _ = self._udp.recvmsg_into((view[at : at + _GRO_BYTES],), _GRO_SPACE)
+            except BlockingIOError:
+                more = False
+                break
             except OSError as error:
                 self._note(error)  # e.g. the peer's host said that nobody listens yet
-                continue
-            size = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else 0
-            if MIN_DATAGRAM_BYTES <= size < length and size % 4 == 0:
-                self._open(length, size, now)
-            else:
-                self._open_one(bytes(view[:length]), now)
+                break
+            step = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else length
+            if at and step != size:
+                self._open(at, size, now)
+                view[:length] = view[at : at + length]
+                at = 0
+            size = step
+            at += length
+            if not size or length % size:
+                break  # a last, shorter one: what comes next does not lie on a boundary
+        if at or size:
+            self._open(at, size, now)
+        return more
 
     def _open(self, length: int, size: int, now: float) -> None:
-        frames, view = self._in.shape(size), self._in.view
-        count = min(length // size, MAX_FRAMES)
-        packets = self._session.open_frames(frames, count, now) if count > 1 else None
-        done = 0
-        if packets is not None:
-            done = count * size
-            self._deliver_rows(packets)
+        """The datagrams of ``size`` octets, the last perhaps shorter, at the beginning of the buffer."""
+        view, count, done = self._in.view, length // size, 0
+        if count > 1 and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
+            packets = self._session.open_frames(self._in.shape(size), count, now)
+            if packets is not None:
+                done = count * size
+                self._deliver_rows(packets)
         for at in range(done, length, size):
             self._open_one(bytes(view[at : min(at + size, length)]), now)
 
@@ -248,13 +263,15 @@ class DataPlane:
             self._write((NO_OFFLOAD, packet), 1)
 
     def _deliver_rows(self, packets: Octets) -> None:
-        if len(packets) > 1:
-            length = coalesce(packets, self._coalesced_array, udp=self._tun.has_uso)
+        most = max(1, MAX_PACKET_BYTES // max(1, packets.shape[1]))
+        for first in range(0, len(packets), most):
+            rows = packets[first : first + most]
+            length = coalesce(rows, self._coalesced_array, udp=self._tun.has_uso) if len(rows) > 1 else 0
             if length:
-                self._write((self._coalesced_view[:length],), len(packets))
-                return
-        for packet in packets:
-            self._write((NO_OFFLOAD, packet.tobytes()), 1)
+                self._write((self._coalesced_view[:length],), len(rows))
+            else:
+                for packet in rows:
+                    self._write((NO_OFFLOAD, packet.tobytes()), 1)
 
     def _write(self, pieces: tuple[bytes | memoryview, ...], packets: int) -> None:
         try:

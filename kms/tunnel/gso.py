@@ -38,7 +38,7 @@ class Headers:
 
 def headers_of(packet: memoryview, vnet: VnetHeader) -> Headers | None:
     """None for what is no super-packet of a known kind, or whose headers are not all there."""
-    is_v6 = packet[0] >> 4 == 6
+    is_v6 = len(packet) > 0 and packet[0] >> 4 == 6
     kind = vnet.gso_type & ~virtio.GSO_ECN
     protocol = _UDP if kind == virtio.GSO_UDP_L4 else _TCP
     known = (virtio.GSO_TCPV6 if is_v6 else virtio.GSO_TCPV4, virtio.GSO_UDP_L4)

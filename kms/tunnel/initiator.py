@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
@@ -55,9 +56,18 @@ class Initiator:
         self._begin(now, ExchangeInput.REKEY_DUE)
 
     def retune(self, settings: SessionSettings, now: float) -> None:
-        """Get a key of the kind that is wanted now; what was under way for another kind is dropped."""
-        self._settings = settings
-        self._context = settings.context().digest()
+        """Get a key of the kind that is wanted now; what was under way for another kind is dropped.
+
+        Another pace alone costs no key: the next one is asked for sooner or later than it would have been.
+        """
+        before, self._settings, self._context = self._settings, settings, settings.context().digest()
+        slower_s = settings.rekey_s - before.rekey_s
+        is_pace_alone = settings == replace(before, rekey_s=settings.rekey_s, lifetime_s=settings.lifetime_s)
+        if is_pace_alone and self._rekey_at is not None:
+            self._rekey_at += slower_s
+            if self.state is Exchange.IDLE:
+                self._wake_at = min(max(now, self._rekey_at), now + _USAGE_CHECK_S)
+            return
         self._retry_s = self._timing.first_retry_s
         self._forget_offer()
         self._begin(now, ExchangeInput.RETUNED)

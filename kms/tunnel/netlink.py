@@ -1,4 +1,5 @@
-"""Links, addresses and routes of this network namespace, asked of the kernel directly (rtnetlink(7)).
+"""Links, addresses and routes of this network namespace, asked of the kernel directly (rtnetlink(7)), and the way there
+that :mod:`kms.tunnel.xfrm` takes as well.
 
 An ``ip`` process per connection took longer than everything else that setting up a tunnel takes. Requests built here
 are carried out in the order given, in one exchange; each is acknowledged on its own.
@@ -10,12 +11,14 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
-_NLMSG_ERROR = 2
+ROUTE, XFRM = socket.NETLINK_ROUTE, 6  # families: linux/netlink.h
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_DUMP = 0x300
 _RTM_NEWLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 20, 21, 24, 25
 _REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
 _IFLA_MTU, _IFLA_TXQLEN, _IFLA_GSO_MAX_SIZE = 4, 13, 41
@@ -32,9 +35,10 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _ERROR = struct.Struct("=i")
 _HOST = 32  # prefix length
 _RECEIVE_BYTES = 65536
+_BATCH = 64  # requests in one exchange: their acknowledgements fit the socket's buffer
 
 # What the kernel says when that which shall be removed, or the interface it was on, is not there.
-GONE = frozenset({errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENETDOWN})
+GONE = frozenset({errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENETDOWN})
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,12 @@ def link_up(interface: str, index: int, mtu: int, queue_packets: int, gso_bytes:
     body = _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP)
     body += _u32(_IFLA_MTU, mtu) + _u32(_IFLA_TXQLEN, queue_packets) + _u32(_IFLA_GSO_MAX_SIZE, gso_bytes)
     return Request(f"bring up {interface}", _RTM_NEWLINK, 0, body)
+
+
+def limit_super_packets(interface: str, index: int, gso_bytes: int) -> Request:
+    """Set an interface's largest super-packet (octets)."""
+    body = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0) + _u32(_IFLA_GSO_MAX_SIZE, gso_bytes)
+    return Request(f"limit super-packets of {interface}", _RTM_NEWLINK, 0, body)
 
 
 def add_address(index: int, address: IPv4Address) -> Request:
@@ -73,24 +83,57 @@ def remove_route(index: int, target: IPv4Address) -> Request:
     return Request(f"remove the route to {target}", _RTM_DELROUTE, 0, _route(_RT_SCOPE_NOWHERE, index, target))
 
 
-def carry_out(requests: Sequence[Request], tolerated: Collection[int] = ()) -> None:
+def carry_out(requests: Sequence[Request], tolerated: Collection[int] = (), family: int = ROUTE) -> None:
     """Send the requests and read every acknowledgement.
 
     All are tried; OSError tells of the first that failed by an error number not ``tolerated``.
     """
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-        kernel.bind((0, 0))
-        kernel.send(b"".join(_encode(request, sequence) for sequence, request in enumerate(requests)))
+    with _open(family) as kernel:
         failures: dict[int, int] = {}
-        waiting = set(range(len(requests)))
-        while waiting:
-            for sequence, number in _acknowledgements(kernel.recv(_RECEIVE_BYTES)):
-                waiting.discard(sequence)
-                if number and number not in tolerated:
-                    failures[sequence] = number
+        for first in range(0, len(requests), _BATCH):
+            batch = requests[first : first + _BATCH]
+            kernel.send(b"".join(_encode(request, first + n) for n, request in enumerate(batch)))
+            waiting = set(range(first, first + len(batch)))
+            while waiting:
+                for sequence, number in _acknowledgements(kernel.recv(_RECEIVE_BYTES)):
+                    waiting.discard(sequence)
+                    if number and number not in tolerated:
+                        failures[sequence] = number
     if failures:
         first = min(failures)
         raise OSError(failures[first], f"{requests[first].what}: {os.strerror(failures[first])}")
+
+
+def ask(request: Request, family: int = ROUTE) -> list[bytes]:
+    """The bodies of the answer to one request; OSError when the kernel has none."""
+    return _bodies(request, 0, family)
+
+
+def dump(request: Request, family: int = ROUTE) -> list[bytes]:
+    """The bodies of everything that there is of a kind."""
+    return _bodies(request, _DUMP, family)
+
+
+def _bodies(request: Request, flags: int, family: int) -> list[bytes]:
+    bodies: list[bytes] = []
+    with _open(family) as kernel:
+        kernel.send(_encode(Request(request.what, request.kind, request.flags | flags, request.body), 1))
+        while True:
+            for kind, _, body in _messages(kernel.recv(_RECEIVE_BYTES)):
+                if kind == _NLMSG_ERROR:
+                    number = -_ERROR.unpack_from(body)[0]
+                    if number:
+                        raise OSError(number, f"{request.what}: {os.strerror(number)}")
+                    return bodies
+                if kind == _NLMSG_DONE:
+                    return bodies
+                bodies.append(body)
+
+
+def _open(family: int) -> socket.socket:
+    kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+    kernel.bind((0, 0))
+    return kernel
 
 
 def _encode(request: Request, sequence: int) -> bytes:
@@ -101,15 +144,18 @@ def _encode(request: Request, sequence: int) -> bytes:
 
 def _acknowledgements(data: bytes) -> list[tuple[int, int]]:
     """(sequence, error number or 0) of each NLMSG_ERROR message."""
-    found = []
+    return [
+        (sequence, -_ERROR.unpack_from(body)[0]) for kind, sequence, body in _messages(data) if kind == _NLMSG_ERROR
+    ]
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(type, sequence, body) of each message."""
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, kind, _, sequence, _ = _HEADER.unpack_from(data, offset)
-        if kind == _NLMSG_ERROR:
-            (number,) = _ERROR.unpack_from(data, offset + _HEADER.size)
-            found.append((sequence, -number))
-        offset += (length + 3) & ~3
-    return found
+        yield kind, sequence, data[offset + _HEADER.size : offset + length]
+        offset += max(_HEADER.size, (length + 3) & ~3)
 
 
 def _address(index: int, address: IPv4Address) -> bytes:

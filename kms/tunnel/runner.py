@@ -1,4 +1,4 @@
-"""One encrypted connection at work: a UDP socket, a TUN device and the session between them, on the event loop."""
+"""One encrypted connection at work: a UDP socket, the session, and what seals and opens for it, on the event loop."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from typing import Any
 from kms.tunnel import addressing
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.control import INSTANCE_BYTES
-from kms.tunnel.dataplane import SOL_UDP, UDP_GRO, DataPlane, DeviceLost, largest_super_packet
 from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
+from kms.tunnel.kernel import KernelPlane
 from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
+from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
 from kms.tunnel.stats import reach_stats
-from kms.tunnel.tun import TunDevice
+from kms.tunnel.userspace import UserspacePlane
 
 logger = logging.getLogger(__name__)
 
 _SOCKET_BUFFER_BYTES = 4 << 20
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h: beyond what users may have
 _KEY_TIMEOUT_S = 5.0
+_REFRESH_S = 1.0  # how often the data plane's own counters are looked at without being asked for
 _IP_MTU_DISCOVER = 10  # linux/in.h
 _IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
 
@@ -49,6 +51,7 @@ class EspConnection:
         keylog: KeyLog | None,
         probe_s: float,
         on_change: Callable[[], None],
+        in_kernel: bool,
     ) -> None:
         self.config = config
         self._underlay_interface = underlay_interface
@@ -61,13 +64,25 @@ class EspConnection:
         self._local_sae = local_sae
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
         self._socket: socket.socket | None = None
-        self._tun: TunDevice | None = None
         self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
         self._timer: asyncio.TimerHandle | None = None
         self._key_tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
-        self._plane: DataPlane | None = None
-        self._is_waiting = False  # for room in the socket
+        made = KernelPlane if in_kernel else UserspacePlane
+        self._plane = made(
+            config,
+            self._session,
+            Surroundings(
+                self._loop,
+                underlay_interface,
+                underlay_address,
+                self._mtu,
+                self._note,
+                self._carry_out,
+                self._lose_plane,
+            ),
+        )
+        self._refresh_timer: asyncio.TimerHandle | None = None
         self._last_error = ""
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
@@ -91,6 +106,7 @@ class EspConnection:
         """Other keys while traffic goes on; ``wait_up`` then waits for them."""
         self._session.retune(self._settings(config), self._loop.time())
         self.config = config
+        self._plane.pace(config.rate_kbps)
         if not self._session.is_in_tune:
             self._up.clear()
         self._carry_out()
@@ -99,20 +115,15 @@ class EspConnection:
         """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
         try:
             self._socket = self._open_socket()
-            self._tun = TunDevice(self.config.interface)
-            self._plane = DataPlane(self._tun, self._socket, self._session, self._note)
             # The first key is fetched while the interface is being set up; nothing is received before it is.
             self._session.start(self._loop.time())
+            self._plane.open(self._socket)
             self._carry_out()
-            config = self.config
-            addressing.configure_tun(
-                config.interface, self._mtu, largest_super_packet(self._mtu), config.local_address, config.peer_address
-            )
         except BaseException:
             await self.close()
             raise
-        self._loop.add_reader(self._socket, self._read_socket)
-        self._loop.add_reader(self._tun.fd, self._read_tun)
+        self._plane.start()
+        self._look_at_plane()
 
     async def close(self) -> None:
         """Forget the keys, stop, remove the interface."""
@@ -123,15 +134,12 @@ class EspConnection:
         tasks = list(self._key_tasks)
         for task in tasks:
             task.cancel()
+        if self._refresh_timer is not None:
+            self._refresh_timer.cancel()
+        self._plane.close()
         if self._socket is not None:
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
             self._socket.close()
             self._socket = None
-        if self._tun is not None:
-            self._loop.remove_reader(self._tun.fd)
-            self._tun.close()
-            self._tun = None
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait_up(self, timeout_s: float) -> None:
@@ -147,11 +155,14 @@ class EspConnection:
 
     def stats(self) -> dict[str, Any]:
         """Counters and state as plain values."""
+        self._refresh()
         status = self._session.status(self._loop.time())
         return {
             **self._session.counters.as_dict(),
             "state": status.link.value,
             "mode": "esp",
+            "data_plane": self._plane.name,
+            "host_refusals": self._plane.host_refusals(),
             "key_source": self.config.key_source,
             "key_id": status.key_id,
             "key_age_s": status.key_age_s,
@@ -170,7 +181,6 @@ class EspConnection:
         try:
             for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
                 udp.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
-            udp.setsockopt(SOL_UDP, UDP_GRO, 1)
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._underlay_interface.encode())
             udp.bind((str(self._underlay_address), self.config.port))
@@ -188,41 +198,14 @@ class EspConnection:
             raise Unavailable(f"UDP socket: {error.strerror}") from error
         return udp
 
-    def _read_tun(self) -> None:
-        assert self._plane is not None
-        try:
-            self._plane.read_device(self._loop.time())
-        except DeviceLost as error:
-            self._lose_device(error)
-            return
-        self._wait_for_room()
+    def _look_at_plane(self) -> None:
+        self._refresh()
         self._carry_out()
+        self._refresh_timer = self._loop.call_later(_REFRESH_S, self._look_at_plane)
 
-    def _read_socket(self) -> None:
-        assert self._plane is not None
-        self._plane.read_socket(self._loop.time())
-        self._carry_out()
-
-    def _wait_for_room(self) -> None:
-        """While the socket is full the TUN is not read, so that senders feel it."""
-        assert self._plane is not None
-        if self._plane.is_stalled and not self._is_waiting:
-            assert self._socket is not None
-            self._is_waiting = True
-            if self._tun is not None:
-                self._loop.remove_reader(self._tun.fd)
-            self._loop.add_writer(self._socket, self._resume)
-
-    def _resume(self) -> None:
-        assert self._socket is not None
-        assert self._plane is not None
-        self._plane.resume()
-        if self._plane.is_stalled:
-            return
-        self._is_waiting = False
-        self._loop.remove_writer(self._socket)
-        if self._tun is not None and self._session.link is not Link.CLOSED:
-            self._loop.add_reader(self._tun.fd, self._read_tun)
+    def _refresh(self) -> None:
+        if self._session.link is not Link.CLOSED:
+            self._session.note_sequence(self._plane.refresh(), self._loop.time())
 
     # What the session wants
 
@@ -231,6 +214,7 @@ class EspConnection:
         if self._session.has_effects():
             for effect in self._session.take_effects():
                 self._do(effect)
+        self._plane.follow()
         due = self._session.next_timer()
         if due is not None and (self._timer is None or due < self._timer.when()):
             if self._timer is not None:
@@ -240,7 +224,7 @@ class EspConnection:
     def _do(self, effect: Effect) -> None:
         match effect:
             case SendDatagram(datagram):
-                self._send_control(datagram)
+                self._plane.send(datagram)
             case AskEncKey() | AskDecKey():
                 task = self._loop.create_task(self._ask(effect))
                 self._key_tasks.add(task)
@@ -255,17 +239,9 @@ class EspConnection:
             case ReachChanged():
                 self._on_change()
             case SaInstalled():
+                self._plane.install(effect)
                 if self._keylog is not None:
                     self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
-
-    def _send_control(self, datagram: bytes) -> None:
-        """A control message that finds the socket full is lost, as on the network: it will be repeated."""
-        assert self._plane is not None
-        if self._plane.is_stalled:
-            self._session.counters.tx_socket_drops += 1
-        else:
-            self._plane.send(datagram)
-            self._wait_for_room()
 
     async def _ask(self, question: AskEncKey | AskDecKey) -> None:
         try:
@@ -296,11 +272,9 @@ class EspConnection:
     def _note(self, error: OSError) -> None:
         self._last_error = error.strerror or str(error)
 
-    def _lose_device(self, error: OSError) -> None:
+    def _lose_plane(self, reason: str) -> None:
         """The interface was removed under us: nothing can pass, and the keys are of no more use."""
-        logger.error("connection %s: interface %s is gone: %s", self.config.id, self.config.interface, error.strerror)
-        assert self._tun is not None
-        self._loop.remove_reader(self._tun.fd)
-        self._last_error = f"interface {self.config.interface} is gone: {error.strerror}"
+        logger.error("connection %s: %s", self.config.id, reason)
+        self._last_error = reason
         self._session.close()
         self._carry_out()

@@ -131,6 +131,26 @@ class Session:
             last_error=self._exchange.last_error,
         )
 
+    @property
+    def settings(self) -> SessionSettings:
+        """As they hold for the SAs to come."""
+        return self._settings
+
+    @property
+    def live(self) -> tuple[SaPair, ...]:
+        """The pairs that may receive, the oldest first."""
+        return tuple(self._book.by_spi.values())
+
+    @property
+    def current(self) -> SaPair | None:
+        """The pair that transmits."""
+        return self._book.current
+
+    def note_sequence(self, highest: int, now: float) -> None:
+        """Where another than the session seals and opens: how far the SAs' numbers have come."""
+        if highest >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+            self._exchange.rekey(now)
+
     def take_effects(self) -> list[Effect]:
         """What is to be done, in order; the list is handed over."""
         taken = self._effects.copy()

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from scripts.bench.common import percentile
 from scripts.bench.fill import Series
 from scripts.bench.provision import Case
+from scripts.bench.qkd import RatePoint
 
 # Okabe and Ito: distinct under colour blindness. Overlapping bars also differ in their hatching.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -93,6 +94,34 @@ def draw_bars(panels: Mapping[str, Mapping[str, Sequence[float]]], unit: str, pa
         axes.set_title(title, loc="left")
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
+    figure.savefig(path, dpi=DPI)
+
+
+def draw_rates(points: Sequence[RatePoint], path: Path) -> None:
+    """Secret bits per second and error rate over distance: lines are theory, marks the full simulation."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    km = [point.km for point in points]
+    for label, values, colour, style in (
+        ("infinitely many decoys and pulses", [p.infinite_decoy_bps for p in points], GREEN, ":"),
+        ("vacuum and weak decoy, infinitely many pulses", [p.vacuum_weak_bps for p in points], BLUE, "--"),
+        ("finite blocks (Lim et al. 2014)", [p.finite_bps for p in points], ORANGE, "-"),
+    ):
+        shown = [(x, y) for x, y in zip(km, values, strict=True) if y > 0]
+        left.plot(*zip(*shown, strict=True), color=colour, linestyle=style, label=label)
+    simulated = [(p.km, p.simulated_bps) for p in points if p.simulated_bps > 0]
+    left.plot(*zip(*simulated, strict=True), "kx", label="simulated and distilled")
+    left.set_yscale("log")
+    left.set_ylabel("secret bit/s")
+    left.set_title("a section of default parameters", loc="left")
+    right.plot(km, [100 * p.expected_qber for p in points], color=ORANGE, label="theory")
+    right.plot(km, [100 * p.measured_qber for p in points], "kx", label="simulated")
+    right.set_ylabel("error rate of signals, %")
+    right.set_ylim(bottom=0)
+    for axes in (left, right):
+        axes.set_xlabel("km of fibre, 0.2 dB/km")
+        axes.grid(visible=True, alpha=0.3)
+        axes.legend(frameon=False)
     figure.savefig(path, dpi=DPI)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.demo.errors import DemoError
@@ -65,6 +66,12 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     parser.add_argument("--queries", type=_count, metavar="N", help="questions per size")
     _add_out(parser, "paths")
     parser.set_defaults(run=_paths)
+
+    parser = bench.add_parser("qkd", parents=[common_options], help="the quantum layer: speed, efficiency, key rates")
+    parser.add_argument("--bits", type=_count, metavar="N", help="to reconcile (default 10^8)")
+    parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
+    _add_out(parser, "qkd")
+    parser.set_defaults(run=_qkd)
 
     parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="for each mode and number of clients")
@@ -193,6 +200,45 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+
+
+def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts, qkd
+
+    folder = _make(arguments.out)
+    end_on_signals()
+    notes = [*qkd.NOTES, common.load_note()]
+    python = None
+    if arguments.no_peer:
+        notes.append("SeQUeNCe was not measured: --no-peer")
+    else:
+        python = SEQUENCE.python(layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        with common.Countdown("sifting", len(qkd.PEER_KM) * (2 if python else 1)) as countdown:
+            ours, peers = [], []
+            for km in qkd.PEER_KM:
+                ours.append(qkd.sift(km))
+                countdown.advance()
+                if python is not None:
+                    peers.append(qkd.sift_with_sequence(python, km))
+                    countdown.advance()
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    bits = arguments.bits or qkd.DEFAULT_BITS
+    with common.Countdown("reconciliation", qkd.reconcile_blocks(bits)) as countdown:
+        reconciling = qkd.reconcile_many(bits, countdown.advance)
+    points = []
+    with common.Countdown("key rates over distance", len(qkd.DISTANCES_KM)) as countdown:
+        for km in qkd.DISTANCES_KM:
+            points.append(qkd.rate_at(km))
+            countdown.advance()
+    figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
+    report = common.report("qkd", figures, notes)
+    if python is not None:
+        report["versions"]["sequence"] = SEQUENCE.version
+    charts.draw_rates(points, folder / "rates.png")
+    common.write_json(folder / "qkd.json", {**report, "runs": qkd.as_lists(ours, peers, points)})
+    return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
 
 
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:

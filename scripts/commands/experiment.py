@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from controller.mutations import MUTATIONS
 from scripts.errors import WrongRequest
+from scripts.experiments.chaos import Trouble
 from scripts.experiments.chaos_run import ChaosResult, run_chaos
 from scripts.experiments.clock import Countdown
 from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
 from scripts.experiments.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
-from scripts.faults import FaultKind
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import print_json, print_table, say
@@ -23,7 +24,7 @@ from topologies.catalog import load
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
 DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
-KINDS = {kind.value.replace(" ", "-"): kind for kind in FaultKind}
+KINDS = {trouble.value: trouble for trouble in Trouble}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -38,6 +39,9 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     run.add_argument("--repetitions", type=int, metavar="N")
     run.add_argument("--faults", type=int, metavar="N", help=f"of chaos: how many (default {DEFAULT_FAULTS})")
     run.add_argument("--kinds", metavar="KIND,...", help=f"of chaos: which, of {', '.join(KINDS)} (default: all)")
+    run.add_argument("--no-bfd", action="store_true", help="of chaos: leave silent losses to the tunnels' probes")
+    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller that is wrong on purpose; it ends "
+                     "at the first violation, which there must be")  # fmt: skip
     run.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     run.add_argument("--time-scale", type=float, default=1.0, help=argparse.SUPPRESS)
     run.set_defaults(run=_run)
@@ -55,8 +59,9 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
 def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.name == CHAOS:
         return _run_chaos(arguments, layout)
-    if arguments.faults is not None or arguments.kinds is not None:
-        raise WrongRequest("--faults, --kinds: only chaos draws its own faults")
+    only_chaos = (arguments.faults, arguments.kinds, arguments.mutation)
+    if any(given is not None for given in only_chaos) or arguments.no_bfd:
+        raise WrongRequest("--faults, --kinds, --mutation, --no-bfd: only chaos draws its own faults")
     scenario = read_scenario(find_scenario(arguments.name))
     settings = RunSettings(
         seed=scenario.file.seed if arguments.seed is None else arguments.seed,
@@ -109,8 +114,9 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_folder(arguments.out, CHAOS)
     end_on_signals()
     topology = load(CHAOS_TOPOLOGY)
-    result = ChaosResult(seed, faults)
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+    result = ChaosResult(seed, faults, mutation=arguments.mutation)
+    bfd, mutation = not arguments.no_bfd, arguments.mutation
+    with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:
         with Steps(f"up {topology.name}", START_STEPS) as progress:
             runtime.start(progress)
         with Countdown(CHAOS, 0.0) as countdown:

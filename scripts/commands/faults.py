@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from kms.sources.qkd.modes import AttackKind
 from scripts.commands.slices import raise_problem
 from scripts.errors import WrongRequest
 from scripts.fault_injector import Outcome
@@ -37,11 +38,15 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     node = _group(commands, "node", "switch a site off and on")
     _add(node, common, "down", "switch a site's switch off", "ID", _inject(FaultKind.POWER_OFF))
     _add(node, common, "up", "switch it on again", "ID", _lift("node up"))
-    eavesdrop = _group(commands, "eavesdrop", "an intercept-resend attacker on a QKD section")
-    start = _add(eavesdrop, common, "start", "let Eve measure photons", "SECTION", _inject(FaultKind.EAVESDROP))
-    start.add_argument("--fraction", type=float, default=1.0, help="share of the photons she measures (default 1)")
+    eavesdrop = _group(commands, "eavesdrop", "an attacker on a QKD section")
+    start = _add(eavesdrop, common, "start", "let Eve at the pulses", "SECTION", _inject(FaultKind.EAVESDROP))
+    start.add_argument("--fraction", type=float, default=1.0, help="share of the pulses she attacks (default 1)")
+    start.add_argument(
+        "--attack", choices=[kind.value for kind in AttackKind], default=AttackKind.INTERCEPT_RESEND.value,
+        help="how (default intercept-resend)",
+    )  # fmt: skip
     _add(eavesdrop, common, "stop", "send her away", "SECTION", _lift("eavesdrop stop"))
-    names = "kms, controller or tunnel-SITE"
+    names = "kms, controller, tunnel-SITE or kme-SITE"
     _add(commands, common, "kill", f"end a process at once: {names}", "NAME", _inject(FaultKind.KILL))
     _add(commands, common, "restart", f"start it again: {names}", "NAME", _lift("restart"))
 
@@ -73,7 +78,8 @@ def _inject(kind: FaultKind) -> Command:
         fraction = getattr(arguments, "fraction", 1.0)
         if not 0 < fraction <= 1:
             raise WrongRequest(f"--fraction: {fraction} is not in (0, 1]")
-        fault = Fault(kind, arguments.id, _direction(arguments), fraction)
+        attack = AttackKind(getattr(arguments, "attack", AttackKind.INTERCEPT_RESEND.value))
+        fault = Fault(kind, arguments.id, _direction(arguments), fraction, attack)
         return _tell(arguments, _system(layout).faults.inject(fault))
 
     return run

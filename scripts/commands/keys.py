@@ -51,8 +51,12 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(body)
         return 0
-    print_table("QKD sections", ("id", "from", "to", "km", "state", "secret bit/s", "in store, bits", "QBER"), [
-        (s["id"], s["a"], s["b"], s["length_km"], s["state"], s["skr_bps"], s["available_bits"], s["qber"])
+    columns = ("id", "from", "to", "km", "model", "state", "secret bit/s", "in store, bits", "QBER")
+    print_table("QKD sections", columns, [
+        (
+            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["skr_bps"], s["available_bits"],
+            s["qber"],
+        )
         for s in body["sections"]
     ])  # fmt: skip
     print_table("Pools", ("from", "to", "source", "keys", "of"), [
@@ -60,6 +64,12 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
         for p in body["pools"]
     ])  # fmt: skip
     return 0
+
+
+def section_model(section: dict[str, Any]) -> str:
+    """Protocol, and how its key comes about."""
+    name = f"{section['protocol']}, {section['model']}"
+    return name if section["secure"] else f"{name}, NOT SECURE"
 
 
 def _issue(arguments: argparse.Namespace, layout: Layout) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cleanup import read_or_guess, remove_leftovers
+from scripts.commands.keys import section_model
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
@@ -38,6 +39,8 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
                     help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
     up.add_argument("--bfd", action="store_true",
                     help="watch channels for silent losses (when busy, it sees some that are none)")  # fmt: skip
+    up.add_argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
+                    help="who encrypts; auto: the kernel, where it has ESP (default %(default)s)")  # fmt: skip
     up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
     up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
     up.set_defaults(run=_up)
@@ -78,7 +81,12 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
     keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
-    return RunOptions(api_port=arguments.api_port, unsafe_keylog=Path(keylog) if keylog else None, bfd=arguments.bfd)
+    return RunOptions(
+        api_port=arguments.api_port,
+        unsafe_keylog=Path(keylog) if keylog else None,
+        tunnel=arguments.tunnel,
+        bfd=arguments.bfd,
+    )
 
 
 def _open_shell(runtime: Runtime) -> None:
@@ -97,7 +105,8 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
     layout.make()
     log = layout.log("supervisor")
     argv = [sys.executable, "-m", "scripts.cli", "up", "--supervise", "--topo", arguments.topo,
-            "--api-port", str(arguments.api_port), "--scale", str(arguments.scale)]  # fmt: skip
+            "--api-port", str(arguments.api_port), "--scale", str(arguments.scale),
+            "--tunnel", arguments.tunnel]  # fmt: skip
     if arguments.unshaped:
         argv.append("--unshaped")
     if arguments.bfd:
@@ -241,8 +250,9 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     dead = [name for name, state in document["processes"].items() if state == "down"]
     if dead:
         say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
-    print_table("QKD sections", ("id", "state", "secret bit/s", "QBER"),
-                [(s["id"], s["state"], s["skr_bps"], s["qber"]) for s in document["sections"]])  # fmt: skip
+    print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
+                [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
+                 for s in document["sections"]])  # fmt: skip
     return 0
 
 

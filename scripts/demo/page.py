@@ -103,8 +103,20 @@ def _network(topology: Topology) -> str:
         "<h2>The network</h2>"
         '<p class="soft">Every line is one channel between two sites; its colour and dashes say how its keys are made. '
         "A path may use a channel of the level that was asked for or of a higher one.</p>"
-        f'<div class="card">{draw_topology(topology, MAIN, f"Topology {topology.name}")}{_legend(present)}</div>'
+        f'<div class="card">{draw_topology(topology, MAIN, f"Topology {topology.name}")}{_legend(present)}'
+        f"{_sections(topology)}</div>"
     )
+
+
+def _sections(topology: Topology) -> str:
+    """How the keys of the QKD sections are made: simulated step by step, or by their rate alone."""
+    how = {"full": "every step simulated", "rate": "rate model"}
+    entries = ", ".join(
+        f"{escape(s.id)} {s.length_km:g} km ({s.protocol.upper()}, {how[s.model]}"
+        f"{', not secure' if s.protocol == 'cow' else ''})"
+        for s in topology.sections
+    )
+    return f'<p class="soft">QKD sections: {entries}.</p>' if entries else ""
 
 
 def _legend(classes: Iterable[SecurityClass]) -> str:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -34,6 +35,8 @@ class Look:
     path: tuple[str, ...]
     reason: str = ""
     key_source: str = ""
+    relay: tuple[str, ...] = ()  # the QKD links that its keys come over
+    rekey_s: float | None = None  # how often they are renewed now
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class Observer:
                     changes.append(Change(now, Look(GONE, changes[-1].look.path)))
             return
         for connection_id, view in views.items():
-            look = Look(view["state"], tuple(view["path"]), str(view.get("reason") or ""), str(view["key_source"]))
+            look = Look(view["state"], tuple(view["path"]), str(view.get("reason") or ""), str(view["key_source"]),
+                        tuple(view.get("key_links", ())), view.get("rekey_in_effect_s"))  # fmt: skip
             changes = self.changes.setdefault(connection_id, [])
             if not changes or changes[-1].look != look:
                 changes.append(Change(now, look))
@@ -118,6 +122,24 @@ class Observer:
     def _watch(self) -> None:
         while not self._stop.wait(PERIOD_S):
             self.sample()
+
+
+def key_changes(changes: Sequence[Change]) -> list[str]:
+    """What became of a connection's keys: the relay that they came over, and how often they were renewed."""
+    told = []
+    for before, after in pairwise(changes):
+        was, now = before.look, after.look
+        if GONE in (was.state, now.state):
+            continue
+        if was.relay != now.relay:
+            told.append(f"at {after.at_s:.1f} s keys came over {_words(now.relay)} instead of {_words(was.relay)}")
+        if was.rekey_s != now.rekey_s:
+            told.append(f"at {after.at_s:.1f} s keys were renewed every {now.rekey_s:g} s instead of {was.rekey_s:g} s")
+    return told
+
+
+def _words(relay: Sequence[str]) -> str:
+    return ", ".join(relay) or "no relay"
 
 
 def silent_spells(

@@ -10,6 +10,7 @@ from typing import Any
 import networkx as nx
 
 from scripts.experiments.observe import too_weak
+from scripts.experiments.rules import differences
 from scripts.faults import Faults, effects, surviving_channels
 from topologies.spec import Channel, SecurityClass, Topology
 
@@ -30,6 +31,8 @@ class Observation:
     answering: Collection[str]  # connections whose echo requests are answered
     cookies: Mapping[str, Collection[int]]  # of the rules on each site's switch
     faults: Faults = ()
+    held: Mapping[str, Collection[str]] = field(default_factory=dict)  # what each site's switch holds
+    intended: Mapping[str, Collection[str]] = field(default_factory=dict)  # what the controller says that it shall
     leaks: Sequence[str] = field(default=())  # pairs that share no connection and reach each other
 
     @property
@@ -43,6 +46,7 @@ def judge(topology: Topology, seen: Observation) -> list[str]:
         *_residuals(seen),
         *_states(topology, seen),
         *_rules(topology, seen),
+        *_contents(topology, seen),
         *(f"a packet passed between endpoints that share no connection: {leak}" for leak in seen.leaks),
     ]
 
@@ -106,7 +110,10 @@ def _connection(
     elif state == "degraded":
         if not view.get("reason"):
             wrong.append(f"{name} is DEGRADED without a reason")
-        elif view["protection"] != "none":
+        elif view["protection"] == "none":
+            if not seen.faults and alive.issuperset(view["path"]):
+                wrong.append(f"{name} is DEGRADED ({view['reason']}), but nothing is broken any more")
+        else:
             for level in (view["required"], *view.get("fallback", ())):
                 if is_feasible(topology, seen, request, view, level):
                     at = "" if level == view["required"] else f" on its fallback {level}"
@@ -186,6 +193,13 @@ def _rules(topology: Topology, seen: Observation) -> list[str]:
         if excess := sorted(present - intended):
             wrong.append(f"{name} has rules at {', '.join(excess)}, where it does not pass")
     return wrong
+
+
+def _contents(topology: Topology, seen: Observation) -> list[str]:
+    """Rules, meters and groups are word for word what the controller intends, where there is power."""
+    off = effects(topology, seen.faults).off
+    sites = [site for site in topology.site_names if site in seen.intended and site not in off]
+    return [what for site in sites for what in differences(site, seen.intended[site], seen.held.get(site, ()))]
 
 
 def number_of_cookie(cookie: int) -> int | None:

@@ -15,7 +15,7 @@ from scripts.demo.probers import Probers
 from scripts.demo.provision import create_slice, delete_slice
 from scripts.errors import CommandError
 from scripts.experiments.clock import Countdown
-from scripts.experiments.observe import Observer, look_around, silent_spells
+from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
 from scripts.experiments.page import draw_pictures, render, users_of
 from scripts.experiments.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.scenario import LIFT_ALL, Scenario
@@ -180,6 +180,7 @@ class _Repetition:
             changes = observer.changes.get(connection.id, [])
             if not changes:
                 continue
+            result.findings += [f"{connection.id}: {told}" for told in key_changes(changes)]
             degraded = next((c.look for c in reversed(changes) if c.look.state.lower() == "degraded"), None)
             if degraded is not None:
                 result.findings.append(f"{connection.id} was DEGRADED: {degraded.reason or 'without a reason'}")
@@ -194,7 +195,8 @@ class _Repetition:
                     "path_after": list(changes[-1].look.path),
                     "states": [
                         {"at_s": round(c.at_s, 3), "state": c.look.state, "path": list(c.look.path),
-                         "reason": c.look.reason, "key_source": c.look.key_source}
+                         "reason": c.look.reason, "key_source": c.look.key_source,
+                         "key_links": list(c.look.relay), "rekey_s": c.look.rekey_s}
                         for c in changes
                     ],
                 }

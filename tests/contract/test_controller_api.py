@@ -75,6 +75,20 @@ def test_the_plan_says_what_every_switch_would_hold_and_what_it_costs(client: Cl
         assert sum(parts[key] * weight for key, weight in weights.items()) == parts["total"] == connection["cost"]
 
 
+def test_what_switches_shall_hold_is_what_they_do_and_the_operators_alone(client: Client) -> None:
+    client.call("POST", "/v1/slices", raw_request("enterprise-app"))
+    status, _, shown = client.call("GET", "/v1/intended")
+    assert status == 200
+    held = client.bench.switches.held()
+    assert shown["switches"].keys() == held.keys()
+    for site, switch in shown["switches"].items():
+        assert sum(len(items) for items in switch.values()) == len(held[site])
+        cookies = {f"{i.cookie:#018x}" for i in held[site] if isinstance(i, Rule)}
+        assert {rule["cookie"] for rule in switch["rules"]} == cookies
+    for token in (None, "wrong"):
+        assert client.call("GET", "/v1/intended", token=token)[0] == 401
+
+
 def test_an_infeasible_request_is_explained(client: Client) -> None:
     request = raw_request("cdn", {"access": {"bandwidth_mbps": 5000}})
     status, _, problem = client.call("POST", "/v1/slices", request)

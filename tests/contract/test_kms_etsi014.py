@@ -355,8 +355,32 @@ class TestAdmin:
         wait_until(lambda: link("west")["usable"], 10)
         assert world.enc("cell1", "sae-cell1", "sae-metro1", size=128).status == 200
 
+    def test_the_report_says_how_a_sections_key_is_made_and_who_stopped_it(self, world: KmsWorld) -> None:
+        def section() -> Any:
+            return next(e for e in world.admin("GET", "/v1/keys").body["sections"] if e["id"] == "s3")
+
+        assert (section()["protocol"], section()["model"], section()["secure"]) == ("bb84", "full", True)
+        assert (section()["attack"], section()["eavesdropped_fraction"]) == (None, 0.0)
+        split = {"attack": "photon-number-splitting", "fraction": 1.0}
+        answer = world.admin("POST", "/v1/sections/s3/eavesdrop", split)
+        assert answer.status == 200
+        assert answer.body["attack"] == "photon-number-splitting"
+        assert world.admin("DELETE", "/v1/sections/s3/eavesdrop").body["attack"] is None
+        wait_until(lambda: section()["state"] == "active" and not section()["stop_reason"], 10)
+
     @pytest.mark.parametrize(
-        "body", [{"fraction": 0}, {"fraction": 1.5}, {"fraction": "all"}, {"x": 1}, [], {"fraction": True}]
+        "body",
+        [
+            {"attack": "bribery"},
+            {"attack": []},
+            {"attack": None},
+            {"fraction": 0},
+            {"fraction": 1.5},
+            {"fraction": "all"},
+            {"x": 1},
+            [],
+            {"fraction": True},
+        ],
     )
     def test_impossible_eavesdroppers(self, world: KmsWorld, body: Any) -> None:
         assert world.admin("POST", "/v1/sections/s1/eavesdrop", body).status == 400

@@ -43,6 +43,7 @@ class Bench:
         database: Path,
         switches: FakeSwitches | None = None,
         tunnels: FakeTunnels | None = None,
+        make_model: Callable[[Topology], Orchestrator] = Orchestrator,
     ) -> None:
         self.topology = topology
         self.database = database
@@ -50,7 +51,7 @@ class Bench:
         self.tunnels = tunnels or FakeTunnels()
         self.lamps = FakeLamps(self.switches)
         self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
-        self.model = Orchestrator(topology)
+        self.model = make_model(topology)
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
         self.events = EventLog(clock=lambda: self.now)

@@ -23,6 +23,7 @@ from typing import Any
 from kms import __main__ as kms_main
 from kms import pki, service
 from kms.config import KmsConfig, parse_config
+from kms.sources.qkd.attacks import Attack
 from kms.sources.qkd.protocol import DistilledBlock
 from kms.sources.qkd.section import Distiller, SliceOfWork
 from tests.fakes.filled_sections import CLEAN, TAPPED
@@ -84,8 +85,8 @@ def distributed_config(directory: Path, sites: tuple[str, ...], **overrides: Any
     }  # fmt: skip
 
 
-def instant_work(self: Distiller, rounds: int, intercepted_fraction: float, keep: bool) -> SliceOfWork:
-    if intercepted_fraction:
+def instant_work(self: Distiller, rounds: int, attack: Attack, keep: bool) -> SliceOfWork:
+    if attack.fraction:
         return SliceOfWork((TAPPED,), (), rounds * self.round_pulses)
     bits = os.urandom(BLOCK_BYTES)
     blocks = (DistilledBlock(bits, bits, 0, 0, 0),) if keep else ()

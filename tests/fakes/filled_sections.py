@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.judgement import Judgement
 from kms.sources.qkd.protocol import DistilledBlock
-from kms.sources.qkd.section import KeyBuffer, Section, SliceOfWork
+from kms.sources.qkd.section import KeyBuffer, Section, SliceOfWork, Verdict
 
-CLEAN, TAPPED = (1_000, 10), (1_000, 250)  # disclosed bits and errors in them
+CLEAN = Verdict(Judgement(1_000, 10))
+TAPPED = Verdict(Judgement(1_000, 250), "error rate above the abort threshold")
 
 
 def fill(section: Section, count: int, bob_differs: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from controller.drivers import DriverError, SectionStatus, SwitchFault
+from controller.drivers import DriverError, KeyPool, SectionStatus, SwitchFault
 from controller.flows import (
     HOST_PORT,
     IN_PORT,
@@ -273,6 +273,17 @@ class FakeKeyRates:
     section_ids: tuple[str, ...]
     rate_mbps: int = 1_000_000
     unusable: frozenset[str] = frozenset()
+    starting: frozenset[str] = frozenset()
+    rates: dict[str, int] = field(default_factory=dict)  # of sections that differ
+    stored: dict[KeyPool, int] = field(default_factory=dict)
 
     def sections(self) -> tuple[SectionStatus, ...]:
-        return tuple(SectionStatus(i, self.rate_mbps, i not in self.unusable, 0.02) for i in self.section_ids)
+        return tuple(
+            SectionStatus(
+                i, self.rates.get(i, self.rate_mbps), i not in self.unusable | self.starting, 0.02, i in self.starting
+            )
+            for i in self.section_ids
+        )
+
+    def pools(self) -> dict[KeyPool, int]:
+        return dict(self.stored)

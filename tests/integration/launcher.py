@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.layout import REPOSITORY, Layout
+from tests.wait import PATIENCE
 
 LAYOUT = Layout()
 OUR_MODULES = re.compile(r"-m (?:kms|kms\.tunnel|controller|scripts\.cli) ")
@@ -33,7 +34,7 @@ def qslice(*words: str, timeout_s: float = 60, stdin: str = "", **env: str) -> s
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=timeout_s * PATIENCE,
         check=False,
         env=environment(**env),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import xml.etree.ElementTree as ET
@@ -74,6 +75,28 @@ def state_of(system: RunningSystem, name: str) -> Any:
     return system.api("GET", f"/v1/slices/{name}")[1]["state"]
 
 
+def assert_keys_suffer_and_nothing_else(result: ExperimentResult) -> None:
+    """Slower, over another relay, DEGRADED and why, and all as it was; the same key source, and packets throughout."""
+    (states,) = [c["states"] for c in result.results[0].connections if c["id"] == "tapped/compute-core"]
+    assert {s["key_source"] for s in states} == {"qkd"}
+    relays = [s["key_links"] for s in states]
+    assert relays[0] == ["metro1-core1"]
+    assert any(r and "metro1-core1" not in r for r in relays), relays
+    assert max(s["rekey_s"] for s in states) > 3.0
+    degraded = [s for s in states if s["state"] == "DEGRADED"]
+    assert degraded
+    assert all(re.search(r"section q-\S+ gives 0\.0 of the 85\.3 bit/s", s["reason"]) for s in degraded), degraded
+    assert [p for p in result.results[0].probes if p.connection == "tapped/compute-core" and p.lost] == []
+
+
+def assert_healed_without_the_kms(result: ExperimentResult) -> None:
+    """The QKD connection's cut path is replaced while no key rate is known, with the relay that it has."""
+    (states,) = [c["states"] for c in result.results[0].connections if c["id"] == "keyed/compute-core"]
+    assert len({tuple(s["path"]) for s in states if s["state"] == "ACTIVE"}) >= 2, states
+    assert {tuple(s["key_links"]) for s in states if s["state"] == "ACTIVE"} == {tuple(states[0]["key_links"])}
+    assert not [s for s in states if "no feasible path" in s["reason"] or "no QKD keys" in s["reason"]], states
+
+
 @pytest.fixture(scope="class")
 def metro_ring() -> Iterator[RunningSystem]:
     yield from running("metro-ring")
@@ -91,6 +114,10 @@ class TestOnMetroRing:
             assert len(changes_of(result, moves[name])) >= 2
         elif name == "double-failure":
             assert len(changes_of(result, "twice/compute-core")) >= 3
+        elif name == "eavesdropper":
+            assert_keys_suffer_and_nothing_else(result)
+        elif name == "kms-outage":
+            assert_healed_without_the_kms(result)
 
     def test_faults_overlap_on_a_real_network_and_all_are_lifted(self, metro_ring: RunningSystem) -> None:
         request = SCENARIOS["flapping"].requests[0]
@@ -140,16 +167,26 @@ def test_scenarios_on_ukqntel(tmp_path: Path) -> None:
 
 
 def test_chaos_in_small(tmp_path: Path) -> None:
-    kinds = "link-down,node-down,kill,eavesdrop-start"
-    words = ("experiment", "run", "chaos", "--faults", "12", "--seed", "3", "--kinds", kinds, "--json")
+    words = ("experiment", "run", "chaos", "--faults", "12", "--seed", "3", "--json")
     done = qslice(*words, "--out", str(tmp_path), timeout_s=170)
     document = json.loads(done.stdout)
     assert document["violations"] == []
     assert done.returncode == 0, done.stderr
     assert (document["experiment"], document["seed"]) == ("chaos", 3)
-    assert sum(step["do"].startswith("inject") for step in document["results"]) == 12
+    assert sum(step["do"].startswith(("inject", "flap")) for step in document["results"]) == 12
+    assert sum(document["counts"].values()) == 12
+    assert all(step["took_s"] >= step["done_s"] >= 0 for step in document["results"])
     assert document["checks"] >= 3
     assert document["tap"]["clear_marker_frames"] > 0
+
+
+def test_chaos_catches_a_controller_that_lowers_security(tmp_path: Path) -> None:
+    words = ("experiment", "run", "chaos", "--faults", "12", "--seed", "1", "--kinds", "link-down", "--json")
+    done = qslice(*words, "--mutation", "lower-security-on-reroute", "--out", str(tmp_path), timeout_s=170)
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert any("asked for" in v["what"] and " is on " in v["what"] for v in document["violations"])
+    assert document["mutation"] == "lower-security-on-reroute"
 
 
 def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scripts.clients import KmsAdmin
 from tests.integration.launcher import LAYOUT, answer, footprint, qslice
 from tests.wait import wait_until
 
@@ -48,6 +49,25 @@ def test_a_killed_process_is_restarted_and_the_slice_carries_packets(connections
     assert "already" in answer("kill", name)["now"]
     answer("restart", name)
     assert set(answer("status")["processes"].values()) == {"up"}
+    assert faults() == []
+    wait_until(lambda: all(answers(c) for c in connections.values()), timeout_s=20, interval_s=0.2)
+
+
+def test_the_kme_of_one_site_is_taken_away_and_keys_in_use_go_on(connections: dict[str, Any]) -> None:
+    site = connections["compute-core"]["src"]
+
+    def kmes() -> dict[str, bool]:
+        kms = KmsAdmin(LAYOUT.kms_socket)
+        return {kme["site"]: kme["listening"] for kme in kms.call("GET", "/v1/status")[1]["kmes"]}
+
+    answer("kill", f"kme-{site}")
+    assert {s for s, is_listening in kmes().items() if not is_listening} == {site}
+    assert faults() == [f"kill kme-{site}"]
+    assert all(answers(c) for c in connections.values())
+    answer("restart", "kms")  # the site's stays away when all the others are back
+    assert {s for s, is_listening in kmes().items() if not is_listening} == {site}
+    answer("restart", f"kme-{site}")
+    assert all(kmes().values())
     assert faults() == []
     wait_until(lambda: all(answers(c) for c in connections.values()), timeout_s=20, interval_s=0.2)
 

@@ -207,6 +207,21 @@ def test_a_direction_that_swallows_packets_is_known_in_time_and_told_to_who_watc
     wait_until(lambda: pair.stats("a")["reachable"] is True and pair.stats("b")["reachable"] is True, 5.0)
 
 
+def test_tcp_hands_over_no_more_at_once_than_the_network_lets_through_in_two_milliseconds(
+    lab: Lab, make_pair: MakePair
+) -> None:
+    pair = make_pair(rate_kbps=20_000)
+
+    def at_once() -> int:
+        (found,) = json.loads(lab.run("a", "ip", "-json", "-details", "link", "show", "dev", pair.interface))
+        return int(found["gso_max_size"])
+
+    assert at_once() == 5000
+    for rate_kbps, octets in ((1000, 2 * 1438), (100_000, 25_000)):
+        lab.clients["a"].do("modify", connection=pair.config("a") | {"rate_kbps": rate_kbps})
+        assert at_once() == octets
+
+
 def test_packets_of_another_slice_do_not_enter_the_tunnel(lab: Lab, make_pair: MakePair) -> None:
     """The host routes a foreign packet into the TUN device; the device is a door, the selector keeps it."""
     pair = make_pair()

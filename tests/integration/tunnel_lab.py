@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.kme import make_pki
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 UNDERLAY = {"a": "172.20.0.2", "b": "172.20.0.3"}
@@ -32,7 +32,7 @@ class ControlClient:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(30.0)
+        self._socket.settimeout(30.0 * PATIENCE)
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rwb")
         self._id = 0
@@ -77,7 +77,7 @@ class Lab:
     def run(self, name: str, *command: str, check: bool = True, timeout: float = 60.0) -> str:
         """Output of a command in a host's namespace."""
         argv = ["ip", "netns", "exec", self.ns(name), *command]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout * PATIENCE, cwd=ROOT)
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
@@ -92,7 +92,7 @@ class Lab:
     def stop(self, label: str, number: int = signal.SIGTERM) -> int:
         process = self.processes.pop(label)
         process.send_signal(number)
-        return process.wait(10.0)
+        return process.wait(10.0 * PATIENCE)
 
     def socket_path(self, name: str) -> Path:
         return self.directory / f"{name}.sock"
@@ -152,10 +152,10 @@ class Lab:
             process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(5.0)
+                process.wait(5.0 * PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(5.0)
+                process.wait(5.0 * PATIENCE)
         for name in "abk":
             subprocess.run(["ip", "netns", "del", self.ns(name)], capture_output=True)
 
@@ -255,7 +255,7 @@ def capture(lab: Lab, name: str, path: Path) -> Iterator[None]:
     finally:
         process.send_signal(signal.SIGINT)
         process.stderr.close()
-        process.wait(10.0)
+        process.wait(10.0 * PATIENCE)
         for end in "ab":
             lab.run(end, "ethtool", "-K", "data0", "tx-udp-segmentation", "on")
 

@@ -25,7 +25,7 @@ def control(bench: Bench, **fields: object) -> Connection:
     return bench.model.connections["enterprise-app/cell1-control"]
 
 
-def test_edge_case_01_and_02_a_flap_counts_as_up_only_when_it_has_lasted() -> None:
+def test_edge_case_01_a_flap_counts_as_up_only_when_it_has_lasted() -> None:
     topology = ukqntel()
     links = LinkMonitor(topology, hold_down_s=1.0)
     port = topology.port_of("cell1", "cell1-agg1-ch3").number

@@ -181,3 +181,19 @@ def test_deleting_what_is_on_a_fallback_leaves_nothing(bench: Bench) -> None:
     bench.lifecycle.delete("s")
     mend_all(bench, "agg1-metro1-ch4", "agg1-metro1-ch5")
     assert bench.state()[:-1] == before[:-1]
+
+
+def test_back_from_a_fallback_that_was_cut_the_backup_is_of_the_class_asked_for_too(bench: Bench) -> None:
+    connection_id = make(bench, fallback=["dh"], protection="1:1")
+    cut(bench, *FIBRE)
+    lower = found(bench, connection_id)
+    assert lower.fallback is SecurityClass.DH
+    for channel in FIBRE:
+        bench.model.network.set_channel_up(channel, True)  # and nobody has acted on it yet
+    cut(bench, *{c for lane in lower.lanes for c in lane.route.channels if c.startswith("agg1-metro1")})
+    again = found(bench, connection_id)
+    assert again.fallback is None
+    assert again.state is ConnectionState.ACTIVE
+    classes = {bench.topology.channel(c).security for lane in again.lanes for c in lane.route.channels}
+    assert min(classes) >= SecurityClass.QRA
+    assert len(again.lanes) == 2

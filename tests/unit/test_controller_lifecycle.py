@@ -140,6 +140,17 @@ def test_without_word_from_the_kms_quantum_connections_are_refused(bench: Bench)
     assert "key_rate" in {r.constraint for r in caught.value.infeasible.reasons}
 
 
+def test_the_refusal_says_that_the_kms_is_silent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(rates: object) -> None:
+        raise DriverError("KMS at kms.sock: no such file")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(bench.key_rates), "sections", silent)
+        with pytest.raises(InfeasibleRequest, match="key rates are unknown: KMS at kms"):
+            bench.lifecycle.create(request_for("cdn"))
+    bench.lifecycle.create(request_for("cdn"))
+
+
 def fail_nth_send(n: int) -> Callable[[str, Changes], str | None]:
     count = 0
 
@@ -269,7 +280,7 @@ def test_a_connection_that_every_switch_refuses_ends_degraded_and_the_others_mov
     assert not bench.model.connections
 
 
-def test_a_delete_during_a_reroute_wins(bench: Bench) -> None:
+def test_edge_case_07_a_delete_during_a_reroute_wins(bench: Bench) -> None:
     start = bench.state()
     bench.lifecycle.create(request_for("enterprise-app"))
     done = False
@@ -289,7 +300,7 @@ def test_a_delete_during_a_reroute_wins(bench: Bench) -> None:
     assert bench.state() == start
 
 
-def test_a_second_cut_during_a_reroute_is_answered_too(bench: Bench) -> None:
+def test_edge_case_07_a_second_cut_during_a_reroute_is_answered_too(bench: Bench) -> None:
     bench.lifecycle.create(request_for("enterprise-app"))
     done = False
 

@@ -38,7 +38,7 @@ def test_it_is_up_when_both_ends_have_been_for_the_hold_down(links: LinkMonitor)
     assert links.due(12.0) == {}
 
 
-def test_a_flap_that_ends_up_counts_once_and_one_that_ends_down_stays_down(links: LinkMonitor) -> None:
+def test_edge_case_01_a_flap_that_ends_up_counts_once_and_one_that_ends_down_stays_down(links: LinkMonitor) -> None:
     assert report(links, "cell1", False, 0.0) == {CHANNEL.id: False}
     for n in range(1, 10):
         assert report(links, "cell1", True, n * 0.2) == {}
@@ -48,7 +48,7 @@ def test_a_flap_that_ends_up_counts_once_and_one_that_ends_down_stays_down(links
     assert not links.is_up(CHANNEL.id)
 
 
-def test_a_blip_shorter_than_a_reroute_is_not_lost_behind_a_stale_down(links: LinkMonitor) -> None:
+def test_edge_case_02_a_blip_shorter_than_a_reroute_is_not_lost_behind_a_stale_down(links: LinkMonitor) -> None:
     report(links, "cell1", False, 0.0)
     report(links, "cell1", True, 0.3)
     assert report(links, "agg1", True, 0.31) == {}
@@ -132,3 +132,15 @@ def test_a_dark_port_that_is_up_is_noticed_unless_it_is_being_raised() -> None:
     assert links.glowing(site, up) == ()
     links.set_lit(SPARE.id)
     assert links.glowing(site, up) == ()
+
+
+def test_a_list_that_was_asked_for_before_a_port_spoke_does_not_overrule_it(links: LinkMonitor) -> None:
+    topology = ukqntel()
+    ports = topology.ports("agg1")
+    alive = {p.number: PortReport(p.number, p.interface, is_live=True) for p in ports}
+    cut = topology.port_of("agg1", "agg1-metro1-ch5")
+    assert links.report("agg1", cut.number, is_live=False, now=10.1) == {"agg1-metro1-ch5": False}
+    assert links.inventory("agg1", alive, now=10.2, asked_at=10.0) == {}
+    assert links.due(20.0) == {}
+    assert links.inventory("agg1", alive, now=20.2, asked_at=20.1) == {}
+    assert links.due(30.0) == {"agg1-metro1-ch5": True}

@@ -11,7 +11,9 @@ from controller.model import ConnectionState
 from controller.proof import KEPT_REROUTES, Asked, check
 from controller.records import Reroute
 from controller.requests import parse_slice_request
+from controller.rerouting import TRY_AGAIN_S
 from tests.fakes.controllers import Bench, raw_request, request_for
+from tests.unit.test_controller_spares import pass_time
 from topologies.catalog import metro_ring, ukqntel
 
 
@@ -138,3 +140,34 @@ def test_edge_case_01_the_return_of_a_channel_moves_nothing_that_works(bench: Be
 def test_priority_is_part_of_the_request() -> None:
     spec = request_for("enterprise-app", {"control": {"priority": 7}}).connections
     assert sorted(s.priority for s in spec.values()) == [0, 0, 7]
+
+
+def test_what_waits_is_tried_again_by_the_clock_when_there_is_room_and_nobody_told(tmp_path: Path) -> None:
+    bench = Bench(metro_ring(), tmp_path / "db")
+    room = {"control": {"bandwidth_mbps": 60, "security": "qkd", "latency_ms": 60, "priority": 9}}
+    bench.lifecycle.create(request_for("enterprise-app", room, name="first", cells=["cell1"]))
+    first = bench.model.connections["first/cell1-control"]
+    assert first.route is not None
+    room["control"]["priority"] = 0
+    bench.lifecycle.create(request_for("enterprise-app", room, name="second", cells=["cell1"]))
+    second = bench.model.connections["second/cell1-control"]
+    assert second.route is not None
+    bench.cut(second.route.channels[0])
+    assert bench.model.connections[second.id].state is ConnectionState.DEGRADED
+    pass_time(bench, TRY_AGAIN_S)
+    assert bench.model.connections[second.id].state is ConnectionState.DEGRADED
+    bench.lifecycle.delete("first")
+    pass_time(bench, TRY_AGAIN_S)
+    assert bench.model.connections[second.id].state is ConnectionState.ACTIVE
+
+
+def test_what_switches_refused_is_tried_again_by_the_clock(bench: Bench) -> None:
+    bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+    one = bench.model.connections["enterprise-app/cell1-control"]
+    assert one.route is not None
+    bench.switches.refuse = lambda site, changes: "full" if changes.add else None
+    bench.cut(one.route.channels[0])
+    assert bench.model.connections[one.id].state is ConnectionState.DEGRADED
+    bench.switches.refuse = lambda site, changes: None
+    pass_time(bench, TRY_AGAIN_S)
+    assert bench.model.connections[one.id].state is ConnectionState.ACTIVE

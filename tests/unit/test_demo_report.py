@@ -88,6 +88,8 @@ def test_page_shows_every_channel_slice_connection_and_check():
         for connection in entry.connections:
             assert connection.connection.name in text
             assert connection.connection.dst_address in text
+    for section in report.topology.sections:
+        assert f"{section.id} {section.length_km:g} km (BB84, every step simulated)" in text
     for check in report.checks:
         assert check.detail in text
     assert "1 of 3 checks failed" in text

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.demo.marker import new_marker
-from scripts.experiments.chaos import Move, chaos_steps
+from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
+from scripts.experiments.chaos_run import ChaosResult, Pace, keep
 from scripts.experiments.oracle import Observation, connection_number, judge, number_of_cookie
 from scripts.experiments.wiretap import Inspector
 from scripts.faults import FAULTS, Fault, FaultKind, Faults, with_fault, without
 from topologies.catalog import load
+from topologies.links import Direction
 
 TOPOLOGY = load("metro-ring")
 WORKING = ("cell1-agg1-qkd", "agg1-metro1-qkd")
@@ -32,7 +36,7 @@ def test_a_seed_repeats_its_faults_and_everything_is_lifted_at_the_end(seed: int
     steps = chaos_steps(TOPOLOGY, 60, seed, favoured=WORKING)
     assert steps == chaos_steps(TOPOLOGY, 60, seed, favoured=set(WORKING))
     assert steps != chaos_steps(TOPOLOGY, 60, seed + 100, favoured=WORKING)
-    assert sum(s.move is Move.INJECT for s in steps) == 60
+    assert sum(s.is_trouble for s in steps) == 60
     assert steps[-1].move is Move.MEND
     active: Faults = ()
     overlapped = 0
@@ -41,18 +45,55 @@ def test_a_seed_repeats_its_faults_and_everything_is_lifted_at_the_end(seed: int
             active = ()
         elif step.move is Move.CHECK:
             assert not any(f.kind is FaultKind.KILL for f in active)
-        elif step.fault is not None and step.move is Move.LIFT:
-            active, lifted = without(active, FAULTS[step.fault.kind].inverse, step.fault.target, step.fault.direction)
-            assert lifted
-        elif step.fault is not None:
-            active, _ = with_fault(active, step.fault)
-            overlapped = max(overlapped, len(active))
+        elif step.move is Move.INJECT:
+            for fault in step.faults:
+                active, _ = with_fault(active, fault)
+            overlapped = max(overlapped, len({f.target for f in active}))
+        else:
+            for fault in step.faults:
+                active, lifted = without(active, FAULTS[fault.kind].inverse, fault.target, fault.direction)
+                assert lifted or step.move is Move.FLAP
     assert overlapped >= 3
 
 
-def test_only_the_kinds_asked_for_are_drawn() -> None:
-    steps = chaos_steps(TOPOLOGY, 40, 1, [FaultKind.CUT])
-    assert {s.fault.kind for s in steps if s.fault} == {FaultKind.CUT}
+def test_two_hundred_draw_every_kind_and_every_direction() -> None:
+    steps = [s for s in chaos_steps(TOPOLOGY, 200, 1) if s.is_trouble]
+    assert {s.trouble for s in steps} == set(Trouble)
+    directed = {(f.kind, f.direction) for s in steps for f in s.faults}
+    for kind in (FaultKind.CUT, FaultKind.BLACKHOLE):
+        assert {direction for k, direction in directed if k is kind} == {None, *Direction}
+    killed = {f.target for s in steps for f in s.faults if f.kind is FaultKind.KILL}
+    assert {"kms", "controller"} < killed
+    for step in steps:
+        if step.trouble is Trouble.FIBRE:
+            channel = TOPOLOGY.channel(step.faults[0].target)
+            between = {c.id for c in TOPOLOGY.channels if {c.a, c.b} == {channel.a, channel.b}}
+            assert {f.target for f in step.faults} == between
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+def test_only_the_kinds_asked_for_are_drawn(trouble: Trouble) -> None:
+    steps = chaos_steps(TOPOLOGY, 40, 1, [trouble])
+    assert {s.trouble for s in steps if s.trouble} == {trouble}
+
+
+def test_remaining_time_follows_what_was_measured() -> None:
+    steps = (ChaosStep(Move.INJECT, dwell_s=1.0), ChaosStep(Move.CHECK))
+    pace = Pace()
+    for _ in range(1000):
+        pace.took(steps[0], 0.5)
+        pace.took(steps[1], 2.0)
+    assert pace.expected_s(steps) == pytest.approx(3.5, rel=0.01)
+    assert pace.expected_s(()) == 0
+
+
+def test_what_there_is_is_kept_whole(tmp_path: Path) -> None:
+    result = ChaosResult(seed=4, faults=2)
+    keep(result, tmp_path)
+    result.counts["kill"] += 1
+    keep(result, tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text())["counts"] == {"kill": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
 
 def cookie(number: int, generation: int = 1) -> int:
@@ -78,7 +119,7 @@ def observation(path: tuple[str, ...] = WORKING, faults: Faults = ()) -> dict[st
         "keys": {s.id: 5000.0 for s in TOPOLOGY.sections},
         "answering": {"s/cell1-compute"},
         "cookies": {site: {0, 0x5153 << 48, cookie(3)} if site in sites else {0} for site in TOPOLOGY.site_names},
-        "faults": faults,
+        "faults": faults, "held": {"agg1": {"rule a", "group b"}}, "intended": {"agg1": {"rule a", "group b"}},
     }  # fmt: skip
 
 
@@ -147,6 +188,11 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "active in the dark": (
         lambda s: next(c for c in s["channels"] if c["id"] == WORKING[1]).update(state="dark"),
         "ACTIVE on agg1-metro1-qkd"),
+    "a wrong rule": (lambda s: s["held"].update(agg1={"rule a to another port", "group b"}), "lacks rule a"),
+    "an excess rule": (lambda s: s["held"]["agg1"].add("meter c"), "holds meter c, which nobody intends"),
+    "a switch without rules": (lambda s: s.update(held={}), "agg1 lacks group b"),
+    "unprotected and never back": (
+        lambda s: view_of(s).update(protection="none", state="DEGRADED", reason="dead"), "nothing is broken any more"),
     "a leak": (lambda s: s.update(leaks=["a to b"]), "share no connection: a to b"),
 }  # fmt: skip
 

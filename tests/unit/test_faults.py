@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kms.sources.qkd.modes import AttackKind
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.faults import (
     FAULTS,
@@ -39,6 +40,7 @@ EXAMPLES = (
     Fault(FaultKind.BLACKHOLE, CHANNEL.id, Direction.B_TO_A),
     Fault(FaultKind.POWER_OFF, "metro1"),
     Fault(FaultKind.EAVESDROP, "s1", fraction=0.5),
+    Fault(FaultKind.EAVESDROP, "s2", attack=AttackKind.PHOTON_NUMBER_SPLITTING),
     Fault(FaultKind.KILL, "kms"),
 )
 
@@ -75,6 +77,15 @@ def test_a_fault_on_what_another_has_removed_is_recorded_and_says_behind_what() 
     eve, dead = Fault(FaultKind.EAVESDROP, "s1"), Fault(FaultKind.KILL, "kms")
     assert effects(TOPOLOGY, (dead, eve)).eavesdropped == {}
     assert hidden_behind(TOPOLOGY, (dead, eve), eve) == (dead,)
+
+
+def test_the_kme_of_a_site_is_away_with_the_kms_and_still_away_when_that_is_back() -> None:
+    kme, dead = Fault(FaultKind.KILL, "kme-metro1"), Fault(FaultKind.KILL, "kms")
+    assert effects(TOPOLOGY, (kme,)).killed == {"kme-metro1"}
+    assert effects(TOPOLOGY, (kme, dead)).killed == {"kms"}
+    assert hidden_behind(TOPOLOGY, (kme, dead), kme) == (dead,)
+    active, _ = without((kme, dead), "restart", "kms")
+    assert effects(TOPOLOGY, active).killed == {"kme-metro1"}
 
 
 def test_directions_are_the_sending_ends() -> None:

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section, SectionState
 from kms.upkeep import ROUNDS_PER_SLICE, PlannedSlice, RunningSection, SectionRunner, Urgency, plan_slice
@@ -50,8 +51,8 @@ class SimulatedTime:
 def running(rate_hz: float, prefill_s: float) -> RunningSection:
     channel = ChannelParameters(length_km=5.0, pulse_rate_hz=rate_hz)
     section = Section("s", "a", "b", channel, KeyBuffer(1 << 12))
-    distiller = Distiller(channel, os.urandom, np.random.default_rng(4))
-    return RunningSection(section, distiller, PulseBudget(rate_hz, prefill_s, 0.0))
+    maker = Distiller(channel, os.urandom, np.random.default_rng(4))
+    return RunningSection(section, maker, PulseBudget(rate_hz, prefill_s, 0.0))
 
 
 async def until(predicate: object, runner: SectionRunner) -> None:
@@ -71,10 +72,10 @@ def test_sections_are_filled_then_only_probed_and_an_eavesdropper_is_noticed_whi
     async def play() -> None:
         runner = SectionRunner(each, SimulatedTime(step_s=0.3))
         await until(lambda: all(len(r.section.buffer) == r.section.buffer.capacity_bytes for r in each), runner)
-        each[0].section.intercepted_fraction = 1.0
+        each[0].section.attack = Attack(fraction=1.0)
         await until(lambda: each[0].section.state is STOPPED, runner)
         assert each[1].section.state is ACTIVE
-        each[0].section.intercepted_fraction = 0.0
+        each[0].section.attack = NO_ATTACK
         await until(lambda: each[0].section.state is ACTIVE, runner)
 
     asyncio.run(play())
@@ -87,14 +88,14 @@ def test_no_section_outruns_its_laser() -> None:
     slow = running(50_000.0, prefill_s=1.0)
     time = SimulatedTime(step_s=0.4)
     sent = 0
-    work = slow.distiller.work
+    work = slow.maker.work
 
-    def counting(rounds: int, fraction: float, keep: bool) -> object:
+    def counting(rounds: int, attack: Attack, keep: bool) -> object:
         nonlocal sent
-        sent += rounds * slow.distiller.round_pulses
-        return work(rounds, fraction, keep)
+        sent += rounds * slow.maker.round_pulses
+        return work(rounds, attack, keep)
 
-    slow.distiller.work = counting  # type: ignore[method-assign, assignment]
+    slow.maker.work = counting  # type: ignore[method-assign, assignment]
 
     async def play() -> None:
         await until(lambda: time.now > 5.0, SectionRunner([slow], time))

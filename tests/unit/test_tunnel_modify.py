@@ -108,6 +108,18 @@ def test_rekeying_takes_on_another_pace() -> None:
     assert len(world.keys.made) - made >= 8
 
 
+def test_another_pace_costs_no_key_and_counts_from_the_key_in_use() -> None:
+    world = up(World(**both(rekey_s=3.0)))
+    made, key = len(world.keys.made), world.a.session.status(world.now).key_id
+    world.run(1.0)
+    retune(world, rekey_s=10.0)
+    world.run(8.5)
+    assert (len(world.keys.made), world.a.session.status(world.now).key_id) == (made, key)
+    retune(world, rekey_s=3.0)
+    world.run(0.1)
+    assert len(world.keys.made) == made + 1
+
+
 def test_nothing_but_the_keys_can_be_changed() -> None:
     world = up(World())
     for changes in ({"connection_id": "other"}, {"peer_sae": "sae-x"}, {"queue_packets": 64}):

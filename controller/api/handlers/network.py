@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from controller import views
+from controller.api.auth import Role
 from controller.api.messages import Answer, Request, json_answer
 from controller.api.operations import Operation, Reply
 from controller.lifecycle import Lifecycle
@@ -12,7 +13,7 @@ from controller.links import LinkMonitor
 
 
 class NetworkHandlers:
-    """Answers for ``/v1/topology``."""
+    """Answers for ``/v1/topology`` and ``/v1/intended``."""
 
     def __init__(self, lifecycle: Lifecycle, links: LinkMonitor) -> None:
         self._lifecycle = lifecycle
@@ -24,6 +25,10 @@ class NetworkHandlers:
                 "GET", "/v1/topology", "getTopology", "Sites, channels and QKD sections: states and reservations",
                 self.show, (Reply(200, "The network", "Topology"),), is_conditional=True,
             ),
+            Operation(
+                "GET", "/v1/intended", "getIntended", "What every switch shall hold: rules, meters and groups",
+                self.show_intended, (Reply(200, "By site", "Intended"),), role=Role.OPERATOR,
+            ),
         )  # fmt: skip
 
     def show(self, request: Request) -> Answer:
@@ -32,3 +37,10 @@ class NetworkHandlers:
             broken = {c: f"spare {c}: {s.fault}" for c, s in self._lifecycle.model.spares.items() if s.fault}
             view = views.topology_view(network, self._lifecycle.sections, {**self._links.faults, **broken})
         return json_answer(HTTPStatus.OK, view)
+
+    def show_intended(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            model = self._lifecycle.model
+            items = {site: model.intended.at(site) for site in model.topology.site_names}
+        switches = {site: views.switch_view(held) for site, held in items.items()}
+        return json_answer(HTTPStatus.OK, {"switches": switches})

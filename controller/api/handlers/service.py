@@ -42,7 +42,10 @@ class ServiceHandlers:
 
     def health(self, request: Request) -> Answer:
         connected, expected = self._lifecycle.switch_count()
-        return json_answer(HTTPStatus.OK, {"status": "ok", "switches_connected": connected, "switches": expected})
+        mutation = self._lifecycle.model.mutation
+        wrong = {} if mutation is None else {"unsafe_mutation": mutation}
+        health = {"status": "ok", "switches_connected": connected, "switches": expected}
+        return json_answer(HTTPStatus.OK, health | wrong)
 
     def metrics(self, request: Request) -> Answer:
         with self._lifecycle.lock:

@@ -1,48 +1,13 @@
-"""From a reconciled string to a secret one: how long it may be, and Toeplitz hashing down to that length."""
+"""Privacy amplification: Toeplitz hashing of a reconciled string down to its secret length."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from kms.sources.qkd.channel import Bits
 
-SECRECY_EPSILON = 1e-10
-CORRECTNESS_EPSILON = 1e-10
 # The longest input: keeps the rounding argument of toeplitz_hash far from its limit.
 MAX_INPUT_BITS = 1 << 22
-
-
-def binary_entropy(p: float) -> float:
-    """h(p) in bits; 1 from p = 1/2 on, because a bound above that means that nothing is known."""
-    if p <= 0:
-        return 0.0
-    if p >= 0.5:
-        return 1.0
-    return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
-
-
-def sampling_margin(key_bits: int, sample_bits: int, epsilon: float = SECRECY_EPSILON) -> float:
-    """How far the error rate of the kept bits may lie above that of the disclosed sample, but for ``epsilon``.
-
-    Sampling without replacement: Tomamichel et al., Nat. Commun. 3, 634 (2012), eq. 2.
-    """
-    n, k = key_bits, sample_bits
-    return math.sqrt((n + k) / (n * k) * (k + 1) / k * math.log(2 / epsilon))
-
-
-def secret_length(key_bits: int, sample_bits: int, sample_qber: float, leaked_bits: int) -> int:
-    """How many secret bits ``key_bits`` reconciled bits hold, 0 when none.
-
-    Tomamichel et al. 2012, eq. 1, for ideal single photons:
-    n (1 - h(Q + margin)) - leak - log2(2 / (eps_sec^2 eps_cor)).
-    """
-    if key_bits < 1 or sample_bits < 1:
-        return 0
-    phase_error = sample_qber + sampling_margin(key_bits, sample_bits)
-    overhead = math.log2(2 / (SECRECY_EPSILON**2 * CORRECTNESS_EPSILON))
-    return max(0, math.floor(key_bits * (1 - binary_entropy(phase_error)) - leaked_bits - overhead))
 
 
 def toeplitz_hash(bits: Bits, seed: Bits, length: int) -> Bits:

@@ -1,13 +1,4 @@
-"""A quantum channel and what becomes of the photons sent over it.
-
-What is modelled: Alice sends one photon per pulse in one of the four BB84 states; the fibre loses photons; Bob's
-detectors have an efficiency, dark counts and a misalignment; an eavesdropper may measure a fraction of the pulses and
-resend what she saw. What is left out: the number of photons is always one (weak coherent pulses and their decoy
-states would replace :func:`transmit`'s ``arrived``), afterpulsing, dead time, and detectors that differ.
-
-Arrays hold one element per pulse or per detection: bits and bases as uint8 of 0 or 1, positions as int64. Bases are
-0 for rectilinear, 1 for diagonal.
-"""
+"""A QKD section's fibre and devices, as parameters. Shapes of the arrays that the other modules exchange."""
 
 from __future__ import annotations
 
@@ -16,108 +7,74 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Bits = NDArray[np.uint8]
+from kms.sources.qkd.asymptotic import Line
+
+Bits = NDArray[np.uint8]  # one bit per element, 0 or 1
 Positions = NDArray[np.int64]
+
+# How long, on average, a trap in the detector's diode stays filled after an avalanche: about a microsecond.
+AFTERPULSE_DECAY_S = 1e-6
 
 
 @dataclass(frozen=True)
 class ChannelParameters:
-    """One section's fibre and devices. ValueError names the field that cannot be."""
+    """One section's fibre and devices. ValueError names the field that cannot be.
+
+    ``dark_count_probability`` is Y0, per gate and for both detectors together; ``misalignment`` the probability that a
+    photon goes to the wrong detector; ``afterpulse_probability`` that a detection is followed by a false one, once the
+    ``dead_time_us`` in which both detectors are switched off is over. ``error_correction_efficiency`` is the f that
+    forecasts count with (blocks are cut by what really leaked), ``abort_qber`` the error rate above which the section
+    stops.
+    """
 
     length_km: float
     attenuation_db_per_km: float = 0.2
-    pulse_rate_hz: float = 1_000_000.0
+    pulse_rate_hz: float = 10_000_000.0
     detector_efficiency: float = 0.2
-    dark_count_probability: float = 1e-6  # per gate, both detectors together
-    misalignment: float = 0.015  # probability that a photon goes to the wrong detector
+    dark_count_probability: float = 1e-6
+    misalignment: float = 0.015
+    afterpulse_probability: float = 0.005
+    dead_time_us: float = 1.0
+    error_correction_efficiency: float = 1.16
+    abort_qber: float = 0.11
 
     def __post_init__(self) -> None:
-        for name in ("length_km", "attenuation_db_per_km"):
+        for name in ("length_km", "attenuation_db_per_km", "dead_time_us"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number that is not negative")
-        for name in ("dark_count_probability", "misalignment"):
+        for name in ("dark_count_probability", "misalignment", "afterpulse_probability"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise ValueError(f"{name} must lie between 0 and 0.5")
         if not 0 < self.detector_efficiency <= 1:
             raise ValueError("detector_efficiency must be above 0 and at most 1")
         if not 0 < self.pulse_rate_hz <= 1e12:
             raise ValueError("pulse_rate_hz must be above 0 and at most 1e12")
+        if not 1 <= self.error_correction_efficiency <= 2:
+            raise ValueError("error_correction_efficiency must lie between 1 and 2")
+        if not 0 < self.abort_qber <= 0.11:
+            raise ValueError("abort_qber must be above 0 and at most 0.11, where BB84 ends to give key")
+
+    @property
+    def fibre_transmittance(self) -> float:
+        return float(10 ** (-self.attenuation_db_per_km * self.length_km / 10))
 
     @property
     def transmittance(self) -> float:
-        """Probability that a photon that was sent is detected (fibre and detector)."""
-        return float(10 ** (-self.attenuation_db_per_km * self.length_km / 10) * self.detector_efficiency)
+        """Probability that a photon that was sent is detected: eta of the formulas."""
+        return self.fibre_transmittance * self.detector_efficiency
 
     @property
-    def click_probability(self) -> float:
-        """Probability that a pulse gives a detection, a dark count included."""
-        return 1 - (1 - self.transmittance) * (1 - self.dark_count_probability)
+    def line(self) -> Line:
+        """What the formulas of :mod:`kms.sources.qkd.asymptotic` see: no dead time, no afterpulses."""
+        return Line(self.transmittance, self.dark_count_probability, self.misalignment)
 
     @property
-    def qber(self) -> float:
-        """Expected error rate of the sifted key with nobody on the line."""
-        dark_only = (1 - self.transmittance) * self.dark_count_probability
-        both = self.transmittance * self.dark_count_probability
-        # A dark count alone is right half of the time; together with a photon, in the other detector, likewise.
-        wrong = self.transmittance * (1 - self.dark_count_probability) * self.misalignment
-        wrong += dark_only / 2 + both * (self.misalignment / 2 + 1 / 4)
-        return wrong / self.click_probability
+    def dead_gates(self) -> int:
+        """Gates after a detection in which there can be no other."""
+        # What binary fractions add to 1e-6 s * 1e7 Hz must not cost a gate.
+        return int(np.ceil(round(self.dead_time_us * 1e-6 * self.pulse_rate_hz, 6)))
 
-
-@dataclass(frozen=True)
-class Detections:
-    """Bob's record: which pulses clicked, and which bit each gave."""
-
-    positions: Positions
-    bits: Bits
-
-
-def transmit(
-    bits: Bits,
-    bases: Bits,
-    bob_bases: Bits,
-    channel: ChannelParameters,
-    intercepted_fraction: float,
-    rng: np.random.Generator,
-) -> Detections:
-    """Send Alice's pulses and measure them in Bob's bases. ``rng`` is nature, not a secret."""
-    count = len(bits)
-    arrived = rng.random(count, dtype=np.float32) < channel.transmittance
-    dark = np.zeros(count, dtype=bool)
-    dark[rng.integers(0, count, rng.binomial(count, channel.dark_count_probability))] = True
-    positions = np.flatnonzero(arrived | dark).astype(np.int64)
-
-    # From here on only the pulses that are detected: the others leave no trace.
-    sent_bits, sent_bases = bits[positions], bases[positions]
-    if intercepted_fraction > 0:
-        sent_bits, sent_bases = _intercept_and_resend(sent_bits, sent_bases, intercepted_fraction, rng)
-    measured = _measure(sent_bits, sent_bases, bob_bases[positions], channel.misalignment, rng)
-
-    dark_bits = _coins(len(positions), rng)
-    photon, dark_here = arrived[positions], dark[positions]
-    measured = np.where(photon, measured, dark_bits)
-    double_click = photon & dark_here & (dark_bits != measured)
-    # Both detectors at once: Bob must not drop it, but note a random bit (squashing).
-    measured = np.where(double_click, _coins(len(positions), rng), measured)
-    return Detections(positions, measured.astype(np.uint8))
-
-
-def _measure(bits: Bits, bases: Bits, in_bases: Bits, misalignment: float, rng: np.random.Generator) -> Bits:
-    flipped = bits ^ (rng.random(len(bits)) < misalignment)
-    return np.where(bases == in_bases, flipped, _coins(len(bits), rng)).astype(np.uint8)
-
-
-def _intercept_and_resend(bits: Bits, bases: Bits, fraction: float, rng: np.random.Generator) -> tuple[Bits, Bits]:
-    """What travels on after an eavesdropper with perfect devices measured ``fraction`` of the pulses.
-
-    She guesses half of the bases wrong, and a photon resent in the wrong basis gives Bob a wrong bit half of the
-    time: an error rate of fraction / 4 in the sifted key.
-    """
-    hers = rng.random(len(bits)) < fraction
-    her_bases = _coins(len(bits), rng)
-    her_bits = _measure(bits, bases, her_bases, 0.0, rng)
-    return np.where(hers, her_bits, bits).astype(np.uint8), np.where(hers, her_bases, bases).astype(np.uint8)
-
-
-def _coins(count: int, rng: np.random.Generator) -> Bits:
-    return rng.integers(0, 2, count, dtype=np.uint8)
+    @property
+    def trap_survival(self) -> float:
+        """Probability that a trap that was to give an afterpulse lasts one gate longer."""
+        return float(np.exp(-1 / (AFTERPULSE_DECAY_S * self.pulse_rate_hz)))

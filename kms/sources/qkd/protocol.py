@@ -1,21 +1,26 @@
-"""BB84 between the two ends of a section, from prepared photons to secret bits.
+"""Decoy-state BB84 between the two ends of a section, from weak pulses to secret bits.
 
 Alice's and Bob's arrays stay apart: what one end knows of the other went through a :class:`Transcript`, the classical
 channel, which each block authenticates with one-time keys taken from the key that it makes.
 
 ::
 
-    Alice                                    Bob
-    bits, bases  ---- photons, channel.py --->  bases, bits
-                 <---- which clicked, bases --
-                 --- which bases agree, ------>
-                     which bits to disclose
-                 <---- those bits ------------      error rate of the sample: abort above 11 %
-                 ---- parities (Cascade) ----->
-                 ---- verification hash ------>
-                 ---- Toeplitz seed ---------->
-                 <---- tags over all that ---->
-    secret bits                                 secret bits
+    Alice                                        Bob
+    bits, bases, ---- pulses, montecarlo.py --->  bases, bits
+    intensities
+                 <--- which clicked, in which basis
+                 ---- which bases agree, ------>
+                      intensities there,
+                      all bits of the test basis
+                 <--- his bits of the test basis  error rate, decoys' share: abort above the threshold
+                 ---- parities (Cascade) ------>
+                 ---- verification hash ------->
+                 ---- Toeplitz seed ----------->
+                 <--- tags over all that ------>
+    secret bits                                   secret bits
+
+The key comes from one basis, and what both measured in the other is the sample that is disclosed (Lim et al. 2014):
+which pulses are in it was decided at random, before they were sent.
 """
 
 from __future__ import annotations
@@ -24,21 +29,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kms.errors import ExchangeError
-from kms.sources.qkd import authentication
-from kms.sources.qkd.amplify import secret_length, toeplitz_hash
+from kms.sources.qkd import authentication, finite
+from kms.sources.qkd.amplify import toeplitz_hash
 from kms.sources.qkd.cascade import ParityOracle, reconcile
-from kms.sources.qkd.channel import Bits, ChannelParameters, Positions, transmit
+from kms.sources.qkd.channel import Bits, Positions
+from kms.sources.qkd.forecast import AUTHENTICATION_BYTES
+from kms.sources.qkd.montecarlo import QuantumChannel
+from kms.sources.qkd.settings import SourceSettings
 
 Entropy = Callable[[int], bytes]
 
-ABORT_QBER = 0.11  # BB84 gives no key above it (Shor and Preskill 2000)
-SAMPLE_FRACTION = 0.25
+INTENSITIES = 3
 VERIFICATION_KEY_BYTES = authentication.ONE_TIME_KEY_BYTES
 VERIFICATION_TAG_BITS = 8 * authentication.TAG_BYTES
-# One tag in either direction per block.
-AUTHENTICATION_BYTES = 2 * authentication.ONE_TIME_KEY_BYTES
+_BASIS_STEPS = 256  # a basis is drawn with one random byte
 
 
 def random_bits(entropy: Entropy, count: int) -> Bits:
@@ -61,43 +68,79 @@ class Transcript:
             self.from_bob += bytes(part)
 
 
+@dataclass
+class Tally:
+    """What both ends count, by intensity: bits of the key basis, of the test basis, errors in the latter."""
+
+    key: NDArray[np.int64] = field(default_factory=lambda: np.zeros(INTENSITIES, dtype=np.int64))
+    test: NDArray[np.int64] = field(default_factory=lambda: np.zeros(INTENSITIES, dtype=np.int64))
+    test_errors: NDArray[np.int64] = field(default_factory=lambda: np.zeros(INTENSITIES, dtype=np.int64))
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.key + other.key, self.test + other.test, self.test_errors + other.test_errors)
+
+    @property
+    def qber(self) -> float:
+        """Error rate of the disclosed bits; 1 when there are none, because then nothing is known."""
+        return float(self.test_errors.sum() / self.test.sum()) if self.test.any() else 1.0
+
+    @property
+    def counts(self) -> finite.Counts:
+        return finite.Counts(*(np.asarray(x, dtype=np.float64) for x in (self.key, self.test, self.test_errors)))
+
+
 @dataclass(frozen=True)
 class SiftedRound:
-    """Both ends' bits of one round of pulses after sifting, without the sample that was disclosed."""
+    """Both ends' bits of the key basis of one round of pulses, and what was counted.
+
+    ``photons`` (0, 1, 2 for more, in Alice's pulse) and ``is_known`` (to Eve) say of each bit what only nature knows.
+    """
 
     alice: Bits = field(repr=False)
     bob: Bits = field(repr=False)
     pulses: int
-    sample_bits: int
-    sample_errors: int
+    detections: int
+    tally: Tally
+    photons: Bits = field(repr=False)
+    is_known: Bits = field(repr=False)
 
 
 def run_round(
     pulses: int,
-    channel: ChannelParameters,
-    intercepted_fraction: float,
+    channel: QuantumChannel,
+    settings: SourceSettings,
     entropy: Entropy,
     nature: np.random.Generator,
     transcript: Transcript,
 ) -> SiftedRound:
-    """Send ``pulses`` photons, sift, and disclose a random sample to estimate the error rate."""
-    alice_bits, alice_bases = random_bits(entropy, pulses), random_bits(entropy, pulses)
-    bob_bases = random_bits(entropy, pulses)
-    detections = transmit(alice_bits, alice_bases, bob_bases, channel, intercepted_fraction, nature)
+    """Send ``pulses`` pulses, sift, and disclose the test basis.
 
-    announced_bases = bob_bases[detections.positions]
-    transcript.bob_says(detections.positions, np.packbits(announced_bases))
-    agree = alice_bases[detections.positions] == announced_bases
-    alice_sifted = alice_bits[detections.positions[agree]]
-    bob_sifted = detections.bits[agree]
+    Alice's choices for pulses that nobody detects are never drawn: no one ever asks for them.
+    """
+    detections = channel.send(pulses, nature)
+    count = len(detections.positions)
+    limit = round(settings.key_basis * _BASIS_STEPS)
+    alice_key = np.frombuffer(entropy(count), dtype=np.uint8) < limit
+    bob_key = np.frombuffer(entropy(count), dtype=np.uint8) < limit
+    transcript.bob_says(detections.positions, np.packbits(bob_key))
+    agree = np.flatnonzero(alice_key == bob_key)
+    is_key = alice_key[agree]
 
-    # Two random bits per position: all zero is one in four, SAMPLE_FRACTION.
-    in_sample = (random_bits(entropy, len(alice_sifted)) | random_bits(entropy, len(alice_sifted))) == 0
-    transcript.alice_says(np.packbits(agree), np.packbits(in_sample))
-    disclosed = bob_sifted[in_sample]
-    transcript.bob_says(np.packbits(disclosed))
-    errors = int(np.count_nonzero(alice_sifted[in_sample] != disclosed))
-    return SiftedRound(alice_sifted[~in_sample], bob_sifted[~in_sample], pulses, len(disclosed), errors)
+    alice = random_bits(entropy, len(agree))
+    measured = channel.measure(alice, detections.is_afterpulse[agree], nature)
+    bob, intensities = measured.bits, measured.intensities
+    alice_test, bob_test = alice[~is_key], bob[~is_key]
+    transcript.alice_says(np.packbits(alice_key == bob_key), intensities, np.packbits(alice_test))
+    transcript.bob_says(np.packbits(bob_test))
+    in_test = intensities[~is_key]
+    tally = Tally(
+        np.bincount(intensities[is_key], minlength=INTENSITIES),
+        np.bincount(in_test, minlength=INTENSITIES),
+        np.bincount(in_test[alice_test != bob_test], minlength=INTENSITIES),
+    )
+    return SiftedRound(
+        alice[is_key], bob[is_key], pulses, count, tally, measured.photons[is_key], measured.is_known[is_key]
+    )
 
 
 @dataclass(frozen=True)
@@ -123,8 +166,9 @@ class DistilledBlock:
 def distil(
     alice: Bits,
     bob: Bits,
-    sample_bits: int,
-    sample_errors: int,
+    tally: Tally,
+    settings: SourceSettings,
+    abort_qber: float,
     authentication_keys: tuple[bytes, bytes],
     entropy: Entropy,
     transcript: Transcript,
@@ -134,15 +178,14 @@ def distil(
     ``authentication_keys`` are Alice's and Bob's copies of AUTHENTICATION_BYTES of key that this block uses up.
     Raises ExchangeError when a tag does not verify.
     """
-    qber = sample_errors / sample_bits if sample_bits else 1.0
-    if qber > ABORT_QBER:
+    if tally.qber > abort_qber:
         return DistilledBlock(b"", b"", len(alice), 0, 0, reason="error rate above the abort threshold")
 
     shuffle_seed = entropy(16)
     transcript.alice_says(shuffle_seed)
     oracle = ParityOracle(alice)
     public_rng = np.random.default_rng(int.from_bytes(shuffle_seed, "big"))
-    corrected, errors = reconcile(bob, oracle, qber, public_rng)
+    corrected, errors = reconcile(bob, oracle, tally.qber, public_rng)
     leaked = oracle.disclosed_bits + VERIFICATION_TAG_BITS
 
     verification_key = entropy(VERIFICATION_KEY_BYTES)
@@ -154,7 +197,8 @@ def distil(
     except ExchangeError:
         return DistilledBlock(b"", b"", len(alice), errors, leaked, reason="errors remained after reconciliation")
 
-    length = secret_length(len(alice), sample_bits, qber, leaked) // 8 * 8
+    proven = finite.bounds(tally.counts, settings.means, settings.shares)
+    length = int(finite.secret_length(proven, leaked)) // 8 * 8
     if length <= 8 * AUTHENTICATION_BYTES:
         return DistilledBlock(b"", b"", len(alice), errors, leaked, reason="too little left after what leaked")
     seed = random_bits(entropy, len(alice) + length - 1)

@@ -1,46 +1,44 @@
 """One QKD section: two QKD nodes, the fibre between them, and the secret bits that either end has in store.
 
 A section is paced by real time: :class:`PulseBudget` lets it send no more pulses than its laser could have sent. Work
-(:class:`Distiller`, the costly part) is apart from what the key service looks at (:class:`Section`), so that the one
-may run in a thread while the other answers.
+(:class:`KeyMaker`, the costly part) is apart from what the key service looks at (:class:`Section`), so that the one
+may run in a thread while the other answers. What makes the key is a :class:`KeyMaker`: the full simulation here, or the
+rate model of :mod:`kms.sources.qkd.ratemodel`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Protocol as Interface
 
 import numpy as np
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
-from kms.sources.qkd.amplify import binary_entropy, sampling_margin
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.channel import Bits, ChannelParameters
-from kms.sources.qkd.protocol import (
-    ABORT_QBER,
+from kms.sources.qkd.clicks import expected
+from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
-    SAMPLE_FRACTION,
-    DistilledBlock,
-    Entropy,
-    SiftedRound,
-    Transcript,
-    distil,
-    run_round,
+    BLOCK_DETECTIONS,
+    RATE_BLOCK_DETECTIONS,
+    sustainable_bps,
 )
+from kms.sources.qkd.judgement import Judge, Judgement
+from kms.sources.qkd.modes import Model, Protocol
+from kms.sources.qkd.montecarlo import QuantumChannel
+from kms.sources.qkd.protocol import DistilledBlock, Entropy, SiftedRound, Tally, Transcript, distil, run_round
+from kms.sources.qkd.settings import optimal_settings
 
-# Sifted bits per block, sample included: large, because the sampling margin shrinks with its root; small enough to
-# be had from 30 km at 1 MHz within six seconds.
-BLOCK_SIFTED_BITS = 1 << 17
-ROUND_SIFTED_BITS = 2_000
-MAX_ROUND_PULSES = 1 << 19
+ROUND_DETECTIONS = 25_000
+# A section's first block is smaller: its key comes in half the time, and somebody may be waiting for it.
+FIRST_BLOCK_DETECTIONS = 1 << 18
 MAX_ROUND_S = 0.5  # of laser time, so that a slow section is probed as often as a fast one
 BUDGET_DEPTH_S = 60.0
-# An error rate is judged on at least this many disclosed bits: at 1.5 % true errors, eleven sigma from the abort.
-JUDGED_SAMPLE_BITS = 200
 # The error rate that is reported is that of about the last so many disclosed bits.
-REPORTED_SAMPLE_BITS = 4_000
-ASSUMED_RECONCILIATION_EFFICIENCY = 1.12  # for the rate forecast alone; blocks are cut by what really leaked
+REPORTED_SAMPLE_BITS = 10_000
 
 
 class PulseBudget:
@@ -96,95 +94,124 @@ class KeyBuffer:
 
 
 @dataclass(frozen=True)
-class SliceOfWork:
-    """What a distiller brought home: error counts to judge the line by, and finished blocks."""
+class Verdict:
+    """A judgement of the line and the objection to it, "" when there is none."""
 
-    judgements: tuple[tuple[int, int], ...]  # (disclosed bits, errors in them), each enough to judge by
+    judgement: Judgement
+    objection: str = ""
+
+
+@dataclass(frozen=True)
+class SliceOfWork:
+    """What a key maker brought home: how the line was judged, and finished blocks."""
+
+    verdicts: tuple[Verdict, ...]
     blocks: tuple[DistilledBlock, ...]
     pulses: int
 
 
-class Distiller:
-    """Runs BB84 rounds and distils them. All its state is its own: safe to run in a thread of its own."""
+class KeyMaker(Interface):
+    """What makes a section's key, in rounds of ``round_pulses``. Its state is its own: safe in a thread of its own."""
 
-    def __init__(self, channel: ChannelParameters, entropy: Entropy, nature: np.random.Generator) -> None:
-        self._channel = channel
+    round_pulses: int
+
+    def work(self, rounds: int, attack: Attack, keep: bool) -> SliceOfWork:
+        """Run ``rounds`` rounds. With ``keep`` their bits go into blocks, else only the judgements are of use."""
+        ...
+
+
+class Distiller:
+    """The full simulation: runs BB84 rounds and distils them in blocks, the first of ``first_block`` detections."""
+
+    def __init__(
+        self,
+        channel: ChannelParameters,
+        entropy: Entropy,
+        nature: np.random.Generator,
+        first_block: int = FIRST_BLOCK_DETECTIONS,
+    ) -> None:
+        self._parameters = channel
+        self._settings = optimal_settings(channel, BLOCK_DETECTIONS)
         self._entropy = entropy
         self._nature = nature
-        wanted = 2 * ROUND_SIFTED_BITS / channel.click_probability
-        self.round_pulses = max(1, int(min(wanted, MAX_ROUND_PULSES, MAX_ROUND_S * channel.pulse_rate_hz)))
+        self._attack = NO_ATTACK
+        self._line = QuantumChannel(channel, self._settings)
+        quiet = expected(channel, self._settings)
+        self._judge = Judge.of(channel, self._settings, quiet)
+        wanted = ROUND_DETECTIONS / max(quiet.detections, 1e-12)
+        self.round_pulses = max(1, int(min(wanted, MAX_ROUND_S * channel.pulse_rate_hz)))
         # The first authentication keys are installed with the devices, the same at both ends.
         preshared = entropy(AUTHENTICATION_BYTES)
         self._authentication_keys = preshared, preshared
-        self._judged = [0, 0]
+        self._judged = Tally()
+        self._block_detections = first_block
         self._begin_block()
 
-    def work(self, rounds: int, intercepted_fraction: float, keep: bool) -> SliceOfWork:
-        """Run ``rounds`` rounds. With ``keep`` their bits go into blocks, else only the error rate is of use."""
-        judgements: list[tuple[int, int]] = []
+    def work(self, rounds: int, attack: Attack, keep: bool) -> SliceOfWork:
+        if attack != self._attack:
+            self._attack, self._line = attack, QuantumChannel(self._parameters, self._settings, attack)
+        verdicts: list[Verdict] = []
         blocks: list[DistilledBlock] = []
         for _ in range(rounds):
             transcript = self._transcript if keep else Transcript()
-            sifted = run_round(
-                self.round_pulses, self._channel, intercepted_fraction, self._entropy, self._nature, transcript
-            )
-            judgement = self._judge(sifted)
-            if judgement is not None:
-                judgements.append(judgement)
-                if is_abort(*judgement):
+            sifted = run_round(self.round_pulses, self._line, self._settings, self._entropy, self._nature, transcript)
+            verdict = self._judge_line(sifted.tally)
+            if verdict is not None:
+                verdicts.append(verdict)
+                if verdict.objection:
                     self._begin_block()
                     continue
             if keep:
                 self._collect(sifted)
-                if self._sifted_bits >= BLOCK_SIFTED_BITS:
+                if self._detections >= self._block_detections:
                     blocks.append(self._finish_block())
-        return SliceOfWork(tuple(judgements), tuple(blocks), rounds * self.round_pulses)
+        return SliceOfWork(tuple(verdicts), tuple(blocks), rounds * self.round_pulses)
 
-    def _judge(self, sifted: SiftedRound) -> tuple[int, int] | None:
-        self._judged[0] += sifted.sample_bits
-        self._judged[1] += sifted.sample_errors
-        if self._judged[0] < JUDGED_SAMPLE_BITS:
+    def _judge_line(self, tally: Tally) -> Verdict | None:
+        self._judged += tally
+        judged = self._judged
+        signal_bits = int(judged.test[0])
+        if signal_bits < self._judge.sample_bits:
             return None
-        judgement = self._judged[0], self._judged[1]
-        self._judged = [0, 0]
-        return judgement
+        detected = judged.key + judged.test
+        judgement = Judgement(signal_bits, int(judged.test_errors[0]), int(detected[0]), int(detected[1]))
+        self._judged = Tally()
+        return Verdict(judgement, self._judge.objection(judgement) or "")
 
     def _begin_block(self) -> None:
         self._alice: list[Bits] = []
         self._bob: list[Bits] = []
-        self._sifted_bits = self._sample_bits = self._sample_errors = 0
+        self._detections = 0
+        self._tally = Tally()
         self._transcript = Transcript()
 
     def _collect(self, sifted: SiftedRound) -> None:
         self._alice.append(sifted.alice)
         self._bob.append(sifted.bob)
-        self._sifted_bits += len(sifted.alice) + sifted.sample_bits
-        self._sample_bits += sifted.sample_bits
-        self._sample_errors += sifted.sample_errors
+        self._detections += sifted.detections
+        self._tally += sifted.tally
 
     def _finish_block(self) -> DistilledBlock:
         alice, bob = np.concatenate(self._alice), np.concatenate(self._bob)
-        sample, transcript = (self._sample_bits, self._sample_errors), self._transcript
+        tally, transcript = self._tally, self._transcript
+        self._block_detections = BLOCK_DETECTIONS
         self._begin_block()
-        block = distil(alice, bob, *sample, self._authentication_keys, self._entropy, transcript)
+        block = distil(
+            alice, bob, tally, self._settings, self._parameters.abort_qber, self._authentication_keys, self._entropy,
+            transcript,
+        )  # fmt: skip
         if not block.secret_bits:
             return block
         # The head of each block authenticates the next one: debited here, so it never reaches the buffer.
         cut = AUTHENTICATION_BYTES
         self._authentication_keys = block.alice[:cut], block.bob[:cut]
-        return DistilledBlock(
-            block.alice[cut:], block.bob[cut:], block.reconciled_bits, block.corrected_errors, block.leaked_bits
-        )
-
-
-def is_abort(sample_bits: int, errors: int) -> bool:
-    return errors > ABORT_QBER * sample_bits
+        return replace(block, alice=block.alice[cut:], bob=block.bob[cut:])
 
 
 class SectionState(Enum):
     STARTING = "starting"  # not judged yet
     ACTIVE = "active"
-    STOPPED = "stopped"  # error rate above the abort threshold
+    STOPPED = "stopped"  # the line is not what it should be: too many errors, or too few decoys
 
 
 @dataclass
@@ -196,23 +223,26 @@ class Section:
     b: str  # Bob's node
     channel: ChannelParameters
     buffer: KeyBuffer = field(repr=False)
+    model: Model = Model.FULL
+    protocol: Protocol = Protocol.BB84
     state: SectionState = SectionState.STARTING
-    intercepted_fraction: float = 0.0
+    stop_reason: str = ""
+    attack: Attack = NO_ATTACK
     failed_blocks: int = 0
     on_taken: Callable[[], None] | None = field(default=None, repr=False)
-    _samples: deque[tuple[int, int]] = field(default_factory=deque, repr=False)
+    _samples: deque[Judgement] = field(default_factory=deque, repr=False)
 
     def absorb(self, work: SliceOfWork) -> None:
-        """Judge the line by what was measured, and store the key that came out."""
-        for judgement in work.judgements:
-            stopped = is_abort(*judgement)
-            state = SectionState.STOPPED if stopped else SectionState.ACTIVE
+        """Take note of how the line was judged, and store the key that came out."""
+        for verdict in work.verdicts:
+            state = SectionState.STOPPED if verdict.objection else SectionState.ACTIVE
             if state is not self.state:
                 # The error rate before the change says nothing about now.
                 self._samples.clear()
                 self.state = state
-            self._samples.append(judgement)
-            while sum(bits for bits, _ in self._samples) > REPORTED_SAMPLE_BITS and len(self._samples) > 1:
+            self.stop_reason = verdict.objection
+            self._samples.append(verdict.judgement)
+            while sum(j.sample_bits for j in self._samples) > REPORTED_SAMPLE_BITS and len(self._samples) > 1:
                 self._samples.popleft()
         for block in work.blocks:
             if block.secret_bits:
@@ -225,17 +255,23 @@ class Section:
         return self.state is SectionState.ACTIVE
 
     @property
+    def is_secure(self) -> bool:
+        """Whether there is a proof behind the section's protocol: see :mod:`kms.sources.qkd.cow`."""
+        return self.protocol is not Protocol.COW
+
+    @property
     def qber(self) -> float | None:
         """Error rate of the latest disclosed samples; None before the first."""
-        bits = sum(bits for bits, _ in self._samples)
-        return sum(errors for _, errors in self._samples) / bits if bits else None
+        bits = sum(j.sample_bits for j in self._samples)
+        return sum(j.errors for j in self._samples) / bits if bits else None
 
     @property
     def skr_bps(self) -> float:
         """Secret bits per second that the section can sustain at the error rate that it measures; 0 when stopped."""
         if not self.is_usable or self.qber is None:
             return 0.0
-        return forecast_rate(self.channel, self.qber)
+        block = BLOCK_DETECTIONS if self.model is Model.FULL else RATE_BLOCK_DETECTIONS
+        return sustainable_bps(self.channel, self.protocol, block, self.qber)
 
     @property
     def available_bits(self) -> int:
@@ -253,13 +289,3 @@ class Section:
         if self.on_taken is not None:
             self.on_taken()
         return taken
-
-
-def forecast_rate(channel: ChannelParameters, qber: float) -> float:
-    """Expected secret bits per second at an error rate: that of :func:`distil`, less its authentication."""
-    kept = BLOCK_SIFTED_BITS * (1 - SAMPLE_FRACTION)
-    margin = sampling_margin(int(kept), int(BLOCK_SIFTED_BITS * SAMPLE_FRACTION))
-    secret = kept * (1 - binary_entropy(qber + margin) - ASSUMED_RECONCILIATION_EFFICIENCY * binary_entropy(qber))
-    secret -= 8 * AUTHENTICATION_BYTES
-    blocks_per_second = channel.pulse_rate_hz * channel.click_probability / 2 / BLOCK_SIFTED_BITS
-    return max(0.0, secret * blocks_per_second)

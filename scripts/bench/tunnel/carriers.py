@@ -33,6 +33,7 @@ from topologies.spec import KME_PORT
 START_TIMEOUT_S = 20.0
 WIREGUARD_OVERHEAD = 20 + 8 + 32  # octets: IPv4, UDP, header and tag
 OPENVPN_OVERHEAD = 20 + 8 + 24  # octets: IPv4, UDP, opcode and peer id, packet id and tag
+_OPENVPN_BUFFER = str(4 << 20)
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -214,28 +215,31 @@ class WireGuardGo(Carrier):
 class OpenVpn(Carrier):
     """OpenVPN in point-to-point mode with AES-256-GCM, each end knowing the other's certificate."""
 
-    addresses = {"a": "10.202.0.1", "b": "10.202.0.2"}  # noqa: RUF012 - never written to
-
-    def __init__(self, wire: Wire, directory: Path, *, program: Program) -> None:
+    def __init__(self, wire: Wire, directory: Path, *, program: Program, is_tuned: bool) -> None:
+        """``is_tuned``: with larger buffers and without the poll before each write; else as it comes."""
         super().__init__(wire, directory)
-        self._program = program
+        self._program, self._is_tuned = program, is_tuned
+        net = 203 if is_tuned else 202
+        self.addresses = {"a": f"10.{net}.0.1", "b": f"10.{net}.0.2"}
+        self._port = str(1000 + net)
 
     def open(self) -> None:
         prints = {end: _self_signed(self.directory, end) for end in ENDS}
         for end in ENDS:
             peer = "b" if end == "a" else "a"
             argv: list[str | Path] = [
-                self._program.path, "--dev", f"qbo{end}", "--dev-type", "tun", "--proto", "udp",
-                "--local", UNDERLAY[end], "--port", "1194", "--remote", UNDERLAY[peer], "1194",
+                self._program.path, "--dev", f"qbo{self._port}{end}", "--dev-type", "tun", "--proto", "udp",
+                "--local", UNDERLAY[end], "--port", self._port, "--remote", UNDERLAY[peer], self._port,
                 "--ifconfig", self.addresses[end], self.addresses[peer],
                 "--tls-server" if end == "b" else "--tls-client",
                 "--cert", self.directory / f"{end}.crt", "--key", self.directory / f"{end}.key",
                 "--peer-fingerprint", prints[peer], "--data-ciphers", "AES-256-GCM", "--cipher", "AES-256-GCM",
-                "--tun-mtu", str(self.wire.mtu - OPENVPN_OVERHEAD), "--mssfix", "0", "--disable-dco", "--fast-io",
-                "--sndbuf", str(4 << 20), "--rcvbuf", str(4 << 20), "--txqueuelen", "1000",
+                "--tun-mtu", str(self.wire.mtu - OPENVPN_OVERHEAD), "--mssfix", "0", "--disable-dco",
             ]  # fmt: skip
             if end == "b":
                 argv += ["--dh", "none"]
+            if self._is_tuned:
+                argv += ["--fast-io", "--sndbuf", _OPENVPN_BUFFER, "--rcvbuf", _OPENVPN_BUFFER, "--txqueuelen", "1000"]
             self.processes[end].append(self._start(end, "openvpn", argv, env=self._program.environment))
         self._await_ping("openvpn")
 

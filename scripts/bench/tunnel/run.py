@@ -23,7 +23,8 @@ from scripts.layout import REPOSITORY
 FIRST_TUNNEL = "479f01273bcde7cfea1502c0c8ff49d2f54b7bb0"
 PLAIN, OURS, FIRST = "plain", "ours", "ours_first"
 WIREGUARD_GO, WIREGUARD_GO_NEW, OPENVPN = "wireguard_go", "wireguard_go_new", "openvpn"
-EVERYBODY = (PLAIN, OURS, FIRST, WIREGUARD_GO, WIREGUARD_GO_NEW, OPENVPN)
+OPENVPN_TUNED = "openvpn_tuned"
+EVERYBODY = (PLAIN, OURS, FIRST, WIREGUARD_GO, WIREGUARD_GO_NEW, OPENVPN, OPENVPN_TUNED)
 UDP_BYTES = (64, 512, 1400)
 REKEYINGS_S = (3.0, 1.0, 0.1)
 QUIET_S = 0.5
@@ -88,7 +89,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Results:
 
 def _programs(plan: Plan, directory: Path, results: Results) -> dict[str, peers.Program]:
     found: dict[str, peers.Program] = {}
-    for who, package in ((WIREGUARD_GO, "wireguard-go"), (OPENVPN, "openvpn")):
+    for who, package in ((WIREGUARD_GO, "wireguard-go"), (OPENVPN, "openvpn"), (OPENVPN_TUNED, "openvpn")):
         if who in plan.who:
             try:
                 found[who] = peers.fetch(package, directory)
@@ -160,9 +161,11 @@ def _carriers(
                 results.notes.append(f"{who} not measured: {FIRST_TUNNEL[:7]} is not in this checkout's history")
             else:
                 yield who, Ours(wire, folder(who), number=2, tree=tree, kme_port_offset=1)
-        elif who == OPENVPN and who in programs:
-            yield who, OpenVpn(wire, folder(who), program=programs[who])
-        elif who in programs:
+        elif who not in programs:
+            continue
+        elif who in (OPENVPN, OPENVPN_TUNED):
+            yield who, OpenVpn(wire, folder(who), program=programs[who], is_tuned=who == OPENVPN_TUNED)
+        else:
             number = 1 if who == WIREGUARD_GO else 2
             yield who, WireGuardGo(wire, folder(who), number=number, program=programs[who])
 

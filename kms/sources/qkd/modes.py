@@ -1,0 +1,27 @@
+"""The words of configurations and requests: protocols, models, attacks. Loads nothing else: commands start fast."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Protocol(Enum):
+    """What a section's devices speak."""
+
+    BB84 = "bb84"
+    COW = "cow"  # coherent one-way; see :mod:`kms.sources.qkd.cow`: not secure
+
+
+class Model(Enum):
+    """How a section's key is made: by every step of the protocol, or from the rate that the protocol would have."""
+
+    FULL = "full"
+    RATE = "rate"
+
+
+class AttackKind(Enum):
+    """What an eavesdropper does; :mod:`kms.sources.qkd.attacks` has the physics."""
+
+    INTERCEPT_RESEND = "intercept-resend"
+    PHOTON_NUMBER_SPLITTING = "photon-number-splitting"
+    BEAM_SPLITTING = "beam-splitting"

@@ -1,0 +1,254 @@
+"""The kernel's ESP as data plane: against the userspace tunnel and against itself, with strangers, without keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.inet import ICMP, IP
+from scapy.utils import rdpcap
+
+from kms.tunnel.esp import OutboundSa
+from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture
+from tests.wait import PATIENCE, wait_until
+
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_tun,
+    pytest.mark.needs_kernel_datapath,
+    pytest.mark.timeout(1200),
+]
+
+MakePair = Callable[..., Pair]
+CHOSEN, KERNEL_USER, USER_KERNEL = ("auto", "auto"), ("kernel", "userspace"), ("userspace", "kernel")
+_NUMBERS = count(1)
+_UP_S = 10.0
+
+
+@contextmanager
+def lab_of(directory: Path, planes: tuple[str, str]) -> Iterator[Lab]:
+    lab = Lab(directory)
+    try:
+        lab.build()
+        for name, plane in zip("ab", planes, strict=True):
+            config = json.loads(lab.config_path(name).read_text())
+            lab.config_path(name).write_text(json.dumps({**config, "data_plane": plane}))
+        lab.start_kme()
+        for name in "ab":
+            lab.start_agent(name)
+        yield lab
+    finally:
+        lab.tear_down()
+
+
+@pytest.fixture(scope="module", params=[CHOSEN, KERNEL_USER, USER_KERNEL], ids="-".join)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with lab_of(tmp_path_factory.mktemp("kernel"), request.param) as lab:
+        yield lab
+
+
+# Starting a lab takes most of a test's time: pytest puts these beside the others with both ends in the kernel.
+in_kernel = pytest.mark.parametrize("lab", [CHOSEN], indirect=True, ids="-".join, scope="module")
+
+
+@contextmanager
+def connection(lab: Lab, **options: Any) -> Iterator[Pair]:
+    pair = Pair(lab, next(_NUMBERS), options)
+    try:
+        pair.add()
+        pair.wait_up(_UP_S * PATIENCE)
+        yield pair
+    finally:
+        for client in lab.clients.values():
+            client.ask("remove", connection_id=pair.id)
+
+
+def losses(output: str) -> float:
+    found = re.search(r"([\d.]+)% packet loss", output)
+    assert found, output
+    return float(found[1])
+
+
+def settle(lab: Lab, name: str, what: Callable[[], bool]) -> None:
+    wait_until(what, _UP_S, 0.1)
+
+
+def test_ten_rekeys_under_a_ping_lose_nothing(lab: Lab) -> None:
+    """Both ends carry packets both ways through ten rekeys without a loss"""
+    with connection(lab, rekey_s=1.0) as pair:
+        before = pair.stats("a")["rekeys"]
+        for _ in range(8):
+            for name, target in (("a", "b"), ("b", "a")):
+                output = lab.run(
+                    name, "ping", "-q", "-W", "2", "-c", "100", "-i", "0.02", pair.address(target), check=False
+                )
+                assert losses(output) == 0, output
+            if pair.stats("a")["rekeys"] - before >= 10:
+                break
+        assert pair.stats("a")["rekeys"] - before >= 10
+        for name in "ab":
+            stats = pair.stats(name)
+            assert stats["rx_auth_failures"] == stats["rx_replay_drops"] == stats["rx_malformed"] == 0, stats
+            assert stats["rx_packets"] >= 300
+            assert stats["mtu"] == 1438
+
+
+def test_tcp_streams_pass_both_ways(lab: Lab) -> None:
+    """TCP streams pass in both directions"""
+    with connection(lab) as pair:
+        server = lab.start("iperf3", "b", "iperf3", "-s", "-B", pair.address("b"))
+        try:
+            wait_until(lambda: ":5201" in lab.run("b", "ss", "-ltn"), _UP_S, 0.1)
+            for direction in ([], ["-R"]):
+                argv = ["iperf3", "-c", pair.address("b"), "-B", pair.address("a"), "-n", "4M", "-J", *direction]
+                document = json.loads(lab.run("a", *argv, timeout=60.0))
+                assert document["end"]["sum_received"]["bytes"] > 2 << 20  # some are still on their way
+        finally:
+            server.send_signal(signal.SIGKILL)
+            lab.processes.pop("iperf3").wait()
+        assert pair.stats("a")["rx_auth_failures"] == 0
+
+
+@in_kernel
+def test_the_kernel_is_taken_by_itself_and_nothing_is_left_of_it(lab: Lab) -> None:
+    """Where the kernel has ESP it is chosen without being asked for, and a removed connection leaves nothing in it"""
+    with connection(lab) as pair:
+        for name in "ab":
+            assert pair.stats(name)["data_plane"] == "kernel"
+            assert "rfc4106(gcm(aes))" in lab.run(name, "ip", "xfrm", "state")
+            assert "espinudp" in lab.run(name, "ip", "xfrm", "state")
+    for name in "ab":
+        assert lab.run(name, "ip", "xfrm", "state") == ""
+        assert lab.run(name, "ip", "xfrm", "policy") == ""
+        assert pair.interface not in lab.run(name, "ip", "link")
+        assert "10.200" not in lab.run(name, "ip", "route")
+
+
+@in_kernel
+def test_strangers_are_dropped_and_counted(lab: Lab) -> None:
+    """Packets with an unknown SPI, a wrong tag or a number seen before are dropped and counted, each as what it is"""
+    with (
+        connection(lab, rekey_s=3600.0, lifetime_s=7200.0) as pair,
+        capture(lab, "b", lab.directory / "strangers.pcap"),
+    ):
+        assert losses(pair.ping("-c", "5", "-i", "0.05")) == 0
+        key = outbound_key(lab, "a")
+        genuine = OutboundSa(*key, sequence=5000).seal(echo(pair.address("a"), pair.address("b")))
+        before = pair.stats("b")
+        inject(lab, pair, [b"\0\0\x12\x34" + bytes(60)])
+        inject(lab, pair, [genuine[:-1] + bytes([genuine[-1] ^ 1])])
+        inject(lab, pair, [genuine, genuine])
+
+        def seen() -> dict[str, int]:
+            stats = pair.stats("b")
+            return {
+                "unknown": stats["host_refusals"]["unknown_spi"] - before["host_refusals"]["unknown_spi"],
+                "forged": stats["rx_auth_failures"] - before["rx_auth_failures"],
+                "replayed": stats["rx_replay_drops"] - before["rx_replay_drops"],
+                "taken": stats["rx_packets"] - before["rx_packets"],
+            }
+
+        settle(lab, "b", lambda: seen() == {"unknown": 1, "forged": 1, "replayed": 1, "taken": 1})
+
+
+@in_kernel
+def test_other_inner_addresses_do_not_come_out(lab: Lab) -> None:
+    """A packet sealed with the right key but with another slice's addresses inside goes nowhere and is counted"""
+    with connection(lab, rekey_s=3600.0, lifetime_s=7200.0) as pair, connection(lab) as other:
+        key = outbound_key(lab, "a", pair)
+        refused = pair.stats("b")["host_refusals"]["selector"]
+        replies = lab.directory / "inner.pcap"
+        with capture(lab, "b", replies):
+            seal = OutboundSa(*key, sequence=9000).seal
+            inject(lab, pair, [seal(echo(other.address("a"), pair.address("b")))])
+            inject(lab, pair, [seal(echo(pair.address("a"), other.address("b")))])
+            settle(lab, "b", lambda: pair.stats("b")["host_refusals"]["selector"] - refused >= 2)
+        # An answer would go out through one of the tunnels.
+        assert other.stats("b")["tx_packets"] == 0
+
+
+@in_kernel
+def test_no_packet_leaves_unsealed(lab: Lab) -> None:
+    """Without a key nothing leaves: traffic stops when the last one has ended, and resumes with the next"""
+    wire = lab.directory / "wire.pcap"
+    with connection(lab, rekey_s=1.0, lifetime_s=3.0) as pair:
+        assert losses(pair.ping("-c", "5", "-i", "0.05")) == 0
+        with capture(lab, "a", wire):
+            lab.stop("kme", signal.SIGKILL)
+            settle(lab, "a", lambda: pair.stats("a")["state"] == "expired" and pair.stats("b")["state"] == "expired")
+            assert losses(pair.ping("-c", "10", "-i", "0.05")) == 100
+            assert lab.run("a", "ip", "xfrm", "state") == ""
+            assert pair.stats("a")["tx_no_sa_drops"] > 0
+            lab.start_kme()
+            settle(lab, "a", lambda: losses(pair.ping("-c", "1")) == 0)
+    inner = {pair.address("a"), pair.address("b")}
+    leaked = [packet for packet in rdpcap(str(wire)) if IP in packet and {packet[IP].src, packet[IP].dst} & inner]
+    assert not leaked
+
+
+@in_kernel
+def test_what_a_killed_agent_leaves_ends_by_itself_and_is_swept(lab: Lab) -> None:
+    """The kernel forgets a killed agent's keys when their lifetime ends, still sends nothing unsealed, and the next
+    agent sweeps up what is left
+    """
+    wire = lab.directory / "killed.pcap"
+    pair = Pair(lab, next(_NUMBERS), {"rekey_s": 1.0, "lifetime_s": 2.0})
+    pair.add()
+    pair.wait_up(_UP_S * PATIENCE)
+    lab.stop_agent("a", signal.SIGKILL)
+    with capture(lab, "a", wire):
+        wait_until(lambda: lab.run("a", "ip", "xfrm", "state") == "", 30.0, 0.2)
+        assert losses(pair.ping("-c", "5", "-i", "0.05")) == 100
+    assert not [p for p in rdpcap(str(wire)) if IP in p and p[IP].dst == pair.address("b")]
+    lab.start_agent("a")
+    assert lab.run("a", "ip", "xfrm", "policy") == ""
+    assert pair.interface not in lab.run("a", "ip", "link")
+    lab.clients["b"].do("remove", connection_id=pair.id)
+
+
+def outbound_key(lab: Lab, name: str, pair: Pair | None = None) -> tuple[int, bytes, bytes]:
+    """SPI, key and salt of the host's newest outbound SA (of that connection), from its debugging key log."""
+    known = lab.run(name, "ip", "xfrm", "policy") if pair is None else ""
+    if pair is not None:
+        for policy in lab.run(name, "ip", "xfrm", "policy").split("\nsrc "):
+            if f"{pair.address(name)}/32" in policy and "dir out" in policy:
+                known = policy
+    for line in reversed((lab.directory / f"keylog-{name}").read_text().splitlines()):
+        _, source, _, spi, _, keymat, *_ = line.replace('"', "").split(",")
+        if source == UNDERLAY[name] and f"{int(spi, 16):#010x}" in known:
+            octets = bytes.fromhex(keymat.removeprefix("0x"))
+            return int(spi, 16), octets[:32], octets[32:]
+    raise AssertionError(f"no SA of {name} in its key log: {known}")
+
+
+def echo(source: str, destination: str) -> bytes:
+    return bytes(IP(src=source, dst=destination) / ICMP(id=os.getpid() & 0xFFFF, seq=1))
+
+
+def inject(lab: Lab, pair: Pair, datagrams: list[bytes]) -> None:
+    """Send UDP datagrams from host a with the tunnel's own addresses and ports, past the agent that holds the port."""
+    program = (
+        "import socket, sys\n"
+        "raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)\n"
+        "for line in sys.stdin: raw.sendto(bytes.fromhex(line), (sys.argv[1], 0))\n"
+    )
+    header = [struct.pack("!HHHH", pair.port, pair.port, 8 + len(d), 0) + d for d in datagrams]
+    done = subprocess.run(
+        ["ip", "netns", "exec", lab.ns("a"), sys.executable, "-c", program, UNDERLAY["b"]],
+        input="".join(f"{d.hex()}\n" for d in header),
+        text=True,
+        capture_output=True,
+        timeout=60.0,
+    )
+    assert done.returncode == 0, done.stderr
