@@ -93,6 +93,7 @@ class Admin:
                     }
                     for link in self._network.links
                 ],
+                "reservations": self._apps.reservations(),
             }
         )
 

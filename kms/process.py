@@ -149,7 +149,9 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
 def _service(
     config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport, applications: Applications
 ) -> KeyService:
-    inventory = KeyInventory(config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s)
+    inventory = KeyInventory(
+        config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s, transport.is_here
+    )
     inventory.await_slaves(store.load_keys())
     for pair in config.pairs:
         if not (transport.is_here(pair.a) or transport.is_here(pair.b)):

@@ -128,17 +128,22 @@ def test_a_kmes_certificate_is_no_saes(kms: DistributedKms) -> None:
     assert answer.status == 401
 
 
-def route_of(kms: DistributedKms) -> str:
-    answer = kms.world.enc("cell1", "sae-cell1", "sae-core1", size=512, extension_mandatory=[{"key_source": "qkd"}])
-    assert answer.status == 200, answer.body
-    assert answer.body["keys"][0]["key_extension"]["route"] == "relayed"
-    return str(answer.body["keys"][0]["key_ID"])
+def way_of_reservation(kms: DistributedKms) -> set[str]:
+    (reservation,) = kms.admin("cell1", "GET", "/v1/keys").body["reservations"]
+    return set(reservation["sections"])
 
 
 def test_an_eavesdropper_moves_keys_to_another_way_and_two_leave_none(kms: DistributedKms) -> None:
+    app = {
+        "server_app_id": "sae-cell1", "client_app_id": ["sae-core1"], "key_source": "qkd", "app_priority": 1,
+        "app_qos": {"min_bandwidth": 1, "max_bandwidth": 100_000},
+    }  # fmt: skip
+    assert kms.admin("cell1", "POST", "/v1/apps", app).status in (200, 201)
+    assert way_of_reservation(kms) == {"r1", "r2"}
     assert kms.admin("tn2", "POST", "/v1/sections/r2/eavesdrop", {"fraction": 1.0}).status == 200
     wait_until(lambda: kms.available_bits("cell1")["r2"] == 0, 10)
     fetch(kms, "qkd", size=512)  # no pool has these: it is relayed now, over four nodes
+    wait_until(lambda: way_of_reservation(kms) == {"s1", "s2", "s3"}, 5)
     links = {link["id"]: link for link in kms.admin("cell1", "GET", "/v1/keys").body["links"]}
     assert not links["round"]["usable"]
     assert links["west"]["usable"]
