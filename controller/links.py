@@ -78,16 +78,17 @@ class LinkMonitor:
         """A dark channel's ports are being raised: from now on what they report counts, see :meth:`is_shining`."""
         self._rising.add(channel_id)
         self._dead_ends[channel_id] = set(self._topology.channel(channel_id).ends)
+        self._without_carrier[channel_id] = set(self._topology.channel(channel_id).ends)
 
     def is_shining(self, channel_id: str) -> bool:
         """Whether both ends of a channel that is being lit have come up."""
-        return not self._dead_ends[channel_id]
+        return self._works(channel_id)
 
     def set_lit(self, channel_id: str) -> None:
         """The channel has been tried and is in use."""
         self._dark.discard(channel_id)
         self._rising.discard(channel_id)
-        self._is_up[channel_id] = not self._dead_ends[channel_id]
+        self._is_up[channel_id] = self._works(channel_id)
 
     def set_dark(self, channel_id: str) -> None:
         self._dark.add(channel_id)

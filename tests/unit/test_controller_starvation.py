@@ -120,6 +120,18 @@ def test_carrier_that_returns_suffices_while_nobody_is_heard_anyway(links: LinkM
     assert links.due(101.0 + HOLD_DOWN_S) == {"agg2-metro2-qra": True}
 
 
+def test_a_spare_may_be_lit_by_its_carrier_while_nobody_is_heard_anyway(links: LinkMonitor) -> None:
+    spare = next(c.id for c in TOPOLOGY.channels if c.dark)
+    fall_silent(links, spare, 90.0, has_carrier=False)
+    starve(links)
+    links.raise_light(spare)
+    assert not links.is_shining(spare)
+    fall_silent(links, spare, 100.5)
+    assert links.is_shining(spare)
+    links.set_lit(spare)
+    assert links.is_up(spare)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     st.lists(
