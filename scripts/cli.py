@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import NoReturn
 
-from scripts.commands import bench, demo, experiment, faults, keys, run, slices
+from scripts.commands import bench, demo, experiment, faults, keys, run, slices, tunnel
 from scripts.errors import CommandError
 from scripts.layout import Layout
 from scripts.output import print_json
@@ -29,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser = _Parser(prog="qslice", description="5G network slices with quantum-safe security, for real")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for module in (demo, run, slices, faults, keys, bench, experiment):
+    for module in (demo, run, slices, faults, keys, tunnel, bench, experiment):
         module.add_parsers(commands, common)
     return parser
 

@@ -20,6 +20,7 @@ from mininet.node import Controller, Node, OVSSwitch
 from mininet.topo import Topo
 
 from topologies import bfd, links
+from topologies.queues import deep_queues
 from topologies.spec import MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Topology
 
 KMS_NODE = "qs-kms"  # a dash: no site can have this name
@@ -152,7 +153,8 @@ class EmulatedNetwork:
             self._mininet.build()
             self._build_management()
             self._prepare_interfaces()
-            self._mininet.start()
+            with deep_queues():
+                self._mininet.start()
             progress("capacities and delays")
             links.apply_shapes(self._shapes())
             if self._bfd_interval_ms is not None:

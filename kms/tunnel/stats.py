@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kms.tunnel.reach import Reach
+from kms.tunnel.sa import SaPair
 
 _WATCHED = (
     "state", "mode", "reachable", "reachable_for_s", "hears_peer", "is_heard", "failing", "rtt_ms", "last_error",
@@ -27,3 +28,22 @@ def reach_stats(reach: Reach, now: float) -> dict[str, Any]:
 def watched(stats: Mapping[str, Any]) -> dict[str, Any]:
     """The part that ``watch`` tells."""
     return {name: stats.get(name) for name in _WATCHED}
+
+
+def sa_stats(pairs: Iterable[SaPair], now: float) -> list[dict[str, Any]]:
+    """What each pair of SAs has carried, the oldest first. An SPI is public, a key is not among this."""
+    return [
+        {
+            "stage": pair.stage.value,
+            "key_id": pair.key_id,
+            "key_age_s": round(now - pair.installed_at, 3),
+            "tx_spi": f"{pair.outbound.spi:08x}",
+            "tx_packets": pair.outbound.sequence,
+            "tx_bytes": pair.tx_bytes,
+            "rx_spi": f"{pair.inbound.spi:08x}",
+            "rx_packets": pair.rx_packets,
+            "rx_bytes": pair.rx_bytes,
+            "rx_highest_sequence": pair.inbound.highest_sequence,
+        }
+        for pair in pairs
+    ]

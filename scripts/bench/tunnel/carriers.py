@@ -87,16 +87,20 @@ class Plain(Carrier):
 
 
 class Ours(Carrier):
-    """Our agents and a real KMS; ``tree`` is the checkout they are taken from."""
+    """Our agents and a real KMS; ``tree`` is the checkout they are taken from.
+
+    ``data_plane`` is who seals and opens, None for agents of a time that knew one only.
+    """
 
     def __init__(
         self, wire: Wire, directory: Path, *, number: int, rekey_s: float = 3.0, tree: Path = REPOSITORY,
-        kme_port_offset: int = 0,
+        kme_port_offset: int = 0, data_plane: str | None = "userspace",
     ) -> None:  # fmt: skip
         super().__init__(wire, directory)
         self.addresses = {"a": f"10.200.0.{2 * number}", "b": f"10.200.0.{2 * number + 1}"}
         self._number, self._rekey_s, self._tree = number, rekey_s, tree
         self._kme_port = KME_PORT + kme_port_offset
+        self._data_plane = {} if data_plane is None else {"data_plane": data_plane}
         self._controls: dict[str, TunnelControl] = {}
 
     @property
@@ -142,6 +146,7 @@ class Ours(Carrier):
             "host": end, "sae_id": f"sae-{end}", "control_socket": str(control), "underlay_interface": "data0",
             "underlay_address": UNDERLAY[end], "kme_url": f"https://{KME[end]}:{self._kme_port}",
             "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+            **self._data_plane,
         }  # fmt: skip
         self._controls[end] = TunnelControl(control)
         process = self._start_python(end, "kms.tunnel", config, self._controls[end].is_ready)

@@ -21,17 +21,18 @@ from scripts.layout import REPOSITORY
 
 # The tunnel as the first issue left it: one packet at a time. Measured for as long as it is in the history.
 FIRST_TUNNEL = "479f01273bcde7cfea1502c0c8ff49d2f54b7bb0"
-PLAIN, OURS, FIRST = "plain", "ours", "ours_first"
+PLAIN, OURS, KERNEL, FIRST = "plain", "ours", "kernel", "ours_first"
 WIREGUARD_GO, WIREGUARD_GO_NEW, OPENVPN = "wireguard_go", "wireguard_go_new", "openvpn"
 OPENVPN_TUNED = "openvpn_tuned"
-EVERYBODY = (PLAIN, OURS, FIRST, WIREGUARD_GO, WIREGUARD_GO_NEW, OPENVPN, OPENVPN_TUNED)
+EVERYBODY = (PLAIN, OURS, KERNEL, FIRST, WIREGUARD_GO, WIREGUARD_GO_NEW, OPENVPN, OPENVPN_TUNED)
 UDP_BYTES = (64, 512, 1400)
 REKEYINGS_S = (3.0, 1.0, 0.1)
 QUIET_S = 0.5
 NOTES = (
     "WIRE.MTU.tcp.WHO_gbps: one TCP stream (iperf3), what the receiver got; median of the rounds, with .min and .max",
     "WIRE.MTU.udp.WHO_gbps, .WHO_pps_N: UDP payloads of 1400 and of N octets, sent as fast as iperf3 can, what arrived",
-    "WHO_cpu_s_per_gbit: user and system time of the tunnel's two processes; the applications and the wire come on top",
+    "WHO_cpu_s_per_gbit: user and system time of the tunnel's two processes; the applications and the wire come on top "
+    "(left out for kernel, whose work is in nobody's process)",
     "rekey: one TCP stream over ours with that pause between keys; lost_packets are packets sealed at one end and not "
     "delivered at the other, both directions",
     "sender, receiver, both ends of the tunnel and the wire share the machine's processors",
@@ -129,7 +130,7 @@ def _one_round(plan: Plan, prefix: str, who: str, carrier: Carrier, results: Res
     stream = measure.tcp(carrier, plan.seconds)
     results.add(f"{prefix}.tcp.{who}_gbps", stream.gbps)
     results.add(f"{prefix}.tcp.{who}_retransmits", stream.retransmits)
-    if who != PLAIN:
+    if who not in (PLAIN, KERNEL):
         results.add(f"{prefix}.tcp.{who}_cpu_s_per_gbit", stream.cpu_s_per_gbit)
     for size in UDP_BYTES:
         stream = measure.udp(carrier, plan.seconds / 2, size)
@@ -155,12 +156,14 @@ def _carriers(
             yield who, Plain(wire, folder(who))
         elif who == OURS:
             yield who, Ours(wire, folder(who), number=1)
+        elif who == KERNEL:
+            yield who, Ours(wire, folder(who), number=3, kme_port_offset=2, data_plane="kernel")
         elif who == FIRST:
             tree = _first_tunnel(scratch / "first")
             if tree is None:
                 results.notes.append(f"{who} not measured: {FIRST_TUNNEL[:7]} is not in this checkout's history")
             else:
-                yield who, Ours(wire, folder(who), number=2, tree=tree, kme_port_offset=1)
+                yield who, Ours(wire, folder(who), number=2, tree=tree, kme_port_offset=1, data_plane=None)
         elif who not in programs:
             continue
         elif who in (OPENVPN, OPENVPN_TUNED):

@@ -20,6 +20,7 @@ from scripts.demo.waiting import poll
 from scripts.errors import EnvironmentLacks
 from scripts.openvswitch import remove_bridges, vsctl
 from topologies.datapath import ovs_datapath
+from topologies.queues import deep_queues
 
 VETH, FABRIC = "veth", "fabric"
 KINDS = (VETH, FABRIC)
@@ -79,7 +80,8 @@ class Wire:
         if self.kind == VETH:
             self._join_directly()
         else:
-            self._join_by_switches()
+            with deep_queues():
+                self._join_by_switches()
         for end in ENDS:
             namespace = self._namespace(end)
             _run("ip", "-n", namespace, "addr", "add", f"{UNDERLAY[end]}/16", "dev", "data0")
