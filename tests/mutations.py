@@ -24,7 +24,7 @@ DELIVERED_COUNTER = "rx_packets"
 # What a datagram is counted as; the other counters tell of what came of it.
 FATES = (
     DELIVERED_COUNTER, "rx_selector_drops", "rx_replay_drops", "rx_copies", "rx_auth_failures", "rx_malformed",
-    "rx_unknown_spi", "rx_expired_drops", "rx_keepalives", "control_received", "control_malformed",
+    "rx_unknown_spi", "rx_expired_drops", "rx_keepalives", "rx_dummies", "control_received", "control_malformed",
 )  # fmt: skip
 
 

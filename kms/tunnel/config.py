@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kms.tunnel.errors import ConfigurationError
+from kms.tunnel.padding import Padding
 from kms.tunnel.replay import MAX_WINDOW, MIN_WINDOW
 from kms.tunnel.suites import DEFAULT, SUITES
 
@@ -82,6 +83,8 @@ class ConnectionConfig(_Frozen):
     rekey_s: Annotated[float, Field(ge=0.05, le=86400.0, allow_inf_nan=False)] = 3.0
     lifetime_s: Annotated[float, Field(ge=0.1, le=86400.0, allow_inf_nan=False)] = 60.0
     replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024
+    padding: Padding = Padding.NONE
+    padding_pps: Annotated[float, Field(ge=1.0, le=20_000.0, allow_inf_nan=False)] = 1000.0
     expects_copies: bool = False
     repairs: bool = False
     rate_kbps: Annotated[int, Field(ge=1)] | None = None

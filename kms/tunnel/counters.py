@@ -26,6 +26,9 @@ class Counters:
     rx_expired_drops: int = 0
     rx_device_drops: int = 0
     rx_keepalives: int = 0
+    tx_dummies: int = 0  # packets without content that keep the rate constant
+    rx_dummies: int = 0
+    tx_padding_drops: int = 0  # more than the constant rate carries
     tx_repaired: int = 0  # sent again because the peer missed them
     rx_repaired: int = 0  # had been skipped and came after all
     rekeys: int = 0
@@ -51,5 +54,5 @@ class Counters:
 
         Those whose copy is still on its way are among them for as long as it is.
         """
-        accepted = self.rx_packets + self.rx_selector_drops
+        accepted = self.rx_packets + self.rx_selector_drops + self.rx_dummies
         return max(0, accepted - self.rx_copies - self.rx_replay_drops)

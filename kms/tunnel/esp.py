@@ -35,6 +35,7 @@ MIN_DATAGRAM_BYTES = HEADER_BYTES + IV_BYTES + ALIGNMENT + ICV_BYTES
 
 NEXT_HEADER_IPV4 = 4
 NEXT_HEADER_IPV6 = 41
+NEXT_HEADER_NONE = 59  # a dummy packet (RFC 4303, 2.6)
 
 MIN_SPI = 256  # 0 is the non-ESP marker, 1 to 255 are reserved (RFC 4303, 2.1)
 _LOW = 2**32 - 1
@@ -54,7 +55,7 @@ def _trailer(padding: int, next_header: int) -> bytes:
 
 _TRAILERS = {
     next_header: tuple(_trailer(-(length + TRAILER_BYTES) % ALIGNMENT, next_header) for length in range(ALIGNMENT))
-    for next_header in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6)
+    for next_header in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, NEXT_HEADER_NONE)
 }
 _PADDING = bytes(range(1, 256))
 
@@ -92,13 +93,18 @@ class OutboundSa:
         """The last sequence number sent, 0 before the first."""
         return self._sequence
 
-    def seal(self, packet: bytes, next_header: int = NEXT_HEADER_IPV4) -> bytes:
-        """The datagram that carries ``packet``; SequenceExhausted instead of a second use of a nonce."""
+    def seal(self, packet: bytes, next_header: int = NEXT_HEADER_IPV4, pad_to: int = 0) -> bytes:
+        """The datagram that carries ``packet``; SequenceExhausted instead of a second use of a nonce.
+
+        A packet shorter than ``pad_to`` octets is filled up with zeros (RFC 4303, 2.7); its own length tells its end.
+        """
         sequence = self._sequence + 1
         if sequence > self._max:
             raise SequenceExhausted("the SA has used up its sequence numbers")
         self._sequence = sequence
         prefix = _PREFIX.pack(self.spi, sequence & _LOW, sequence)
+        if len(packet) < pad_to:
+            packet = packet.ljust(pad_to, b"\0")
         plaintext = packet + _TRAILERS[next_header][len(packet) % ALIGNMENT]
         nonce = self._salt + prefix[HEADER_BYTES:]
         associated = _EXTENDED.pack(self.spi, sequence) if self._is_extended else prefix[:HEADER_BYTES]

@@ -19,6 +19,7 @@ from kms.tunnel import addressing, netlink, xfrm
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.effects import SaInstalled
 from kms.tunnel.errors import Conflict, Unavailable
+from kms.tunnel.padding import Padding
 from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import Session
 from kms.tunnel.suites import DEFAULT, SALT_BYTES, SUITES, Suite
@@ -102,6 +103,8 @@ def refuses(config: ConnectionConfig) -> str | None:
         return f"a replay window over {xfrm.MAX_REPLAY_WINDOW}"
     if config.repairs:
         return "it keeps nothing that could be sent again"
+    if config.padding is not Padding.NONE:
+        return "it pads nothing"
     return None if config.suite == DEFAULT.name else _lacks_suite(SUITES[config.suite])
 
 

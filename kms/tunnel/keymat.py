@@ -39,15 +39,13 @@ class Context:
     initiator_address: str
     responder_address: str
     suite: str = DEFAULT.name
-    inner_address6: str = ""
-    """Both ends' IPv6 addresses, the initiator's first; empty without IPv6 inside."""
     padding: str = "none"
 
     def digest(self) -> bytes:
         """32 octets that no other context gives (each part carries its length)."""
         parts = (
             self.connection_id, self.key_source, self.initiator_sae, self.responder_sae,
-            self.initiator_address, self.responder_address, self.suite, self.inner_address6, self.padding,
+            self.initiator_address, self.responder_address, self.suite, self.padding,
         )  # fmt: skip
         return hashlib.sha256(_LABEL + b"".join(_sized(part.encode()) for part in parts)).digest()
 

@@ -63,9 +63,9 @@ class EspConnection:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._local_sae = local_sae
+        self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
         self._socket: socket.socket | None = None
-        self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
         self._timer: asyncio.TimerHandle | None = None
         self._key_tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
@@ -101,6 +101,9 @@ class EspConnection:
             replay_window=config.replay_window,
             expects_copies=config.expects_copies,
             repairs=config.repairs,
+            padding=config.padding,
+            padding_pps=config.padding_pps,
+            mtu=self._mtu,
             probe_s=self._probe_s,
         )
 

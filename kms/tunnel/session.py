@@ -17,10 +17,11 @@ from kms.tunnel.checksum import Octets
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
-from kms.tunnel.esp import NEXT_HEADER_IPV4
+from kms.tunnel.esp import NEXT_HEADER_IPV4, NEXT_HEADER_NONE
 from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
+from kms.tunnel.padding import Pacer, Padding
 from kms.tunnel.probing import Probing
 from kms.tunnel.reach import Reach
 from kms.tunnel.repairing import Repairing
@@ -72,6 +73,9 @@ class Session:
         )
         self._probing = Probing(*parts)
         self._repairing = Repairing(*parts)
+        self._is_padded = settings.padding is not Padding.NONE
+        self._pad_to = settings.mtu if self._is_padded else 0
+        self._pacer = Pacer(settings.padding_pps) if settings.padding is Padding.CONSTANT_RATE else None
         self._link = Link.WAITING
         self._waiting: deque[tuple[float, bytes]] = deque(maxlen=settings.queue_packets)
 
@@ -177,6 +181,9 @@ class Session:
         if current is None or now >= current.ends_at:
             self._hold(packet, now)
             return None
+        if self._pacer is not None:
+            self._pace(self._pacer, packet)
+            return None
         return self._seal(current, packet, now)
 
     def receive_datagram(self, datagram: bytes, now: float) -> bytes | None:
@@ -211,6 +218,11 @@ class Session:
             self._repairing.arrived(pair, number, 1, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
+        if next_header == NEXT_HEADER_NONE:
+            counters.rx_dummies += 1
+            return None
+        if self._is_padded:
+            packet = packet[: int.from_bytes(packet[2:4], "big")]
         if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits(packet):
             counters.rx_selector_drops += 1
             return None
@@ -226,7 +238,7 @@ class Session:
         False, and nothing has happened, unless all of them can go out now: they are then to be sent one by one.
         """
         current = self._book.current
-        if current is None or now >= current.ends_at:
+        if current is None or now >= current.ends_at or self._is_padded:
             return False
         if not self._outgoing.admits_all(frames.texts[:count, :inner_bytes]):
             return False
@@ -251,7 +263,7 @@ class Session:
         None, and nothing has happened, unless every one of them may pass: :meth:`receive_datagram` then says which.
         """
         pair = self._book.by_spi.get(bytes(frames.rows[0, :4]))
-        if pair is None or now >= pair.ends_at:
+        if pair is None or now >= pair.ends_at or self._is_padded:
             return None
         opened = pair.inbound.open_frames(frames, count)
         if opened is None:
@@ -272,6 +284,9 @@ class Session:
 
     def _admitted(self, packets: Octets, next_header: int) -> Octets:
         """Those rows that may pass; the others are counted."""
+        if next_header == NEXT_HEADER_NONE:
+            self.counters.rx_dummies += len(packets)
+            return packets[:0]
         passes = [next_header == NEXT_HEADER_IPV4 and self._incoming.admits(bytes(packet)) for packet in packets]
         admitted = packets[passes]
         self.counters.rx_selector_drops += len(packets) - len(admitted)
@@ -300,6 +315,7 @@ class Session:
             self._exchange.next_timer(),
             self._probing.next_timer(),
             self._repairing.next_timer(),
+            self._pacer.next_timer() if self._pacer is not None else None,
         )
         return min((at for at in timers if at is not None), default=None)
 
@@ -312,13 +328,14 @@ class Session:
         self._exchange.handle_timer(now)
         self._probing.handle_timer(now)
         self._repairing.handle_timer(now)
+        self._serve_slots(now)
 
     # Below the surface
 
     def _seal(self, pair: SaPair, packet: bytes, now: float) -> bytes | None:
         outbound = pair.outbound
         try:
-            datagram = outbound.seal(packet)
+            datagram = outbound.seal(packet, NEXT_HEADER_IPV4, self._pad_to)
         except SequenceExhausted:
             self.counters.tx_exhausted_drops += 1
             return None
@@ -329,6 +346,32 @@ class Session:
         self.counters.tx_packets += 1
         self.counters.tx_bytes += len(packet)
         pair.tx_bytes += len(packet)
+        return datagram
+
+    def _pace(self, pacer: Pacer, packet: bytes) -> None:
+        if not pacer.put(packet):
+            self.counters.tx_padding_drops += 1
+
+    def _serve_slots(self, now: float) -> None:
+        """At a constant rate: a packet or a dummy in each slot that has come."""
+        current = self._book.current
+        if self._pacer is None or current is None:
+            return
+        for packet in self._pacer.due(now):
+            datagram = self._seal_dummy(current, now) if packet is None else self._seal(current, packet, now)
+            if datagram is not None:
+                self._effects.append(SendDatagram(datagram))
+
+    def _seal_dummy(self, pair: SaPair, now: float) -> bytes | None:
+        try:
+            datagram = pair.outbound.seal(b"", NEXT_HEADER_NONE, self._pad_to)
+        except SequenceExhausted:
+            return None
+        if self._repairing.is_on:
+            self._repairing.sent(pair, pair.outbound.sequence, datagram, now)
+        if pair.outbound.sequence >= pair.outbound.suite.soft_sequence and isinstance(self._exchange, Initiator):
+            self._exchange.rekey(now)
+        self.counters.tx_dummies += 1
         return datagram
 
     def _hold(self, packet: bytes, now: float) -> None:
@@ -381,8 +424,13 @@ class Session:
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)
         self._probing.start(now)
+        if self._pacer is not None:
+            self._pacer.start(now)
         while self._waiting:
             held_at, packet = self._waiting.popleft()
+            if self._pacer is not None and now - held_at <= self._settings.queue_s:
+                self._pace(self._pacer, packet)
+                continue
             datagram = self._seal(pair, packet, now) if now - held_at <= self._settings.queue_s else None
             if datagram is not None:
                 self._effects.append(SendDatagram(datagram))
@@ -395,3 +443,5 @@ class Session:
             self._effects.append(LinkChanged(self._link))
             if self._link is not Link.UP:
                 self._probing.stop()
+                if self._pacer is not None:
+                    self.counters.tx_no_sa_drops += self._pacer.stop()

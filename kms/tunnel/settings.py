@@ -7,6 +7,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 
 from kms.tunnel.keymat import Context
+from kms.tunnel.padding import Padding
 from kms.tunnel.suites import DEFAULT, Suite
 
 
@@ -57,6 +58,11 @@ class SessionSettings:
     replay_window: int = 1024
     expects_copies: bool = False
     """The network sends each packet over two ways (1+1): a second copy is no sign of an attack."""
+    padding: Padding = Padding.NONE
+    padding_pps: float = 1000.0
+    """Packets a second where the rate is constant."""
+    mtu: int = 0
+    """The longest inner packet, to whose length others are padded."""
     repairs: bool = False
     """Keep what is sent for a moment, and ask for what is missing (see :mod:`kms.tunnel.repair`)."""
     probe_s: float = 0.5
@@ -72,4 +78,13 @@ class SessionSettings:
         mine = (self.local_sae, str(self.local_address))
         peers = (self.peer_sae, str(self.peer_address))
         first, second = (mine, peers) if self.role is Role.INITIATOR else (peers, mine)
-        return Context(self.connection_id, self.key_source, first[0], second[0], first[1], second[1], self.suite.name)
+        return Context(
+            self.connection_id,
+            self.key_source,
+            first[0],
+            second[0],
+            first[1],
+            second[1],
+            self.suite.name,
+            self.padding.value,
+        )
