@@ -24,6 +24,7 @@ from controller.reversion import Reversion, original_routes
 log = logging.getLogger(__name__)
 
 MAX_REROUTE_ATTEMPTS = 3
+LAST_ATTEMPT_S = 8.0  # no further attempt begins later: switches that do not answer are waited for, each time anew
 # A connection that moves counts as REROUTING until its keys are there. Those that take longer come by themselves, or
 # the move to their level is tried again.
 REKEY_DEADLINE_S = 5.0
@@ -68,8 +69,13 @@ class Rerouting:
         self._explain()
 
     def retry(self) -> None:
-        """Something has come back: try again everything that waits."""
-        model = self._engine.model
+        """Something has come back: try again everything that waits.
+
+        Not while no switch is there, as after a restart: none would take a new way, and the first to come asks again.
+        """
+        model, switches = self._engine.model, self._engine.switches
+        if not any(switches.is_ready(site) for site in model.topology.site_names):
+            return
         self._move(
             lambda: [
                 *healing.retry(model, healing.retriable(model)),
@@ -160,8 +166,11 @@ class Rerouting:
                     engine.model.connections[connection.id] = replace(connection, reason=reason)
                     engine.save_slices_of([connection.id])
 
-    def _move(self, decide: Callable[[], list[healing.Decision]], attempt: int = 1) -> None:
+    def _move(
+        self, decide: Callable[[], list[healing.Decision]], attempt: int = 1, started: float | None = None
+    ) -> None:
         engine = self._engine
+        started = engine.steady() if started is None else started
         with engine.lock:
             decisions = decide()
             if not decisions:
@@ -214,7 +223,8 @@ class Rerouting:
                     engine.judge(name)
             again = {i: sites for i, sites in refused.items() if i in self._unchanged(moving)}
         if again:
-            self._after_refusal(again, attempt)
+            is_last = attempt >= MAX_REROUTE_ATTEMPTS or engine.steady() - started >= LAST_ATTEMPT_S
+            self._after_refusal(again, attempt, started, is_last=is_last)
         self._clear_up(done)
 
     def _rekey(self, moved: Iterable[Connection], before: Mapping[str, Connection]) -> frozenset[str]:
@@ -282,13 +292,15 @@ class Rerouting:
             pending = engine.switches.send(engine.model.settle(quiet))
         log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 
-    def _after_refusal(self, refused: dict[str, frozenset[str]], attempt: int) -> None:
+    def _after_refusal(
+        self, refused: dict[str, frozenset[str]], attempt: int, started: float, *, is_last: bool
+    ) -> None:
         """Go round the switches that refused, while there is a way round and attempts are left; else give up."""
         engine = self._engine
         with engine.lock:
             connections = engine.existing(refused)
         avoid = {c.id: refused[c.id] - set(ends_of(c)) for c in connections}
-        avoid = {i: sites for i, sites in avoid.items() if sites and attempt < MAX_REROUTE_ATTEMPTS}
+        avoid = {i: sites for i, sites in avoid.items() if sites and not is_last}
         with engine.lock:
             present = [c for c in engine.existing(refused) if c.state is ConnectionState.REROUTING]
             given_up = [c for c in present if c.id not in avoid]
@@ -299,7 +311,10 @@ class Rerouting:
                 engine.judge(connection.request.slice_name)
             engine.switches.send(engine.model.settle([c.id for c in given_up]))
         if avoid:
-            self._move(lambda: healing.heal(engine.model, [c.id for c in engine.existing(avoid)], avoid), attempt + 1)
+            ids = avoid.keys()
+            self._move(
+                lambda: healing.heal(engine.model, [c.id for c in engine.existing(ids)], avoid), attempt + 1, started
+            )
 
     def _refused(self, faults: tuple[SwitchFault, ...], moving: dict[str, Connection]) -> dict[str, frozenset[str]]:
         """Which of the connections on the move each fault concerns, with the sites at fault."""

@@ -26,6 +26,7 @@ from kms.tunnel.stats import watched
 logger = logging.getLogger(__name__)
 
 MODIFIABLE = (*RETUNABLE, "rate_kbps")
+PROBE_SPACING_S = 0.005  # on average between the probes of a host's connections
 
 Connection = EspConnection | ClearConnection
 
@@ -97,6 +98,7 @@ class Agent:
                 connection = self._make(config, partial(self._changes.note, config.id))
                 await connection.open()
                 self._connections[config.id] = connection
+                self._pace_probes()
                 self._changes.note(config.id)
             finally:
                 del self._reserved[config.id]
@@ -124,6 +126,7 @@ class Agent:
             connection = self._connections.pop(connection_id, None)
             if connection is not None:
                 await connection.close()
+                self._pace_probes()
                 self._changes.forget(connection_id)
                 logger.info("connection %s removed", connection_id)
         if connection is None:
@@ -189,7 +192,7 @@ class Agent:
                 del self._users[connection_id], self._turns[connection_id]
 
     def _make(self, config: ConnectionConfig, on_change: Callable[[], None]) -> Connection:
-        probe_s = self._config.probe_s if config.probe_s is None else config.probe_s
+        probe_s = self._probe_period(config)
         if config.mode == "clear":
             return ClearConnection(
                 config, underlay_interface=self._config.underlay_interface, probe_s=probe_s, on_change=on_change
@@ -205,6 +208,17 @@ class Agent:
             on_change=on_change,
             in_kernel=self._is_for_kernel(config),
         )
+
+    def _pace_probes(self) -> None:
+        """Many connections are probed less often each: what they cost together stays bounded."""
+        for connection in self._connections.values():
+            connection.pace_probes(self._probe_period(connection.config))
+
+    def _probe_period(self, config: ConnectionConfig) -> float:
+        if config.probe_s is not None:
+            return config.probe_s
+        wanted = self._config.probe_s
+        return max(wanted, len(self._connections) * PROBE_SPACING_S) if wanted else 0.0
 
     def _is_for_kernel(self, config: ConnectionConfig) -> bool:
         lacks = self._kernel_lacks or kernel.refuses(config)

@@ -61,6 +61,9 @@ class ClearConnection:
         """It has no keys that could be others."""
         self.config = config
 
+    def pace_probes(self, period_s: float) -> None:
+        self._session.pace_probes(period_s)
+
     async def close(self) -> None:
         self._is_up = False
         if self._timer is not None:

@@ -24,6 +24,9 @@ class EchoSession:
     def reach(self) -> Reach:
         return self._prober.reach
 
+    def pace_probes(self, period_s: float) -> None:
+        self._prober.pace(period_s)
+
     def start(self, now: float) -> None:
         self._prober.start(now)
 

@@ -33,11 +33,11 @@ _PROBE_INTERFACE = "qslice-probe"
 _DEVICES = Path("/proc/self/net/dev")  # of this process's namespace, which /sys may not be
 _REFUSALS = Path("/proc/self/net/xfrm_stat")
 REFUSALS = {
-    "XfrmInNoStates": "unknown_spi",
-    "XfrmInNoPols": "selector",
-    "XfrmInTmplMismatch": "unprotected",
-    "XfrmInStateMismatch": "other_encapsulation",
-    "XfrmOutPolBlock": "no_sa",
+    "unknown_spi": ("XfrmInNoStates",),
+    # The SA's own selector is asked first, then the policies; the first counter has other encapsulations as well.
+    "selector": ("XfrmInStateMismatch", "XfrmInNoPols"),
+    "unprotected": ("XfrmInTmplMismatch",),
+    "no_sa": ("XfrmOutPolBlock",),
 }
 """What the kernel has refused on this host and does not count by connection."""
 
@@ -104,7 +104,7 @@ def host_refusals() -> dict[str, int]:
     except OSError:
         return {}
     values = dict(line.split() for line in lines if len(line.split()) == 2)
-    return {ours: int(values[theirs]) for theirs, ours in REFUSALS.items() if theirs in values}
+    return {ours: sum(int(values.get(name, "0")) for name in theirs) for ours, theirs in REFUSALS.items()}
 
 
 @dataclass

@@ -31,6 +31,9 @@ class Probing:
     def reach(self) -> Reach:
         return self._prober.reach
 
+    def pace(self, period_s: float) -> None:
+        self._prober.pace(period_s)
+
     def start(self, now: float) -> None:
         self._prober.start(now)
 

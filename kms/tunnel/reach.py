@@ -3,7 +3,7 @@
 Pure, and of no protocol: whoever drives it sends what it is told to send, and tells it of authentic words alone.
 
 One end, the leader, asks every ``period_s``; its peer answers, and asks by itself only when it has not been asked for
-a while. A question that is not answered is asked again after an eighth of the period, so that one lost datagram is
+a while. A question that is not answered is asked again after a fifth of the period, so that one lost datagram is
 none the worse. Just under two periods without proof, and four questions without an answer, mean that a direction fails:
 an end that was not run meanwhile has not asked, and does not judge.
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 _MAX_OPEN = 16  # questions whose answers are still worth having
 _MIN_UNANSWERED = 4
 _LIMIT = 1.9  # periods without proof: in two a failure is known
-_HURRY = 1 / 8  # of a period, between questions while the last one is open
+_HURRY = 1 / 5  # of a period, between questions while the last one is open
 _DOWN = 1 / 4  # the same, while the peer is out of reach
 _ANSWER_GAP = 1 / 32  # of a period, at least, between answers
 
@@ -51,12 +51,8 @@ class Prober:
     """One end's. Numbers grow by one with every question, from ``first_number`` on. ``period_s`` 0: never asks."""
 
     def __init__(self, period_s: float, *, is_leader: bool, first_number: int = 1) -> None:
-        self._period_s = period_s
-        # The follower learns that it was heard by the next question only: a period later.
-        self._hearing_patience_s = period_s * (1.0 if is_leader else 1.25)
-        self._heard_patience_s = period_s * (1.0 if is_leader else 2.25)
-        self._hearing_limit_s = period_s * _LIMIT
-        self._heard_limit_s = period_s * (_LIMIT if is_leader else _LIMIT + 1.0)
+        self._is_leader = is_leader
+        self.pace(period_s)
         self._number = first_number
         self.reach = Reach()
         self._is_on = False
@@ -72,6 +68,16 @@ class Prober:
         self._open: OrderedDict[int, float] = OrderedDict()  # number -> when it was asked
         self._answered_at = float("-inf")
         self._packets = 0
+
+    def pace(self, period_s: float) -> None:
+        """Ask that often from now on."""
+        is_leader = self._is_leader
+        self._period_s = period_s
+        # The follower learns that it was heard by the next question only: a period later.
+        self._hearing_patience_s = period_s * (1.0 if is_leader else 1.25)
+        self._heard_patience_s = period_s * (1.0 if is_leader else 2.25)
+        self._hearing_limit_s = period_s * _LIMIT
+        self._heard_limit_s = period_s * (_LIMIT if is_leader else _LIMIT + 1.0)
 
     def start(self, now: float) -> None:
         """There is a way to ask from now on. Idempotent."""

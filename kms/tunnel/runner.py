@@ -111,6 +111,9 @@ class EspConnection:
             self._up.clear()
         self._carry_out()
 
+    def pace_probes(self, period_s: float) -> None:
+        self._session.pace_probes(period_s)
+
     async def open(self) -> None:
         """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
         try:

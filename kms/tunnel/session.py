@@ -108,6 +108,10 @@ class Session:
         """Whether traffic can pass under keys of the kind that was asked for last."""
         return self._link is Link.UP and self._book.is_in_tune
 
+    def pace_probes(self, period_s: float) -> None:
+        """Ask the peer that often from now on whether it hears us; 0: never."""
+        self._probing.pace(period_s)
+
     @property
     def reach(self) -> Reach:
         """Whether packets get through, as the last probes have shown; unknown while there is no key to ask with."""

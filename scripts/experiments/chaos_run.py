@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.demo.connection import Connection
-from scripts.demo.errors import MeasurementError
+from scripts.demo.errors import ApiError, MeasurementError
 from scripts.demo.isolation import check_isolation
 from scripts.demo.marker import new_marker
 from scripts.demo.probers import Probers, new_token
-from scripts.demo.provision import create_slice
+from scripts.demo.provision import Provisioned, create_slice
 from scripts.errors import CommandError, DidNotHold
 from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
 from scripts.experiments.clock import Countdown
@@ -32,6 +32,7 @@ from scripts.system import RunningSystem
 
 QUIET_TIMEOUT_S = 30.0  # within which everything must have come right after the last change
 QUIET_POLL_S = 0.2
+FIRST_KEYS_S = 60.0  # within which the slices must have been made
 PROBE_TIMEOUT_S = 1.0
 MARKER_INTERVAL_S = 0.1
 MARKER_BYTES = 200
@@ -100,22 +101,42 @@ def run_chaos(
     taps = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
     try:
         with Probers(system, system.topology.site_names) as probers:
-            made = [create_slice(system, r) for r in chaos_requests()]
+            made = [_create(system, r) for r in chaos_requests()]
             connections = [c for slice_ in made for c in slice_.connections]
             in_use = {channel for c in connections for channel in c.path}
             steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)
-            with Wiretap(taps, inspector) as tap:
-                _send_markers(probers, connections, secret, clear)
-                _Chaos(system, probers, connections, inspector, result, countdown, folder).run(steps)
-            result.tap = {
-                "frames": inspector.frames, "esp_packets": inspector.esp_packets,
-                "clear_marker_frames": inspector.clear_frames, "dropped": tap.dropped,
-            }  # fmt: skip
+            tap = Wiretap(taps, inspector)
+            try:
+                with tap:
+                    _send_markers(probers, connections, secret, clear)
+                    _Chaos(system, probers, connections, inspector, result, countdown, folder).run(steps)
+            finally:
+                result.tap = {**tapped(inspector), "dropped": tap.dropped}
             if not inspector.clear_frames or not inspector.esp_packets:
                 result.violations.append({"step": len(steps), "what": "the tap saw nothing: it proves nothing"})
     finally:
         keep(result, folder)
         system.faults.lift_all()
+
+
+def tapped(inspector: Inspector) -> dict[str, int]:
+    """What the tap has seen so far."""
+    return {
+        "frames": inspector.frames, "esp_packets": inspector.esp_packets,
+        "clear_marker_frames": inspector.clear_frames,
+    }  # fmt: skip
+
+
+def _create(system: RunningSystem, request: dict[str, Any]) -> Provisioned:
+    """The first keys of a KMS that has just started take a while on a busy machine: no fault has been injected yet."""
+    until = time.monotonic() + FIRST_KEYS_S
+    while True:
+        try:
+            return create_slice(system, request)
+        except ApiError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(1.0)
 
 
 def keep(result: ChaosResult, folder: Path) -> None:
@@ -174,6 +195,7 @@ class _Chaos:
             entry["took_s"] = round(time.monotonic() - began, 3)
             pace.took(step, entry["took_s"])
             if step.is_check:
+                self._result.tap = tapped(self._inspector)
                 keep(self._result, self._folder)
             if self._result.mutation is not None and self._result.violations:
                 return

@@ -23,6 +23,7 @@ PROGRESS = Path("/dev/ttyS1")
 # What this machine is for: where one of these is missing, it proves nothing.
 EXPECTED = ("kernel-datapath", "netem", "htb", "xfrm-esp", "xfrm-interface", "tun")
 
+_TOLD_LINES = 60
 _LIMITS_S = {"set-up": 900.0, "capabilities": 300.0, "tests": 3000.0, "demo": 1800.0}
 
 
@@ -58,6 +59,9 @@ def run_step(progress: Progress, name: str, command: list[str], *, follow: bool 
         watchdog.wait()
     ended = {"step": name, "status": status, "seconds": round(time.monotonic() - started, 1)}
     progress.tell(**ended, state="ended")
+    if status != 0:  # told at once: the archive comes when all is over, if it comes
+        for line in log.read_bytes().splitlines()[-_TOLD_LINES:]:
+            progress.tell(step=name, state="running", line=line.decode(errors="replace"))
     return ended
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from controller.engine import BARRIER_DEADLINE_S
+from controller.intended import Changes
 from controller.model import ConnectionState
 from controller.proof import KEPT_REROUTES, Asked, check
 from controller.records import Reroute
 from controller.requests import parse_slice_request
 from controller.rerouting import TRY_AGAIN_S
 from tests.fakes.controllers import Bench, raw_request, request_for
-from tests.unit.test_controller_spares import pass_time
+from tests.unit.test_controller_spares import kinds, pass_time
 from topologies.catalog import metro_ring, ukqntel
 
 
@@ -171,3 +173,41 @@ def test_what_switches_refused_is_tried_again_by_the_clock(bench: Bench) -> None
     bench.switches.refuse = lambda site, changes: None
     pass_time(bench, TRY_AGAIN_S)
     assert bench.model.connections[one.id].state is ConnectionState.ACTIVE
+
+
+def test_nothing_is_tried_again_while_no_switch_is_there(bench: Bench) -> None:
+    """After a restart all switches are away for a while: what waits must not be sent round all of them."""
+    connection_id = make(bench, "s", protection="restoration", security="qkd", bandwidth_mbps=1)
+    channels = ["agg1-metro1-ch4", "agg1-metro1-ch5"]
+    bench.lifecycle.channels_changed(dict.fromkeys(channels, False))
+    assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
+    ready = bench.switches.is_ready
+    bench.switches.is_ready = lambda site: False  # type: ignore[method-assign]
+    sent = bench.switches.sent
+    bench.mend(channels[0])
+    assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
+    assert bench.switches.sent == sent
+    bench.switches.is_ready = ready  # type: ignore[method-assign]
+    bench.lifecycle.retry()
+    assert bench.model.connections[connection_id].state is ConnectionState.ACTIVE
+
+
+def test_switches_that_do_not_answer_are_not_waited_for_over_and_over(tmp_path: Path) -> None:
+    """Each attempt waits for barriers: with all of them REROUTING would last half a minute."""
+    bench = Bench(metro_ring(), tmp_path / "db")
+    connection_id = make(bench, "s", protection="restoration", security="dh", bandwidth_mbps=1)
+    route = bench.model.connections[connection_id].lanes[0].route
+
+    def answer_late(site: str, changes: Changes) -> str:
+        bench.now += BARRIER_DEADLINE_S
+        return "no answer to a barrier within 5 s"
+
+    bench.switches.refuse = answer_late
+    bench.cut(route.channels[0])
+    assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
+    states = [e["state"].lower() for e in kinds(bench, "connection") if e["id"] == connection_id]
+    assert states[:2] == ["rerouting", "degraded"]
+    bench.switches.refuse = lambda site, changes: None
+    pass_time(bench, TRY_AGAIN_S)
+    assert bench.model.connections[connection_id].state is ConnectionState.ACTIVE
+    bench.repair_all()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from controller.stream import TlsStream
 from kms import pki
+from scripts.layout import REPOSITORY
 
 Ends = tuple[ssl.SSLSocket, ssl.SSLSocket, socket.socket]
 OPENFLOW_13 = b"\x04"
@@ -91,3 +95,53 @@ def test_a_pause_is_a_timeout(ends: Ends) -> None:
         stream.recv(8)
     stream.sendall(b"still there")
     assert ends[1].recv(11) == b"still there"
+
+
+# In a process of its own: eventlet patches the whole process.
+PROGRAM = """
+import controller.__main__
+import eventlet, socket, ssl, sys
+from pathlib import Path
+from controller.config import OpenFlowConfig
+from controller.listener import SwitchListener
+
+own, authority = Path(sys.argv[1]), Path(sys.argv[2])
+with eventlet.listen(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+came = eventlet.event.Event()
+
+def handle(stream, address):
+    stream.settimeout(0.2)
+    read = stream.recv(8)
+    try:
+        while True:  # the other end reads nothing
+            stream.sendall(bytes(1 << 20))
+    except TimeoutError:
+        stream.shutdown(socket.SHUT_WR)
+    while octets := stream.recv(8):
+        read += octets
+    came.send(read)
+
+config = OpenFlowConfig(port=port, key=own / "key.pem", cert=own / "cert.pem", ca=authority)
+eventlet.spawn(SwitchListener(config, handle).serve)
+context = ssl.create_default_context(cafile=str(authority))
+context.check_hostname = False
+context.load_cert_chain(own / "cert.pem", own / "key.pem")
+with context.wrap_socket(socket.create_connection(("127.0.0.1", port))) as switch:
+    switch.sendall(bytes([4]) * 24)
+    with eventlet.Timeout(10):
+        read = came.wait()
+assert set(read) == {4} and len(read) == 24, read
+print("fine")
+"""
+
+
+def test_it_is_the_same_under_eventlet_when_nothing_more_can_be_sent(tmp_path: Path) -> None:
+    authority = pki.ensure_ca(tmp_path / "pki")
+    pki.issue_server(tmp_path / "pki", "switches", ["127.0.0.1"], tmp_path / "own")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "own"), str(authority)],
+        capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )  # fmt: skip
+    assert done.stdout.split()[-1:] == ["fine"], done.stderr

@@ -39,6 +39,7 @@ class SlowConnection:
         self.config = config
         self.on_change = on_change
         self.reachable: bool | None = None
+        self.probe_s = 0.0
 
     async def open(self) -> None:
         SlowConnection.open_now += 1
@@ -52,6 +53,9 @@ class SlowConnection:
 
     def modify(self, config: ConnectionConfig) -> None:
         self.config = config
+
+    def pace_probes(self, period_s: float) -> None:
+        self.probe_s = period_s
 
     def stats(self) -> dict[str, Any]:
         return {"state": "up", "mode": "esp", "mtu": 1438, "reachable": self.reachable}
@@ -142,3 +146,22 @@ def test_the_period_of_probes_is_refused_where_it_makes_no_sense() -> None:
             connection(probe_s=wrong)
     assert AgentConfig.model_validate(CONFIG.model_dump() | {"probe_s": 2}).probe_s == 2
     assert Path("/nowhere") == CONFIG.control_socket
+
+
+def test_many_connections_are_probed_less_often_each_and_those_told_otherwise_as_told(
+    agent: Callable[[], Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def add_many() -> None:
+        monkeypatch.setattr(SlowConnection, "open_now", -1000)  # several may be open here
+        one = agent()
+        monkeypatch.setattr(SlowConnection, "open", SlowConnection.close)
+        for n in range(120):
+            await one.add(connection(n, **({"probe_s": 0.1} if n == 7 else {})))
+        periods = [c.probe_s for c in one._connections.values()]  # type: ignore[union-attr]
+        assert periods[7] == 0.1
+        assert sum(1 / p for i, p in enumerate(periods) if i != 7) == pytest.approx(200, rel=0.01)
+        for n in range(20, 120):
+            await one.remove(f"s/c{n}")
+        assert {c.probe_s for i, c in one._connections.items() if i != "s/c7"} == {0.5}  # type: ignore[union-attr]
+
+    run(add_many())
