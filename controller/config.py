@@ -12,6 +12,7 @@ from controller.model import ControllerError
 from controller.mutations import MUTATIONS
 from controller.relighting import DEFAULT_HOLD_S
 from controller.steps import STEPS
+from controller.suites import SuiteName
 from topologies.spec import Topology, TopologyError, topology_from_dict
 
 
@@ -69,6 +70,8 @@ class ControllerConfig(_Section):
     hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
     spare_hold_s: float = Field(default=DEFAULT_HOLD_S, ge=0, le=86_400, allow_inf_nan=False)
     """How long a lit spare must not have been needed before it is put out."""
+    forbidden_suites: tuple[SuiteName, ...] = ()
+    """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
     crash_at_step: str | None = None
     """For tests of recovery: the process kills itself at this step of :mod:`controller.steps`."""
 

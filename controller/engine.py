@@ -151,6 +151,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_address": remote,
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
+        "suite": request.spec.suite,
         "rekey_s": connection.rekey_s,
         "rate_kbps": request.spec.bandwidth_kbps,
         **tunnel_part(connection),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from controller.suites import DEFAULT_SUITE, has_two_keys
 from topologies.spec import SecurityClass
 
 KEY_BITS = 256  # AES-256: what one rekey takes from the key source
@@ -98,6 +99,7 @@ class ConnectionSpec:
     bandwidth_kbps: int
     latency_us: int
     rekey_s: float = DEFAULT_REKEY_S
+    suite: str = DEFAULT_SUITE
     protection: Protection = Protection.RESTORATION
     fallback: tuple[SecurityClass, ...] = ()
     exclude_sites: frozenset[str] = frozenset()
@@ -113,7 +115,9 @@ class ConnectionSpec:
         """Secret key the connection eats, in thousandths of a bit per second; 0 unless QKD supplies it."""
         if SecurityClass.QKD not in self.security.sources:
             return 0
-        return round(KEY_BITS * 1000 / self.rekey_s)
+        # Of several sources the strongest gives one of a split suite's two keys, the others give the other.
+        keys = 2 if has_two_keys(self.suite) and len(self.security.sources) == 1 else 1
+        return round(keys * KEY_BITS * 1000 / self.rekey_s)
 
     @property
     def key_lifetime_s(self) -> float:

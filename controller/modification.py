@@ -27,7 +27,7 @@ from controller.parallel import Call, Operation, Overtaken, Parallel, Stopwatch
 from controller.placement import SlicePlan
 from controller.records import Connection, SliceRecord
 from controller.removal import Removal
-from controller.requests import check_against, check_times, patch_slice_request
+from controller.requests import check_times, patch_slice_request
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Modifying:
         if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED):
             raise SliceBusy(f"slice {name} is {record.state.value}: it cannot be changed now")
         request = patch_slice_request(record.request, patch)
-        check_against(engine.model.topology, request)
+        engine.model.terms.check(request)
         check_times(request, engine.clock())
         plan = plan_change(engine.model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):

@@ -66,9 +66,11 @@ _MUTANTS = {mutant.mutation: mutant for mutant in (_LowersSecurity, _NeverReleas
 MUTATIONS = tuple(_MUTANTS)
 
 
-def make_model(topology: Topology, mutation: str | None) -> Orchestrator:
+def make_model(
+    topology: Topology, mutation: str | None, forbidden_suites: frozenset[str] = frozenset()
+) -> Orchestrator:
     """The controller's model; one of :data:`MUTATIONS` is shouted about."""
     if mutation is None:
-        return Orchestrator(topology)
+        return Orchestrator(topology, forbidden_suites)
     log.critical("THIS CONTROLLER IS WRONG ON PURPOSE (unsafe_mutation: %s): for tests of experiments alone", mutation)
-    return _MUTANTS[mutation](topology)
+    return _MUTANTS[mutation](topology, forbidden_suites)

@@ -21,6 +21,7 @@ from controller.placement import SlicePlan, plan_slice
 from controller.protection import entry_items, has_detours, is_inner, lane_items
 from controller.reachability import Finding, Verdict
 from controller.records import MAX_CONNECTIONS, Connection, Lane, SliceRecord
+from controller.requests import Terms
 from controller.routing import relay_of
 from controller.spares import Spare, SpareState, used_spares
 from topologies.spec import SecurityClass, Topology
@@ -57,8 +58,9 @@ class Orchestrator:
 
     mutation: str | None = None  # how it is wrong on purpose (controller.mutations)
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, forbidden_suites: frozenset[str] = frozenset()) -> None:
         self.topology = topology
+        self.terms = Terms(topology, forbidden_suites)
         self.network = Network(topology)
         self.ports = PortMap.of(topology)
         self.intended = IntendedSet(topology.site_names)

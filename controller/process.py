@@ -68,7 +68,7 @@ def run(config: ControllerConfig) -> None:
     lamps = ChannelLamps(topology, switchboard, links)
     store = Store(config.database)
     lifecycle = Lifecycle(
-        make_model(topology, config.unsafe_mutation),
+        make_model(topology, config.unsafe_mutation, frozenset(config.forbidden_suites)),
         switchboard,
         TunnelClient(config.tunnel_sockets),
         KmsClient(config.kms_socket),

@@ -18,7 +18,9 @@ log = logging.getLogger(__name__)
 # An agent's business while the slice is on its way there or back.
 IN_TRANSIT = (ConnectionState.PENDING, ConnectionState.INSTALLING, ConnectionState.LEAVING, ConnectionState.REMOVING)
 # What an agent changes of a connection at work.
-MODIFIABLE = ("key_source", "rekey_s", "lifetime_s", "expects_copies", "repairs", "replay_window", "rate_kbps")
+MODIFIABLE = (
+    "key_source", "suite", "rekey_s", "lifetime_s", "expects_copies", "repairs", "replay_window", "rate_kbps",
+)  # fmt: skip
 
 
 class Recovery:

@@ -6,6 +6,7 @@ Field names follow 3GPP TS 28.541 where it has one (``sNSSAI``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,7 @@ from controller.model import (
     SliceRequest,
     SNssai,
 )
+from controller.suites import DEFAULT_SUITE, SuiteName, hides
 from topologies.spec import SecurityClass, Topology
 
 MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
@@ -173,6 +175,7 @@ class ConnectionWire(_Wire):
     latency_ms: Annotated[Number, Field(gt=0, le=MAX_LATENCY_MS)]
     match: Literal["exact", "at-least"] = "at-least"
     rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
+    suite: SuiteName = DEFAULT_SUITE
     protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
     fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(_distinct)] = []
     exclude_sites: Annotated[list[SiteName], Field(max_length=256)] = []
@@ -193,6 +196,18 @@ class ConnectionWire(_Wire):
                 raise ValueError("fallback none has no tunnel to remove the copies of protection 1+1")
         return self
 
+    @field_validator("suite")
+    @classmethod
+    def _suite_does_what_the_level_demands(cls, suite: SuiteName, info: ValidationInfo) -> SuiteName:
+        security = info.data.get("security")
+        if security is None or suite == DEFAULT_SUITE:
+            return suite
+        if security == ["none"]:
+            raise ValueError("security none has no tunnel, and so no suite")
+        if not hides(suite) and security != ["dh"]:
+            raise ValueError(f"{suite} hides nothing, which security above dh demands")
+        return suite
+
     @field_validator("protection")
     @classmethod
     def _copies_need_a_tunnel(cls, protection: str, info: ValidationInfo) -> str:
@@ -206,6 +221,7 @@ class ConnectionWire(_Wire):
             bandwidth_kbps=round(self.bandwidth_mbps * 1000),
             latency_us=round(self.latency_ms * 1000),
             rekey_s=self.rekey_s,
+            suite=self.suite,
             protection=Protection(self.protection),
             fallback=tuple(SecurityClass.parse(s) for s in self.fallback),
             exclude_sites=frozenset(self.exclude_sites),
@@ -331,6 +347,25 @@ def check_against(topology: Topology, request: SliceRequest) -> None:
         raise InvalidRequest(tuple(problems))
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a request is held against: the network there is, and the suites that nobody may use on it."""
+
+    topology: Topology
+    forbidden_suites: frozenset[str] = frozenset()
+
+    def check(self, request: SliceRequest) -> None:
+        """Raises InvalidRequest."""
+        check_against(self.topology, request)
+        problems = tuple(
+            (f"connections.{role.value}.suite", f"{spec.suite} is forbidden here (forbidden_suites)")
+            for role, spec in request.connections.items()
+            if spec.suite in self.forbidden_suites and spec.security.is_encrypted
+        )
+        if problems:
+            raise InvalidRequest(problems)
+
+
 def slice_request_to_dict(request: SliceRequest) -> dict[str, Any]:
     """The request as it would stand in a file; :func:`parse_slice_request` is its inverse."""
     compute = request.compute
@@ -358,6 +393,7 @@ def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:
         "latency_ms": spec.latency_us / 1000,
         "match": spec.security.match.value,
         "rekey_s": spec.rekey_s,
+        "suite": spec.suite,
         "protection": spec.protection.value,
         "fallback": [s.label for s in spec.fallback],
         "exclude_sites": sorted(spec.exclude_sites),

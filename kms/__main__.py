@@ -1,4 +1,4 @@
-"""``python -m kms --config FILE``: the KMS process.
+"""``python -m kms --config FILE [--site SITE]``: the KMS process.
 
 Exit status 0 after SIGINT or SIGTERM, 2 for a wrong configuration, 1 for anything else in the way.
 """
@@ -21,12 +21,12 @@ from kms.process import start
 _SWITCH_INTERVAL_S = 0.0002
 
 
-async def _serve(config: KmsConfig) -> None:
+async def _serve(config: KmsConfig, site: str | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    kms = await start(config)
+    kms = await start(config, site)
     try:
         await stop.wait()
     finally:
@@ -42,13 +42,14 @@ def _allow_many_connections() -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kms", description="QSlice key management service")
     parser.add_argument("--config", type=Path, required=True, help="configuration, a JSON file")
+    parser.add_argument("--site", help="run the KME of this site alone; the others are processes of their own")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     options = parser.parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _allow_many_connections()
     try:
-        asyncio.run(_serve(load_config(options.config)))
+        asyncio.run(_serve(load_config(options.config), options.site))
     except ConfigError as error:
         sys.stderr.write(f"kms: {error}\n")
         return 2

@@ -65,6 +65,7 @@ class Admin:
                         "listening": self._listeners.is_listening(site),
                     }
                     for site, kme_id in self._service.kme_ids.items()
+                    if site in self._listeners.urls
                 ],
                 "algorithms": dict(self._algorithms),
                 "default_key_source": self._service.default_source.label,
@@ -92,6 +93,7 @@ class Admin:
                     }
                     for link in self._network.links
                 ],
+                "reservations": self._apps.reservations(),
             }
         )
 

@@ -155,6 +155,17 @@ class AdminApps:
             except TimeoutError:
                 await response.write(b": still here\n\n")
 
+    def reservations(self) -> list[dict[str, Any]]:
+        """Who reserved what, how it stands, and the sections that one key of it crosses now."""
+        return [
+            {
+                "app_id": str(app.app_id), "server_app_id": app.server_app_id, "client_app_id": list(app.client_app_id),
+                "key_source": app.source.label, "min_bandwidth": app.app_qos.min_bandwidth,
+                "app_status": self._applications.status(app).value, "sections": list(self._applications.crossings(app)),
+            }
+            for app in self._applications
+        ]  # fmt: skip
+
     def _tree(self, app: QkdApp) -> dict[str, Any]:
         return app_tree(app, self._network, self._applications)
 

@@ -31,6 +31,7 @@ class SiteConfig(_Model):
     kme_id: _Name
     host: str
     port: Annotated[int, Field(ge=0, le=65535)] = 8443  # 0 picks a free one
+    peer_port: Annotated[int, Field(ge=1, le=65535)] = 8444  # for the other KMEs, in the distributed form
     sae_ids: tuple[str, ...] = ()
 
 
@@ -112,6 +113,7 @@ class KmsConfig(_Model):
     sites: Annotated[tuple[SiteConfig, ...], Field(min_length=1)]
     sections: tuple[SectionConfig, ...] = ()
     qkd_links: tuple[LinkConfig, ...] = ()
+    nodes: dict[str, str] = {}  # in the distributed form: the site of a QKD node that is not named like it
     dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
     qra_kem: str = AUTO  # see kms.sources.kems.choose_kem
     kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"

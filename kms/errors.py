@@ -62,6 +62,14 @@ class NoRouteError(ExhaustedError):
     """No chain of usable QKD links joins the two sites."""
 
 
+class PeerUnavailableError(ExhaustedError):
+    """The KME of another site, which is a process of its own, does not answer."""
+
+
+class KeysForgottenError(ExhaustedError):
+    """The other KME no longer has its copies of keys that were agreed on: it was restarted."""
+
+
 class ExchangeError(KmsError):
     """A key exchange failed a check: an invalid public value, a tag that does not verify."""
 

@@ -16,7 +16,7 @@ from kms.relay import QkdSource
 from kms.revocation import Revocations
 from kms.sources.dh import DhSource
 from kms.sources.exchange import Party
-from kms.sources.kems import choose_kem
+from kms.sources.kems import Kem
 from kms.sources.qra import QraSource
 
 
@@ -27,7 +27,7 @@ def peer_directory(config: KmsConfig, site: SiteConfig) -> Path:
     return directory
 
 
-def party_of(config: KmsConfig, site: SiteConfig, revocations: Revocations) -> Party:
+def party_of(config: KmsConfig, site: SiteConfig, kem: Kem, revocations: Revocations) -> Party:
     directory = peer_directory(config, site)
     try:
         authority = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
@@ -36,7 +36,7 @@ def party_of(config: KmsConfig, site: SiteConfig, revocations: Revocations) -> P
     kme_ids = {each.site: each.kme_id for each in config.sites}
     return Party(
         site.site,
-        {Source.DH: DhSource(config.dh_group), Source.QRA: QraSource(choose_kem(config.qra_kem))},
+        {Source.DH: DhSource(config.dh_group), Source.QRA: QraSource(kem)},
         KmeIdentity.load(directory, config.kme_signature),
         KmeDirectory(authority, kme_ids, config.kme_signature, revocations.is_revoked),
         os.urandom,

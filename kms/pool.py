@@ -58,7 +58,12 @@ class PoolState(Enum):
 class KeyInventory:
     """Every key of the KMS between its making and the last fetch."""
 
-    def __init__(self, max_key_count: int, available_lifetime_s: float, awaiting_lifetime_s: float) -> None:
+    def __init__(
+        self, max_key_count: int, available_lifetime_s: float, awaiting_lifetime_s: float,
+        is_here: Callable[[str], bool] = lambda site: True,
+    ) -> None:  # fmt: skip
+        """``is_here`` says whose copies this inventory holds; in the distributed form those of one site."""
+        self._is_here = is_here
         self.max_key_count = max_key_count
         self._available_lifetime_s = available_lifetime_s
         self._awaiting_lifetime_s = awaiting_lifetime_s
@@ -83,11 +88,12 @@ class KeyInventory:
     def stock(self, pool_id: PoolId, keys: Iterable[Key]) -> int:
         """Put fresh keys into a pool until it is full; how many went in."""
         pool = self._pools.setdefault(pool_id, deque())
+        ends = {site for site in pool_id.sites if self._is_here(site)}
         before = len(pool)
         for key in keys:
             if len(pool) >= self.max_key_count:
                 break
-            if key.state is not KeyState.AVAILABLE or set(key.copies) != set(pool_id.sites):
+            if key.state is not KeyState.AVAILABLE or set(key.copies) != ends:
                 raise ValueError(f"key {key.key_id} is not a fresh key of this pool")
             pool.append(key)
         return len(pool) - before
@@ -111,6 +117,12 @@ class KeyInventory:
         for key in reversed(keys):
             if len(pool) < self.max_key_count:
                 pool.appendleft(key)
+
+    def drop_pools_with(self, site: str) -> None:
+        """Forget the keys that wait in the site's pools: it has lost its copies of them."""
+        for pool_id, pool in self._pools.items():
+            if site in pool_id.sites:
+                pool.clear()
 
     # Delivered keys
 

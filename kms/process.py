@@ -21,6 +21,7 @@ from kms.admin import Admin
 from kms.admin_apps import AdminApps
 from kms.applications import Applications
 from kms.config import KmsConfig
+from kms.distributed.node import Node, sites_of_process
 from kms.errors import ConfigError, KmsError
 from kms.etsi004 import Etsi004
 from kms.events import EventLog
@@ -35,6 +36,7 @@ from kms.revocation import Revocations
 from kms.server import Kme014
 from kms.service import KeyService
 from kms.skip import Skip
+from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
 from kms.sources.qkd.ratemodel import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
@@ -61,59 +63,81 @@ class RunningKms:
         await self._stack.aclose()
 
 
-async def start(config: KmsConfig) -> RunningKms:
-    """Bring up every KME of the configuration.
+async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
+    """Bring up every KME of the configuration, or that of one ``site`` alone (the distributed form).
 
     Raises a :class:`KmsError` when the store, the certificates or another KMS stand in the way, and OSError when an
     address cannot be listened on; nothing is left running then.
     """
+    here = sites_of_process(config, site)
     async with contextlib.AsyncExitStack() as stack:
-        state_dir = Path(config.state_dir)
+        state_dir, admin_socket = Path(config.state_dir), Path(config.admin_socket)
+        if site is not None:
+            state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            state_dir, admin_socket = state_dir / site, admin_socket.with_stem(f"{admin_socket.stem}-{site}")
         stack.enter_context(_sole_owner(state_dir))
         store = KeyStore(state_dir)
         journal = Journal(store)
         stack.push_async_callback(journal.close)
 
-        network, running_sections = _sections(config)
         revocations = Revocations(config.pki_dir)
-        parties = {site.site: party_of(config, site, revocations) for site in config.sites}
-        algorithms = algorithms_of(config, parties[config.sites[0].site])
-        transport = EmbeddedTransport(parties, network, QkdSource(network, os.urandom), time.time)
+        kem = choose_kem(config.qra_kem)
+        parties = {each.site: party_of(config, each, kem, revocations) for each in here}
+        algorithms = algorithms_of(config, parties[here[0].site])
+        sections, running_sections = _sections(config)
+        links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
+        node: Node | None = None
+        transport: KeyTransport
+        if site is None:
+            network = QkdNetwork(sections, links)
+            transport = EmbeddedTransport(parties, network, QkdSource(network, os.urandom), time.time)
+        else:
+            node = Node(config, here[0], parties[site], sections, links, revocations)
+            network, transport = node.network, node.transport
+            running_sections = [each for each in running_sections if each.section.section_id in node.sections.hosted]
+            stack.push_async_callback(node.close)
         quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
         service = _service(config, store, journal, transport, applications)
+        background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
+        if node is not None:
+            node.serve(service)
+            runner = await make_runner(node.application())
+            stack.push_async_callback(runner.cleanup)
+            listener = web.TCPSite(runner, here[0].host, here[0].peer_port, ssl_context=node.tls(), backlog=1024)
+            await listener.start()
+            background += [node.sections.pump(), node.sections.look(), node.sections.measure()]
+
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
         events = EventLog()
         streams = KeyStreams(service, applications, uuid.uuid4, time.time)
-        configured = {site.site: list(site.sae_ids) for site in config.sites}
+        configured = {each.site: list(each.sae_ids) for each in config.sites}
 
         def peers() -> list[str]:
             issued = [sae.sae_id for sae in pki.issued_saes(config.pki_dir)]
             return [*issued, *(sae for saes in configured.values() for sae in saes)]
 
         kmes = {
-            name: Kme014(
-                name, service, revocations, adapters=(Etsi004(name, streams), Skip(name, service, peers)),
-                may_ask=throttle.may_ask, events=events,
+            each.site: Kme014(
+                each.site, service, revocations, may_ask=throttle.may_ask, events=events,
+                adapters=(Etsi004(each.site, streams), Skip(each.site, service, peers)),
             )
-            for name in configured
+            for each in here
         }  # fmt: skip
         listeners = KmeListeners(config, kmes)
         stack.push_async_callback(listeners.close)
-        for site in config.sites:
-            await listeners.start(site.site)
+        for each in here:
+            await listeners.start(each.site)
 
-        apps = AdminApps(service, applications, network, events, lambda site: configured[site], time.time)
+        apps = AdminApps(service, applications, network, events, lambda name: configured[name], time.time)
         admin = Admin(service, network, kmes, listeners, algorithms, apps)
-        await _listen_on_unix_socket(stack, admin.application(), Path(config.admin_socket))
+        await _listen_on_unix_socket(stack, admin.application(), admin_socket)
 
         watcher = Watcher(
             network, applications, lambda: service.inventory, config.limits.pool_target, events, time.time
         )  # fmt: skip
-        for work in (
-            SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service), watcher.run(),
-        ):  # fmt: skip
+        for work in (*background, watcher.run()):
             task = asyncio.create_task(work)
             task.add_done_callback(_report_death)
             stack.push_async_callback(_cancel, task)
@@ -125,11 +149,16 @@ async def start(config: KmsConfig) -> RunningKms:
 def _service(
     config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport, applications: Applications
 ) -> KeyService:
-    inventory = KeyInventory(config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s)
+    inventory = KeyInventory(
+        config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s, transport.is_here
+    )
     inventory.await_slaves(store.load_keys())
     for pair in config.pairs:
+        if not (transport.is_here(pair.a) or transport.is_here(pair.b)):
+            continue
         pool_id = PoolId(pair.a, pair.b, KeySource.parse(pair.key_source))
-        if not transport.can_join(pool_id.source, pair.a, pair.b):
+        near, far = (pair.a, pair.b) if transport.is_here(pair.a) else (pair.b, pair.a)
+        if not transport.can_join(pool_id.source, near, far):
             raise ConfigError(f"pairs: nothing gives {pair.key_source} keys between {pair.a} and {pair.b}")
         inventory.open(pool_id)
     homes = SaeHomes(
@@ -153,7 +182,7 @@ def _service(
     )
 
 
-def _sections(config: KmsConfig) -> tuple[QkdNetwork, list[RunningSection]]:
+def _sections(config: KmsConfig) -> tuple[dict[str, Section], list[RunningSection]]:
     sections: dict[str, Section] = {}
     running: list[RunningSection] = []
     now = time.monotonic()
@@ -170,8 +199,7 @@ def _sections(config: KmsConfig) -> tuple[QkdNetwork, list[RunningSection]]:
         budget = PulseBudget(channel.pulse_rate_hz, config.qkd.prefill_s, now)
         sections[entry.id] = section
         running.append(RunningSection(section, maker, budget))
-    links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
-    return QkdNetwork(sections, links), running
+    return sections, running
 
 
 @contextlib.contextmanager

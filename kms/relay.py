@@ -167,11 +167,15 @@ class QkdNetwork:
 
         Raises ExhaustedError (or a kind of it) with nothing debited, ExchangeError when a tag does not verify.
         """
-        traversals = self._path(self.route(a, b, len(message), route), a)
+        traversals = self.path(a, b, len(message), route)
         self._require(traversals, len(message) + authentication.ONE_TIME_KEY_BYTES)
         for traversal in traversals:
             message = _cross(traversal, message)
         return message, len(traversals)
+
+    def path(self, a: str, b: str, message_bytes: int, route: Route | None = None) -> list[Traversal]:
+        """The crossings of :meth:`route`, in order."""
+        return self._path(self.route(a, b, message_bytes, route), a)
 
     def _path(self, links: Sequence[Link], start: str) -> list[Traversal]:
         site = start
@@ -206,13 +210,13 @@ def _cross(traversal: Traversal, message: bytes) -> bytes:
     """One hop: encrypt and tag with the near end's bits, check and decrypt with the far end's."""
     at_alice, at_bob = traversal.section.take(len(message) + authentication.ONE_TIME_KEY_BYTES)
     near, far = (at_alice, at_bob) if traversal.is_forward else (at_bob, at_alice)
-    ciphertext = _xor(message, near[: len(message)])
+    ciphertext = xor(message, near[: len(message)])
     tag = authentication.tag(near[len(message) :], ciphertext)
     authentication.check(far[len(message) :], ciphertext, tag, f"relay over section {traversal.section.section_id}")
-    return _xor(ciphertext, far[: len(message)])
+    return xor(ciphertext, far[: len(message)])
 
 
-def _xor(left: bytes, right: bytes) -> bytes:
+def xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
 
 

@@ -15,7 +15,15 @@ from typing import Protocol, TypeVar
 
 from kms.applications import Applications
 from kms.config import Limits
-from kms.errors import ExhaustedError, KeysNotFoundError, NoRouteError, RequestError, ShortOfKeyError, StoreError
+from kms.errors import (
+    ExhaustedError,
+    KeysForgottenError,
+    KeysNotFoundError,
+    NoRouteError,
+    RequestError,
+    ShortOfKeyError,
+    StoreError,
+)
 from kms.homes import SaeHomes
 from kms.keys import Delivery, Key, KeySource, Route
 from kms.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
@@ -132,13 +140,20 @@ class KeyService:
         if self.applications is not None:
             bits = request.number * request.size_bits
             self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
-        keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
-        delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
         elsewhere = [place for place in remote if not self._transport.is_here(place)]
-        for place in elsewhere:
-            # From here on the keys are that KME's too: none of them goes back into the pool whatever happens.
-            waiting = frozenset(name for name, home in sites.items() if home == place)
-            await self._transport.entrust(place, delivery, keys, waiting)
+        for is_last_attempt in (False, True):
+            keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
+            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
+            try:
+                for place in elsewhere:
+                    # From here on the keys are that KME's too: none goes back into the pool, whatever happens.
+                    waiting = frozenset(name for name, home in sites.items() if home == place)
+                    await self._transport.entrust(place, delivery, keys, waiting)
+                break
+            except KeysForgottenError:
+                self.inventory.drop_pools_with(place)
+                if is_last_attempt:
+                    raise
         here = frozenset(name for name, home in sites.items() if home not in elsewhere)
         delivered = tuple(key.delivered(delivery, keep, here) for key in keys)
         kept = delivered if here else ()
@@ -212,7 +227,7 @@ class KeyService:
         count = min(count, self.missing(pool_id))
         if count < 1:
             return 0
-        a, b = pool_id.sites if self._transport.is_here(pool_id.a) else reversed(pool_id.sites)
+        a, b = self._ends_from_here(pool_id)
         keys = await self._make(a, b, pool_id.source, count, self.limits.key_size, self._clock())
         return self.inventory.stock(pool_id, keys)
 
@@ -250,9 +265,12 @@ class KeyService:
         return self.homes.site_of(slave)
 
     def _open(self, pool_id: PoolId) -> None:
-        if self._transport.can_join(pool_id.source, *pool_id.sites):
+        if self._transport.can_join(pool_id.source, *self._ends_from_here(pool_id)):
             self.inventory.open(pool_id)
             self.on_pool_used()
+
+    def _ends_from_here(self, pool_id: PoolId) -> tuple[str, str]:
+        return pool_id.sites if self._transport.is_here(pool_id.a) else (pool_id.b, pool_id.a)
 
     async def _obtain(
         self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float

@@ -15,6 +15,7 @@ from dataclasses import fields
 from functools import partial
 
 from kms.tunnel.frames import Frames
+from kms.tunnel.suites import DEFAULT, SUITES, Suite
 from tests.fakes.tunnel_world import End, World, both, inner_packet, up
 
 MAX_BURST = 44
@@ -53,9 +54,9 @@ def mutated(source: random.Random, samples: list[bytes]) -> bytes:
 class Bombardment:
     """A world that lives on under mutated datagrams at both ends, one by one and in bursts."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, suite: Suite = DEFAULT) -> None:
         self._source = random.Random(seed)
-        self._world = up(World(seed=seed, **both(rekey_s=0.5, lifetime_s=5.0)))
+        self._world = up(World(seed=seed, **both(suite=suite, rekey_s=0.5, lifetime_s=5.0)))
         self._world.weather.loss = 0.4  # what was lost may still come, and then it passes
         self._frames = Frames(131072, in_place=False)
         self.datagrams = 0
@@ -133,8 +134,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datagrams", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--suite", choices=SUITES, default=DEFAULT.name)
     arguments = parser.parse_args()
-    bombardment = Bombardment(arguments.seed)
+    bombardment = Bombardment(arguments.seed, SUITES[arguments.suite])
     started, peak = time.monotonic(), partial(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     warm = 0
     while bombardment.datagrams < arguments.datagrams:

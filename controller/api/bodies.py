@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from controller.lifecycle import DEFAULT_RESERVATION_S
 from controller.model import SliceRequest
 from controller.provisioning import MAX_RESERVATION_S
-from controller.requests import InvalidRequest, check_against, parse_slice_request
-from topologies.spec import Topology
+from controller.requests import InvalidRequest, Terms, parse_slice_request
 
 MAX_BATCH = 64
 
@@ -45,17 +44,17 @@ class Question:
     expires_in_s: float
 
 
-def parse_slice(raw: Any, topology: Topology) -> SliceRequest:
-    """A slice request whose sites and channels exist. Raises InvalidRequest."""
+def parse_slice(raw: Any, terms: Terms) -> SliceRequest:
+    """A slice request whose sites and channels exist and whose suites are allowed. Raises InvalidRequest."""
     request = parse_slice_request(raw)
-    check_against(topology, request)
+    terms.check(request)
     return request
 
 
-def parse_batch(raw: Any, topology: Topology) -> tuple[SliceRequest, ...]:
+def parse_batch(raw: Any, terms: Terms) -> tuple[SliceRequest, ...]:
     """The slices of a batch, each of another name. Raises InvalidRequest."""
     body = _validated(_BatchBody, raw)
-    requests = tuple(_within(f"slices.{i}", parse_slice, each, topology) for i, each in enumerate(body.slices))
+    requests = tuple(_within(f"slices.{i}", parse_slice, each, terms) for i, each in enumerate(body.slices))
     names = [request.name for request in requests]
     for i, name in enumerate(names):
         if name in names[:i]:
@@ -63,16 +62,16 @@ def parse_batch(raw: Any, topology: Topology) -> tuple[SliceRequest, ...]:
     return requests
 
 
-def parse_reservation(raw: Any, topology: Topology) -> Question:
+def parse_reservation(raw: Any, terms: Terms) -> Question:
     """Raises InvalidRequest."""
     body = _validated(_ReservationBody, raw)
-    return Question(_within("slice", parse_slice, body.slice, topology), True, body.expires_in_s)
+    return Question(_within("slice", parse_slice, body.slice, terms), True, body.expires_in_s)
 
 
-def parse_feasibility(raw: Any, topology: Topology) -> Question:
+def parse_feasibility(raw: Any, terms: Terms) -> Question:
     """Raises InvalidRequest."""
     body = _validated(_FeasibilityBody, raw)
-    return Question(_within("slice", parse_slice, body.slice, topology), body.reserve, body.expires_in_s)
+    return Question(_within("slice", parse_slice, body.slice, terms), body.reserve, body.expires_in_s)
 
 
 _Some = TypeVar("_Some", bound=_Body)
@@ -85,10 +84,10 @@ def _validated(kind: type[_Some], raw: Any) -> _Some:
         raise InvalidRequest.of(error) from None
 
 
-def _within(prefix: str, parse: Callable[[Any, Topology], SliceRequest], raw: Any, topology: Topology) -> SliceRequest:
+def _within(prefix: str, parse: Callable[[Any, Terms], SliceRequest], raw: Any, terms: Terms) -> SliceRequest:
     """Parse a part; what is wrong with it is told by its path in the whole."""
     try:
-        return parse(raw, topology)
+        return parse(raw, terms)
     except InvalidRequest as error:
         problems = ((prefix if p == "request" else f"{prefix}.{p}", what) for p, what in error.problems)
         raise InvalidRequest(tuple(problems)) from None

@@ -12,6 +12,7 @@ from controller.model import ConnectionState, Match, Protection, Role, SliceStat
 from controller.proof import Cause
 from controller.provisioning import MAX_RESERVATION_S
 from controller.requests import SliceWire
+from controller.suites import SUITES
 
 TEXT: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "number"}
@@ -70,7 +71,7 @@ _ANSWERS: dict[str, Any] = {
             "name": TEXT, "id": TEXT, "role": {"enum": [r.value for r in Role]}, "src": TEXT, "dst": TEXT,
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "required": _LEVEL, "level": _LEVEL, "fallback": list_of(_LEVEL), "is_on_fallback": FLAG,
-            "key_source": TEXT,
+            "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
             "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
@@ -132,7 +133,8 @@ _ANSWERS: dict[str, Any] = {
     "PlannedConnection": object_of(
         {
             "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT, "required": TEXT,
-            "key_source": TEXT, "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
+            "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
             "key_rate_bps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": AMOUNT, "labels": ref("Labels"),
             "key_links": TEXTS, "key_sections": map_of(COUNT), "cost": COUNT, "cost_parts": ref("Cost"),
             "backup": or_null(TEXTS), "backup_way": or_null(ref("Way")), "shared": TEXTS,

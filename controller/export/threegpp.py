@@ -51,7 +51,7 @@ def _security_function(name: str, spec: ConnectionSpec) -> dict[str, Any]:
         "secFunId": name,
         "secFunType": "encryption",
         "secRules": [
-            "cipher=AES-256-GCM",
+            f"cipher={spec.suite.upper()}",
             f"key-source={spec.security.key_source}",
             f"match={spec.security.match.value}",
             f"rekey-s={spec.rekey_s:g}",

@@ -166,11 +166,14 @@ def liboqs_is_installed(environment: Mapping[str, str]) -> bool:
 
 def best_kem(environment: Mapping[str, str] | None = None) -> Kem:
     """liboqs' NTRU where that library is installed and has it, else sntrup761 from pqcrypto."""
-    for algorithm in LIBOQS_MECHANISMS:
-        kem = _from_liboqs(algorithm, os.environ if environment is None else environment)
-        if kem is not None:
-            _log.info("QRA: %s from liboqs", algorithm)
-            return kem
+    if liboqs_is_installed(os.environ if environment is None else environment):
+        import oqs
+
+        enabled = oqs.get_enabled_kem_mechanisms()
+        for algorithm in LIBOQS_MECHANISMS:
+            if algorithm in enabled:
+                _log.info("QRA: %s from liboqs", algorithm)
+                return LiboqsKem(oqs, algorithm)
     _log.info("QRA: sntrup761 from pqcrypto")
     return Sntrup761()
 

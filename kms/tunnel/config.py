@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from kms.tunnel.errors import ConfigurationError
 from kms.tunnel.replay import MAX_WINDOW, MIN_WINDOW
+from kms.tunnel.suites import DEFAULT, SUITES
 
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # the kernel's IFNAMSIZ, and nothing `ip` might misread
 
@@ -26,6 +27,12 @@ def _probe_period(period_s: float) -> float:
     if 0 < period_s < 0.05:
         raise ValueError("0 (never) or at least 0.05")
     return period_s
+
+
+def _suite_name(name: str) -> str:
+    if name not in SUITES:
+        raise ValueError(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
+    return name
 
 
 Interface = Annotated[str, AfterValidator(_interface_name)]
@@ -71,6 +78,7 @@ class ConnectionConfig(_Frozen):
     peer_address: IPv4Address
     peer_sae: Name
     key_source: Name
+    suite: Annotated[str, AfterValidator(_suite_name)] = DEFAULT.name
     rekey_s: Annotated[float, Field(ge=0.05, le=86400.0, allow_inf_nan=False)] = 3.0
     lifetime_s: Annotated[float, Field(ge=0.1, le=86400.0, allow_inf_nan=False)] = 60.0
     replay_window: Annotated[int, Field(ge=MIN_WINDOW, le=MAX_WINDOW)] = 1024

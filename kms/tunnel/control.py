@@ -26,7 +26,7 @@ NON_ESP_MARKER = bytes(4)
 NAT_KEEPALIVE = b"\xff"  # RFC 3948, 2.3: one octet, ignored
 TAG_BYTES = 16
 INSTANCE_BYTES = 8
-MAX_KEY_ID_BYTES = 64  # an ETSI 014 key_ID is a UUID of 36 characters; some KMEs give other names
+MAX_KEY_ID_BYTES = 129  # an ETSI 014 key_ID is a UUID of 36 characters; some KMEs give other names; two with "/"
 MAX_DATAGRAM_BYTES = 256
 
 _MAGIC = b"QSTC"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kms.tunnel.states import Link
+from kms.tunnel.suites import DEFAULT, Suite
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ class ReachChanged:
 
 @dataclass(frozen=True)
 class SaInstalled:
-    """One direction's SA exists; for the debugging key log alone."""
+    """One direction's SA exists: for whoever else seals and opens, and for the debugging key log."""
 
     is_outbound: bool
     spi: int
     key: bytes = field(repr=False)
     salt: bytes = field(repr=False)
+    suite: Suite = DEFAULT
 
 
 Effect = SendDatagram | AskEncKey | AskDecKey | LinkChanged | ReachChanged | SaInstalled

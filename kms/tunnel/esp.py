@@ -1,4 +1,4 @@
-"""ESP with AES-256-GCM in UDP: RFC 4303 packets, RFC 4106 cipher, RFC 3948 encapsulation.
+"""ESP in UDP: RFC 4303 packets, RFC 3948 encapsulation, the suites of :mod:`kms.tunnel.suites` (RFC 4106's by default).
 
 A datagram (the UDP payload) is::
 
@@ -6,7 +6,8 @@ A datagram (the UDP payload) is::
     ciphertext of: inner packet | padding (0 to 3) | pad length (1) | next header (1)
 
 The nonce is salt (4) | IV (8), and the IV is the sequence counter, so that under one key no nonce comes twice as
-long as no counter does. Both directions of a connection have keys of their own.
+long as no counter does. Both directions of a connection have keys of their own. With extended sequence numbers the
+counter has 64 bits; of the number the lower half is sent, and the upper one enters the associated data (RFC 4106, 5).
 """
 
 from __future__ import annotations
@@ -16,21 +17,19 @@ from functools import cache
 from struct import Struct
 
 import numpy as np
+import numpy.typing as npt
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kms.tunnel.checksum import Octets
 from kms.tunnel.errors import AuthenticationFailed, Malformed, Replayed, SequenceExhausted
 from kms.tunnel.frames import MAX_FRAMES, FrameShape, Words
-from kms.tunnel.replay import ReplayWindow
+from kms.tunnel.replay import ReplayWindow, whole_number
+from kms.tunnel.suites import DEFAULT, ICV_BYTES, SALT_BYTES, Suite
+from kms.tunnel.suites import IV_BYTES as IV_BYTES
 
 HEADER_BYTES = 8
-IV_BYTES = 8
-ICV_BYTES = 16
 TRAILER_BYTES = 2
 ALIGNMENT = 4
-KEY_BYTES = 32
-SALT_BYTES = 4
 NONCE_BYTES = SALT_BYTES + IV_BYTES
 MIN_DATAGRAM_BYTES = HEADER_BYTES + IV_BYTES + ALIGNMENT + ICV_BYTES
 
@@ -38,14 +37,14 @@ NEXT_HEADER_IPV4 = 4
 NEXT_HEADER_IPV6 = 41
 
 MIN_SPI = 256  # 0 is the non-ESP marker, 1 to 255 are reserved (RFC 4303, 2.1)
-MAX_SEQUENCE = 2**32 - 1
-SOFT_SEQUENCE = 2**31  # a new key is asked for here, long before the last number
+_LOW = 2**32 - 1
 
 UDP_HEADER_BYTES = 8
 IPV4_HEADER_BYTES = 20
 
 _PREFIX = Struct(">IIQ")  # SPI, sequence number, IV
 _SEQUENCE = Struct(">I")
+_EXTENDED = Struct(">IQ")  # SPI, extended sequence number
 
 
 def _trailer(padding: int, next_header: int) -> bytes:
@@ -58,15 +57,6 @@ _TRAILERS = {
     for next_header in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6)
 }
 _PADDING = bytes(range(1, 256))
-
-
-def _associated_data(prefix: bytes) -> bytes:
-    """SPI | sequence number (RFC 4106, 5).
-
-    With extended sequence numbers this becomes SPI | high 32 bits | low 32 bits, the high ones never being sent:
-    here, in the window's arithmetic and in the counter's limit lies all that ESN changes.
-    """
-    return prefix[:HEADER_BYTES]
 
 
 def datagram_bytes(inner_bytes: int) -> int:
@@ -85,14 +75,16 @@ def inner_mtu(underlay_mtu: int) -> int:
 class OutboundSa:
     """The sending half of a security association: seals packets, counting nonces."""
 
-    __slots__ = ("_aead", "_associated", "_nonces", "_salt", "_sequence", "spi")
+    __slots__ = ("_aead", "_associated", "_is_extended", "_max", "_nonces", "_salt", "_sequence", "spi", "suite")
 
-    def __init__(self, spi: int, key: bytes, salt: bytes, *, sequence: int = 0) -> None:
-        _check_keymat(spi, key, salt)
+    def __init__(self, spi: int, key: bytes, salt: bytes, *, suite: Suite = DEFAULT, sequence: int = 0) -> None:
+        _check_keymat(spi, key, salt, suite)
         self.spi = spi
-        self._aead = AESGCM(key)
+        self.suite = suite
+        self._is_extended, self._max = suite.is_extended, suite.max_sequence
+        self._aead = suite.make(key)
         self._salt = salt
-        self._associated, self._nonces = _blocks(spi, salt)
+        self._associated, self._nonces = _blocks(spi, salt, suite)
         self._sequence = sequence
 
     @property
@@ -103,13 +95,14 @@ class OutboundSa:
     def seal(self, packet: bytes, next_header: int = NEXT_HEADER_IPV4) -> bytes:
         """The datagram that carries ``packet``; SequenceExhausted instead of a second use of a nonce."""
         sequence = self._sequence + 1
-        if sequence > MAX_SEQUENCE:
+        if sequence > self._max:
             raise SequenceExhausted("the SA has used up its sequence numbers")
         self._sequence = sequence
-        prefix = _PREFIX.pack(self.spi, sequence, sequence)
+        prefix = _PREFIX.pack(self.spi, sequence & _LOW, sequence)
         plaintext = packet + _TRAILERS[next_header][len(packet) % ALIGNMENT]
         nonce = self._salt + prefix[HEADER_BYTES:]
-        return prefix + self._aead.encrypt(nonce, plaintext, _associated_data(prefix))
+        associated = _EXTENDED.pack(self.spi, sequence) if self._is_extended else prefix[:HEADER_BYTES]
+        return prefix + self._aead.encrypt(nonce, plaintext, associated)
 
     def seal_frames(
         self, frames: FrameShape, count: int, inner_bytes: int, next_header: int = NEXT_HEADER_IPV4
@@ -117,24 +110,28 @@ class OutboundSa:
         """Seal the inner packets of ``inner_bytes`` each that stand in the first ``count`` of ``frames``, where they
         are, as :meth:`seal` would one after the other; SequenceExhausted before anything has been done."""
         first = self._sequence + 1
-        if first + count - 1 > MAX_SEQUENCE:
+        if first + count - 1 > self._max:
             raise SequenceExhausted("the SA has used up its sequence numbers")
         self._sequence += count
-        numbers = first + _COUNT[:count]
+        associated, nonces = self._associated[:count], self._nonces[:count]
         words = frames.words[:count]
         words[:, 0] = self.spi
-        words[:, 1] = words[:, 3] = numbers
-        words[:, 2] = 0
+        if self._is_extended:
+            high, low = _halves(first, count)
+            words[:, 2] = nonces[:, 1] = associated[:, 1] = high
+        else:
+            low = first + _COUNT[:count]
+            words[:, 2] = 0
+        words[:, 1] = words[:, 3] = low
         frames.texts[:count, inner_bytes:] = _TRAILER_ARRAYS[next_header][inner_bytes % ALIGNMENT]
-        associated, nonces = self._associated[:count], self._nonces[:count]
-        associated[:, 1] = nonces[:, 2] = numbers
+        associated[:, -1] = nonces[:, 2] = low
         # In C from one end to the other: a loop written out costs as much as the cipher.
         deque(
             map(
                 self._aead.encrypt_into,
                 _pieces(NONCE_BYTES, count).unpack(nonces.data),
                 frames.plain[:count],
-                _pieces(HEADER_BYTES, count).unpack(associated.data),
+                _pieces(associated.shape[1] * 4, count).unpack(associated.data),
                 frames.sealed[:count],
             ),
             0,
@@ -144,31 +141,42 @@ class OutboundSa:
 class InboundSa:
     """The receiving half of a security association: authenticates, refuses replays, opens."""
 
-    __slots__ = ("_aead", "_associated", "_nonces", "_salt", "_window", "spi")
+    __slots__ = ("_aead", "_associated", "_is_extended", "_max", "_nonces", "_salt", "_window", "spi", "suite")
 
-    def __init__(self, spi: int, key: bytes, salt: bytes, *, replay_window: int) -> None:
-        _check_keymat(spi, key, salt)
+    def __init__(self, spi: int, key: bytes, salt: bytes, *, replay_window: int, suite: Suite = DEFAULT) -> None:
+        _check_keymat(spi, key, salt, suite)
         self.spi = spi
-        self._aead = AESGCM(key)
+        self.suite = suite
+        self._is_extended, self._max = suite.is_extended, suite.max_sequence
+        self._aead = suite.make(key)
         self._salt = salt
-        self._associated, self._nonces = _blocks(spi, salt)
+        self._associated, self._nonces = _blocks(spi, salt, suite)
         self._window = ReplayWindow(replay_window)
 
     @property
     def highest_sequence(self) -> int:
         return self._window.top
 
+    def number_of(self, low: int) -> int:
+        """The sequence number of which ``low`` was sent."""
+        return whole_number(self._window.top, self._window.size, low) if self._is_extended else low
+
     def open(self, datagram: bytes) -> tuple[bytes, int]:
         """The inner packet and its next header. Raises Malformed, Replayed or AuthenticationFailed."""
         if len(datagram) < MIN_DATAGRAM_BYTES:
             raise Malformed("shorter than the shortest ESP packet")
         (sequence,) = _SEQUENCE.unpack_from(datagram, 4)
-        if sequence == 0:
-            raise Replayed("a sender never sends sequence number 0")
+        if self._is_extended:
+            sequence = self.number_of(sequence)
+            associated = _EXTENDED.pack(self.spi, sequence & 2**64 - 1)
+        else:
+            associated = datagram[:HEADER_BYTES]
+        if not 0 < sequence <= self._max:
+            raise Replayed("a number that no sender sends: 0, or beyond the last")
         self._window.check(sequence)
         nonce = self._salt + datagram[HEADER_BYTES : HEADER_BYTES + IV_BYTES]
         try:
-            plaintext = self._aead.decrypt(nonce, datagram[HEADER_BYTES + IV_BYTES :], _associated_data(datagram))
+            plaintext = self._aead.decrypt(nonce, datagram[HEADER_BYTES + IV_BYTES :], associated)
         except InvalidTag:
             raise AuthenticationFailed("the integrity check value does not fit") from None
         self._window.commit(sequence)
@@ -181,19 +189,24 @@ class InboundSa:
         finds out what is the matter with which of them.
         """
         words = frames.words[:count]
-        first = int(words[0, 1])
-        if first == 0 or first + count - 1 > MAX_SEQUENCE or not self._window.is_ahead(first):
+        first = self.number_of(int(words[0, 1]))
+        if first == 0 or first + count - 1 > self._max or not self._window.is_ahead(first):
             return None
         associated, nonces = self._associated[:count], self._nonces[:count]
-        associated[:, 1] = first + _COUNT[:count]
-        if (words[:, :2] != associated).any():
+        if self._is_extended:
+            associated[:, 1], associated[:, 2] = _halves(first, count)
+            sent = associated[:, ::2]
+        else:
+            associated[:, 1] = first + _COUNT[:count]
+            sent = associated
+        if (words[:, :2] != sent).any():
             return None
         nonces[:, 1:] = words[:, 2:4]
         opening = map(
             self._aead.decrypt_into,
             _pieces(NONCE_BYTES, count).unpack(nonces.data),
             frames.sealed[:count],
-            _pieces(HEADER_BYTES, count).unpack(associated.data),
+            _pieces(associated.shape[1] * 4, count).unpack(associated.data),
             frames.plain[:count],
         )
         try:
@@ -211,6 +224,7 @@ class InboundSa:
 
 
 _COUNT = np.arange(MAX_FRAMES, dtype=np.int64)
+_COUNT_EXTENDED = np.arange(MAX_FRAMES, dtype=np.uint64)
 _TRAILER_ARRAYS = {
     next_header: tuple(np.frombuffer(trailer, np.uint8) for trailer in trailers)
     for next_header, trailers in _TRAILERS.items()
@@ -222,9 +236,16 @@ def _pieces(octets: int, count: int) -> Struct:
     return Struct(f"{octets}s" * count)
 
 
-def _blocks(spi: int, salt: bytes) -> tuple[Words, Words]:
+def _halves(first: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Upper and lower halves of ``count`` extended numbers."""
+    numbers = np.uint64(first) + _COUNT_EXTENDED[:count]
+    return (numbers >> np.uint64(32)).view(np.int64), (numbers & np.uint64(_LOW)).view(np.int64)
+
+
+def _blocks(spi: int, salt: bytes, suite: Suite) -> tuple[Words, Words]:
     """Room for the associated data and the nonces of many packets, with what never changes written in."""
-    associated, nonces = np.zeros((MAX_FRAMES, 2), ">u4"), np.zeros((MAX_FRAMES, 3), ">u4")
+    associated = np.zeros((MAX_FRAMES, 3 if suite.is_extended else 2), ">u4")
+    nonces = np.zeros((MAX_FRAMES, 3), ">u4")
     associated[:, 0] = spi
     nonces[:, 0] = int.from_bytes(salt, "big")
     return associated, nonces
@@ -240,8 +261,8 @@ def _strip_trailer(plaintext: bytes) -> tuple[bytes, int]:
     return plaintext[:end], plaintext[-1]
 
 
-def _check_keymat(spi: int, key: bytes, salt: bytes) -> None:
+def _check_keymat(spi: int, key: bytes, salt: bytes, suite: Suite) -> None:
     if not MIN_SPI <= spi <= 0xFFFF_FFFF:
         raise ValueError(f"SPI {spi} is reserved or longer than 32 bits")
-    if len(key) != KEY_BYTES or len(salt) != SALT_BYTES:
-        raise ValueError(f"AES-256-GCM for ESP takes {KEY_BYTES} octets of key and {SALT_BYTES} of salt")
+    if len(key) != suite.key_bytes or len(salt) != SALT_BYTES:
+        raise ValueError(f"{suite.name} for ESP takes {suite.key_bytes} octets of key and {SALT_BYTES} of salt")

@@ -8,8 +8,7 @@ from dataclasses import replace
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import AskEncKey, Effect, SendDatagram
-from kms.tunnel.esp import SOFT_SEQUENCE
-from kms.tunnel.keymat import MASTER_KEY_BYTES, NONCE_BYTES, ControlKeys, Sender, offer_keys
+from kms.tunnel.keymat import NONCE_BYTES, ControlKeys, Sender, offer_keys
 from kms.tunnel.sa import Agreement, SaBook, SaPair
 from kms.tunnel.settings import SessionSettings
 from kms.tunnel.states import EXCHANGE, Exchange, ExchangeInput, advance
@@ -142,9 +141,7 @@ class Initiator:
 
     def _check_rekey(self, now: float) -> None:
         current = self._book.current
-        is_worn = current is not None and (
-            max(current.outbound.sequence, current.inbound.highest_sequence) >= SOFT_SEQUENCE
-        )
+        is_worn = current is not None and current.is_worn
         if is_worn or self._rekey_at is None or now >= self._rekey_at:
             self._begin(now, ExchangeInput.REKEY_DUE)
         else:
@@ -153,7 +150,7 @@ class Initiator:
     def _is_acceptable(self, key_id: str, key: bytes) -> bool:
         """A key id comes once: a KME that repeats itself must not make us repeat ourselves."""
         is_name_usable = key_id.isascii() and key_id.isprintable() and 0 < len(key_id) <= control.MAX_KEY_ID_BYTES
-        return is_name_usable and len(key) == MASTER_KEY_BYTES and key_id not in self._used_key_ids
+        return is_name_usable and len(key) == self._settings.suite.master_bytes and key_id not in self._used_key_ids
 
     def _back_off(self, now: float, why: ExchangeInput, reason: str) -> None:
         self.state = advance(EXCHANGE, self.state, why)

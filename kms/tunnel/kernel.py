@@ -21,6 +21,7 @@ from kms.tunnel.effects import SaInstalled
 from kms.tunnel.errors import Conflict, Unavailable
 from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import Session
+from kms.tunnel.suites import DEFAULT, SALT_BYTES, SUITES, Suite
 
 logger = logging.getLogger(__name__)
 
@@ -44,20 +45,27 @@ REFUSALS = {
 
 def probe(underlay_interface: str) -> str | None:
     """Why this kernel cannot carry tunnels here; None when it can. Tried out, and undone."""
-    ends = xfrm.Ends(*(IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3, 4)))
     if_id = _MARK
-    state = xfrm.State(ends, 0x1FF, 1, if_id, 64, 1, bytes(32), bytes(4))
-    try:
-        netlink.carry_out([xfrm.add_state(state)], (errno.EEXIST,), family=netlink.XFRM)
-        netlink.carry_out([xfrm.remove_state(ends.destination, state.spi)], netlink.GONE, family=netlink.XFRM)
-    except OSError as error:
-        return f"no ESP: {error.strerror}"
+    lacks = _lacks_suite(DEFAULT)
+    if lacks is not None:
+        return lacks
     try:
         index = socket.if_nametoindex(underlay_interface)
         netlink.carry_out([xfrm.add_interface(_PROBE_INTERFACE, index, if_id)], (errno.EEXIST,))
         netlink.carry_out([xfrm.remove_interface(_PROBE_INTERFACE, socket.if_nametoindex(_PROBE_INTERFACE))])
     except OSError as error:
         return f"no xfrm interfaces: {error.strerror}"
+    return None
+
+
+def _lacks_suite(suite: Suite) -> str | None:
+    ends = xfrm.Ends(*(IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3, 4)))
+    state = xfrm.State(ends, 0x1FF, 1, _MARK, 64, 1, bytes(suite.key_bytes), bytes(SALT_BYTES), suite)
+    try:
+        netlink.carry_out([xfrm.add_state(state)], (errno.EEXIST,), family=netlink.XFRM)
+        netlink.carry_out([xfrm.remove_state(ends.destination, state.spi)], netlink.GONE, family=netlink.XFRM)
+    except OSError as error:
+        return f"no ESP with {suite.name}: {error.strerror}"
     return None
 
 
@@ -94,7 +102,7 @@ def refuses(config: ConnectionConfig) -> str | None:
         return f"a replay window over {xfrm.MAX_REPLAY_WINDOW}"
     if config.repairs:
         return "it keeps nothing that could be sent again"
-    return None
+    return None if config.suite == DEFAULT.name else _lacks_suite(SUITES[config.suite])
 
 
 def host_refusals() -> dict[str, int]:
@@ -186,7 +194,7 @@ class KernelPlane:
         seconds = math.ceil(self._session.settings.lifetime_s) + 1
         # A connection that is here already and is to have a wider window than the kernel has keeps the widest.
         window = min(self._session.settings.replay_window, xfrm.MAX_REPLAY_WINDOW)
-        state = xfrm.State(ends, sa.spi, self._config.port, self._if_id, window, seconds, sa.key, sa.salt)
+        state = xfrm.State(ends, sa.spi, self._config.port, self._if_id, window, seconds, sa.key, sa.salt, sa.suite)
         self._try_to_tell(xfrm.add_state(state))
         self._installed[sa.is_outbound, sa.spi] = xfrm.UNUSED
 

@@ -9,8 +9,17 @@ from pathlib import Path
 
 from kms.tunnel.effects import SaInstalled
 from kms.tunnel.errors import ConfigurationError
+from kms.tunnel.suites import CIPHER_KEY_BYTES
 
 logger = logging.getLogger(__name__)
+
+
+_NAMES = {  # Wireshark's, epan/dissectors/packet-ipsec.c, by the suites' RFCs
+    "4106": ("AES-GCM with 16 octet ICV [RFC4106]", "NULL"),
+    "7634": ("ChaCha20 with Poly1305 [RFC7634]", "NULL"),
+    "3686, 4868": ("AES-CTR [RFC3686]", "HMAC-SHA-256-128 [RFC4868]"),
+    "4543": ("NULL", "ANY 128 bit authentication [no checking]"),
+}
 
 
 class KeyLog:
@@ -36,8 +45,12 @@ class KeyLog:
 
 def esp_sa_line(sa: SaInstalled, source: IPv4Address, destination: IPv4Address) -> str:
     """Protocol, addresses, SPI, cipher, key and salt together, authentication, its key, width of the numbers."""
-    keymat = (sa.key + sa.salt).hex()
+    key, authentication_key = sa.key[:CIPHER_KEY_BYTES], sa.key[CIPHER_KEY_BYTES:]
+    cipher, authentication = _NAMES[sa.suite.rfc]
+    keymat = f"0x{(key + sa.salt).hex()}" if sa.suite.hides else ""
+    shown = f"0x{authentication_key.hex()}" if authentication_key else ""
+    width = "64-bit" if sa.suite.is_extended else "32-bit"
     return (
         f'"IPv4","{source}","{destination}","0x{sa.spi:08x}",'
-        f'"AES-GCM with 16 octet ICV [RFC4106]","0x{keymat}","NULL","","32-bit"'
+        f'"{cipher}","{keymat}","{authentication}","{shown}","{width}"'
     )

@@ -15,9 +15,8 @@ from enum import Enum
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from kms.tunnel.esp import KEY_BYTES, SALT_BYTES
+from kms.tunnel.suites import DEFAULT, MASTER_KEY_BYTES, SALT_BYTES, Suite
 
-MASTER_KEY_BYTES = 32
 NONCE_BYTES = 16
 _LABEL = b"qslice tunnel v1"
 
@@ -39,12 +38,16 @@ class Context:
     responder_sae: str
     initiator_address: str
     responder_address: str
+    suite: str = DEFAULT.name
+    inner_address6: str = ""
+    """Both ends' IPv6 addresses, the initiator's first; empty without IPv6 inside."""
+    padding: str = "none"
 
     def digest(self) -> bytes:
         """32 octets that no other context gives (each part carries its length)."""
         parts = (
             self.connection_id, self.key_source, self.initiator_sae, self.responder_sae,
-            self.initiator_address, self.responder_address,
+            self.initiator_address, self.responder_address, self.suite, self.inner_address6, self.padding,
         )  # fmt: skip
         return hashlib.sha256(_LABEL + b"".join(_sized(part.encode()) for part in parts)).digest()
 
@@ -63,7 +66,7 @@ class ControlKeys:
 
 @dataclass(frozen=True)
 class EspKeymat:
-    """AES-256-GCM key and RFC 4106 salt of one direction."""
+    """Key and salt of one direction; where authentication has a key of its own, it follows that for encryption."""
 
     key: bytes = field(repr=False)
     salt: bytes = field(repr=False)
@@ -83,11 +86,21 @@ def link_keys(master: bytes, context: bytes, key_id: str, nonces: bytes) -> Cont
     )
 
 
-def esp_keymat(master: bytes, context: bytes, key_id: str, nonces: bytes, sender: Sender, spi: int) -> EspKeymat:
-    """Traffic key of ``sender``'s direction under ``spi``; ``nonces`` is the initiator's, then the responder's."""
-    info = (b"esp", context, key_id.encode(), sender.value, spi.to_bytes(4, "big"))
-    okm = _derive(master, nonces, *info, length=KEY_BYTES + SALT_BYTES)
-    return EspKeymat(okm[:KEY_BYTES], okm[KEY_BYTES:])
+def esp_keymat(
+    master: bytes, context: bytes, key_id: str, nonces: bytes, sender: Sender, spi: int, suite: Suite = DEFAULT
+) -> EspKeymat:
+    """Traffic key of ``sender``'s direction under ``spi``; ``nonces`` is the initiator's, then the responder's.
+
+    A split suite has two keys of the KMS one after the other as ``master``; from each comes one part and nothing else.
+    """
+    bound = (context, key_id.encode(), sender.value, spi.to_bytes(4, "big"))
+    if suite.is_split:
+        encryption, authentication = master[:MASTER_KEY_BYTES], master[MASTER_KEY_BYTES:]
+        okm = _derive(encryption, nonces, b"esp encryption", *bound, length=MASTER_KEY_BYTES + SALT_BYTES)
+        key = okm[:MASTER_KEY_BYTES] + _derive(authentication, nonces, b"esp authentication", *bound)
+        return EspKeymat(key, okm[MASTER_KEY_BYTES:])
+    okm = _derive(master, nonces, b"esp", *bound, length=suite.key_bytes + SALT_BYTES)
+    return EspKeymat(okm[: suite.key_bytes], okm[suite.key_bytes :])
 
 
 def _derive(master: bytes, salt: bytes, *info: bytes, length: int = 32) -> bytes:

@@ -6,9 +6,11 @@ from kms.tunnel import control
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, SendDatagram
 from kms.tunnel.keymat import Sender
-from kms.tunnel.repair import Gaps, Sent
+from kms.tunnel.repair import Gaps, Range, Sent
 from kms.tunnel.sa import SaBook, SaPair
 from kms.tunnel.settings import Role, SessionSettings
+
+_LOW = 2**32 - 1  # of a number, extended or not, this is sent
 
 
 class Repairing:
@@ -59,7 +61,8 @@ class Repairing:
             pair = self._book.by_spi.get(spi)
             asked = gaps.questions(now)
             if asked and pair is not None:
-                question = control.Repair(pair.outbound.spi, tuple(asked))
+                wire = tuple(Range(missing.first & _LOW, missing.count) for missing in asked)
+                question = control.Repair(pair.outbound.spi, wire)
                 signed = control.encode_repair(self._connection, question, pair.control.of(self._mine))
                 self._effects.append(SendDatagram(signed))
 
@@ -73,7 +76,9 @@ class Repairing:
         elif not received.is_signed_by(pair.control.of(self._peers)):
             self._counters.control_auth_failures += 1
         else:
-            again = kept.again(message.missing, now)
+            latest = pair.outbound.sequence
+            meant = (Range(latest - (latest - r.first & _LOW), r.count) for r in message.missing)
+            again = kept.again(meant, now)
             self._counters.tx_repaired += len(again)
             self._effects.extend(SendDatagram(datagram) for datagram in again)
 

@@ -10,6 +10,20 @@ MIN_WINDOW = 32  # RFC 4303, 3.4.3: a receiver supports at least 32
 MAX_WINDOW = 8192
 
 
+_HALF = 2**32
+
+
+def whole_number(top: int, size: int, low: int) -> int:
+    """The number of 64 bits of which ``low`` is the lower half, where ``top`` was the highest (RFC 4303, A2.2).
+
+    That one of the numbers with this lower half which lies in the window of ``size`` numbers up to ``top``, or else the
+    next one above it. Before the first 2^32 there is none below to be meant. What is not meant fails authentication.
+    """
+    bottom = top - size + 1
+    number = bottom + (low - bottom) % _HALF
+    return number if number >= 0 else low
+
+
 class ReplayWindow:
     """Which of the last ``size`` sequence numbers have been received.
 
@@ -25,6 +39,10 @@ class ReplayWindow:
         self._size = size
         self._ring = array("Q", bytes(8 * size))
         self._top = 0
+
+    @property
+    def size(self) -> int:
+        return self._size
 
     @property
     def top(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import AskDecKey, Effect, SendDatagram
-from kms.tunnel.keymat import MASTER_KEY_BYTES, NONCE_BYTES, Sender, offer_keys
+from kms.tunnel.keymat import NONCE_BYTES, Sender, offer_keys
 from kms.tunnel.sa import Agreement, SaBook, SaPair, Stage
 from kms.tunnel.settings import SessionSettings, Timing
 from kms.tunnel.states import OFFERED, Offered, OfferedInput, advance
@@ -105,7 +105,7 @@ class Responder:
         offered = self._offers.get(key_id)
         if offered is None or offered.state is not Offered.FETCHING or offered.request != request:
             return
-        if len(key) != MASTER_KEY_BYTES:
+        if len(key) != self._settings.suite.master_bytes:
             self._refuse(offered, "the KME gave a key of another length", now)
             return
         offered.key, offered.entropy = key, entropy

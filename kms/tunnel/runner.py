@@ -18,13 +18,14 @@ from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, ReachC
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
 from kms.tunnel.kernel import KernelPlane
-from kms.tunnel.keyclient import KeyClient
+from kms.tunnel.keyclient import KeyClient, known_key, offered_key
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
 from kms.tunnel.stats import reach_stats, sa_stats
+from kms.tunnel.suites import SUITES
 from kms.tunnel.userspace import UserspacePlane
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class EspConnection:
             local_sae=self._local_sae,
             peer_sae=config.peer_sae,
             key_source=config.key_source,
+            suite=SUITES[config.suite],
             rekey_s=config.rekey_s,
             lifetime_s=config.lifetime_s,
             replay_window=config.replay_window,
@@ -167,6 +169,7 @@ class EspConnection:
             "data_plane": self._plane.name,
             "host_refusals": self._plane.host_refusals(),
             "key_source": self.config.key_source,
+            "suite": self.config.suite,
             "key_id": status.key_id,
             "key_age_s": status.key_age_s,
             "live_sas": status.live_sas,
@@ -251,9 +254,9 @@ class EspConnection:
         try:
             async with asyncio.timeout(_KEY_TIMEOUT_S):
                 if isinstance(question, AskEncKey):
-                    key_id, key = await self._keys.enc_key(question.slave_sae, question.key_source)
+                    key_id, key = await offered_key(self._keys, question, self._session.settings.suite)
                 else:
-                    key_id, key = question.key_id, await self._keys.dec_key(question.master_sae, question.key_id)
+                    key_id, key = question.key_id, await known_key(self._keys, question, self._session.settings.suite)
         except KeyRefused as error:
             self._refuse(question.request, str(error), is_final=error.is_final)
         except TimeoutError:

@@ -9,6 +9,7 @@ from itertools import count
 from kms.tunnel.effects import SaInstalled
 from kms.tunnel.esp import MIN_SPI, InboundSa, OutboundSa
 from kms.tunnel.keymat import ControlKeys, Sender, esp_keymat, link_keys
+from kms.tunnel.suites import Suite
 
 # At the quickest rekeying (10 a second) and a drain of one second, about a dozen pairs live at once.
 MAX_PAIRS = 32
@@ -43,6 +44,11 @@ class SaPair:
     def inbound_spi(self) -> bytes:
         return self.inbound.spi.to_bytes(4, "big")
 
+    @property
+    def is_worn(self) -> bool:
+        """So many packets have passed, either way, that it is time for another key."""
+        return max(self.outbound.sequence, self.inbound.highest_sequence) >= self.outbound.suite.soft_sequence
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -58,17 +64,19 @@ class Agreement:
 class SaBook:
     """The live pairs, by inbound SPI, and the one that transmits."""
 
-    def __init__(self, *, context: bytes, lifetime_s: float, replay_window: int, drain_s: float) -> None:
+    def __init__(self, *, context: bytes, suite: Suite, lifetime_s: float, replay_window: int, drain_s: float) -> None:
         self._context = context
+        self._suite = suite
         self._lifetime_s = lifetime_s
         self._replay_window = replay_window
         self._drain_s = drain_s
         self.by_spi: dict[bytes, SaPair] = {}
         self.current: SaPair | None = None
 
-    def retune(self, *, context: bytes, lifetime_s: float, replay_window: int) -> None:
+    def retune(self, *, context: bytes, suite: Suite, lifetime_s: float, replay_window: int) -> None:
         """What holds for the pairs to come; those there are stay as they were made."""
         self._context = context
+        self._suite = suite
         self._lifetime_s = lifetime_s
         self._replay_window = replay_window
 
@@ -81,13 +89,16 @@ class SaBook:
         """Derive and keep a pair; it receives at once and transmits when :meth:`make_current` says so."""
         mine = agreement.outbound_sender
         peers = Sender.RESPONDER if mine is Sender.INITIATOR else Sender.INITIATOR
+        suite = self._suite
         bound = (master, self._context, agreement.key_id, agreement.nonces)
-        outbound = esp_keymat(*bound, mine, agreement.outbound_spi)
-        inbound = esp_keymat(*bound, peers, agreement.inbound_spi)
+        outbound = esp_keymat(*bound, mine, agreement.outbound_spi, suite)
+        inbound = esp_keymat(*bound, peers, agreement.inbound_spi, suite)
         pair = SaPair(
             key_id=agreement.key_id,
-            outbound=OutboundSa(agreement.outbound_spi, outbound.key, outbound.salt),
-            inbound=InboundSa(agreement.inbound_spi, inbound.key, inbound.salt, replay_window=self._replay_window),
+            outbound=OutboundSa(agreement.outbound_spi, outbound.key, outbound.salt, suite=suite),
+            inbound=InboundSa(
+                agreement.inbound_spi, inbound.key, inbound.salt, replay_window=self._replay_window, suite=suite
+            ),
             control=link_keys(*bound),
             installed_at=now,
             ends_at=now + self._lifetime_s,
@@ -97,8 +108,8 @@ class SaBook:
         assert pair.inbound_spi not in self.by_spi
         self.by_spi[pair.inbound_spi] = pair
         return pair, (
-            SaInstalled(True, agreement.outbound_spi, outbound.key, outbound.salt),
-            SaInstalled(False, agreement.inbound_spi, inbound.key, inbound.salt),
+            SaInstalled(True, agreement.outbound_spi, outbound.key, outbound.salt, suite),
+            SaInstalled(False, agreement.inbound_spi, inbound.key, inbound.salt, suite),
         )
 
     def make_current(self, pair: SaPair, now: float) -> None:

@@ -17,7 +17,7 @@ from kms.tunnel.checksum import Octets
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
-from kms.tunnel.esp import NEXT_HEADER_IPV4, SOFT_SEQUENCE
+from kms.tunnel.esp import NEXT_HEADER_IPV4
 from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
@@ -33,7 +33,7 @@ from kms.tunnel.states import LINK, Link, LinkInput, advance
 ENTROPY_BYTES = 4 + NONCE_BYTES
 """Fresh random octets that :meth:`Session.key_obtained` takes: an SPI and a nonce."""
 
-RETUNABLE = ("key_source", "rekey_s", "lifetime_s", "replay_window", "expects_copies", "repairs")
+RETUNABLE = ("key_source", "suite", "rekey_s", "lifetime_s", "replay_window", "expects_copies", "repairs")
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Session:
         self._effects: list[Effect] = []
         self._book = SaBook(
             context=settings.context().digest(),
+            suite=settings.suite,
             lifetime_s=settings.lifetime_s,
             replay_window=settings.replay_window,
             drain_s=settings.timing.drain_s,
@@ -98,6 +99,7 @@ class Session:
             self._repairing.is_on = settings.repairs
             self._book.retune(
                 context=settings.context().digest(),
+                suite=settings.suite,
                 lifetime_s=settings.lifetime_s,
                 replay_window=settings.replay_window,
             )
@@ -152,7 +154,7 @@ class Session:
 
     def note_sequence(self, highest: int, now: float) -> None:
         """Where another than the session seals and opens: how far the SAs' numbers have come."""
-        if highest >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+        if highest >= self._settings.suite.soft_sequence and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
 
     def take_effects(self) -> list[Effect]:
@@ -205,7 +207,8 @@ class Session:
             counters.rx_malformed += 1
             return None
         if self._repairing.is_on:
-            self._repairing.arrived(pair, int.from_bytes(datagram[4:8], "big"), 1, now)
+            number = pair.inbound.number_of(int.from_bytes(datagram[4:8], "big"))
+            self._repairing.arrived(pair, number, 1, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits(packet):
@@ -235,7 +238,7 @@ class Session:
         if self._repairing.is_on:
             for sequence, row in enumerate(frames.rows[:count], outbound.sequence - count + 1):
                 self._repairing.sent(current, sequence, row.tobytes(), now)
-        if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+        if outbound.sequence >= outbound.suite.soft_sequence and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_packets += count
         self.counters.tx_bytes += count * inner_bytes
@@ -255,7 +258,8 @@ class Session:
             return None
         packets, next_header = opened
         if self._repairing.is_on:
-            self._repairing.arrived(pair, int(frames.words[0, 1]), count, now)
+            last = pair.inbound.number_of(int(frames.words[count - 1, 1]))
+            self._repairing.arrived(pair, last - count + 1, count, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits_all(packets):
@@ -320,7 +324,7 @@ class Session:
             return None
         if self._repairing.is_on:
             self._repairing.sent(pair, outbound.sequence, datagram, now)
-        if outbound.sequence >= SOFT_SEQUENCE and isinstance(self._exchange, Initiator):
+        if outbound.sequence >= outbound.suite.soft_sequence and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_packets += 1
         self.counters.tx_bytes += len(packet)

@@ -7,6 +7,7 @@ from enum import Enum
 from ipaddress import IPv4Address
 
 from kms.tunnel.keymat import Context
+from kms.tunnel.suites import DEFAULT, Suite
 
 
 class Role(Enum):
@@ -50,6 +51,7 @@ class SessionSettings:
     local_sae: str
     peer_sae: str
     key_source: str
+    suite: Suite = DEFAULT
     rekey_s: float = 3.0
     lifetime_s: float = 60.0
     replay_window: int = 1024
@@ -70,4 +72,4 @@ class SessionSettings:
         mine = (self.local_sae, str(self.local_address))
         peers = (self.peer_sae, str(self.peer_address))
         first, second = (mine, peers) if self.role is Role.INITIATOR else (peers, mine)
-        return Context(self.connection_id, self.key_source, first[0], second[0], first[1], second[1])
+        return Context(self.connection_id, self.key_source, first[0], second[0], first[1], second[1], self.suite.name)

@@ -1,8 +1,7 @@
 """The kernel's ESP, programmed by netlink (linux/xfrm.h): the octets of its messages, and no more.
 
 States, policies and the interface that they belong to carry one number (``if_id``, which is also the states' request
-id), so that each connection's are its own. Encryption is AES-256-GCM (RFC 4106) in UDP (RFC 3948), the same packets
-as :mod:`kms.tunnel.esp` makes.
+id), so that each connection's are its own. The packets are the same as :mod:`kms.tunnel.esp` makes, in UDP (RFC 3948).
 """
 
 from __future__ import annotations
@@ -14,11 +13,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from kms.tunnel.netlink import Request
+from kms.tunnel.suites import CIPHER_KEY_BYTES, DEFAULT, ICV_BYTES, Suite
 
 # linux/xfrm.h
 _NEWSA, _DELSA, _GETSA, _DELPOLICY, _GETPOLICY, _UPDPOLICY = 0x10, 0x11, 0x12, 0x14, 0x15, 0x19
+_ALG_CRYPT, _ALG_AUTH_TRUNC = 2, 20
 _TMPL, _ENCAP, _ALG_AEAD, _REPLAY_ESN_VAL, _SA_EXTRA_FLAGS, _IF_ID = 5, 4, 18, 23, 24, 31
 _DONT_ENCAP_DSCP = 1
+_STATE_ESN = 128
 _POLICY_IN, _POLICY_OUT = 0, 1
 _ALLOW, _BLOCK = 0, 1
 _MODE_TUNNEL = 1
@@ -34,8 +36,13 @@ _CREATE, _EXCLUSIVE = 0x400, 0x200
 UDP_ENCAP, UDP_ENCAP_ESPINUDP = 100, 2  # linux/udp.h: option of a socket, and its value for RFC 3948
 MAX_REPLAY_WINDOW = 4096
 """net/xfrm/xfrm_user.c (XFRMA_REPLAY_ESN_MAX): the kernel keeps no wider one."""
-_ICV_BITS = 128
-_ALGORITHM = b"rfc4106(gcm(aes))"
+_ICV_BITS = 8 * ICV_BYTES
+_AEADS = {  # linux/net/xfrm/xfrm_algo.c, by the RFC that describes them
+    "4106": b"rfc4106(gcm(aes))",
+    "4543": b"rfc4543(gcm(aes))",
+    "7634": b"rfc7539esp(chacha20,poly1305)",
+}
+_CIPHER, _AUTHENTICATION = b"rfc3686(ctr(aes))", b"hmac(sha256)"
 
 _ADDRESS = struct.Struct("=16s")
 _SELECTOR = struct.Struct("=16s16sHHHHHBBB3xiI")  # daddr, saddr, ports and masks, family, prefixes, protocol, index
@@ -50,7 +57,8 @@ _POLICY_ID_TAIL = struct.Struct("=IB3x")
 _TEMPLATE_TAIL = struct.Struct("=H2x16sIBBBxIII")  # family, saddr, request id, mode, share, optional, algorithms
 _ENCAPSULATION = struct.Struct("=H2s2s2x16x")
 _REPLAY = struct.Struct("=6I")  # words, sent, received, both high halves, window
-_AEAD = struct.Struct("=64sII")
+_AEAD = struct.Struct("=64sII")  # name, bits of key, bits of ICV
+_CRYPT = struct.Struct("=64sI")
 _ATTRIBUTE = struct.Struct("=HH")
 STATE_BYTES = _SELECTOR.size + _ID.size + 16 + _LIFETIME.size + _USED.size + _STATS.size + _STATE_TAIL.size
 
@@ -80,6 +88,7 @@ class State:
     lifetime_s: int
     key: bytes = field(repr=False)
     salt: bytes = field(repr=False)
+    suite: Suite = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -123,17 +132,29 @@ def add_state(state: State) -> Request:
         + _USED.pack(0, 0, 0, 0)
         + _STATS.pack(0, 0, 0)
         # The replay window's field has eight bits; the attribute below says what holds.
-        + _STATE_TAIL.pack(0, state.if_id, socket.AF_INET, _MODE_TUNNEL, 0, 0)
+        + _STATE_TAIL.pack(
+            0, state.if_id, socket.AF_INET, _MODE_TUNNEL, 0, _STATE_ESN if state.suite.is_extended else 0
+        )
     )
     port = state.port.to_bytes(2, "big")
-    keymat = state.key + state.salt
-    body += _attribute(_ALG_AEAD, _AEAD.pack(_ALGORITHM, 8 * len(keymat), _ICV_BITS) + keymat)
+    body += _algorithms(state)
     body += _attribute(_ENCAP, _ENCAPSULATION.pack(UDP_ENCAP_ESPINUDP, port, port))
     body += _attribute(_REPLAY_ESN_VAL, _REPLAY.pack(words, 0, 0, 0, 0, state.replay_window) + bytes(4 * words))
     # The outer header does not tell the inner one's class of traffic.
     body += _attribute(_SA_EXTRA_FLAGS, struct.pack("=I", _DONT_ENCAP_DSCP))
     body += _attribute(_IF_ID, struct.pack("=I", state.if_id))
     return Request(f"add the SA {state.spi:#010x}", _NEWSA, _CREATE | _EXCLUSIVE, body)
+
+
+def _algorithms(state: State) -> bytes:
+    suite = state.suite
+    if not suite.is_split:
+        keymat = state.key + state.salt
+        return _attribute(_ALG_AEAD, _AEAD.pack(_AEADS[suite.rfc], 8 * len(keymat), _ICV_BITS) + keymat)
+    cipher, authentication = state.key[:CIPHER_KEY_BYTES] + state.salt, state.key[CIPHER_KEY_BYTES:]
+    return _attribute(_ALG_CRYPT, _CRYPT.pack(_CIPHER, 8 * len(cipher)) + cipher) + _attribute(
+        _ALG_AUTH_TRUNC, _AEAD.pack(_AUTHENTICATION, 8 * len(authentication), _ICV_BITS) + authentication
+    )
 
 
 def remove_state(destination: IPv4Address, spi: int) -> Request:
@@ -151,7 +172,8 @@ def parse_state(message: bytes) -> Usage:
     octets, packets, _, _ = _USED.unpack_from(message, at)
     too_old, repeated, auth_failures = _STATS.unpack_from(message, at + _USED.size)
     replay = _attributes(message, STATE_BYTES).get(_REPLAY_ESN_VAL)
-    sent, received = _REPLAY.unpack_from(replay)[1:3] if replay else (0, 0)
+    _, sent, received, sent_high, received_high, _ = _REPLAY.unpack_from(replay or bytes(_REPLAY.size))
+    sent, received = sent_high << 32 | sent, received_high << 32 | received
     return Usage(packets, octets, too_old, repeated, auth_failures, sent, received)
 
 

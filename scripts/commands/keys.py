@@ -59,10 +59,25 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
         )
         for s in body["sections"]
     ])  # fmt: skip
+    print_table("QKD links", ("id", "from", "to", "over", "state", "secret bit/s", "in store, bits"), [
+        (
+            link["id"], link["a"], link["b"], " ".join(link["sections"]), "usable" if link["usable"] else "OFF",
+            link["skr_bps"], link["available_bits"],
+        )
+        for link in body["links"]
+    ])  # fmt: skip
     print_table("Pools", ("from", "to", "source", "keys", "of"), [
         (p["a"], p["b"], p["source"], p["stored"], p["max"])
         for p in body["pools"]
     ])  # fmt: skip
+    if body["reservations"]:
+        print_table("Reservations", ("master", "slaves", "source", "bit/s", "state", "over"), [
+            (
+                r["server_app_id"], " ".join(r["client_app_id"]), r["key_source"], r["min_bandwidth"], r["app_status"],
+                " ".join(r["sections"]),
+            )
+            for r in body["reservations"]
+        ])  # fmt: skip
     return 0
 
 

@@ -227,10 +227,10 @@ def _get(layout: Layout, path: str) -> Any:
 
 
 def _print_connections(body: dict[str, Any]) -> None:
-    columns = ("connection", "from", "to", "address", "peer", "asked", "level", "keys", "path", "state")
+    columns = ("connection", "from", "to", "address", "peer", "asked", "level", "keys", "suite", "path", "state")
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
-         c.get("level", c["required"]), c["key_source"], " ".join(c["path"]), c.get("state"))
+         c.get("level", c["required"]), c["key_source"], c.get("suite") or "-", " ".join(c["path"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
     for connection in body["connections"]:

@@ -75,11 +75,12 @@ class KeyService:
     undelivered: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     made: list[bytes] = field(default_factory=list)
+    key_bytes: int = 32
 
     def enc(self) -> tuple[str, bytes] | str:
         if self.is_down or self.is_dry:
             return "no key"
-        key_id, key = self.random.randbytes(16).hex(), self.random.randbytes(32)
+        key_id, key = self.random.randbytes(16).hex(), self.random.randbytes(self.key_bytes)
         self.undelivered[key_id] = key
         self.made.append(key)
         return key_id, key
@@ -206,6 +207,7 @@ class World:
                     end.traffic_keys[spi.to_bytes(4, "big")] = key + salt
 
     def _answer_enc(self, end: End, request: int) -> None:
+        self.keys.key_bytes = end.session.settings.suite.master_bytes
         answer = self.keys.enc()
         if isinstance(answer, str):
             end.session.key_refused(request, answer, self.now, is_final=False)

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kms.tunnel.errors import Duplicate, Replayed, SequenceExhausted
-from kms.tunnel.esp import MAX_SEQUENCE, InboundSa, OutboundSa, datagram_bytes
+from kms.tunnel.esp import InboundSa, OutboundSa, datagram_bytes
 from kms.tunnel.frames import Frames, FrameShape
 from kms.tunnel.replay import ReplayWindow
 from kms.tunnel.selector import Selector
+from kms.tunnel.suites import DEFAULT
 from tests.fakes.tunnel_world import A, B, World, inner_packet, up
 
-KEY, SALT = bytes(range(32)), b"salt"
+KEY, SALT, MAX_SEQUENCE = bytes(range(32)), b"salt", DEFAULT.max_sequence
 COUNTS = st.integers(2, 44)
 LENGTHS = st.integers(20, 1438)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
+from kms.applications import Applications, AppQos, AppStatus, QkdApp
 from kms.errors import ExchangeError, NoRouteError, ShortOfKeyError
+from kms.keys import QKD
 from kms.relay import Link, QkdNetwork, QkdSource, crossing_directions
 from kms.sources.qkd.authentication import ONE_TIME_KEY_BYTES
+from kms.supply import QkdSupply
 from tests.fakes.filled_sections import fill, filled_section, resume, stop
 
 KEY = bytes(range(32))
@@ -146,3 +150,26 @@ def test_directions_of_a_chain(
     chain: list[tuple[str, str]], start: str, end: str, directions: tuple[bool, ...] | None
 ) -> None:
     assert crossing_directions(chain, start, end) == directions
+
+
+def test_reservations_follow_the_route_that_is_left() -> None:
+    network, now = mesh(), [0.0]
+    applications = Applications(QkdSupply(network, lambda: now[0]), {}, None)
+    qos = AppQos(1.0, 2.0)
+    app = QkdApp(uuid.uuid4(), "sae-a", ("sae-d",), QKD, ("a", "d"), qos)
+    applications.admit(app, 0.0)
+    network.sections["cd"].take(100)
+    for stopped, expected in (("ac", {"ab", "bd"}), ("bd", {"l0", "l1", "l2"})):
+        stop(network.sections[stopped])
+        now[0] += 1.0
+        assert set(applications.crossings(app)) == expected
+        assert {s for s in network.sections if applications.expected_consumption_bps(s) > 0} == expected
+        assert applications.status(app) is AppStatus.ON
+    stop(network.sections["l2"])
+    now[0] += 1.0
+    assert applications.status(app) is AppStatus.DISCONNECTED
+    assert applications.offer_bps(app) == 0
+    resume(network.sections["bd"])
+    now[0] += 1.0
+    assert applications.status(app) is AppStatus.ON
+    assert applications.offer_bps(app) > 1.0

@@ -96,7 +96,7 @@ def sized(*parts: bytes) -> bytes:
 
 
 def test_traffic_keys_are_hkdf_of_all_that_they_are_bound_to() -> None:
-    parts = ("slice/conn", "qra", "sae-a", "sae-b", "10.200.0.0", "10.200.0.1")
+    parts = ("slice/conn", "qra", "sae-a", "sae-b", "10.200.0.0", "10.200.0.1", "aes-256-gcm", "", "none")
     context = hashlib.sha256(b"qslice tunnel v1" + sized(*(p.encode() for p in parts))).digest()
     assert CONTEXT.digest() == context
     info = b"qslice tunnel v1" + sized(b"esp", context, b"key-id", b"responder", b"\0\0\x01\0")
@@ -120,4 +120,4 @@ def test_every_difference_gives_unrelated_keys() -> None:
 def test_contexts_do_not_run_into_each_other() -> None:
     shifted = replace(CONTEXT, initiator_sae="sae-as", responder_sae="ae-b")
     assert CONTEXT.digest() != shifted.digest()
-    assert len({replace(CONTEXT, **{name: "x"}).digest() for name in CONTEXT.__dataclass_fields__}) == 6
+    assert len({replace(CONTEXT, **{name: "x"}).digest() for name in CONTEXT.__dataclass_fields__}) == 9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from kms.tunnel import xfrm
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.kernel import refuses
+from kms.tunnel.suites import SUITES
 from tests.unit.test_tunnel_config import CONNECTION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,29 @@ def test_a_state_has_the_layout_of_the_kernels_header() -> None:
     assert len(found[23]) == 24 + 32 * 4
     assert found[24] == struct.pack("=I", 1)  # XFRM_SA_XFLAG_DONT_ENCAP_DSCP
     assert found[31] == struct.pack("=I", 0x51534E2C)
+
+
+def test_each_suite_as_the_kernel_names_it() -> None:
+    names = {"4106": b"rfc4106(gcm(aes))", "4543": b"rfc4543(gcm(aes))", "7634": b"rfc7539esp(chacha20,poly1305)"}
+    for suite in SUITES.values():
+        body = xfrm.add_state(replace(STATE, key=bytes(range(suite.key_bytes)), suite=suite)).body
+        assert body[216] == (128 if suite.is_extended else 0)  # xfrm_usersa_info.flags: XFRM_STATE_ESN
+        found = attributes(body[224:])
+        if not suite.is_split:
+            assert found[18][:64].rstrip(b"\0") == names[suite.rfc]
+            assert found[18][64:] == struct.pack("=II", 288, 128) + bytes(range(32)) + b"salt"
+            continue
+        assert 18 not in found
+        assert found[2] == b"rfc3686(ctr(aes))".ljust(64, b"\0") + struct.pack("=I", 288) + bytes(range(32)) + b"salt"
+        assert found[20] == b"hmac(sha256)".ljust(64, b"\0") + struct.pack("=II", 256, 128) + bytes(range(32, 64))
+
+
+def test_numbers_of_64_bits_are_read_whole() -> None:
+    body = bytearray(xfrm.add_state(STATE).body)
+    replay = bytes(body).index(struct.pack("=6I", 32, 0, 0, 0, 0, 1024))
+    struct.pack_into("=IIIII", body, replay, 32, 5, 6, 1, 2)
+    usage = xfrm.parse_state(bytes(body))
+    assert (usage.sent, usage.received) == (2**32 + 5, 2**33 + 6)
 
 
 def test_what_the_kernel_has_counted_is_read_from_its_place() -> None:

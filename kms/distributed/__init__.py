@@ -1,0 +1,1 @@
+"""The distributed form: one process per site, and KMEs that talk to each other over mutual TLS."""

@@ -1,0 +1,201 @@
+"""One process per site: ETSI 014 clients notice no difference, KMEs let no one else in, keys follow the sections."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.distributed_kms import LINE, SITES, DistributedKms, distributed_kms
+from tests.wait import wait_until
+
+
+@pytest.fixture(scope="module")
+def kms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DistributedKms]:
+    with distributed_kms(tmp_path_factory.mktemp("distributed"), SITES) as running:
+        for site in LINE:
+            running.world.credentials(f"sae-{site}", site)
+        for name in ("roamer", "late"):
+            running.world.credentials(name)
+        wait_until(lambda: all(bits > 20_000 for bits in running.available_bits("cell1").values()), 20)
+        yield running
+
+
+def fetch(kms: DistributedKms, source: str, slave: str = "core1", number: int = 2, **more: Any) -> None:
+    """Keys from cell1, and their twins at the slave's site: equal, each once."""
+    world = kms.world
+    body = {"number": number, "extension_mandatory": [{"key_source": source}], **more}
+    answer = world.enc("cell1", "sae-cell1", f"sae-{slave}", **body)
+    assert answer.status == 200, answer.body
+    keys = {entry["key_ID"]: entry["key"] for entry in answer.body["keys"]}
+    assert len(set(keys.values())) == number
+    twins = world.dec(slave, f"sae-{slave}", "sae-cell1", *keys)
+    assert twins.status == 200, twins.body
+    assert {entry["key_ID"]: entry["key"] for entry in twins.body["keys"]} == keys
+    assert world.dec(slave, f"sae-{slave}", "sae-cell1", *keys).status == 400
+
+
+@pytest.mark.parametrize(
+    ("source", "slave"),
+    [("dh", "metro1"), ("qra", "core1"), ("qkd", "metro1"), ("qkd", "cell1"), ("qkd+qra", "core1"),
+     ("qkd+qra+dh", "core1")],
+)  # fmt: skip
+def test_both_ends_get_the_same_keys_each_once(kms: DistributedKms, source: str, slave: str) -> None:
+    fetch(kms, source, slave)
+
+
+def test_other_sizes_and_more_keys_than_a_pool_has(kms: DistributedKms) -> None:
+    fetch(kms, "qra+dh", size=1024, number=3)
+    fetch(kms, "dh", number=100)
+
+
+def test_who_is_not_named_gets_nothing(kms: DistributedKms) -> None:
+    world = kms.world
+    answer = world.enc("cell1", "sae-cell1", "sae-core1", extension_mandatory=[{"key_source": "dh"}])
+    key_id = answer.body["keys"][0]["key_ID"]
+    assert world.dec("metro1", "sae-metro1", "sae-cell1", key_id).status == 401
+    assert world.dec("core1", "sae-core1", "sae-metro1", key_id).status == 400
+    assert world.dec("core1", "sae-core1", "sae-cell1", key_id).status == 200
+
+
+def test_a_multicast_reaches_every_site_and_each_slave_once(kms: DistributedKms) -> None:
+    world = kms.world
+    answer = world.enc(
+        "cell1", "sae-cell1", "sae-core1", additional_slave_SAE_IDs=["sae-metro1"],
+        extension_mandatory=[{"key_source": "qra"}],
+    )  # fmt: skip
+    assert answer.status == 200, answer.body
+    (entry,) = answer.body["keys"]
+    for site in ("core1", "metro1"):
+        twin = world.dec(site, f"sae-{site}", "sae-cell1", entry["key_ID"])
+        assert twin.body["keys"][0]["key"] == entry["key"]
+        assert world.dec(site, f"sae-{site}", "sae-cell1", entry["key_ID"]).status == 400
+
+
+@pytest.mark.parametrize("source", ["qkd", "qkd+qra"])
+def test_a_slave_that_nobody_has_seen_gets_its_key_where_it_asks(kms: DistributedKms, source: str) -> None:
+    world = kms.world
+    answer = world.enc("cell1", "sae-cell1", "late", extension_mandatory=[{"key_source": source}])
+    (entry,) = answer.body["keys"]
+    twin = world.dec("core1", "late", "sae-cell1", entry["key_ID"])
+    assert twin.status == 200, twin.body
+    assert twin.body["keys"][0]["key"] == entry["key"]
+    assert world.dec("core1", "late", "sae-cell1", entry["key_ID"]).status == 400
+    assert world.dec("metro1", "late", "sae-cell1", entry["key_ID"]).status == 400
+
+
+def ask_peer(kms: DistributedKms, tls: ssl.SSLContext, *asked: tuple[str, Any]) -> list[int]:
+    """What core1's interface for KMEs answers to each method and body, over one connection."""
+    port = next(site.peer_port for site in kms.config.sites if site.site == "core1")
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=5)
+    statuses: list[int] = []
+    try:
+        for method, body in asked:
+            connection.request("POST", f"/kme/v1/{method}", json.dumps(body).encode())
+            response = connection.getresponse()
+            response.read()
+            statuses.append(response.status)
+    finally:
+        connection.close()
+    return statuses
+
+
+def test_only_kmes_may_talk_to_kmes(kms: DistributedKms) -> None:
+    assert ask_peer(kms, kms.peer_tls("cell1"), ("state", {})) == [200]
+    assert ask_peer(kms, kms.world.tls("sae-cell1"), ("state", {})) == [401]
+    anonymous = ssl.create_default_context(cafile=str(kms.directory / "pki" / "ca.pem"))
+    with pytest.raises((ssl.SSLError, OSError, http.client.HTTPException)):
+        ask_peer(kms, anonymous, ("state", {}))
+
+
+def test_malformed_messages_between_kmes_are_refused(kms: DistributedKms) -> None:
+    bodies: list[Any] = [
+        [], {}, {"key_ids": 3}, {"key_ids": ["x"]}, {"hello": "!", "key_ids": []}, {"header": "{}", "index": 0},
+        {"header": '{"way": [["s3", true]]}', "index": 0, "ciphertext": "", "tag": "", "generation": "", "at": -1},
+    ]  # fmt: skip
+    methods = ("exchange", "wrapped", "entrust", "claim", "relay", "bits", "nonsense")
+    asked = [(method, body) for method in methods for body in bodies]
+    assert set(ask_peer(kms, kms.peer_tls("cell1"), *asked)) <= {400, 409}
+
+
+def test_a_kmes_certificate_is_no_saes(kms: DistributedKms) -> None:
+    answer = kms.world.ask_with(kms.peer_tls("cell1"), "cell1", "GET", "/api/v1/keys/sae-core1/status")
+    assert answer.status == 401
+
+
+def way_of_reservation(kms: DistributedKms) -> set[str]:
+    (reservation,) = kms.admin("cell1", "GET", "/v1/keys").body["reservations"]
+    return set(reservation["sections"])
+
+
+def test_an_eavesdropper_moves_keys_to_another_way_and_two_leave_none(kms: DistributedKms) -> None:
+    app = {
+        "server_app_id": "sae-cell1", "client_app_id": ["sae-core1"], "key_source": "qkd", "app_priority": 1,
+        "app_qos": {"min_bandwidth": 1, "max_bandwidth": 100_000},
+    }  # fmt: skip
+    assert kms.admin("cell1", "POST", "/v1/apps", app).status in (200, 201)
+    assert way_of_reservation(kms) == {"r1", "r2"}
+    assert kms.admin("tn2", "POST", "/v1/sections/r2/eavesdrop", {"fraction": 1.0}).status == 200
+    wait_until(lambda: kms.available_bits("cell1")["r2"] == 0, 10)
+    fetch(kms, "qkd", size=512)  # no pool has these: it is relayed now, over four nodes
+    wait_until(lambda: way_of_reservation(kms) == {"s1", "s2", "s3"}, 5)
+    links = {link["id"]: link for link in kms.admin("cell1", "GET", "/v1/keys").body["links"]}
+    assert not links["round"]["usable"]
+    assert links["west"]["usable"]
+    assert kms.admin("metro1", "POST", "/v1/sections/s3/eavesdrop", {"fraction": 1.0}).status == 200
+    wait_until(lambda: kms.available_bits("cell1")["s3"] == 0, 10)
+    answer = kms.world.enc("cell1", "sae-cell1", "sae-core1", size=512, extension_mandatory=[{"key_source": "qkd"}])
+    assert answer.status == 503
+    fetch(kms, "qra")
+    for site, section in (("tn2", "r2"), ("metro1", "s3")):
+        kms.admin(site, "DELETE", f"/v1/sections/{section}/eavesdrop")
+    wait_until(lambda: all(bits > 20_000 for bits in kms.available_bits("cell1").values()), 20)
+    fetch(kms, "qkd", size=512)
+
+
+def test_a_trusted_node_that_dies_is_gone_round_and_comes_back(kms: DistributedKms) -> None:
+    kms.kill("tn2")
+    fetch(kms, "dh")
+    wait_until(lambda: kms.available_bits("cell1")["r1"] == 0, 10)
+    fetch(kms, "qkd", size=512)
+    kms.start("tn2")
+    kms.wait_ready("tn2")
+    wait_until(lambda: all(bits > 20_000 for bits in kms.available_bits("cell1").values()), 20)
+    fetch(kms, "qkd", size=512)
+
+
+def test_the_far_kme_restarts_and_keys_that_were_given_are_still_there(kms: DistributedKms) -> None:
+    world = kms.world
+    answer = world.enc("cell1", "sae-cell1", "sae-core1", number=3, extension_mandatory=[{"key_source": "dh"}])
+    keys = {entry["key_ID"]: entry["key"] for entry in answer.body["keys"]}
+    kms.kill("core1")
+    assert world.enc("cell1", "sae-cell1", "sae-core1", extension_mandatory=[{"key_source": "dh"}]).status == 503
+    kms.start("core1")
+    kms.wait_ready("core1")
+    twins = world.dec("core1", "sae-core1", "sae-cell1", *keys)
+    assert {entry["key_ID"]: entry["key"] for entry in twins.body["keys"]} == keys
+    fetch(kms, "dh")
+
+
+def test_configurations_that_cannot_be_distributed_are_refused(tmp_path: Path) -> None:
+    from kms.config import parse_config
+    from kms.distributed.node import sites_of_process
+    from kms.errors import ConfigError
+    from tests.fakes.distributed_kms import distributed_config
+
+    raw = distributed_config(tmp_path, LINE)
+    with pytest.raises(ConfigError, match="--site"):
+        sites_of_process(parse_config(json.dumps(raw)), "mars")
+    raw["sections"][0]["b"] = raw["sections"][1]["a"] = "room"
+    with pytest.raises(ConfigError, match="nodes"):
+        sites_of_process(parse_config(json.dumps(raw)), "cell1")
+    raw["nodes"] = {"room": "tn1"}
+    assert sites_of_process(parse_config(json.dumps(raw)), "cell1")[0].site == "cell1"
+    raw["nodes"] = {"room": "cell1"}
+    with pytest.raises(ConfigError, match="both its nodes"):
+        sites_of_process(parse_config(json.dumps(raw)), "cell1")
