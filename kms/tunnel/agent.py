@@ -18,6 +18,7 @@ from kms.tunnel.config import AgentConfig, ConnectionConfig
 from kms.tunnel.errors import Conflict, NotFound, Unavailable
 from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
+from kms.tunnel.lag import LagMeter
 from kms.tunnel.runner import EspConnection
 from kms.tunnel.session import RETUNABLE
 from kms.tunnel.stats import watched
@@ -42,6 +43,7 @@ class Agent:
         self._changes = ChangeLog(uuid.uuid4().hex)
         self._reserved: dict[str, ConnectionConfig] = {}
         self._keylog: KeyLog | None = None
+        self._lag = LagMeter()
         self._kernel_lacks: str | None = "not looked at"
         self._rp_filter_before: str | None = None
         self._rp_filter = f"ipv4/conf/{config.underlay_interface}/rp_filter"
@@ -56,6 +58,7 @@ class Agent:
         # is not accepted on the underlay, because the route to that peer leads into the tunnel.
         self._rp_filter_before = addressing.read_sysctl(self._rp_filter)
         addressing.write_sysctl(self._rp_filter, "1")
+        self._lag.start()
 
     def _choose_data_plane(self) -> None:
         wanted = self._config.data_plane
@@ -73,6 +76,7 @@ class Agent:
 
     async def close(self) -> None:
         """Remove every connection and everything that was set on the host."""
+        self._lag.stop()
         await asyncio.gather(*(self.remove(connection_id) for connection_id in list(self._connections)))
         if self._rp_filter_before is not None:
             addressing.write_sysctl(self._rp_filter, self._rp_filter_before)
@@ -160,7 +164,7 @@ class Agent:
 
     def metrics(self) -> str:
         """Prometheus text."""
-        return metrics.render(self._config.host, self.stats()["connections"])
+        return metrics.render(self._config.host, self.stats()["connections"], self._lag.histogram)
 
     def _find(self, connection_id: str) -> Connection:
         connection = self._connections.get(connection_id)

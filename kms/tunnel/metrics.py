@@ -7,13 +7,17 @@ from dataclasses import fields
 from typing import Any
 
 from kms.tunnel.counters import Counters
+from kms.tunnel.lag import Histogram
 from kms.tunnel.states import Link
 
 _PREFIX = "qslice_tunnel"
 
 
-def render(host: str, connections: Mapping[str, Mapping[str, Any]]) -> str:
-    """One family per counter, one sample per connection; ``connections`` is what the agent's stats hold."""
+def render(host: str, connections: Mapping[str, Mapping[str, Any]], lag: Histogram) -> str:
+    """One family per counter, one sample per connection; ``connections`` is what the agent's stats hold.
+
+    SAs are not among it: an SPI lives for seconds, and a label with ever new values fills the database that collects.
+    """
     labels = {name: f'host="{_escape(host)}",connection="{_escape(name)}"' for name in connections}
     lines: list[str] = []
     for counter in fields(Counters):
@@ -34,7 +38,21 @@ def render(host: str, connections: Mapping[str, Mapping[str, Any]]) -> str:
     for name, stats in connections.items():
         if stats.get("key_age_s") is not None:
             lines.append(f"{_PREFIX}_key_age_seconds{{{labels[name]}}} {stats['key_age_s']:.3f}")
-    return "\n".join(lines) + "\n"
+    lines.append(f"# TYPE {_PREFIX}_rx_saved gauge")
+    for name, stats in connections.items():
+        if stats.get("rx_saved") is not None:
+            lines.append(f"{_PREFIX}_rx_saved{{{labels[name]}}} {stats['rx_saved']}")
+    return "\n".join([*lines, *_loop_lag(_escape(host), lag)]) + "\n"
+
+
+def _loop_lag(host: str, lag: Histogram) -> list[str]:
+    name = f"{_PREFIX}_loop_lag_seconds"
+    return [
+        f"# TYPE {name} histogram",
+        *(f'{name}_bucket{{host="{host}",le="{bound}"}} {count}' for bound, count in lag.cumulative()),
+        f'{name}_sum{{host="{host}"}} {lag.sum_s:.6f}',
+        f'{name}_count{{host="{host}"}} {lag.count}',
+    ]
 
 
 def _escape(text: str) -> str:

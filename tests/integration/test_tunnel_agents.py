@@ -380,6 +380,9 @@ def test_requests_that_cannot_be_met(lab: Lab, make_pair: MakePair) -> None:
     assert (listed["id"], listed["state"]) == (pair.id, "up")
     text = client.do("metrics")["text"]
     assert f'qslice_tunnel_up{{host="a",connection="{pair.id}",key_source="qra"}} 1' in text
+    assert 'qslice_tunnel_loop_lag_seconds_bucket{host="a",le="+Inf"}' in text
+    stats = client.do("stats")["connections"][pair.id]
+    assert [sa["stage"] for sa in stats["sas"]].count("current") == 1
 
 
 def test_requests_on_one_connection_are_answered_as_they_complete(lab: Lab) -> None:
