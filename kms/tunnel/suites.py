@@ -9,6 +9,7 @@ negotiated down.
 from __future__ import annotations
 
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -38,14 +39,14 @@ class Aead(Protocol):
     def decrypt_into(self, nonce: bytes, data: Octets, associated_data: bytes, buf: Octets) -> int: ...
 
 
-class _Composed:
+class _Composed(ABC):
     """What is put together here, for a library that seals many packets into places of their own."""
 
-    def encrypt(self, nonce: bytes, data: Octets, associated_data: bytes) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def encrypt(self, nonce: bytes, data: Octets, associated_data: bytes) -> bytes: ...
 
-    def decrypt(self, nonce: bytes, data: Octets, associated_data: bytes) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def decrypt(self, nonce: bytes, data: Octets, associated_data: bytes) -> bytes: ...
 
     def encrypt_into(self, nonce: bytes, data: Octets, associated_data: bytes, buf: Octets) -> int:
         sealed = self.encrypt(nonce, data, associated_data)
