@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from scripts.demo.connection import Connection
-from scripts.demo.errors import ApiError, MeasurementError
+from scripts.demo.errors import MeasurementError
 from scripts.demo.isolation import check_isolation
 from scripts.demo.marker import new_marker
 from scripts.demo.probers import Probers, new_token
-from scripts.demo.provision import Provisioned, create_slice
 from scripts.errors import CommandError, DidNotHold
 from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import too_weak
 from scripts.experiments.oracle import Observation, judge
+from scripts.experiments.patience import create_patiently
 from scripts.experiments.rules import cookies_of, held_items, intended_items
 from scripts.experiments.traffic import all_answer
 from scripts.experiments.wiretap import Inspector, Wiretap
@@ -32,7 +32,7 @@ from scripts.system import RunningSystem
 
 QUIET_TIMEOUT_S = 30.0  # within which everything must have come right after the last change
 QUIET_POLL_S = 0.2
-FIRST_KEYS_S = 60.0  # within which the slices must have been made
+
 PROBE_TIMEOUT_S = 1.0
 MARKER_INTERVAL_S = 0.1
 MARKER_BYTES = 200
@@ -101,7 +101,7 @@ def run_chaos(
     taps = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
     try:
         with Probers(system, system.topology.site_names) as probers:
-            made = [_create(system, r) for r in chaos_requests()]
+            made = [create_patiently(system, r) for r in chaos_requests()]
             connections = [c for slice_ in made for c in slice_.connections]
             in_use = {channel for c in connections for channel in c.path}
             steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)
@@ -125,18 +125,6 @@ def tapped(inspector: Inspector) -> dict[str, int]:
         "frames": inspector.frames, "esp_packets": inspector.esp_packets,
         "clear_marker_frames": inspector.clear_frames,
     }  # fmt: skip
-
-
-def _create(system: RunningSystem, request: dict[str, Any]) -> Provisioned:
-    """The first keys of a KMS that has just started take a while on a busy machine: no fault has been injected yet."""
-    until = time.monotonic() + FIRST_KEYS_S
-    while True:
-        try:
-            return create_slice(system, request)
-        except ApiError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(1.0)
 
 
 def keep(result: ChaosResult, folder: Path) -> None:

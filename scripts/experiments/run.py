@@ -12,11 +12,12 @@ from typing import Any
 from scripts.demo.connection import Connection
 from scripts.demo.errors import DemoError
 from scripts.demo.probers import Probers
-from scripts.demo.provision import create_slice, delete_slice
+from scripts.demo.provision import delete_slice
 from scripts.errors import CommandError
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
 from scripts.experiments.page import draw_pictures, render, users_of
+from scripts.experiments.patience import create_patiently
 from scripts.experiments.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.scenario import LIFT_ALL, Scenario
 from scripts.experiments.schedule import Action, Paths, schedule
@@ -84,7 +85,7 @@ class _Repetition:
     def run(self) -> None:
         try:
             self._say("making slices")
-            made = [create_slice(self._system, request) for request in self._scenario.requests]
+            made = [create_patiently(self._system, request) for request in self._scenario.requests]
             self._connections = tuple(c for slice_ in made for c in slice_.connections)
             self._views = look_around(self._system) or {}
             self._break_and_watch()
