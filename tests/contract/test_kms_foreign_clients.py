@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.running_kms import KmsWorld, running_kms
 
-CASES_PER_OPERATION = 40
+CASES_PER_OPERATION = 15
 # 401: well-formed, of somebody else. 503: no key now. Ids and SAEs that are only well-formed are refused with 400.
 CONFIG = """
 [checks.positive_data_acceptance]

@@ -17,7 +17,7 @@ import pytest
 from tests.contract.test_kms_process import KmsProcess, kms_process
 from tests.fakes.running_kms import KmsWorld
 
-KILLS = int(os.environ.get("QSLICE_KMS_KILLS", "3"))  # a thousand are run by hand
+KILLS = int(os.environ.get("QSLICE_KMS_KILLS", "2"))  # a thousand are run by hand
 WORKERS = 4
 MASTER, SLAVE = "sae-cell1", "sae-core1"
 

@@ -18,6 +18,7 @@ from tests.wait import wait_until
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
 
 STEPS = ("certificates", "network", "key management", "tunnels", "controller")
+from topologies.catalog import metro_ring
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +101,7 @@ def test_another_api_port() -> None:
     assert qslice("up", "--detach", "--api-port", "18081", "--topo", "metro-ring").returncode == 0
     try:
         assert answer("status")["api"] == "http://127.0.0.1:18081"
-        assert len(answer("link", "list")) == 68
+        assert {c["id"] for c in answer("link", "list")} == {c.id for c in metro_ring().channels}
     finally:
         assert qslice("down").returncode == 0
 

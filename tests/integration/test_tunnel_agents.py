@@ -180,8 +180,11 @@ def test_an_independent_decoder_agrees_and_a_listener_sees_no_marker(
     tshark = shutil.which("tshark")
     assert tshark, "tshark is part of the set-up"
     options = ["-o", "esp.enable_encryption_decode:TRUE", "-d", f"udp.port=={pair.port},udpencap"]
-    for line in keylog.read_text().splitlines():
-        options += ["-o", f"uat:esp_sa:{line}"]
+    # Only what was captured: Debian 12's tshark refuses a whole table for one line of a suite that it does not know.
+    captured = {int.from_bytes(bytes(packet[UDP].payload)[:4], "big") for packet in datagrams}
+    for line, row in zip(keylog.read_text().splitlines(), table, strict=False):
+        if int(row[3], 16) in captured:
+            options += ["-o", f"uat:esp_sa:{line}"]
     fields = ["-T", "fields", "-e", "ip.src", "-e", "icmp.type"]
     argv = [tshark, "-r", str(pcap), *options, "-Y", "icmp", *fields]
     shown = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout.splitlines()
@@ -190,7 +193,7 @@ def test_an_independent_decoder_agrees_and_a_listener_sees_no_marker(
 
     logs = b"".join((lab.directory / f"agent-{name}.log").read_bytes() for name in "ab")
     assert b"UNSAFE" in logs
-    for keymat in keys.values():
+    for keymat in filter(None, keys.values()):  # GMAC's is no key of confidentiality
         assert keymat[:32].hex().encode() not in logs
         assert repr(keymat[:32])[2:-1].encode() not in logs
 
