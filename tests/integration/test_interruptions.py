@@ -14,11 +14,11 @@ import pytest
 from scripts.run_record import read_record
 from tests.integration.launcher import LAYOUT, answer, argv, environment, footprint, qslice
 from tests.wait import wait_until
+from topologies.catalog import metro_ring
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
 
 STEPS = ("certificates", "network", "key management", "tunnels", "controller")
-from topologies.catalog import metro_ring
 
 
 @pytest.fixture(autouse=True)
