@@ -16,6 +16,7 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 from ryu.controller.ofp_handler import OFPHandler
 from ryu.ofproto import ofproto_v1_3
 
+from controller.carrier import CarrierWatch
 from controller.config import OpenFlowConfig
 from controller.drivers import DriverError, Watches
 from controller.lamps import ChannelLamps
@@ -53,6 +54,7 @@ class SliceController(RyuApp):
         links: LinkMonitor,
         lamps: ChannelLamps,
         watches: Watches | None,
+        carrier: CarrierWatch | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -61,9 +63,12 @@ class SliceController(RyuApp):
         self._links = links
         self._lamps = lamps
         self._watches = watches
+        self._carrier = carrier
         self._watch_plan = WatchPlan()
         self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
         self._is_starving = False
+        self._news: dict[str, bool] = {}  # channels that went up or down, not passed on yet
+        self._has_news = False
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
@@ -72,6 +77,8 @@ class SliceController(RyuApp):
         eventlet.spawn(self._every, TUNNEL_POLL_S, self._lifecycle.restore_tunnels)
         if self._watches is not None:
             eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
+        if self._carrier is not None:
+            eventlet.spawn(self._heed_carrier, self._carrier)
         eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
         eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
         eventlet.spawn(self._every, CARE_S, self._lifecycle.care)
@@ -105,8 +112,7 @@ class SliceController(RyuApp):
         has_carrier = report.has_carrier and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
         silent = self._links.silent
         changed = self._links.report(site, report.number, is_live, time.monotonic(), has_carrier=has_carrier)
-        if changed or self._links.silent != silent:
-            eventlet.spawn(self._lifecycle.channels_changed, changed, self._links.silent)
+        self._note(changed, silent)
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def _on_barrier(self, event: Any) -> None:
@@ -169,6 +175,25 @@ class SliceController(RyuApp):
                 log.info("no channel has fallen silent for a while: BFD is believed again")
         if changed:
             self._lifecycle.channels_changed(changed, self._links.silent)
+
+    def _heed_carrier(self, carrier: CarrierWatch) -> None:
+        while True:
+            states = carrier.news()
+            silent = self._links.silent
+            self._note(self._links.carrier(states, time.monotonic()), silent)
+
+    def _note(self, changed: dict[str, bool], silent: frozenset[str]) -> None:
+        """Have what has just changed dealt with. What one failure does to many channels is dealt with as one."""
+        if not changed and self._links.silent == silent:
+            return
+        if not self._has_news:
+            self._has_news = True
+            eventlet.spawn(self._deal_with_news)
+        self._news |= changed
+
+    def _deal_with_news(self) -> None:
+        news, self._news, self._has_news = self._news, {}, False
+        self._lifecycle.channels_changed(news, self._links.silent)
 
     def _confirm(self) -> None:
         self._lifecycle.confirm(self._is_right)
@@ -240,6 +265,7 @@ def start_openflow(
     links: LinkMonitor,
     lamps: ChannelLamps,
     watches: Watches | None = None,
+    carrier: CarrierWatch | None = None,
 ) -> None:
     """What ryu-manager does, without its command line. OSError when the port is taken or a certificate missing."""
     cfg.CONF(args=[], project="ryu", default_config_files=[])
@@ -254,6 +280,7 @@ def start_openflow(
             links=links,
             lamps=lamps,
             watches=watches,
+            carrier=carrier,
         ),
     ]
     for app in apps:

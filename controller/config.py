@@ -67,6 +67,9 @@ class ControllerConfig(_Section):
     kms_socket: Path
     tunnel_sockets: dict[str, Path]
     ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
+    watch_carrier: bool = False
+    """Whether the switches' ports are interfaces of this process' network namespace: the kernel then tells when one of
+    them loses carrier, before its switch does."""
     hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
     spare_hold_s: float = Field(default=DEFAULT_HOLD_S, ge=0, le=86_400, allow_inf_nan=False)
     """How long a lit spare must not have been needed before it is put out."""

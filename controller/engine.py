@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.drivers import DriverError, Journal, KeyRates, Lamps, SectionStatus, Switches, SwitchFault, Tunnels
+from controller.drivers import (
+    DriverError,
+    Journal,
+    KeyRates,
+    Lamps,
+    Pending,
+    SectionStatus,
+    Switches,
+    SwitchFault,
+    Tunnels,
+)
 from controller.events import EventLog
 from controller.explain import Infeasible
 from controller.healing import explain_briefly
@@ -161,6 +171,12 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
 
 def ends_of(connection: Connection) -> tuple[str, str]:
     return connection.request.src, connection.request.dst
+
+
+def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault, ...]:
+    """Wait for all of several changes at once; what was at fault in any of them."""
+    until = time.monotonic() + deadline_s
+    return tuple(fault for p in pending for fault in p.wait(max(0.0, until - time.monotonic())))
 
 
 def raise_faults(faults: tuple[SwitchFault, ...]) -> None:

@@ -7,7 +7,7 @@ while no controller does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
@@ -80,6 +80,15 @@ class Rule:
     actions: tuple[Action, ...]
     cookie: int
     meter: int | None = None
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A rule is looked up a dozen times on its way to the switch; its parts would be hashed anew each time.
+        content = (self.site, self.priority, self.match, self.actions, self.cookie, self.meter)
+        object.__setattr__(self, "_hash", hash(content))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def key(self) -> tuple[str, int, Match]:

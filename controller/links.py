@@ -1,8 +1,11 @@
-"""Which channels work, from what the switches at both their ends report.
+"""Which channels work, from what the switches at both their ends report, and the kernel where it is theirs.
 
 Down counts at once; up counts when both ends have been up for the hold-down time, so that a flapping channel moves
 traffic once and not at every flap. An end that nobody has reported on is taken to be up: after a controller restart
 traffic keeps its ways until a switch says otherwise.
+
+Where the switches' ports are this machine's interfaces, the kernel tells of carrier before they do, and an end works
+when neither of the two denies it: so neither's older word takes back the other's newer one.
 
 Silence (BFD, with carrier) is believed, unless it comes from everywhere at once: see :mod:`controller.starvation`.
 
@@ -43,7 +46,9 @@ class LinkMonitor:
         self._topology = topology
         self._ports: dict[str, tuple[Port, ...]] = {site: topology.ports(site) for site in topology.site_names}
         self._by_number = {(p.site, p.number): p for ports in self._ports.values() for p in ports}
+        self._by_interface = {p.interface: p for ports in self._ports.values() for p in ports}
         self._dead_ends: dict[str, set[str]] = {c.id: set() for c in topology.channels}
+        self._unplugged: dict[str, set[str]] = {c.id: set() for c in topology.channels}  # ends, by the kernel's word
         self._is_up: dict[str, bool] = {c.id: True for c in topology.channels}
         self._up_since: dict[str, float] = {}  # both ends up, waiting for the hold-down to pass
         self._rising: set[str] = set()  # being lit
@@ -60,7 +65,7 @@ class LinkMonitor:
     @property
     def silent(self) -> frozenset[str]:
         """Channels that are down although there is carrier at both ends."""
-        return frozenset(c for c, is_up in self._is_up.items() if not is_up and not self._without_carrier[c])
+        return frozenset(c for c, is_up in self._is_up.items() if not is_up and self._has_carrier(c))
 
     @property
     def is_starving(self) -> bool:
@@ -149,6 +154,19 @@ class LinkMonitor:
         self._note_carrier(port, has_carrier=is_live or has_carrier)
         return self._end(port, is_live, now)
 
+    def carrier(self, states: Mapping[str, bool], now: float) -> dict[str, bool]:
+        """What the kernel says of interfaces: whether they have carrier; the channels whose state changed by it."""
+        changed: dict[str, bool] = {}
+        for name, has_carrier in states.items():
+            port = self._by_interface.get(name)
+            if port is None or port.channel is None:
+                continue
+            was_dead = self._is_dead(port.channel)
+            unplugged = self._unplugged[port.channel]
+            (unplugged.discard if has_carrier else unplugged.add)(port.site)
+            changed |= self._weigh(port.channel, was_dead, now)
+        return changed
+
     def due(self, now: float) -> dict[str, bool]:
         """Channels whose hold-down has passed by ``now``, and those whose silence is believed from now on."""
         was_starving = self.is_starving
@@ -170,17 +188,26 @@ class LinkMonitor:
             )
 
     def _end(self, port: Port, is_live: bool, now: float) -> dict[str, bool]:
-        channel = port.channel
-        if channel is None:
+        if port.channel is None:
             return {}
-        dead = self._dead_ends[channel]
-        was_dead = bool(dead)
+        dead = self._dead_ends[port.channel]
+        was_dead = self._is_dead(port.channel)
         (dead.discard if is_live else dead.add)(port.site)
+        return self._weigh(port.channel, was_dead, now)
+
+    def _is_dead(self, channel: str) -> bool:
+        return bool(self._dead_ends[channel] or self._unplugged[channel])
+
+    def _has_carrier(self, channel: str) -> bool:
+        return not (self._without_carrier[channel] or self._unplugged[channel])
+
+    def _weigh(self, channel: str, was_dead: bool, now: float) -> dict[str, bool]:
+        """Something has been said about a channel's end."""
         if channel in self._dark:
             return {}
-        if not dead:
+        if not self._is_dead(channel):
             self._believed.discard(channel)
-        elif self._without_carrier[channel]:
+        elif not self._has_carrier(channel):
             self._starvation.is_certain(channel)
         elif not was_dead and self._is_up[channel]:
             return self._fall_silent(channel, now)
@@ -193,7 +220,7 @@ class LinkMonitor:
             return self._settle(channel, now)
         # The first ones were believed; nothing has come of it that would have to be waited for now.
         together = self._starvation.together(now)
-        self._believed = {c for c, dead in self._dead_ends.items() if dead and not self._without_carrier[c]} - together
+        self._believed = {c for c, dead in self._dead_ends.items() if dead and self._has_carrier(c)} - together
         wrong = {c for c in together if not self._is_up[c] and self._works(c)}
         for recovered in wrong:
             self._up_since.pop(recovered, None)
@@ -201,9 +228,9 @@ class LinkMonitor:
         return dict.fromkeys(sorted(wrong), True)
 
     def _works(self, channel: str) -> bool:
-        if not self._dead_ends[channel]:
+        if not self._is_dead(channel):
             return True
-        return self.is_starving and channel not in self._believed and not self._without_carrier[channel]
+        return self.is_starving and channel not in self._believed and self._has_carrier(channel)
 
     def _settle(self, channel: str, now: float) -> dict[str, bool]:
         """Down counts at once, up after the hold-down."""

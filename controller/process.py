@@ -17,6 +17,7 @@ import eventlet.hubs
 
 from controller.api import Api, Settings, Tokens
 from controller.app import start_openflow
+from controller.carrier import CarrierWatch
 from controller.config import ConfigError, ControllerConfig, load_config
 from controller.events import EventLog
 from controller.kms_client import KmsClient
@@ -87,7 +88,8 @@ def run(config: ControllerConfig) -> None:
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
-    start_openflow(config.openflow, lifecycle, switchboard, links, lamps, watches)
+    carrier = CarrierWatch() if config.watch_carrier else None
+    start_openflow(config.openflow, lifecycle, switchboard, links, lamps, watches, carrier)
     eventlet.spawn(lifecycle.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
     eventlet.spawn(serve, listener, api, limits)

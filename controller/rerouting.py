@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from controller import fallback, healing, proof
-from controller.drivers import SwitchFault
-from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults
+from controller.drivers import Pending, SwitchFault
+from controller.engine import BARRIER_DEADLINE_S, Engine, ends_of, log_faults, wait_for
 from controller.flows import connection_number
 from controller.intended import join
 from controller.model import ConnectionState
@@ -29,6 +29,9 @@ LAST_ATTEMPT_S = 8.0  # no further attempt begins later: switches that do not an
 # the move to their level is tried again.
 REKEY_DEADLINE_S = 5.0
 MIN_WAIT_S = 0.1
+# Connections whose rules are sent first and together. Each batch costs a barrier per switch, and Open vSwitch looks
+# over all that it has cached: few of them, therefore.
+FIRST_BATCH = 4
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
 REFUSED = "refused by switches"
 UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
@@ -184,18 +187,10 @@ class Rerouting:
             # What is lost is taken off at once; new ways are laid beside the old ones. Where the old one is dead there
             # is nothing to wait for: what enters before the new one is whole would have been lost all the same.
             at_once = [i for i in moving if not _carries(engine.model, before[i])]
-            pending = engine.switches.send(
-                join(
-                    [
-                        engine.model.settle([i for i in lost if not engine.model.connections[i].lanes]),
-                        engine.model.prepare(moving),
-                        engine.model.enter(at_once),
-                    ]
-                )
-            )
+            laid = self._lay(lost, list(moving), frozenset(at_once))
             for decision in decisions:
                 engine.announce_connection(decision.after)
-        refused = self._refused(pending.wait(BARRIER_DEADLINE_S), moving) if moving else {}
+        refused = self._refused(wait_for(laid, BARRIER_DEADLINE_S), moving) if moving else {}
         with engine.lock:
             ready = [i for i in self._unchanged(moving) if i not in refused]
             pending = engine.switches.send(engine.model.enter([i for i in ready if i not in at_once]))
@@ -226,6 +221,21 @@ class Rerouting:
             is_last = attempt >= MAX_REROUTE_ATTEMPTS or engine.steady() - started >= LAST_ATTEMPT_S
             self._after_refusal(again, attempt, started, is_last=is_last)
         self._clear_up(done)
+
+    def _lay(self, lost: list[str], moving: list[str], at_once: frozenset[str]) -> list[Pending]:
+        """Take ways off that are lost and lay new ones. Call with the lock held.
+
+        The most urgent leave for the switches while rules for the others are being made.
+        """
+        engine, model = self._engine, self._engine.model
+        gone = model.settle([i for i in lost if not model.connections[i].lanes])
+        pending = []
+        for batch in batches(moving) or [[]]:
+            laid = [model.prepare(batch), model.enter([i for i in batch if i in at_once])]
+            pending.append(engine.switches.send(join([gone, *laid])))
+            gone = {}
+            time.sleep(0)  # lets the senders run
+        return pending
 
     def _rekey(self, moved: Iterable[Connection], before: Mapping[str, Connection]) -> frozenset[str]:
         """Tell the agents of those whose keys come from elsewhere now; who did not get such keys."""
@@ -335,6 +345,15 @@ class Rerouting:
         """Those that nothing else (a delete, a second failure) has taken over since the decision."""
         engine = self._engine
         return [i for i, c in moving.items() if engine.model.connections.get(i) is c]
+
+
+def batches(ids: list[str]) -> list[list[str]]:
+    """In the order given, the first of :data:`FIRST_BATCH`, each further one twice as large as the one before."""
+    found, start, size = [], 0, FIRST_BATCH
+    while start < len(ids):
+        found.append(ids[start : start + size])
+        start, size = start + size, 2 * size
+    return found
 
 
 def _carries(model: Orchestrator, before: Connection) -> bool:

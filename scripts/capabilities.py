@@ -156,6 +156,17 @@ def openvswitch(run: Run) -> Finding:
     return Finding(True, switch.reason)
 
 
+def _allocator(_run: Run) -> Finding:
+    # As scripts/setup/environment.sh starts it.
+    try:
+        pid = int(Path(os.environ.get("OVS_RUNDIR", "/var/run/openvswitch"), "ovs-vswitchd.pid").read_text())
+        libraries = Path(f"/proc/{pid}/maps").read_text()
+    except (OSError, ValueError) as error:
+        return Finding(False, f"ovs-vswitchd: {error}")
+    is_there = "libjemalloc" in libraries
+    return Finding(is_there, "jemalloc" if is_there else "the C library's allocator")
+
+
 def _in_new_namespace(command: str, seen: str) -> Callable[[Run], Finding]:
     def look(run: Run) -> Finding:
         outcome = run(["unshare", "--net", "--", *shlex.split(command)])
@@ -238,6 +249,12 @@ PROBES: tuple[Probe, ...] = (
     Probe("python", "Python packages", _modules, _SET_UP, is_required=True),
     Probe(
         "openvswitch", "Open vSwitch runs", openvswitch, "nothing; `scripts/qslice setup` starts it", is_required=True
+    ),
+    Probe(
+        "switch-memory",
+        "Open vSwitch's allocator",
+        _allocator,
+        "switches half as fast; `qslice down`, remove other bridges, then `scripts/qslice setup`",
     ),
     Probe(
         "namespaces",

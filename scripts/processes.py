@@ -19,10 +19,11 @@ POLL_S = 0.02
 
 
 def spawn(
-    module: str, config: Path, log: Path, namespace_of: int | None = None, append: bool = False
+    module: str, config: Path, log: Path, namespace_of: int | None = None, append: bool = False, niceness: int = 0
 ) -> subprocess.Popen[bytes]:
     """Start ``python -m module --config config`` with its output in ``log``, in a host's namespace if asked."""
     into = ["nsenter", "-t", str(namespace_of), "-n", "--"] if namespace_of else []
+    into = [*into, "nice", "-n", str(niceness)] if niceness else into
     # If this process is killed outright the kernel ends its children: nothing is left to find by name.
     argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, "--config", str(config)]
     how = os.O_APPEND if append else os.O_TRUNC

@@ -38,6 +38,8 @@ OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
 SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all bridges
 START_STEPS = 8
+# As Open vSwitch has from its own start script: what heals must not wait for what is to be healed.
+CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 120.0  # a process that ends is noticed at once; this is for machines that are slow
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
@@ -70,6 +72,7 @@ class Service:
     namespace: int | None
     is_ready: Callable[[], bool]
     is_back: Callable[[], bool]
+    niceness: int = 0
 
 
 class Runtime:
@@ -264,13 +267,14 @@ class Runtime:
                 "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
                 "switch_name": SWITCH_NAME,
             },
+            "watch_carrier": True,
             "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,
             "unsafe_mutation": self.options.unsafe_mutation,
             "kms_socket": str(self.layout.kms_socket),
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
         }  # fmt: skip
         api = clients.Northbound(self.record.api_url, self.layout.token)
-        self._spawn("controller", Service("controller", None, api.is_ready, api.answers), config)
+        self._spawn("controller", Service("controller", None, api.is_ready, api.answers, CONTROLLER_NICENESS), config)
         self._await("controller", api.answers)
         self._call_switches()
         self._await("controller")
@@ -285,7 +289,9 @@ class Runtime:
             self._launch(name, service)
 
     def _launch(self, name: str, service: Service, append: bool = False) -> None:
-        child = spawn(service.module, self.layout.config(name), self.layout.log(name), service.namespace, append)
+        child = spawn(
+            service.module, self.layout.config(name), self.layout.log(name), service.namespace, append, service.niceness
+        )
         process = Process.of(child.pid)
         self._stack.callback(end, process)
         self._children[name] = child

@@ -157,14 +157,27 @@ build_ryu() {
 
 # -- Open vSwitch ---------------------------------------------------------------------------------
 
-openvswitch_ready() {
+# ovs-vswitchd takes and frees 32 buffers for every port that it looks at in vain: docs/decisions/0013.
+ovs_allocator=libjemalloc.so.2
+ovs_drop_in=/etc/systemd/system/ovs-vswitchd.service.d/qslice.conf
+
+openvswitch_answers() {
     ovs-vsctl --timeout=5 --no-wait show && ovs-appctl --timeout=5 --target=ovs-vswitchd version
 } &>/dev/null
+
+openvswitch_has_allocator() {
+    grep --quiet --fixed-strings "$ovs_allocator" "/proc/$(<"${OVS_RUNDIR:-/var/run/openvswitch}/ovs-vswitchd.pid")/maps"
+} 2>/dev/null
+
+openvswitch_in_use() { [[ -n $(ovs-vsctl --timeout=5 --no-wait list-br) ]]; }
+
+# One that runs without the allocator is started anew, unless it has bridges: nobody's network is interrupted.
+openvswitch_ready() { openvswitch_answers && { openvswitch_has_allocator || openvswitch_in_use; }; }
 
 openvswitch_answers_soon() {
     local attempt
     for attempt in {1..60}; do
-        openvswitch_ready && return
+        openvswitch_answers && return
         sleep 0.5
     done
     echo "Open vSwitch has not answered $attempt times"
@@ -174,15 +187,25 @@ openvswitch_answers_soon() {
 start_openvswitch() {
     local advice="See /var/log/openvswitch/ovs-vswitchd.log and ovsdb-server.log."
     if [[ -d /run/systemd/system ]]; then # what sd_booted(3) looks for
-        step "starting Open vSwitch (systemd)" "$advice" systemctl start openvswitch-switch
+        step "starting Open vSwitch (systemd)" "$advice" start_openvswitch_units
     else
         step "starting Open vSwitch" "$advice" start_openvswitch_daemons
     fi
     step "waiting for Open vSwitch" "$advice" openvswitch_answers_soon
 }
 
+start_openvswitch_units() {
+    mkdir --parents "${ovs_drop_in%/*}" &&
+        printf '[Service]\nEnvironment=LD_PRELOAD=%s\n' "$ovs_allocator" >"$ovs_drop_in" &&
+        systemctl daemon-reload &&
+        systemctl start openvswitch-switch &&
+        { openvswitch_has_allocator || systemctl restart ovs-vswitchd; }
+}
+
 start_openvswitch_daemons() {
     local scripts=/usr/share/openvswitch/scripts
+    local -x LD_PRELOAD=$ovs_allocator
+    ! openvswitch_answers || "$scripts/ovs-ctl" --no-ovsdb-server stop || return
     "$scripts/ovs-ctl" start --system-id=random && return
     # ovs-ctl wants the kernel module wherever the kernel takes modules at all, also in a container whose host has none
     # loaded. The userspace datapath needs none.
