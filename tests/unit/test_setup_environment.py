@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -182,6 +183,27 @@ def test_package_that_is_removed_but_not_purged_counts_as_missing(machine: BareM
     assert machine.bash(code).stdout.split() == ["tshark", "ryu", "absent"]
 
 
+@pytest.mark.parametrize(
+    ("answers", "has_allocator", "bridges", "is_ready"),
+    [
+        (True, True, "", True),
+        (True, False, "somebody's", True),  # whose network is not interrupted
+        (True, False, "", False),
+        (False, True, "", False),
+    ],
+)
+def test_open_vswitch_is_started_anew_with_the_allocator_unless_it_has_bridges(
+    machine: BareMachine, answers: bool, has_allocator: bool, bridges: str, is_ready: bool
+) -> None:
+    machine.put_tool("ovs-vsctl", f"[[ $* != *list-br* ]] || echo {shlex.quote(bridges)}; {_status(answers)}")
+    machine.put_tool("ovs-appctl", _status(answers))
+    code = f"""
+    {_the_real("openvswitch_ready")}
+    openvswitch_has_allocator() {{ {_status(has_allocator)}; }}
+    openvswitch_ready"""
+    assert (machine.bash(code).returncode == 0) is is_ready
+
+
 def test_package_lists_are_read_without_their_comments(machine: BareMachine) -> None:
     listed = machine.bash('wanted_packages "${package_lists[@]}"').stdout.splitlines()
     assert {"mininet", "openvswitch-switch", "iperf3", "ethtool", "tcpdump", "tshark"} <= set(listed)
@@ -206,6 +228,10 @@ def test_every_requirement_is_pinned(machine: BareMachine) -> None:
 def _the_real(function: str) -> str:
     """Bash that takes the product's function back, where the fake machine has replaced it."""
     return f'source <(sed -n "/^{function}()/,/}}$/p" "$qslice_root/scripts/setup/environment.sh")'
+
+
+def _status(is_success: bool) -> str:
+    return "true" if is_success else "false"
 
 
 def _read(path: Path) -> str:
