@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.commands.slices import load_example
-from tests.integration.launcher import LAYOUT, answer, argv, environment, qslice
+from tests.integration.launcher import LAYOUT, answer, argv, environment, network_up, qslice
 from tests.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
@@ -24,13 +24,9 @@ MAX_SWAP_LOSS_PINGS = 100  # between clear and encrypted, in pings at 100 Hz: on
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    up = qslice("up", "--detach", "--json")
-    assert up.returncode == 0, up.stderr
-    try:
+    with network_up() as status:
         answer("slice", "create", "--example", NAME)
-        yield answer("status")["api"]
-    finally:
-        assert qslice("down").returncode == 0
+        yield status["api"]
 
 
 def call(api: str, method: str, path: str, body: Any = None) -> Any:

@@ -23,7 +23,7 @@ from scapy.utils import rdpcap
 
 from kms.tunnel.suites import SUITES
 from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun]
 _NUMBERS = count(1)
@@ -350,7 +350,7 @@ def test_a_killed_agent_comes_back_with_a_fresh_key(lab: Lab, make_pair: MakePai
     assert lab.socket_path(name).exists(), "what a killed agent leaves behind must not stop the next"
     lab.start_agent(name)
     lab.clients[name].do("add", connection=pair.config(name))
-    lab.clients[name].do("wait_up", connection_id=pair.id, timeout_s=5.0)
+    lab.clients[name].do("wait_up", connection_id=pair.id, timeout_s=5.0 * PATIENCE)
     wait_until(lambda: pair.stats("a")["key_id"] != key_id, 5.0)
     assert loss_pct(pair.ping("-c", "10", "-i", "0.01")) == 0
 
@@ -408,7 +408,7 @@ def test_requests_on_one_connection_are_answered_as_they_complete(lab: Lab) -> N
 def test_a_second_agent_is_refused_and_the_first_is_not_disturbed(lab: Lab, make_pair: MakePair) -> None:
     pair = make_pair()
     lab.start("second", "a", sys.executable, "-m", "kms.tunnel", "--config", str(lab.config_path("a")))
-    assert lab.processes.pop("second").wait(20.0) == 3
+    assert lab.processes.pop("second").wait(20.0 * PATIENCE) == 3
     assert "another agent" in (lab.directory / "second.log").read_text()
     assert loss_pct(pair.ping("-c", "5", "-i", "0.01")) == 0
 

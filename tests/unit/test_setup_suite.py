@@ -17,7 +17,7 @@ import pytest
 from scripts.check import ROOT
 from scripts.suite import Counts, Part, Reports, Tests
 from tests import conftest
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 
 NETWORKS = """<?xml version="1.0"?><testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10"
 time="4.56"><testcase classname="tests.a" name="one"/><testcase classname="tests.a" name="two"><failure/></testcase>
@@ -128,7 +128,7 @@ def test_a_signal_to_the_command_alone_ends_it_when_all_is_cleaned_up(
         if number is not signal.SIGINT:
             wait_until(lambda: names(tmp_path, "interrupted") == names(tmp_path, "runs"), 30)
             process.send_signal(number)  # as timeout(1) does: the cleaning goes on
-        document = json.loads(process.communicate(timeout=30)[0])
+        document = json.loads(process.communicate(timeout=30 * PATIENCE)[0])
         assert process.returncode == 128 + number
         assert names(tmp_path, "cleaned") == names(tmp_path, "runs")
     assert document["ok"] is False
