@@ -1,6 +1,7 @@
 """`qslice test`: lint, then the test suite. Everything is run, so that one call shows all that is wrong.
 
-Exit status: 0 all well, 1 a complaint or a failed test, 2 no test matches the request.
+Without further arguments two pytests run beside each other (scripts/suite.py). Exit status: 0 all well, 1 a complaint
+or a failed test, 2 no test matches the request, 128 and a signal's number when one ended it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from scripts.suite import Part, Reports, Tests
 from scripts.vm import run as vm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,19 +30,9 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_WRONG_REQUEST = 2
 EXIT_INTERRUPTED = 130
+_SIGNALLED = 128  # and the signal's number, as shells have it
 _PYTEST_USAGE_ERROR = 4
 _PYTEST_NO_TESTS = 5
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of the tests; those that did not run at all (`errors`) failed in their set-up."""
-
-    passed: int
-    failed: int
-    errors: int
-    skipped: int
-    seconds: float
 
 
 def lint_commands(bin_dir: Path) -> dict[str, list[str]]:
@@ -54,39 +45,41 @@ def lint_commands(bin_dir: Path) -> dict[str, list[str]]:
     }
 
 
-def pytest_command(*, is_fast: bool, arguments: Sequence[str], report: Path | None) -> list[str]:
-    """pytest, with a JUnit report if one is asked for. The caller's own arguments come last, so that they win."""
-    selection = ["-m", FAST] if is_fast else []
-    reporting = [f"--junitxml={report}"] if report else []
-    return [sys.executable, "-m", "pytest", *selection, *reporting, *arguments]
+def pytest_command(*, selection: str | None, arguments: Sequence[str], report: Path) -> list[str]:
+    """pytest with a JUnit report. The caller's own arguments come last, so that they win."""
+    marked = ["-m", selection] if selection else []
+    return [sys.executable, "-m", "pytest", *marked, f"--junitxml={report}", *arguments]
 
 
-def exit_status(*, complaints: Sequence[str], pytest_status: int) -> int:
-    """What `qslice test` says, after pytest's own exit status and the linters that complained."""
-    if pytest_status in {_PYTEST_USAGE_ERROR, _PYTEST_NO_TESTS}:
+def exit_status(*, complaints: Sequence[str], pytest_statuses: Collection[int]) -> int:
+    """What `qslice test` says, after the exit status of every pytest and the linters that complained."""
+    if _PYTEST_USAGE_ERROR in pytest_statuses or set(pytest_statuses) == {_PYTEST_NO_TESTS}:
         return EXIT_WRONG_REQUEST
-    return EXIT_FAILED if complaints or pytest_status else EXIT_OK
-
-
-def read_counts(report: Path) -> Counts | None:
-    """The sums of a JUnit report (pytest writes one `testsuite`); None where pytest did not come to write it."""
-    try:
-        suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - our own pytest wrote it
-    except (OSError, ET.ParseError):
-        return None
-
-    def total(attribute: str) -> int:
-        return sum(int(suite.get(attribute, "0")) for suite in suites)
-
-    failed, errors, skipped = total("failures"), total("errors"), total("skipped")
-    seconds = sum(float(suite.get("time", "0")) for suite in suites)
-    return Counts(total("tests") - failed - errors - skipped, failed, errors, skipped, round(seconds, 1))
+    return EXIT_FAILED if complaints or any(pytest_statuses) else EXIT_OK
 
 
 def _run(command: Sequence[str], *, environment: dict[str, str], is_quiet: bool) -> int:
     """Run in the clone's root; with `is_quiet` what it prints goes to standard error."""
     output = sys.stderr if is_quiet else None
     return subprocess.run(list(command), cwd=ROOT, env=environment, stdout=output, check=False).returncode
+
+
+def _run_tests(tests: Tests, selection: str | None, arguments: Sequence[str], folder: Path) -> dict[str, int]:
+    """Exit statuses of one pytest, or of two beside each other; each leaves its JUnit report NAME.xml in ``folder``."""
+    print("== pytest", file=sys.stderr, flush=True)
+    if selection or arguments:
+        # A few tests, or something special, a debugger perhaps: the terminal is pytest's own.
+        return {
+            "tests": tests.run(pytest_command(selection=selection, arguments=arguments, report=folder / "tests.xml"))
+        }
+    commands = {
+        part.value: pytest_command(selection=part.selection, arguments=[], report=folder / f"{part.value}.xml")
+        for part in Part
+    }
+    # Each keeps to itself what it knows of earlier runs: the second to end would overwrite the first's.
+    commands[Part.REST.value] += ["-o", "cache_dir=.pytest_cache/rest"]
+    shown, beside = commands
+    return dict(zip(commands, tests.run_both(commands[shown], commands[beside], title=beside), strict=True))
 
 
 def _environment() -> dict[str, str]:
@@ -106,12 +99,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Lint and the test suite. Other arguments go to pytest.",
         allow_abbrev=False,
     )
-    parser.add_argument("--fast", action="store_true", help="without slow tests and those that need root")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--fast", action="store_true", help="without slow tests and those that need root")
+    which.add_argument(
+        "--part",
+        choices=[part.value for part in Part],
+        help="one of the two that are else run beside each other: tests that make networks, or the rest",
+    )
     parser.add_argument(
         "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--junitxml", "--junit-xml", type=Path, metavar="FILE", help="a JUnit report of the tests")
     options, arguments = parser.parse_known_args(given)
+    selection = FAST if options.fast else Part(options.part).selection if options.part else None
     environment = _environment()
     started = time.monotonic()
 
@@ -121,29 +122,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _run(command, environment=environment, is_quiet=options.json) != 0:
             complaints.append(name)
     with tempfile.TemporaryDirectory(prefix="qslice-test-") as folder:
-        report = Path(folder, "junit.xml") if options.json else None
-        print("== pytest", file=sys.stderr, flush=True)
-        command = pytest_command(is_fast=options.fast, arguments=arguments, report=report)
-        pytest_status = _run(command, environment=environment, is_quiet=options.json)
-        counts = read_counts(report) if report else None
+        with Tests(ROOT, environment, sys.stderr if options.json else sys.stdout) as tests:
+            statuses = _run_tests(tests, selection, arguments, Path(folder))
+        reports = Reports({name: Path(folder, f"{name}.xml") for name in statuses})
+    if options.junitxml:
+        reports.write(options.junitxml)
 
-    status = exit_status(complaints=complaints, pytest_status=pytest_status)
+    status = exit_status(complaints=complaints, pytest_statuses=statuses.values())
+    for failed in reports.failures if len(statuses) > 1 else ():
+        print(f"== failed: {failed}", file=sys.stderr)
+    if len(statuses) > 1:
+        print(f"== tests: {reports.counts or 'not all have run'}", file=sys.stderr)
     if complaints:
         print(f"== complaints: {', '.join(complaints)}", file=sys.stderr)
     if options.json:
         document = {
             "ok": status == EXIT_OK,
             "complaints": complaints,
-            "tests": asdict(counts) if counts else None,
+            "tests": asdict(reports.counts) if reports.counts else None,
             "total_s": round(time.monotonic() - started, 1),
         }
         print(json.dumps(document, indent=2))
-    return status
+    return _SIGNALLED + tests.signals[0] if tests.signals else status
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        # pytest or the linter has had the signal as well, and has said so.
+        # The linter has had the signal as well, and has said so.
         sys.exit(EXIT_INTERRUPTED)

@@ -5,14 +5,35 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from importlib import import_module
 from typing import NoReturn
 
-from scripts.commands import bench, demo, experiment, faults, keys, run, slices, tunnel
 from scripts.errors import CommandError
 from scripts.layout import Layout
 from scripts.output import print_json
 
 INTERRUPTED = 130
+
+# The module in scripts/commands/ of every command. Only that of the command given is loaded: Mininet, the simulations
+# and the controller's model take several times as long to load as most commands take to run.
+MODULES = {
+    "demo": "demo",
+    "up": "run",
+    "down": "run",
+    "status": "run",
+    "exec": "inside",
+    "slice": "slices",
+    "link": "faults",
+    "node": "faults",
+    "eavesdrop": "faults",
+    "kill": "faults",
+    "restart": "faults",
+    "keys": "keys",
+    "pki": "keys",
+    "tunnel": "tunnel",
+    "bench": "bench",
+    "experiment": "experiment",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,21 +44,23 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"qslice: {message} (see: {command})\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Every command, each with ``--json``."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of one command, each with ``--json``; of all of them if none, or one that is not there, is named."""
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser = _Parser(prog="qslice", description="5G network slices with quantum-safe security, for real")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for module in (demo, run, slices, faults, keys, tunnel, bench, experiment):
-        module.add_parsers(commands, common)
+    modules = [MODULES[command]] if command in MODULES else dict.fromkeys(MODULES.values())
+    for name in modules:
+        import_module(f"scripts.commands.{name}").add_parsers(commands, common)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1, 2 or 3 as contracts.md says, 130 when interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser(words[0] if words else None).parse_args(words)
     try:
         status: int = arguments.run(arguments, Layout())
         return status

@@ -1,4 +1,4 @@
-"""``up``, ``down``, ``status``, ``exec``: a network's life."""
+"""``up``, ``down``, ``status``: a network's life."""
 
 from __future__ import annotations
 
@@ -48,10 +48,6 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     down.set_defaults(run=_down)
     status = commands.add_parser("status", parents=[common], help="what runs, slices, links, keys, at a glance")
     status.set_defaults(run=_status)
-    inside = commands.add_parser("exec", parents=[common], help="run a command inside a host's namespace")
-    inside.add_argument("host", metavar="HOST")
-    inside.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD ...")
-    inside.set_defaults(run=_exec)
 
 
 def topology_of(arguments: argparse.Namespace) -> Topology:
@@ -267,13 +263,3 @@ def _ask(call: Any, method: str, path: str) -> dict[str, Any]:
 
 def _or_nothing(call: Any, method: str, path: str, field: str) -> list[Any]:
     return list(_ask(call, method, path).get(field, []))
-
-
-def _exec(arguments: argparse.Namespace, layout: Layout) -> int:
-    argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
-    if not argv:
-        raise WrongRequest("CMD: there is nothing to run; write: scripts/qslice exec HOST -- CMD ...")
-    system = RunningSystem(running_record(layout), layout)
-    command = [*system.into(arguments.host), *argv]
-    sys.stdout.flush()
-    os.execvp(command[0], command)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.agents import FakeKms, FakeTunnelAgent
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.spec import Topology
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -256,7 +256,7 @@ class Controller:
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Status and parsed body of an API call, authorised unless told otherwise."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=30 * PATIENCE)
         all_headers = {"Authorization": f"Bearer {self.token}"} if method != "GET" else {}
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body)
         if raw is not None:

@@ -40,6 +40,20 @@ def qslice(*words: str, timeout_s: float = 60, stdin: str = "", **env: str) -> s
     )
 
 
+@contextlib.contextmanager
+def network_up(keylog: Path | None = None) -> Iterator[Any]:
+    """What ``up --detach`` says; the network is gone afterwards, also when it did not come up, or not in time."""
+    before = footprint()
+    try:
+        up = qslice("up", "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
+        assert up.returncode == 0, up.stderr
+        yield json.loads(up.stdout)
+    finally:
+        down = qslice("down")
+    assert down.returncode == 0, down.stderr
+    assert footprint() == before
+
+
 def answer(*words: str, stdin: str = "") -> Any:
     """The JSON document of a command that must succeed."""
     done = qslice(*words, "--json", stdin=stdin)

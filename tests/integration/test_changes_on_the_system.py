@@ -13,24 +13,24 @@ from typing import Any
 import pytest
 
 from scripts.commands.slices import load_example
-from tests.integration.launcher import LAYOUT, answer, argv, environment, qslice
-from tests.wait import wait_until
+from tests.integration.launcher import LAYOUT, answer, argv, environment, network_up, qslice
+from tests.wait import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
 
 NAME = "enterprise-app"
 MAX_SWAP_LOSS_PINGS = 100  # between clear and encrypted, in pings at 100 Hz: one second
+PINGS, INTERVAL_MS = 150, 10
+# Where the machine does not let programs run, packets wait in switches for longer than the old way is kept for them.
+# That it was so shows in pings that were late to be sent; then a few may be lost.
+MAX_LATE, FEW = 1.5, 4
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[str]:
-    up = qslice("up", "--detach", "--json")
-    assert up.returncode == 0, up.stderr
-    try:
+    with network_up() as status:
         answer("slice", "create", "--example", NAME)
-        yield answer("status")["api"]
-    finally:
-        assert qslice("down").returncode == 0
+        yield status["api"]
 
 
 def call(api: str, method: str, path: str, body: Any = None) -> Any:
@@ -40,7 +40,7 @@ def call(api: str, method: str, path: str, body: Any = None) -> Any:
         headers["Content-Type"] = "application/merge-patch+json"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(api + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=30 * PATIENCE) as response:
         return json.load(response)
 
 
@@ -48,17 +48,21 @@ def connections(api: str) -> dict[str, dict[str, Any]]:
     return {c["name"]: c for c in call(api, "GET", f"/v1/slices/{NAME}")["connections"]}
 
 
-def lost_during(api: str, patch: dict[str, Any], watched: str) -> int:
-    """Pings at 100 Hz over the connection ``watched`` that got no answer while the slice was changed."""
+def lost_during(api: str, patch: dict[str, Any], watched: str) -> tuple[int, bool]:
+    """Pings at 100 Hz over the connection ``watched`` that got no answer while the slice was changed, and whether they
+    could be sent at that pace.
+    """
     there = connections(api)[watched]
-    command = argv("exec", there["src"], "--", "ping", "-q", "-i", "0.01", "-c", "150", "-W", "1", there["dst_address"])
+    command = argv("exec", there["src"], "--", "ping", "-q", "-i", str(INTERVAL_MS / 1000), "-c", str(PINGS), "-W", "1",
+                   there["dst_address"])  # fmt: skip
     pinger = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     wait_until(lambda: _is_pinging(there["dst_address"]), 10)
     changed = call(api, "PATCH", f"/v1/slices/{NAME}", patch)
     assert changed["state"] == "ACTIVE"
-    found = re.search(r"(\d+) packets transmitted, (\d+) received", pinger.communicate(timeout=30)[0])
-    assert found
-    return int(found[1]) - int(found[2])
+    said = pinger.communicate(timeout=30 * PATIENCE)[0]
+    found = re.search(r"(\d+) packets transmitted, (\d+) received.* time (\d+)ms", said)
+    assert found, said
+    return int(found[1]) - int(found[2]), int(found[3]) < MAX_LATE * PINGS * INTERVAL_MS
 
 
 def _is_pinging(address: str) -> bool:
@@ -80,7 +84,8 @@ def _is_pinging(address: str) -> bool:
 )
 def test_a_change_loses_nothing(api: str, patch: dict[str, Any], watched: str) -> None:
     before = connections(api)[watched]
-    assert lost_during(api, patch, watched) == 0
+    lost, kept_pace = lost_during(api, patch, watched)
+    assert lost <= (0 if kept_pace else FEW)
     after = connections(api)[watched]
     assert (after["src_address"], after["dst_address"]) == (before["src_address"], before["dst_address"])
     for name, fields in patch.get("connections", {}).items():
@@ -101,8 +106,8 @@ def test_what_has_moved_to_another_site_works_there(api: str) -> None:
 
 def test_between_clear_and_encrypted_the_gap_is_short_and_known(api: str) -> None:
     for security in ("none", "dh"):
-        lost = lost_during(api, {"connections": {"control": {"security": security}}}, "cell1-control")
-        print(f"to {security}: {lost} of 150 pings at 100 Hz lost")
+        lost, _ = lost_during(api, {"connections": {"control": {"security": security}}}, "cell1-control")
+        print(f"to {security}: {lost} of {PINGS} pings at 100 Hz lost")
         assert lost <= MAX_SWAP_LOSS_PINGS
 
 

@@ -23,7 +23,7 @@ from scripts.layout import Layout
 from scripts.runtime import RunOptions, Runtime
 from scripts.system import RunningSystem
 from tests.integration.launcher import argv, environment, footprint, qslice
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.catalog import load
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
@@ -196,7 +196,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(tmp_path: Path)
     try:
         wait_until((tmp_path / "results.json").exists, timeout_s=60, interval_s=0.1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(60 * PATIENCE) == 130
     finally:
         process.kill()
         process.communicate()

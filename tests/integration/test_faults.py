@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts.clients import KmsAdmin
-from tests.integration.launcher import LAYOUT, answer, footprint, qslice
+from tests.integration.launcher import LAYOUT, answer, network_up, qslice
 from tests.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
@@ -20,16 +20,9 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_t
 
 @pytest.fixture(scope="module")
 def connections() -> Iterator[dict[str, dict[str, Any]]]:
-    before = footprint()
-    up = qslice("up", "--detach")
-    assert up.returncode == 0, up.stderr
-    try:
+    with network_up():
         made = answer("slice", "create", "--example", "enterprise-app")
         yield {c["name"]: c for c in made["connections"]}
-    finally:
-        down = qslice("down")
-    assert down.returncode == 0, down.stderr
-    assert footprint() == before
 
 
 def answers(connection: dict[str, Any]) -> bool:

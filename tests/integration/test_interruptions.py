@@ -13,7 +13,7 @@ import pytest
 
 from scripts.run_record import read_record
 from tests.integration.launcher import LAYOUT, answer, argv, environment, footprint, qslice
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.catalog import metro_ring
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
@@ -43,7 +43,7 @@ def test_interrupted_while_starting(step: str, number: signal.Signals) -> None:
                 up.send_signal(number)
                 break
         error = up.stderr.read()
-        assert up.wait(timeout=60) == 130, error
+        assert up.wait(timeout=60 * PATIENCE) == 130, error
     assert "Traceback" not in error
 
 
@@ -55,7 +55,7 @@ def test_detached_start_is_interrupted() -> None:
                 up.send_signal(signal.SIGINT)
                 break
         up.stderr.read()
-        assert up.wait(timeout=60) == 130
+        assert up.wait(timeout=60 * PATIENCE) == 130
 
 
 @pytest.mark.parametrize("step", ["provision cdn", "iperf3 on every connection"])
@@ -68,7 +68,7 @@ def test_the_demo_is_interrupted(step: str, tmp_path: Path) -> None:
                 demo.send_signal(signal.SIGINT)
                 break
         error = demo.stderr.read()
-        assert demo.wait(timeout=60) == 130, error
+        assert demo.wait(timeout=60 * PATIENCE) == 130, error
     assert "Traceback" not in error
 
 

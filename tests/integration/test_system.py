@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import urllib.error
@@ -19,7 +20,7 @@ from etsi_qkd_014_client import QKD014Client
 
 from kms import pki
 from scripts.commands.slices import load_example
-from tests.integration.launcher import LAYOUT, answer, footprint, qslice
+from tests.integration.launcher import LAYOUT, answer, network_up, qslice
 from tests.wait import wait_until
 from topologies.catalog import load
 from topologies.spec import SecurityClass
@@ -37,17 +38,10 @@ def keylog(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def status(keylog: Path) -> Iterator[dict[str, Any]]:
     """A network that is up, with both use cases of the papers on it; nothing may be left of it afterwards."""
-    before = footprint()
-    up = qslice("up", "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog))
-    assert up.returncode == 0, up.stderr
-    try:
+    with network_up(keylog) as status:
         for name in ("enterprise-app", "cdn"):
             answer("slice", "create", "--example", name)
-        yield json.loads(up.stdout)
-    finally:
-        down = qslice("down")
-    assert down.returncode == 0, down.stderr
-    assert footprint() == before
+        yield status
 
 
 @pytest.fixture
@@ -119,8 +113,9 @@ def test_exec_passes_output_and_status_through(status: dict[str, Any]) -> None:
     assert TOPOLOGY.host("metro1").data_address in done.stdout
 
 
-def test_a_second_up_is_refused_and_harms_nothing(status: dict[str, Any]) -> None:
-    for words in (["up", "--detach"], ["up", "--detach", "--topo", "metro-ring"], ["demo"]):
+def test_a_second_up_is_refused_and_harms_nothing(status: dict[str, Any], tmp_path: Path) -> None:
+    measure = ["bench", "provision", "--runs", "1", "--out", str(tmp_path)]
+    for words in (["up", "--detach"], ["up", "--detach", "--topo", "metro-ring"], ["demo"], measure):
         done = qslice(*words)
         assert done.returncode == 1
         assert "already up" in done.stderr
@@ -324,6 +319,12 @@ def test_an_independent_decoder_reads_what_crossed_a_channel(
     assert "listening" in tcpdump.stderr.readline()
     done = qslice("exec", shown["src"], "--", "ping", "-c", "2", "-i", "0.2", "-p", marker, shown["dst_address"])
     assert done.returncode == 0, done.stderr
+    # A frame of no meaning after them: when tcpdump has written it, it has written them.
+    end = b"this is the end of the capture"
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+        out.bind((port, 0))
+        out.send(bytes(12) + b"\x88\xb5" + end.ljust(46))
+    wait_until(lambda: end in capture.read_bytes(), timeout_s=10)
     tcpdump.send_signal(signal.SIGINT)
     tcpdump.wait(timeout=10)
     assert bytes.fromhex(marker) not in capture.read_bytes()

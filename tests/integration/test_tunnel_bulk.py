@@ -41,7 +41,7 @@ stream.shutdown(socket.SHUT_WR); reader.join(30); print(total, digest.hexdigest(
 """
 UDP_SINK = """
 import socket, sys
-sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sink.bind((sys.argv[1], 7002)); sink.settimeout(3)
+sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sink.bind((sys.argv[1], 7002)); sink.settimeout(20)
 sink.setsockopt(socket.SOL_SOCKET, 33, 8 << 20); print("ready", flush=True)
 seen = []
 try:
@@ -59,7 +59,7 @@ source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); source.connect((sys.a
 for burst in range(100):  # 20 datagrams in one call: the kernel hands them to the tunnel as one (USO) or one by one
     size = (64, 512, 1400)[burst % 3]; first = burst * 20
     data = b"".join((first + n).to_bytes(4, "big") * (size // 4) for n in range(20))
-    source.sendmsg([data], [(17, 103, struct.pack("=H", size))]); time.sleep(0.002)
+    source.sendmsg([data], [(17, 103, struct.pack("=H", size))]); time.sleep(0.01)
 """
 # From the peer's address and port, past the peer's own socket: what somebody on the path could send.
 FORGER = """

@@ -24,6 +24,12 @@ from tests.fakes.kme import make_pki
 from tests.wait import PATIENCE, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+# A frame of no protocol, sent when a capture shall end.
+LAST_WORDS = b"here this capture ends"
+SAY_LAST_WORDS = (
+    "import socket, sys; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('data0', 0)); "
+    f"s.send(bytes(12) + bytes.fromhex('88b5') + {LAST_WORDS!r}.ljust(46))"
+)
 UNDERLAY = {"a": "172.20.0.2", "b": "172.20.0.3"}
 
 
@@ -196,7 +202,7 @@ class Pair:
         for name in "ab":
             self.lab.clients[name].do("add", connection=self.config(name))
 
-    def wait_up(self, timeout_s: float = 5.0) -> None:
+    def wait_up(self, timeout_s: float = 5.0 * PATIENCE) -> None:
         for name in "ab":
             self.lab.clients[name].do("wait_up", connection_id=self.id, timeout_s=timeout_s)
 
@@ -252,6 +258,9 @@ def capture(lab: Lab, name: str, path: Path) -> Iterator[None]:
         said = process.stderr.readline()
         assert b"listening" in said, said
         yield
+        # What tcpdump has not read when it is stopped is lost; when it has this, it has all that came before.
+        lab.run("b" if name == "a" else "a", sys.executable, "-c", SAY_LAST_WORDS)
+        wait_until(lambda: LAST_WORDS in path.read_bytes(), 10.0)
     finally:
         process.send_signal(signal.SIGINT)
         process.stderr.close()

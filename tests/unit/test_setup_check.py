@@ -11,41 +11,33 @@ from pathlib import Path
 import pytest
 
 from scripts import check
-
-REPORT = """<?xml version="1.0"?><testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10"
-time="4.56"/></testsuites>"""
+from scripts.suite import Part, Reports, Tests
 
 
 @pytest.mark.parametrize(
-    ("complaints", "pytest_status", "status"),
+    ("complaints", "pytest_statuses", "status"),
     [
-        ([], 0, 0),
-        (["mypy"], 0, 1),
-        ([], 1, 1),
-        ([], 2, 1),
-        ([], 3, 1),
-        ([], 4, 2),
-        ([], 5, 2),
-        (["mypy"], 5, 2),
-        ([], -9, 1),
+        ([], [0], 0),
+        (["mypy"], [0], 1),
+        ([], [1], 1),
+        ([], [2], 1),
+        ([], [3], 1),
+        ([], [4], 2),
+        ([], [5], 2),
+        (["mypy"], [5], 2),
+        ([], [-9], 1),
+        ([], [0, 0], 0),
+        ([], [0, 1], 1),
+        ([], [1, 0], 1),
+        ([], [0, -2], 1),
+        ([], [0, 4], 2),
+        ([], [5, 0], 1),  # a whole part without a test is a defect of the suite
+        ([], [5, 5], 2),
+        (["mypy"], [0, 0], 1),
     ],
 )
-def test_exit_status(complaints: list[str], pytest_status: int, status: int) -> None:
-    assert check.exit_status(complaints=complaints, pytest_status=pytest_status) == status
-
-
-def test_counts_add_up(tmp_path: Path) -> None:
-    report = tmp_path / "junit.xml"
-    report.write_text(REPORT)
-    assert check.read_counts(report) == check.Counts(passed=4, failed=2, errors=1, skipped=3, seconds=4.6)
-
-
-@pytest.mark.parametrize("content", [None, "", "<testsuites>"])
-def test_no_report_no_counts(tmp_path: Path, content: str | None) -> None:
-    report = tmp_path / "junit.xml"
-    if content is not None:
-        report.write_text(content)
-    assert check.read_counts(report) is None
+def test_exit_status(complaints: list[str], pytest_statuses: list[int], status: int) -> None:
+    assert check.exit_status(complaints=complaints, pytest_statuses=pytest_statuses) == status
 
 
 @pytest.fixture
@@ -55,11 +47,21 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], list[list[str
     def prepare(lint_status: int, pytest_status: int) -> list[list[str]]:
         seen: list[list[str]] = []
 
-        def run(command: Sequence[str], *, environment: dict[str, str], is_quiet: bool) -> int:
+        def lint(command: Sequence[str], *, environment: dict[str, str], is_quiet: bool) -> int:
             seen.append(list(command))
-            return pytest_status if "pytest" in command else lint_status
+            return lint_status
 
-        monkeypatch.setattr(check, "_run", run)
+        def one(_: Tests, command: Sequence[str]) -> int:
+            seen.append(list(command))
+            return pytest_status
+
+        def two(_: Tests, shown: Sequence[str], beside: Sequence[str], *, title: str) -> tuple[int, int]:
+            seen.extend([list(shown), list(beside)])
+            return 0, pytest_status
+
+        monkeypatch.setattr(check, "_run", lint)
+        monkeypatch.setattr(Tests, "run", one)
+        monkeypatch.setattr(Tests, "run_both", two)
         return seen
 
     return prepare
@@ -68,15 +70,36 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], list[list[str
 def test_all_linters_then_pytest(calls: Callable[[int, int], list[list[str]]]) -> None:
     seen = calls(0, 0)
     assert check.main([]) == 0
-    assert [Path(command[0]).name for command in seen[:-1]] == ["ruff", "ruff", "mypy", "lint-imports"]
-    assert "pytest" in seen[-1]
-    assert "-m" not in seen[-1][3:]
+    assert [Path(command[0]).name for command in seen[:-2]] == ["ruff", "ruff", "mypy", "lint-imports"]
+    assert ["pytest" in command for command in seen[-2:]] == [True, True]
+    assert [command[command.index("-m", 3) + 1] for command in seen[-2:]] == [part.selection for part in Part]
 
 
 def test_complaint_does_not_keep_the_tests_from_running(calls: Callable[[int, int], list[list[str]]]) -> None:
     seen = calls(1, 0)
     assert check.main([]) == 1
+    assert len(seen) == 6
+
+
+def test_a_failure_beside_the_networks_counts(calls: Callable[[int, int], list[list[str]]]) -> None:
+    calls(0, 1)
+    assert check.main([]) == 1
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_a_part_alone_is_one_pytest(calls: Callable[[int, int], list[list[str]]], part: Part) -> None:
+    seen = calls(0, 0)
+    assert check.main(["--part", part.value, "-x"]) == 0
     assert len(seen) == 5
+    assert seen[-1][seen[-1].index("-m", 3) + 1] == part.selection
+    assert seen[-1][-1] == "-x"
+
+
+def test_what_goes_to_pytest_goes_to_one(calls: Callable[[int, int], list[list[str]]]) -> None:
+    seen = calls(0, 0)
+    check.main(["-k", "esp"])
+    assert len(seen) == 5
+    assert "-m" not in seen[-1][3:]
 
 
 def test_arguments_go_to_pytest_and_win(calls: Callable[[int, int], list[list[str]]]) -> None:
@@ -135,7 +158,7 @@ def test_test_that_lacks_something_is_skipped_but_fails_on_a_complete_machine(
         text=True,
         check=False,
     )
-    counts = check.read_counts(tmp_path / "junit.xml")
+    counts = Reports({"tests": tmp_path / "junit.xml"}).counts
     assert counts is not None, done.stdout + done.stderr
     assert (counts.passed, counts.skipped, counts.errors) == (passed, skipped, errors)
     assert ("needs TUN devices" in done.stdout) is (is_here == "False")
