@@ -31,8 +31,9 @@ from kms.ledger import Ledger
 from kms.listeners import KmeListeners, make_runner
 from kms.partners import algorithms_of, party_of
 from kms.pool import KeyInventory, PoolId
-from kms.relay import Link, QkdNetwork, QkdSource
+from kms.relay import QkdNetwork, QkdSource
 from kms.revocation import Revocations
+from kms.routing import Link
 from kms.server import Kme014
 from kms.service import KeyService
 from kms.skip import Skip
@@ -89,8 +90,8 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         node: Node | None = None
         transport: KeyTransport
         if site is None:
-            network = QkdNetwork(sections, links)
-            transport = EmbeddedTransport(parties, network, QkdSource(network, os.urandom), time.time)
+            network = QkdNetwork(sections, links, config.nodes)
+            transport = EmbeddedTransport(parties, QkdSource(network, os.urandom), time.time)
         else:
             node = Node(config, here[0], parties[site], sections, links, revocations)
             network, transport = node.network, node.transport

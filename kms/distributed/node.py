@@ -17,8 +17,9 @@ from kms.distributed.sections import SharedSections
 from kms.distributed.transport import PeerTransport
 from kms.errors import ConfigError
 from kms.partners import peer_directory
-from kms.relay import Link, QkdNetwork
+from kms.relay import QkdNetwork
 from kms.revocation import Revocations
+from kms.routing import Link
 from kms.server import tls_context
 from kms.service import KeyService
 from kms.sources.exchange import Party
@@ -78,11 +79,12 @@ class Node:
         self._escrow = Escrow(site.site, config.available_lifetime_s + _ESCROW_MARGIN_S)
         self._service: KeyService | None = None
         self.sections = SharedSections(site.site, sections, site_of, self._client, self._forget)
-        self.network = QkdNetwork(self.sections.mirrors, links)
+        self.network = QkdNetwork(self.sections.mirrors, links, config.nodes)
         self.transport = PeerTransport(party, self.network, self._client, self._escrow, os.urandom, time.time)
         self.transport.relay = PadRelay(
-            site.site, self.network, self.sections.pads, site_of, self._client, self.transport.arrived
-        )
+            site.site, self.network, self.sections.pads, site_of, self._client, self.transport.arrived,
+            os.urandom, time.time,
+        )  # fmt: skip
 
     def serve(self, service: KeyService) -> None:
         self._service = self.transport.service = service

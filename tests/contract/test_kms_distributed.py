@@ -158,6 +158,28 @@ def test_an_eavesdropper_moves_keys_to_another_way_and_two_leave_none(kms: Distr
     fetch(kms, "qkd", size=512)
 
 
+def test_disjoint_relays_meet_at_the_far_kme_alone(kms: DistributedKms) -> None:
+    for source in ("qkd", "qkd+qra"):
+        extensions = [{"key_source": source, "disjoint_relays": 2}]
+        answer = kms.world.enc("cell1", "sae-cell1", "sae-core1", number=2, extension_mandatory=extensions)
+        assert answer.status == 200, answer.body
+        keys = {entry["key_ID"]: entry for entry in answer.body["keys"]}
+        said = {"key_source": source, "route": "relayed", "disjoint_relays": 2}
+        assert all(entry["key_extension"] == said for entry in keys.values())
+        twins = kms.world.dec("core1", "sae-core1", "sae-cell1", *keys)
+        assert {entry["key_ID"]: entry for entry in twins.body["keys"]} == keys
+    refused = kms.world.enc("cell1", "sae-cell1", "sae-core1", extension_mandatory=[{"disjoint_relays": 3}])
+    assert refused.status == 400
+
+
+def test_a_section_that_is_cut_is_gone_round_by_every_kme(kms: DistributedKms) -> None:
+    assert kms.admin("cell1", "POST", "/v1/sections/r1/cut").status == 200
+    wait_until(lambda: kms.available_bits("cell1")["r1"] == kms.available_bits("metro1")["r1"] == 0, 10)
+    fetch(kms, "qkd", size=512)
+    kms.admin("cell1", "DELETE", "/v1/sections/r1/cut")
+    wait_until(lambda: all(bits > 20_000 for bits in kms.available_bits("cell1").values()), 20)
+
+
 def test_a_trusted_node_that_dies_is_gone_round_and_comes_back(kms: DistributedKms) -> None:
     kms.kill("tn2")
     fetch(kms, "dh")
