@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,7 +15,7 @@ from kms.errors import ConfigError, ExchangeError
 from kms.sources.agreement import AgreedKey
 from kms.sources.dh import DH_GROUPS, FFDHE3072_PRIME, Ffdhe3072Endpoint, X25519Endpoint
 from kms.sources.hybrid import LABEL, cat_kdf
-from kms.sources.kems import Sntrup761, best_kem, choose_kem, liboqs_is_installed
+from kms.sources.kems import LIBOQS_MECHANISMS, SNTRUP761, Sntrup761, best_kem, choose_kem, liboqs_is_installed
 from kms.sources.qra import KEY_PAIR_USES, QraSource
 
 
@@ -152,6 +153,32 @@ def test_ntru_as_submitted_is_refused_without_liboqs_rather_than_replaced() -> N
         return
     with pytest.raises(ConfigError, match="liboqs"):
         choose_kem("NTRU-HPS-2048-677", {})
+
+
+@pytest.mark.parametrize("name", LIBOQS_MECHANISMS)
+def test_the_ntru_family_of_liboqs_where_it_is(name: str) -> None:
+    if not liboqs_is_installed(os.environ):
+        pytest.skip("no liboqs shared library on this machine: it is no Debian 12 package, and no wheel brings it")
+    import oqs
+
+    if name not in oqs.get_enabled_kem_mechanisms():
+        pytest.skip(f"liboqs {oqs.oqs_version()} was built without {name}: NTRU is there from 0.14 on")
+    kem = choose_kem(name, os.environ)
+    public, private = kem.generate()
+    ciphertext, secret = kem.encapsulate(public)
+    assert kem.decapsulate(private, ciphertext) == secret
+    assert len(secret) >= 32
+    assert kem.decapsulate(private, ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])) != secret
+    for broken in (public[1:], public + b"x", b""):
+        with pytest.raises(ExchangeError):
+            kem.encapsulate(broken)
+    with pytest.raises(ExchangeError):
+        kem.decapsulate(private, ciphertext[1:])
+    if name == SNTRUP761:  # whichever library made it
+        other = Sntrup761()
+        assert other.decapsulate(private, ciphertext) == secret
+        ciphertext, secret = other.encapsulate(public)
+        assert kem.decapsulate(private, ciphertext) == secret
 
 
 def test_an_agreed_key_does_not_show_its_bytes() -> None:
