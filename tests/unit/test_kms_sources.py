@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +112,17 @@ def reference_cat_kdf(
 def test_cat_kdf_agrees_with_an_independent_one() -> None:
     arguments = ((b"p" * 32, b"1" * 32, b"2" * 32), LABEL, b"info", b"from a", b"from b", 100)
     assert cat_kdf(*arguments) == reference_cat_kdf(*arguments)
+
+
+def test_cat_kdf_gives_the_standards_own_vector() -> None:
+    """Annex C.2.7, the standard's vector for the hash that we use; label = LA || LB, MA = LA || PA1 || PA2."""
+    vector = json.loads((Path(__file__).parents[1] / "vectors" / "ts_103_744.json").read_text())
+    la, pa1, pa2, lb, pb1, pb2, k1, k2, key = (
+        bytes.fromhex(vector[name]) for name in ("LA", "PA1", "PA2", "LB", "PB1", "PB2", "k1", "k2", "key_material")
+    )
+    info = vector["info"].encode()
+    assert cat_kdf((b"", k1, k2), la + lb, info, la + pa1 + pa2, lb + pb1 + pb2, len(key)) == key
+    assert cat_kdf((b"x", k1, k2), la + lb, info, la + pa1 + pa2, lb + pb1 + pb2, len(key)) != key
 
 
 # Made by reference_cat_kdf, and fixed: every key that was ever agreed depends on it.
