@@ -101,8 +101,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
         service = _service(config, store, journal, transport, applications)
         background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
+        streams = KeyStreams(
+            service, applications, uuid.uuid4, time.time, None if node is None else node.streams_of(service)
+        )
         if node is not None:
-            node.serve(service)
+            node.serve(service, streams)
             runner = await make_runner(node.application())
             stack.push_async_callback(runner.cleanup)
             listener = web.TCPSite(runner, here[0].host, here[0].peer_port, ssl_context=node.tls(), backlog=1024)
@@ -112,7 +115,6 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
         events = EventLog()
-        streams = KeyStreams(service, applications, uuid.uuid4, time.time)
         configured = {each.site: list(each.sae_ids) for each in config.sites}
 
         def peers() -> list[str]:
