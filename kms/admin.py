@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from kms.admin_apps import AdminApps
+from kms.errors import ExhaustedError
+from kms.keys import Source
 from kms.listeners import KmeListeners
 from kms.metrics import Sample, exposition
 from kms.openapi import openapi_document
@@ -47,6 +50,8 @@ class Admin:
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        app.router.add_post("/v1/sections/{section}/cut", self._cut)
+        app.router.add_delete("/v1/sections/{section}/cut", self._mend)
         app.router.add_delete("/v1/kmes/{site}/listener", self._stop_kme)
         app.router.add_post("/v1/kmes/{site}/listener", self._start_kme)
         self._apps.add_routes(app)
@@ -93,9 +98,36 @@ class Admin:
                     }
                     for link in self._network.links
                 ],
+                "routes": [self._route(a, b) for a, b in self._pairs()],
                 "reservations": self._apps.reservations(),
             }
         )
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """The sites between which QKD keys are kept or promised."""
+        pairs = {pool_id.sites for pool_id in self._service.inventory.pool_ids if Source.QKD in pool_id.source.parts}
+        return sorted(pairs | self._apps.pairs())
+
+    def _route(self, a: str, b: str) -> dict[str, Any]:
+        """Which way a key between the sites would be relayed now, and what there is on it."""
+        try:
+            chain = self._network.route(a, b, 0)
+        except ExhaustedError as error:
+            return {"a": a, "b": b, "usable": False, "reason": str(error), "links": [], "sections": [], "nodes": [],
+                    "skr_bps": 0.0, "available_bits": 0}  # fmt: skip
+        uses = Counter(section for link in chain for section in link.sections)
+        crossed = [(self._network.sections[name], times) for name, times in uses.items()]
+        return {
+            "a": a,
+            "b": b,
+            "usable": True,
+            "reason": "",
+            "links": [link.link_id for link in chain],
+            "sections": [section for link in chain for section in link.sections],
+            "nodes": list(self._network.trusted_nodes(chain, a)),
+            "skr_bps": round(min(section.skr_bps / times for section, times in crossed), 1),
+            "available_bits": min(section.available_bits // times for section, times in crossed),
+        }
 
     def _pool(self, pool_id: PoolId) -> dict[str, Any]:
         stored = self._service.inventory.stored(pool_id)
@@ -140,6 +172,19 @@ class Admin:
         if section is None:
             return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
         section.attack = NO_ATTACK
+        return web.json_response(_section(section))
+
+    async def _cut(self, request: web.Request) -> web.Response:
+        return self._light(request, Section.cut)
+
+    async def _mend(self, request: web.Request) -> web.Response:
+        return self._light(request, Section.mend)
+
+    def _light(self, request: web.Request, change: Callable[[Section], None]) -> web.Response:
+        section = self._network.sections.get(request.match_info["section"])
+        if section is None:
+            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        change(section)
         return web.json_response(_section(section))
 
     async def _stop_kme(self, request: web.Request) -> web.Response:
@@ -219,6 +264,7 @@ def _section(section: Section) -> dict[str, Any]:
         "model": section.model.value,
         "secure": section.is_secure,
         "stop_reason": section.stop_reason,
+        "cut": section.is_cut,
     }
 
 

@@ -19,7 +19,7 @@ from kms.applications import AdmissionError, Applications, AppQos, QkdApp
 from kms.errors import RequestError
 from kms.etsi015 import app_tree, node_tree
 from kms.events import EventLog, Notification
-from kms.keys import KeySource
+from kms.keys import MAX_DISJOINT_RELAYS, KeySource, Source, Way
 from kms.relay import QkdNetwork
 from kms.service import KeyService
 from kms.wire import load_json, parse_uuid, validate
@@ -46,6 +46,7 @@ class _AppBody(_Model):
     app_priority: Annotated[int, Field(ge=0, le=255)] = 1
     key_source: str | None = None
     app_id: str | None = None
+    disjoint_relays: Annotated[int, Field(ge=1, le=MAX_DISJOINT_RELAYS)] = 1
 
 
 class _QosUpdate(_Model):
@@ -110,7 +111,14 @@ class AdminApps:
             parsed = validate(_QosUpdate, load_json(await request.read()))
             priority = app.app_priority if parsed.app_priority is None else parsed.app_priority
             changed = QkdApp(
-                app.app_id, app.server_app_id, app.client_app_id, app.source, app.sites, _qos(parsed.app_qos), priority
+                app.app_id,
+                app.server_app_id,
+                app.client_app_id,
+                app.source,
+                app.sites,
+                _qos(parsed.app_qos),
+                priority,
+                app.way,
             )
             self._applications.admit(changed, self._clock())
         except (RequestError, AdmissionError) as error:
@@ -161,10 +169,20 @@ class AdminApps:
             {
                 "app_id": str(app.app_id), "server_app_id": app.server_app_id, "client_app_id": list(app.client_app_id),
                 "key_source": app.source.label, "min_bandwidth": app.app_qos.min_bandwidth,
-                "app_status": self._applications.status(app).value, "sections": list(self._applications.crossings(app)),
+                "app_status": self._applications.status(app).value, "disjoint_relays": app.way.disjoint_relays,
+                "sections": list(self._applications.crossings(app)),
             }
             for app in self._applications
         ]  # fmt: skip
+
+    def pairs(self) -> set[tuple[str, str]]:
+        """Sites between which QKD keys are promised, in the order of their names."""
+        return {
+            (min(app.sites[0], site), max(app.sites[0], site))
+            for app in self._applications
+            for site in app.sites[1:]
+            if Source.QKD in app.source.parts and site != app.sites[0]
+        }
 
     def _tree(self, app: QkdApp) -> dict[str, Any]:
         return app_tree(app, self._network, self._applications)
@@ -190,7 +208,14 @@ class AdminApps:
         app_id = parse_uuid(parsed.app_id, "app_id") if parsed.app_id else uuid.uuid4()
         clients = tuple(parsed.client_app_id)
         return QkdApp(
-            app_id, parsed.server_app_id, clients, source, tuple(sites), _qos(parsed.app_qos), parsed.app_priority
+            app_id,
+            parsed.server_app_id,
+            clients,
+            source,
+            tuple(sites),
+            _qos(parsed.app_qos),
+            parsed.app_priority,
+            Way(disjoint_relays=parsed.disjoint_relays),
         )
 
 

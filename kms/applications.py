@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from kms.errors import ExhaustedError, KmsError
-from kms.keys import KeySource, Source
+from kms.keys import ANY_WAY, KeySource, Source, Way
 
 # What authenticates a key on its way over a section: a Poly1305 key that is used once (kms.relay).
 TAG_BITS = 256
@@ -69,6 +69,7 @@ class QkdApp:
     sites: tuple[str, ...]  # the master's, then those of the slaves
     app_qos: AppQos
     app_priority: int = 1
+    way: Way = ANY_WAY
 
 
 class KeySupply(Protocol):
@@ -78,7 +79,12 @@ class KeySupply(Protocol):
         """Another number than before when routes may have changed."""
 
     def sections_between(self, a: str, b: str) -> tuple[str, ...]:
-        """The sections of the route that is taken, one for each crossing; empty when there is none."""
+        """The sections of the route that a key takes now, one for each crossing; empty when there is none."""
+
+    def sustained(
+        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+    ) -> tuple[str, ...]:
+        """Those of the route that can give ``needed_bps`` in the long run beside what is taken of each section."""
 
     def skr_bps(self, section: str) -> float:
         """What the section can sustain now."""
@@ -121,7 +127,9 @@ class Applications:
         self._app_buckets: dict[uuid.UUID, Bucket] = {}
         self._sae_buckets: dict[str, Bucket] = {}
         self._by_ends: dict[tuple[str, str, KeySource], QkdApp] = {}
-        # What is promised on each section, by priority; made anew when an application or a route has changed.
+        # Which way each goes, and what is promised on each section by priority; made anew when an application or a
+        # route has changed.
+        self._ways: dict[uuid.UUID, dict[str, int]] = {}
         self._loads: dict[str, dict[int, float]] = {}
         self._loads_of: int | None = None
         self.refused = 0
@@ -160,15 +168,13 @@ class Applications:
         """The most that could be promised to the application now, what it has already included; bits per second."""
         if Source.QKD not in app.source.parts:
             return app.app_qos.max_bandwidth
-        own = self._apps.get(app.app_id)
         offer = float("inf")
-        crossings = self.crossings(app)
+        taken = self._taken_bps(besides=app.app_id)
+        crossings = self._way_of(app, taken)
         if not crossings and len(set(app.sites)) > 1:
             return 0.0
         for section, count in crossings.items():
-            free = self._supply.skr_bps(section) - self.expected_consumption_bps(section)
-            if own is not None:
-                free += _on_the_line(own.app_qos.min_bandwidth) * self.crossings(own).get(section, 0)
+            free = self._supply.skr_bps(section) - taken.get(section, 0.0)
             offer = min(offer, max(0.0, free) / _on_the_line(count))
         return offer
 
@@ -178,12 +184,10 @@ class Applications:
 
     def crossings(self, app: QkdApp) -> dict[str, int]:
         """How often one key of the application crosses each section."""
-        counts: dict[str, int] = {}
-        if Source.QKD in app.source.parts:
-            for site in app.sites[1:]:
-                for section in self._supply.sections_between(app.sites[0], site):
-                    counts[section] = counts.get(section, 0) + 1
-        return counts
+        if self._apps.get(app.app_id) != app:
+            return self._way_of(app, self._taken_bps(besides=app.app_id))
+        self._find_ways()
+        return self._ways[app.app_id]
 
     def status(self, app: QkdApp) -> AppStatus:
         crossings = self.crossings(app)
@@ -195,16 +199,45 @@ class Applications:
         return AppStatus.ON
 
     def _section_loads(self) -> dict[str, dict[int, float]]:
-        epoch = self._supply.epoch()
-        if epoch != self._loads_of:
-            self._loads = {}
-            for app in self._apps.values():
-                for section, count in self.crossings(app).items():
-                    loads = self._loads.setdefault(section, {})
-                    load = _on_the_line(app.app_qos.min_bandwidth) * count
-                    loads[app.app_priority] = loads.get(app.app_priority, 0.0) + load
-            self._loads_of = epoch
+        self._find_ways()
         return self._loads
+
+    def _find_ways(self) -> None:
+        """One after the other, who has priority first: each takes the best way on which its rate is still free."""
+        epoch = self._supply.epoch()
+        if epoch == self._loads_of:
+            return
+        self._ways, self._loads = {}, {}
+        taken: dict[str, float] = {}
+        for app in sorted(self._apps.values(), key=lambda app: -app.app_priority):
+            way = self._ways[app.app_id] = self._way_of(app, taken)
+            for section, count in way.items():
+                load = _on_the_line(app.app_qos.min_bandwidth) * count
+                loads = self._loads.setdefault(section, {})
+                loads[app.app_priority] = loads.get(app.app_priority, 0.0) + load
+                taken[section] = taken.get(section, 0.0) + load
+        self._loads_of = epoch
+
+    def _way_of(self, app: QkdApp, taken: Mapping[str, float]) -> dict[str, int]:
+        """The crossings that one key of the application takes beside what is taken by others."""
+        counts: dict[str, int] = {}
+        if Source.QKD not in app.source.parts:
+            return counts
+        needed, taken = _on_the_line(app.app_qos.min_bandwidth), dict(taken)
+        for site in app.sites[1:]:
+            for section in self._supply.sustained(app.sites[0], site, app.way, needed, taken):
+                counts[section] = counts.get(section, 0) + 1
+                taken[section] = taken.get(section, 0.0) + needed
+        return counts
+
+    def _taken_bps(self, besides: uuid.UUID) -> dict[str, float]:
+        """What is promised to all other applications, by section."""
+        taken = {section: sum(loads.values()) for section, loads in self._section_loads().items()}
+        own = self._apps.get(besides)
+        if own is not None:
+            for section, count in self._ways[besides].items():
+                taken[section] -= _on_the_line(own.app_qos.min_bandwidth) * count
+        return taken
 
     def _index(self) -> None:
         self._loads_of = None

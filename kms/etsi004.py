@@ -15,7 +15,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from kms.errors import UnauthorisedError
-from kms.streams import MIMETYPE, KeyStreams, Qos
+from kms.keptstream import Qos
+from kms.streams import KeyStreams
 from kms.wire import load_json, parse_uuid, validate
 
 PATH = "/api/etsi004/v2.1"
@@ -35,7 +36,7 @@ class _QosBody(_Model):
     Priority: Annotated[int, Field(ge=0, le=255)] = 0
     Timeout: Annotated[int, Field(ge=1, le=60_000)] = 2_000
     TTL: Annotated[int, Field(ge=1, le=1 << 32)] = 3_600
-    Metadata_mimetype: str = MIMETYPE
+    Metadata_mimetype: str = "application/json"
 
 
 class _OpenBody(_Model):
@@ -82,7 +83,7 @@ class Etsi004:
         if asked.min_bps > asked.max_bps:
             asked = Qos(**{**asked.__dict__, "max_bps": asked.min_bps})
         wanted = _stream_id(parsed.Key_stream_ID) if parsed.Key_stream_ID is not None else None
-        opened = self._streams.open_connect(caller, parsed.Destination, asked, wanted)
+        opened = await self._streams.open_connect(caller, parsed.Destination, asked, wanted)
         names = {name.lower(): name for name in _QosBody.model_fields}
         return {
             "Status": int(opened.status),
@@ -104,7 +105,7 @@ class Etsi004:
 
     async def close(self, caller: str, body: bytes) -> dict[str, Any]:
         parsed = validate(_CloseBody, load_json(body))
-        return {"Status": int(self._streams.close(caller, _stream_id(parsed.Key_stream_ID)))}
+        return {"Status": int(await self._streams.close(caller, _stream_id(parsed.Key_stream_ID)))}
 
 
 def _stream_id(text: str) -> uuid.UUID:

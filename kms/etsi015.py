@@ -13,7 +13,8 @@ from typing import Any
 
 from kms.applications import Applications, QkdApp
 from kms.keys import Source
-from kms.relay import Link, QkdNetwork
+from kms.relay import QkdNetwork
+from kms.routing import Link
 from kms.sources.qkd.section import SectionState
 
 MODULE = "etsi-qkd-sdn-node"

@@ -33,7 +33,7 @@ class SaeHomes:
 
     def site_of(self, sae: str) -> str | None:
         """The SAE's home; None when it is bound to none and was never seen."""
-        return self._bound_site(sae) or self._last_seen.get(sae)
+        return self.site_bound_to(sae) or self._last_seen.get(sae)
 
     def admit(self, site: str, sae: str, certified_site: str | None) -> bool:
         """Whether this visit of a free SAE changed its home. UnauthorisedError when it may not come here.
@@ -42,7 +42,7 @@ class SaeHomes:
         """
         if not self.is_known(sae):
             raise UnauthorisedError(f"SAE {sae} is not registered")
-        bound = certified_site or self._bound_site(sae)
+        bound = certified_site or self.site_bound_to(sae)
         if bound is not None:
             if bound != site:
                 raise UnauthorisedError(f"SAE {sae} is bound to the KME of another site")
@@ -52,7 +52,8 @@ class SaeHomes:
         self._last_seen[sae] = site
         return True
 
-    def _bound_site(self, sae: str) -> str | None:
+    def site_bound_to(self, sae: str) -> str | None:
+        """The site that the configuration or its registration binds the SAE to, None for a free one."""
         if sae in self._configured:
             return self._configured[sae]
         issued = self._find_issued(sae)

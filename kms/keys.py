@@ -79,6 +79,23 @@ class Route(Enum):
     RELAYED = "relayed"
 
 
+MAX_DISJOINT_RELAYS = 4
+
+
+@dataclass(frozen=True)
+class Way:
+    """How keys are to travel: by which route if one is named, and over how many QKD relays that have nothing in common.
+
+    Over several relays a key goes in as many parts, all of which are needed: who sees one knows nothing of the key.
+    """
+
+    route: Route | None = None
+    disjoint_relays: int = 1
+
+
+ANY_WAY = Way()
+
+
 class KeyState(Enum):
     AVAILABLE = "available"
     AWAITING_SLAVE = "awaiting-slave"
@@ -128,7 +145,7 @@ class Key:
 
     ``copies`` holds the key bytes by the site that keeps them. ``awaiting`` are those of the SAEs that its delivery
     names which have not fetched it yet. ``crossings`` counts the QKD sections that
-    it crossed. Objects are made by the thousand a second: no ``replace`` here.
+    it crossed, in ``relays`` parts. Objects are made by the thousand a second: no ``replace`` here.
     """
 
     key_id: uuid.UUID
@@ -140,6 +157,7 @@ class Key:
     delivery: Delivery | None = None
     awaiting: frozenset[str] = frozenset()
     crossings: int = 0
+    relays: int = 1
 
     @property
     def route(self) -> Route:
@@ -172,7 +190,7 @@ class Key:
         copies = {**self.copies, site: copy}
         return Key(
             self.key_id, self.source, self.size_bits, self.made_at, copies, self.state, self.delivery, self.awaiting,
-            self.crossings,
+            self.crossings, self.relays,
         )  # fmt: skip
 
     def fetched(self, slave: str) -> Key:
@@ -191,5 +209,6 @@ class Key:
     ) -> Key:
         state = next_state(self.state, event)
         return Key(
-            self.key_id, self.source, self.size_bits, self.made_at, copies, state, delivery, awaiting, self.crossings
+            self.key_id, self.source, self.size_bits, self.made_at, copies, state, delivery, awaiting, self.crossings,
+            self.relays,
         )  # fmt: skip

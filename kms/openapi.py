@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kms.config import Limits
+from kms.keys import MAX_DISJOINT_RELAYS
 
 VERSION = "1.1.1"  # of ETSI GS QKD 014
 _SAE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -102,6 +103,7 @@ def _schemas(limits: Limits) -> dict[str, Any]:
         {
             "key_source": {"type": "string", "pattern": _SOURCES},
             "route": {"enum": ["direct", "relayed"]},
+            "disjoint_relays": {"type": "integer", "minimum": 1, "maximum": MAX_DISJOINT_RELAYS},
             "max_age_s": {"type": "number", "minimum": 0, "maximum": 1_000_000_000},
         },
         [],

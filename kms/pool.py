@@ -187,7 +187,7 @@ class KeyInventory:
         self._hold(
             Key(
                 key.key_id, key.source, key.size_bits, key.made_at, key.copies, KeyState.AWAITING_SLAVE, key.delivery,
-                others | {slave}, key.crossings,
+                others | {slave}, key.crossings, key.relays,
             )
         )  # fmt: skip
 

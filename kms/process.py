@@ -31,8 +31,9 @@ from kms.ledger import Ledger
 from kms.listeners import KmeListeners, make_runner
 from kms.partners import algorithms_of, party_of
 from kms.pool import KeyInventory, PoolId
-from kms.relay import Link, QkdNetwork, QkdSource
+from kms.relay import QkdNetwork, QkdSource
 from kms.revocation import Revocations
+from kms.routing import Link
 from kms.server import Kme014
 from kms.service import KeyService
 from kms.skip import Skip
@@ -89,8 +90,8 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         node: Node | None = None
         transport: KeyTransport
         if site is None:
-            network = QkdNetwork(sections, links)
-            transport = EmbeddedTransport(parties, network, QkdSource(network, os.urandom), time.time)
+            network = QkdNetwork(sections, links, config.nodes)
+            transport = EmbeddedTransport(parties, QkdSource(network, os.urandom), time.time)
         else:
             node = Node(config, here[0], parties[site], sections, links, revocations)
             network, transport = node.network, node.transport
@@ -100,8 +101,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
         service = _service(config, store, journal, transport, applications)
         background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
+        streams = KeyStreams(
+            service, applications, uuid.uuid4, time.time, None if node is None else node.streams_of(service)
+        )
         if node is not None:
-            node.serve(service)
+            node.serve(service, streams)
             runner = await make_runner(node.application())
             stack.push_async_callback(runner.cleanup)
             listener = web.TCPSite(runner, here[0].host, here[0].peer_port, ssl_context=node.tls(), backlog=1024)
@@ -111,7 +115,6 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
         events = EventLog()
-        streams = KeyStreams(service, applications, uuid.uuid4, time.time)
         configured = {each.site: list(each.sae_ids) for each in config.sites}
 
         def peers() -> list[str]:

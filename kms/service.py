@@ -25,7 +25,7 @@ from kms.errors import (
     StoreError,
 )
 from kms.homes import SaeHomes
-from kms.keys import Delivery, Key, KeySource, Route
+from kms.keys import ANY_WAY, Delivery, Key, KeySource, Route, Way
 from kms.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
 from kms.pool import KeyInventory, PoolId
 from kms.sources.qkd.protocol import Entropy
@@ -120,15 +120,15 @@ class KeyService:
         sites = {name: self._site_of_slave(name) or site for name in slaves}
         remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
         source = request.source or self.default_source
-        if request.route is not None and any(self._site_of_slave(name) is None for name in slaves):
-            raise RequestError(EXTENSION_UNMET, ({"route": "a slave's site is not known yet"},))
-        if request.route is Route.RELAYED and site in sites.values():
-            raise RequestError(EXTENSION_UNMET, ({"route": "a slave is at this site"},))
+        way = request.way
+        if way != ANY_WAY and any(self._site_of_slave(name) is None for name in slaves):
+            raise RequestError(EXTENSION_UNMET, (_unmet(way, "a slave's site is not known yet"),))
+        if (way.route is Route.RELAYED or way.disjoint_relays > 1) and site in sites.values():
+            raise RequestError(EXTENSION_UNMET, (_unmet(way, "a slave is at this site"),))
         for place in remote:
-            if not self._transport.can_join(source, site, place, request.route):
-                if request.route is not None and self._transport.can_join(source, site, place):
-                    detail = {"route": f"no {request.route.value} {source.label} between these sites"}
-                    raise RequestError(EXTENSION_UNMET, (detail,))
+            if not self._transport.can_join(source, site, place, way):
+                if way != ANY_WAY and self._transport.can_join(source, site, place):
+                    raise RequestError(EXTENSION_UNMET, (_unmet(way, f"no such {source.label} between these sites"),))
                 if request.source is not None:
                     raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
                 raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
@@ -143,7 +143,7 @@ class KeyService:
         elsewhere = [place for place in remote if not self._transport.is_here(place)]
         for is_last_attempt in (False, True):
             keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
-            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, request.route)
+            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, _asked_route(way))
             try:
                 for place in elsewhere:
                     # From here on the keys are that KME's too: none goes back into the pool, whatever happens.
@@ -167,7 +167,7 @@ class KeyService:
         self.inventory.await_slaves(kept)
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route) for key in keys]
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route, key.relays) for key in keys]
 
     async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
         """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
@@ -178,7 +178,7 @@ class KeyService:
             if claimed is None:
                 raise
             keys = tuple(claimed)
-        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route) for key in keys]
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route, key.relays) for key in keys]
 
     async def hand_over(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> tuple[Key, ...]:
         """Keys that are held here, fetched by ``caller`` at ``site``, and recorded before this returns.
@@ -276,7 +276,7 @@ class KeyService:
         self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
     ) -> tuple[list[Key], Callable[[], None]]:
         """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
-        number, size_bits, route = request.number, request.size_bits, request.route
+        number, size_bits, way = request.number, request.size_bits, request.way
         if not remote:
             return self._draw(site, source, number, size_bits, now), lambda: None
         pool_id = PoolId(site, remote[0], source)
@@ -292,23 +292,23 @@ class KeyService:
         try:
             keys = list(from_pool)
             if len(keys) < number:
-                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, route)
+                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, way)
             for place in remote[1:]:
-                keys = [await self._extend(key, site, place, route) for key in keys]
+                keys = [await self._extend(key, site, place, way) for key in keys]
         except BaseException:
             undo()
             raise
         return keys, undo
 
     async def _make(
-        self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, route: Route | None = None
+        self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, way: Way = ANY_WAY
     ) -> list[Key]:
         key_ids = self._new_ids(count)
-        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, route)
+        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, way)
         return [
             Key(
                 key_id, source, size_bits, now, {a: each.at_a} if each.at_b is None else {a: each.at_a, b: each.at_b},
-                crossings=each.crossings,
+                crossings=each.crossings, relays=each.relays,
             )
             for key_id, each in zip(key_ids, agreed, strict=True)
         ]  # fmt: skip
@@ -321,8 +321,8 @@ class KeyService:
             for n, key_id in enumerate(self._new_ids(count))
         ]
 
-    async def _extend(self, key: Key, site: str, place: str, route: Route | None) -> Key:
-        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, route)
+    async def _extend(self, key: Key, site: str, place: str, way: Way) -> Key:
+        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, way)
         return key.arrived(place, copy)
 
     async def _find_copies(
@@ -354,7 +354,20 @@ class KeyService:
 
 def _what_suits(request: EncRequest, now: float) -> Callable[[Key], bool] | None:
     """Which of a pool's keys the request may be served with; None for all of them."""
-    if request.route is None and request.max_age_s is None:
+    way = request.way
+    if way == ANY_WAY and request.max_age_s is None:
         return None
     made_since = now - request.max_age_s if request.max_age_s is not None else float("-inf")
-    return lambda key: key.made_at >= made_since and request.route in (None, key.route)
+    return lambda key: (
+        key.made_at >= made_since and way.route in (None, key.route) and key.relays >= way.disjoint_relays
+    )
+
+
+def _asked_route(way: Way) -> Route | None:
+    """What the delivery keeps of the way: whoever asked for several relays did not ask for any route."""
+    return Route.RELAYED if way.route is None and way.disjoint_relays > 1 else way.route
+
+
+def _unmet(way: Way, why: str) -> dict[str, str]:
+    """Which extension cannot be met, and why."""
+    return {"disjoint_relays" if way.disjoint_relays > 1 else "route": why}

@@ -237,12 +237,12 @@ def _read_or_make_key(path: Path) -> bytes:
 
 
 def _keys_to_json(keys: Sequence[Key]) -> bytes:
-    """A delivery's keys, which share everything but their bytes and whom they still wait for."""
+    """A delivery's keys, which share everything but their bytes, how they came and whom they still wait for."""
     first = keys[0]
     delivery = first.known_delivery
-    groups: dict[frozenset[str], list[Key]] = {}
+    groups: dict[tuple[frozenset[str], int, int], list[Key]] = {}
     for key in keys:
-        groups.setdefault(key.awaiting, []).append(key)
+        groups.setdefault((key.awaiting, key.crossings, key.relays), []).append(key)
     return json.dumps(
         {
             "source": first.source.label,
@@ -256,10 +256,12 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
             "groups": [
                 {
                     "awaiting": sorted(awaiting),
+                    "crossings": crossings,
+                    "relays": relays,
                     "key_ids": _joined(key.key_id.bytes for key in group),
                     "copies": {site: _joined(key.copies[site] for key in group) for site in first.copies},
                 }
-                for awaiting, group in groups.items()
+                for (awaiting, crossings, relays), group in groups.items()
             ],
         }
     ).encode()
@@ -279,7 +281,7 @@ def _keys_from_json(delivery_id: uuid.UUID, document: bytes) -> Iterator[Key]:
             copies = {site: parts[n] for site, parts in by_site.items()}
             yield Key(
                 uuid.UUID(bytes=key_id), source, size_bits, row["made_at"], copies, KeyState.AWAITING_SLAVE, delivery,
-                awaiting,
+                awaiting, group.get("crossings", 0), group.get("relays", 1),
             )  # fmt: skip
 
 

@@ -1,57 +1,29 @@
 """Key streams of ETSI GS QKD 004 v2.1.1: OPEN_CONNECT, GET_KEY and CLOSE over the same keys as ETSI 014. No HTTP here.
 
-The two ends of a stream get the same chunk under the same index, whoever asks first: that end orders the chunk's keys
-as their master, the other fetches their twins. A chunk is as long as the stream's Key_chunk_size (bytes).
+A chunk is as long as the stream's Key_chunk_size (bytes). Whose turn it is says the KME that keeps the stream
+(:mod:`kms.keptstream`), which may be another than the one that an end asks (:class:`Elsewhere`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from typing import Protocol
 
 from kms.applications import AdmissionError, Applications, AppQos, QkdApp
-from kms.errors import ExhaustedError, NoRouteError, RequestError, SectionStoppedError, UnauthorisedError
+from kms.errors import ExhaustedError, KmsError, NoRouteError, RequestError, SectionStoppedError, UnauthorisedError
+from kms.keptstream import Desk, KeptStream, Qos, Status
 from kms.keys import KeySource
 from kms.service import KeyService
 from kms.wire import DeliveredKey, EncRequest
 
 MAX_STREAMS = 10_000
-MAX_AHEAD = 256  # chunks that one end may be ahead of the other
 METADATA_BYTES = 64  # no metadata of ours is longer
-MIMETYPE = "application/json"
-
-
-class Status(IntEnum):
-    """ETSI GS QKD 004, table 4."""
-
-    OK = 0
-    PEER_NOT_CONNECTED = 1
-    INSUFFICIENT_KEY = 2
-    GET_KEY_PEER_ABSENT = 3
-    NO_LINK = 4
-    KSID_IN_USE = 5
-    TIMEOUT = 6
-    QOS_UNMET = 7
-    METADATA_TOO_SMALL = 8
-
-
-@dataclass(frozen=True)
-class Qos:
-    """The standard's QoS structure: bytes, bit/s, milliseconds, seconds as it has them."""
-
-    key_chunk_size: int
-    max_bps: int
-    min_bps: int = 0
-    jitter: int = 0
-    priority: int = 0
-    timeout: int = 2_000
-    ttl: int = 3_600
-    metadata_mimetype: str = MIMETYPE
 
 
 @dataclass(frozen=True)
@@ -69,53 +41,77 @@ class Chunk:
     metadata: bytes = b""
 
 
+class Elsewhere(Protocol):
+    """The other KMEs, where the stream may be kept that an end wants to join."""
+
+    async def join(
+        self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID, likely: str | None
+    ) -> tuple[Opened, Desk] | None:
+        """The answer of the KME that keeps it; None when none does. ``likely`` is the site to ask first."""
+
+
+_Late = asyncio.Task[tuple[list[DeliveredKey], float]]
+
+
 @dataclass
-class _Order:
-    """A chunk that one end has ordered and the other has not fetched yet."""
+class _End:
+    """An end that is connected here."""
 
-    master: str
-    made_at: float
-    key_ids: asyncio.Future[tuple[uuid.UUID, ...]]
-
-
-@dataclass
-class _Stream:
-    app: QkdApp
+    desk: Desk
+    peer: str
     qos: Qos
-    ends: tuple[str, str]
-    connected: set[str]
-    next_index: dict[str, int]
-    orders: dict[int, _Order] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
-    late: dict[tuple[str, int], asyncio.Task[tuple[list[DeliveredKey], float]]] = field(
-        default_factory=dict, repr=False
-    )
+    next_index: int = 0
+    # What a time limit overtook, by index.
+    late: dict[int, _Late] = field(default_factory=dict, repr=False)
 
 
 class KeyStreams:
-    """The streams of one KMS."""
+    """The streams whose ends, one or both, are connected at this KMS."""
 
     def __init__(
         self, service: KeyService, applications: Applications, new_id: Callable[[], uuid.UUID],
-        clock: Callable[[], float],
+        clock: Callable[[], float], elsewhere: Elsewhere | None = None,
     ) -> None:  # fmt: skip
         self._service = service
         self._applications = applications
         self._new_id = new_id
         self._clock = clock
-        self._streams: dict[uuid.UUID, _Stream] = {}
+        self._elsewhere = elsewhere
+        self._kept: dict[uuid.UUID, KeptStream] = {}
+        self._ends: dict[tuple[uuid.UUID, str], _End] = {}
 
-    def open_connect(self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID | None) -> Opened:
+    async def open_connect(self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID | None) -> Opened:
         """``key_stream_id`` None asks for a new one; the peer joins with the one that the first end was given."""
-        stream = self._streams.get(key_stream_id) if key_stream_id is not None else None
-        if stream is not None:
-            if set(stream.ends) != {caller, destination} or caller in stream.connected:
+        if key_stream_id is not None:
+            if (key_stream_id, caller) in self._ends:
                 return Opened(Status.KSID_IN_USE, qos, key_stream_id)
-            stream.connected.add(caller)
+            if self._elsewhere is not None and key_stream_id not in self._kept:
+                likely = self._service.homes.site_of(destination) if self._service.homes.is_known(destination) else None
+                joined = await self._elsewhere.join(caller, destination, qos, key_stream_id, likely)
+                if joined is not None:
+                    opened, desk = joined
+                    if opened.status is Status.OK:
+                        self._ends[key_stream_id, caller] = _End(desk, destination, opened.qos)
+                    return opened
+        opened = self.connect(caller, destination, qos, key_stream_id)
+        if opened.status in (Status.OK, Status.PEER_NOT_CONNECTED) and opened.key_stream_id is not None:
+            kept = self._kept[opened.key_stream_id]
+            self._ends[opened.key_stream_id, caller] = _End(kept, destination, kept.qos)
+        return opened
+
+    def kept(self, key_stream_id: uuid.UUID) -> KeptStream | None:
+        return self._kept.get(key_stream_id)
+
+    def connect(self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID | None) -> Opened:
+        """An end of a stream that is kept here, or is to be: the end itself may be connected at another KME."""
+        stream = self._kept.get(key_stream_id) if key_stream_id is not None else None
+        if stream is not None:
+            if not stream.connect(caller, destination):
+                return Opened(Status.KSID_IN_USE, qos, key_stream_id)
             return Opened(Status.OK, stream.qos, key_stream_id)
         if caller == destination or not self._service.homes.is_known(destination):
             return Opened(Status.NO_LINK, qos, key_stream_id)
-        if len(self._streams) >= MAX_STREAMS:
+        if len(self._kept) >= MAX_STREAMS:
             return Opened(Status.QOS_UNMET, replace(qos, max_bps=0, min_bps=0), key_stream_id)
         longest = self._service.limits.max_key_size * self._service.limits.max_key_per_request // 8
         if not self._service.limits.min_key_size <= 8 * qos.key_chunk_size <= 8 * longest:
@@ -137,7 +133,12 @@ class KeyStreams:
             offer = int(error.offer_bps)
             return Opened(Status.QOS_UNMET, replace(qos, min_bps=offer, max_bps=max(offer, 0)), key_stream_id)
         ends = (caller, destination)
-        self._streams[key_stream_id] = _Stream(app, qos, ends, {caller}, dict.fromkeys(ends, 0))
+
+        def forget() -> None:
+            del self._kept[key_stream_id]
+            self._applications.release(key_stream_id)
+
+        self._kept[key_stream_id] = KeptStream(app, qos, ends, self._clock, forget, {caller})
         return Opened(Status.PEER_NOT_CONNECTED, qos, key_stream_id)
 
     @property
@@ -148,23 +149,27 @@ class KeyStreams:
         self, site: str, caller: str, key_stream_id: uuid.UUID, index: int | None, metadata_size: int
     ) -> Chunk:
         """The chunk under ``index``, or under the caller's next one. ``metadata_size`` 0 asks for no metadata."""
-        stream = self._streams.get(key_stream_id)
-        if stream is None or caller not in stream.connected:
+        end = self._ends.get((key_stream_id, caller))
+        if end is None:
             raise UnauthorisedError("this end has not opened the key stream")
-        if len(stream.connected) < 2:
-            return Chunk(Status.GET_KEY_PEER_ABSENT)
-        if 0 < metadata_size < METADATA_BYTES:
-            return Chunk(Status.METADATA_TOO_SMALL)
-        wanted = stream.next_index[caller] if index is None else index
-        if wanted in stream.done or wanted > min(stream.next_index.values()) + MAX_AHEAD:
-            return Chunk(Status.INSUFFICIENT_KEY, wanted)
+        wanted = end.next_index if index is None else index
         # What the time limit overtakes goes on, and is what the caller gets when it asks again: no key is lost by it.
-        task = stream.late.pop((caller, wanted), None)
+        task = end.late.pop(wanted, None)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._chunk_keys(stream, site, caller, wanted))
-        await asyncio.wait({task}, timeout=stream.qos.timeout / 1e3)
+            try:
+                status = await end.desk.look(caller, wanted, end.next_index)
+            except ExhaustedError:  # the KME that keeps the stream does not answer
+                return Chunk(Status.NO_LINK, wanted)
+            if status is Status.GET_KEY_PEER_ABSENT:
+                return Chunk(status)
+            if 0 < metadata_size < METADATA_BYTES:
+                return Chunk(Status.METADATA_TOO_SMALL)
+            if status is not Status.OK:
+                return Chunk(status, wanted)
+            task = asyncio.get_running_loop().create_task(self._chunk_keys(end, site, caller, wanted))
+        await asyncio.wait({task}, timeout=end.qos.timeout / 1e3)
         if not task.done():
-            stream.late[caller, wanted] = task
+            end.late[wanted] = task
             return Chunk(Status.TIMEOUT, wanted)
         try:
             keys, made_at = task.result()
@@ -172,46 +177,26 @@ class KeyStreams:
             return Chunk(Status.NO_LINK, wanted)
         except (ExhaustedError, RequestError):
             return Chunk(Status.INSUFFICIENT_KEY, wanted)
-        stream.next_index[caller] = max(stream.next_index[caller], wanted + 1)
-        buffer = b"".join(key.key for key in keys)[: stream.qos.key_chunk_size]
+        end.next_index = max(end.next_index, wanted + 1)
+        buffer = b"".join(key.key for key in keys)[: end.qos.key_chunk_size]
         age_ms = max(0, round(1e3 * (self._clock() - made_at)))
         metadata = json.dumps({"age": min(age_ms, 10**12), "source": keys[0].source.label}).encode()
         return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else b"")
 
-    async def _chunk_keys(
-        self, stream: _Stream, site: str, caller: str, index: int
-    ) -> tuple[list[DeliveredKey], float]:
-        order = stream.orders.get(index)
-        if order is not None and self._clock() - order.made_at > stream.qos.ttl:
-            del stream.orders[index]
-            stream.done.add(index)
-            raise ExhaustedError("the chunk has outlived its TTL")
-        peer = stream.ends[1] if caller == stream.ends[0] else stream.ends[0]
-        if order is None:
-            order = _Order(caller, self._clock(), asyncio.get_running_loop().create_future())
-            stream.orders[index] = order
-            try:
-                keys = await self._service.enc_keys(site, caller, peer, self._request(stream.qos))
-            except BaseException:
-                # The next to ask orders it anew; who waits already is told to ask again.
-                stream.orders.pop(index, None)
-                order.key_ids.cancel()
-                raise
-            order.key_ids.set_result(tuple(key.key_id for key in keys))
-            return keys, order.made_at
-        if order.master == caller:
-            raise RequestError("this end has had the chunk")
+    async def _chunk_keys(self, end: _End, site: str, caller: str, index: int) -> tuple[list[DeliveredKey], float]:
+        turn = await end.desk.claim(caller, index)
+        if turn.key_ids is not None:
+            keys = await self._service.dec_keys(site, caller, turn.master, turn.key_ids)
+            await end.desk.fetched(caller, index)
+            return keys, turn.made_at
         try:
-            key_ids = await asyncio.shield(order.key_ids)
-        except asyncio.CancelledError:
-            if not order.key_ids.cancelled():
-                raise
-            raise ExhaustedError("the other end got no keys for the chunk") from None
-        keys = await self._service.dec_keys(site, caller, order.master, key_ids)
-        stream.orders.pop(index, None)
-        stream.done.add(index)
-        _forget_old(stream)
-        return keys, order.made_at
+            keys = await self._service.enc_keys(site, caller, end.peer, self._request(end.qos))
+            await end.desk.ordered(caller, index, tuple(key.key_id for key in keys))
+        except BaseException:
+            with contextlib.suppress(KmsError):
+                await end.desk.failed(caller, index)
+            raise
+        return keys, turn.made_at
 
     def _request(self, qos: Qos) -> EncRequest:
         bits = 8 * qos.key_chunk_size
@@ -219,20 +204,12 @@ class KeyStreams:
         size = 8 * math.ceil(bits / number / 8)
         return EncRequest(number, size, source=self._source)
 
-    def close(self, caller: str, key_stream_id: uuid.UUID) -> Status:
+    async def close(self, caller: str, key_stream_id: uuid.UUID) -> Status:
         """The caller leaves; when both have, the stream and its reservation are gone."""
-        stream = self._streams.get(key_stream_id)
-        if stream is None or caller not in stream.ends:
+        end = self._ends.pop((key_stream_id, caller), None)
+        if end is None:
             raise UnauthorisedError("this SAE is no end of the key stream")
-        stream.connected.discard(caller)
-        if not stream.connected:
-            del self._streams[key_stream_id]
-            self._applications.release(key_stream_id)
+        try:
+            return await end.desk.leave(caller)
+        except (ExhaustedError, UnauthorisedError):  # the KME that keeps it has gone, or begun anew: so has the stream
             return Status.OK
-        return Status.PEER_NOT_CONNECTED
-
-
-def _forget_old(stream: _Stream) -> None:
-    """Indices far behind both ends are over: what is below needs no list."""
-    behind = min(stream.next_index.values()) - MAX_AHEAD
-    stream.done = {index for index in stream.done if index >= behind}

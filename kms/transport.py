@@ -13,8 +13,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kms.errors import ExchangeError
-from kms.keys import QKD, Delivery, Key, KeySource, Route, Source
-from kms.relay import QkdNetwork, QkdSource
+from kms.keys import ANY_WAY, QKD, Delivery, Key, KeySource, Route, Source, Way
+from kms.relay import QkdSource
 from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey
 from kms.sources.exchange import Party, Terms
 
@@ -30,8 +30,8 @@ class KeyTransport(Protocol):
     of an exchange failed.
     """
 
-    def can_join(self, source: KeySource, a: str, b: str, route: Route | None = None) -> bool:
-        """Whether this source could ever serve the pair, whatever its state now; by that route if one is named."""
+    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
+        """Whether this source could ever serve the pair in that way, whatever its state now."""
 
     def is_here(self, site: str) -> bool:
         """Whether the site's KME is of this process: its copies are kept by this service."""
@@ -43,12 +43,12 @@ class KeyTransport(Protocol):
         b: str,
         key_ids: Sequence[uuid.UUID],
         size_bits: int,
-        route: Route | None = None,
+        way: Way = ANY_WAY,
     ) -> list[AgreedKey]:
-        """Fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``, by ``route`` if named."""
+        """Fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``."""
 
     async def carry(
-        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, route: Route | None = None
+        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
     ) -> bytes | None:
         """``key``, held at site ``a``, as it arrives at ``b``; None when that is another process, which has it now.
 
@@ -85,29 +85,26 @@ def batch_name(key_ids: Sequence[uuid.UUID]) -> str:
 class EmbeddedTransport:
     """Every KME in this process: both ends of each exchange are computed here, each by its own party."""
 
-    def __init__(
-        self, parties: Mapping[str, Party], network: QkdNetwork, qkd: QkdSource | None, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, parties: Mapping[str, Party], qkd: QkdSource | None, clock: Callable[[], float]) -> None:
         self._parties = dict(parties)
-        self._network = network
         self._qkd = qkd
         self._clock = clock
 
-    def can_join(self, source: KeySource, a: str, b: str, route: Route | None = None) -> bool:
-        return can_join(source, a, b, route, self._parties.get(a), self._qkd)
+    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
+        return can_join(source, a, b, way, self._parties.get(a), self._qkd)
 
     def is_here(self, site: str) -> bool:
         return True
 
     async def agree(
         self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
-        route: Route | None = None,
+        way: Way = ANY_WAY,
     ) -> list[AgreedKey]:  # fmt: skip
         # QKD first: the only part that can run dry is asked before work is done.
         drawn: list[AgreedKey] | None = None
         if Source.QKD in source.parts:
             assert self._qkd is not None
-            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, route)
+            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, way)
         if source == QKD and drawn is not None:
             return drawn
         keys: list[AgreedKey] = []
@@ -126,15 +123,16 @@ class EmbeddedTransport:
         at_b = answered.exchanged.keys(
             terms.count, terms.size_bits, None if drawn is None else [key.at_b or b"" for key in drawn]
         )
-        crossings = [0] * terms.count if drawn is None else [key.crossings for key in drawn]
-        return [AgreedKey(*each) for each in zip(at_a, at_b, crossings, strict=True)]
+        ways = [(0, 1)] * terms.count if drawn is None else [(key.crossings, key.relays) for key in drawn]
+        return [AgreedKey(here, there, *way) for here, there, way in zip(at_a, at_b, ways, strict=True)]
 
     async def carry(
-        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, route: Route | None = None
+        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
     ) -> bytes:
         if source == QKD:
-            return self._network.send(key, a, b, route)[0]
-        (wrapping,) = await self.agree(source, a, b, [key_id], WRAPPING_KEY_BITS, route)
+            assert self._qkd is not None
+            return self._qkd.carry(key, a, b, way)[0]
+        (wrapping,) = await self.agree(source, a, b, [key_id], WRAPPING_KEY_BITS, way)
         assert wrapping.at_b is not None
         return unseal(wrapping.at_b, key_id, seal(wrapping.at_a, key_id, key))
 
@@ -148,12 +146,10 @@ class EmbeddedTransport:
 class JoinsSites(Protocol):
     """:class:`kms.relay.QkdSource`, as far as routing goes."""
 
-    def can_join(self, a: str, b: str, route: Route | None = None) -> bool: ...
+    def can_join(self, a: str, b: str, way: Way = ANY_WAY) -> bool: ...
 
 
-def can_join(
-    source: KeySource, a: str, b: str, route: Route | None, party: Party | None, qkd: JoinsSites | None
-) -> bool:
+def can_join(source: KeySource, a: str, b: str, way: Way, party: Party | None, qkd: JoinsSites | None) -> bool:
     """See :meth:`KeyTransport.can_join`; ``party`` is that of ``a``."""
     if a == b or party is None:
         return False
@@ -161,5 +157,5 @@ def can_join(
         return False
     if Source.QKD in source.parts:
         # The other parts go from KME to KME; which way a hybrid came is the way of its QKD part.
-        return qkd is not None and qkd.can_join(a, b, route)
-    return route is not Route.RELAYED
+        return qkd is not None and qkd.can_join(a, b, way)
+    return way.route is not Route.RELAYED and way.disjoint_relays == 1

@@ -113,6 +113,8 @@ class SectionRunner:
         best: tuple[tuple[int, float], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
             section, pulses = running.section, running.maker.round_pulses
+            if section.is_cut:
+                continue
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses
             planned = plan_slice(section.state, fill, now - running.last_run, affordable)

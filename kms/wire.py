@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
-from kms.keys import KeySource, Route
+from kms.keys import MAX_DISJOINT_RELAYS, KeySource, Route, Way
 
 SIZE_NOT_OCTETS = "size shall be a multiple of 8"
 EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
@@ -61,6 +61,11 @@ class EncRequest:
     source: KeySource | None = None
     route: Route | None = None
     max_age_s: float | None = None
+    disjoint_relays: int = 1
+
+    @property
+    def way(self) -> Way:
+        return Way(self.route, self.disjoint_relays)
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class DeliveredKey:
     key: bytes = field(repr=False)
     source: KeySource
     route: Route = Route.DIRECT
+    relays: int = 1
 
 
 class _Model(BaseModel):
@@ -144,11 +150,17 @@ def key_container(keys: Sequence[DeliveredKey]) -> dict[str, Any]:
             {
                 "key_ID": str(delivered.key_id),
                 "key": base64.b64encode(delivered.key).decode(),
-                "key_extension": {"key_source": delivered.source.label, "route": delivered.route.value},
+                "key_extension": _extension(delivered),
             }
             for delivered in keys
         ]
     }
+
+
+def _extension(delivered: DeliveredKey) -> dict[str, Any]:
+    """What a key says of itself."""
+    said: dict[str, Any] = {"key_source": delivered.source.label, "route": delivered.route.value}
+    return said if delivered.relays == 1 else {**said, "disjoint_relays": delivered.relays}
 
 
 def error_body(error: KmsError) -> dict[str, Any]:
@@ -208,11 +220,18 @@ def _parse_age(value: Any) -> float:
     return float(value)
 
 
+def _parse_relays(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_DISJOINT_RELAYS:
+        raise ValueError(f"it is a number of relays up to {MAX_DISJOINT_RELAYS}")
+    return value
+
+
 # The extensions that we support, and what they are in an EncRequest.
 _EXTENSIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "key_source": ("source", _parse_source),
     "route": ("route", _parse_route),
     "max_age_s": ("max_age_s", _parse_age),
+    "disjoint_relays": ("disjoint_relays", _parse_relays),
 }
 
 

@@ -158,6 +158,9 @@ class FaultInjector:
         for section in sorted({*old.eavesdropped, *new.eavesdropped}):
             if old.eavesdropped.get(section) != new.eavesdropped.get(section) and "kms" not in new.killed:
                 self._eavesdrop(section, new.eavesdropped.get(section))
+        for section in sorted(old.unlit ^ new.unlit):
+            if KMS not in new.killed:
+                self._light(section, is_on=section not in new.unlit)
 
     def _unsilence(self, interfaces: frozenset[str]) -> None:
         for channel in self._topology.channels:
@@ -209,6 +212,11 @@ class FaultInjector:
             method, body = "POST", {"fraction": eve.fraction, "attack": eve.attack.value}
         status, answer = self._kms.call(method, path, body)
         if status not in (200, 204):
+            raise DidNotHold(f"the KMS answered {status}: {answer}")
+
+    def _light(self, section: str, is_on: bool) -> None:
+        status, answer = self._kms.call("DELETE" if is_on else "POST", f"/v1/sections/{quote(section, safe='')}/cut")
+        if status != 200:
             raise DidNotHold(f"the KMS answered {status}: {answer}")
 
 

@@ -37,6 +37,7 @@ class FaultKind(Enum):
     BLACKHOLE = "link blackhole"
     POWER_OFF = "node down"
     EAVESDROP = "eavesdrop start"
+    CUT_SECTION = "section cut"
     KILL = "kill"
 
 
@@ -56,6 +57,7 @@ FAULTS: Mapping[FaultKind, Description] = {
     FaultKind.BLACKHOLE: Description(Element.CHANNEL, "link up", "a black hole", is_directed=True),
     FaultKind.POWER_OFF: Description(Element.SITE, "node up", "off"),
     FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
+    FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "without light"),
     FaultKind.KILL: Description(Element.PROCESS, "restart", "killed"),
 }
 INVERSES = tuple(dict.fromkeys(d.inverse for d in FAULTS.values()))
@@ -164,12 +166,15 @@ def without(active: Faults, inverse: str, target: str, direction: Direction | No
 
 @dataclass(frozen=True)
 class Effects:
-    """What faults do: ports without carrier, ports that lose what they send, sites off, Eves, dead processes."""
+    """What faults do: ports without carrier, ports that lose what they send, sites off, Eves, QKD sections that are
+    ``unlit``, dead processes.
+    """
 
     dead: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     off: frozenset[str] = frozenset()
     eavesdropped: Mapping[str, Fault] = field(default_factory=dict)
+    unlit: frozenset[str] = frozenset()
     killed: frozenset[str] = frozenset()
 
 
@@ -180,6 +185,7 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     off: set[str] = set()
     killed: set[str] = set()
     eavesdropped: dict[str, Fault] = {}
+    unlit: set[str] = set()
     for fault in active:
         match fault.kind:
             case FaultKind.CUT:
@@ -195,12 +201,16 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
                 dead.update(port.interface for port in topology.ports(fault.target))
             case FaultKind.EAVESDROP:
                 eavesdropped[fault.target] = fault
+            case FaultKind.CUT_SECTION:
+                unlit.add(fault.target)
             case FaultKind.KILL:
                 killed.add(fault.target)
-    if KMS in killed:  # nobody measures photons: when the KMS comes back so does Eve
-        eavesdropped = {}
+    if KMS in killed:  # nobody measures photons: when the KMS comes back so does Eve, and what was cut still is
+        eavesdropped, unlit = {}, set()
         killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
-    return Effects(frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(killed))
+    return Effects(
+        frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(unlit), frozenset(killed)
+    )
 
 
 def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> tuple[Fault, ...]:

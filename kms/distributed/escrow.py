@@ -25,6 +25,7 @@ class Psks:
     at: float
     crossings: int
     bits: tuple[bytes, ...] = field(repr=False)
+    relays: int = 1
 
 
 class Escrow:
@@ -39,14 +40,14 @@ class Escrow:
 
     def put(
         self, owner: str, key_ids: Sequence[uuid.UUID], copies: Sequence[bytes], source: KeySource, now: float,
-        crossings: int = 0,
+        crossings: int = 0, relays: int = 1,
     ) -> None:  # fmt: skip
         """Keep the copies for their owner; ExhaustedError when there are too many already."""
         self._expire(now)
         if len(self._copies) + len(key_ids) > MAX_COPIES or any(key_id in self._copies for key_id in key_ids):
             raise ExhaustedError(f"the KME of {self._site} takes no more keys")
         for key_id, copy in zip(key_ids, copies, strict=True):
-            key = Key(key_id, source, 8 * len(copy), now, {self._site: copy}, crossings=crossings)
+            key = Key(key_id, source, 8 * len(copy), now, {self._site: copy}, crossings=crossings, relays=relays)
             self._copies[key_id] = owner, key
 
     def take(self, owner: str, key_ids: Sequence[uuid.UUID]) -> list[Key]:

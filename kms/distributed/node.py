@@ -14,15 +14,18 @@ from kms.distributed.escrow import Escrow
 from kms.distributed.peers import Peer, PeerClient, PeerServer
 from kms.distributed.relay import PadRelay
 from kms.distributed.sections import SharedSections
+from kms.distributed.streams import PeerStreams
 from kms.distributed.transport import PeerTransport
 from kms.errors import ConfigError
 from kms.partners import peer_directory
-from kms.relay import Link, QkdNetwork
+from kms.relay import QkdNetwork
 from kms.revocation import Revocations
+from kms.routing import Link
 from kms.server import tls_context
 from kms.service import KeyService
 from kms.sources.exchange import Party
 from kms.sources.qkd.section import Section
+from kms.streams import KeyStreams
 
 # Copies in escrow outlive the owner's pool, so that it is the owner who drops them first.
 _ESCROW_MARGIN_S = 600.0
@@ -66,6 +69,7 @@ class Node:
         self, config: KmsConfig, site: SiteConfig, party: Party, sections: Mapping[str, Section],
         links: Sequence[Link], revocations: Revocations,
     ) -> None:  # fmt: skip
+        self._site = site.site
         self._directory = peer_directory(config, site)
         self._sites = {each.kme_id: each.site for each in config.sites if each.site != site.site}
         self._revocations = revocations
@@ -78,17 +82,26 @@ class Node:
         self._escrow = Escrow(site.site, config.available_lifetime_s + _ESCROW_MARGIN_S)
         self._service: KeyService | None = None
         self.sections = SharedSections(site.site, sections, site_of, self._client, self._forget)
-        self.network = QkdNetwork(self.sections.mirrors, links)
+        self.network = QkdNetwork(self.sections.mirrors, links, config.nodes)
         self.transport = PeerTransport(party, self.network, self._client, self._escrow, os.urandom, time.time)
         self.transport.relay = PadRelay(
-            site.site, self.network, self.sections.pads, site_of, self._client, self.transport.arrived
-        )
+            site.site, self.network, self.sections.pads, site_of, self._client, self.transport.arrived,
+            os.urandom, time.time,
+        )  # fmt: skip
 
-    def serve(self, service: KeyService) -> None:
+    def streams_of(self, service: KeyService) -> PeerStreams:
+        self._streams = PeerStreams(self._site, service.homes, self._client)
+        return self._streams
+
+    def serve(self, service: KeyService, streams: KeyStreams) -> None:
         self._service = self.transport.service = service
+        self._streams.streams = streams
 
     def application(self) -> web.Application:
-        handlers = {**self.transport.handlers(), "state": self.sections.state, "bits": self.sections.take_bits}
+        handlers = {
+            **self.transport.handlers(), "state": self.sections.state, "bits": self.sections.take_bits,
+            "stream": self._streams.answer,
+        }  # fmt: skip
         return PeerServer(self._sites, handlers, self._revocations.is_revoked).application()
 
     def tls(self) -> ssl.SSLContext:
@@ -101,5 +114,6 @@ class Node:
     def _forget(self, peer: str) -> None:
         """The peer was restarted: it has lost what we agreed on, and knows nothing of what it ordered here."""
         self._escrow.drop_of(peer)
+        self._streams.drop_of(peer)
         if self._service is not None:
             self._service.inventory.drop_pools_with(peer)

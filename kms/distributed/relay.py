@@ -7,39 +7,48 @@ of its bits as the message has and 256 for the tag. The header, with the way and
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from kms.distributed.pads import Pads
+from kms.distributed.parts import Part, PartsArriving
 from kms.distributed.peers import PeerClient, decode, encode
 from kms.errors import ExchangeError, SectionStoppedError
-from kms.keys import Route
-from kms.relay import QkdNetwork, xor
+from kms.keys import MAX_DISJOINT_RELAYS, Way
+from kms.relay import QkdNetwork, Traversal, joined, parted, xor
 from kms.sources.qkd import authentication
+from kms.sources.qkd.protocol import Entropy
 
-Deliver = Callable[[dict[str, Any], bytes, int], Awaitable[None]]
+Deliver = Callable[[dict[str, Any], bytes, int, int], Awaitable[None]]
 
 
 class PadRelay:
     def __init__(
         self, site: str, network: QkdNetwork, pads: Mapping[str, Pads], site_of: Callable[[str], str],
-        client: PeerClient, deliver: Deliver,
+        client: PeerClient, deliver: Deliver, entropy: Entropy, clock: Callable[[], float],
     ) -> None:  # fmt: skip
-        """``site_of`` says which site a QKD node is at; ``deliver`` takes what arrives: header, message, crossings."""
+        """``site_of`` says which site a QKD node is at; ``deliver`` takes what arrives: header, message, crossings,
+        relays.
+        """
         self._site = site
         self._network = network
         self._pads = pads
         self._site_of = site_of
         self._client = client
         self._deliver = deliver
+        self._entropy = entropy
+        self._parts = PartsArriving(clock)
 
-    async def send(self, message: bytes, target: str, header: Mapping[str, Any], route: Route | None) -> int:
+    async def send(self, message: bytes, target: str, header: Mapping[str, Any], way: Way) -> int:
         """Carry ``message`` from here to ``target``; how many sections it crossed. It is there when this returns."""
-        path = self._network.path(self._site, target, len(message), route)
-        way = [[traversal.section.section_id, traversal.is_forward] for traversal in path]
-        whole = {**header, "origin": self._site, "target": target, "way": way}
-        await self._hop(json.dumps(whole), way, 0, message)
-        return len(way)
+        paths = self._network.paths(self._site, target, len(message), way)
+        batch = self._entropy(16).hex()
+        for n, (path, part) in enumerate(zip(paths, parted(message, len(paths), self._entropy), strict=True)):
+            whole = {**header, "origin": self._site, "target": target, "way": _named(path)}
+            if len(paths) > 1:
+                whole["part"] = [batch, n, len(paths)]
+            await self._hop(json.dumps(whole), whole["way"], 0, part)
+        return sum(map(len, paths))
 
     async def receive(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
         """A message that comes from the KME before us on its way; answered when it has arrived."""
@@ -65,10 +74,22 @@ class PadRelay:
         if index + 1 < len(way):
             await self._hop(text, way, index + 1, message)
         elif header["target"] == self._site:
-            await self._deliver(header, message, len(way))
+            await self._arrived(header, message, len(way))
         else:
             raise ExchangeError("a relayed message ends at the wrong KME")
         return {}
+
+    async def _arrived(self, header: dict[str, Any], message: bytes, crossings: int) -> None:
+        if "part" not in header:
+            await self._deliver(header, message, crossings, 1)
+            return
+        batch, number, count = str(header["part"][0]), int(header["part"][1]), int(header["part"][2])
+        if not 0 <= number < count <= MAX_DISJOINT_RELAYS:
+            raise ExchangeError("a part of a relayed message is of a number that cannot be")
+        parts = self._parts.add((str(header["origin"]), batch), count, number, Part(message, crossings))
+        if parts is not None:
+            message = joined([part.message for part in parts])
+            await self._deliver(header, message, sum(part.crossings for part in parts), count)
 
     async def _hop(self, header: str, way: list[list[Any]], index: int, message: bytes) -> None:
         section, is_forward = str(way[index][0]), bool(way[index][1])
@@ -95,6 +116,10 @@ class PadRelay:
             raise ExchangeError("a relayed message names a QKD section that is not there")
         ends = self._site_of(section.a), self._site_of(section.b)
         return ends if is_forward else (ends[1], ends[0])
+
+
+def _named(path: Sequence[Traversal]) -> list[list[Any]]:
+    return [[traversal.section.section_id, traversal.is_forward] for traversal in path]
 
 
 def _bound(header: str, index: int, ciphertext: bytes) -> bytes:

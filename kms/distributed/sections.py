@@ -86,6 +86,7 @@ class SharedSections:
                     "state": section.state.value, "stop_reason": section.stop_reason,
                     "qber": self.mirrors[name].known_qber, "skr_bps": self.mirrors[name].known_skr_bps,
                     "attack": section.attack.kind.value, "fraction": section.attack.fraction,
+                    "is_cut": section.is_cut,
                 }
                 for name, section in self.hosted.items()
             },
@@ -115,7 +116,10 @@ class SharedSections:
             self.pads[name].begin(secrets.token_hex(8))
         while True:
             for name, section in self.hosted.items():
-                section.attack = self.mirrors[name].attack
+                mirror = self.mirrors[name]
+                section.attack = mirror.attack
+                if section.is_cut != mirror.is_cut:
+                    (section.cut if mirror.is_cut else section.mend)()
                 await self._part(name, section)
                 self._mirror_own(name, section)
             await asyncio.sleep(PUMP_INTERVAL_S)
@@ -203,7 +207,7 @@ class SharedSections:
         mirror.state = SectionState(about["state"])
         mirror.known_qber = about["qber"]
         mirror.known_skr_bps = float(about["skr_bps"])
-        mirror.stop_reason = str(about["stop_reason"])
+        mirror.stop_reason, mirror.is_cut = str(about["stop_reason"]), bool(about["is_cut"])
         mirror.attack = Attack(AttackKind(about["attack"]), float(about["fraction"]))
 
     def _begin_anew_with(self, peer: str) -> None:

@@ -14,7 +14,7 @@ from kms.distributed.escrow import Escrow, Psks
 from kms.distributed.peers import PeerClient, decode, encode
 from kms.distributed.relay import PadRelay
 from kms.errors import ExchangeError, KeysNotFoundError, PeerUnavailableError
-from kms.keys import QKD, Delivery, Key, KeySource, Route, Source
+from kms.keys import ANY_WAY, QKD, Delivery, Key, KeySource, Route, Source, Way
 from kms.relay import QkdNetwork
 from kms.service import KeyService
 from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey
@@ -28,8 +28,8 @@ class NetworkRoutes:
     def __init__(self, network: QkdNetwork) -> None:
         self._network = network
 
-    def can_join(self, a: str, b: str, route: Route | None = None) -> bool:
-        return a != b and self._network.are_joined(a, b, route=route)
+    def can_join(self, a: str, b: str, way: Way = ANY_WAY) -> bool:
+        return a != b and self._network.are_joined(a, b, way)
 
 
 class PeerTransport:
@@ -52,15 +52,15 @@ class PeerTransport:
 
     # What the service asks
 
-    def can_join(self, source: KeySource, a: str, b: str, route: Route | None = None) -> bool:
-        return can_join(source, a, b, route, self._party, self._routes)
+    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
+        return can_join(source, a, b, way, self._party, self._routes)
 
     def is_here(self, site: str) -> bool:
         return site == self._site
 
     async def agree(
         self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
-        route: Route | None = None,
+        way: Way = ANY_WAY,
     ) -> list[AgreedKey]:  # fmt: skip
         if a != self._site:
             raise ExchangeError(f"keys between {a} and {b} are agreed on there")
@@ -69,7 +69,7 @@ class PeerTransport:
             ids = key_ids[start : start + KEYS_PER_AGREEMENT]
             drawn, crossings = None, 0
             if Source.QKD in source.parts:
-                drawn, crossings = await self._relay_fresh(source, b, ids, size_bits, route)
+                drawn, crossings = await self._relay_fresh(source, b, ids, size_bits, way)
             if source == QKD and drawn is not None:
                 agreed = drawn
             else:
@@ -79,11 +79,11 @@ class PeerTransport:
                 answer = await self._client.call(b, "exchange", body)
                 exchanged = opening.finish(decode(answer["reply"]), self._clock())
                 agreed = exchanged.keys(terms.count, size_bits, drawn)
-            keys += [AgreedKey(key, None, crossings) for key in agreed]
+            keys += [AgreedKey(key, None, crossings, way.disjoint_relays) for key in agreed]
         return keys
 
     async def _relay_fresh(
-        self, source: KeySource, b: str, ids: Sequence[uuid.UUID], size_bits: int, route: Route | None
+        self, source: KeySource, b: str, ids: Sequence[uuid.UUID], size_bits: int, way: Way
     ) -> tuple[list[bytes], int]:
         length = size_bits // 8
         drawn = self._entropy(length * len(ids))
@@ -91,17 +91,17 @@ class PeerTransport:
             "kind": "keys" if source == QKD else "psks", "source": source.label,
             "key_ids": [str(key_id) for key_id in ids],
         }  # fmt: skip
-        crossings = await self.relay.send(drawn, b, header, route)
+        crossings = await self.relay.send(drawn, b, header, way)
         return [drawn[place : place + length] for place in range(0, len(drawn), length)], crossings
 
     async def carry(
-        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, route: Route | None = None
+        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
     ) -> bytes | None:
         if source == QKD:
-            await self.relay.send(key, b, {"kind": "keys", "source": source.label, "key_ids": [str(key_id)]}, route)
+            await self.relay.send(key, b, {"kind": "keys", "source": source.label, "key_ids": [str(key_id)]}, way)
             return None
         wrapping_id = uuid.UUID(bytes=self._entropy(16), version=4)
-        (wrapping,) = await self.agree(source, a, b, [wrapping_id], WRAPPING_KEY_BITS, route)
+        (wrapping,) = await self.agree(source, a, b, [wrapping_id], WRAPPING_KEY_BITS, way)
         body = {
             "key_id": str(key_id), "wrapping_id": str(wrapping_id), "source": source.label,
             "wrapped": encode(seal(wrapping.at_a, key_id, key)),
@@ -132,8 +132,8 @@ class PeerTransport:
 
     # What the other KMEs ask
 
-    async def arrived(self, header: dict[str, Any], message: bytes, crossings: int) -> None:
-        """What the relay brought here."""
+    async def arrived(self, header: dict[str, Any], message: bytes, crossings: int, relays: int) -> None:
+        """What the relay brought here, by all of its ways."""
         ids = [uuid.UUID(text) for text in header["key_ids"]]
         length = len(message) // max(1, len(ids))
         if not ids or length * len(ids) != len(message):
@@ -141,9 +141,9 @@ class PeerTransport:
         parts = tuple(message[place : place + length] for place in range(0, len(message), length))
         owner, now = str(header["origin"]), self._clock()
         if header["kind"] == "psks":
-            self._escrow.put_psks(batch_name(ids), Psks(owner, now, crossings, parts))
+            self._escrow.put_psks(batch_name(ids), Psks(owner, now, crossings, parts, relays))
         else:
-            self._escrow.put(owner, ids, parts, KeySource.parse(header["source"]), now, crossings)
+            self._escrow.put(owner, ids, parts, KeySource.parse(header["source"]), now, crossings, relays)
 
     async def exchange(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
         ids = [uuid.UUID(text) for text in body["key_ids"]]
@@ -151,14 +151,14 @@ class PeerTransport:
         terms = answered.terms
         if answered.initiator != peer or terms.batch != batch_name(ids) or terms.count != len(ids):
             raise ExchangeError("an exchange is about other keys than it says")
-        psks, crossings = None, 0
+        psks, crossings, relays = None, 0, 1
         if Source.QKD in terms.source.parts:
             held = self._escrow.take_psks(peer, terms.batch)
-            psks, crossings = held.bits, held.crossings
+            psks, crossings, relays = held.bits, held.crossings, held.relays
             if len(psks) != len(ids) or any(8 * len(psk) != terms.size_bits for psk in psks):
                 raise ExchangeError("the QKD bits of a hybrid are of another number or size")
         copies = answered.exchanged.keys(terms.count, terms.size_bits, psks)
-        self._escrow.put(peer, ids, copies, terms.source, self._clock(), crossings)
+        self._escrow.put(peer, ids, copies, terms.source, self._clock(), crossings, relays)
         return {"reply": encode(answered.reply)}
 
     async def unwrap(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class PeerTransport:
         source = KeySource.parse(body["source"])
         if source != wrapping.source:
             raise ExchangeError("a key was wrapped under another source's key than its own")
-        self._escrow.put(peer, [key_id], [key], source, self._clock(), wrapping.crossings)
+        self._escrow.put(peer, [key_id], [key], source, self._clock(), wrapping.crossings, wrapping.relays)
         return {}
 
     async def keep(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:

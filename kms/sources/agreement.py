@@ -25,7 +25,8 @@ class AgreedKey:
 
     at_a: bytes = field(repr=False)
     at_b: bytes | None = field(repr=False)
-    crossings: int = 0  # of QKD sections
+    crossings: int = 0  # of QKD sections, by all of its relays
+    relays: int = 1
 
 
 class Mechanism(Protocol):

@@ -1,4 +1,4 @@
-"""``link``, ``node``, ``eavesdrop``, ``kill``: faults, each undone by its opposite."""
+"""``link``, ``node``, ``eavesdrop``, ``section``, ``kill``: faults, each undone by its opposite."""
 
 from __future__ import annotations
 
@@ -46,6 +46,9 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         help="how (default intercept-resend)",
     )  # fmt: skip
     _add(eavesdrop, common, "stop", "send her away", "SECTION", _lift("eavesdrop stop"))
+    section = _group(commands, "section", "cut the fibre of a QKD section")
+    _add(section, common, "cut", "no light gets through", "SECTION", _inject(FaultKind.CUT_SECTION))
+    _add(section, common, "mend", "splice it", "SECTION", _lift("section mend"))
     names = "kms, controller, tunnel-SITE or kme-SITE"
     _add(commands, common, "kill", f"end a process at once: {names}", "NAME", _inject(FaultKind.KILL))
     _add(commands, common, "restart", f"start it again: {names}", "NAME", _lift("restart"))

@@ -51,11 +51,11 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(body)
         return 0
-    columns = ("id", "from", "to", "km", "model", "state", "secret bit/s", "in store, bits", "QBER")
+    columns = ("id", "from", "to", "km", "model", "state", "why", "secret bit/s", "in store, bits", "QBER")
     print_table("QKD sections", columns, [
         (
-            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["skr_bps"], s["available_bits"],
-            s["qber"],
+            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["stop_reason"], s["skr_bps"],
+            s["available_bits"], s["qber"],
         )
         for s in body["sections"]
     ])  # fmt: skip
@@ -66,15 +66,24 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
         )
         for link in body["links"]
     ])  # fmt: skip
+    if body["routes"]:
+        print_table("Relay routes", ("from", "to", "over", "trusted nodes", "secret bit/s", "in store, bits"), [
+            (
+                r["a"], r["b"], " ".join(r["sections"]) if r["usable"] else f"NONE: {r['reason']}",
+                " ".join(r["nodes"]), r["skr_bps"], r["available_bits"],
+            )
+            for r in body["routes"]
+        ])  # fmt: skip
     print_table("Pools", ("from", "to", "source", "keys", "of"), [
         (p["a"], p["b"], p["source"], p["stored"], p["max"])
         for p in body["pools"]
     ])  # fmt: skip
     if body["reservations"]:
-        print_table("Reservations", ("master", "slaves", "source", "bit/s", "state", "over"), [
+        reserved = ("master", "slaves", "source", "bit/s", "relays", "state", "over")
+        print_table("Reservations", reserved, [
             (
-                r["server_app_id"], " ".join(r["client_app_id"]), r["key_source"], r["min_bandwidth"], r["app_status"],
-                " ".join(r["sections"]),
+                r["server_app_id"], " ".join(r["client_app_id"]), r["key_source"], r["min_bandwidth"],
+                r["disjoint_relays"], r["app_status"], " ".join(r["sections"]),
             )
             for r in body["reservations"]
         ])  # fmt: skip

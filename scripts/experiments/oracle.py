@@ -162,7 +162,8 @@ def _has_keys(topology: Topology, seen: Observation, view: Mapping[str, Any], as
     """Whether a relay of QKD links has the key rate left between the two sites."""
     needed = KEY_BITS / float(asked.get("rekey_s", DEFAULT_REKEY_S))
     reserved = {s["id"]: s["reserved_bps"] for s in seen.sections}
-    tapped = effects(topology, seen.faults).eavesdropped
+    state = effects(topology, seen.faults)
+    tapped = {*state.eavesdropped, *state.unlit}
     graph = nx.Graph()
     graph.add_nodes_from(topology.site_names)
     for link in topology.qkd_links:

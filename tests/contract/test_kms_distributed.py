@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
+from kms.config import parse_config
+from kms.distributed.node import sites_of_process
+from kms.errors import ConfigError
 from tests.fakes.distributed_kms import LINE, SITES, DistributedKms, distributed_kms
 from tests.wait import wait_until
+from topologies.catalog import load
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +165,111 @@ def test_an_eavesdropper_moves_keys_to_another_way_and_two_leave_none(kms: Distr
     fetch(kms, "qkd", size=512)
 
 
+class TestStreamsOverTwoKmes:
+    """ETSI 004: opened at one KME, joined at another; the same chunks under the same indices."""
+
+    QOS = MappingProxyType({"Key_chunk_size": 200, "Max_bps": 10_000_000, "Min_bps": 1_000})
+
+    def call(self, kms: DistributedKms, site: str, function: str, **body: Any) -> dict[str, Any]:
+        path = f"/api/etsi004/v2.1/{function}"
+        answer = kms.world.ask_with(kms.world.tls(f"sae-{site}"), site, "POST", path, body)
+        assert answer.status == 200, answer.body
+        return dict(answer.body)
+
+    def open(self, kms: DistributedKms, site: str, peer: str, stream: str | None = None) -> dict[str, Any]:
+        more = {} if stream is None else {"Key_stream_ID": stream}
+        ends = {"Source": f"sae-{site}", "Destination": f"sae-{peer}"}
+        return self.call(kms, site, "open_connect", QoS=dict(self.QOS), **ends, **more)
+
+    def test_both_ends_get_the_same_whoever_asks_first_and_each_once(self, kms: DistributedKms) -> None:
+        opened = self.open(kms, "cell1", "core1")
+        assert opened["Status"] == 1
+        stream = opened["Key_stream_ID"]
+        assert self.call(kms, "cell1", "get_key", Key_stream_ID=stream)["Status"] == 3
+        joined = self.open(kms, "core1", "cell1", stream)
+        assert (joined["Status"], joined["QoS"]["Min_bps"]) == (0, 1_000)
+        assert self.open(kms, "core1", "cell1", stream)["Status"] == 5
+        assert self.open(kms, "metro1", "core1", stream)["Status"] == 5
+        chunks: dict[str, list[str]] = {"cell1": [], "core1": []}
+        for order in (("cell1", "core1"), ("core1", "cell1"), ("core1", "cell1")):
+            for site in order:
+                chunk = self.call(kms, site, "get_key", Key_stream_ID=stream)
+                assert chunk["Status"] == 0
+                chunks[site].append(chunk["Key_buffer"])
+        assert chunks["cell1"] == chunks["core1"]
+        assert len(set(chunks["cell1"])) == 3
+        assert self.call(kms, "core1", "get_key", Key_stream_ID=stream, Index=1)["Status"] == 2
+        assert [app["app_id"] for app in kms.admin("cell1", "GET", "/v1/apps").body["qkd_app"]] == [stream]
+        assert self.call(kms, "core1", "close", Key_stream_ID=stream)["Status"] == 1
+        assert self.call(kms, "cell1", "close", Key_stream_ID=stream)["Status"] == 0
+        assert kms.admin("cell1", "GET", "/v1/apps").body["qkd_app"] == []
+
+    def test_both_ends_at_once(self, kms: DistributedKms) -> None:
+        stream = self.open(kms, "core1", "metro1")["Key_stream_ID"]
+        assert self.open(kms, "metro1", "core1", stream)["Status"] == 0
+        for index in range(3):
+            with ThreadPoolExecutor(2) as pool:
+                asked = [
+                    pool.submit(self.call, kms, site, "get_key", Key_stream_ID=stream, Index=index)
+                    for site in ("core1", "metro1")
+                ]
+                first, second = (each.result() for each in asked)
+            assert first["Status"] == second["Status"] == 0
+            assert first["Key_buffer"] == second["Key_buffer"]
+        for site in ("core1", "metro1"):
+            self.call(kms, site, "close", Key_stream_ID=stream)
+
+    def test_no_kme_speaks_for_anothers_end(self, kms: DistributedKms) -> None:
+        stream = self.open(kms, "core1", "metro1")["Key_stream_ID"]
+        join = {
+            "what": "join", "key_stream_id": stream, "caller": "sae-metro1", "destination": "sae-core1",
+            "qos": {"key_chunk_size": 32, "max_bps": 100},
+        }  # fmt: skip
+        claim = {"what": "claim", "key_stream_id": stream, "caller": "sae-core1", "index": 0}
+        assert ask_peer(kms, kms.peer_tls("cell1"), ("stream", join), ("stream", claim)) == [401, 401]
+        assert ask_peer(kms, kms.peer_tls("metro1"), ("stream", claim)) == [401]
+        self.call(kms, "core1", "close", Key_stream_ID=stream)
+
+    def test_an_end_whose_kme_restarts_joins_anew(self, kms: DistributedKms) -> None:
+        stream = self.open(kms, "cell1", "core1")["Key_stream_ID"]
+        assert self.open(kms, "core1", "cell1", stream)["Status"] == 0
+        kms.kill("core1")
+        wait_until(lambda: self.call(kms, "cell1", "get_key", Key_stream_ID=stream)["Status"] == 3, 10)
+        kms.start("core1")
+        kms.wait_ready("core1")
+        wait_until(lambda: self.open(kms, "core1", "cell1", stream)["Status"] == 0, 10, 0.1)
+        wait_until(lambda: kms.available_bits("cell1")["s3"] > 20_000, 20)
+        wait_until(lambda: kms.available_bits("core1")["s3"] > 20_000, 20)
+        first = self.call(kms, "core1", "get_key", Key_stream_ID=stream, Index=9)
+        second = self.call(kms, "cell1", "get_key", Key_stream_ID=stream, Index=9)
+        assert first["Status"] == second["Status"] == 0
+        assert first["Key_buffer"] == second["Key_buffer"]
+        for site in ("core1", "cell1"):
+            self.call(kms, site, "close", Key_stream_ID=stream)
+
+
+def test_disjoint_relays_meet_at_the_far_kme_alone(kms: DistributedKms) -> None:
+    for source in ("qkd", "qkd+qra"):
+        extensions = [{"key_source": source, "disjoint_relays": 2}]
+        answer = kms.world.enc("cell1", "sae-cell1", "sae-core1", number=2, extension_mandatory=extensions)
+        assert answer.status == 200, answer.body
+        keys = {entry["key_ID"]: entry for entry in answer.body["keys"]}
+        said = {"key_source": source, "route": "relayed", "disjoint_relays": 2}
+        assert all(entry["key_extension"] == said for entry in keys.values())
+        twins = kms.world.dec("core1", "sae-core1", "sae-cell1", *keys)
+        assert {entry["key_ID"]: entry for entry in twins.body["keys"]} == keys
+    refused = kms.world.enc("cell1", "sae-cell1", "sae-core1", extension_mandatory=[{"disjoint_relays": 3}])
+    assert refused.status == 400
+
+
+def test_a_section_that_is_cut_is_gone_round_by_every_kme(kms: DistributedKms) -> None:
+    assert kms.admin("cell1", "POST", "/v1/sections/r1/cut").status == 200
+    wait_until(lambda: kms.available_bits("cell1")["r1"] == kms.available_bits("metro1")["r1"] == 0, 10)
+    fetch(kms, "qkd", size=512)
+    kms.admin("cell1", "DELETE", "/v1/sections/r1/cut")
+    wait_until(lambda: all(bits > 20_000 for bits in kms.available_bits("cell1").values()), 20)
+
+
 def test_a_trusted_node_that_dies_is_gone_round_and_comes_back(kms: DistributedKms) -> None:
     kms.kill("tn2")
     fetch(kms, "dh")
@@ -183,9 +295,6 @@ def test_the_far_kme_restarts_and_keys_that_were_given_are_still_there(kms: Dist
 
 
 def test_configurations_that_cannot_be_distributed_are_refused(tmp_path: Path) -> None:
-    from kms.config import parse_config
-    from kms.distributed.node import sites_of_process
-    from kms.errors import ConfigError
     from tests.fakes.distributed_kms import distributed_config
 
     raw = distributed_config(tmp_path, LINE)
@@ -199,3 +308,42 @@ def test_configurations_that_cannot_be_distributed_are_refused(tmp_path: Path) -
     raw["nodes"] = {"room": "cell1"}
     with pytest.raises(ConfigError, match="both its nodes"):
         sites_of_process(parse_config(json.dumps(raw)), "cell1")
+
+
+UKQNTEL = ("adastral", "tn1", "tn2", "tn3", "cambridge")
+
+
+def test_the_real_line_of_ukqntel_four_sections_three_trusted_nodes(tmp_path: Path) -> None:
+    """Its QKD nodes, a process each; the key crosses all four sections, and `routes` says by whom it is seen."""
+    spans = [*itertools.pairwise(UKQNTEL)]
+    sections = [{"id": f"s{n}", "a": a, "b": b, "length_km": 30.0} for n, (a, b) in enumerate(spans, start=1)]
+    links = [{"id": f"{a}-{b}", "a": a, "b": b, "sections": [f"s{n}"]} for n, (a, b) in enumerate(spans, start=1)]
+    with distributed_kms(tmp_path, UKQNTEL, sections=sections, qkd_links=links) as kms:
+        for site in ("adastral", "cambridge"):
+            kms.world.credentials(f"sae-{site}", site)
+        wait_until(lambda: all(bits > 20_000 for bits in kms.available_bits("adastral").values()), 20)
+        answer = kms.world.enc("adastral", "sae-adastral", "sae-cambridge")
+        (entry,) = answer.body["keys"]
+        assert entry["key_extension"] == {"key_source": "qkd", "route": "relayed"}
+        twin = kms.world.dec("cambridge", "sae-cambridge", "sae-adastral", entry["key_ID"])
+        assert twin.body["keys"] == [entry]
+        (route,) = kms.admin("adastral", "GET", "/v1/keys").body["routes"]
+        assert (route["sections"], route["nodes"]) == (["s1", "s2", "s3", "s4"], ["tn1", "tn2", "tn3"])
+
+
+def test_the_papers_topology_on_it_has_no_place_for_its_sites() -> None:
+    """Every circuit of `ukqntel` is looped over the whole line: no site can be at one end of it (docs/kms.md)."""
+    topology = load("ukqntel")
+    raw = {
+        "state_dir": "x", "pki_dir": "x", "admin_socket": "x",
+        "sites": [{"site": s, "kme_id": f"kme-{s}", "host": "127.0.0.1"} for s in topology.site_names],
+        "sections": topology.to_dict()["sections"], "qkd_links": topology.to_dict()["qkd_links"],
+    }  # fmt: skip
+    for n, site in enumerate(raw["sites"]):
+        site["port"] = 10_000 + n
+    with pytest.raises(ConfigError, match="nodes: QKD node 'adastral' is at no site"):
+        sites_of_process(parse_config(json.dumps(raw)), "cell1")
+    nodes = ("adastral", "tn1", "tn2", "tn3", "cambridge")
+    for places in itertools.product(topology.site_names, repeat=len(nodes)):
+        with pytest.raises(ConfigError):
+            sites_of_process(parse_config(json.dumps({**raw, "nodes": dict(zip(nodes, places, strict=True))})), "cell1")

@@ -24,7 +24,6 @@ from kms.homes import SaeHomes
 from kms.keys import DH, Source
 from kms.ledger import Ledger
 from kms.pool import KeyInventory
-from kms.relay import QkdNetwork
 from kms.revocation import Revocations
 from kms.server import Caller, Kme014
 from kms.service import KeyService
@@ -61,7 +60,7 @@ class StandardMachine(RuleBasedStateMachine):
         self.inventory = KeyInventory(LIMITS.max_key_count, 1e9, 1e9)
         self.service = KeyService(
             {"a": "kme-a", "b": "kme-b"}, LIMITS, DH, SaeHomes(HOMES, {}, frozenset("ab"), lambda _: None),
-            EmbeddedTransport(PARTIES, QkdNetwork({}, []), None, lambda: 1.7e9), self.inventory, Ledger(),
+            EmbeddedTransport(PARTIES, None, lambda: 1.7e9), self.inventory, Ledger(),
             self.journal, os.urandom, lambda: 1.0,
         )  # fmt: skip
         self.clients = {site: self.loop.run_until_complete(self.client(site)) for site in "ab"}

@@ -41,6 +41,7 @@ EXAMPLES = (
     Fault(FaultKind.POWER_OFF, "metro1"),
     Fault(FaultKind.EAVESDROP, "s1", fraction=0.5),
     Fault(FaultKind.EAVESDROP, "s2", attack=AttackKind.PHOTON_NUMBER_SPLITTING),
+    Fault(FaultKind.CUT_SECTION, "s1"),
     Fault(FaultKind.KILL, "kms"),
 )
 
@@ -56,7 +57,7 @@ def test_every_fault_shows_and_its_inverse_leaves_no_trace(fault: Fault) -> None
 
 
 def test_whatever_the_order_in_which_overlapping_faults_are_lifted_nothing_remains() -> None:
-    for order in itertools.permutations(EXAMPLES[2:6]):
+    for order in itertools.permutations((*EXAMPLES[2:6], EXAMPLES[7])):
         active: Faults = tuple(EXAMPLES)
         for fault in order:
             active, _ = without(active, FAULTS[fault.kind].inverse, fault.target)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kms.applications import MIN_BURST_BITS, AdmissionError, Applications, AppQos, AppStatus, QkdApp
 from kms.errors import ExhaustedError
-from kms.keys import DH, QKD, KeySource
+from kms.keys import ANY_WAY, DH, QKD, KeySource, Way
 from kms.throttle import MIN_BURST_REQUESTS, RequestThrottle
 
 ROUTES = {("a", "b"): ("s1",), ("a", "c"): ("s1", "s2"), ("b", "c"): ("s2",), ("a", "d"): ("s1", "s1")}
@@ -27,6 +27,11 @@ class Supply:
 
     def sections_between(self, a: str, b: str) -> tuple[str, ...]:
         return ROUTES.get((min(a, b), max(a, b)), ())
+
+    def sustained(
+        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+    ) -> tuple[str, ...]:
+        return self.sections_between(a, b)
 
     def skr_bps(self, section: str) -> float:
         return self.rates[section]

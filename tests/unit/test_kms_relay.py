@@ -10,7 +10,8 @@ import pytest
 from kms.applications import Applications, AppQos, AppStatus, QkdApp
 from kms.errors import ExchangeError, NoRouteError, ShortOfKeyError
 from kms.keys import QKD
-from kms.relay import Link, QkdNetwork, QkdSource, crossing_directions
+from kms.relay import QkdNetwork, QkdSource, crossing_directions
+from kms.routing import Link
 from kms.sources.qkd.authentication import ONE_TIME_KEY_BYTES
 from kms.supply import QkdSupply
 from tests.fakes.filled_sections import fill, filled_section, resume, stop

@@ -25,7 +25,8 @@ from kms.keys import DH, QKD, KeySource
 from kms.ledger import Ledger, LedgerEvent
 from kms.pki import IssuedSae
 from kms.pool import KeyInventory, PoolId
-from kms.relay import Link, QkdNetwork, QkdSource
+from kms.relay import QkdNetwork, QkdSource
+from kms.routing import Link
 from kms.service import KeyService
 from kms.store import Change, SaveDelivery
 from kms.transport import EmbeddedTransport
@@ -58,9 +59,7 @@ class World:
         self.journal = MemoryJournal()
         sections = {"ab": filled_section("ab", "a", "b", key_bytes), "bc": filled_section("bc", "b", "c", key_bytes)}
         self.network = QkdNetwork(sections, [Link("ab", "a", "b", ("ab",)), Link("bc", "b", "c", ("bc",))])
-        transport = EmbeddedTransport(
-            parties("abcd"), self.network, QkdSource(self.network, os.urandom), lambda: self.now
-        )
+        transport = EmbeddedTransport(parties("abcd"), QkdSource(self.network, os.urandom), lambda: self.now)
         issued = {name: IssuedSae(name, None) for name in ("roamer", "late")}
         sites = ("a", "b", "c", "d")
         self.inventory = KeyInventory(16, available_lifetime_s=100.0, awaiting_lifetime_s=50.0)

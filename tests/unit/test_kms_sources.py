@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,7 @@ from kms.errors import ConfigError, ExchangeError
 from kms.sources.agreement import AgreedKey
 from kms.sources.dh import DH_GROUPS, FFDHE3072_PRIME, Ffdhe3072Endpoint, X25519Endpoint
 from kms.sources.hybrid import LABEL, cat_kdf
-from kms.sources.kems import Sntrup761, best_kem, choose_kem, liboqs_is_installed
+from kms.sources.kems import LIBOQS_MECHANISMS, SNTRUP761, Sntrup761, best_kem, choose_kem, liboqs_is_installed
 from kms.sources.qra import KEY_PAIR_USES, QraSource
 
 
@@ -111,6 +114,17 @@ def test_cat_kdf_agrees_with_an_independent_one() -> None:
     assert cat_kdf(*arguments) == reference_cat_kdf(*arguments)
 
 
+def test_cat_kdf_gives_the_standards_own_vector() -> None:
+    """Annex C.2.7, the standard's vector for the hash that we use; label = LA || LB, MA = LA || PA1 || PA2."""
+    vector = json.loads((Path(__file__).parents[1] / "vectors" / "ts_103_744.json").read_text())
+    la, pa1, pa2, lb, pb1, pb2, k1, k2, key = (
+        bytes.fromhex(vector[name]) for name in ("LA", "PA1", "PA2", "LB", "PB1", "PB2", "k1", "k2", "key_material")
+    )
+    info = vector["info"].encode()
+    assert cat_kdf((b"", k1, k2), la + lb, info, la + pa1 + pa2, lb + pb1 + pb2, len(key)) == key
+    assert cat_kdf((b"x", k1, k2), la + lb, info, la + pa1 + pa2, lb + pb1 + pb2, len(key)) != key
+
+
 # Made by reference_cat_kdf, and fixed: every key that was ever agreed depends on it.
 CAT_KDF_VECTOR = "8e8be326bfbb88a050fb151c4aad000b09e1f728ba91ea065868d09cd9cf7c54125ad7d07cd5ac1341d275ce44d8f33c"
 
@@ -152,6 +166,32 @@ def test_ntru_as_submitted_is_refused_without_liboqs_rather_than_replaced() -> N
         return
     with pytest.raises(ConfigError, match="liboqs"):
         choose_kem("NTRU-HPS-2048-677", {})
+
+
+@pytest.mark.parametrize("name", LIBOQS_MECHANISMS)
+def test_the_ntru_family_of_liboqs_where_it_is(name: str) -> None:
+    if not liboqs_is_installed(os.environ):
+        pytest.skip("no liboqs shared library on this machine: it is no Debian 12 package, and no wheel brings it")
+    import oqs
+
+    if name not in oqs.get_enabled_kem_mechanisms():
+        pytest.skip(f"liboqs {oqs.oqs_version()} was built without {name}: NTRU is there from 0.14 on")
+    kem = choose_kem(name, os.environ)
+    public, private = kem.generate()
+    ciphertext, secret = kem.encapsulate(public)
+    assert kem.decapsulate(private, ciphertext) == secret
+    assert len(secret) >= 32
+    assert kem.decapsulate(private, ciphertext[:-1] + bytes([ciphertext[-1] ^ 1])) != secret
+    for broken in (public[1:], public + b"x", b""):
+        with pytest.raises(ExchangeError):
+            kem.encapsulate(broken)
+    with pytest.raises(ExchangeError):
+        kem.decapsulate(private, ciphertext[1:])
+    if name == SNTRUP761:  # whichever library made it
+        other = Sntrup761()
+        assert other.decapsulate(private, ciphertext) == secret
+        ciphertext, secret = other.encapsulate(public)
+        assert kem.decapsulate(private, ciphertext) == secret
 
 
 def test_an_agreed_key_does_not_show_its_bytes() -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from kms.applications import Applications
 from kms.errors import UnauthorisedError
-from kms.streams import KeyStreams, Qos, Status
+from kms.keptstream import Qos, Status
+from kms.streams import KeyStreams
 from kms.supply import QkdSupply
 from tests.fakes.filled_sections import fill, stop
 from tests.unit.test_kms_service import World
@@ -24,11 +25,11 @@ class Streams(World):
         self.applications = Applications(QkdSupply(self.network, lambda: self.now), {}, None)
         self.streams = KeyStreams(self.service, self.applications, uuid.uuid4, lambda: self.now)
 
-    def joined(self, qos: Qos = QOS) -> uuid.UUID:
-        opened = self.streams.open_connect("sae-a", "sae-b", qos, None)
+    async def joined(self, qos: Qos = QOS) -> uuid.UUID:
+        opened = await self.streams.open_connect("sae-a", "sae-b", qos, None)
         assert opened.status is Status.PEER_NOT_CONNECTED
         assert opened.key_stream_id is not None
-        assert self.streams.open_connect("sae-b", "sae-a", qos, opened.key_stream_id).status is Status.OK
+        assert (await self.streams.open_connect("sae-b", "sae-a", qos, opened.key_stream_id)).status is Status.OK
         return opened.key_stream_id
 
 
@@ -42,7 +43,7 @@ def play(scenario: Callable[[Streams], Awaitable[None]], **world: int) -> None:
 @pytest.mark.parametrize("chunk_bytes", [8, 32, 128, 200, 1_000])
 def test_both_ends_get_the_same_whoever_asks_first(chunk_bytes: int) -> None:
     async def scenario(world: Streams) -> None:
-        stream = world.joined(Qos(chunk_bytes, 10**9))
+        stream = await world.joined(Qos(chunk_bytes, 10**9))
         chunks: dict[str, list[bytes]] = {"a": [], "b": []}
         for order in ("ab", "ba", "ab"):
             for site in order:
@@ -59,7 +60,7 @@ def test_both_ends_get_the_same_whoever_asks_first(chunk_bytes: int) -> None:
 
 def test_both_ends_at_once() -> None:
     async def scenario(world: Streams) -> None:
-        stream = world.joined()
+        stream = await world.joined()
         first, second = await asyncio.gather(
             world.streams.get_key("a", "sae-a", stream, 0, 0), world.streams.get_key("b", "sae-b", stream, 0, 0)
         )
@@ -71,7 +72,7 @@ def test_both_ends_at_once() -> None:
 
 def test_one_end_ahead_and_a_chunk_once() -> None:
     async def scenario(world: Streams) -> None:
-        stream = world.joined()
+        stream = await world.joined()
         ahead = [await world.streams.get_key("a", "sae-a", stream, None, 0) for _ in range(3)]
         second = await world.streams.get_key("b", "sae-b", stream, 1, 0)
         assert second.key_buffer == ahead[1].key_buffer
@@ -86,14 +87,14 @@ def test_one_end_ahead_and_a_chunk_once() -> None:
 def test_the_statuses_of_the_standard() -> None:
     async def scenario(world: Streams) -> None:
         streams = world.streams
-        opened = streams.open_connect("sae-a", "sae-b", QOS, None)
+        opened = await streams.open_connect("sae-a", "sae-b", QOS, None)
         stream = opened.key_stream_id
         assert stream is not None
         assert (await streams.get_key("a", "sae-a", stream, None, 0)).status is Status.GET_KEY_PEER_ABSENT
-        assert streams.open_connect("sae-a", "sae-b", QOS, stream).status is Status.KSID_IN_USE
-        assert streams.open_connect("sae-c", "sae-b", QOS, stream).status is Status.KSID_IN_USE
-        assert streams.open_connect("sae-a", "nobody", QOS, None).status is Status.NO_LINK
-        assert streams.open_connect("sae-b", "sae-a", QOS, stream).status is Status.OK
+        assert (await streams.open_connect("sae-a", "sae-b", QOS, stream)).status is Status.KSID_IN_USE
+        assert (await streams.open_connect("sae-c", "sae-b", QOS, stream)).status is Status.KSID_IN_USE
+        assert (await streams.open_connect("sae-a", "nobody", QOS, None)).status is Status.NO_LINK
+        assert (await streams.open_connect("sae-b", "sae-a", QOS, stream)).status is Status.OK
         assert (await streams.get_key("a", "sae-a", stream, None, 8)).status is Status.METADATA_TOO_SMALL
         assert (await streams.get_key("a", "sae-a", stream, 10_000, 0)).status is Status.INSUFFICIENT_KEY
         stop(world.network.sections["ab"])
@@ -101,11 +102,11 @@ def test_the_statuses_of_the_standard() -> None:
         with pytest.raises(UnauthorisedError):
             await streams.get_key("c", "sae-c", stream, None, 0)
         with pytest.raises(UnauthorisedError):
-            streams.close("sae-c", stream)
-        assert streams.close("sae-a", stream) is Status.PEER_NOT_CONNECTED
+            await streams.close("sae-c", stream)
+        assert await streams.close("sae-a", stream) is Status.PEER_NOT_CONNECTED
         with pytest.raises(UnauthorisedError):
             await streams.get_key("a", "sae-a", stream, None, 0)
-        assert streams.close("sae-b", stream) is Status.OK
+        assert await streams.close("sae-b", stream) is Status.OK
         assert len(world.applications) == 0
 
     play(scenario)
@@ -114,12 +115,14 @@ def test_the_statuses_of_the_standard() -> None:
 def test_a_rate_that_is_not_there_is_answered_with_what_is() -> None:
     async def scenario(world: Streams) -> None:
         greedy = Qos(32, max_bps=2 * 10**12, min_bps=10**12)
-        opened = world.streams.open_connect("sae-a", "sae-b", greedy, None)
+        opened = await world.streams.open_connect("sae-a", "sae-b", greedy, None)
         assert opened.status is Status.QOS_UNMET
         assert 0 < opened.qos.min_bps < 10**12
-        assert world.streams.open_connect("sae-a", "sae-b", opened.qos, None).status is Status.PEER_NOT_CONNECTED
+        assert (
+            await world.streams.open_connect("sae-a", "sae-b", opened.qos, None)
+        ).status is Status.PEER_NOT_CONNECTED
         for length, offered in ((4, 8), (1 << 20, 128 * 128)):
-            opened = world.streams.open_connect("sae-a", "sae-b", Qos(length, 100), None)
+            opened = await world.streams.open_connect("sae-a", "sae-b", Qos(length, 100), None)
             assert (opened.status, opened.qos.key_chunk_size) == (Status.QOS_UNMET, offered)
 
     play(scenario)
@@ -127,7 +130,7 @@ def test_a_rate_that_is_not_there_is_answered_with_what_is() -> None:
 
 def test_what_the_time_limit_overtakes_is_not_lost() -> None:
     async def scenario(world: Streams) -> None:
-        stream = world.joined(Qos(32, 10**9, timeout=20))
+        stream = await world.joined(Qos(32, 10**9, timeout=20))
         late = await world.streams.get_key("a", "sae-a", stream, None, 0)
         assert late.status is Status.TIMEOUT
         fill(world.network.sections["ab"], 1_000)
@@ -141,7 +144,7 @@ def test_what_the_time_limit_overtakes_is_not_lost() -> None:
 
 def test_a_chunk_does_not_outlive_its_ttl() -> None:
     async def scenario(world: Streams) -> None:
-        stream = world.joined(Qos(32, 10**9, ttl=5))
+        stream = await world.joined(Qos(32, 10**9, ttl=5))
         await world.streams.get_key("a", "sae-a", stream, 0, 0)
         world.now += 6
         assert (await world.streams.get_key("b", "sae-b", stream, 0, 0)).status is Status.INSUFFICIENT_KEY

@@ -208,6 +208,9 @@ class Distiller:
         return replace(block, alice=block.alice[cut:], bob=block.bob[cut:])
 
 
+NO_LIGHT = "no light: the fibre is cut"
+
+
 class SectionState(Enum):
     STARTING = "starting"  # not judged yet
     ACTIVE = "active"
@@ -229,11 +232,14 @@ class Section:
     stop_reason: str = ""
     attack: Attack = NO_ATTACK
     failed_blocks: int = 0
+    is_cut: bool = False  # no light gets through: nothing is measured until it does
     on_taken: Callable[[], None] | None = field(default=None, repr=False)
     _samples: deque[Judgement] = field(default_factory=deque, repr=False)
 
     def absorb(self, work: SliceOfWork) -> None:
         """Take note of how the line was judged, and store the key that came out."""
+        if self.is_cut:
+            return  # what was under way when the light went out
         for verdict in work.verdicts:
             state = SectionState.STOPPED if verdict.objection else SectionState.ACTIVE
             if state is not self.state:
@@ -249,6 +255,16 @@ class Section:
                 self.buffer.put(block.alice, block.bob)
             else:
                 self.failed_blocks += 1
+
+    def cut(self) -> None:
+        """The fibre is cut: both ends notice at once, as nothing is detected any more."""
+        self.is_cut, self.state, self.stop_reason = True, SectionState.STOPPED, NO_LIGHT
+        self._samples.clear()
+
+    def mend(self) -> None:
+        """Light gets through again; whether it is good is for the next judgement to say."""
+        if self.is_cut:
+            self.is_cut, self.state, self.stop_reason = False, SectionState.STARTING, ""
 
     @property
     def is_usable(self) -> bool:
