@@ -20,7 +20,7 @@ from kms.tunnel import virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames
-from kms.tunnel.gso import MAX_PACKET_BYTES, coalesce, headers_of, write_segments
+from kms.tunnel.gso import headers_of, join, runs, write_segments
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
 from kms.tunnel.virtio import NO_OFFLOAD, VNET_BYTES
@@ -68,9 +68,9 @@ class DataPlane:
         )
         self._out = Frames(MAX_UDP_BYTES, in_place=True)
         self._in = Frames(MAX_UDP_BYTES + _GRO_BYTES, in_place=False)
-        self._coalesced = bytearray(_READ_BYTES)
-        self._coalesced_view = memoryview(self._coalesced)
-        self._coalesced_array = np.frombuffer(self._coalesced, np.uint8)
+        self._joined = bytearray(_READ_BYTES)
+        self._joined_view = memoryview(self._joined)
+        self._joined_array = np.frombuffer(self._joined, np.uint8)
         self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
 
     @property
@@ -263,12 +263,11 @@ class DataPlane:
             self._write((NO_OFFLOAD, packet), 1)
 
     def _deliver_rows(self, packets: Octets) -> None:
-        most = max(1, MAX_PACKET_BYTES // max(1, packets.shape[1]))
-        for first in range(0, len(packets), most):
-            rows = packets[first : first + most]
-            length = coalesce(rows, self._coalesced_array, udp=self._tun.has_uso) if len(rows) > 1 else 0
-            if length:
-                self._write((self._coalesced_view[:length],), len(rows))
+        for first, count, headers in runs(packets, udp=self._tun.has_uso):
+            rows = packets[first : first + count]
+            if headers is not None and count > 1:
+                length = join(rows, headers, self._joined_array)
+                self._write((self._joined_view[:length],), count)
             else:
                 for packet in rows:
                     self._write((NO_OFFLOAD, packet.tobytes()), 1)
