@@ -235,15 +235,22 @@ class Session:
         pair.rx_bytes += len(packet)
         return packet
 
-    def seal_frames(self, frames: FrameShape, count: int, inner_bytes: int, now: float) -> bool:
+    def seal_frames(
+        self, frames: FrameShape, count: int, inner_bytes: int, now: float, *, are_alike: bool = False
+    ) -> bool:
         """Seal the packets in the first ``count`` of ``frames``, where they stand, as :meth:`send_packet` does.
 
+        ``are_alike``: all of them were made from one header, so that the first one's addresses are everybody's.
         False, and nothing has happened, unless all of them can go out now: they are then to be sent one by one.
         """
         current = self._book.current
         if current is None or now >= current.ends_at or self._is_padded:
             return False
-        if not self._outgoing.admits_all(frames.texts[:count, :inner_bytes]):
+        if are_alike:
+            is_admitted = self._outgoing.admits(frames.plain[0][:inner_bytes])
+        else:
+            is_admitted = self._outgoing.admits_all(frames.texts[:count, :inner_bytes])
+        if not is_admitted:
             return False
         outbound = current.outbound
         try:
