@@ -1,4 +1,4 @@
-"""A small client of ETSI GS QKD 014 v1.1.1: one key at a time, over one kept-alive mutual-TLS connection."""
+"""A small client of ETSI GS QKD 014 v1.1.1, over one kept-alive mutual-TLS connection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import binascii
 import json
 import ssl
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,20 +42,32 @@ class Kme014Client:
 
     async def enc_key(self, slave_sae: str, key_source: str) -> tuple[str, bytes]:
         """A fresh key shared with ``slave_sae``, made by ``key_source`` ("dh", "qra", "qkd" or like "qkd+qra")."""
+        (found,) = await self.enc_keys(slave_sae, key_source, 1)
+        return found
+
+    async def enc_keys(self, slave_sae: str, key_source: str, number: int) -> list[tuple[str, bytes]]:
+        """``number`` fresh keys at once, as :meth:`enc_key`; all or none."""
         answer = await self._post(
             slave_sae,
             "enc_keys",
-            {"number": 1, "size": KEY_SIZE_BITS, "extension_mandatory": [{"key_source": key_source}]},
+            {"number": number, "size": KEY_SIZE_BITS, "extension_mandatory": [{"key_source": key_source}]},
         )
-        return _only_key(answer)
+        return _keys(answer, number)
 
     async def dec_key(self, master_sae: str, key_id: str) -> bytes:
         """The twin of the key that ``master_sae`` got under ``key_id``. A KME gives it once."""
-        answer = await self._post(master_sae, "dec_keys", {"key_IDs": [{"key_ID": key_id}]})
-        received_id, key = _only_key(answer)
-        if uuid.UUID(received_id) != uuid.UUID(key_id):
-            raise KmeRefusedError(f"the KME answered with key {received_id} instead of {key_id}", 200)
+        (key,) = await self.dec_keys(master_sae, (key_id,))
         return key
+
+    async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> list[bytes]:
+        """The twins of several keys at once, in the order of ``key_ids``; all or none."""
+        answer = await self._post(master_sae, "dec_keys", {"key_IDs": [{"key_ID": key_id} for key_id in key_ids]})
+        found = dict(_keys(answer, len(key_ids)))
+        wanted = [str(uuid.UUID(key_id)) for key_id in key_ids]
+        for key_id in wanted:
+            if key_id not in found:
+                raise KmeRefusedError(f"the KME answered with {', '.join(found)} instead of key {key_id}", 200)
+        return [found[key_id] for key_id in wanted]
 
     async def status(self, slave_sae: str) -> dict[str, Any]:
         """The Status object for the pair of this SAE and ``slave_sae``."""
@@ -110,16 +123,20 @@ def _json_object(text: str) -> dict[str, Any]:
     return value
 
 
-def _only_key(container: dict[str, Any]) -> tuple[str, bytes]:
+def _keys(container: dict[str, Any], number: int) -> list[tuple[str, bytes]]:
     try:
-        (entry,) = container["keys"]
-        key_id = str(uuid.UUID(entry["key_ID"]))
-        key = base64.b64decode(entry["key"], validate=True)
+        found = [
+            (str(uuid.UUID(entry["key_ID"])), base64.b64decode(entry["key"], validate=True))
+            for entry in container["keys"]
+        ]
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
-        raise KmeRefusedError("the KME's answer is not a key container with one key", 200) from None
-    if len(key) * 8 != KEY_SIZE_BITS:
-        raise KmeRefusedError(f"the KME's key has {len(key) * 8} bits, not {KEY_SIZE_BITS}", 200)
-    return key_id, key
+        raise KmeRefusedError("the KME's answer is not a key container", 200) from None
+    if len(found) != number or len({key_id for key_id, _ in found}) != number:
+        raise KmeRefusedError(f"the KME's answer does not hold {number} different keys", 200)
+    for _, key in found:
+        if len(key) * 8 != KEY_SIZE_BITS:
+            raise KmeRefusedError(f"the KME's key has {len(key) * 8} bits, not {KEY_SIZE_BITS}", 200)
+    return found
 
 
 def _error_message(text: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
@@ -28,6 +29,7 @@ TAG_BYTES = 16
 INSTANCE_BYTES = 8
 MAX_KEY_ID_BYTES = 129  # an ETSI 014 key_ID is a UUID of 36 characters; some KMEs give other names; two with "/"
 MAX_DATAGRAM_BYTES = 256
+MAX_ANNOUNCE_BYTES = 1024
 
 _MAGIC = b"QSTC"
 _VERSION = 1
@@ -39,6 +41,7 @@ _ECHO = Struct(">QI")
 _NOT_HEARD = 0xFFFF_FFFF
 _REPAIR = Struct(">I")  # SPI; then the ranges
 _RANGE = Struct(">IH")  # first number, how many
+_ANNOUNCE = Struct(">I")  # SPI; then the key ids, each after its length in one octet
 _HAS_LINK_TAG = 1
 
 
@@ -53,6 +56,7 @@ class _Type(IntEnum):
     ECHO = 8
     ECHO_REPLY = 9
     REPAIR = 10
+    ANNOUNCE = 11
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,19 @@ class Repair:
     missing: tuple[Range, ...]
 
 
-Message = Hello | Offer | Confirm | Ready | Reject | Probe | ProbeReply | Echo | EchoReply | Repair
+@dataclass(frozen=True)
+class Announce:
+    """Initiator to responder: these keys will be offered shortly; fetch them all at once.
+
+    ``spi`` is that of the receiver's SA under whose link key it is signed. A hint: a key that was not announced, or
+    whose announcement was lost, is fetched when it is offered.
+    """
+
+    spi: int
+    key_ids: tuple[str, ...]
+
+
+Message = Hello | Offer | Confirm | Ready | Reject | Probe | ProbeReply | Echo | EchoReply | Repair | Announce
 
 
 @dataclass(frozen=True)
@@ -221,9 +237,22 @@ def encode_repair(connection: bytes, message: Repair, link_key: bytes) -> bytes:
     return signed + _tag(link_key, signed)
 
 
+def encode_announce(connection: bytes, spi: int, key_ids: Sequence[str], link_key: bytes) -> bytes:
+    """As many of the ids, from the first on, as one datagram takes."""
+    room = MAX_ANNOUNCE_BYTES - _HEADER.size - _ANNOUNCE.size - TAG_BYTES
+    body = _ANNOUNCE.pack(spi)
+    for key_id in key_ids:
+        room -= 1 + len(key_id)
+        if room < 0:
+            break
+        body += bytes((len(key_id),)) + key_id.encode("ascii")
+    signed = _frame(_Type.ANNOUNCE, connection, body, TAG_BYTES)
+    return signed + _tag(link_key, signed)
+
+
 def decode(datagram: bytes, connection: bytes) -> Received:
     """The message in a datagram that begins with the marker; Malformed when it is none, or another connection's."""
-    if len(datagram) > MAX_DATAGRAM_BYTES:
+    if len(datagram) > MAX_ANNOUNCE_BYTES:
         raise Malformed("longer than any control message")
     try:
         _, magic, version, kind, length, tag = _HEADER.unpack_from(datagram)
@@ -231,6 +260,8 @@ def decode(datagram: bytes, connection: bytes) -> Received:
             raise Malformed("not a control message of this version")
         if tag != connection:
             raise Malformed("a control message of another connection")
+        if kind != _Type.ANNOUNCE and length > MAX_DATAGRAM_BYTES:
+            raise Malformed("longer than any message of its type")
         return _DECODERS[kind](datagram, datagram[_HEADER.size :])
     except (StructError, KeyError, UnicodeDecodeError) as error:
         raise Malformed(f"not a control message: {type(error).__name__}") from None
@@ -247,9 +278,7 @@ def _decode_offer(datagram: bytes, body: bytes) -> Received:
     if flags > _HAS_LINK_TAG or not 0 < id_length <= MAX_KEY_ID_BYTES or spi < MIN_SPI:
         raise Malformed("an offer with impossible fields")
     _require_length(body, _OFFER.size + id_length + TAG_BYTES * (2 if has_link_tag else 1))
-    key_id = body[_OFFER.size : _OFFER.size + id_length].decode("ascii")
-    if not key_id.isprintable():
-        raise Malformed("an offer with an unprintable key id")
+    key_id = _key_id(body[_OFFER.size : _OFFER.size + id_length])
     end = _HEADER.size + _OFFER.size + id_length
     link_tag = datagram[end + TAG_BYTES :] if has_link_tag else None
     tag = datagram[end : end + TAG_BYTES]
@@ -305,6 +334,20 @@ def _decode_repair(datagram: bytes, body: bytes) -> Received:
     return _signed(Repair(spi, tuple(Range(*found) for found in _RANGE.iter_unpack(ranges))), datagram)
 
 
+def _decode_announce(datagram: bytes, body: bytes) -> Received:
+    (spi,) = _ANNOUNCE.unpack_from(body)
+    rest, key_ids = body[_ANNOUNCE.size : -TAG_BYTES], []
+    while rest:
+        end = 1 + rest[0]
+        if not 1 < end <= min(len(rest), 1 + MAX_KEY_ID_BYTES):
+            raise Malformed("an announcement with impossible lengths")
+        key_ids.append(_key_id(rest[1:end]))
+        rest = rest[end:]
+    if not key_ids or len(set(key_ids)) != len(key_ids) or len(body) < _ANNOUNCE.size + TAG_BYTES:
+        raise Malformed("an announcement of nothing, or of something twice")
+    return _signed(Announce(spi, tuple(key_ids)), datagram)
+
+
 _DECODERS = {
     _Type.HELLO: _decode_hello,
     _Type.OFFER: _decode_offer,
@@ -316,7 +359,15 @@ _DECODERS = {
     _Type.ECHO: _decode_echo,
     _Type.ECHO_REPLY: _decode_echo_reply,
     _Type.REPAIR: _decode_repair,
+    _Type.ANNOUNCE: _decode_announce,
 }
+
+
+def _key_id(octets: bytes) -> str:
+    key_id = octets.decode("ascii")
+    if not key_id.isprintable():
+        raise Malformed("an unprintable key id")
+    return key_id
 
 
 def _milliseconds(silence_s: float | None) -> int:

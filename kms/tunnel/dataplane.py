@@ -16,11 +16,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kms.tunnel import virtio
+from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames
-from kms.tunnel.gso import MAX_PACKET_BYTES, coalesce, headers_of, write_segments
+from kms.tunnel.gso import headers_of, join, runs, write_segments
+from kms.tunnel.recvmany import ManyReceiver
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
 from kms.tunnel.virtio import NO_OFFLOAD, VNET_BYTES
@@ -36,6 +37,7 @@ _SLOT_BYTES = 2048  # single packets are collected side by side before they are 
 _SLOTS = 64
 _READ_BYTES = VNET_BYTES + 65536
 _GRO_BYTES = 65536
+_SINGLES = 16  # so many datagrams of one length that come one by one are not the last
 _GRO_SPACE = socket.CMSG_SPACE(4)
 _OFFSET = 6  # so that the packet after its virtio header is aligned
 
@@ -68,9 +70,10 @@ class DataPlane:
         )
         self._out = Frames(MAX_UDP_BYTES, in_place=True)
         self._in = Frames(MAX_UDP_BYTES + _GRO_BYTES, in_place=False)
-        self._coalesced = bytearray(_READ_BYTES)
-        self._coalesced_view = memoryview(self._coalesced)
-        self._coalesced_array = np.frombuffer(self._coalesced, np.uint8)
+        self._joined = bytearray(_READ_BYTES)
+        self._joined_view = memoryview(self._joined)
+        self._joined_array = np.frombuffer(self._joined, np.uint8)
+        self._many: ManyReceiver | None = None  # while datagrams come one by one
         self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
 
     @property
@@ -159,7 +162,7 @@ class DataPlane:
 
     def _seal_and_send(self, size: int, count: int, length: int, now: float) -> None:
         frames = self._out.shape(size)
-        if self._session.seal_frames(frames, count, length, now):
+        if self._session.seal_frames(frames, count, length, now, are_alike=True):
             self._send_frames(self._out.view[: count * size], size)
             return
         for packet in frames.texts[:count, :length]:
@@ -223,7 +226,9 @@ class DataPlane:
 
     def _receive_burst(self, now: float) -> bool:
         """Datagrams of one length, until one of another comes; False when there is nothing more to receive."""
-        view, at, size, more = self._in.view, 0, 0, True
+        if self._many is not None:
+            return self._receive_many(self._many, now)
+        view, at, size, more, singles = self._in.view, 0, 0, True, 0
         while at < MAX_UDP_BYTES:
             try:
                 length, ancillary, _, _ = self._udp.recvmsg_into((view[at : at + _GRO_BYTES],), _GRO_SPACE)
@@ -240,14 +245,38 @@ class DataPlane:
                 at = 0
             size = step
             at += length
+            singles += not ancillary
             if not size or length % size:
                 break  # a last, shorter one: what comes next does not lie on a boundary
         if at or size:
             self._open(at, size, now)
+        if singles >= _SINGLES and singles * size == at and recvmany.IS_AVAILABLE:
+            self._many = ManyReceiver(self._udp, self._in.buffer, size, MAX_UDP_BYTES)
         return more
+
+    def _receive_many(self, many: ManyReceiver, now: float) -> bool:
+        """Where datagrams come one by one: many with one call, for as long as all are of one length."""
+        try:
+            count = many.receive()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._note(error)
+            return False
+        if many.are_regular(count):
+            self._open(count * many.size, many.size, now)
+        else:
+            self._many = None
+            for data, step in [many.message(number) for number in range(count)]:
+                self._in.view[: len(data)] = data
+                self._open(len(data), step, now)
+        return count == many.capacity
 
     def _open(self, length: int, size: int, now: float) -> None:
         """The datagrams of ``size`` octets, the last perhaps shorter, at the beginning of the buffer."""
+        if not size:
+            self._open_one(b"", now)
+            return
         view, count, done = self._in.view, length // size, 0
         if count > 1 and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
             packets = self._session.open_frames(self._in.shape(size), count, now)
@@ -263,12 +292,11 @@ class DataPlane:
             self._write((NO_OFFLOAD, packet), 1)
 
     def _deliver_rows(self, packets: Octets) -> None:
-        most = max(1, MAX_PACKET_BYTES // max(1, packets.shape[1]))
-        for first in range(0, len(packets), most):
-            rows = packets[first : first + most]
-            length = coalesce(rows, self._coalesced_array, udp=self._tun.has_uso) if len(rows) > 1 else 0
-            if length:
-                self._write((self._coalesced_view[:length],), len(rows))
+        for first, count, headers in runs(packets, udp=self._tun.has_uso):
+            rows = packets[first : first + count]
+            if headers is not None and count > 1:
+                length = join(rows, headers, self._joined_array)
+                self._write((self._joined_view[:length],), count)
             else:
                 for packet in rows:
                     self._write((NO_OFFLOAD, packet.tobytes()), 1)

@@ -16,21 +16,22 @@ class SendDatagram:
 
 
 @dataclass(frozen=True)
-class AskEncKey:
-    """Call enc_keys at the own KME, then answer with ``key_obtained`` or ``key_refused``."""
+class AskEncKeys:
+    """Call enc_keys at the own KME, then answer with ``keys_obtained`` or ``key_refused``."""
 
     request: int
     slave_sae: str
     key_source: str
+    number: int = 1
 
 
 @dataclass(frozen=True)
-class AskDecKey:
-    """Call dec_keys at the own KME, then answer with ``key_obtained`` or ``key_refused``."""
+class AskDecKeys:
+    """Call dec_keys at the own KME, then answer with ``keys_obtained`` or ``key_refused``."""
 
     request: int
     master_sae: str
-    key_id: str
+    key_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,4 +57,4 @@ class SaInstalled:
     suite: Suite = DEFAULT
 
 
-Effect = SendDatagram | AskEncKey | AskDecKey | LinkChanged | ReachChanged | SaInstalled
+Effect = SendDatagram | AskEncKeys | AskDecKeys | LinkChanged | ReachChanged | SaInstalled

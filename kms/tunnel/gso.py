@@ -1,8 +1,8 @@
 """Segments of TCP and UDP, all at once: what a network card with TSO, USO and LRO does, with NumPy.
 
 A TUN device hands out up to 64 KB of one stream under one header (see :mod:`kms.tunnel.virtio`).
-:func:`write_segments` makes the packets that go over the network of it; :func:`coalesce` makes one of many that came.
-Pure functions of octets; what :func:`coalesce` does not recognise as consecutive packets of one stream it leaves alone.
+:func:`write_segments` makes the packets that go over the network of it; :func:`runs` finds such packets among those
+that came, and :func:`join` makes one of them again. Pure functions of octets; what is not recognised is left alone.
 
 A call of NumPy costs as much as the encryption of a packet: hence few calls, each over all packets.
 """
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from kms.tunnel import virtio
 from kms.tunnel.checksum import MODULUS, Octets, complement, swapped, word_sum, word_sums
@@ -97,27 +99,51 @@ def write_segments(packet: memoryview, headers: Headers, size: int, first: int, 
     out[:, field : field + 2].view("<u2")[:, 0] = MODULUS - sums % MODULUS
 
 
-def coalesce(rows: Octets, out: Octets, *, udp: bool) -> int:
-    """One super-packet of the packets in ``rows``, with its virtio header, written to the beginning of ``out``.
+class Run(NamedTuple):
+    """Rows that are one packet when joined; those without ``headers`` stay what they are."""
 
-    Its length; 0 when they are not consecutive packets of one TCP stream (or, with ``udp``, of one UDP stream) with
-    valid checksums. IP identifiers are not kept (RFC 6864: with DF they have no meaning).
+    first: int
+    size: int
+    headers: Headers | None
+
+
+def runs(rows: Octets, *, udp: bool) -> list[Run]:
+    """All of ``rows`` in their order, those together that are consecutive packets of one TCP stream (or, with ``udp``,
+    of one UDP stream) with the same headers and valid checksums, and fit into one packet.
+
+    A sender's super-packets differ in their headers (timestamps, acknowledgements, windows): a run is mostly what was
+    one of them.
     """
     count, length = rows.shape
     head = rows[0, :120].tobytes()
-    found = _headers_of_row(head, length)
+    found = _headers_of_row(head, length) if count > 1 else None
     if found is None or (found.protocol == _UDP and not udp):
-        return 0
+        return [Run(0, count, None)]
+    follows = _follows(rows, head, found)
+    starts = [0] if follows.all() else [0, *(np.flatnonzero(~follows) + 1).tolist()]
+    most = (MAX_PACKET_BYTES - found.end) // (int(length) - found.end)
+    pieces: list[Run] = []
+    for start, stop in zip(starts, [*starts[1:], count], strict=True):
+        # What all rows of a run have in common has been compared; that the first is as it should be has not.
+        is_stream = start == 0 or (stop - start > 1 and _headers_of_row(rows[start, :120].tobytes(), length) == found)
+        step = most if is_stream else count
+        pieces += [Run(at, min(step, stop - at), found if is_stream else None) for at in range(start, stop, step)]
+    return pieces
+
+
+def join(rows: Octets, found: Headers, out: Octets) -> int:
+    """One super-packet of a run's rows, with its virtio header, written to the beginning of ``out``: its length.
+
+    IP identifiers are not kept (RFC 6864: with DF they have no meaning).
+    """
+    count, length = rows.shape
+    head = rows[0, :120].tobytes()
     l4, end = found.l4, found.end
     size = int(length) - end
     total = end + count * size
-    if total > MAX_PACKET_BYTES:
-        return 0
     field = l4 + _CSUM_OFFSET[found.protocol]
     addresses = head[8:40] if found.is_v6 else head[12:20]
     pseudo = word_sum(addresses) + swapped(found.protocol)
-    if not _is_one_stream(rows, head, found, pseudo):
-        return 0
     header = bytearray(head[:end])
     if found.is_v6:
         header[4:6] = (total - 40).to_bytes(2, "big")
@@ -164,20 +190,26 @@ def _headers_of_row(head: bytes, length: int) -> Headers | None:
     return Headers(is_v6, protocol, l4, end) if is_plain and length > end else None
 
 
-def _is_one_stream(rows: Octets, head: bytes, headers: Headers, pseudo: int) -> bool:
-    """The same headers but for what counts up, and checksums that fit."""
-    count, length = rows.shape
+def _follows(rows: Octets, head: bytes, headers: Headers) -> npt.NDArray[np.bool_]:
+    """For each row but the first, whether it continues the one before: the same headers but for what counts up.
+
+    With valid checksums on both sides. Rows that are laid out otherwise than ``headers`` says follow nothing.
+    """
+    length = rows.shape[1]
     l4, end = headers.l4, headers.end
-    if ((rows[1:, :end] ^ rows[0, :end]) & _constant_octets(headers)).any():
-        return False
+    # What differs from the row before, where nothing may: as one number for each row.
+    differ = np.bitwise_or.reduce((rows[1:, :end] ^ rows[:-1, :end]) & _constant_octets(headers), axis=1) != 0
     if headers.protocol == _TCP:
-        sequence = np.uint32(int.from_bytes(head[l4 + 4 : l4 + 8], "big"))
-        expected = _NUMBERS[:count] * np.uint32(length - end) + sequence
-        if (rows[:, l4 + 4 : l4 + 8].view(">u4")[:, 0] != expected).any():
-            return False
+        sequences = rows[:, l4 + 4 : l4 + 8].view(">u4")[:, 0].astype(np.uint32)
+        differ = differ | (sequences[1:] - sequences[:-1] != np.uint32(length - end))
+    addresses = head[8:40] if headers.is_v6 else head[12:20]
     sums = word_sums(rows[:, l4:])
-    sums += np.uint32(pseudo + swapped(length - l4))
-    return not (sums % MODULUS).any()
+    sums += np.uint32(word_sum(addresses) + swapped(headers.protocol) + swapped(length - l4))
+    wrong = sums % MODULUS != 0
+    if wrong.any():
+        differ = differ | wrong[1:] | wrong[:-1]
+    follows: npt.NDArray[np.bool_] = ~differ
+    return follows
 
 
 @cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
-from kms.tunnel.effects import AskEncKey, Effect, SendDatagram
+from kms.tunnel.effects import AskEncKeys, Effect, SendDatagram
 from kms.tunnel.keymat import NONCE_BYTES, ControlKeys, Sender, offer_keys
+from kms.tunnel.keystock import KEPT_S, MAX_KEYS_AHEAD, KeyStock, StockedKey, keys_at_once
 from kms.tunnel.sa import Agreement, SaBook, SaPair
 from kms.tunnel.settings import SessionSettings
 from kms.tunnel.states import EXCHANGE, Exchange, ExchangeInput, advance
@@ -40,6 +42,8 @@ class Initiator:
         self._confirmed: bytes | None = None
         self._ready = b""
         self._ready_allowed_at = 0.0
+        self._stock = KeyStock(MAX_KEYS_AHEAD)
+        self._most_at_once = MAX_KEYS_AHEAD  # one after a refusal, then slowly more again
         self._forget_offer()
 
     def _forget_offer(self) -> None:
@@ -68,13 +72,16 @@ class Initiator:
                 self._wake_at = min(max(now, self._rekey_at), now + _USAGE_CHECK_S)
             return
         self._retry_s = self._timing.first_retry_s
+        self._stock.clear()
         self._forget_offer()
         self._begin(now, ExchangeInput.RETUNED)
 
     def next_timer(self) -> float | None:
-        return self._wake_at
+        expiry = self._stock.next_expiry()
+        return self._wake_at if expiry is None or self._wake_at is None else min(self._wake_at, expiry)
 
     def handle_timer(self, now: float) -> None:
+        self._stock.expire(now)
         if self._wake_at is None or now < self._wake_at:
             return
         match self.state:
@@ -89,19 +96,41 @@ class Initiator:
             case Exchange.FETCHING:
                 self.key_refused(self._request, "the KME has not answered", now, is_final=False)
 
+    def forget(self) -> None:
+        """Drop the keys that were fetched and not used."""
+        self._stock.clear()
+
     def rekey(self, now: float) -> None:
         """Start an exchange before its time, if none is going on."""
         if self.state is Exchange.IDLE:
             self._begin(now, ExchangeInput.REKEY_DUE)
 
-    def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
+    def keys_obtained(self, request: int, keys: Sequence[StockedKey], now: float) -> None:
+        """The first is offered now, the others when their time comes."""
         if request != self._request or self.state is not Exchange.FETCHING:
             return  # the answer to a question that nobody asks any more
-        if not self._is_acceptable(key_id, key):
+        is_each_once = len({each.key_id for each in keys}) == len(keys)
+        if not is_each_once or not all(self._is_acceptable(each.key_id, each.key) for each in keys):
             self._counters.key_refusals += 1
+            self._most_at_once = 1
             self._back_off(now, ExchangeInput.KEY_REFUSED, "the KME gave a key that may not be used")
             return
-        self._used_key_ids.append(key_id)
+        self._used_key_ids.extend(each.key_id for each in keys)
+        self._most_at_once = min(2 * self._most_at_once, MAX_KEYS_AHEAD)
+        if len(keys) > 1:
+            self._stock.put([replace(each, until=now + KEPT_S) for each in keys[1:]])
+            self._announce([each.key_id for each in keys])
+        self._offer_key(keys[0], now)
+
+    def _announce(self, key_ids: Sequence[str]) -> None:
+        """Only who holds the SA in use can announce: what the peer is made to fetch is what we shall offer."""
+        current = self._book.current
+        if current is not None:
+            spi, link_key = current.outbound.spi, current.control.initiator
+            self._send(control.encode_announce(self._connection, spi, key_ids, link_key))
+
+    def _offer_key(self, stocked: StockedKey, now: float) -> None:
+        key_id, key, entropy = stocked.key_id, stocked.key, stocked.entropy
         self.state = advance(EXCHANGE, self.state, ExchangeInput.KEY_OBTAINED)
         self._key = key
         self._keys = offer_keys(key, self._context, key_id)
@@ -117,6 +146,7 @@ class Initiator:
         """``is_final`` makes no difference here: the next question is for another key."""
         if request == self._request and self.state is Exchange.FETCHING:
             self._counters.key_refusals += 1
+            self._most_at_once = 1
             self._back_off(now, ExchangeInput.KEY_REFUSED, reason)
 
     def receive(self, received: control.Received, now: float) -> SaPair | None:
@@ -132,12 +162,20 @@ class Initiator:
                 self._counters.control_ignored += 1
         return None
 
-    def _begin(self, now: float, why: ExchangeInput) -> None:
+    def _begin(self, now: float, why: ExchangeInput, *, is_fresh: bool = False) -> None:
+        """Take a key that has been fetched already (unless it is to be ``is_fresh``), or ask for one or several."""
         self.state = advance(EXCHANGE, self.state, why)
+        stocked = None if is_fresh else self._stock.take(now)
+        if stocked is not None:
+            self._offer_key(stocked, now)
+            return
         self._request += 1
         self._counters.key_requests += 1
         self._wake_at = now + self._timing.key_timeout_s
-        self._effects.append(AskEncKey(self._request, self._settings.peer_sae, self._settings.key_source))
+        settings = self._settings
+        is_steady = why is ExchangeInput.REKEY_DUE and not is_fresh and self._book.current is not None
+        number = min(self._most_at_once, keys_at_once(settings.rekey_s)) if is_steady else 1
+        self._effects.append(AskEncKeys(self._request, settings.peer_sae, settings.key_source, number))
 
     def _check_rekey(self, now: float) -> None:
         current = self._book.current
@@ -184,6 +222,8 @@ class Initiator:
         self._ready = control.encode_ready(self._connection, control.Ready(self._offer.nonce), pair.control.initiator)
         self._ready_allowed_at = now + self._timing.min_repeat_s
         self._send(self._ready)
+        if message.instance != self._peer_instance:
+            self._stock.clear()  # whoever has fetched the twins of these is no more
         self._peer_instance = message.instance
         self._forget_offer()
         self.last_error = ""
@@ -204,6 +244,7 @@ class Initiator:
         if self._offer is None or message.offer_nonce != self._offer.nonce:
             self._counters.control_ignored += 1
             return
+        self._stock.clear()
         self._back_off(now, ExchangeInput.REJECTED, "the peer's KME does not know the offered key")
 
     def _receive_hello(self, message: control.Hello, now: float) -> None:
@@ -215,7 +256,7 @@ class Initiator:
             self._wake_at = max(now, self._sent_at + self._timing.min_repeat_s)
         elif self.state is Exchange.IDLE and now >= self._hint_allowed_at:
             self._hint_allowed_at = now + self._settings.rekey_s
-            self.rekey(now)
+            self._begin(now, ExchangeInput.REKEY_DUE, is_fresh=True)
         else:
             self._counters.control_limited += 1
 

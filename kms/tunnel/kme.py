@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kms.client import Kme014Client
 from kms.errors import KmeRefusedError, KmeUnavailableError
 from kms.tunnel.errors import KeyRefused
@@ -13,15 +15,15 @@ class KmeKeys:
     def __init__(self, client: Kme014Client) -> None:
         self._client = client
 
-    async def enc_key(self, slave_sae: str, key_source: str) -> tuple[str, bytes]:
+    async def enc_keys(self, slave_sae: str, key_source: str, number: int) -> list[tuple[str, bytes]]:
         try:
-            return await self._client.enc_key(slave_sae, key_source)
+            return await self._client.enc_keys(slave_sae, key_source, number)
         except (KmeRefusedError, KmeUnavailableError) as error:
             raise _refused(error) from error
 
-    async def dec_key(self, master_sae: str, key_id: str) -> bytes:
+    async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> list[bytes]:
         try:
-            return await self._client.dec_key(master_sae, key_id)
+            return await self._client.dec_keys(master_sae, key_ids)
         except (KmeRefusedError, KmeUnavailableError) as error:
             raise _refused(error) from error
 

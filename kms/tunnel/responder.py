@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from kms.tunnel import control
 from kms.tunnel.counters import Counters
-from kms.tunnel.effects import AskDecKey, Effect, SendDatagram
+from kms.tunnel.effects import AskDecKeys, Effect, SendDatagram
 from kms.tunnel.keymat import NONCE_BYTES, Sender, offer_keys
+from kms.tunnel.keystock import KEPT_S, MAX_KEYS_AHEAD, KeyStock, StockedKey
 from kms.tunnel.sa import Agreement, SaBook, SaPair, Stage
 from kms.tunnel.settings import SessionSettings, Timing
 from kms.tunnel.states import OFFERED, Offered, OfferedInput, advance
 
 _REMEMBERED_OFFERS = 256
 _MAX_FETCHING = 8
+_REMEMBERED_ANNOUNCEMENTS = 256
 
 
 @dataclass(eq=False)
@@ -36,6 +39,15 @@ class _OfferedKey:
 
     def advance(self, event: OfferedInput) -> None:
         self.state = advance(OFFERED, self.state, event)
+
+
+@dataclass(frozen=True)
+class _AskedAhead:
+    """A question for announced keys that has not been answered."""
+
+    request: int
+    key_ids: tuple[str, ...]
+    ends_at: float
 
 
 class _TokenBucket:
@@ -73,6 +85,9 @@ class Responder:
         self._offers: OrderedDict[str, _OfferedKey] = OrderedDict()
         self._bucket = _TokenBucket(settings.timing)
         self._request = 0
+        self._stock = KeyStock(2 * MAX_KEYS_AHEAD)
+        self._announced: deque[str] = deque(maxlen=_REMEMBERED_ANNOUNCEMENTS)
+        self._asked_ahead: _AskedAhead | None = None
         self._confirming: _OfferedKey | None = None  # the newest; older ones are not repeated any more
         self._is_greeting = True
         self._wake_at: float | None = None
@@ -85,13 +100,19 @@ class Responder:
 
     def retune(self, settings: SessionSettings, now: float) -> None:
         """Offers are expected to be bound to the new kind of keys from now on."""
+        if settings.context() != self._settings.context():
+            self._stock.clear()
         self._settings = settings
         self._context = settings.context().digest()
 
     def next_timer(self) -> float | None:
-        return self._wake_at
+        expiry = self._stock.next_expiry()
+        if expiry is None or self._wake_at is None:
+            return expiry if self._wake_at is None else self._wake_at
+        return min(self._wake_at, expiry)
 
     def handle_timer(self, now: float) -> None:
+        self._stock.expire(now)
         if self._wake_at is None or now < self._wake_at:
             return
         if self._confirming is not None:
@@ -101,14 +122,32 @@ class Responder:
         else:
             self._wake_at = None
 
-    def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
-        offered = self._offers.get(key_id)
-        if offered is None or offered.state is not Offered.FETCHING or offered.request != request:
-            return
-        if len(key) != self._settings.suite.master_bytes:
+    def forget(self) -> None:
+        """Drop the keys that were fetched and not used."""
+        self._stock.clear()
+
+    def keys_obtained(self, request: int, keys: Sequence[StockedKey], now: float) -> None:
+        waiting = {
+            offered.offer.key_id: offered
+            for offered in self._offers.values()
+            if offered.state is Offered.FETCHING and offered.request == request
+        }
+        is_ahead = self._asked_ahead is not None and self._asked_ahead.request == request
+        if is_ahead:
+            self._asked_ahead = None
+        for each in keys:
+            offered = waiting.get(each.key_id)
+            if offered is not None:
+                self._obtained(offered, each, now)
+            elif is_ahead:
+                # Longer than the initiator keeps them: one that it offers at the last moment is still here.
+                self._stock.put([replace(each, until=now + 2 * KEPT_S)])
+
+    def _obtained(self, offered: _OfferedKey, stocked: StockedKey, now: float) -> None:
+        if len(stocked.key) != self._settings.suite.master_bytes:
             self._refuse(offered, "the KME gave a key of another length", now)
             return
-        offered.key, offered.entropy = key, entropy
+        offered.key, offered.entropy = stocked.key, stocked.entropy
         if self._is_genuine(offered.received, offered):
             offered.advance(OfferedInput.KEY_FITS)
             self._confirm(offered, now)
@@ -118,23 +157,28 @@ class Responder:
             self.last_error = "an offer did not fit the key it named"
 
     def key_refused(self, request: int, reason: str, now: float, *, is_final: bool) -> None:
-        for offered in self._offers.values():
-            if offered.state is Offered.FETCHING and offered.request == request:
-                self._counters.key_refusals += 1
-                if is_final:
-                    self._refuse(offered, reason, now)
-                else:
-                    offered.advance(OfferedInput.KME_UNREACHABLE)
-                    offered.retry_s = min(2 * offered.retry_s or self._timing.first_retry_s, self._timing.max_retry_s)
-                    offered.retry_at = now + offered.retry_s
-                    self.last_error = reason
-                return
+        is_ahead = self._asked_ahead is not None and self._asked_ahead.request == request
+        waiting = [o for o in self._offers.values() if o.state is Offered.FETCHING and o.request == request]
+        if is_ahead:
+            self._asked_ahead = None
+        self._counters.key_refusals += is_ahead or len(waiting) > 0
+        for offered in waiting:
+            # That not all announced keys could be had says nothing of each: what is offered is then asked for alone.
+            if is_final and not is_ahead:
+                self._refuse(offered, reason, now)
+            else:
+                offered.advance(OfferedInput.KME_UNREACHABLE)
+                offered.retry_s = min(2 * offered.retry_s or self._timing.first_retry_s, self._timing.max_retry_s)
+                offered.retry_at = now + offered.retry_s
+                self.last_error = reason
 
     def receive(self, received: control.Received, now: float) -> SaPair | None:
         """The pair that has become usable through this message, if one has."""
         match received.message:
             case control.Offer() as message:
                 self._receive_offer(message, received, now)
+            case control.Announce() as message:
+                self._receive_announcement(message, received, now)
             case control.Ready() as message:
                 return self._receive_ready(message, received)
             case _:
@@ -176,16 +220,45 @@ class Responder:
             case _:
                 self._counters.control_ignored += 1
 
+    def _receive_announcement(self, message: control.Announce, received: control.Received, now: float) -> None:
+        """Fetch what will be offered. Nobody but the holder of a live SA can ask for it, and for nothing twice."""
+        pair = self._book.by_spi.get(message.spi.to_bytes(4, "big"))
+        if pair is None or pair.stage is Stage.DRAINING or not received.is_signed_by(pair.control.initiator):
+            self._counters.control_auth_failures += 1
+            return
+        known = (*self._announced, *self._offers)
+        key_ids = tuple(key_id for key_id in message.key_ids[:MAX_KEYS_AHEAD] if key_id not in known)
+        is_busy = self._asked_ahead is not None and now < self._asked_ahead.ends_at
+        if not key_ids or is_busy:
+            self._counters.control_ignored += 1
+            return
+        self._announced.extend(key_ids)
+        self._request += 1
+        self._counters.key_requests += 1
+        self._asked_ahead = _AskedAhead(self._request, key_ids, now + self._timing.key_timeout_s)
+        self._effects.append(AskDecKeys(self._request, self._settings.peer_sae, key_ids))
+
     def _consider(self, offer: control.Offer, received: control.Received, now: float) -> None:
-        """A key id never heard of: is it worth a question to the KME?"""
+        """A key id never heard of: is it here already, or on its way? If not, is it worth a question to the KME?"""
+        stocked = self._stock.take(now, offer.key_id)
+        if stocked is not None:
+            self._obtained(self._remember(offer, received), stocked, now)
+            return
+        ahead = self._asked_ahead
+        if ahead is not None and offer.key_id in ahead.key_ids and now < ahead.ends_at:
+            offered = self._remember(offer, received)
+            offered.request, offered.ask_ends_at = ahead.request, ahead.ends_at
+            return
         if not self._is_linked(received) and not self._may_ask_unlinked(now):
             self._counters.control_limited += 1
             return
+        self._ask(self._remember(offer, received), now)
+
+    def _remember(self, offer: control.Offer, received: control.Received) -> _OfferedKey:
         while len(self._offers) >= _REMEMBERED_OFFERS:
             self._offers.popitem(last=False)
-        offered = _OfferedKey(received, offer)
-        self._offers[offer.key_id] = offered
-        self._ask(offered, now)
+        offered = self._offers[offer.key_id] = _OfferedKey(received, offer)
+        return offered
 
     def _may_ask_unlinked(self, now: float) -> bool:
         """Anybody can send such offers: few a second, few open at once, and none at the genuine ones' expense."""
@@ -204,7 +277,7 @@ class Responder:
         self._counters.key_requests += 1
         offered.request = self._request
         offered.ask_ends_at = now + self._timing.key_timeout_s
-        self._effects.append(AskDecKey(self._request, self._settings.peer_sae, offered.offer.key_id))
+        self._effects.append(AskDecKeys(self._request, self._settings.peer_sae, (offered.offer.key_id,)))
 
     def _is_genuine(self, received: control.Received, offered: _OfferedKey) -> bool:
         return received.is_signed_by(offer_keys(offered.key, self._context, offered.offer.key_id).initiator)

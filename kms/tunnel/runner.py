@@ -14,11 +14,11 @@ from typing import Any
 from kms.tunnel import addressing
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.control import INSTANCE_BYTES
-from kms.tunnel.effects import AskDecKey, AskEncKey, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
+from kms.tunnel.effects import AskDecKeys, AskEncKeys, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
 from kms.tunnel.kernel import KernelPlane
-from kms.tunnel.keyclient import KeyClient, known_key, offered_key
+from kms.tunnel.keyclient import KeyClient, known_keys, offered_keys
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import ENTROPY_BYTES, Session
@@ -235,7 +235,7 @@ class EspConnection:
         match effect:
             case SendDatagram(datagram):
                 self._plane.send(datagram)
-            case AskEncKey() | AskDecKey():
+            case AskEncKeys() | AskDecKeys():
                 task = self._loop.create_task(self._ask(effect))
                 self._key_tasks.add(task)
                 task.add_done_callback(self._key_tasks.discard)
@@ -253,20 +253,20 @@ class EspConnection:
                 if self._keylog is not None:
                     self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
 
-    async def _ask(self, question: AskEncKey | AskDecKey) -> None:
+    async def _ask(self, question: AskEncKeys | AskDecKeys) -> None:
         try:
             async with asyncio.timeout(_KEY_TIMEOUT_S):
-                if isinstance(question, AskEncKey):
-                    key_id, key = await offered_key(self._keys, question, self._session.settings.suite)
+                if isinstance(question, AskEncKeys):
+                    found = await offered_keys(self._keys, question, self._session.settings.suite)
                 else:
-                    key_id, key = question.key_id, await known_key(self._keys, question, self._session.settings.suite)
+                    found = await known_keys(self._keys, question, self._session.settings.suite)
         except KeyRefused as error:
             self._refuse(question.request, str(error), is_final=error.is_final)
         except TimeoutError:
             self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
         else:
             now = self._loop.time()
-            self._session.key_obtained(question.request, key_id, key, now, os.urandom(ENTROPY_BYTES))
+            self._session.keys_obtained(question.request, found, now, os.urandom(len(found) * ENTROPY_BYTES))
             self._carry_out()
 
     def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:

@@ -23,7 +23,7 @@ class Selector:
         self._addresses = source.packed + destination.packed
         (self._both,) = np.frombuffer(self._addresses, np.uint64)
 
-    def admits(self, packet: bytes) -> bool:
+    def admits(self, packet: bytes | memoryview) -> bool:
         """True for a whole IPv4 packet, no octet more or less, between the two addresses."""
         return (
             len(packet) >= _MIN_HEADER_BYTES

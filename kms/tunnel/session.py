@@ -10,6 +10,7 @@ Invariants: a packet goes out sealed or not at all; no (key, nonce) pair is used
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kms.tunnel import control
@@ -21,6 +22,7 @@ from kms.tunnel.esp import NEXT_HEADER_IPV4, NEXT_HEADER_NONE
 from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
+from kms.tunnel.keystock import StockedKey
 from kms.tunnel.padding import Pacer, Padding
 from kms.tunnel.probing import Probing
 from kms.tunnel.reach import Reach
@@ -32,7 +34,7 @@ from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import LINK, Link, LinkInput, advance
 
 ENTROPY_BYTES = 4 + NONCE_BYTES
-"""Fresh random octets that :meth:`Session.key_obtained` takes: an SPI and a nonce."""
+"""Fresh random octets that :meth:`Session.keys_obtained` takes for each key: an SPI and a nonce."""
 
 RETUNABLE = ("key_source", "suite", "rekey_s", "lifetime_s", "replay_window", "expects_copies", "repairs")
 
@@ -128,6 +130,7 @@ class Session:
         if self._link is not Link.CLOSED:
             self._change_link(LinkInput.CLOSE)
             self._book.clear()
+            self._exchange.forget()
             self._repairing.clear()
             self._waiting.clear()
 
@@ -232,15 +235,22 @@ class Session:
         pair.rx_bytes += len(packet)
         return packet
 
-    def seal_frames(self, frames: FrameShape, count: int, inner_bytes: int, now: float) -> bool:
+    def seal_frames(
+        self, frames: FrameShape, count: int, inner_bytes: int, now: float, *, are_alike: bool = False
+    ) -> bool:
         """Seal the packets in the first ``count`` of ``frames``, where they stand, as :meth:`send_packet` does.
 
+        ``are_alike``: all of them were made from one header, so that the first one's addresses are everybody's.
         False, and nothing has happened, unless all of them can go out now: they are then to be sent one by one.
         """
         current = self._book.current
         if current is None or now >= current.ends_at or self._is_padded:
             return False
-        if not self._outgoing.admits_all(frames.texts[:count, :inner_bytes]):
+        if are_alike:
+            is_admitted = self._outgoing.admits(frames.plain[0][:inner_bytes])
+        else:
+            is_admitted = self._outgoing.admits_all(frames.texts[:count, :inner_bytes])
+        if not is_admitted:
             return False
         outbound = current.outbound
         try:
@@ -294,12 +304,17 @@ class Session:
 
     # Keys and time
 
-    def key_obtained(self, request: int, key_id: str, key: bytes, now: float, entropy: bytes) -> None:
-        """The answer to AskEncKey or AskDecKey; ``entropy`` is ENTROPY_BYTES fresh random octets."""
-        if len(entropy) != ENTROPY_BYTES:
-            raise ValueError(f"{ENTROPY_BYTES} octets of entropy are needed, not {len(entropy)}")
+    def keys_obtained(self, request: int, keys: Sequence[tuple[str, bytes]], now: float, entropy: bytes) -> None:
+        """The answer to AskEncKeys or AskDecKeys: ids and keys, one at least.
+
+        ``entropy`` is ENTROPY_BYTES fresh random octets for each key.
+        """
+        if not keys or len(entropy) != len(keys) * ENTROPY_BYTES:
+            raise ValueError(f"{ENTROPY_BYTES} octets of entropy are needed for each key, and a key")
         if self._link is not Link.CLOSED:
-            self._exchange.key_obtained(request, key_id, key, now, entropy)
+            parts = (entropy[at : at + ENTROPY_BYTES] for at in range(0, len(entropy), ENTROPY_BYTES))
+            stocked = [StockedKey(*each, part, now) for each, part in zip(keys, parts, strict=True)]
+            self._exchange.keys_obtained(request, stocked, now)
 
     def key_refused(self, request: int, reason: str, now: float, *, is_final: bool) -> None:
         """There is no key; ``is_final`` tells that the KME does not know the one that was asked for."""

@@ -78,16 +78,19 @@ def make_app() -> web.Application:
     held: dict[tuple[str, str, str], str] = {}
 
     async def enc_keys(request: web.Request) -> web.Response:
-        key_id, key = str(uuid.uuid4()), base64.b64encode(os.urandom(32)).decode()
-        held[_sae_of(request), request.match_info["sae"], key_id] = key
-        return web.json_response({"keys": [{"key_ID": key_id, "key": key}]})
+        keys = []
+        for _ in range((await request.json())["number"]):
+            key_id, key = str(uuid.uuid4()), base64.b64encode(os.urandom(32)).decode()
+            held[_sae_of(request), request.match_info["sae"], key_id] = key
+            keys.append({"key_ID": key_id, "key": key})
+        return web.json_response({"keys": keys})
 
     async def dec_keys(request: web.Request) -> web.Response:
-        key_id = (await request.json())["key_IDs"][0]["key_ID"]
-        key = held.pop((request.match_info["sae"], _sae_of(request), key_id), None)
-        if key is None:
+        key_ids = [entry["key_ID"] for entry in (await request.json())["key_IDs"]]
+        names = [(request.match_info["sae"], _sae_of(request), key_id) for key_id in key_ids]
+        if any(name not in held for name in names):
             return web.json_response({"message": "one or more keys specified are not found on KME"}, status=400)
-        return web.json_response({"keys": [{"key_ID": key_id, "key": key}]})
+        return web.json_response({"keys": [{"key_ID": name[2], "key": held.pop(name)} for name in names]})
 
     app = web.Application()
     app.router.add_post("/api/v1/keys/{sae}/enc_keys", enc_keys)

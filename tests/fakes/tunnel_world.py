@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any, TypedDict, TypeVar
 
 from kms.tunnel import control
-from kms.tunnel.effects import AskDecKey, AskEncKey, LinkChanged, SaInstalled, SendDatagram
+from kms.tunnel.effects import AskDecKeys, AskEncKeys, LinkChanged, SaInstalled, SendDatagram
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
@@ -76,6 +76,7 @@ class KeyService:
     asked: list[str] = field(default_factory=list)
     made: list[bytes] = field(default_factory=list)
     key_bytes: int = 32
+    questions: int = 0
 
     def enc(self) -> tuple[str, bytes] | str:
         if self.is_down or self.is_dry:
@@ -85,9 +86,14 @@ class KeyService:
         self.made.append(key)
         return key_id, key
 
-    def dec(self, key_id: str) -> bytes | str:
-        self.asked.append(key_id)
-        return "down" if self.is_down else self.undelivered.pop(key_id, "unknown")
+    def dec(self, key_ids: tuple[str, ...]) -> tuple[str, list[bytes]]:
+        """All or none, as ETSI 014 has it: a refusal or the keys."""
+        self.asked.extend(key_ids)
+        if self.is_down:
+            return "down", []
+        if any(key_id not in self.undelivered for key_id in key_ids):
+            return "unknown", []
+        return "", [self.undelivered.pop(key_id) for key_id in key_ids]
 
 
 class NonceReused(AssertionError):
@@ -197,30 +203,34 @@ class World:
             match effect:
                 case SendDatagram(datagram):
                     self._transmit(end, datagram)
-                case AskEncKey(request):
-                    self.at(self.now + self.keys.delay_s, partial(self._answer_enc, end, request))
-                case AskDecKey(request, _, key_id):
-                    self.at(self.now + self.keys.delay_s, partial(self._answer_dec, end, request, key_id))
+                case AskEncKeys(request, number=number):
+                    self.at(self.now + self.keys.delay_s, partial(self._answer_enc, end, request, number))
+                case AskDecKeys(request, _, key_ids):
+                    self.at(self.now + self.keys.delay_s, partial(self._answer_dec, end, request, key_ids))
                 case LinkChanged(link):
                     end.links.append(link)
                 case SaInstalled(is_outbound=True, spi=spi, key=key, salt=salt):
                     end.traffic_keys[spi.to_bytes(4, "big")] = key + salt
 
-    def _answer_enc(self, end: End, request: int) -> None:
+    def _answer_enc(self, end: End, request: int, number: int) -> None:
         self.keys.key_bytes = end.session.settings.suite.master_bytes
-        answer = self.keys.enc()
-        if isinstance(answer, str):
-            end.session.key_refused(request, answer, self.now, is_final=False)
+        self.keys.questions += 1
+        answers = [self.keys.enc() for _ in range(number)]
+        found = [answer for answer in answers if not isinstance(answer, str)]
+        if len(found) < number:
+            end.session.key_refused(request, "no key", self.now, is_final=False)
         else:
-            end.session.key_obtained(request, *answer, self.now, self.random.randbytes(ENTROPY_BYTES))
+            end.session.keys_obtained(request, found, self.now, self.random.randbytes(number * ENTROPY_BYTES))
         self.settle(end)
 
-    def _answer_dec(self, end: End, request: int, key_id: str) -> None:
-        answer = self.keys.dec(key_id)
-        if isinstance(answer, str):
-            end.session.key_refused(request, answer, self.now, is_final=answer == "unknown")
+    def _answer_dec(self, end: End, request: int, key_ids: tuple[str, ...]) -> None:
+        self.keys.questions += 1
+        refusal, keys = self.keys.dec(key_ids)
+        if refusal:
+            end.session.key_refused(request, refusal, self.now, is_final=refusal == "unknown")
         else:
-            end.session.key_obtained(request, key_id, answer, self.now, self.random.randbytes(ENTROPY_BYTES))
+            found = list(zip(key_ids, keys, strict=True))
+            end.session.keys_obtained(request, found, self.now, self.random.randbytes(len(found) * ENTROPY_BYTES))
         self.settle(end)
 
     def _transmit(self, end: End, datagram: bytes) -> None:

@@ -76,11 +76,11 @@ def test_forged_offers_at_a_slow_kme_do_not_take_the_genuine_ones_place() -> Non
     world = up(World(**both(rekey_s=1.0)))
     answer = world._answer_dec
 
-    def answer_forgeries_late(end: End, request: int, key_id: str) -> None:
-        if key_id.startswith("forged"):
-            world.at(world.now + 8.0, lambda: answer(end, request, key_id))
+    def answer_forgeries_late(end: End, request: int, key_ids: tuple[str, ...]) -> None:
+        if key_ids[0].startswith("forged"):
+            world.at(world.now + 8.0, lambda: answer(end, request, key_ids))
         else:
-            answer(end, request, key_id)
+            answer(end, request, key_ids)
 
     world._answer_dec = answer_forgeries_late  # type: ignore[method-assign]
     connection = control.connection_tag("slice/conn")

@@ -30,6 +30,7 @@ def every_kind() -> list[bytes]:
         control.encode_confirm(CONNECTION, control.Confirm(NONCE, 2**32 - 1, NONCE, bytes(8)), KEY),
         control.encode_ready(CONNECTION, control.Ready(NONCE), LINK_KEY),
         control.encode_reject(CONNECTION, control.Reject(NONCE)),
+        control.encode_announce(CONNECTION, 300, ["one", "k" * 129, "three"], LINK_KEY),
     ]
 
 
@@ -65,7 +66,7 @@ def test_no_altered_message_keeps_its_tags(datagram: bytes, position: int, bit: 
         received = control.decode(bytes(altered), CONNECTION)
     except Malformed:
         return
-    key = LINK_KEY if isinstance(genuine.message, control.Ready) else KEY
+    key = LINK_KEY if isinstance(genuine.message, control.Ready | control.Announce) else KEY
     assert genuine.is_signed_by(key)
     is_still_signed = received.is_signed_by(key)
     is_still_linked = genuine.link_tag is None or received.is_linked_by(LINK_KEY)

@@ -12,8 +12,8 @@ from scapy.packet import Packet, Raw
 from scapy.utils import checksum
 
 from kms.tunnel import virtio
-from kms.tunnel.checksum import MODULUS, complement
-from kms.tunnel.gso import coalesce, headers_of, write_segments
+from kms.tunnel.checksum import MODULUS, Octets, complement
+from kms.tunnel.gso import headers_of, join, runs, write_segments
 from kms.tunnel.virtio import VnetHeader
 
 V4 = {"src": "10.200.0.2", "dst": "10.200.0.3"}
@@ -41,6 +41,14 @@ def super_packet(is_v6: bool, is_tcp: bool, data: bytes, size: int, flags: str =
     l4 = 40 if is_v6 else 20
     kind = (virtio.GSO_TCPV6 if is_v6 else virtio.GSO_TCPV4) if is_tcp else virtio.GSO_UDP_L4
     return packet, VnetHeader(virtio.NEEDS_CSUM, kind, 0, size, l4, 16 if is_tcp else 6)
+
+
+def coalesce(rows: Octets, out: Octets, *, udp: bool) -> int:
+    """The length of what all of the rows are joined to; 0 when they are not joined all."""
+    found = runs(rows, udp=udp)
+    assert [number for run in found for number in range(run.first, run.first + run.size)] == list(range(len(rows)))
+    headers = found[0].headers
+    return join(rows, headers, out) if len(found) == 1 and headers is not None else 0
 
 
 def segments(packet: bytearray, vnet: VnetHeader, most: int = 128) -> list[bytes]:
@@ -137,6 +145,45 @@ def test_no_altered_bit_is_hidden_by_joining(protocol: str) -> None:
                 packets[row][at] ^= 1 << bit
                 is_hidden = joined(packets)
                 assert not is_hidden or (row > 0 and at in free), (row, at, bit)
+
+
+def many(count: int, later: tuple[int, ...] = ()) -> Octets:
+    """Rows of one stream; from the numbers ``later`` on with another timestamp."""
+    rows = []
+    for n in range(count):
+        options = [("NOP", None), ("NOP", None), ("Timestamp", (7 + sum(n >= first for first in later), 9))]
+        header = TCP(sport=1, dport=2, seq=n * 1386, ack=77, flags="PA" if n == 29 else "A", options=options)
+        rows.append(list(built(network(False, n) / header / Raw(DATA[n : n + 1386]))))
+    return np.array(rows, np.uint8)
+
+
+def test_super_packets_that_came_together_are_told_apart() -> None:
+    """Their timestamps differ, and one packet's checksum is wrong: the others are joined none the less."""
+    rows = many(88, (30, 60))
+    rows[70, -1] ^= 1
+    found = runs(rows, udp=True)
+    assert [(run.first, run.size) for run in found] == [(0, 30), (30, 30), (60, 10), (70, 1), (71, 17)]
+    out = np.zeros(70000, np.uint8)
+    for first, count, headers in found:
+        if count > 1:
+            assert headers is not None
+            length = join(rows[first : first + count], headers, out)
+            whole = IP(bytes(out[virtio.VNET_BYTES : length]))
+            assert (whole[TCP].seq, whole[TCP].options[2][1][0]) == (first * 1386, 7 + (first >= 30) + (first >= 60))
+            assert bytes(whole[TCP].payload) == b"".join(DATA[n : n + 1386] for n in range(first, first + count))
+
+
+def test_a_run_is_cut_where_a_packet_would_be_too_long() -> None:
+    assert [(run.first, run.size) for run in runs(many(100), udp=True)] == [(0, 47), (47, 47), (94, 6)]
+
+
+def test_a_run_of_another_protocol_behind_the_first_is_left_alone() -> None:
+    packets = stream(3, 20) + [packet + bytearray(12) for packet in stream(3, 20, "udp")]
+    width = len(packets[0])
+    rows = np.array([list(packet[:width].ljust(width, b"\0")) for packet in packets], np.uint8)
+    found = runs(rows, udp=True)
+    assert found[0][:2] == (0, 3)
+    assert all(run.headers is None for run in found[1:])
 
 
 def test_packets_of_two_streams_or_out_of_order_are_not_joined() -> None:

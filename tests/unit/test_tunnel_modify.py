@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kms.tunnel.effects import AskEncKey
+from kms.tunnel.effects import AskEncKeys
 from kms.tunnel.states import Link
 from tests.fakes.tunnel_world import Weather, World, both, payloads, up
 
@@ -52,12 +52,12 @@ def test_nothing_is_lost_while_the_keys_change(pause_s: float) -> None:
 def test_the_new_source_is_asked_at_once_and_an_answer_for_the_old_one_is_not_used() -> None:
     world = up(World(**both(rekey_s=0.2)))
     world.run(0.2005 - world.now % 0.1)
-    while not any(isinstance(e, AskEncKey) for e in world.a.session._effects) and len(world.keys.made) < 2:
+    while not any(isinstance(e, AskEncKeys) for e in world.a.session._effects) and len(world.keys.made) < 2:
         world.run(0.0005)
     made = len(world.keys.made)
     world.b.session.retune(replace(world.settings["b"], key_source="dh"), world.now)
     world.a.session.retune(replace(world.settings["a"], key_source="dh"), world.now)
-    asked = [e for e in world.a.session.take_effects() if isinstance(e, AskEncKey)]
+    asked = [e for e in world.a.session.take_effects() if isinstance(e, AskEncKeys)]
     assert [e.key_source for e in asked] == ["dh"]
     assert len(world.keys.made) == made
 
@@ -132,7 +132,7 @@ def test_a_closed_session_stays_closed() -> None:
     world.a.session.close()
     world.a.session.retune(replace(world.settings["a"], key_source="qkd"), world.now)
     assert world.a.session.link is Link.CLOSED
-    assert not [e for e in world.a.session.take_effects() if isinstance(e, AskEncKey)]
+    assert not [e for e in world.a.session.take_effects() if isinstance(e, AskEncKeys)]
 
 
 def test_a_connection_becomes_1_plus_1_and_plain_again_without_a_loss() -> None:

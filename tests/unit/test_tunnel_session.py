@@ -333,7 +333,7 @@ def test_a_closed_session_is_deaf_and_mute() -> None:
     assert not world.a.delivered
     assert world.a.session.send_packet(inner_packet(A, B, b"x"), world.now) is None
     assert world.a.session.next_timer() is None
-    world.a.session.key_obtained(1, "late", bytes(32), world.now, bytes(ENTROPY_BYTES))
+    world.a.session.keys_obtained(1, [("late", bytes(32))], world.now, bytes(ENTROPY_BYTES))
     assert not world.a.session.has_effects()
 
 

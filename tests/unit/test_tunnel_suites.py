@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from kms.tunnel.effects import AskDecKey, AskEncKey
+from kms.tunnel.effects import AskDecKeys, AskEncKeys
 from kms.tunnel.errors import KeyRefused
 from kms.tunnel.esp import InboundSa, OutboundSa
-from kms.tunnel.keyclient import known_key, offered_key
+from kms.tunnel.keyclient import known_keys, offered_keys
 from kms.tunnel.keymat import Sender, esp_keymat
 from kms.tunnel.suites import DEFAULT, SUITES, CtrHmac, NullGmac, Suite, roles
 from tests.fakes.tunnel_world import World, both, payloads, up
@@ -96,20 +97,24 @@ class TwoSources:
         self.asked: list[str] = []
         self.name = "{}"
 
-    async def enc_key(self, slave_sae: str, key_source: str) -> tuple[str, bytes]:
+    async def enc_keys(self, slave_sae: str, key_source: str, number: int) -> list[tuple[str, bytes]]:
         self.asked.append(key_source)
-        return self.name.format(f"{key_source}-{len(self.asked)}"), key_source.encode().ljust(32)
+        names = [self.name.format(f"{key_source}-{len(self.asked)}-{n}") for n in range(number)]
+        return [(name, name.rpartition("/")[2].encode().ljust(32)) for name in names]
 
-    async def dec_key(self, master_sae: str, key_id: str) -> bytes:
-        return key_id.split("-")[0].encode().ljust(32)
+    async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> list[bytes]:
+        return [key_id.encode().ljust(32) for key_id in key_ids]
 
 
 def test_both_ends_fetch_two_keys_in_the_same_order() -> None:
     keys = TwoSources()
-    key_id, key = asyncio.run(offered_key(keys, AskEncKey(1, "sae-b", "qkd+dh"), SPLIT))
-    assert (keys.asked, key) == (["dh", "qkd"], b"dh".ljust(32) + b"qkd".ljust(32))
-    assert asyncio.run(known_key(keys, AskDecKey(1, "sae-a", key_id), SPLIT)) == key
-    assert asyncio.run(offered_key(keys, AskEncKey(1, "sae-b", "qkd"), DEFAULT))[1] == b"qkd".ljust(32)
+    offered = asyncio.run(offered_keys(keys, AskEncKeys(1, "sae-b", "qkd+dh", 3), SPLIT))
+    assert keys.asked == ["dh", "qkd"]
+    assert offered[2] == ("dh-1-2/qkd-2-2", b"dh-1-2".ljust(32) + b"qkd-2-2".ljust(32))
+    names = tuple(key_id for key_id, _ in reversed(offered))
+    assert asyncio.run(known_keys(keys, AskDecKeys(1, "sae-a", names), SPLIT)) == offered[::-1]
+    single = asyncio.run(offered_keys(keys, AskEncKeys(1, "sae-b", "qkd", 2), DEFAULT))
+    assert single == [("qkd-3-0", b"qkd-3-0".ljust(32)), ("qkd-3-1", b"qkd-3-1".ljust(32))]
 
 
 @pytest.mark.parametrize("name", ["same", "a/{}"])
@@ -117,13 +122,13 @@ def test_keys_that_cannot_be_told_apart_are_refused(name: str) -> None:
     keys = TwoSources()
     keys.name = name
     with pytest.raises(KeyRefused):
-        asyncio.run(offered_key(keys, AskEncKey(1, "sae-b", "dh"), SPLIT))
+        asyncio.run(offered_keys(keys, AskEncKeys(1, "sae-b", "dh"), SPLIT))
 
 
 @pytest.mark.parametrize("key_id", ["one", "a/b/c", "/b", "a/a"])
 def test_an_offer_that_does_not_name_two_keys_is_refused_for_good(key_id: str) -> None:
     with pytest.raises(KeyRefused) as caught:
-        asyncio.run(known_key(TwoSources(), AskDecKey(1, "sae-a", key_id), SPLIT))
+        asyncio.run(known_keys(TwoSources(), AskDecKeys(1, "sae-a", (key_id,)), SPLIT))
     assert caught.value.is_final
 
 

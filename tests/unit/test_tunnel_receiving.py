@@ -1,0 +1,158 @@
+"""The receiving loop on real sockets: datagrams that come one by one, joined, of other lengths, mixed."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pytest
+
+from kms.tunnel.dataplane import SOL_UDP, UDP_GRO, UDP_SEGMENT, DataPlane
+from kms.tunnel.esp import datagram_bytes
+from kms.tunnel.frames import Frames
+from kms.tunnel.recvmany import ManyReceiver
+from kms.tunnel.tun import TunDevice
+from kms.tunnel.virtio import VNET_BYTES
+from tests.fakes.tunnel_world import STRANGER, A, B, World, inner_packet, up
+
+
+@dataclass
+class Bench:
+    """``plane`` receives from ``sender`` and writes to a device that ``written`` reads."""
+
+    world: World
+    plane: DataPlane
+    sender: socket.socket
+    device: socket.socket
+    errors: list[OSError]
+
+    def seal(self, payload: bytes) -> bytes:
+        sealed = self.world.a.session.send_packet(inner_packet(A, B, payload), self.world.now)
+        assert sealed is not None
+        return sealed
+
+    def send_joined(self, datagrams: list[bytes]) -> None:
+        size = struct.pack("=H", len(datagrams[0]))
+        self.sender.sendmsg([b"".join(datagrams)], [(SOL_UDP, UDP_SEGMENT, size)])
+
+    def written(self) -> list[bytes]:
+        """Payloads in the order in which they came out."""
+        self.plane.read_socket(self.world.now)
+        found = []
+        while True:
+            try:
+                found.append(self.device.recv(70000)[VNET_BYTES + 20 :])
+            except BlockingIOError:
+                return found
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    world = up(World())
+    device, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    receiver, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with device, other, receiver, sender:
+        for one in (device, other, receiver):
+            one.setblocking(False)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        receiver.bind(("127.0.0.1", 0))
+        sender.connect(receiver.getsockname())
+        receiver.connect(sender.getsockname())
+        receiver.setsockopt(SOL_UDP, UDP_GRO, 1)
+        errors: list[OSError] = []
+        tun = cast("TunDevice", type("Tun", (), {"fd": other.fileno(), "has_uso": False}))
+        yield Bench(world, DataPlane(tun, receiver, world.b.session, errors.append), sender, device, errors)
+
+
+def test_whatever_comes_in_whatever_way_comes_out_once_and_in_order(bench: Bench) -> None:
+    chance = random.Random(3)
+    number, modes = 0, set()
+    for _ in range(300):
+        expected = []
+        for _ in range(chance.randrange(1, 5)):
+            size, count = chance.choice((0, 36, 600, 1410)), chance.choice((1, 2, 20, 40))
+            payloads = [(number + n).to_bytes(4, "big") + bytes(size) for n in range(count)]
+            number += count
+            sealed = [bench.seal(payload) for payload in payloads]
+            if count > 1 and chance.random() < 0.3:
+                bench.send_joined(sealed)
+            else:
+                for datagram in sealed:
+                    bench.sender.send(datagram)
+            expected += payloads
+        assert bench.written() == expected
+        modes.add(bench.plane._many is not None)
+    assert modes == {True, False}, "both ways of receiving were to be tried"
+    assert bench.errors == []
+    assert bench.world.b.session.counters.rx_packets == number
+
+
+def test_what_must_not_pass_among_many_that_come_one_by_one(bench: Bench) -> None:
+    def many() -> list[bytes]:
+        return [bench.seal(n.to_bytes(4, "big") + bytes(100)) for n in range(60)]
+
+    for datagram in many():
+        bench.sender.send(datagram)
+    assert len(bench.written()) == 60
+    assert bench.plane._many is not None
+    datagrams = many()
+    datagrams[7] = datagrams[6]
+    datagrams[20] = datagrams[20][:-1] + bytes((datagrams[20][-1] ^ 1,))
+    datagrams[30] = b""
+    datagrams[40] = datagrams[40][:50]
+    datagrams[50] = os.urandom(60000)
+    for datagram in datagrams:
+        bench.sender.send(datagram)
+    expected = [n for n in range(60) if n not in (7, 20, 30, 40, 50)]
+    assert [int.from_bytes(payload[:4], "big") for payload in bench.written()] == expected
+    counters = bench.world.b.session.counters
+    assert (counters.rx_replay_drops, counters.rx_auth_failures, counters.rx_unknown_spi) == (1, 2, 1)
+    for datagram in many():
+        bench.sender.send(datagram)
+    assert len(bench.written()) == 60
+
+
+def test_a_closed_port_at_the_other_end_is_noted_and_passes(bench: Bench) -> None:
+    for n in range(40):
+        bench.sender.send(bench.seal(bytes((n,))))
+    assert len(bench.written()) == 40
+    assert bench.plane._many is not None
+    bench.sender.close()
+    bench.plane.send(b"to nobody")
+    bench.plane.read_socket(bench.world.now)
+    assert [error.errno for error in bench.errors] == [111]
+
+
+def test_what_is_longer_than_its_slot_is_whole() -> None:
+    receiver, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with receiver, sender:
+        receiver.bind(("127.0.0.1", 0))
+        sender.connect(receiver.getsockname())
+        many = ManyReceiver(receiver, bytearray(1000), 100, 1000)
+        assert many.capacity == 10
+        with pytest.raises(BlockingIOError):
+            many.receive()
+        sent = [os.urandom(length) for length in (100, 99, 101, 0, 50000, 100)]
+        for datagram in sent:
+            sender.send(datagram)
+        assert many.receive() == 6
+        assert not many.are_regular(6)
+        assert many.are_regular(1)
+        assert [many.message(n) for n in range(6)] == [(datagram, len(datagram)) for datagram in sent]
+
+
+def test_packets_that_are_alike_are_looked_at_all_the_same() -> None:
+    session = up(World()).a.session
+    frames = Frames(65507, in_place=True)
+    for source, target, expected in ((A, B, True), (STRANGER, B, False), (A, STRANGER, False)):
+        packet = np.frombuffer(inner_packet(source, target, bytes(80)), np.uint8)
+        shape = frames.shape(datagram_bytes(100))
+        shape.texts[:5, :100] = packet
+        assert session.seal_frames(shape, 5, 100, 1001.0, are_alike=True) is expected
