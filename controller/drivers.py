@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -109,6 +110,36 @@ class KeyPool:
     key_source: str
 
 
+class BookingRefused(DriverError):
+    """The KMS cannot promise the rate; ``offer_bps`` is what it could."""
+
+    def __init__(self, message: str, offer_bps: int) -> None:
+        super().__init__(message)
+        self.offer_bps = offer_bps
+
+
+# Ids of bookings are derived from what they are about (RFC 9562, version 5): the same after a restart.
+BOOKINGS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:qslice:controller:key-bookings")
+
+
+@dataclass(frozen=True)
+class KeyBooking:
+    """A rate of keys promised by the KMS between two sites (in the order of their names)."""
+
+    a: str
+    b: str
+    key_source: str
+    rate_bps: int
+    priority: int
+
+    @property
+    def id(self) -> str:
+        return str(uuid.uuid5(BOOKINGS, f"{self.a}/{self.b}/{self.key_source}"))
+
+    def __str__(self) -> str:
+        return f"{self.a}-{self.b} {self.key_source} {self.rate_bps} bit/s"
+
+
 class KeyRates(Protocol):
     """Key rates of the QKD sections. Raises DriverError."""
 
@@ -116,6 +147,14 @@ class KeyRates(Protocol):
 
     def pools(self) -> Mapping[KeyPool, int]:
         """How many keys are ready."""
+
+    def bookings(self) -> Mapping[str, KeyBooking]:
+        """What the KMS has promised the controller, by id, when its sections were asked for last."""
+
+    def book(self, booking: KeyBooking, is_new: bool) -> None:
+        """Reserve, or change what is reserved. BookingRefused when the rate is not there."""
+
+    def release(self, booking: KeyBooking) -> None: ...
 
 
 class Journal(Protocol):

@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from controller.drivers import DriverError, KeyPool, SectionStatus
+from controller.drivers import BookingRefused, DriverError, KeyBooking, KeyPool, NotSupported, SectionStatus
 
 TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 4 << 20
+OWNER = "controller"
+# What tunnels may take above what is booked: renewal is bounded by the controller, and not to be stopped in the middle.
+NO_MAXIMUM_BPS = 1e12
 T = TypeVar("T")
 
 
@@ -37,6 +40,7 @@ class KmsClient:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._told: dict[str, Any] = {}  # when it was asked last
 
     def sections(self) -> tuple[SectionStatus, ...]:
         """Every section that the KMS vouches for. Raises KmsError."""
@@ -46,21 +50,61 @@ class KmsClient:
         """How many keys each pool has ready. Raises KmsError."""
         return self._read("pools", lambda listed: dict(_pool(p) for p in listed))
 
-    def _read(self, member: str, parse: Callable[[Any], T]) -> T:
-        connection = _UnixConnection(self._path)
+    def bookings(self) -> Mapping[str, KeyBooking]:
+        """See :class:`controller.drivers.KeyRates`. NotSupported by a KMS that knows of no reservations."""
+        if "reservations" not in self._told:
+            raise NotSupported("the KMS tells of no reservations")
         try:
-            connection.request("GET", "/v1/keys")
-            response = connection.getresponse()
-            body = response.read(MAX_ANSWER_BYTES)
-            if response.status != 200:
-                raise KmsError(f"KMS answered {response.status}")
-            return parse(json.loads(body)[member])
-        except (OSError, http.client.HTTPException) as error:
-            raise KmsError(f"KMS at {self._path}: {error}") from error
+            return dict(_booking(r) for r in self._told["reservations"] if r.get("owner") == OWNER)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise KmsError(f"KMS: not a list of reservations: {error!r}") from error
+
+    def book(self, booking: KeyBooking, is_new: bool) -> None:
+        qos = {"min_bandwidth": float(booking.rate_bps), "max_bandwidth": NO_MAXIMUM_BPS}
+        changing: dict[str, Any] = {"app_qos": qos, "app_priority": min(booking.priority, 255)}
+        if is_new:
+            status, answer = self._ask("POST", "/v1/apps", changing | {
+                "app_id": booking.id, "owner": OWNER, "key_source": booking.key_source,
+                "server_app_id": f"sae-{booking.a}", "client_app_id": [f"sae-{booking.b}"],
+            })  # fmt: skip
+        else:
+            status, answer = self._ask("PATCH", f"/v1/apps/{booking.id}", changing)
+        if status == 409 and "offer" in answer:
+            raise BookingRefused(str(answer.get("message")), int(answer["offer"]["min_bandwidth"]))
+        if status not in (200, 201):
+            raise KmsError(f"KMS answered {status}: {answer.get('message')}")
+
+    def release(self, booking: KeyBooking) -> None:
+        status, answer = self._ask("DELETE", f"/v1/apps/{booking.id}")
+        if status not in (204, 404):
+            raise KmsError(f"KMS answered {status}: {answer.get('message')}")
+
+    def _read(self, member: str, parse: Callable[[Any], T]) -> T:
+        status, self._told = self._ask("GET", "/v1/keys")
+        if status != 200:
+            raise KmsError(f"KMS answered {status}")
+        try:
+            return parse(self._told[member])
         except (ValueError, KeyError, TypeError) as error:
             raise KmsError(f"KMS: not a list of {member}: {error!r}") from error
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Status and answer, a JSON object or nothing. Raises KmsError."""
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body).encode())
+            response = connection.getresponse()
+            text = response.read(MAX_ANSWER_BYTES)
+            answer = json.loads(text) if text and response.status != 204 else {}
+        except (OSError, http.client.HTTPException) as error:
+            raise KmsError(f"KMS at {self._path}: {error}") from error
+        except ValueError as error:
+            raise KmsError(f"KMS: no JSON: {error!r}") from error
         finally:
             connection.close()
+        if not isinstance(answer, dict):
+            raise KmsError("KMS: the answer is no JSON object")
+        return response.status, answer
 
 
 def _section(raw: dict[str, Any]) -> SectionStatus:
@@ -81,6 +125,12 @@ def _section(raw: dict[str, Any]) -> SectionStatus:
 def _pool(raw: dict[str, Any]) -> tuple[KeyPool, int]:
     a, b = sorted((str(raw["a"]), str(raw["b"])))
     return KeyPool(a, b, str(raw["source"])), int(raw["stored"])
+
+
+def _booking(raw: dict[str, Any]) -> tuple[str, KeyBooking]:
+    a, b = (str(sae).removeprefix("sae-") for sae in (raw["server_app_id"], raw["client_app_id"][0]))
+    rate, priority = int(raw["min_bandwidth"]), int(raw["app_priority"])
+    return str(raw["app_id"]), KeyBooking(a, b, str(raw["key_source"]), rate, priority)
 
 
 USABLE_STATES = frozenset({"active"})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from controller.bookings import KeyBookings
 from controller.confirming import Confirming
 from controller.darkening import lit
 from controller.drivers import DriverError, Journal, KeyRates, SectionStatus, Switches, Tunnels
@@ -63,6 +64,7 @@ class Lifecycle:
         self._confirming = Confirming(self._engine, self._rerouting, self._recovery.restore_tunnels_at)
         self._keys = KeyWatch(self._engine)
         self._rekeying = Rekeying(self._engine)
+        self._bookings = KeyBookings(self._engine)
         self._jobs = FeasibilityJobs()
 
     @property
@@ -314,8 +316,12 @@ class Lifecycle:
         self._keys.refresh()
 
     def poll_keys(self) -> None:
-        """As :meth:`refresh_keys`; then see to those who are short of keys, and try again what waits for them."""
+        """As :meth:`refresh_keys`; then book what is held, see to those who are short of keys, and try again what waits
+        for them.
+        """
         stopped = self._keys.refresh()
+        if stopped is not None:
+            self._bookings.review()
         is_moving = stopped is not None and self._rekeying.review(stopped)
         if is_moving:
             self._rerouting.heal()

@@ -46,6 +46,7 @@ class _AppBody(_Model):
     app_priority: Annotated[int, Field(ge=0, le=255)] = 1
     key_source: str | None = None
     app_id: str | None = None
+    owner: Annotated[str, Field(max_length=64)] = ""
     disjoint_relays: Annotated[int, Field(ge=1, le=MAX_DISJOINT_RELAYS)] = 1
 
 
@@ -119,6 +120,7 @@ class AdminApps:
                 _qos(parsed.app_qos),
                 priority,
                 app.way,
+                app.owner,
             )
             self._applications.admit(changed, self._clock())
         except (RequestError, AdmissionError) as error:
@@ -170,6 +172,7 @@ class AdminApps:
                 "app_id": str(app.app_id), "server_app_id": app.server_app_id, "client_app_id": list(app.client_app_id),
                 "key_source": app.source.label, "min_bandwidth": app.app_qos.min_bandwidth,
                 "app_status": self._applications.status(app).value, "disjoint_relays": app.way.disjoint_relays,
+                "app_priority": app.app_priority, "owner": app.owner,
                 "sections": list(self._applications.crossings(app)),
             }
             for app in self._applications
@@ -216,6 +219,7 @@ class AdminApps:
             _qos(parsed.app_qos),
             parsed.app_priority,
             Way(disjoint_relays=parsed.disjoint_relays),
+            parsed.owner,
         )
 
 

@@ -70,6 +70,7 @@ class QkdApp:
     app_qos: AppQos
     app_priority: int = 1
     way: Way = ANY_WAY
+    owner: str = ""  # who looks after it, if anybody does
 
 
 class KeySupply(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from controller.drivers import DriverError, KeyPool, SectionStatus, SwitchFault
+from controller.drivers import BookingRefused, DriverError, KeyBooking, KeyPool, SectionStatus, SwitchFault
 from controller.flows import (
     HOST_PORT,
     IN_PORT,
@@ -276,6 +276,22 @@ class FakeKeyRates:
     starting: frozenset[str] = frozenset()
     rates: dict[str, int] = field(default_factory=dict)  # of sections that differ
     stored: dict[KeyPool, int] = field(default_factory=dict)
+    booked: dict[str, KeyBooking] = field(default_factory=dict)
+    most_bps: int = 1 << 40  # that is promised to one booking
+    asked: int = 0  # how often for a booking
+
+    def bookings(self) -> dict[str, KeyBooking]:
+        return dict(self.booked)
+
+    def book(self, booking: KeyBooking, is_new: bool) -> None:
+        self.asked += 1
+        assert is_new == (booking.id not in self.booked)
+        if booking.rate_bps > self.most_bps:
+            raise BookingRefused("too much", self.most_bps)
+        self.booked[booking.id] = booking
+
+    def release(self, booking: KeyBooking) -> None:
+        del self.booked[booking.id]
 
     def sections(self) -> tuple[SectionStatus, ...]:
         return tuple(
