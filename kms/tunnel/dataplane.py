@@ -19,7 +19,7 @@ import numpy as np
 from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
-from kms.tunnel.frames import MAX_FRAMES, Frames
+from kms.tunnel.frames import MAX_FRAMES, Frames, FrameShape, stretches
 from kms.tunnel.gso import headers_of, join, runs, write_segments
 from kms.tunnel.recvmany import ManyReceiver
 from kms.tunnel.session import Session
@@ -279,12 +279,25 @@ class DataPlane:
             return
         view, count, done = self._in.view, length // size, 0
         if count > 1 and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
-            packets = self._session.open_frames(self._in.shape(size), count, now)
-            if packets is not None:
-                done = count * size
-                self._deliver_rows(packets)
+            self._open_frames(self._in.shape(size), count, now)
+            done = count * size
         for at in range(done, length, size):
             self._open_one(bytes(view[at : min(at + size, length)]), now)
+
+    def _open_frames(self, frames: FrameShape, count: int, now: float) -> None:
+        """All at once; where some were lost on the way, what stands between the gaps at once."""
+        packets = self._session.open_frames(frames, count, now)
+        if packets is not None:
+            self._deliver_rows(packets)
+            return
+        for first, size in stretches(frames.words[:count]):
+            # One stretch alone has been tried: among these there is one that must not pass.
+            packets = self._session.open_frames(frames, size, now, first) if 1 < size < count else None
+            if packets is not None:
+                self._deliver_rows(packets)
+            else:
+                for row in frames.rows[first : first + size]:
+                    self._open_one(row.tobytes(), now)
 
     def _open_one(self, datagram: bytes, now: float) -> None:
         packet = self._session.receive_datagram(datagram, now)

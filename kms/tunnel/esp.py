@@ -188,13 +188,14 @@ class InboundSa:
         self._window.commit(sequence)
         return _strip_trailer(plaintext)
 
-    def open_frames(self, frames: FrameShape, count: int) -> tuple[Octets, int] | None:
-        """The inner packets in the first ``count`` of ``frames`` as rows, and their next header.
+    def open_frames(self, frames: FrameShape, count: int, start: int = 0) -> tuple[Octets, int] | None:
+        """The inner packets in ``count`` of ``frames``, from number ``start`` on, as rows, and their next header.
 
         None, and nothing has happened, unless they are consecutive, new, genuine and end alike: :meth:`open` then
         finds out what is the matter with which of them.
         """
-        words = frames.words[:count]
+        end = start + count
+        words = frames.words[start:end]
         first = self.number_of(int(words[0, 1]))
         if first == 0 or first + count - 1 > self._max or not self._window.is_ahead(first):
             return None
@@ -211,22 +212,22 @@ class InboundSa:
         opening = map(
             self._aead.decrypt_into,
             _pieces(NONCE_BYTES, count).unpack(nonces.data),
-            frames.sealed[:count],
+            frames.sealed[start:end],
             _pieces(associated.shape[1] * 4, count).unpack(associated.data),
-            frames.plain[:count],
+            frames.plain[start:end],
         )
         try:
             deque(opening, 0)
         except InvalidTag:
             return None
-        texts = frames.texts[:count]
+        texts = frames.texts[start:end]
         padding, next_header = int(texts[0, -2]), int(texts[0, -1])
-        end = texts.shape[1] - TRAILER_BYTES - padding
+        length = texts.shape[1] - TRAILER_BYTES - padding
         trailer = np.frombuffer(_PADDING[:padding] + bytes((padding, next_header)), np.uint8)
-        if end < 0 or (texts[:, end:] != trailer).any():
+        if length < 0 or (texts[:, length:] != trailer).any():
             return None
         self._window.commit_run(first, count)
-        return texts[:, :end], next_header
+        return texts[:, :length], next_header
 
 
 _COUNT = np.arange(MAX_FRAMES, dtype=np.int64)

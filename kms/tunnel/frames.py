@@ -47,6 +47,13 @@ class FrameShape:
             self.plain = [opened[at : at + text] for at in range(0, count * text, text)]
 
 
+def stretches(words: Words) -> list[tuple[int, int]]:
+    """Where in datagrams' ``words`` stand those with consecutive sequence numbers: first and how many, of each."""
+    numbers = words[:, 1].astype(np.uint32)
+    starts = [0, *(np.flatnonzero(numbers[1:] - numbers[:-1] != 1) + 1).tolist()]
+    return [(start, stop - start) for start, stop in zip(starts, [*starts[1:], len(numbers)], strict=True)]
+
+
 class Frames:
     """A buffer and its shapes."""
 

@@ -267,20 +267,20 @@ class Session:
         current.tx_bytes += count * inner_bytes
         return True
 
-    def open_frames(self, frames: FrameShape, count: int, now: float) -> Octets | None:
-        """The inner packets, as rows, of the datagrams in the first ``count`` of ``frames``.
+    def open_frames(self, frames: FrameShape, count: int, now: float, start: int = 0) -> Octets | None:
+        """The inner packets, as rows, of the datagrams in ``count`` of ``frames``, from number ``start`` on.
 
         None, and nothing has happened, unless every one of them may pass: :meth:`receive_datagram` then says which.
         """
-        pair = self._book.by_spi.get(bytes(frames.rows[0, :4]))
+        pair = self._book.by_spi.get(bytes(frames.rows[start, :4]))
         if pair is None or now >= pair.ends_at or self._is_padded:
             return None
-        opened = pair.inbound.open_frames(frames, count)
+        opened = pair.inbound.open_frames(frames, count, start)
         if opened is None:
             return None
         packets, next_header = opened
         if self._repairing.is_on:
-            last = pair.inbound.number_of(int(frames.words[count - 1, 1]))
+            last = pair.inbound.number_of(int(frames.words[start + count - 1, 1]))
             self._repairing.arrived(pair, last - count + 1, count, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)

@@ -119,6 +119,28 @@ def test_what_must_not_pass_among_many_that_come_one_by_one(bench: Bench) -> Non
     assert len(bench.written()) == 60
 
 
+def test_gaps_do_not_make_everything_go_one_by_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    singly: list[bytes] = []
+    receive = bench.world.b.session.receive_datagram
+
+    def noted(datagram: bytes, now: float) -> bytes | None:
+        singly.append(datagram)
+        return receive(datagram, now)
+
+    monkeypatch.setattr(bench.world.b.session, "receive_datagram", noted)
+    datagrams = [bench.seal(n.to_bytes(4, "big") + bytes(100)) for n in range(44)]
+    arriving = [n for n in range(44) if n not in (0, 10, 12, 30)]
+    arriving[-1], arriving[-2] = arriving[-2], arriving[-1]
+    for n in arriving:
+        bench.sender.send(datagrams[n])
+    assert [int.from_bytes(payload[:4], "big") for payload in bench.written()] == arriving
+    assert [datagrams.index(datagram) for datagram in singly] == [11, 43, 42]
+    for n in (30, 30, 12, 5):
+        bench.sender.send(datagrams[n])
+    assert [int.from_bytes(payload[:4], "big") for payload in bench.written()] == [30, 12]
+    assert bench.world.b.session.counters.rx_replay_drops == 2
+
+
 def test_a_closed_port_at_the_other_end_is_noted_and_passes(bench: Bench) -> None:
     for n in range(40):
         bench.sender.send(bench.seal(bytes((n,))))
