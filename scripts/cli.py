@@ -25,6 +25,7 @@ MODULES = {
     "slice": "slices",
     "link": "faults",
     "node": "faults",
+    "section": "faults",
     "eavesdrop": "faults",
     "kill": "faults",
     "restart": "faults",
