@@ -38,7 +38,7 @@ OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
 SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all bridges
 START_STEPS = 8
-START_TIMEOUT_S = 120.0  # a process that ends is noticed at once; this is for machines that are slow
+START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
 READY_SOURCES = ("dh", "qra")
