@@ -40,7 +40,7 @@ SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all b
 START_STEPS = 8
 # As Open vSwitch has from its own start script: what heals must not wait for what is to be healed.
 CONTROLLER_NICENESS = -10
-START_TIMEOUT_S = 120.0  # a process that ends is noticed at once; this is for machines that are slow
+START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
 READY_SOURCES = ("dh", "qra")

@@ -19,13 +19,28 @@ from scripts.system import RunningSystem
 from topologies.catalog import load
 
 DEMO_TOPOLOGY = "ukqntel"
+MAX_SLOWNESS = 100.0
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("demo", parents=[common], help="the main job on ukqntel, then a report")
     parser.add_argument("--report", type=Path, default=REPOSITORY / "results" / "demo", metavar="DIR")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.add_argument(
+        "--slowness",
+        type=_slowness,
+        default=1.0,
+        metavar="N",
+        help="where processors are computed: loads N times as thin, limits of time N times as long",
+    )
     parser.set_defaults(run=_demo)
+
+
+def _slowness(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= MAX_SLOWNESS:
+        raise argparse.ArgumentTypeError(f"from 1 to {MAX_SLOWNESS:g}, not {text}")
+    return value
 
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -40,7 +55,9 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
         with Steps(f"up {DEMO_TOPOLOGY}", START_STEPS) as steps:
             runtime.start(steps)
         system = RunningSystem(runtime.record, layout)
-        report = run_demo(system, ConsoleProgress(), folder, setup_s=time.monotonic() - started)
+        report = run_demo(
+            system, ConsoleProgress(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness
+        )
     if arguments.json:
         print((folder / "report.json").read_text(encoding="utf-8").rstrip())
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scripts.demo.connection import Connection
 from scripts.demo.errors import MeasurementError
-from scripts.demo.outage import Outage, measure_outage
+from scripts.demo.outage import SETTLE_S, Outage, measure_outage
 from scripts.demo.probers import Probers, new_token
 from scripts.demo.system import System, counters_of
 from scripts.demo.waiting import poll
@@ -20,6 +20,7 @@ OTHERS_INTERVAL_S = 0.01
 BEFORE_S = 0.6
 AFTER_S = 1.0
 HEALING_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,12 @@ def cut_and_watch(
     before_s: float = BEFORE_S,
     after_s: float = AFTER_S,
     healing_timeout_s: float = HEALING_TIMEOUT_S,
+    slowness: float = 1.0,
 ) -> FailureResult:
-    """Cut, watch and restore. ``refresh`` asks the API for all connections, by id."""
+    """Cut, watch and restore. ``refresh`` asks the API for all connections, by id.
+
+    With a ``slowness`` above 1 pings are so many times rarer, and may take so many times as long.
+    """
     main, cut = choose_cut(connections)
     hit = [main, *(c for c in connections if cut in c.path and c.id != main.id)]
     sources = {c.id: key_source_of(system, c) for c in hit}
@@ -100,9 +105,9 @@ def cut_and_watch(
         for c in hit:
             probers[c.src].call(
                 "ping", token=tokens[c.id], source=c.src_address, destination=c.dst_address,
-                interval_s=PING_INTERVAL_S if c.id == main.id else OTHERS_INTERVAL_S,
+                interval_s=slowness * (PING_INTERVAL_S if c.id == main.id else OTHERS_INTERVAL_S),
             )  # fmt: skip
-        _require_replies(probers, hit, tokens)
+        _require_replies(probers, hit, tokens, REPLY_TIMEOUT_S * slowness)
         time.sleep(before_s)
         cut_at = time.monotonic()
         system.link_down(cut)
@@ -113,8 +118,8 @@ def cut_and_watch(
                 after = refresh()
                 return all(after[c.id].path and cut not in after[c.id].path for c in hit)
 
-            poll(healed, healing_timeout_s)
-            time.sleep(after_s)
+            poll(healed, healing_timeout_s * slowness)
+            time.sleep(after_s * slowness)
             after = refresh()
         finally:
             results = {c.id: probers[c.src].call("ping_stop", token=tokens[c.id]) for c in hit}
@@ -122,13 +127,17 @@ def cut_and_watch(
     finally:
         system.link_up(cut)
     for c in hit:
-        outages[c.id] = measure_outage(results[c.id]["sent"], dict(results[c.id]["replies"]), cut_at)
+        outages[c.id] = measure_outage(
+            results[c.id]["sent"], dict(results[c.id]["replies"]), cut_at, SETTLE_S * slowness
+        )
     affected = tuple(Affected(c, after[c.id], sources[c.id], sources_after[c.id], outages[c.id]) for c in hit)
     shortcomings = tuple(filter(None, (a.shortcoming(system.topology, cut) for a in affected)))
     return FailureResult(cut, affected[0], affected, shortcomings)
 
 
-def _require_replies(probers: Probers, connections: Sequence[Connection], tokens: Mapping[str, str]) -> None:
+def _require_replies(
+    probers: Probers, connections: Sequence[Connection], tokens: Mapping[str, str], timeout_s: float
+) -> None:
     for c in connections:
-        if not poll(lambda c=c: probers[c.src].call("ping_count", token=tokens[c.id])["replies"] > 0, 3.0):  # type: ignore[misc]
+        if not poll(lambda c=c: probers[c.src].call("ping_count", token=tokens[c.id])["replies"] > 0, timeout_s):  # type: ignore[misc]
             raise MeasurementError(f"{c.id} answers no ping before the cut")

@@ -14,6 +14,8 @@ from scripts.demo.system import System
 PORT = 5201
 DURATION_S = 2
 READY_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_MS = 3000
+END_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def parse_iperf(text: str) -> IperfResult:
 
 
 def iperf_together(
-    system: System, connections: Sequence[Connection], duration_s: int = DURATION_S
+    system: System, connections: Sequence[Connection], duration_s: int = DURATION_S, slowness: float = 1.0
 ) -> dict[str, IperfResult | MeasurementError]:
     """Load all ``connections`` at the same time; by connection id, an error in place of a failed one."""
     results: dict[str, IperfResult | MeasurementError] = {}
@@ -55,15 +57,15 @@ def iperf_together(
         clients = {}
         for c in connections:
             try:
-                wait_for_output(servers[c.id], b"listening", READY_TIMEOUT_S)
+                wait_for_output(servers[c.id], b"listening", READY_TIMEOUT_S * slowness)
             except MeasurementError as error:
                 results[c.id] = error
                 continue
             argv = ["iperf3", "-c", c.dst_address, "-B", c.src_address, "-p", str(PORT), "-t", str(duration_s), "-J"]
-            clients[c.id] = children.start(c.src, [*argv, "--connect-timeout", "3000"])
+            clients[c.id] = children.start(c.src, [*argv, "--connect-timeout", f"{CONNECT_TIMEOUT_MS * slowness:.0f}"])
         for connection_id, client in clients.items():
             try:
-                out, err = finish(client, duration_s + 15)
+                out, err = finish(client, duration_s + END_TIMEOUT_S * slowness)
                 results[connection_id] = parse_iperf(out or err)
             except MeasurementError as error:
                 results[connection_id] = error

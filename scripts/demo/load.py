@@ -35,10 +35,10 @@ class LoadResult:
     packets_per_s: float
 
 
-def packet_rate(bandwidth_mbps: float) -> float:
+def packet_rate(bandwidth_mbps: float, slowness: float = 1.0) -> float:
     """Datagrams per second that stay well under the reserved bandwidth, headers included."""
     bits = 8 * (PAYLOAD_BYTES + OVERHEAD_BYTES)
-    return min(MAX_PACKETS_PER_S, SHARE_OF_BANDWIDTH * bandwidth_mbps * 1e6 / bits)
+    return min(MAX_PACKETS_PER_S, SHARE_OF_BANDWIDTH * bandwidth_mbps * 1e6 / bits) / slowness
 
 
 def rekeys_of(system: System, connections: Sequence[Connection]) -> dict[str, int]:
@@ -56,8 +56,11 @@ def load_across_rekeys(
     connections: Sequence[Connection],
     rekeys: int = REKEYS,
     deadline_s: float = DEADLINE_S,
+    slowness: float = 1.0,
 ) -> dict[str, LoadResult]:
-    """Load every connection both ways until each has changed its key ``rekeys`` times, or ``deadline_s`` is over."""
+    """Load every connection both ways until each has changed its key ``rekeys`` times, or ``deadline_s`` (times
+    ``slowness``) is over.
+    """
     ways = ways_of(connections)
     for way in ways:
         way.listen(probers, PORT)
@@ -69,12 +72,12 @@ def load_across_rekeys(
         gained.update({connection_id: now[connection_id] - before[connection_id] for connection_id in now})
         return min(gained.values()) >= rekeys
 
-    start_sending(probers, [(way, _datagrams(way.connection)) for way in ways])
+    start_sending(probers, [(way, _datagrams(way.connection, slowness)) for way in ways])
     try:
-        poll(enough, deadline_s, POLL_S)
+        poll(enough, deadline_s * slowness, POLL_S * slowness)
     finally:
         sent = stop_sending(probers, ways)
-    poll(lambda: all(way.received(probers)["unique"] >= sent[way.flow] for way in ways), DRAIN_TIMEOUT_S)
+    poll(lambda: all(way.received(probers)["unique"] >= sent[way.flow] for way in ways), DRAIN_TIMEOUT_S * slowness)
     results: dict[str, LoadResult] = {}
     for way in ways:
         c = way.connection
@@ -85,14 +88,14 @@ def load_across_rekeys(
             sent=sent[way.flow],
             lost=sent[way.flow] - int(got["unique"]),
             duplicates=int(got["duplicates"]),
-            packets_per_s=packet_rate(c.bandwidth_mbps),
+            packets_per_s=packet_rate(c.bandwidth_mbps, slowness),
         )
         results[c.id] = _both_ways(results[c.id], one_way) if c.id in results else one_way
     return results
 
 
-def _datagrams(connection: Connection) -> Datagrams:
-    return Datagrams(PORT, 1 / packet_rate(connection.bandwidth_mbps), PAYLOAD_BYTES, b"load")
+def _datagrams(connection: Connection, slowness: float) -> Datagrams:
+    return Datagrams(PORT, 1 / packet_rate(connection.bandwidth_mbps, slowness), PAYLOAD_BYTES, b"load")
 
 
 def _both_ways(there: LoadResult, back: LoadResult) -> LoadResult:

@@ -133,6 +133,7 @@ def look_for_markers(
     probers: Probers,
     connections: Sequence[Connection],
     make_marker: Callable[[], bytes] = new_marker,
+    slowness: float = 1.0,
 ) -> dict[str, MarkerResult]:
     """Send a marker through every connection, both ways at once, capturing all their channels; by connection id."""
     channels = sorted({channel for c in connections for channel in c.path})
@@ -149,7 +150,7 @@ def look_for_markers(
         way.listen(probers, PORT, markers[way.connection.id])
     with ChannelCapture({channel: system.channel_interfaces(channel)[0] for channel in channels}) as capture:
         start_sending(probers, plan)
-        poll(all_arrived, PACKETS_EACH_WAY * INTERVAL_S + ARRIVAL_TIMEOUT_S, 0.1)
+        poll(all_arrived, PACKETS_EACH_WAY * INTERVAL_S + ARRIVAL_TIMEOUT_S * slowness, 0.1)
     sent_by_flow = stop_sending(probers, ways)
     sent: Counter[str] = Counter()
     delivered: Counter[str] = Counter()

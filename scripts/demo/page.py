@@ -57,9 +57,14 @@ def _header(report: Json, topology: Topology) -> str:
     return (
         f"<header><h1>Network slices with quantum-safe security</h1>{pill}"
         f'<p class="soft">{escape(topology.name)}: {escape(topology.description)}. '
-        f"Open vSwitch datapath: {escape(report['datapath'])}.</p></header>"
+        f"Open vSwitch datapath: {escape(report['datapath'])}.{_slowness(report['slowness'])}</p></header>"
         + (f'<ul class="bad">{complaints}</ul>' if complaints else "")
     )
+
+
+def _slowness(factor: float) -> str:
+    """What a reader must know before he reads a figure."""
+    return f" Loads and limits of time are for processors {factor:g} times as slow as real ones." if factor > 1 else ""
 
 
 def _tiles(report: Json) -> str:

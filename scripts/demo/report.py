@@ -95,6 +95,7 @@ class Report:
     datapath: str
     setup_s: float = 0.0
     total_s: float = 0.0
+    slowness: float = 1.0
     slices: list[SliceReport] = field(default_factory=list)
     isolation: IsolationResult | None = None
     failure: FailureResult | None = None
@@ -112,6 +113,7 @@ class Report:
             "topology": self.topology.name,
             "setup_s": round(self.setup_s, 2),
             "total_s": round(self.total_s, 2),
+            "slowness": self.slowness,
             "slices": [s.to_dict() for s in self.slices],
             "isolation": _isolation(self.isolation),
             "failure": _failure(self.failure),

@@ -31,10 +31,11 @@ printf '/dev/vda / ext4 defaults,noatime 0 1\n' >"$root/etc/fstab"
 install -m 0755 "$here/guest-boot.sh" "$root/usr/local/sbin/qslice-guest"
 install -m 0644 "$here/qslice-guest.service" "$root/etc/systemd/system/"
 chroot "$root" systemctl --quiet enable qslice-guest.service
-# Nobody logs in, nothing is to happen behind the tests' backs, and the serial line is theirs.
+# Nobody logs in, nothing is to happen behind the tests' backs, and the serial line is theirs. No drivers are looked for:
+# the initial file system has found the disks, the kernel asks for what the network needs, and there is nothing else.
 chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service serial-getty@ttyS1.service \
-    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
-    systemd-networkd-wait-online.service
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer e2scrub_reap.service \
+    systemd-networkd-wait-online.service systemd-udev-trigger.service
 
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"

@@ -35,10 +35,12 @@ class Image:
     disk: Path
     kernel: Path
     initrd: Path
+    is_new: bool = False
+    """Made by this call, and not found in the cache."""
 
     @staticmethod
-    def at(directory: Path) -> Image:
-        return Image(directory / "root.img", directory / "vmlinuz", directory / "initrd.img")
+    def at(directory: Path, *, is_new: bool = False) -> Image:
+        return Image(directory / "root.img", directory / "vmlinuz", directory / "initrd.img", is_new)
 
 
 def ensure_image(root: Path, cache: Path, settings: Callable[[], HostSettings], tell: Tell, *, rebuild: bool) -> Image:
@@ -69,7 +71,7 @@ def ensure_image(root: Path, cache: Path, settings: Callable[[], HostSettings], 
             _write_image(making, cache / "image.log")
             finished = making / "image"
             finished.rename(wanted)
-    return Image.at(wanted)
+    return Image.at(wanted, is_new=True)
 
 
 @contextmanager

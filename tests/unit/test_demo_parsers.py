@@ -104,3 +104,4 @@ def test_which_requirement_a_connection_answers_to():
 @pytest.mark.parametrize("mbps", [0.5, 1, 10, 1000])
 def test_load_stays_under_the_reservation_with_its_headers(mbps):
     assert packet_rate(mbps) * 8 * (PAYLOAD_BYTES + OVERHEAD_BYTES) <= mbps * 1e6 / 2
+    assert packet_rate(mbps, 10.0) == packet_rate(mbps) / 10

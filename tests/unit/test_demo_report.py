@@ -54,6 +54,11 @@ def test_report_json_has_every_field_of_the_contract(tmp_path):
     assert all(conforms(check, {"name": str, "ok": bool, "detail": str}) for check in document["checks"])
 
 
+def test_a_page_from_computed_processors_says_so():
+    assert "times as slow" not in render(example_report().to_dict())
+    assert "processors 10 times as slow" in render(replace(example_report(), slowness=10.0).to_dict())
+
+
 def test_ok_is_all_of_the_checks_and_there_must_be_some():
     assert example_report().ok
     assert not example_report(ok=False).ok

@@ -14,7 +14,7 @@ from scripts.capabilities import Outcome, Run
 from scripts.errors import EnvironmentLacks
 from scripts.vm import qemu
 from scripts.vm import run as vm_run
-from scripts.vm.guest import EXPECTED, missing_capabilities
+from scripts.vm.guest import EXPECTED, MOST_SLOWNESS, measure_slowness, missing_capabilities
 from scripts.vm.host_settings import builder_environment, pip_variables, read_host_settings
 from scripts.vm.image import Image
 from scripts.vm.report import as_text, read_results
@@ -143,9 +143,10 @@ value="A holds"/></properties></testcase><testcase name="test_b_c" time="2"><fai
 
 def test_the_report_says_what_was_proved(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
-    (tmp_path / "demo/report.json").write_text(json.dumps({"checks": [{"name": "x", "ok": True}]}))
+    (tmp_path / "demo/report.json").write_text(json.dumps({"slowness": 10.0, "checks": [{"name": "x", "ok": True}]}))
     (tmp_path / "junit.xml").write_text(JUNIT)
     steps = [
+        {"step": "boot", "status": 0, "seconds": 17.0},
         {"step": "set-up", "status": 0, "seconds": 20.0},
         {"step": "capabilities", "status": 0, "seconds": 3.0, "missing": []},
         {"step": "tests", "status": 1, "seconds": 60.0},
@@ -159,9 +160,20 @@ def test_the_report_says_what_was_proved(tmp_path: Path) -> None:
     assert not report.ok
     assert [proof.detail for proof in report.proofs if proof.what == "b c"] == ["assert 1 == 2"]
     text = as_text(report)
-    assert "4 of 5 held; 200 s in all" in text
-    assert "1 of 1 checks" in text
+    assert (
+        "4 of 5 held; image from the cache, boot 17 s, set-up 20 s, doctor 3 s, tests 60 s, demo 90 s; 200 s in" in text
+    )
+    made = as_text(read_results(tmp_path, "tcg", {"image": 150.0, "total": 350.0}))
+    assert "image made from nothing 150 s, boot 17 s" in made
+    assert "1 of 1 checks (loads and limits of time for processors 10 times as slow as real ones)" in text
     assert report.to_dict()["ok"] is False
+
+
+def test_a_machine_is_never_taken_for_endlessly_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < measure_slowness(1) <= MOST_SLOWNESS
+    times = iter([0.0, 1000.0])
+    monkeypatch.setattr("scripts.vm.guest.time.monotonic", lambda: next(times))
+    assert measure_slowness(0 + 1) == MOST_SLOWNESS
 
 
 def test_a_guest_that_left_nothing_has_proved_nothing(tmp_path: Path) -> None:
