@@ -242,7 +242,7 @@ class DataPlane:
             if at and step != size:
                 self._open(at, size, now)
                 view[:length] = view[at : at + length]
-                at = 0
+                at = singles = 0
             size = step
             at += length
             singles += not ancillary
@@ -250,7 +250,8 @@ class DataPlane:
                 break  # a last, shorter one: what comes next does not lie on a boundary
         if at or size:
             self._open(at, size, now)
-        if singles >= _SINGLES and singles * size == at and recvmany.IS_AVAILABLE:
+        is_usual = size >= MIN_DATAGRAM_BYTES and singles * size == at
+        if singles >= _SINGLES and is_usual and recvmany.IS_AVAILABLE:
             self._many = ManyReceiver(self._udp, self._in.buffer, size, MAX_UDP_BYTES)
         return more
 
