@@ -17,6 +17,7 @@ from typing import Any
 from kms import pki
 from kms.config import KmsConfig, parse_config
 from kms.process import RunningKms, start
+from tests.wait import PATIENCE
 
 # Three sites in a row. Links east of metro1 share no section with those west of it.
 SITES = ("cell1", "metro1", "core1")
@@ -89,7 +90,7 @@ class KmsWorld:
         raw: bytes | None = None, content_type: str | None = "application/json",
     ) -> Answer:  # fmt: skip
         host, _, port = self.urls[site].removeprefix("https://").rpartition(":")
-        connection = http.client.HTTPSConnection(host, int(port), context=tls, timeout=10)
+        connection = http.client.HTTPSConnection(host, int(port), context=tls, timeout=10 * PATIENCE)
         payload = raw if raw is not None else None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": content_type} if payload is not None and content_type else {}
         try:
@@ -111,7 +112,7 @@ class KmsWorld:
 
 
 def ask_admin(socket_path: Path, verb: str, path: str, body: Any = None) -> Answer:
-    connection = http.client.HTTPConnection("localhost", timeout=10)
+    connection = http.client.HTTPConnection("localhost", timeout=10 * PATIENCE)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.sock.connect(str(socket_path))
     try:

@@ -22,8 +22,8 @@ PREFIX = unique_prefix()
 NONE, DH = SecurityClass.NONE, SecurityClass.DH
 CELL, CORE = PREFIX + "cell", PREFIX + "core"
 HOLD_S = 1.0
-# Pings of 400: what a switch that the machine does not let run still holds when its rules are replaced.
-FEW = 4
+# Pings of 400: the one on its way when the pings end, or a switch changes its rules.
+FEW = 1
 
 
 def small() -> Topology:
