@@ -154,7 +154,8 @@ def test_an_eavesdropped_section_first_gives_less_and_then_nothing(mesh: KmsWorl
 
 def test_a_second_reservation_goes_where_the_rate_is_free(mesh: KmsWorld) -> None:
     do(mesh, "POST", "12", "cut")
-    rate = 0.28 * max(s["skr_bps"] for s in shown(mesh)["sections"])  # each bit costs a section two
+    # Each bit costs a section two: one of them fits, with a margin as rates are measured, and two do not.
+    rate = 0.42 * min(s["skr_bps"] for s in shown(mesh)["sections"] if s["id"] in ("wn", "ne", "ws", "se"))
     ways = {tuple(sorted(reservation(mesh, reserve(mesh, rate))["sections"])) for _ in range(2)}
     assert ways == {("ne", "wn"), ("se", "ws")}
 
