@@ -182,5 +182,5 @@ def test_many_clients_at_once_leave_nothing_behind(controller: Controller) -> No
     assert made + overtaken == removed + len(footprint(controller)["states"])
     for name in footprint(controller)["states"]:
         delete(controller, name)
-    assert made >= 20
+    assert made > 0  # how many depends on how often two want one name at a time
     assert differences(footprint(controller), start) == {}

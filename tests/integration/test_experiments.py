@@ -183,8 +183,8 @@ def test_chaos_in_small(tmp_path: Path) -> None:
 def test_chaos_catches_a_controller_that_lowers_security(tmp_path: Path) -> None:
     words = ("experiment", "run", "chaos", "--faults", "12", "--seed", "1", "--kinds", "link-down", "--json")
     done = qslice(*words, "--mutation", "lower-security-on-reroute", "--out", str(tmp_path), timeout_s=170)
+    assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)
-    assert done.returncode == 1
     assert any("asked for" in v["what"] and " is on " in v["what"] for v in document["violations"])
     assert document["mutation"] == "lower-security-on-reroute"
 

@@ -82,8 +82,8 @@ def state_of(name: str) -> Any:
 def test_one_direction_of_a_black_hole_stops_the_answers_and_lifting_it_brings_them_back(
     connections: dict[str, Any],
 ) -> None:
-    path = answer("slice", "show", "enterprise-app")["connections"][0]["path"]
-    name = next(c["name"] for c in connections.values() if c["path"] == path)
+    shown = answer("slice", "show", "enterprise-app")["connections"][0]
+    name, path = shown["name"], shown["path"]
     answer("link", "blackhole", path[0], "--direction", "b-a")
     try:
         wait_until(lambda: not answers(connections[name]) or path_of(name) != path, timeout_s=10)
