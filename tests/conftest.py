@@ -45,7 +45,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A report of the guest's tests says in words what each of them proves: what its docstring begins with."""
+    """Tests that count packets come last: by then `qslice test` has nothing else running beside them.
+
+    A report of the guest's tests says in words what each of them proves: what its docstring begins with.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("counts_packets") is not None)
     for item in items:
         if item.get_closest_marker("needs_kernel_datapath") is not None and isinstance(item, pytest.Function):
             words = (item.function.__doc__ or "").strip().partition("\n\n")[0]

@@ -13,7 +13,9 @@ from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.demo.errors import DemoError
+from scripts.demo.provision import delete_slice
 from scripts.errors import DidNotHold, WrongRequest
+from scripts.experiments.patience import create_patiently
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import print_json, print_table, say
@@ -119,6 +121,9 @@ def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
 
     provision.wait_for_keys(system)
     surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    # The KMS may just have started: what is measured begins when there are QKD keys.
+    create_patiently(system, fill.small_slice(1))
+    delete_slice(system, fill.small_slice(1)["name"])
     series = fill.fill(system, limit)
     end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
     notes = [*fill.NOTES, end, *surroundings, *series.failures]

@@ -9,7 +9,13 @@ import pytest
 
 from tests.integration.launcher import footprint, qslice
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_ovs,
+    pytest.mark.needs_tun,
+    pytest.mark.slow,
+    pytest.mark.counts_packets,
+]
 
 
 def test_two_runs_of_each_use_case(tmp_path: Path) -> None:

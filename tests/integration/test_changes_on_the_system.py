@@ -16,7 +16,13 @@ from scripts.commands.slices import load_example
 from tests.integration.launcher import LAYOUT, answer, argv, environment, network_up, qslice
 from tests.wait import PATIENCE, wait_until
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_ovs,
+    pytest.mark.needs_tun,
+    pytest.mark.slow,
+    pytest.mark.counts_packets,
+]
 
 NAME = "enterprise-app"
 MAX_SWAP_LOSS_PINGS = 100  # between clear and encrypted, in pings at 100 Hz: one second

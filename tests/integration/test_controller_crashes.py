@@ -23,7 +23,7 @@ from tests.integration.fabric import Controller, Fabric, free_port, unique_prefi
 from tests.wait import wait_until
 from topologies.catalog import ukqntel
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.counts_packets]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "scripts" / "examples"
 PREFIX = unique_prefix()

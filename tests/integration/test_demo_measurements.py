@@ -22,7 +22,7 @@ from scripts.demo.run import run_demo
 from tests.fakes.line_system import PREFIX, REQUESTS, SITES, LineSystem
 from tests.wait import PATIENCE
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.counts_packets]
 
 
 class Provisioned:

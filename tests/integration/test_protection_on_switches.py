@@ -17,7 +17,7 @@ from tests.integration.fabric import Controller, Fabric, free_port, run, unique_
 from tests.wait import wait_until
 from topologies.catalog import metro_ring
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.counts_packets]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "scripts" / "examples"
 PREFIX = unique_prefix()

@@ -15,7 +15,7 @@ from tests.wait import wait_until
 from topologies import links
 from topologies.spec import Channel, SecurityClass, Site, Tier, Topology, Wavelength
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.counts_packets]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "scripts" / "examples"
 PREFIX = unique_prefix()

@@ -25,7 +25,13 @@ from tests.wait import wait_until
 from topologies.catalog import load
 from topologies.spec import SecurityClass
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_ovs,
+    pytest.mark.needs_tun,
+    pytest.mark.slow,
+    pytest.mark.counts_packets,
+]
 
 TOPOLOGY = load("ukqntel")
 

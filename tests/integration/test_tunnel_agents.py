@@ -25,7 +25,7 @@ from kms.tunnel.suites import SUITES
 from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
 from tests.wait import PATIENCE, wait_until
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun, pytest.mark.counts_packets]
 _NUMBERS = count(1)
 MakePair = Callable[..., Pair]
 

@@ -17,7 +17,7 @@ from scapy.utils import rdpcap
 from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
 from tests.wait import wait_until
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun, pytest.mark.counts_packets]
 _NUMBERS = count(1)
 
 TCP_SINK = """
