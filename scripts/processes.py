@@ -28,10 +28,15 @@ def spawn(
     argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, "--config", str(config)]
     how = os.O_APPEND if append else os.O_TRUNC
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb") as output:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd="/",
         )  # fmt: skip
+    if niceness:
+        # Where Linux schedules sessions as groups (sched(7), autogroups), niceness counts inside a session only.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{child.pid}/autogroup").write_text(str(niceness), encoding="ascii")
+    return child
 
 
 def wait_ready(

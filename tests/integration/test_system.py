@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import socket
 import ssl
@@ -20,6 +21,8 @@ from etsi_qkd_014_client import QKD014Client
 
 from kms import pki
 from scripts.commands.slices import load_example
+from scripts.run_record import running_record
+from scripts.runtime import CONTROLLER_NICENESS
 from tests.integration.launcher import LAYOUT, answer, network_up, qslice
 from tests.wait import wait_until
 from topologies.catalog import load
@@ -67,6 +70,13 @@ def connections() -> list[dict[str, Any]]:
 def connection(slice_name: str, name: str) -> dict[str, Any]:
     shown = answer("slice", "show", slice_name)
     return next(c for c in shown["connections"] if c["name"] == name)
+
+
+def test_the_controller_does_not_wait_behind_what_it_heals(status: dict[str, Any]) -> None:
+    controller = running_record(LAYOUT).processes["controller"].pid
+    assert os.getpriority(os.PRIO_PROCESS, controller) == CONTROLLER_NICENESS
+    group = Path(f"/proc/{controller}/autogroup")
+    assert not group.exists() or group.read_text().split()[-1] == str(CONTROLLER_NICENESS)
 
 
 def ping(host: str, address: str, count: int = 3) -> bool:
