@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +20,9 @@ LINE = ("w1", "12", "2e")
 SITES = ("west", "one", "two", "east", "north", "south")
 
 
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KmsWorld]:
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[KmsWorld]:
+    """One of each test's own: what has been done to a section shows in its measured rate for long."""
     sites = [
         {"site": site, "kme_id": f"kme-{site}", "host": "127.0.0.1", "port": 0, "sae_ids": [f"sae-{site}"]}
         for site in SITES
@@ -30,24 +32,11 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KmsWorld]:
         for name, (a, b) in SECTIONS.items()
     ]
     links = [{"id": f"link-{name}", "a": a, "b": b, "sections": [name]} for name, (a, b) in SECTIONS.items()]
-    with running_kms(
-        tmp_path_factory.mktemp("mesh"), sites=sites, sections=sections, qkd_links=links, limits={"pool_target": 1}
-    ) as world:
+    with running_kms(tmp_path, sites=sites, sections=sections, qkd_links=links, limits={"pool_target": 1}) as world:
         for site in SITES:
             world.credentials(f"sae-{site}", site)
         wait_until(lambda: all(s["available_bits"] > 200_000 for s in shown(world)["sections"]), 20)
         yield world
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(mesh: KmsWorld) -> Iterator[None]:
-    yield
-    for name in SECTIONS:
-        mesh.admin("DELETE", f"/v1/sections/{name}/cut")
-        mesh.admin("DELETE", f"/v1/sections/{name}/eavesdrop")
-    for app in mesh.admin("GET", "/v1/apps").body["qkd_app"]:
-        mesh.admin("DELETE", f"/v1/apps/{app['app_id']}")
-    wait_until(lambda: all(s["available_bits"] > 200_000 for s in shown(mesh)["sections"]), 20)
 
 
 def shown(mesh: KmsWorld) -> Any:
@@ -144,7 +133,7 @@ def test_an_eavesdropped_section_first_gives_less_and_then_nothing(mesh: KmsWorl
     assert section(mesh, "wn")["state"] == "active"
     # It gives less than was promised, so the reservation is kept where its rate still is.
     wait_until(lambda: set(reservation(mesh, app)["sections"]) == set(LINE), 5)
-    assert reservation(mesh, app)["app_status"] == "ON"
+    wait_until(lambda: reservation(mesh, app)["app_status"] == "ON", 5)
     do(mesh, "POST", "wn", "eavesdrop", {"fraction": 1.0})
     wait_until(lambda: section(mesh, "wn")["state"] == "stopped", 20)
     assert "error rate" in section(mesh, "wn")["stop_reason"]
@@ -167,7 +156,10 @@ def test_disjoint_relays_on_request(mesh: KmsWorld) -> None:
     assert fetch(mesh, {"disjoint_relays": 1}) == {"key_source": "qkd", "route": "relayed"}
     assert set(before) == set(SECTIONS)
     app = reserve(mesh, 100.0, disjoint_relays=2)
-    assert (reservation(mesh, app)["disjoint_relays"], len(reservation(mesh, app)["sections"])) == (2, 4)
+    held = reservation(mesh, app)
+    # Two of three ways: which depends on what each has to give at the moment.
+    assert (held["disjoint_relays"], len(held["sections"])) in ((2, 4), (2, 5))
+    assert len(set(held["sections"])) == len(held["sections"])
     do(mesh, "POST", "wn", "cut")
     for extension, status in (({"disjoint_relays": 2}, 200), ({"disjoint_relays": 3}, 503)):
         answer = mesh.enc("west", "sae-west", "sae-east", extension_mandatory=[{"key_source": "qkd"}, extension])
