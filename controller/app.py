@@ -67,8 +67,7 @@ class SliceController(RyuApp):
         self._watch_plan = WatchPlan()
         self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
         self._is_starving = False
-        self._news: dict[str, bool] = {}  # channels that went up or down, not passed on yet
-        self._has_news = False
+        self._news: dict[str, bool] | None = None  # channels that went up or down, to be dealt with in a moment
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
@@ -186,13 +185,13 @@ class SliceController(RyuApp):
         """Have what has just changed dealt with. What one failure does to many channels is dealt with as one."""
         if not changed and self._links.silent == silent:
             return
-        if not self._has_news:
-            self._has_news = True
-            eventlet.spawn(self._deal_with_news)
+        if self._news is None:
+            self._news = {}
+            eventlet.spawn(self._deal_with_news, self._news)
         self._news |= changed
 
-    def _deal_with_news(self) -> None:
-        news, self._news, self._has_news = self._news, {}, False
+    def _deal_with_news(self, news: dict[str, bool]) -> None:
+        self._news = None
         self._lifecycle.channels_changed(news, self._links.silent)
 
     def _confirm(self) -> None:

@@ -80,6 +80,11 @@ class Engine:
     sections: dict[str, SectionStatus] = field(default_factory=dict)
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
 
+    def drain(self) -> None:
+        """Let what is on its way over rules that were left arrive before they go. Call without the lock."""
+        if self.drain_s:
+            time.sleep(self.drain_s)
+
     def judge(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
         before = self.model.slice(name).state

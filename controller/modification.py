@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -187,8 +186,7 @@ class Modifying:
     def _break(self, modification: Modification, operation: Operation) -> None:
         """Everything old goes; what a switch or agent does not do now, reconciliation does."""
         engine, model = self._engine, self._engine.model
-        if engine.drain_s:
-            time.sleep(engine.drain_s)  # what is on its way over the old ones must still find them
+        engine.drain()
         with engine.lock:
             operation.check()
             leaving = engine.existing(modification.leaving)

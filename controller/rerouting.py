@@ -293,8 +293,7 @@ class Rerouting:
         engine = self._engine
         if not ids:
             return
-        if engine.drain_s:
-            time.sleep(engine.drain_s)
+        engine.drain()
         with engine.lock:
             # What has moved on meanwhile is cleared up after by whoever moved it.
             at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -115,8 +114,6 @@ class Admin:
         except ExhaustedError as error:
             return {"a": a, "b": b, "usable": False, "reason": str(error), "links": [], "sections": [], "nodes": [],
                     "skr_bps": 0.0, "available_bits": 0}  # fmt: skip
-        uses = Counter(section for link in chain for section in link.sections)
-        crossed = [(self._network.sections[name], times) for name, times in uses.items()]
         return {
             "a": a,
             "b": b,
@@ -125,8 +122,8 @@ class Admin:
             "links": [link.link_id for link in chain],
             "sections": [section for link in chain for section in link.sections],
             "nodes": list(self._network.trusted_nodes(chain, a)),
-            "skr_bps": round(min(section.skr_bps / times for section, times in crossed), 1),
-            "available_bits": min(section.available_bits // times for section, times in crossed),
+            "skr_bps": round(self._network.route_skr_bps(chain), 1),
+            "available_bits": self._network.route_available_bits(chain),
         }
 
     def _pool(self, pool_id: PoolId) -> dict[str, Any]:

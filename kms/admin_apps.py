@@ -10,6 +10,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -111,17 +112,7 @@ class AdminApps:
         try:
             parsed = validate(_QosUpdate, load_json(await request.read()))
             priority = app.app_priority if parsed.app_priority is None else parsed.app_priority
-            changed = QkdApp(
-                app.app_id,
-                app.server_app_id,
-                app.client_app_id,
-                app.source,
-                app.sites,
-                _qos(parsed.app_qos),
-                priority,
-                app.way,
-                app.owner,
-            )
+            changed = replace(app, app_qos=_qos(parsed.app_qos), app_priority=priority)
             self._applications.admit(changed, self._clock())
         except (RequestError, AdmissionError) as error:
             return _refusal(error)

@@ -6,7 +6,6 @@ the same after a restart.
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -101,14 +100,9 @@ def link_tree(site: str, link: Link, network: QkdNetwork, applications: Applicat
         channel = sections[0].channel
         tree["phys_channel_att"] = f"{channel.length_km * channel.attenuation_db_per_km:.3f}"
     else:
-        hops = [id_of("node", node) for node in _trusted_nodes(link, network)]
+        hops = [id_of("node", node) for node in network.trusted_nodes((link,), link.a)]
         tree |= {"virt_prev_hop": hops[0], "virt_next_hop": hops}
     return tree
-
-
-def _trusted_nodes(link: Link, network: QkdNetwork) -> list[str]:
-    ends = [{network.sections[name].a, network.sections[name].b} for name in link.sections]
-    return [min(first & second) for first, second in itertools.pairwise(ends)]
 
 
 def _interface(site: str, link: Link, network: QkdNetwork) -> dict[str, Any]:

@@ -97,13 +97,17 @@ class QkdNetwork:
         return all(self.sections[s].is_usable for s in link.sections)
 
     def link_available_bits(self, link: Link) -> int:
-        """Bits that could be sent over the link now, tags not counted."""
-        uses = Counter(link.sections)
-        return min(self.sections[s].available_bits // n for s, n in uses.items())
+        return self.route_available_bits((link,))
 
     def link_skr_bps(self, link: Link) -> float:
-        uses = Counter(link.sections)
-        return min(self.sections[s].skr_bps / n for s, n in uses.items())
+        return self.route_skr_bps((link,))
+
+    def route_available_bits(self, chain: Sequence[Link]) -> int:
+        """Bits that could be sent over the links now, tags not counted."""
+        return min(self.sections[s].available_bits // n for s, n in _crossings(chain).items())
+
+    def route_skr_bps(self, chain: Sequence[Link]) -> float:
+        return min(self.sections[s].skr_bps / n for s, n in _crossings(chain).items())
 
     # Routing
 
@@ -138,9 +142,9 @@ class QkdNetwork:
         """The one of :meth:`routes` when there is one."""
         return self.routes(a, b, message_bytes, way)[0]
 
-    def sustained_routes(self, a: str, b: str, way: Way, free_bps: Mapping[str, float], needed_bps: float) -> tuple[
-        Chain, ...
-    ]:  # fmt: skip
+    def sustained_routes(
+        self, a: str, b: str, way: Way, free_bps: Mapping[str, float], needed_bps: float
+    ) -> tuple[Chain, ...]:
         """The routes that can bear ``needed_bps`` on every crossing for as long as it takes, of what each section has
         free; none when there are none. What is in store does not count, so they change with the rates alone.
         """
@@ -158,9 +162,10 @@ class QkdNetwork:
         return tuple(dict.fromkeys(nodes[_BETWEEN_ENDS]))
 
     def _find(self, a: str, b: str, way: Way, tariff: Tariff) -> tuple[Chain, ...] | None:
-        return self._map.best_apart(
-            a, b, way.disjoint_relays, tariff, lambda link: _is_allowed(link, a, b, way.route)
-        )  # fmt: skip
+        def is_allowed(link: Link) -> bool:
+            return _is_allowed(link, a, b, way.route)
+
+        return self._map.best_apart(a, b, way.disjoint_relays, tariff, is_allowed)
 
     def _touched(self, chain: Chain, start: str) -> Apart:
         """What has a part of a message in the clear, or its ciphertext: sites, nodes, sections between the two ends."""
@@ -185,10 +190,6 @@ class QkdNetwork:
         return ShortOfKeyError(f"no QKD route from {a} to {b}{apart} has enough key now")
 
     # Transport
-
-    def carry(self, message: bytes, a: str, b: str) -> bytes:
-        """``message``, known at site ``a``, as it arrives at ``b``: :meth:`send` over one relay by any route."""
-        return self.send([message], a, b)[0]
 
     def send(self, parts: Sequence[bytes], a: str, b: str, way: Way = ANY_WAY) -> tuple[bytes, int]:
         """The parts of a message (:func:`parted`, as many as ``way`` has relays), known at site ``a``, joined as they
@@ -228,6 +229,11 @@ class QkdNetwork:
                 raise SectionStoppedError(f"QKD section {section.section_id} is {section.state.value}")
             if section.available_bits < 8 * bytes_each * uses[section.section_id]:
                 raise ShortOfKeyError(f"QKD section {section.section_id} has too little key left")
+
+
+def _crossings(chain: Sequence[Link]) -> Counter[str]:
+    """How often the links cross each section."""
+    return Counter(section for link in chain for section in link.sections)
 
 
 def _ends(traversal: Traversal) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
-from kms.keys import MAX_DISJOINT_RELAYS, KeySource, Route, Way
+from kms.keys import ANY_WAY, MAX_DISJOINT_RELAYS, KeySource, Route, Way
 
 SIZE_NOT_OCTETS = "size shall be a multiple of 8"
 EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
@@ -65,7 +65,8 @@ class EncRequest:
 
     @property
     def way(self) -> Way:
-        return Way(self.route, self.disjoint_relays)
+        is_any = self.route is None and self.disjoint_relays == 1
+        return ANY_WAY if is_any else Way(self.route, self.disjoint_relays)
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ class Initiator:
         self._begin(now, ExchangeInput.RETUNED)
 
     def next_timer(self) -> float | None:
-        expiry = self._stock.next_expiry()
-        return self._wake_at if expiry is None or self._wake_at is None else min(self._wake_at, expiry)
+        timers = (self._wake_at, self._stock.next_expiry())
+        return min((at for at in timers if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         self._stock.expire(now)

@@ -106,10 +106,8 @@ class Responder:
         self._context = settings.context().digest()
 
     def next_timer(self) -> float | None:
-        expiry = self._stock.next_expiry()
-        if expiry is None or self._wake_at is None:
-            return expiry if self._wake_at is None else self._wake_at
-        return min(self._wake_at, expiry)
+        timers = (self._wake_at, self._stock.next_expiry())
+        return min((at for at in timers if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         self._stock.expire(now)

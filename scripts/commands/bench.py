@@ -13,9 +13,9 @@ from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.demo.errors import DemoError
+from scripts.demo.patience import create_patiently
 from scripts.demo.provision import delete_slice
 from scripts.errors import DidNotHold, WrongRequest
-from scripts.experiments.patience import create_patiently
 from scripts.interrupts import end_on_signals
 from scripts.layout import REPOSITORY, Layout
 from scripts.output import print_json, print_table, say

@@ -17,13 +17,13 @@ from scripts.demo.connection import Connection
 from scripts.demo.errors import MeasurementError
 from scripts.demo.isolation import check_isolation
 from scripts.demo.marker import new_marker
+from scripts.demo.patience import create_patiently
 from scripts.demo.probers import Probers, new_token
 from scripts.errors import CommandError, DidNotHold
 from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import too_weak
 from scripts.experiments.oracle import Observation, judge
-from scripts.experiments.patience import create_patiently
 from scripts.experiments.rules import cookies_of, held_items, intended_items
 from scripts.experiments.traffic import all_answer
 from scripts.experiments.wiretap import Inspector, Wiretap

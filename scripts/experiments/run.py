@@ -11,13 +11,13 @@ from typing import Any
 
 from scripts.demo.connection import Connection
 from scripts.demo.errors import DemoError
+from scripts.demo.patience import create_patiently
 from scripts.demo.probers import Probers
 from scripts.demo.provision import delete_slice
 from scripts.errors import CommandError
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
 from scripts.experiments.page import draw_pictures, render, users_of
-from scripts.experiments.patience import create_patiently
 from scripts.experiments.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.scenario import LIFT_ALL, Scenario
 from scripts.experiments.schedule import Action, Paths, schedule

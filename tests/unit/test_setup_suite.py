@@ -76,16 +76,17 @@ def test_the_second_is_printed_after_the_first_and_is_nice(tmp_path: Path) -> No
     assert shown.read_text() == f"first\nsecond {min(19, os.nice(0) + 10)}\n"
 
 
-# Stands for pytest: it says that it runs, and takes its time to clean up when interrupted.
+# Stands for pytest: it says that it runs, and cleans up when interrupted, which takes until it is let go on.
 RUNNING = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 name = pathlib.Path(__file__).parent / pathlib.Path(sys.argv[1]).stem
 try:
     name.with_suffix(".runs").touch()
-    time.sleep(60)
+    signal.pause()
 except KeyboardInterrupt:
     name.with_suffix(".interrupted").touch()
-    time.sleep(0.3)
+    while not name.with_name("go-on").exists():
+        time.sleep(0.01)
     name.with_suffix(".cleaned").touch()
     sys.exit(2)
 """
@@ -125,9 +126,11 @@ def test_a_signal_to_the_command_alone_ends_it_when_all_is_cleaned_up(
 ) -> None:
     with qslice_test(tmp_path, *words) as process:
         process.send_signal(number)
+        wait_until(lambda: names(tmp_path, "interrupted") == names(tmp_path, "runs"), 30)
         if number is not signal.SIGINT:
-            wait_until(lambda: names(tmp_path, "interrupted") == names(tmp_path, "runs"), 30)
             process.send_signal(number)  # as timeout(1) does: the cleaning goes on
+        assert process.poll() is None
+        (tmp_path / "go-on").touch()
         document = json.loads(process.communicate(timeout=30 * PATIENCE)[0])
         assert process.returncode == 128 + number
         assert names(tmp_path, "cleaned") == names(tmp_path, "runs")
@@ -138,4 +141,5 @@ def test_a_signal_to_the_command_alone_ends_it_when_all_is_cleaned_up(
 def test_a_command_that_is_killed_has_its_tests_clean_up(tmp_path: Path) -> None:
     with qslice_test(tmp_path) as process:
         process.kill()
+        (tmp_path / "go-on").touch()
         wait_until(lambda: names(tmp_path, "cleaned") == {"networks", "rest"}, 30)
