@@ -145,7 +145,7 @@ class Key:
 
     ``copies`` holds the key bytes by the site that keeps them. ``awaiting`` are those of the SAEs that its delivery
     names which have not fetched it yet. ``crossings`` counts the QKD sections that
-    it crossed, in ``relays`` parts. Objects are made by the thousand a second: no ``replace`` here.
+    it crossed, in ``relays`` parts.
     """
 
     key_id: uuid.UUID
@@ -207,8 +207,9 @@ class Key:
     def _changed(
         self, event: KeyEvent, copies: Mapping[str, bytes], delivery: Delivery | None, awaiting: frozenset[str]
     ) -> Key:
+        """Objects are made by the thousand a second: a copy, of which nothing is checked again, costs a third."""
+        changed = object.__new__(Key)
+        changed.__dict__.update(self.__dict__)
         state = next_state(self.state, event)
-        return Key(
-            self.key_id, self.source, self.size_bits, self.made_at, copies, state, delivery, awaiting, self.crossings,
-            self.relays,
-        )  # fmt: skip
+        changed.__dict__.update(state=state, copies=copies, delivery=delivery, awaiting=awaiting)
+        return changed

@@ -249,10 +249,10 @@ async def _body(request: web.Request, may_be_empty: bool) -> bytes:
     return body
 
 
-def _json(status: int, body: dict[str, Any]) -> web.Response:
+def _json(status: int, body: dict[str, Any] | bytes) -> web.Response:
     return web.Response(
         status=status,
-        body=json.dumps(body).encode(),
+        body=body if isinstance(body, bytes) else json.dumps(body).encode(),
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
     )

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from kms.errors import ExchangeError, ExhaustedError, StoreError
+from kms.keys import Source
 from kms.pool import PoolId
 from kms.service import KeyService
+from kms.sources.agreement import KEYS_PER_AGREEMENT
 from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
 
 _log = logging.getLogger(__name__)
@@ -29,7 +31,8 @@ ROUNDS_PER_SLICE = 8
 _URGENT_BELOW = 0.25  # of the buffer's capacity
 
 FILL_RETRY_S = 0.25
-FILL_BATCH = 32  # keys of one agreement
+# Keys of one filling: of QKD as few as poor sections can bear, else those of a whole agreement.
+_QKD_BATCH, _BATCH = 32, KEYS_PER_AGREEMENT
 # A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
 # several keys in a row, and exchanges made between two requests would make the later one wait.
 QUIET_S = 0.03
@@ -153,8 +156,8 @@ def should_fill(stored: int, target: int, quiet_s: float) -> bool:
 
 
 class PoolFiller:
-    """Keeps every open pool at its target, a few keys at a time: an exchange takes a millisecond, and nobody is served
-    meanwhile.
+    """Keeps every open pool at its target, a batch of keys at a time: an exchange takes a millisecond, its keys as long
+    again, and nobody is served meanwhile.
     """
 
     def __init__(self, service: KeyService, clock: Callable[[], float] = time.monotonic) -> None:
@@ -173,7 +176,7 @@ class PoolFiller:
             for pool_id in self._service.inventory.pool_ids:
                 if await self._fill(pool_id):
                     made = True
-                    # Requests come between any two keys.
+                    # Requests come between any two batches.
                     await asyncio.sleep(0)
             if not made:
                 await _wait(self._wake, self._pause())
@@ -195,7 +198,8 @@ class PoolFiller:
         if not should_fill(stored, target, now - self._used_at):
             return False
         try:
-            return await self._service.refill(pool_id, FILL_BATCH) > 0
+            batch = _QKD_BATCH if Source.QKD in pool_id.source.parts else _BATCH
+            return await self._service.refill(pool_id, batch) > 0
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S

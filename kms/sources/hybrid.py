@@ -17,6 +17,8 @@ from kms.keys import Source
 LABEL = b"qslice hybrid key v2"
 # The places of psk, k1 and k2 in the concatenation.
 _PLACES = (Source.QKD, Source.DH, Source.QRA)
+# HKDF-Expand makes 255 digests at most, and keys have up to 1024 bits.
+_KEYS_PER_EXPANSION = 64
 
 
 def cat_kdf(secrets: tuple[bytes, ...], label: bytes, info: bytes, ma: bytes, mb: bytes, length: int) -> bytes:
@@ -54,5 +56,10 @@ class Exchanged:
         if count == 1:
             return [root[:length]]
         # HKDF-Expand (RFC 5869, 2.3) alone: a fourth of the time of a CatKDF for each.
-        row = HKDFExpand(hashes.SHA512(), length * count, info=b"qslice kms keys of one agreement").derive(root)
-        return [row[place : place + length] for place in range(0, length * count, length)]
+        keys: list[bytes] = []
+        for start in range(0, count, _KEYS_PER_EXPANSION):
+            size = length * min(count - start, _KEYS_PER_EXPANSION)
+            info = b"qslice kms keys of one agreement, from %d" % start
+            row = HKDFExpand(hashes.SHA512(), size, info=info).derive(root)
+            keys += [row[place : place + length] for place in range(0, size, length)]
+        return keys

@@ -119,7 +119,7 @@ def test_limits_on_key_ids() -> None:
 
 
 def test_the_container_carries_id_key_and_source() -> None:
-    body = wire.key_container([wire.DeliveredKey(uuid.UUID(KEY_ID), b"\x00\xff" * 16, QKD)])
+    body = json.loads(wire.key_container([wire.DeliveredKey(uuid.UUID(KEY_ID), b"\x00\xff" * 16, QKD)]))
     (entry,) = body["keys"]
     assert entry["key_ID"] == KEY_ID
     assert base64.b64decode(entry["key"]) == b"\x00\xff" * 16
