@@ -13,6 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from kms.config import KmsConfig, load_config
 from kms.errors import ConfigError, KmsError
 from kms.process import start
@@ -49,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _allow_many_connections()
     try:
-        asyncio.run(_serve(load_config(options.config), options.site))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(load_config(options.config), options.site))
     except ConfigError as error:
         sys.stderr.write(f"kms: {error}\n")
         return 2

@@ -6,7 +6,6 @@ JSON; every refusal is an Error body (6.5), on 401 too, because clients parse it
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import ssl
@@ -108,7 +107,7 @@ class Kme014:
         self._revocations = revocations
         self._clock = clock
         self._identify: Callable[[web.Request], Caller] = self._by_certificate
-        self._callers: WeakKeyDictionary[asyncio.BaseTransport, Caller] = WeakKeyDictionary()
+        self._callers: WeakKeyDictionary[ssl.SSLObject, Caller] = WeakKeyDictionary()
         self.answers: Counter[tuple[str, int]] = Counter()  # by method and HTTP status
 
     def application(self, identify: Callable[[web.Request], Caller] | None = None) -> web.Application:
@@ -229,10 +228,12 @@ class Kme014:
         transport = request.transport
         if transport is None:
             raise UnauthorisedError("the connection is gone")
-        caller = self._callers.get(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is None:
+            return identify(None)
+        caller = self._callers.get(tls)
         if caller is None:
-            tls = transport.get_extra_info("ssl_object")
-            caller = self._callers[transport] = identify(tls.getpeercert() if tls is not None else None)
+            caller = self._callers[tls] = identify(tls.getpeercert())
         return caller
 
 

@@ -128,11 +128,11 @@ class PeerServer:
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
         if tls is None:
             raise UnauthorisedError("the connection is gone")
-        known = self._callers.get(transport)
+        known = self._callers.get(tls)
         if known is None:
             certificate = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True))
             known = kme_id_of(certificate) or "", certificate.serial_number
-            self._callers[transport] = known
+            self._callers[tls] = known
         kme_id, serial = known
         if kme_id not in self._sites or self._is_revoked(serial):
             raise UnauthorisedError("the certificate is not that of a KME of this network")
