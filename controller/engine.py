@@ -29,8 +29,9 @@ from controller.drivers import (
 from controller.events import EventLog
 from controller.explain import Infeasible
 from controller.healing import explain_briefly
-from controller.model import ControllerError, SliceState
+from controller.model import ConnectionSpec, ControllerError, SliceState
 from controller.orchestrator import Orchestrator
+from controller.padding import CONSTANT_RATE, slots_per_s
 from controller.parallel import Operation
 from controller.protection import tunnel_part
 from controller.records import Connection, SliceRecord
@@ -167,11 +168,17 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "suite": request.spec.suite,
+        **_padding_part(request.spec),
         "rekey_s": connection.rekey_s,
         "rate_kbps": request.spec.bandwidth_kbps,
         **tunnel_part(connection),
         "lifetime_s": request.spec.key_lifetime_s,
     }
+
+
+def _padding_part(spec: ConnectionSpec) -> dict[str, Any]:
+    rate = {"padding_pps": slots_per_s(spec.bandwidth_kbps)} if spec.padding == CONSTANT_RATE else {}
+    return {"padding": spec.padding, **rate}
 
 
 def ends_of(connection: Connection) -> tuple[str, str]:

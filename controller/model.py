@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from controller.padding import NO_PADDING
 from controller.suites import DEFAULT_SUITE, has_two_keys
 from topologies.spec import SecurityClass
 
@@ -100,6 +101,7 @@ class ConnectionSpec:
     latency_us: int
     rekey_s: float = DEFAULT_REKEY_S
     suite: str = DEFAULT_SUITE
+    padding: str = NO_PADDING
     protection: Protection = Protection.RESTORATION
     fallback: tuple[SecurityClass, ...] = ()
     exclude_sites: frozenset[str] = frozenset()

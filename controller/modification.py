@@ -43,8 +43,9 @@ class _End:
 
     @property
     def is_swap(self) -> bool:
-        """Between clear and encrypted there is no going over: the one must go for the other to come."""
-        return bool(self.old["mode"] != self.new["mode"])
+        """Between clear and encrypted there is no going over: the one must go for the other to come. Nor is there
+        between kinds of padding, which are part of the keys."""
+        return any(self.old.get(name) != self.new.get(name) for name in ("mode", "padding", "padding_pps"))
 
 
 class Modifying:

@@ -37,6 +37,7 @@ from controller.model import (
     SliceRequest,
     SNssai,
 )
+from controller.padding import CONSTANT_RATE, NO_PADDING, PaddingName, bandwidths_mbps
 from controller.suites import DEFAULT_SUITE, SuiteName, hides
 from topologies.spec import SecurityClass, Topology
 
@@ -176,6 +177,7 @@ class ConnectionWire(_Wire):
     match: Literal["exact", "at-least"] = "at-least"
     rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
     suite: SuiteName = DEFAULT_SUITE
+    padding: PaddingName = NO_PADDING
     protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
     fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(_distinct)] = []
     exclude_sites: Annotated[list[SiteName], Field(max_length=256)] = []
@@ -208,6 +210,19 @@ class ConnectionWire(_Wire):
             raise ValueError(f"{suite} hides nothing, which security above dh demands")
         return suite
 
+    @field_validator("padding")
+    @classmethod
+    def _padding_can_be(cls, padding: PaddingName, info: ValidationInfo) -> PaddingName:
+        if padding == NO_PADDING:
+            return padding
+        if info.data.get("security") == ["none"]:
+            raise ValueError("security none has no tunnel, and so no padding")
+        least, most = bandwidths_mbps()
+        bandwidth = info.data.get("bandwidth_mbps")
+        if padding == CONSTANT_RATE and bandwidth is not None and not least <= bandwidth < most:
+            raise ValueError(f"a constant rate takes a bandwidth of {least:.4f} to {most:.0f} Mbit/s")
+        return padding
+
     @field_validator("protection")
     @classmethod
     def _copies_need_a_tunnel(cls, protection: str, info: ValidationInfo) -> str:
@@ -222,6 +237,7 @@ class ConnectionWire(_Wire):
             latency_us=round(self.latency_ms * 1000),
             rekey_s=self.rekey_s,
             suite=self.suite,
+            padding=self.padding,
             protection=Protection(self.protection),
             fallback=tuple(SecurityClass.parse(s) for s in self.fallback),
             exclude_sites=frozenset(self.exclude_sites),
@@ -394,6 +410,7 @@ def _spec_to_dict(spec: ConnectionSpec) -> dict[str, Any]:
         "match": spec.security.match.value,
         "rekey_s": spec.rekey_s,
         "suite": spec.suite,
+        "padding": spec.padding,
         "protection": spec.protection.value,
         "fallback": [s.label for s in spec.fallback],
         "exclude_sites": sorted(spec.exclude_sites),

@@ -9,6 +9,7 @@ from controller.api.bodies import MAX_BATCH
 from controller.flows import GroupType
 from controller.lifecycle import DEFAULT_RESERVATION_S
 from controller.model import ConnectionState, Match, Protection, Role, SliceState
+from controller.padding import PADDINGS
 from controller.proof import Cause
 from controller.provisioning import MAX_RESERVATION_S
 from controller.requests import SliceWire
@@ -72,6 +73,7 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "required": _LEVEL, "level": _LEVEL, "fallback": list_of(_LEVEL), "is_on_fallback": FLAG,
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
             "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
@@ -134,6 +136,7 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT, "required": TEXT,
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
             "key_rate_bps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": AMOUNT, "labels": ref("Labels"),
             "key_links": TEXTS, "key_sections": map_of(COUNT), "cost": COUNT, "cost_parts": ref("Cost"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scripts.clients import TunnelControl
 from scripts.commands.slices import load_example
 from tests.integration.launcher import LAYOUT, answer, argv, environment, network_up, qslice
 from tests.wait import PATIENCE, wait_until
@@ -98,6 +99,25 @@ def test_a_change_loses_nothing(api: str, patch: dict[str, Any], watched: str) -
         if name == "control" and "security" in fields:
             wanted = fields["security"] if isinstance(fields["security"], str) else "+".join(fields["security"])
             assert after["key_source"] == wanted
+
+
+def test_a_constant_rate_is_sent_when_nobody_talks(api: str) -> None:
+    """And what somebody says meanwhile arrives."""
+    call(api, "PATCH", f"/v1/slices/{NAME}", {"connections": {"control": {"padding": "constant-rate"}}})
+    padded = connections(api)["cell1-control"]
+    assert padded["padding"] == "constant-rate"
+    before = dummies(padded)
+    wait_until(lambda: all(now > then + 100 for now, then in zip(dummies(padded), before, strict=True)), 20)
+    done = qslice("exec", padded["src"], "--", "ping", "-c", "3", "-i", "0.2", "-W", "2", padded["dst_address"])
+    assert done.returncode == 0, done.stdout
+    call(api, "PATCH", f"/v1/slices/{NAME}", {"connections": {"control": {"padding": "none"}}})
+    assert connections(api)["cell1-control"]["padding"] == "none"
+
+
+def dummies(connection: dict[str, Any]) -> tuple[int, int]:
+    """Dummies sent and received by the end where the connection begins."""
+    counters = TunnelControl(LAYOUT.tunnel_socket(connection["src"])).request("stats")["connections"][connection["id"]]
+    return counters["tx_dummies"], counters["rx_dummies"]
 
 
 def test_what_has_moved_to_another_site_works_there(api: str) -> None:
