@@ -105,6 +105,13 @@ def listens(lab: Lab, name: str) -> bool:
     return ":7000" in lab.run(name, "ss", "-ltn")
 
 
+def counts_in_64_bits(lab: Lab, name: str) -> bool:
+    """Whether the kernel's SAs have extended sequence numbers. That it writes "anti-replay esn context" says only that
+    their replay window is one of those that came with them.
+    """
+    return re.search(r"\bflag\b.*\besn\b", lab.run(name, "ip", "xfrm", "state")) is not None
+
+
 def settle(what: Callable[[], bool]) -> None:
     wait_until(what, _UP_S, 0.1)
 
@@ -155,7 +162,7 @@ def test_every_suite_is_the_kernels_too(lab: Lab) -> None:
             settle(lambda pair=pair, before=before: pair.stats("a")["rekeys"] > before)  # type: ignore[misc]
             assert losses(pair.ping("-c", "10", "-i", "0.05")) == 0, name
             assert {pair.stats(end)["data_plane"] for end in "ab"} == {"kernel", "userspace"}, name
-            assert ("esn" in lab.run("a", "ip", "xfrm", "state")) == suite.is_extended, name
+            assert counts_in_64_bits(lab, "a") == suite.is_extended, name
             for end in "ab":
                 stats = pair.stats(end)
                 assert stats["suite"] == name
