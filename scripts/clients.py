@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from scripts.errors import EnvironmentLacks
 
 Answer = tuple[int, Any]
+TUNNEL_TIMEOUT_S = 60.0  # who is not there is noticed at once; this is for machines that are slow
 PRIVILEGED_READS = ("/v1/intended",)  # the operator's, unlike other reads on loopback
 
 
@@ -99,7 +100,7 @@ class TunnelControl:
         """The ``result`` of one request; EnvironmentLacks when the agent is absent or refuses."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(10)
+                connection.settimeout(TUNNEL_TIMEOUT_S)
                 connection.connect(str(self._path))
                 with connection.makefile("rwb") as stream:
                     stream.write(json.dumps({"id": 1, "op": op, **arguments}).encode() + b"\n")

@@ -8,13 +8,18 @@ import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from scripts.errors import EnvironmentLacks
+
+TIMEOUT_S = 60  # who is not there is noticed at once; this is for machines that are slow
 
 
 def vsctl(*arguments: str) -> str:
     """Run ``ovs-vsctl``; EnvironmentLacks with its own words when it refuses."""
-    done = subprocess.run(["ovs-vsctl", "--timeout=10", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ovs-vsctl", f"--timeout={TIMEOUT_S}", *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise EnvironmentLacks(f"Open vSwitch: {done.stderr.strip()} (is it running? scripts/qslice setup starts it)")
     return done.stdout
@@ -48,19 +53,33 @@ def reconnect(bridges: Iterable[str]) -> None:
     new target at once: so the same is written differently. To have none in between would not do: a switch that loses
     its last controller forgets its rules.
     """
+    called = set(bridges)
+    columns = ("--columns=name,controller", "list", "bridge", "--", "--columns=_uuid,target", "list", "controller")
+    of_bridges, of_controllers = (_rows(line) for line in vsctl("--format=json", "--", *columns).splitlines())
+    targets = {_uuids(row["_uuid"])[0]: str(row["target"]) for row in of_controllers}
     words: list[str] = []
-    for bridge in bridges:
-        for controller in vsctl("--if-exists", "get", "bridge", bridge, "controller").strip(" []\n").split(","):
-            if controller:
-                target = vsctl("get", "controller", controller.strip(), "target").strip()
-                words += ["--", "set", "controller", controller.strip(), f"target={_respelt(target)}"]
+    for row in of_bridges:
+        for controller in _uuids(row["controller"]) if row["name"] in called else ():
+            words += ["--", "set", "controller", controller, f"target={_respelt(targets[controller])}"]
     if words:
         vsctl("--no-wait", *words)
 
 
+def _rows(document: str) -> list[dict[str, Any]]:
+    """The rows of a table as ``ovs-vsctl --format=json`` writes it."""
+    table = json.loads(document)
+    return [dict(zip(table["headings"], row, strict=True)) for row in table["data"]]
+
+
+def _uuids(value: list[Any]) -> list[str]:
+    """One, or a set of them (RFC 7047, 5.1)."""
+    kind, content = value
+    return [uuid for _, uuid in content] if kind == "set" else [content]
+
+
 def _respelt(target: str) -> str:
     """The same address with a leading zero more, or less, before the port."""
-    address, _, port = target.strip('"').rpartition(":")
+    address, _, port = target.rpartition(":")
     return json.dumps(f"{address}:{port[1:] if port.startswith('0') else '0' + port}")
 
 

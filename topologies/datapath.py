@@ -8,6 +8,7 @@ from typing import Literal
 from topologies.genetlink import GenetlinkError, family_id
 
 Datapath = Literal["system", "netdev"]
+_TIMEOUT_S = 60.0  # a slow machine takes its time to load a module, and a wrong "no" would take delays from every link
 
 
 def ovs_datapath() -> Datapath:
@@ -29,6 +30,6 @@ def has_netem() -> bool:
 
 def _quiet(argv: list[str]) -> bool:
     try:
-        return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
+        return subprocess.run(argv, capture_output=True, timeout=_TIMEOUT_S, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False

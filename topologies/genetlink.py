@@ -18,6 +18,7 @@ _CTRL_CMD_GETFAMILY = 3
 _CTRL_ATTR_FAMILY_ID = 1
 _CTRL_ATTR_FAMILY_NAME = 2
 _FAMILY_NAME_MAX = 15
+_TIMEOUT_S = 60.0  # it loads a module first, and a slow machine takes its time for that
 
 _NLMSGHDR = struct.Struct("=IHHII")  # length, type, flags, sequence, port id
 _GENLMSGHDR = struct.Struct("=BBH")  # command, version, reserved
@@ -65,7 +66,7 @@ def decode_family_reply(message: bytes) -> int | None:
 def family_id(family: str) -> int | None:
     """The number of a generic netlink family, None where this kernel does not offer it."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC) as kernel:
-        kernel.settimeout(5.0)
+        kernel.settimeout(_TIMEOUT_S)
         kernel.bind((0, 0))
         kernel.send(encode_family_request(family, sequence=1))
         return decode_family_reply(kernel.recv(65536))

@@ -13,7 +13,8 @@ from scripts.demo.system import System
 
 COUNT = 25
 INTERVAL_S = 0.05
-REPLY_TIMEOUT_S = 2
+REPLY_TIMEOUT_S = 2.0
+END_TIMEOUT_S = 10.0
 
 _COUNTS = re.compile(r"(\d+) packets transmitted, (\d+) received")
 _TIMES = re.compile(r"rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/([\d.]+) ms")
@@ -51,16 +52,24 @@ def parse_ping(text: str) -> PingResult:
 
 
 def ping_all(
-    system: System, connections: Sequence[Connection], count: int = COUNT, interval_s: float = INTERVAL_S
+    system: System,
+    connections: Sequence[Connection],
+    count: int = COUNT,
+    interval_s: float = INTERVAL_S,
+    slowness: float = 1.0,
 ) -> dict[str, PingResult | MeasurementError]:
-    """Ping every connection from its source end, all at once; by connection id, an error in place of a failed one."""
-    timeout_s = count * interval_s + REPLY_TIMEOUT_S + 10
+    """Ping every connection from its source end, all at once; by connection id, an error in place of a failed one.
+
+    With a ``slowness`` above 1 pings are so many times rarer, and may take so many times as long.
+    """
+    interval_s *= slowness
+    timeout_s = count * interval_s + (REPLY_TIMEOUT_S + END_TIMEOUT_S) * slowness
     results: dict[str, PingResult | MeasurementError] = {}
     with Children(system) as children:
         running = {}
         for c in connections:
             argv = ["ping", "-n", "-q", "-I", c.src_address, "-c", str(count), "-i", f"{interval_s:g}"]
-            running[c.id] = children.start(c.src, [*argv, "-W", str(REPLY_TIMEOUT_S), c.dst_address])
+            running[c.id] = children.start(c.src, [*argv, "-W", f"{REPLY_TIMEOUT_S * slowness:g}", c.dst_address])
         for connection_id, process in running.items():
             try:
                 out, err = finish(process, timeout_s)

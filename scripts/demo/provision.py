@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 ACTIVE = "active"
 ACTIVE_TIMEOUT_S = 30.0
 GONE_TIMEOUT_S = 15.0
+POLL_S = 0.02
 FIRST_PACKET_INTERVAL_S = 0.002
 FIRST_PACKET_TIMEOUT_S = 10.0
 
@@ -43,7 +44,7 @@ def load_request(name: str, directory: Path = EXAMPLES) -> dict[str, Any]:
     return request
 
 
-def create_slice(system: System, request: Mapping[str, Any]) -> Provisioned:
+def create_slice(system: System, request: Mapping[str, Any], slowness: float = 1.0) -> Provisioned:
     """POST the request and wait until the slice is ACTIVE; ApiError with the API's reason when it is refused."""
     name = str(request["name"])
     started = time.monotonic()
@@ -57,29 +58,31 @@ def create_slice(system: System, request: Mapping[str, Any]) -> Provisioned:
             _, answer = system.api("GET", f"/v1/slices/{name}")
         return _state(answer) == ACTIVE
 
-    if not poll(active, ACTIVE_TIMEOUT_S, 0.02):
-        raise ApiError(f"slice {name} is {answer.get('state')!r} after {ACTIVE_TIMEOUT_S:g} s, not {ACTIVE}")
+    timeout_s = ACTIVE_TIMEOUT_S * slowness
+    if not poll(active, timeout_s, POLL_S * slowness):
+        raise ApiError(f"slice {name} is {answer.get('state')!r} after {timeout_s:g} s, not {ACTIVE}")
     took_ms = (time.monotonic() - started) * 1e3
     return Provisioned(connections_of(answer, request), took_ms, dict(answer.get("timings_ms") or {}), started)
 
 
-def first_packet_ms(probers: Probers, provisioned: Provisioned) -> float:
+def first_packet_ms(probers: Probers, provisioned: Provisioned, slowness: float = 1.0) -> float:
     """Until every connection of the slice has answered an echo request, from the request for the slice on."""
+    timeout_s = FIRST_PACKET_TIMEOUT_S * slowness
     probing = {
         c.id: probers[c.src].submit(
             "first_reply",
             token=new_token(),
             source=c.src_address,
             destination=c.dst_address,
-            interval_s=FIRST_PACKET_INTERVAL_S,
-            timeout_s=FIRST_PACKET_TIMEOUT_S,
+            interval_s=FIRST_PACKET_INTERVAL_S * slowness,
+            timeout_s=timeout_s,
         )
         for c in provisioned.connections
     }
     latest = provisioned.started
     for connection_id, future in probing.items():
         try:
-            latest = max(latest, float(result_of(future, connection_id, FIRST_PACKET_TIMEOUT_S + 5)["at"]))
+            latest = max(latest, float(result_of(future, connection_id, timeout_s + 5)["at"]))
         except MeasurementError as error:
             raise MeasurementError(f"first packet of {connection_id}: {error}") from error
     return (latest - provisioned.started) * 1e3
@@ -96,14 +99,15 @@ def refresh_connections(system: System, requests: Sequence[Mapping[str, Any]]) -
     return found
 
 
-def delete_slice(system: System, name: str) -> float:
+def delete_slice(system: System, name: str, slowness: float = 1.0) -> float:
     """DELETE the slice and wait until the API no longer knows it; milliseconds."""
     started = time.monotonic()
     status, answer = system.api("DELETE", f"/v1/slices/{name}")
     if status not in (200, 202, 204):
         raise ApiError(f"deleting slice {name}: {_problem(status, answer)}")
-    if not poll(lambda: system.api("GET", f"/v1/slices/{name}")[0] == 404, GONE_TIMEOUT_S, 0.02):
-        raise ApiError(f"slice {name} is still there {GONE_TIMEOUT_S:g} s after its deletion")
+    timeout_s = GONE_TIMEOUT_S * slowness
+    if not poll(lambda: system.api("GET", f"/v1/slices/{name}")[0] == 404, timeout_s, POLL_S * slowness):
+        raise ApiError(f"slice {name} is still there {timeout_s:g} s after its deletion")
     return (time.monotonic() - started) * 1e3
 
 

@@ -118,12 +118,12 @@ class _Demo:
                     else next(r for r in requests if str(r["name"]) == name)
                 )
                 self._asked.append(name)
-                made = provision.create_slice(self._system, request)
+                made = provision.create_slice(self._system, request, self._slowness)
                 self._requests.append(request)
                 entry = SliceReport(name, made.provision_ms, timings_ms=made.timings_ms)
                 entry.connections = [ConnectionReport(c) for c in made.connections]
                 self._report.slices.append(entry)
-                entry.first_packet_ms = provision.first_packet_ms(probers, made)
+                entry.first_packet_ms = provision.first_packet_ms(probers, made, self._slowness)
                 step.detail = (
                     f"{len(made.connections)} connections, ACTIVE after {made.provision_ms:.0f} ms, "
                     f"a packet through each after {entry.first_packet_ms:.0f} ms"
@@ -152,7 +152,7 @@ class _Demo:
 
     def measure_ping(self) -> None:
         def measure(step: Step) -> None:
-            results = ping_all(self._system, self.connections)
+            results = ping_all(self._system, self.connections, slowness=self._slowness)
             failed = _errors(results)
             for entry in self._entries:
                 result = results[entry.connection.id]
@@ -272,7 +272,7 @@ class _Demo:
                 if entry is None and self._system.api("GET", f"/v1/slices/{name}")[0] == 404:
                     step.detail = "it was never there"
                     return
-                took_ms = provision.delete_slice(self._system, name)
+                took_ms = provision.delete_slice(self._system, name, self._slowness)
                 if entry is not None:
                     entry.deprovision_ms = took_ms
                 step.detail = f"gone after {took_ms:.0f} ms"

@@ -27,7 +27,7 @@ from scripts.vm.report import GuestReport, as_text, read_results
 from scripts.vm.tree import pack
 
 EXIT_INTERRUPTED = 130
-PATIENCE = {"kvm": 2, "tcg": 10}
+PATIENCE = {"kvm": 3, "tcg": 20}
 """How many times as long as on a machine of their own the tests may wait; more where the guest finds itself slower."""
 SLOWNESS = {"kvm": 1, "tcg": 10}
 """How many times thinner the demo's loads are, and longer its limits of time; the same holds."""

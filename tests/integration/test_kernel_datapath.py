@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.launcher import answer, argv, environment, footprint, qslice
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.catalog import load
 
 pytestmark = [
@@ -38,7 +38,7 @@ def network() -> Iterator[dict[str, Any]]:
 
 
 def tool(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30 * PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

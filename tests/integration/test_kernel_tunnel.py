@@ -37,6 +37,8 @@ MakePair = Callable[..., Pair]
 CHOSEN, KERNEL_USER, USER_KERNEL = ("auto", "auto"), ("kernel", "userspace"), ("userspace", "kernel")
 _NUMBERS = count(1)
 _UP_S = 10.0
+# What ping waits for last replies: only where one is missing is it as long.
+_PATIENTLY = ("-W", f"{2 * PATIENCE:g}")
 
 
 SENDER = """
@@ -105,6 +107,13 @@ def listens(lab: Lab, name: str) -> bool:
     return ":7000" in lab.run(name, "ss", "-ltn")
 
 
+def counts_in_64_bits(lab: Lab, name: str) -> bool:
+    """Whether the kernel's SAs have extended sequence numbers. That it writes "anti-replay esn context" says only that
+    their replay window is one of those that came with them.
+    """
+    return re.search(r"\bflag\b.*\besn\b", lab.run(name, "ip", "xfrm", "state")) is not None
+
+
 def settle(what: Callable[[], bool]) -> None:
     wait_until(what, _UP_S, 0.1)
 
@@ -113,10 +122,10 @@ def test_ten_rekeys_under_a_ping_lose_nothing(lab: Lab) -> None:
     """Both ends carry packets both ways through ten rekeys without a loss"""
     with connection(lab, rekey_s=1.0) as pair:
         before = pair.stats("a")["rekeys"]
-        for _ in range(8):
+        for _ in range(round(8 * PATIENCE)):
             for name, target in (("a", "b"), ("b", "a")):
                 output = lab.run(
-                    name, "ping", "-q", "-W", "2", "-c", "100", "-i", "0.02", pair.address(target), check=False
+                    name, "ping", "-q", *_PATIENTLY, "-c", "100", "-i", "0.02", pair.address(target), check=False
                 )
                 assert losses(output) == 0, output
             if pair.stats("a")["rekeys"] - before >= 10:
@@ -138,7 +147,7 @@ def test_tcp_streams_pass_both_ways(lab: Lab) -> None:
             wait_until(partial(listens, lab, target), _UP_S, 0.1)
             digest = lab.run(source, sys.executable, "-c", SENDER, pair.address(target)).strip()
             assert digest == hashlib.sha256(bytes(range(256)) * 4096).hexdigest()
-            assert receiver.wait(_UP_S) == 0
+            assert receiver.wait(_UP_S * PATIENCE) == 0
             del lab.processes[label]
         for name in "ab":
             stats = pair.stats(name)
@@ -153,9 +162,9 @@ def test_every_suite_is_the_kernels_too(lab: Lab) -> None:
         with connection(lab, rekey_s=1.0, suite=name) as pair:
             before = pair.stats("a")["rekeys"]
             settle(lambda pair=pair, before=before: pair.stats("a")["rekeys"] > before)  # type: ignore[misc]
-            assert losses(pair.ping("-c", "10", "-i", "0.05")) == 0, name
+            assert losses(pair.ping(*_PATIENTLY, "-c", "10", "-i", "0.05")) == 0, name
             assert {pair.stats(end)["data_plane"] for end in "ab"} == {"kernel", "userspace"}, name
-            assert ("esn" in lab.run("a", "ip", "xfrm", "state")) == suite.is_extended, name
+            assert counts_in_64_bits(lab, "a") == suite.is_extended, name
             for end in "ab":
                 stats = pair.stats(end)
                 assert stats["suite"] == name
@@ -185,7 +194,7 @@ def test_strangers_are_dropped_and_counted(lab: Lab) -> None:
         connection(lab, rekey_s=3600.0, lifetime_s=7200.0) as pair,
         capture(lab, "b", lab.directory / "strangers.pcap"),
     ):
-        assert losses(pair.ping("-c", "5", "-i", "0.05")) == 0
+        assert losses(pair.ping(*_PATIENTLY, "-c", "5", "-i", "0.05")) == 0
         key = outbound_key(lab, "a")
         genuine = OutboundSa(*key, sequence=5000).seal(echo(pair.address("a"), pair.address("b")))
         before = pair.stats("b")
@@ -226,7 +235,7 @@ def test_no_packet_leaves_unsealed(lab: Lab) -> None:
     """Without a key nothing leaves: traffic stops when the last one has ended, and resumes with the next"""
     wire = lab.directory / "wire.pcap"
     with connection(lab, rekey_s=1.0, lifetime_s=20.0) as pair:
-        assert losses(pair.ping("-c", "5", "-i", "0.05")) == 0
+        assert losses(pair.ping(*_PATIENTLY, "-c", "5", "-i", "0.05")) == 0
         with capture(lab, "a", wire):
             lab.stop("kme", signal.SIGKILL)
             wait_until(lambda: {pair.stats(name)["state"] for name in "ab"} == {"expired"}, 40.0, 0.2)
@@ -292,6 +301,6 @@ def inject(lab: Lab, pair: Pair, datagrams: list[bytes]) -> None:
         input="".join(f"{d.hex()}\n" for d in header),
         text=True,
         capture_output=True,
-        timeout=60.0,
+        timeout=60.0 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr

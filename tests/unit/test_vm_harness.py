@@ -113,6 +113,7 @@ def test_qemu_has_no_network_and_writes_nothing_to_the_image(tmp_path: Path) -> 
         assert argv[argv.index("-nic") + 1] == "none"
         assert f"if=none,id=qslice-root,file={tmp_path}/a,,b/root.img,format=raw,snapshot=on" in argv
         assert argv[:3] == ["setpriv", "--pdeathsig", "KILL"]
+        assert ("tsc=reliable" in argv[argv.index("-append") + 1]) == (accelerator == "tcg")
 
 
 def test_a_missing_qemu_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
