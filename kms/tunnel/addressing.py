@@ -57,6 +57,8 @@ def configure_tun(interface: str, mtu: int, gso_bytes: int, pairs: Sequence[Addr
     """
     has_ipv6 = any(pair.family is IPV6 for pair in pairs)
     if has_ipv6:
+        if read_sysctl(f"ipv6/conf/{interface}/disable_ipv6") is None:
+            raise Unavailable("this kernel has no IPv6")
         write_sysctl(f"ipv6/conf/{interface}/addr_gen_mode", _NO_LINK_LOCAL)
         write_sysctl(f"ipv6/conf/{interface}/accept_ra", "0")
     write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "0" if has_ipv6 else "1")
