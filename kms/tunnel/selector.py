@@ -21,7 +21,7 @@ class Selector:
 
     def __init__(self, pairs: Iterable[AddressPair]) -> None:
         self._known = {
-            first: (pair.family, pair.local.packed + pair.peer.packed)
+            first: (pair.local.packed + pair.peer.packed, pair.family.addresses, pair.family)
             for pair in pairs
             for first in pair.family.first_octets
         }
@@ -31,9 +31,8 @@ class Selector:
         known = self._known.get(packet[0]) if packet else None
         if known is None:
             return None
-        family, addresses = known
-        is_admitted = packet[family.addresses] == addresses and family.packet_bytes(packet) == len(packet)
-        return family if is_admitted else None
+        addresses, where, family = known
+        return family if packet[where] == addresses and family.packet_bytes(packet) == len(packet) else None
 
     def admits_all(self, packets: Octets) -> Family | None:
         """What :meth:`admits` says of every row; None where it would not say the same of all."""
