@@ -33,6 +33,11 @@ def interface_mtu(interface: str) -> int:
     return int(mtu)
 
 
+def has_ipv6() -> bool:
+    """Whether this kernel has IPv6 at all; interfaces may be without all the same."""
+    return read_sysctl("ipv6/conf/all/disable_ipv6") is not None
+
+
 def super_packet_bytes(mtu: int, rate_kbps: int | None, largest: int = _MAX_SUPER_PACKET_BYTES) -> int:
     """How much TCP may hand over at once, in octets: what a network that lets ``rate_kbps`` through takes in BURST_S.
 
@@ -57,8 +62,6 @@ def configure_tun(interface: str, mtu: int, gso_bytes: int, pairs: Sequence[Addr
     """
     has_ipv6 = any(pair.family is IPV6 for pair in pairs)
     if has_ipv6:
-        if read_sysctl(f"ipv6/conf/{interface}/disable_ipv6") is None:
-            raise Unavailable("this kernel has no IPv6")
         write_sysctl(f"ipv6/conf/{interface}/addr_gen_mode", _NO_LINK_LOCAL)
         write_sysctl(f"ipv6/conf/{interface}/accept_ra", "0")
     write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "0" if has_ipv6 else "1")

@@ -142,7 +142,7 @@ class KernelPlane:
         self._counters = session.counters
         self._around = surroundings
         self._if_id = _MARK | config.port
-        self._out = xfrm.Ends(surroundings.underlay_address, config.peer_underlay, config.pairs)
+        self._out = xfrm.Ends(surroundings.underlay_address, config.peer_underlay, surroundings.pairs)
         self._in = self._out.reversed()
         self._installed: dict[tuple[bool, int], xfrm.Usage] = {}  # whether outbound, SPI: as read last
         self._current: int | None = None  # outbound SPI
@@ -164,7 +164,7 @@ class KernelPlane:
         self._tell(*xfrm.let_nothing_out(self._out, self._if_id), *xfrm.let_in(self._in, self._if_id))
         config, mtu = self._config, self._around.mtu
         octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
-        addressing.configure_tun(name, mtu, octets, config.pairs)
+        addressing.configure_tun(name, mtu, octets, self._around.pairs)
         try:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)

@@ -17,7 +17,7 @@ from kms.tunnel.control import INSTANCE_BYTES
 from kms.tunnel.effects import AskDecKeys, AskEncKeys, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
-from kms.tunnel.family import IPV6
+from kms.tunnel.family import IPV6, AddressPair
 from kms.tunnel.kernel import KernelPlane
 from kms.tunnel.keyclient import KeyClient, known_keys, offered_keys
 from kms.tunnel.keylog import KeyLog
@@ -80,6 +80,7 @@ class EspConnection:
                 underlay_interface,
                 underlay_address,
                 self._mtu,
+                _pairs_here(config),
                 self._note,
                 self._carry_out,
                 self._lose_plane,
@@ -292,6 +293,14 @@ class EspConnection:
         self._last_error = reason
         self._session.close()
         self._carry_out()
+
+
+def _pairs_here(config: ConnectionConfig) -> tuple[AddressPair, ...]:
+    """Without IPv6 in the kernel a connection for both families carries IPv4, and all else is as it would be."""
+    if addressing.has_ipv6() or config.local_address6 is None:
+        return config.pairs
+    logger.warning("connection %s carries IPv4 alone: this kernel has no IPv6", config.id)
+    return tuple(pair for pair in config.pairs if pair.family is not IPV6)
 
 
 def _check_mtu(mtu: int, config: ConnectionConfig) -> None:

@@ -44,7 +44,7 @@ class UserspacePlane:
             config.interface,
             self._around.mtu,
             self._super_packet(config.rate_kbps),
-            config.pairs,
+            self._around.pairs,
         )
 
     def start(self) -> None:
