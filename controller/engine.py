@@ -155,7 +155,9 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
     is_source = site == request.src
     peer = request.dst if is_source else request.src
     addresses = (connection.src_address, connection.dst_address)
+    addresses6 = (connection.src_address6, connection.dst_address6)
     local, remote = addresses if is_source else addresses[::-1]
+    local6, remote6 = addresses6 if is_source else addresses6[::-1]
     return {
         "id": connection.id,
         "role": "initiator" if is_source else "responder",
@@ -165,6 +167,8 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "peer_underlay": model.topology.host(peer).data_address,
         "local_address": local,
         "peer_address": remote,
+        "local_address6": local6,
+        "peer_address6": remote6,
         "peer_sae": f"sae-{peer}",
         "key_source": connection.key_source,
         "suite": request.spec.suite,

@@ -97,6 +97,15 @@ class Connection:
         return _inner_address(2 * self.number + 1)
 
     @property
+    def src_address6(self) -> str | None:
+        """None without encryption: what goes in the clear is IPv4 alone."""
+        return _inner_address6(2 * self.number) if self.is_encrypted else None
+
+    @property
+    def dst_address6(self) -> str | None:
+        return _inner_address6(2 * self.number + 1) if self.is_encrypted else None
+
+    @property
     def tunnel_port(self) -> int:
         """UDP port at both ends."""
         return FIRST_TUNNEL_PORT + self.number
@@ -176,3 +185,8 @@ class SliceRecord:
 
 def _inner_address(offset: int) -> str:
     return f"10.200.{offset >> 8}.{offset & 255}"
+
+
+def _inner_address6(offset: int) -> str:
+    """Unique local (RFC 4193), and never the first of its network, which means any router (RFC 4291, 2.6.1)."""
+    return f"fd51:5c1c::1:{offset:x}"

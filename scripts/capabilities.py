@@ -271,6 +271,12 @@ PROBES: tuple[Probe, ...] = (
         is_required=True,
     ),
     _TUN,
+    Probe(
+        "ipv6",
+        "IPv6 in tunnels",
+        _in_new_namespace("ip -6 addr add fd51:5c1c::1/128 dev lo", seen="an address was taken"),
+        "tunnels carry IPv4 alone",
+    ),
     Probe("kernel-datapath", "kernel switching", kernel_datapath, "Open vSwitch's userspace datapath (netdev)"),
     Probe(
         "htb",

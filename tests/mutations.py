@@ -16,7 +16,7 @@ from functools import partial
 
 from kms.tunnel.frames import Frames
 from kms.tunnel.suites import DEFAULT, SUITES, Suite
-from tests.fakes.tunnel_world import End, World, both, inner_packet, up
+from tests.fakes.tunnel_world import End, World, dual, inner_packet, up
 
 MAX_BURST = 44
 ROUND = 500
@@ -56,7 +56,7 @@ class Bombardment:
 
     def __init__(self, seed: int, suite: Suite = DEFAULT) -> None:
         self._source = random.Random(seed)
-        self._world = up(World(seed=seed, **both(suite=suite, rekey_s=0.5, lifetime_s=5.0)))
+        self._world = up(World(seed=seed, **dual(suite=suite, rekey_s=0.5, lifetime_s=5.0)))
         self._world.weather.loss = 0.4  # what was lost may still come, and then it passes
         self._frames = Frames(131072, in_place=False)
         self.datagrams = 0
@@ -70,7 +70,7 @@ class Bombardment:
             for end in (world.a, world.b):
                 settings = world.settings[end.name]
                 payload = n.to_bytes(2, "big") + self._source.randbytes(self._source.choice((3, 60, 1400)))
-                packet = inner_packet(settings.local_address, settings.peer_address, payload)
+                packet = inner_packet(*self._source.choice(settings.pairs), payload)
                 self._genuine[packet] = None
                 world.send(end, packet)
         world.run(0.02)

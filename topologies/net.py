@@ -49,7 +49,7 @@ class SiteSwitch(OVSSwitch):
 
 
 class SiteHost(Node):
-    """A site's host: a network namespace without IPv6, whose router solicitations would disturb counters."""
+    """A site's host: a network namespace where only tunnels have IPv6; router solicitations would disturb counters."""
 
     def config(self, **params):
         self.cmd("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1")

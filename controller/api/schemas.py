@@ -63,6 +63,7 @@ _WAY = object_of(
     }
 )  # fmt: skip
 _COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
+_IPV6 = {"type": "string", "format": "ipv6"}
 _LEVEL: dict[str, Any] = {"enum": ["none", "dh", "qra", "qkd"]}
 _ANSWERS: dict[str, Any] = {
     "Labels": object_of({"forward": list_of(COUNT), "reverse": list_of(COUNT)}),
@@ -71,6 +72,7 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "id": TEXT, "role": {"enum": [r.value for r in Role]}, "src": TEXT, "dst": TEXT,
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
+            "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": _LEVEL, "level": _LEVEL, "fallback": list_of(_LEVEL), "is_on_fallback": FLAG,
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
@@ -134,7 +136,8 @@ _ANSWERS: dict[str, Any] = {
     },
     "PlannedConnection": object_of(
         {
-            "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT, "required": TEXT,
+            "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT,
+            "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6), "required": TEXT,
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,

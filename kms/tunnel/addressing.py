@@ -5,18 +5,20 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from kms.tunnel import netlink
 from kms.tunnel.errors import ConfigurationError, Unavailable
+from kms.tunnel.family import IPV6, AddressPair
 
 _SIOCGIFMTU = 0x8921
 _SYSCTL = Path("/proc/sys/net")
 _TRANSMIT_QUEUE_PACKETS = 1000
 BURST_S = 0.002
 _MIN_SEGMENTS = 2
+_NO_LINK_LOCAL = "1"  # linux/if_link.h: IN6_ADDR_GEN_MODE_NONE
 _MAX_SUPER_PACKET_BYTES = 65536  # linux/netdevice.h: GSO_LEGACY_MAX_SIZE
 
 
@@ -29,6 +31,11 @@ def interface_mtu(interface: str) -> int:
             raise ConfigurationError("underlay_interface", f"{interface}: {error.strerror}") from error
     (mtu,) = struct.unpack("16xI12x", answer)
     return int(mtu)
+
+
+def has_ipv6() -> bool:
+    """Whether this kernel has IPv6 at all; interfaces may be without all the same."""
+    return read_sysctl("ipv6/conf/all/disable_ipv6") is not None
 
 
 def super_packet_bytes(mtu: int, rate_kbps: int | None, largest: int = _MAX_SUPER_PACKET_BYTES) -> int:
@@ -47,15 +54,22 @@ def limit_super_packets(interface: str, octets: int) -> None:
     _carry_out(netlink.limit_super_packets(interface, _index(interface), octets))
 
 
-def configure_tun(interface: str, mtu: int, gso_bytes: int, local: IPv4Address, peer: IPv4Address) -> None:
-    """``local``/32 on the TUN device and a route to ``peer`` through it; no IPv6, so nothing is sent unasked."""
-    write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "1")
+def configure_tun(interface: str, mtu: int, gso_bytes: int, pairs: Sequence[AddressPair]) -> None:
+    """Each pair's local address by itself on the TUN device and a route to the peer's through it.
+
+    Nothing is sent unasked: without an IPv6 pair there is no IPv6, and with one no link-local address, from which
+    routers would be solicited (RFC 4861, 6.3.7), and nobody's advertisement is taken.
+    """
+    has_ipv6 = any(pair.family is IPV6 for pair in pairs)
+    if has_ipv6:
+        write_sysctl(f"ipv6/conf/{interface}/addr_gen_mode", _NO_LINK_LOCAL)
+        write_sysctl(f"ipv6/conf/{interface}/accept_ra", "0")
+    write_sysctl(f"ipv6/conf/{interface}/disable_ipv6", "0" if has_ipv6 else "1")
     index = _index(interface)
-    _carry_out(
-        netlink.link_up(interface, index, mtu, _TRANSMIT_QUEUE_PACKETS, gso_bytes),
-        netlink.add_address(index, local),
-        netlink.add_route(index, peer, local),
-    )
+    requests = [netlink.link_up(interface, index, mtu, _TRANSMIT_QUEUE_PACKETS, gso_bytes)]
+    for pair in pairs:
+        requests += netlink.add_address(index, pair.local), netlink.add_route(index, pair.peer, pair.local)
+    _carry_out(*requests)
 
 
 def configure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> None:

@@ -16,6 +16,7 @@ from kms.tunnel.changes import ChangeLog
 from kms.tunnel.clear import ClearConnection
 from kms.tunnel.config import AgentConfig, ConnectionConfig
 from kms.tunnel.errors import Conflict, NotFound, Unavailable
+from kms.tunnel.guard import UnderlayGuard
 from kms.tunnel.keyclient import KeyClient
 from kms.tunnel.keylog import KeyLog
 from kms.tunnel.lag import LagMeter
@@ -26,6 +27,7 @@ from kms.tunnel.stats import watched
 logger = logging.getLogger(__name__)
 
 MODIFIABLE = (*RETUNABLE, "rate_kbps")
+_OWN = ("port", "interface", "local_address", "peer_address", "local_address6", "peer_address6")
 PROBE_SPACING_S = 0.005  # on average between the probes of a host's connections
 
 Connection = EspConnection | ClearConnection
@@ -45,8 +47,7 @@ class Agent:
         self._keylog: KeyLog | None = None
         self._lag = LagMeter()
         self._kernel_lacks: str | None = "not looked at"
-        self._rp_filter_before: str | None = None
-        self._rp_filter = f"ipv4/conf/{config.underlay_interface}/rp_filter"
+        self._guard = UnderlayGuard(config.underlay_interface)
 
     def start(self) -> None:
         """Check the host. Raises ConfigurationError or Unavailable."""
@@ -54,10 +55,7 @@ class Agent:
         self._choose_data_plane()
         if self._config.unsafe_keylog is not None:
             self._keylog = KeyLog(self._config.unsafe_keylog)
-        # Strict reverse-path filtering (RFC 3704, 2.2): a plaintext packet that claims to come from a tunnel's peer
-        # is not accepted on the underlay, because the route to that peer leads into the tunnel.
-        self._rp_filter_before = addressing.read_sysctl(self._rp_filter)
-        addressing.write_sysctl(self._rp_filter, "1")
+        self._guard.filter_sources()
         self._lag.start()
 
     def _choose_data_plane(self) -> None:
@@ -78,8 +76,7 @@ class Agent:
         """Remove every connection and everything that was set on the host."""
         self._lag.stop()
         await asyncio.gather(*(self.remove(connection_id) for connection_id in list(self._connections)))
-        if self._rp_filter_before is not None:
-            addressing.write_sysctl(self._rp_filter, self._rp_filter_before)
+        self._guard.withdraw()
         if self._keylog is not None:
             self._keylog.close()
             self._keylog = None
@@ -95,6 +92,8 @@ class Agent:
             self._check_free(config)
             self._reserved[config.id] = config
             try:
+                if config.local_address6 is not None:
+                    self._guard.refuse_ipv6()
                 connection = self._make(config, partial(self._changes.note, config.id))
                 await connection.open()
                 self._connections[config.id] = connection
@@ -175,9 +174,10 @@ class Agent:
     def _check_free(self, config: ConnectionConfig) -> None:
         taken = [connection.config for connection in self._connections.values()] + list(self._reserved.values())
         for other in taken:
-            for name in ("port", "interface", "local_address", "peer_address"):
-                if getattr(other, name) == getattr(config, name):
-                    raise Conflict(f"connection.{name}", f"{getattr(config, name)} belongs to {other.id}")
+            for name in _OWN:
+                wanted = getattr(config, name)
+                if wanted is not None and getattr(other, name) == wanted:
+                    raise Conflict(f"connection.{name}", f"{wanted} belongs to {other.id}")
 
     @contextlib.asynccontextmanager
     async def _turn(self, connection_id: str) -> AsyncIterator[None]:

@@ -31,7 +31,7 @@ def word_sums(rows: Octets) -> Sums:
     return sums
 
 
-def word_sum(octets: bytes) -> int:
+def word_sum(octets: bytes | bytearray) -> int:
     """The same of a run of octets of even length, modulo 65535."""
     return int.from_bytes(octets, "little") % MODULUS
 

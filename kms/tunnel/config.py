@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kms.tunnel.errors import ConfigurationError
+from kms.tunnel.family import AddressPair, address_pairs
 from kms.tunnel.padding import Padding
 from kms.tunnel.replay import MAX_WINDOW, MIN_WINDOW
 from kms.tunnel.suites import DEFAULT, SUITES
@@ -36,9 +37,20 @@ def _suite_name(name: str) -> str:
     return name
 
 
+def _unicast(address: IPv6Address) -> IPv6Address:
+    is_of_another_kind = (
+        address.is_unspecified or address.is_loopback or address.is_multicast or address.is_link_local
+        or address.ipv4_mapped is not None or address.scope_id is not None
+    )  # fmt: skip
+    if is_of_another_kind:
+        raise ValueError("no IPv6 unicast address that holds beyond a link (RFC 4291, 2.5)")
+    return address
+
+
 Interface = Annotated[str, AfterValidator(_interface_name)]
 # Below 50 ms an agent among hundreds does little else; a failure that is known after a minute is of no use.
 ProbePeriod = Annotated[float, Field(ge=0.0, le=60.0, allow_inf_nan=False), AfterValidator(_probe_period)]
+Unicast6 = Annotated[IPv6Address, AfterValidator(_unicast)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -77,6 +89,9 @@ class ConnectionConfig(_Frozen):
     peer_underlay: IPv4Address
     local_address: IPv4Address
     peer_address: IPv4Address
+    local_address6: Unicast6 | None = None
+    peer_address6: Unicast6 | None = None
+    """Both or none: IPv6 beside IPv4 inside the tunnel."""
     peer_sae: Name
     key_source: Name
     suite: Annotated[str, AfterValidator(_suite_name)] = DEFAULT.name
@@ -91,6 +106,10 @@ class ConnectionConfig(_Frozen):
     """What the network lets through, if it is less than it could: bursts are kept short then."""
     probe_s: ProbePeriod | None = None
     """None: as the agent's."""
+
+    @property
+    def pairs(self) -> tuple[AddressPair, ...]:
+        return address_pairs(self.local_address, self.peer_address, self.local_address6, self.peer_address6)
 
 
 class AddRequest(_Frozen):
@@ -163,8 +182,20 @@ def load_agent_config(path: Path) -> AgentConfig:
 def _check_connection(connection: ConnectionConfig) -> None:
     if connection.local_address == connection.peer_address:
         raise ConfigurationError("connection.peer_address", "the same as local_address")
+    _check_ipv6(connection)
     if connection.mode == "esp" and connection.lifetime_s < connection.rekey_s:
         raise ConfigurationError("connection.lifetime_s", "shorter than rekey_s: every key would end before the next")
+
+
+def _check_ipv6(connection: ConnectionConfig) -> None:
+    local, peer = connection.local_address6, connection.peer_address6
+    if (local is None) != (peer is None):
+        missing, given = ("local", "peer") if local is None else ("peer", "local")
+        raise ConfigurationError(f"connection.{missing}_address6", f"missing beside {given}_address6")
+    if local is not None and local == peer:
+        raise ConfigurationError("connection.peer_address6", "the same as local_address6")
+    if local is not None and connection.mode == "clear":
+        raise ConfigurationError("connection.local_address6", "a connection of mode clear is IPv4 alone")
 
 
 def _validated(adapter: TypeAdapter[T], raw: Any) -> T:

@@ -45,10 +45,11 @@ _OFFSET = 6  # so that the packet after its virtio header is aligned
 def largest_super_packet(mtu: int) -> int:
     """What the kernel may hand over at once, in octets, so that its segments leave in one call.
 
-    TCP takes 320 octets off for headers (net/ipv4/tcp.c: tcp_xmit_size_goal) and rounds down to whole segments.
+    TCP takes 320 octets off for headers (net/ipv4/tcp.c: tcp_xmit_size_goal) and rounds down to whole segments. Those
+    of IPv4 have headers of 52 octets, with timestamps; those of IPv6, 20 shorter, must not be one more.
     """
     segments = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(mtu))
-    return min(65536, segments * (mtu - 40) + 400)
+    return min(65536, segments * (mtu - 52) + 400)
 
 
 class DeviceLost(OSError):

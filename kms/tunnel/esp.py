@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 
 from kms.tunnel.checksum import Octets
 from kms.tunnel.errors import AuthenticationFailed, Malformed, Replayed, SequenceExhausted
+from kms.tunnel.family import FAMILIES, IPV4
 from kms.tunnel.frames import MAX_FRAMES, FrameShape, Words
 from kms.tunnel.replay import ReplayWindow, whole_number
 from kms.tunnel.suites import DEFAULT, ICV_BYTES, SALT_BYTES, Suite
@@ -33,8 +34,6 @@ ALIGNMENT = 4
 NONCE_BYTES = SALT_BYTES + IV_BYTES
 MIN_DATAGRAM_BYTES = HEADER_BYTES + IV_BYTES + ALIGNMENT + ICV_BYTES
 
-NEXT_HEADER_IPV4 = 4
-NEXT_HEADER_IPV6 = 41
 NEXT_HEADER_NONE = 59  # a dummy packet (RFC 4303, 2.6)
 
 MIN_SPI = 256  # 0 is the non-ESP marker, 1 to 255 are reserved (RFC 4303, 2.1)
@@ -55,7 +54,7 @@ def _trailer(padding: int, next_header: int) -> bytes:
 
 _TRAILERS = {
     next_header: tuple(_trailer(-(length + TRAILER_BYTES) % ALIGNMENT, next_header) for length in range(ALIGNMENT))
-    for next_header in (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, NEXT_HEADER_NONE)
+    for next_header in (*(family.next_header for family in FAMILIES), NEXT_HEADER_NONE)
 }
 _PADDING = bytes(range(1, 256))
 
@@ -93,7 +92,7 @@ class OutboundSa:
         """The last sequence number sent, 0 before the first."""
         return self._sequence
 
-    def seal(self, packet: bytes, next_header: int = NEXT_HEADER_IPV4, pad_to: int = 0) -> bytes:
+    def seal(self, packet: bytes, next_header: int = IPV4.next_header, pad_to: int = 0) -> bytes:
         """The datagram that carries ``packet``; SequenceExhausted instead of a second use of a nonce.
 
         A packet shorter than ``pad_to`` octets is filled up with zeros (RFC 4303, 2.7); its own length tells its end.
@@ -111,7 +110,7 @@ class OutboundSa:
         return prefix + self._aead.encrypt(nonce, plaintext, associated)
 
     def seal_frames(
-        self, frames: FrameShape, count: int, inner_bytes: int, next_header: int = NEXT_HEADER_IPV4
+        self, frames: FrameShape, count: int, inner_bytes: int, next_header: int = IPV4.next_header
     ) -> None:
         """Seal the inner packets of ``inner_bytes`` each that stand in the first ``count`` of ``frames``, where they
         are, as :meth:`seal` would one after the other; SequenceExhausted before anything has been done."""

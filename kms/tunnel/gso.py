@@ -18,11 +18,13 @@ import numpy.typing as npt
 
 from kms.tunnel import virtio
 from kms.tunnel.checksum import MODULUS, Octets, complement, swapped, word_sum, word_sums
+from kms.tunnel.family import IPV4, Family, family_of, transport_of
 from kms.tunnel.virtio import VnetHeader
 
 MAX_PACKET_BYTES = 65535
 
 _TCP, _UDP = 6, 17
+_HEADER_BYTES = {_TCP: 20, _UDP: 8}
 _CSUM_OFFSET = {_TCP: 16, _UDP: 6}
 _FIN, _PSH, _ACK, _CWR = 0x01, 0x08, 0x10, 0x80
 _NUMBERS = np.arange(MAX_PACKET_BYTES, dtype=np.uint32)
@@ -32,7 +34,7 @@ _NUMBERS = np.arange(MAX_PACKET_BYTES, dtype=np.uint32)
 class Headers:
     """Where the headers of a super-packet lie. ``l4`` is where the transport header begins, ``end`` where data do."""
 
-    is_v6: bool
+    family: Family
     protocol: int
     l4: int
     end: int
@@ -40,15 +42,22 @@ class Headers:
 
 def headers_of(packet: memoryview, vnet: VnetHeader) -> Headers | None:
     """None for what is no super-packet of a known kind, or whose headers are not all there."""
-    is_v6 = len(packet) > 0 and packet[0] >> 4 == 6
+    family = family_of(packet)
     kind = vnet.gso_type & ~virtio.GSO_ECN
     protocol = _UDP if kind == virtio.GSO_UDP_L4 else _TCP
-    known = (virtio.GSO_TCPV6 if is_v6 else virtio.GSO_TCPV4, virtio.GSO_UDP_L4)
     l4 = vnet.csum_start
-    if kind not in known or vnet.gso_size == 0 or l4 % 4 or not (40 if is_v6 else 20) <= l4 <= len(packet) - 20:
+    if family is None or kind not in (family.gso_tcp, virtio.GSO_UDP_L4) or vnet.gso_size == 0:
         return None
-    end = l4 + (8 if protocol == _UDP else packet[l4 + 12] >> 4 << 2)
-    return Headers(is_v6, protocol, l4, end) if l4 + 8 <= end < len(packet) else None
+    if l4 % 4 or not family.header_bytes <= l4 <= len(packet) - _HEADER_BYTES[protocol]:
+        return None
+    if transport_of(packet, family) != (protocol, l4):
+        return None
+    end = l4 + _header_bytes(packet, protocol, l4)
+    return Headers(family, protocol, l4, end) if l4 + _HEADER_BYTES[protocol] <= end < len(packet) else None
+
+
+def _header_bytes(packet: bytes | memoryview, protocol: int, l4: int) -> int:
+    return packet[l4 + 12] >> 4 << 2 if protocol == _TCP else _HEADER_BYTES[_UDP]
 
 
 def write_segments(packet: memoryview, headers: Headers, size: int, first: int, out: Octets) -> None:
@@ -58,12 +67,15 @@ def write_segments(packet: memoryview, headers: Headers, size: int, first: int, 
     of a super-packet, which is shorter than the others, is written alone.
     """
     count, length = out.shape
-    l4, end = headers.l4, headers.end
+    family, l4, end = headers.family, headers.l4, headers.end
     start = end + first * size
     stop = start + count * (length - end)
     numbers = _NUMBERS[first : first + count]
     header = bytearray(packet[:end])
     field = l4 + _CSUM_OFFSET[headers.protocol]
+    # Here stands the pseudo-header's part, for all the data (virtio 1.2, 5.1.6.2): of the addresses that count, which
+    # under a routing header are not those of the packet (RFC 8200, 8.1). Only the length is another one.
+    pseudo = word_sum(header[field : field + 2]) + swapped(length - l4) + MODULUS - swapped(len(packet) - l4) % MODULUS
     header[field : field + 2] = b"\0\0"
     last_flags = header[l4 + 13] if headers.protocol == _TCP else 0
     if headers.protocol == _TCP:
@@ -71,17 +83,13 @@ def write_segments(packet: memoryview, headers: Headers, size: int, first: int, 
         header[l4 + 13] &= 0xFF ^ (_FIN | _PSH | _CWR)
     else:
         header[l4 + 4 : l4 + 6] = (length - l4).to_bytes(2, "big")
-    if headers.is_v6:
-        header[4:6] = (length - 40).to_bytes(2, "big")
-        addresses = bytes(header[8:40])
-    else:
-        identifier = int.from_bytes(header[4:6], "big")
-        header[2:4] = length.to_bytes(2, "big")
+    _tell_length(header, family, length)
+    identifier = int.from_bytes(header[4:6], "big")
+    if family is IPV4:
         header[4:6] = header[10:12] = b"\0\0"
-        addresses = bytes(header[12:20])
     out[:, :end] = np.frombuffer(header, np.uint8)
     out[:, end:] = np.frombuffer(packet[start:stop], np.uint8).reshape(count, length - end)
-    if not headers.is_v6:
+    if family is IPV4:
         words = out[:, :12].view(">u2")
         identifiers = (numbers + np.uint32(identifier)) & np.uint32(0xFFFF)
         words[:, 2] = identifiers
@@ -93,10 +101,14 @@ def write_segments(packet: memoryview, headers: Headers, size: int, first: int, 
             out[-1, l4 + 13] |= last_flags & (_FIN | _PSH)
         if first == 0:
             out[0, l4 + 13] |= last_flags & _CWR
-    pseudo = word_sum(addresses) + swapped(headers.protocol) + swapped(length - l4)
     sums = word_sums(out[:, l4:])
     sums += np.uint32(pseudo)
     out[:, field : field + 2].view("<u2")[:, 0] = MODULUS - sums % MODULUS
+
+
+def _tell_length(header: bytearray, family: Family, length: int) -> None:
+    at = family.length_at
+    header[at : at + 2] = (length - family.uncounted_bytes).to_bytes(2, "big")
 
 
 class Run(NamedTuple):
@@ -142,23 +154,20 @@ def join(rows: Octets, found: Headers, out: Octets) -> int:
     size = int(length) - end
     total = end + count * size
     field = l4 + _CSUM_OFFSET[found.protocol]
-    addresses = head[8:40] if found.is_v6 else head[12:20]
-    pseudo = word_sum(addresses) + swapped(found.protocol)
     header = bytearray(head[:end])
-    if found.is_v6:
-        header[4:6] = (total - 40).to_bytes(2, "big")
-    else:
-        header[2:4] = total.to_bytes(2, "big")
+    _tell_length(header, found.family, total)
+    if found.family is IPV4:
         header[10:12] = b"\0\0"
         header[10:12] = complement(header[:l4]).to_bytes(2, "big")
     if found.protocol == _TCP:
         header[l4 + 13] = int(rows[-1, l4 + 13])
-        kind = virtio.GSO_TCPV6 if found.is_v6 else virtio.GSO_TCPV4
+        kind = found.family.gso_tcp
     else:
         header[l4 + 4 : l4 + 6] = (total - l4).to_bytes(2, "big")
         kind = virtio.GSO_UDP_L4
     # The checksum is left to whoever needs it: here stands the pseudo-header's part of it.
-    header[field : field + 2] = ((pseudo + swapped(total - l4)) % MODULUS).to_bytes(2, "little")
+    pseudo = _pseudo_sum(head, found, total)
+    header[field : field + 2] = (pseudo % MODULUS).to_bytes(2, "little")
     vnet = VnetHeader(virtio.NEEDS_CSUM, kind, end, size, l4, field - l4)
     start = virtio.VNET_BYTES
     out[: start + end] = np.frombuffer(vnet.pack() + header, np.uint8)
@@ -166,28 +175,28 @@ def join(rows: Octets, found: Headers, out: Octets) -> int:
     return int(start + total)
 
 
+def _pseudo_sum(head: bytes, headers: Headers, length: int) -> int:
+    """What a checksum covers beside the transport's octets (RFC 9293, 3.1; RFC 8200, 8.1)."""
+    return word_sum(head[headers.family.addresses]) + swapped(headers.protocol) + swapped(length - headers.l4)
+
+
 def _headers_of_row(head: bytes, length: int) -> Headers | None:
     """Of a packet that may be part of a stream: IPv4 without options or IPv6 without extensions, no fragment."""
-    if head[0] == 0x45:
-        if head[6] & 0xBF or head[7] or int.from_bytes(head[2:4], "big") != length or complement(head[:20]) != MODULUS:
-            return None
-        is_v6, l4, protocol = False, 20, head[9]
-    elif head[0] >> 4 == 6:
-        if length < 40 or int.from_bytes(head[4:6], "big") != length - 40:
-            return None
-        is_v6, l4, protocol = True, 40, head[6]
-    else:
+    family = family_of(head)
+    if family is None or length < family.header_bytes or family.packet_bytes(head) != length:
         return None
-    if protocol == _TCP and length >= l4 + 20:
-        end = l4 + (head[l4 + 12] >> 4 << 2)
+    if family is IPV4 and (head[0] != 0x45 or head[6] & 0xBF or head[7] or complement(head[:20]) != MODULUS):
+        return None
+    protocol, l4 = head[family.protocol_at], family.header_bytes
+    if protocol not in _HEADER_BYTES or length < l4 + _HEADER_BYTES[protocol]:
+        return None
+    end = l4 + _header_bytes(head, protocol, l4)
+    if protocol == _TCP:
         # SYN, FIN, RST, URG: each a matter of its own
-        is_plain = head[l4 + 13] | _PSH == _ACK | _PSH and end >= l4 + 20
-    elif protocol == _UDP and length > l4 + 8:
-        end = l4 + 8
-        is_plain = int.from_bytes(head[l4 + 4 : l4 + 6], "big") == length - l4 and head[l4 + 6 : l4 + 8] != b"\0\0"
+        is_plain = head[l4 + 13] | _PSH == _ACK | _PSH and end >= l4 + _HEADER_BYTES[_TCP]
     else:
-        return None
-    return Headers(is_v6, protocol, l4, end) if is_plain and length > end else None
+        is_plain = int.from_bytes(head[l4 + 4 : l4 + 6], "big") == length - l4 and head[l4 + 6 : l4 + 8] != b"\0\0"
+    return Headers(family, protocol, l4, end) if is_plain and length > end else None
 
 
 def _follows(rows: Octets, head: bytes, headers: Headers) -> npt.NDArray[np.bool_]:
@@ -202,9 +211,8 @@ def _follows(rows: Octets, head: bytes, headers: Headers) -> npt.NDArray[np.bool
     if headers.protocol == _TCP:
         sequences = rows[:, l4 + 4 : l4 + 8].view(">u4")[:, 0].astype(np.uint32)
         differ = differ | (sequences[1:] - sequences[:-1] != np.uint32(length - end))
-    addresses = head[8:40] if headers.is_v6 else head[12:20]
     sums = word_sums(rows[:, l4:])
-    sums += np.uint32(word_sum(addresses) + swapped(headers.protocol) + swapped(length - l4))
+    sums += np.uint32(_pseudo_sum(head, headers, length))
     wrong = sums % MODULUS != 0
     if wrong.any():
         differ = differ | wrong[1:] | wrong[:-1]
@@ -216,7 +224,7 @@ def _follows(rows: Octets, head: bytes, headers: Headers) -> npt.NDArray[np.bool
 def _constant_octets(headers: Headers) -> Octets:
     """Ones where the headers of all packets of a stream are the same."""
     mask = np.full(headers.end, 0xFF, np.uint8)
-    if not headers.is_v6:
+    if headers.family is IPV4:
         mask[4:6] = mask[10:12] = 0  # identifier and the checksum over it: the first row's has been verified
     field = headers.l4 + _CSUM_OFFSET[headers.protocol]
     mask[field : field + 2] = 0

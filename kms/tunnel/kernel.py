@@ -19,6 +19,7 @@ from kms.tunnel import addressing, netlink, xfrm
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.effects import SaInstalled
 from kms.tunnel.errors import Conflict, Unavailable
+from kms.tunnel.family import AddressPair
 from kms.tunnel.padding import Padding
 from kms.tunnel.plane import Surroundings
 from kms.tunnel.session import Session
@@ -60,7 +61,8 @@ def probe(underlay_interface: str) -> str | None:
 
 
 def _lacks_suite(suite: Suite) -> str | None:
-    ends = xfrm.Ends(*(IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3, 4)))
+    one, two, three, four = (IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3, 4))
+    ends = xfrm.Ends(one, two, (AddressPair(three, four),))
     state = xfrm.State(ends, 0x1FF, 1, _MARK, 64, 1, bytes(suite.key_bytes), bytes(SALT_BYTES), suite)
     try:
         netlink.carry_out([xfrm.add_state(state)], (errno.EEXIST,), family=netlink.XFRM)
@@ -140,9 +142,7 @@ class KernelPlane:
         self._counters = session.counters
         self._around = surroundings
         self._if_id = _MARK | config.port
-        self._out = xfrm.Ends(
-            surroundings.underlay_address, config.peer_underlay, config.local_address, config.peer_address
-        )
+        self._out = xfrm.Ends(surroundings.underlay_address, config.peer_underlay, surroundings.pairs)
         self._in = self._out.reversed()
         self._installed: dict[tuple[bool, int], xfrm.Usage] = {}  # whether outbound, SPI: as read last
         self._current: int | None = None  # outbound SPI
@@ -161,10 +161,10 @@ class KernelPlane:
                 raise Conflict("connection.interface", f"an interface {name} exists already") from error
             raise Unavailable(f"cannot make interface {name}: {error.strerror}") from error
         self._is_open = True
-        self._tell(xfrm.let_nothing_out(self._out, self._if_id), xfrm.let_in(self._in, self._if_id))
+        self._tell(*xfrm.let_nothing_out(self._out, self._if_id), *xfrm.let_in(self._in, self._if_id))
         config, mtu = self._config, self._around.mtu
         octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
-        addressing.configure_tun(name, mtu, octets, config.local_address, config.peer_address)
+        addressing.configure_tun(name, mtu, octets, self._around.pairs)
         try:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
@@ -212,9 +212,11 @@ class KernelPlane:
                 return
             self._current = outbound
             self._try_to_tell(
-                xfrm.let_nothing_out(self._out, self._if_id)
-                if outbound is None
-                else xfrm.let_out(self._out, self._if_id, outbound)
+                *(
+                    xfrm.let_nothing_out(self._out, self._if_id)
+                    if outbound is None
+                    else xfrm.let_out(self._out, self._if_id, outbound)
+                )
             )
         wanted = {key for pair in self._session.live for key in ((True, pair.outbound.spi), (False, pair.inbound.spi))}
         for is_outbound, spi in self._installed.keys() - wanted:
@@ -277,8 +279,8 @@ class KernelPlane:
         """Nothing passes any more."""
         self._is_open = False
         self._try_to_tell(
-            xfrm.remove_policy(self._out, self._if_id, is_outbound=True),
-            xfrm.remove_policy(self._in, self._if_id, is_outbound=False),
+            *xfrm.remove_policies(self._out, self._if_id, is_outbound=True),
+            *xfrm.remove_policies(self._in, self._if_id, is_outbound=False),
             *(self._removal(is_outbound, spi) for is_outbound, spi in self._installed),
         )
         self._installed.clear()

@@ -13,7 +13,8 @@ import socket
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+
+from kms.tunnel.family import Address
 
 # linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
 ROUTE, XFRM = socket.NETLINK_ROUTE, 6  # families: linux/netlink.h
@@ -33,7 +34,7 @@ _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # family, lengths of dst and src, tos, table, protocol, scope, type, flags
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _ERROR = struct.Struct("=i")
-_HOST = 32  # prefix length
+_NO_DAD = 0x02  # linux/if_addr.h, IFA_F_NODAD: nobody else is on the link who could have the address
 _RECEIVE_BYTES = 65536
 _BATCH = 64  # requests in one exchange: their acknowledgements fit the socket's buffer
 
@@ -64,23 +65,27 @@ def limit_super_packets(interface: str, index: int, gso_bytes: int) -> Request:
     return Request(f"limit super-packets of {interface}", _RTM_NEWLINK, 0, body)
 
 
-def add_address(index: int, address: IPv4Address) -> Request:
-    """``address``/32 on an interface; no error when it is there already."""
+def add_address(index: int, address: Address) -> Request:
+    """``address`` by itself (/32, /128) on an interface; no error when it is there already."""
     return Request(f"add address {address}", _RTM_NEWADDR, _CREATE | _REPLACE, _address(index, address))
 
 
-def remove_address(index: int, address: IPv4Address) -> Request:
+def remove_address(index: int, address: Address) -> Request:
     return Request(f"remove address {address}", _RTM_DELADDR, 0, _address(index, address))
 
 
-def add_route(index: int, target: IPv4Address, source: IPv4Address) -> Request:
-    """``target``/32 is on the link; packets to it leave with ``source``. Replaces another such route."""
+def add_route(index: int, target: Address, source: Address) -> Request:
+    """``target`` by itself is on the link; packets to it leave with ``source``. Replaces another such route."""
     body = _route(_RT_SCOPE_LINK, index, target) + _attribute(_RTA_PREFSRC, source.packed)
     return Request(f"add a route to {target}", _RTM_NEWROUTE, _CREATE | _REPLACE, body)
 
 
-def remove_route(index: int, target: IPv4Address) -> Request:
+def remove_route(index: int, target: Address) -> Request:
     return Request(f"remove the route to {target}", _RTM_DELROUTE, 0, _route(_RT_SCOPE_NOWHERE, index, target))
+
+
+def socket_family(address: Address) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 def carry_out(requests: Sequence[Request], tolerated: Collection[int] = (), family: int = ROUTE) -> None:
@@ -158,13 +163,16 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         offset += max(_HEADER.size, (length + 3) & ~3)
 
 
-def _address(index: int, address: IPv4Address) -> bytes:
-    head = _ADDRESS.pack(socket.AF_INET, _HOST, 0, 0, index)
+def _address(index: int, address: Address) -> bytes:
+    flags = _NO_DAD if address.version == 6 else 0
+    head = _ADDRESS.pack(socket_family(address), address.max_prefixlen, flags, 0, index)
     return head + _attribute(_IFA_LOCAL, address.packed) + _attribute(_IFA_ADDRESS, address.packed)
 
 
-def _route(scope: int, index: int, target: IPv4Address) -> bytes:
-    head = _ROUTE.pack(socket.AF_INET, _HOST, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0)
+def _route(scope: int, index: int, target: Address) -> bytes:
+    head = _ROUTE.pack(
+        socket_family(target), target.max_prefixlen, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0
+    )
     return head + _attribute(_RTA_DST, target.packed) + _u32(_RTA_OIF, index)
 
 
@@ -173,5 +181,5 @@ def _u32(kind: int, value: int) -> bytes:
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    """All values here are four octets long: no padding."""
+    """All values here are of whole words: no padding."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value

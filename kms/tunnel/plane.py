@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from kms.tunnel.effects import SaInstalled
+from kms.tunnel.family import AddressPair
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Surroundings:
     underlay_address: IPv4Address
     mtu: int
     """Of the tunnel's interface, octets."""
+    pairs: tuple[AddressPair, ...]
+    """Of the connection's inner addresses those that this kernel can have."""
     note: Callable[[OSError], None]
     """An error that passes."""
     carry_out: Callable[[], None]

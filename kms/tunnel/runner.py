@@ -17,6 +17,7 @@ from kms.tunnel.control import INSTANCE_BYTES
 from kms.tunnel.effects import AskDecKeys, AskEncKeys, Effect, LinkChanged, ReachChanged, SaInstalled, SendDatagram
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.esp import inner_mtu
+from kms.tunnel.family import IPV6, AddressPair
 from kms.tunnel.kernel import KernelPlane
 from kms.tunnel.keyclient import KeyClient, known_keys, offered_keys
 from kms.tunnel.keylog import KeyLog
@@ -64,6 +65,7 @@ class EspConnection:
         self._loop = asyncio.get_running_loop()
         self._local_sae = local_sae
         self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
+        _check_mtu(self._mtu, config)
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
         self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -78,6 +80,7 @@ class EspConnection:
                 underlay_interface,
                 underlay_address,
                 self._mtu,
+                _pairs_here(config),
                 self._note,
                 self._carry_out,
                 self._lose_plane,
@@ -92,6 +95,8 @@ class EspConnection:
             role=Role(config.role),
             local_address=config.local_address,
             peer_address=config.peer_address,
+            local_address6=config.local_address6,
+            peer_address6=config.peer_address6,
             local_sae=self._local_sae,
             peer_sae=config.peer_sae,
             key_source=config.key_source,
@@ -288,3 +293,19 @@ class EspConnection:
         self._last_error = reason
         self._session.close()
         self._carry_out()
+
+
+def _pairs_here(config: ConnectionConfig) -> tuple[AddressPair, ...]:
+    """Without IPv6 in the kernel a connection for both families carries IPv4, and all else is as it would be."""
+    if addressing.has_ipv6() or config.local_address6 is None:
+        return config.pairs
+    logger.warning("connection %s carries IPv4 alone: this kernel has no IPv6", config.id)
+    return tuple(pair for pair in config.pairs if pair.family is not IPV6)
+
+
+def _check_mtu(mtu: int, config: ConnectionConfig) -> None:
+    for pair in config.pairs:
+        least = pair.family.min_mtu
+        if mtu < least:
+            field = "connection.local_address6" if pair.family is IPV6 else "underlay_interface"
+            raise ConfigurationError(field, f"IPv{pair.family.version} wants {least} octets, the tunnel carries {mtu}")

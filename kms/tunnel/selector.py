@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from collections.abc import Iterable
 
 import numpy as np
 
 from kms.tunnel.checksum import Octets
+from kms.tunnel.family import FAMILIES, AddressPair, Family
 
-_MIN_HEADER_BYTES = 20
-_ADDRESSES = slice(12, 20)  # source and destination in an IPv4 header
-
-(_VERSION_AND_LENGTHS,) = np.frombuffer(b"\xff\x00\xff\xff", np.uint32)  # of the first word, without the class
+_MASKS = {family: np.frombuffer(family.same_octets, np.uint32) for family in FAMILIES}
 
 
 class Selector:
-    """Passes IPv4 packets from ``source`` to ``destination`` and nothing else: one host carries many slices."""
+    """Passes packets from the first to the second address of each of ``pairs``, at most one of a family, and nothing
+    else: one host carries many slices. Fragments and extension headers pass as they are, for ports are not looked at.
+    """
 
-    __slots__ = ("_addresses", "_both")
+    __slots__ = ("_known",)
 
-    def __init__(self, source: IPv4Address, destination: IPv4Address) -> None:
-        self._addresses = source.packed + destination.packed
-        (self._both,) = np.frombuffer(self._addresses, np.uint64)
+    def __init__(self, pairs: Iterable[AddressPair]) -> None:
+        self._known = {
+            first: (pair.local.packed + pair.peer.packed, pair.family.addresses, pair.family)
+            for pair in pairs
+            for first in pair.family.first_octets
+        }
 
-    def admits(self, packet: bytes | memoryview) -> bool:
-        """True for a whole IPv4 packet, no octet more or less, between the two addresses."""
-        return (
-            len(packet) >= _MIN_HEADER_BYTES
-            and packet[_ADDRESSES] == self._addresses
-            and packet[0] >> 4 == 4
-            and packet[0] & 15 >= 5
-            and packet[2] << 8 | packet[3] == len(packet)
-        )
+    def admits(self, packet: bytes | memoryview) -> Family | None:
+        """The family of a whole packet, no octet more or less, between two of the addresses; None for all others."""
+        known = self._known.get(packet[0]) if packet else None
+        if known is None:
+            return None
+        addresses, where, family = known
+        return family if packet[where] == addresses and family.packet_bytes(packet) == len(packet) else None
 
-    def admits_all(self, packets: Octets) -> bool:
-        """True when :meth:`admits` is true of every row."""
-        if packets.shape[1] < _MIN_HEADER_BYTES or not self.admits(packets[0].tobytes()):
-            return False
-        begins = packets[:, :4].view(np.uint32)[:, 0] & _VERSION_AND_LENGTHS
-        return bool((begins == begins[0]).all() and (packets[:, _ADDRESSES].view(np.uint64) == self._both).all())
+    def admits_all(self, packets: Octets) -> Family | None:
+        """What :meth:`admits` says of every row; None where it would not say the same of all."""
+        family = self.admits(packets[0].tobytes())
+        if family is None:
+            return None
+        headers = packets[:, : family.header_bytes].view(np.uint32)
+        differ = (headers ^ headers[0]) & _MASKS[family]
+        return None if differ.any() else family

@@ -18,7 +18,8 @@ from kms.tunnel.checksum import Octets
 from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
-from kms.tunnel.esp import NEXT_HEADER_IPV4, NEXT_HEADER_NONE
+from kms.tunnel.esp import NEXT_HEADER_NONE
+from kms.tunnel.family import BY_NEXT_HEADER, BY_VERSION
 from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
@@ -59,8 +60,8 @@ class Session:
         self._settings = settings
         self.counters = Counters()
         self._connection = control.connection_tag(settings.connection_id)
-        self._outgoing = Selector(settings.local_address, settings.peer_address)
-        self._incoming = Selector(settings.peer_address, settings.local_address)
+        self._outgoing = Selector(settings.pairs)
+        self._incoming = Selector(pair.reversed() for pair in settings.pairs)
         self._effects: list[Effect] = []
         self._book = SaBook(
             context=settings.context().digest(),
@@ -177,7 +178,7 @@ class Session:
 
     def send_packet(self, packet: bytes, now: float) -> bytes | None:
         """The datagram to send for an inner packet; None when it must not or cannot go out, which is counted."""
-        if not self._outgoing.admits(packet):
+        if self._outgoing.admits(packet) is None:
             self.counters.tx_selector_drops += 1
             return None
         current = self._book.current
@@ -224,9 +225,10 @@ class Session:
         if next_header == NEXT_HEADER_NONE:
             counters.rx_dummies += 1
             return None
-        if self._is_padded:
-            packet = packet[: int.from_bytes(packet[2:4], "big")]
-        if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits(packet):
+        family = BY_NEXT_HEADER.get(next_header)
+        if self._is_padded and family is not None and len(packet) >= family.header_bytes:
+            packet = packet[: family.packet_bytes(packet)]
+        if family is None or self._incoming.admits(packet) is not family:
             counters.rx_selector_drops += 1
             return None
         counters.rx_packets += 1
@@ -247,14 +249,14 @@ class Session:
         if current is None or now >= current.ends_at or self._is_padded:
             return False
         if are_alike:
-            is_admitted = self._outgoing.admits(frames.plain[0][:inner_bytes])
+            family = self._outgoing.admits(frames.plain[0][:inner_bytes])
         else:
-            is_admitted = self._outgoing.admits_all(frames.texts[:count, :inner_bytes])
-        if not is_admitted:
+            family = self._outgoing.admits_all(frames.texts[:count, :inner_bytes])
+        if family is None:
             return False
         outbound = current.outbound
         try:
-            outbound.seal_frames(frames, count, inner_bytes)
+            outbound.seal_frames(frames, count, inner_bytes, family.next_header)
         except SequenceExhausted:
             return False
         if self._repairing.is_on:
@@ -284,7 +286,8 @@ class Session:
             self._repairing.arrived(pair, last - count + 1, count, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
-        if next_header != NEXT_HEADER_IPV4 or not self._incoming.admits_all(packets):
+        family = BY_NEXT_HEADER.get(next_header)
+        if family is None or self._incoming.admits_all(packets) is not family:
             packets = self._admitted(packets, next_header)
         self.counters.rx_packets += len(packets)
         self.counters.rx_bytes += packets.size
@@ -297,7 +300,8 @@ class Session:
         if next_header == NEXT_HEADER_NONE:
             self.counters.rx_dummies += len(packets)
             return packets[:0]
-        passes = [next_header == NEXT_HEADER_IPV4 and self._incoming.admits(bytes(packet)) for packet in packets]
+        family = BY_NEXT_HEADER.get(next_header)
+        passes = [family is not None and self._incoming.admits(bytes(packet)) is family for packet in packets]
         admitted = packets[passes]
         self.counters.rx_selector_drops += len(packets) - len(admitted)
         return admitted
@@ -348,9 +352,10 @@ class Session:
     # Below the surface
 
     def _seal(self, pair: SaPair, packet: bytes, now: float) -> bytes | None:
-        outbound = pair.outbound
+        """What the selector has admitted."""
+        outbound, family = pair.outbound, BY_VERSION[packet[0] >> 4]
         try:
-            datagram = outbound.seal(packet, NEXT_HEADER_IPV4, self._pad_to)
+            datagram = outbound.seal(packet, family.next_header, self._pad_to)
         except SequenceExhausted:
             self.counters.tx_exhausted_drops += 1
             return None

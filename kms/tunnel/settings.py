@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
+from kms.tunnel.family import AddressPair, address_pairs
 from kms.tunnel.keymat import Context
 from kms.tunnel.padding import Padding
 from kms.tunnel.suites import DEFAULT, Suite
@@ -52,6 +53,9 @@ class SessionSettings:
     local_sae: str
     peer_sae: str
     key_source: str
+    local_address6: IPv6Address | None = None
+    """None: IPv4 alone goes through the tunnel. Else ``peer_address6`` is there, too."""
+    peer_address6: IPv6Address | None = None
     suite: Suite = DEFAULT
     rekey_s: float = 3.0
     lifetime_s: float = 60.0
@@ -73,10 +77,15 @@ class SessionSettings:
     """How long they may wait."""
     timing: Timing = field(default_factory=Timing)
 
+    @property
+    def pairs(self) -> tuple[AddressPair, ...]:
+        """Between which addresses packets may pass, one pair for each family."""
+        return address_pairs(self.local_address, self.peer_address, self.local_address6, self.peer_address6)
+
     def context(self) -> Context:
         """The same value at both ends."""
-        mine = (self.local_sae, str(self.local_address))
-        peers = (self.peer_sae, str(self.peer_address))
+        mine = (self.local_sae, ",".join(str(pair.local) for pair in self.pairs))
+        peers = (self.peer_sae, ",".join(str(pair.peer) for pair in self.pairs))
         first, second = (mine, peers) if self.role is Role.INITIATOR else (peers, mine)
         return Context(
             self.connection_id,

@@ -44,8 +44,7 @@ class UserspacePlane:
             config.interface,
             self._around.mtu,
             self._super_packet(config.rate_kbps),
-            config.local_address,
-            config.peer_address,
+            self._around.pairs,
         )
 
     def start(self) -> None:

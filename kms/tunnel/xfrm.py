@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from kms.tunnel.netlink import Request
+from kms.tunnel.family import AddressPair
+from kms.tunnel.netlink import Request, socket_family
 from kms.tunnel.suites import CIPHER_KEY_BYTES, DEFAULT, ICV_BYTES, Suite
 
 # linux/xfrm.h
@@ -20,7 +21,7 @@ _NEWSA, _DELSA, _GETSA, _DELPOLICY, _GETPOLICY, _UPDPOLICY = 0x10, 0x11, 0x12, 0
 _ALG_CRYPT, _ALG_AUTH_TRUNC = 2, 20
 _TMPL, _ENCAP, _ALG_AEAD, _REPLAY_ESN_VAL, _SA_EXTRA_FLAGS, _IF_ID = 5, 4, 18, 23, 24, 31
 _DONT_ENCAP_DSCP = 1
-_STATE_ESN = 128
+_STATE_AF_UNSPEC, _STATE_ESN = 32, 128
 _POLICY_IN, _POLICY_OUT = 0, 1
 _ALLOW, _BLOCK = 0, 1
 _MODE_TUNNEL = 1
@@ -65,15 +66,14 @@ STATE_BYTES = _SELECTOR.size + _ID.size + 16 + _LIFETIME.size + _USED.size + _ST
 
 @dataclass(frozen=True)
 class Ends:
-    """One direction: outer and inner addresses."""
+    """One direction: outer addresses, and the inner ones of each family, those it comes from first."""
 
     source: IPv4Address
     destination: IPv4Address
-    inner_source: IPv4Address
-    inner_destination: IPv4Address
+    inner: tuple[AddressPair, ...]
 
     def reversed(self) -> Ends:
-        return Ends(self.destination, self.source, self.inner_destination, self.inner_source)
+        return Ends(self.destination, self.source, tuple(pair.reversed() for pair in self.inner))
 
 
 @dataclass(frozen=True)
@@ -120,21 +120,25 @@ def remove_interface(name: str, index: int) -> Request:
 
 
 def add_state(state: State) -> Request:
-    """Packets with its SPI are let in, or sealed on request of a policy that names the SPI."""
-    ends = state.ends
+    """Packets with its SPI are let in, or sealed on request of a policy that names the SPI.
+
+    Its own selector has room for one family; with two it has none, and the policies alone say who may pass.
+    """
+    ends, flags = state.ends, _STATE_ESN if state.suite.is_extended else 0
+    selector = _selector(ends.inner[0]) if len(ends.inner) == 1 else bytes(_SELECTOR.size)
+    if len(ends.inner) > 1:
+        flags |= _STATE_AF_UNSPEC
     words = -(-state.replay_window // 32)
     lifetime = _LIFETIME.pack(*(_INFINITE,) * 4, 0, state.lifetime_s, 0, 0)
     body = (
-        _selector(ends)
+        selector
         + _id(ends.destination, state.spi)
         + _address(ends.source)
         + lifetime
         + _USED.pack(0, 0, 0, 0)
         + _STATS.pack(0, 0, 0)
         # The replay window's field has eight bits; the attribute below says what holds.
-        + _STATE_TAIL.pack(
-            0, state.if_id, socket.AF_INET, _MODE_TUNNEL, 0, _STATE_ESN if state.suite.is_extended else 0
-        )
+        + _STATE_TAIL.pack(0, state.if_id, socket.AF_INET, _MODE_TUNNEL, 0, flags)
     )
     port = state.port.to_bytes(2, "big")
     body += _algorithms(state)
@@ -177,23 +181,24 @@ def parse_state(message: bytes) -> Usage:
     return Usage(packets, octets, too_old, repeated, auth_failures, sent, received)
 
 
-def let_out(ends: Ends, if_id: int, spi: int) -> Request:
-    """Inner packets leave sealed by the SA ``spi`` and no other. Takes the place of the policy before at once."""
-    return _policy("let packets out", _POLICY_OUT, ends, if_id, _ALLOW, _template(ends, if_id, spi))
+def let_out(ends: Ends, if_id: int, spi: int) -> list[Request]:
+    """Inner packets leave sealed by the SA ``spi`` and no other. Takes the place of the policies before at once."""
+    return _policies("let packets out", _POLICY_OUT, ends, if_id, _ALLOW, _template(ends, if_id, spi))
 
 
-def let_nothing_out(ends: Ends, if_id: int) -> Request:
-    return _policy("let no packet out", _POLICY_OUT, ends, if_id, _BLOCK, b"")
+def let_nothing_out(ends: Ends, if_id: int) -> list[Request]:
+    return _policies("let no packet out", _POLICY_OUT, ends, if_id, _BLOCK, b"")
 
 
-def let_in(ends: Ends, if_id: int) -> Request:
+def let_in(ends: Ends, if_id: int) -> list[Request]:
     """Inner packets are taken if they came through any of this connection's SAs."""
-    return _policy("let packets in", _POLICY_IN, ends, if_id, _ALLOW, _template(ends, if_id, 0))
+    return _policies("let packets in", _POLICY_IN, ends, if_id, _ALLOW, _template(ends, if_id, 0))
 
 
-def remove_policy(ends: Ends, if_id: int, *, is_outbound: bool) -> Request:
-    body = _selector(ends) + _POLICY_ID_TAIL.pack(0, _POLICY_OUT if is_outbound else _POLICY_IN)
-    return Request("remove a policy", _DELPOLICY, 0, body + _attribute(_IF_ID, struct.pack("=I", if_id)))
+def remove_policies(ends: Ends, if_id: int, *, is_outbound: bool) -> list[Request]:
+    tail = _POLICY_ID_TAIL.pack(0, _POLICY_OUT if is_outbound else _POLICY_IN)
+    tail += _attribute(_IF_ID, struct.pack("=I", if_id))
+    return [Request("remove a policy", _DELPOLICY, 0, _selector(pair) + tail) for pair in ends.inner]
 
 
 # What is there: bodies of dumps, read back
@@ -244,12 +249,14 @@ def _attributes(message: bytes, offset: int) -> dict[int, bytes]:
     return found
 
 
-def _policy(what: str, direction: int, ends: Ends, if_id: int, action: int, template: bytes) -> Request:
-    lifetime = _LIFETIME.pack(*(_INFINITE,) * 4, 0, 0, 0, 0)
-    body = _selector(ends) + lifetime + _USED.pack(0, 0, 0, 0) + _POLICY_TAIL.pack(0, 0, direction, action, 0, 0)
+def _policies(what: str, direction: int, ends: Ends, if_id: int, action: int, template: bytes) -> list[Request]:
+    """One for each family."""
+    tail = _LIFETIME.pack(*(_INFINITE,) * 4, 0, 0, 0, 0) + _USED.pack(0, 0, 0, 0)
+    tail += _POLICY_TAIL.pack(0, 0, direction, action, 0, 0)
     if template:
-        body += _attribute(_TMPL, template)
-    return Request(what, _UPDPOLICY, 0, body + _attribute(_IF_ID, struct.pack("=I", if_id)))
+        tail += _attribute(_TMPL, template)
+    tail += _attribute(_IF_ID, struct.pack("=I", if_id))
+    return [Request(what, _UPDPOLICY, 0, _selector(pair) + tail) for pair in ends.inner]
 
 
 def _template(ends: Ends, if_id: int, spi: int) -> bytes:
@@ -259,9 +266,10 @@ def _template(ends: Ends, if_id: int, spi: int) -> bytes:
     return _id(ends.destination, spi) + tail
 
 
-def _selector(ends: Ends) -> bytes:
-    inner = (_address(ends.inner_destination), _address(ends.inner_source))
-    return _SELECTOR.pack(*inner, 0, 0, 0, 0, socket.AF_INET, 32, 32, 0, 0, 0)
+def _selector(inner: AddressPair) -> bytes:
+    whole = inner.local.max_prefixlen
+    addresses = (_ADDRESS.pack(inner.peer.packed), _ADDRESS.pack(inner.local.packed))
+    return _SELECTOR.pack(*addresses, 0, 0, 0, 0, socket_family(inner.local), whole, whole, 0, 0, 0)
 
 
 def _id(destination: IPv4Address, spi: int) -> bytes:

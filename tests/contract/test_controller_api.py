@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,35 @@ def test_a_slice_is_made_shown_listed_and_removed(client: Client) -> None:
     assert client.call("DELETE", "/v1/slices/enterprise-app")[0] == 404
 
 
+def test_a_connections_number_gives_it_a_pair_in_each_family(client: Client) -> None:
+    """What goes in the clear is IPv4 alone; so it is while an encrypted one is told to go in the clear, and back."""
+    client.call("POST", "/v1/slices", raw_request("cdn"))
+    body = raw_request("enterprise-app", {"access": {"security": "none"}})
+    made = client.call("POST", "/v1/slices", body)[2]
+    seen = set()
+
+    def check(shown: dict[str, Any]) -> None:
+        for c in shown["connections"]:
+            k = (int(IPv4Address(c["src_address"])) - int(IPv4Address("10.200.0.0"))) // 2
+            four = [str(IPv4Address("10.200.0.0") + 2 * k + n) for n in (0, 1)]
+            six = [str(IPv6Address("fd51:5c1c::1:0") + 2 * k + n) for n in (0, 1)]
+            assert [c["src_address"], c["dst_address"]] == four
+            assert [c["src_address6"], c["dst_address6"]] == (six if c["key_source"] != "none" else [None, None])
+            seen.add(c["key_source"] == "none")
+            for end, ours, peers in ((c["src"], 0, 1), (c["dst"], 1, 0)):
+                told = client.bench.tunnels.told[end, c["id"]]
+                addresses = [c["src_address6"], c["dst_address6"]]
+                assert [told["local_address6"], told["peer_address6"]] == [addresses[ours], addresses[peers]]
+
+    check(made)
+    assert seen == {True, False}
+    for security in ("qra", "none"):
+        patch = {"connections": {"access": {"security": security}}}
+        status, _, changed = client.call("PATCH", "/v1/slices/enterprise-app", patch)
+        assert status == 200
+        check(changed)
+
+
 def test_a_dry_run_shows_the_plan_and_changes_nothing(client: Client) -> None:
     before = client.bench.state()
     status, _, plan = client.call("POST", "/v1/slices?dry_run=true", raw_request("cdn"))
@@ -48,7 +78,8 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(client: Client) -> None:
     assert client.bench.state() == before
     made = client.call("POST", "/v1/slices", raw_request("cdn"))[2]
     for planned, real in zip(plan["connections"], made["connections"], strict=True):
-        same = ("name", "path", "sites", "labels", "src_address", "dst_address", "latency_ms", "key_sections")
+        same = ("name", "path", "sites", "labels", "src_address", "dst_address", "latency_ms", "key_sections",
+                "src_address6", "dst_address6")  # fmt: skip
         assert {key: planned[key] for key in same} == {key: real[key] for key in same}
     client.call("DELETE", "/v1/slices/cdn")
     assert client.call("POST", "/v1/slices?dry_run=perhaps", raw_request("cdn"))[0] == 422

@@ -242,7 +242,8 @@ class FakeTunnels:
     def modify(self, site: str, connection: Mapping[str, object]) -> None:
         end = site, str(connection["id"])
         self._step("modify", *end)
-        same = {"id", "role", "mode", "interface", "port", "local_address", "peer_address", "peer_sae"}
+        same = {"id", "role", "mode", "interface", "port", "local_address", "peer_address", "peer_sae",
+                "local_address6", "peer_address6"}  # fmt: skip
         if any(self.told[end][name] != connection[name] for name in same):
             raise DriverError(f"{end} cannot be modified so")
         self.told[end] = dict(connection)

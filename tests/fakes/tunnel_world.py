@@ -11,18 +11,20 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import count
 from typing import Any, TypedDict, TypeVar
 
 from kms.tunnel import control
 from kms.tunnel.effects import AskDecKeys, AskEncKeys, LinkChanged, SaInstalled, SendDatagram
+from kms.tunnel.family import Address
 from kms.tunnel.session import ENTROPY_BYTES, Session
 from kms.tunnel.settings import Role, SessionSettings
 from kms.tunnel.states import Link
 
 A, B = IPv4Address("10.200.0.0"), IPv4Address("10.200.0.1")
-STRANGER = IPv4Address("10.200.9.9")
+A6, B6 = IPv6Address("fd51:5c1c::"), IPv6Address("fd51:5c1c::1")
+STRANGER, STRANGER6 = IPv4Address("10.200.9.9"), IPv6Address("fd51:5c1c::99")
 INITIATOR = SessionSettings(
     connection_id="slice/conn",
     role=Role.INITIATOR,
@@ -47,8 +49,20 @@ def both(**changes: Any) -> Ends:
     return {"initiator": replace(INITIATOR, **changes), "responder": replace(RESPONDER, **changes)}
 
 
-def inner_packet(source: IPv4Address, destination: IPv4Address, payload: bytes) -> bytes:
-    """An IPv4 packet with a header as far as the selectors look."""
+def dual(**changes: Any) -> Ends:
+    """As :func:`both`, and IPv6 beside IPv4."""
+    ends = both(**changes)
+    return {
+        "initiator": replace(ends["initiator"], local_address6=A6, peer_address6=B6),
+        "responder": replace(ends["responder"], local_address6=B6, peer_address6=A6),
+    }
+
+
+def inner_packet(source: Address, destination: Address, payload: bytes) -> bytes:
+    """An IP packet of the addresses' version with a header as far as the selectors look."""
+    if source.version == 6:
+        header = b"\x60\0\0\0" + len(payload).to_bytes(2, "big") + bytes((17, 64))
+        return header + source.packed + destination.packed + payload
     length = 20 + len(payload)
     header = bytes((0x45, 0)) + length.to_bytes(2, "big") + bytes(4) + bytes((64, 17)) + bytes(2)
     return header + source.packed + destination.packed + payload

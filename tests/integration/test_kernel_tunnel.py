@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.utils import rdpcap
 
 from kms.tunnel.esp import OutboundSa
+from kms.tunnel.family import IPV6
 from kms.tunnel.suites import SUITES
 from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture
 from tests.wait import PATIENCE, wait_until
@@ -50,7 +52,8 @@ with socket.create_connection((sys.argv[1], 7000)) as stream:
 """
 RECEIVER = """
 import hashlib, socket, sys
-stream, _ = socket.create_server((sys.argv[1], 7000)).accept()
+family = socket.getaddrinfo(sys.argv[1], None)[0][0]
+stream, _ = socket.create_server((sys.argv[1], 7000), family=family).accept()
 digest = hashlib.sha256()
 while part := stream.recv(65536):
     digest.update(part)
@@ -86,8 +89,8 @@ in_kernel = pytest.mark.parametrize("lab", [CHOSEN], indirect=True, ids="-".join
 
 
 @contextmanager
-def connection(lab: Lab, **options: Any) -> Iterator[Pair]:
-    pair = Pair(lab, next(_NUMBERS), options)
+def connection(lab: Lab, *, has_ipv6: bool = False, **options: Any) -> Iterator[Pair]:
+    pair = Pair(lab, next(_NUMBERS), options, has_ipv6)
     try:
         pair.add()
         pair.wait_up(_UP_S * PATIENCE)
@@ -139,20 +142,47 @@ def test_ten_rekeys_under_a_ping_lose_nothing(lab: Lab) -> None:
 
 
 def test_tcp_streams_pass_both_ways(lab: Lab) -> None:
-    """TCP streams pass in both directions, whole and unaltered"""
-    with connection(lab) as pair:
-        for source, target in (("a", "b"), ("b", "a")):
+    """TCP streams pass in both directions, whole and unaltered, over IPv4 and IPv6"""
+    with connection(lab, has_ipv6=True) as pair:
+        ways = [
+            ("a", "b", pair.address),
+            ("a", "b", pair.address6),
+            ("b", "a", pair.address),
+            ("b", "a", pair.address6),
+        ]
+        for source, target, address_of in ways:
+            address = address_of(target)
             label = f"receiver-{target}"
-            receiver = lab.start(label, target, sys.executable, "-c", RECEIVER, pair.address(target))
+            receiver = lab.start(label, target, sys.executable, "-c", RECEIVER, address)
             wait_until(partial(listens, lab, target), _UP_S, 0.1)
-            digest = lab.run(source, sys.executable, "-c", SENDER, pair.address(target)).strip()
+            digest = lab.run(source, sys.executable, "-c", SENDER, address).strip()
             assert digest == hashlib.sha256(bytes(range(256)) * 4096).hexdigest()
             assert receiver.wait(_UP_S * PATIENCE) == 0
             del lab.processes[label]
         for name in "ab":
             stats = pair.stats(name)
             assert stats["rx_auth_failures"] == stats["rx_replay_drops"] == 0, stats
-            assert stats["rx_bytes"] > 1 << 20
+            assert stats["rx_bytes"] > 2 << 20
+
+
+def test_ipv6_passes_beside_ipv4(lab: Lab) -> None:
+    """IPv6 passes beside IPv4 under the same keys, through a rekey, and nobody else's enters"""
+    with connection(lab, has_ipv6=True, rekey_s=1.0) as pair:
+        before = pair.stats("a")["rekeys"]
+        settle(lambda: pair.stats("a")["rekeys"] > before)
+        for size in ("56", str(1438 - 48), "4000"):
+            assert losses(pair.ping6("-c", "10", "-i", "0.05", "-s", size)) == 0
+        assert losses(pair.ping("-c", "10", "-i", "0.05")) == 0
+        for name in "ab":
+            assert "fe80" not in lab.run(name, "ip", "-6", "addr", "show", "dev", pair.interface)
+            stats = pair.stats(name)
+            assert stats["tx_selector_drops"] == stats["rx_selector_drops"] == 0, stats
+        lab.run("a", "ip", "addr", "add", "fd51:5c1c::f0/128", "dev", pair.interface, "nodad")
+        sent = pair.stats("a")["tx_packets"]
+        assert losses(pair.ping6("-c", "3", "-i", "0.05", "-I", "fd51:5c1c::f0")) == 100
+        stats = pair.stats("a")
+        assert stats["tx_packets"] == sent
+        assert stats["tx_selector_drops"] >= 3
 
 
 @mixed
@@ -227,6 +257,29 @@ def test_other_inner_addresses_do_not_come_out(lab: Lab) -> None:
             inject(lab, pair, [seal(echo(pair.address("a"), other.address("b")))])
             settle(lambda: pair.stats("b")["host_refusals"]["selector"] - refused >= 2)
         # An answer would go out through one of the tunnels.
+        assert other.stats("b")["tx_packets"] == 0
+
+
+@in_kernel
+def test_other_inner_addresses_do_not_come_out_where_both_families_may(lab: Lab) -> None:
+    """The same where the SA is for both families, so that the policies alone tell whose packets may pass"""
+    with (
+        connection(lab, has_ipv6=True, rekey_s=3600.0, lifetime_s=7200.0) as pair,
+        connection(lab, has_ipv6=True) as other,
+    ):
+        seal = OutboundSa(*outbound_key(lab, "a", pair), sequence=9000).seal
+        ours, others = IPv6(src=pair.address6("a"), dst=pair.address6("b")), other.address6("a")
+        ping6 = ICMPv6EchoRequest(seq=1)
+        foreign = [
+            seal(echo(other.address("a"), pair.address("b"))),
+            seal(bytes(IPv6(src=others, dst=ours.dst) / ping6), IPV6.next_header),
+            seal(bytes(IPv6(src=ours.src, dst=other.address6("b")) / ping6), IPV6.next_header),
+        ]
+        before = pair.stats("b")
+        inject(lab, pair, [*foreign, seal(bytes(ours / ping6), IPV6.next_header)])
+        settle(lambda: pair.stats("b")["tx_packets"] - before["tx_packets"] == 1)  # the answer to the last one
+        refused = pair.stats("b")["host_refusals"]["selector"] - before["host_refusals"]["selector"]
+        assert refused == len(foreign)
         assert other.stats("b")["tx_packets"] == 0
 
 

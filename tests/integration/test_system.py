@@ -92,6 +92,8 @@ def test_both_use_cases_are_active_and_every_connection_carries_packets(status: 
     for c in connections():
         assert ping(c["src"], c["dst_address"]), c
         assert ping(c["dst"], c["src_address"]), c
+        if c["key_source"] != "none":
+            assert ping(c["src"], c["dst_address6"], count=2), c
 
 
 def test_every_path_is_at_or_above_the_class_asked_for(status: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ from tests.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun, pytest.mark.counts_packets]
 _NUMBERS = count(1)
+FAMILIES = pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 
 TCP_SINK = """
 import hashlib, socket, sys
-server = socket.create_server((sys.argv[1], 7001)); print("ready", flush=True)
+server = socket.create_server((sys.argv[1], 7001), family=int(sys.argv[2])); print("ready", flush=True)
 stream, _ = server.accept(); digest = hashlib.sha256(); total = 0
 while data := stream.recv(1 << 16):
     digest.update(data); total += len(data); stream.sendall(data[:1])
@@ -30,7 +32,7 @@ print(total, digest.hexdigest(), flush=True)
 """
 TCP_SOURCE = """
 import hashlib, random, socket, sys, threading
-stream = socket.create_connection((sys.argv[1], 7001)); source = random.Random(int(sys.argv[2]))
+stream = socket.create_connection((sys.argv[1], 7001)); source = random.Random(5)
 reader = threading.Thread(target=lambda: [0 for _ in iter(lambda: stream.recv(4096), b"")], daemon=True)
 reader.start()
 digest = hashlib.sha256(); total = 0
@@ -41,7 +43,7 @@ stream.shutdown(socket.SHUT_WR); reader.join(30); print(total, digest.hexdigest(
 """
 UDP_SINK = """
 import socket, sys
-sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sink.bind((sys.argv[1], 7002)); sink.settimeout(20)
+sink = socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM); sink.bind((sys.argv[1], 7002)); sink.settimeout(20)
 sink.setsockopt(socket.SOL_SOCKET, 33, 8 << 20); print("ready", flush=True)
 seen = []
 try:
@@ -55,9 +57,9 @@ print(len(set(seen)), flush=True)
 """
 UDP_SOURCE = """
 import socket, struct, sys, time
-source = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); source.connect((sys.argv[1], 7002))
+source = socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM); source.connect((sys.argv[1], 7002))
 for burst in range(100):  # 20 datagrams in one call: the kernel hands them to the tunnel as one (USO) or one by one
-    size = (64, 512, 1400)[burst % 3]; first = burst * 20
+    size = (64, 512, 1388)[burst % 3]; first = burst * 20
     data = b"".join((first + n).to_bytes(4, "big") * (size // 4) for n in range(20))
     source.sendmsg([data], [(17, 103, struct.pack("=H", size))]); time.sleep(0.01)
 """
@@ -86,32 +88,36 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def pair(lab: Lab) -> Iterator[Pair]:
-    pair = Pair(lab, next(_NUMBERS), {"rekey_s": 0.2})
+    pair = Pair(lab, next(_NUMBERS), {"rekey_s": 0.2}, has_ipv6=True)
     pair.add()
     pair.wait_up()
     yield pair
     pair.remove()
 
 
-def run_both(lab: Lab, sink: str, source: str, address: str, *arguments: str) -> tuple[str, str]:
+def run_both(pair: Pair, sink: str, source: str, family: socket.AddressFamily) -> tuple[str, str]:
     """What the sink at b and the source at a print."""
-    into = ["ip", "netns", "exec", lab.ns("b"), sys.executable, "-c", sink, address]
+    lab, address = pair.lab, pair.address("b") if family is socket.AF_INET else pair.address6("b")
+    arguments = (address, str(int(family)))
+    into = ["ip", "netns", "exec", lab.ns("b"), sys.executable, "-c", sink, *arguments]
     with subprocess.Popen(into, stdout=subprocess.PIPE, text=True) as receiver:
         assert receiver.stdout is not None
         assert receiver.stdout.readline() == "ready\n"
-        sent = lab.run("a", sys.executable, "-c", source, address, *arguments)
+        sent = lab.run("a", sys.executable, "-c", source, *arguments)
         return receiver.stdout.read().strip(), sent.strip()
 
 
-def test_a_tcp_stream_arrives_octet_by_octet_through_many_keys(lab: Lab, pair: Pair) -> None:
-    got, sent = run_both(lab, TCP_SINK, TCP_SOURCE, pair.address("b"), "5")
+@FAMILIES
+def test_a_tcp_stream_arrives_octet_by_octet_through_many_keys(pair: Pair, family: socket.AddressFamily) -> None:
+    got, sent = run_both(pair, TCP_SINK, TCP_SOURCE, family)
     assert got == sent
     assert pair.stats("b")["rx_packets"] > 4000
     assert pair.stats("b")["rx_auth_failures"] == pair.stats("b")["rx_malformed"] == 0
 
 
-def test_datagrams_arrive_as_they_were_sent(lab: Lab, pair: Pair) -> None:
-    got, _ = run_both(lab, UDP_SINK, UDP_SOURCE, pair.address("b"))
+@FAMILIES
+def test_datagrams_arrive_as_they_were_sent(pair: Pair, family: socket.AddressFamily) -> None:
+    got, _ = run_both(pair, UDP_SINK, UDP_SOURCE, family)
     assert int(got) == 2000
 
 

@@ -173,6 +173,7 @@ class Pair:
     lab: Lab
     n: int
     options: dict[str, Any]
+    has_ipv6: bool = False
 
     @property
     def id(self) -> str:
@@ -189,13 +190,17 @@ class Pair:
     def address(self, name: str) -> str:
         return f"10.200.0.{2 * self.n + (name == 'b')}"
 
+    def address6(self, name: str) -> str:
+        return f"fd51:5c1c::{2 * self.n + (name == 'b'):x}"
+
     def config(self, name: str) -> dict[str, Any]:
         peer = "b" if name == "a" else "a"
+        ipv6 = {"local_address6": self.address6(name), "peer_address6": self.address6(peer)} if self.has_ipv6 else {}
         return {
             "id": self.id, "role": "initiator" if name == "a" else "responder", "mode": "esp",
             "interface": self.interface, "port": self.port, "peer_underlay": UNDERLAY[peer],
             "local_address": self.address(name), "peer_address": self.address(peer), "peer_sae": f"sae-{peer}",
-            "key_source": "qra", **self.options,
+            "key_source": "qra", **ipv6, **self.options,
         }  # fmt: skip
 
     def add(self) -> None:
@@ -212,6 +217,9 @@ class Pair:
 
     def ping(self, *arguments: str) -> str:
         return self.lab.run("a", "ping", "-q", "-W", "1", *arguments, self.address("b"), check=False)
+
+    def ping6(self, *arguments: str) -> str:
+        return self.lab.run("a", "ping", "-6", "-q", "-W", "1", *arguments, self.address6("b"), check=False)
 
     def stats(self, name: str) -> dict[str, Any]:
         return self.lab.clients[name].stats(self.id)

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from kms.tunnel.errors import Duplicate, Replayed, SequenceExhausted
 from kms.tunnel.esp import InboundSa, OutboundSa, datagram_bytes
+from kms.tunnel.family import AddressPair
 from kms.tunnel.frames import Frames, FrameShape
 from kms.tunnel.replay import ReplayWindow
 from kms.tunnel.selector import Selector
 from kms.tunnel.suites import DEFAULT
-from tests.fakes.tunnel_world import A, B, World, inner_packet, up
+from tests.fakes.tunnel_world import A6, B6, A, B, World, inner_packet, up
 
 KEY, SALT, MAX_SEQUENCE = bytes(range(32)), b"salt", DEFAULT.max_sequence
 COUNTS = st.integers(2, 44)
@@ -114,19 +115,20 @@ def test_a_run_moves_the_window_as_its_numbers_would(size: int, runs: list[tuple
         assert verdict(together, number) is verdict(apart, number)
 
 
-@given(COUNTS, LENGTHS, st.data())
-def test_the_selector_sees_every_packet(count: int, length: int, data: st.DataObject) -> None:
-    selector = Selector(A, B)
-    packets = [inner_packet(A, B, bytes(length - 20)) for _ in range(count)]
+@given(COUNTS, LENGTHS, st.sampled_from([AddressPair(A, B), AddressPair(A6, B6)]), st.data())
+def test_the_selector_sees_every_packet(count: int, length: int, pair: AddressPair, data: st.DataObject) -> None:
+    selector = Selector([AddressPair(A, B), AddressPair(A6, B6)])
+    length = max(length, pair.family.header_bytes)
+    packets = [inner_packet(*pair, bytes(length - pair.family.header_bytes)) for _ in range(count)]
     shape = filled(packets)[1]
     rows = shape.texts[:count, :length]
-    assert selector.admits_all(rows)
+    assert selector.admits_all(rows) is pair.family
     which, at = data.draw(st.integers(0, count - 1)), data.draw(st.integers(0, length - 1))
     rows[which, at] ^= data.draw(st.integers(1, 255))
-    alone = [selector.admits(bytes(row)) for row in rows]
-    same_length_of_header = rows[which, 0] == rows[0, 0] and rows[0, 0] == 0x45
-    assert selector.admits_all(rows) == all(alone) or not same_length_of_header
-    assert not selector.admits_all(rows) or all(alone)
+    alone = [selector.admits(bytes(row)) is pair.family for row in rows]
+    same_length_of_header = rows[which, 0] == rows[0, 0] and rows[0, 0] in (0x45, 0x60)
+    assert (selector.admits_all(rows) is not None) == all(alone) or not same_length_of_header
+    assert selector.admits_all(rows) is None or all(alone)
 
 
 def through(world: World, packets: list[bytes]) -> list[bytes] | None:
@@ -160,7 +162,7 @@ def test_foreign_packets_do_not_go_out_as_frames() -> None:
 
 def test_a_peer_that_seals_foreign_packets_gets_none_of_them_through() -> None:
     world = up(World())
-    world.a.session._outgoing = Selector(IPv4Address("10.200.9.9"), B)
+    world.a.session._outgoing = Selector([AddressPair(IPv4Address("10.200.9.9"), B)])
     packets = [inner_packet(IPv4Address("10.200.9.9"), B, bytes(80))] * 3
     assert through(world, packets) == []
     assert world.b.session.counters.rx_selector_drops == 3

@@ -39,6 +39,7 @@ def probe(identity: str) -> Probe:
         ("tun", "tuntap"),
         ("tun-offload", "vnet_hdr"),
         ("veth", "veth"),
+        ("ipv6", "-6"),
         ("namespaces", "unshare"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kms.tunnel import addressing, runner
 from kms.tunnel.agent import Agent
 from kms.tunnel.config import AgentConfig, ConnectionConfig
 from kms.tunnel.errors import Conflict, NotFound
@@ -165,3 +166,38 @@ def test_many_connections_are_probed_less_often_each_and_those_told_otherwise_as
         assert {c.probe_s for i, c in one._connections.items() if i != "s/c7"} == {0.5}  # type: ignore[union-attr]
 
     run(add_many())
+
+
+def test_ipv6_addresses_belong_to_one_connection_and_having_none_is_no_conflict(agent: Callable[[], Agent]) -> None:
+    def with_ipv6(n: int, local: int, peer: int) -> ConnectionConfig:
+        return connection(n, local_address6=f"fd00::{local:x}", peer_address6=f"fd00::{peer:x}")
+
+    async def work() -> None:
+        one = agent()
+        for config in (connection(0), connection(1), with_ipv6(2, 4, 5)):
+            SlowConnection.open_now = 0
+            await one.add(config)
+        for taken, field in ((with_ipv6(3, 4, 7), "local_address6"), (with_ipv6(3, 6, 5), "peer_address6")):
+            with pytest.raises(Conflict) as caught:
+                await one.add(taken)
+            assert caught.value.field == f"connection.{field}"
+        for other in (connection(2), with_ipv6(2, 4, 7)):
+            with pytest.raises(Conflict):
+                await one.modify(other)
+        SlowConnection.open_now = 0
+        await one.add(with_ipv6(3, 6, 7))
+
+    run(work())
+
+
+@pytest.mark.parametrize("has_ipv6", [True, False])
+def test_a_kernel_without_ipv6_carries_ipv4(
+    has_ipv6: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(addressing, "has_ipv6", lambda: has_ipv6)
+    both = connection(local_address6="fd00::4", peer_address6="fd00::5")
+    assert [pair.family.version for pair in runner._pairs_here(both)] == ([4, 6] if has_ipv6 else [4])
+    assert ("no IPv6" in caplog.text) is not has_ipv6
+    caplog.clear()
+    assert [pair.family.version for pair in runner._pairs_here(connection())] == [4]
+    assert not caplog.text

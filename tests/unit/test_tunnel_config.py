@@ -22,6 +22,10 @@ CONNECTION: dict[str, Any] = {
     "peer_sae": "sae-metro1", "key_source": "qra", "rekey_s": 3.0, "lifetime_s": 60.0,
 }  # fmt: skip
 
+IPV6 = {"local_address6": "fd51:5c1c::18", "peer_address6": "fd51:5c1c::19"}
+NO_UNICAST6 = ("::", "::1", "ff02::1", "fe80::1", "fe80::1%data0", "fd00::1%data0", "::ffff:10.200.0.1", "10.200.0.1",
+               "fd00::/64", "rubbish", "")  # fmt: skip
+
 
 def add(**changes: Any) -> dict[str, Any]:
     return {"id": 1, "op": "add", "connection": {**CONNECTION, **changes}}
@@ -32,6 +36,14 @@ def test_the_example_is_accepted(tmp_path: Path) -> None:
     path.write_text(json.dumps(AGENT))
     assert load_agent_config(path).host == "cell1"
     assert isinstance(parse_request(add()), AddRequest)
+
+
+def test_ipv6_beside_ipv4_is_accepted() -> None:
+    request = parse_request(add(**IPV6))
+    assert isinstance(request, AddRequest)
+    assert [str(address) for pair in request.connection.pairs for address in pair] == [
+        "10.200.0.24", "10.200.0.25", "fd51:5c1c::18", "fd51:5c1c::19",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -49,6 +61,12 @@ def test_the_example_is_accepted(tmp_path: Path) -> None:
         ({"local_address": "10.200.0.256"}, "connection.local_address"),
         ({"local_address": "fd00::1"}, "connection.local_address"),
         ({"peer_address": "10.200.0.24"}, "connection.peer_address"),
+        ({"local_address6": "fd51:5c1c::18"}, "connection.peer_address6"),
+        ({"peer_address6": "fd51:5c1c::19"}, "connection.local_address6"),
+        (IPV6 | {"peer_address6": "fd51:5c1c::18"}, "connection.peer_address6"),
+        (IPV6 | {"mode": "clear"}, "connection.local_address6"),
+        *((IPV6 | {"local_address6": wrong}, "connection.local_address6") for wrong in NO_UNICAST6),
+        *((IPV6 | {"peer_address6": wrong}, "connection.peer_address6") for wrong in NO_UNICAST6),
         ({"rekey_s": 0}, "connection.rekey_s"),
         ({"rekey_s": float("nan")}, "connection.rekey_s"),
         ({"lifetime_s": 1.0}, "connection.lifetime_s"),

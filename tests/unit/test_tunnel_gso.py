@@ -6,8 +6,17 @@ import random
 
 import numpy as np
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet import IP, TCP, UDP, in4_pseudoheader
+from scapy.layers.inet6 import (
+    HAO,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    in6_pseudoheader,
+)
+from scapy.layers.ipsec import AH
 from scapy.packet import Packet, Raw
 from scapy.utils import checksum
 
@@ -18,6 +27,7 @@ from kms.tunnel.virtio import VnetHeader
 
 V4 = {"src": "10.200.0.2", "dst": "10.200.0.3"}
 V6 = {"src": "fd00::2", "dst": "fd00::3"}
+BOTH_FAMILIES = pytest.mark.parametrize("is_v6", [False, True])
 TIMESTAMPS = [("NOP", None), ("NOP", None), ("Timestamp", (7, 9))]
 DATA = random.Random(6).randbytes(60000)
 
@@ -36,11 +46,27 @@ def tcp(number: int, size: int, flags: str, *, sequence: int = 2**32 - 3000) -> 
 
 
 def super_packet(is_v6: bool, is_tcp: bool, data: bytes, size: int, flags: str = "A") -> tuple[bytearray, VnetHeader]:
-    transport = tcp(0, size, flags) if is_tcp else UDP(sport=5201, dport=40000)
-    packet = bytearray(built(network(is_v6) / transport / Raw(data)))
-    l4 = 40 if is_v6 else 20
+    return handed_over(network(is_v6), tcp(0, size, flags) if is_tcp else UDP(sport=5201, dport=40000), data, size)
+
+
+def handed_over(below: Packet, transport: Packet, data: bytes, size: int) -> tuple[bytearray, VnetHeader]:
+    """A super-packet as Linux hands it over: where the checksum belongs stands the pseudo-header's part of it."""
+    packet = bytearray(built(below / transport / Raw(data)))
+    l4, is_v6, is_tcp = len(below), IPv6 in below, TCP in transport
     kind = (virtio.GSO_TCPV6 if is_v6 else virtio.GSO_TCPV4) if is_tcp else virtio.GSO_UDP_L4
-    return packet, VnetHeader(virtio.NEEDS_CSUM, kind, 0, size, l4, 16 if is_tcp else 6)
+    vnet = VnetHeader(virtio.NEEDS_CSUM, kind, 0, size, l4, 16 if is_tcp else 6)
+    pseudo_header = in6_pseudoheader if is_v6 else in4_pseudoheader
+    at = l4 + vnet.csum_offset
+    summed = checksum(bytes(pseudo_header(6 if is_tcp else 17, below.lastlayer(), len(packet) - l4)))
+    packet[at : at + 2] = (0xFFFF - summed).to_bytes(2, "big")
+    return packet, vnet
+
+
+def finished(packet: bytes | bytearray, vnet: VnetHeader) -> bytearray:
+    """With the whole checksum, as a network card or the receiving kernel finishes it."""
+    at, whole = vnet.csum_start + vnet.csum_offset, bytearray(packet)
+    whole[at : at + 2] = complement(packet[vnet.csum_start :]).to_bytes(2, "big")
+    return whole
 
 
 def coalesce(rows: Octets, out: Octets, *, udp: bool) -> int:
@@ -68,7 +94,7 @@ def segments(packet: bytearray, vnet: VnetHeader, most: int = 128) -> list[bytes
     return found
 
 
-@pytest.mark.parametrize("is_v6", [False, True])
+@BOTH_FAMILIES
 @pytest.mark.parametrize(("length", "size"), [(13860, 1386), (13860 + 868, 1386), (4001, 1333), (2774, 1387), (3, 1)])
 @pytest.mark.parametrize("most", [128, 3])
 def test_tcp_is_cut_as_scapy_builds_it(is_v6: bool, length: int, size: int, most: int) -> None:
@@ -81,7 +107,7 @@ def test_tcp_is_cut_as_scapy_builds_it(is_v6: bool, length: int, size: int, most
     assert segments(packet, vnet, most) == expected
 
 
-@pytest.mark.parametrize("is_v6", [False, True])
+@BOTH_FAMILIES
 @pytest.mark.parametrize("length", [4200, 4201, 1401])
 def test_udp_is_cut_as_scapy_builds_it(is_v6: bool, length: int) -> None:
     packet, vnet = super_packet(is_v6, False, DATA[:length], 1400)
@@ -101,7 +127,7 @@ def test_the_end_of_data_is_told_by_the_last_segment_and_a_reduced_window_by_the
     assert flags[-1] == 0x19
 
 
-@pytest.mark.parametrize("is_v6", [False, True])
+@BOTH_FAMILIES
 @pytest.mark.parametrize("is_tcp", [False, True])
 @pytest.mark.parametrize("size", [1386, 1385])
 def test_segments_become_the_super_packet_again(is_v6: bool, is_tcp: bool, size: int) -> None:
@@ -113,14 +139,13 @@ def test_segments_become_the_super_packet_again(is_v6: bool, is_tcp: bool, size:
     again = virtio.unpack(bytes(out))
     assert again[:2] + again[3:] == vnet[:2] + vnet[3:]
     assert again.header_bytes == len(packet) - 40 * size
-    at = again.csum_start + again.csum_offset
-    finished = bytearray(whole)
-    finished[at : at + 2] = complement(whole[again.csum_start :]).to_bytes(2, "big")
-    assert finished == packet
+    assert whole == packet
+    transport = tcp(0, size, "A") if is_tcp else UDP(sport=5201, dport=40000)
+    assert finished(whole, again) == built(network(is_v6) / transport / Raw(DATA[: 40 * size]))
 
 
-def stream(count: int = 5, size: int = 100, protocol: str = "tcp") -> list[bytearray]:
-    packet, vnet = super_packet(False, protocol == "tcp", DATA[: count * size], size)
+def stream(count: int = 5, size: int = 100, protocol: str = "tcp", *, is_v6: bool = False) -> list[bytearray]:
+    packet, vnet = super_packet(is_v6, protocol == "tcp", DATA[: count * size], size)
     return [bytearray(segment) for segment in segments(packet, vnet)]
 
 
@@ -128,20 +153,23 @@ def joined(packets: list[bytearray], *, udp: bool = True) -> bool:
     return coalesce(np.array([list(p) for p in packets], np.uint8), np.zeros(70000, np.uint8), udp=udp) > 0
 
 
-def test_what_is_one_stream_is_joined() -> None:
-    assert joined(stream())
-    assert joined(stream(protocol="udp"))
-    assert not joined(stream(protocol="udp"), udp=False)
+@BOTH_FAMILIES
+def test_what_is_one_stream_is_joined(is_v6: bool) -> None:
+    assert joined(stream(is_v6=is_v6))
+    assert joined(stream(protocol="udp", is_v6=is_v6))
+    assert not joined(stream(protocol="udp", is_v6=is_v6), udp=False)
 
 
+@BOTH_FAMILIES
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_no_altered_bit_is_hidden_by_joining(protocol: str) -> None:
+def test_no_altered_bit_is_hidden_by_joining(protocol: str, is_v6: bool) -> None:
     """IPv4 identifiers and the header checksum over them are all that may differ: nobody reads them after joining."""
-    free = {4, 5, 10, 11}
+    free = set() if is_v6 else {4, 5, 10, 11}
+    genuine = stream(3, 20, protocol, is_v6=is_v6)
     for row in range(3):
-        for at in range(len(stream(3, 20, protocol)[0])):
+        for at in range(len(genuine[0])):
             for bit in range(8):
-                packets = stream(3, 20, protocol)
+                packets = [packet.copy() for packet in genuine]
                 packets[row][at] ^= 1 << bit
                 is_hidden = joined(packets)
                 assert not is_hidden or (row > 0 and at in free), (row, at, bit)
@@ -196,9 +224,10 @@ def test_packets_of_two_streams_or_out_of_order_are_not_joined() -> None:
     assert not joined([packets[0], bytearray(other)])
 
 
+@BOTH_FAMILIES
 @pytest.mark.parametrize("flags", ["S", "FA", "RA", "UA", "SA"])
-def test_what_is_not_plain_data_is_not_joined(flags: str) -> None:
-    packets = [bytearray(built(network(False, n) / tcp(n, 100, flags) / Raw(bytes(100)))) for n in range(3)]
+def test_what_is_not_plain_data_is_not_joined(flags: str, is_v6: bool) -> None:
+    packets = [bytearray(built(network(is_v6, n) / tcp(n, 100, flags) / Raw(bytes(100)))) for n in range(3)]
     assert not joined(packets)
 
 
@@ -211,8 +240,9 @@ def test_rubbish_is_not_joined(packet: bytes) -> None:
 
 def test_rubbish_at_random_is_neither_joined_nor_raises() -> None:
     source = random.Random(1)
-    for _ in range(2000):
-        row = bytearray(source.choice(stream(1, 20, source.choice(("tcp", "udp"))))[: source.randrange(20, 60)])
+    genuine = [stream(1, 20, protocol, is_v6=is_v6)[0] for protocol in ("tcp", "udp") for is_v6 in (False, True)]
+    for _ in range(4000):
+        row = source.choice(genuine)[: source.randrange(20, 90)]
         for _ in range(source.randrange(4)):
             row[source.randrange(len(row))] = source.randrange(256)
         joined([row, bytearray(row)])
@@ -237,3 +267,57 @@ def test_the_checksum_of_one_packet(length: int) -> None:
     expected = checksum(data)
     assert complement(data) % MODULUS == expected % MODULUS
     assert complement(data) > 0
+
+
+ROUTING = IPv6ExtHdrRouting(addresses=["fd00::9"], segleft=1)
+HOME = IPv6ExtHdrDestOpt(options=[HAO(hoa="fd00::7")])
+EXTENDED = {
+    "hop-by-hop": [IPv6ExtHdrHopByHop()], "destination": [IPv6ExtHdrDestOpt()], "routing": [ROUTING],
+    "home address": [HOME], "three": [IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(), ROUTING],
+}  # fmt: skip
+
+
+def chained(headers: list[Packet]) -> Packet:
+    below = network(True)
+    for header in headers:
+        below = below / header.copy()
+    return below
+
+
+@pytest.mark.parametrize("headers", EXTENDED.values(), ids=EXTENDED)
+@pytest.mark.parametrize("is_tcp", [True, False])
+def test_every_segment_has_the_extension_headers(headers: list[Packet], is_tcp: bool) -> None:
+    """Under a routing header or a home address the checksum is of other addresses than the packet's (RFC 8200, 8.1)."""
+
+    def transport(number: int) -> Packet:
+        return tcp(number, 1000, "A") if is_tcp else UDP(sport=5201, dport=40000)
+
+    packet, vnet = handed_over(chained(headers), transport(0), DATA[:4321], 1000)
+    expected = [
+        built(chained(headers) / transport(n) / Raw(DATA[n * 1000 : min(4321, (n + 1) * 1000)])) for n in range(5)
+    ]
+    assert segments(packet, vnet) == expected
+    assert not joined([bytearray(segment) for segment in expected[:4]]), "they go one by one"
+
+
+@pytest.mark.parametrize("header", [IPv6ExtHdrFragment(id=7), AH(spi=300, icv=bytes(12))], ids=["fragment", "AH"])
+def test_what_cannot_be_repeated_in_each_segment_is_not_cut(header: Packet) -> None:
+    below = network(True) / header
+    packet = bytearray(built(below / tcp(0, 100, "A") / Raw(DATA[:500])))
+    vnet = VnetHeader(virtio.NEEDS_CSUM, virtio.GSO_TCPV6, 0, 100, len(below), 16)
+    assert headers_of(memoryview(packet), vnet) is None
+
+
+def test_extension_headers_that_lead_nowhere_are_not_followed() -> None:
+    packet, vnet = handed_over(chained([IPv6ExtHdrHopByHop()]), tcp(0, 100, "A"), DATA[:500], 100)
+    source = random.Random(2)
+    for _ in range(2000):
+        altered = packet.copy()
+        for _ in range(source.randrange(1, 4)):
+            altered[source.randrange(48)] = source.randrange(256)
+        at = source.randrange(0, 80, 4)
+        cut = memoryview(altered)[: source.choice((len(altered), source.randrange(len(altered))))]
+        headers_of(cut, vnet._replace(csum_start=at))
+    altered = packet.copy()
+    altered[41] = 255
+    assert headers_of(memoryview(altered), vnet) is None

@@ -6,19 +6,23 @@ import struct
 import subprocess
 import sys
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
 
 from kms.tunnel import xfrm
 from kms.tunnel.config import ConnectionConfig
+from kms.tunnel.family import AddressPair
 from kms.tunnel.kernel import refuses
 from kms.tunnel.suites import SUITES
 from tests.unit.test_tunnel_config import CONNECTION
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDS = xfrm.Ends(*(IPv4Address(a) for a in ("172.20.0.2", "172.20.0.3", "10.200.0.0", "10.200.0.1")))
+INNER = AddressPair(IPv4Address("10.200.0.0"), IPv4Address("10.200.0.1"))
+INNER6 = AddressPair(IPv6Address("fd51:5c1c::"), IPv6Address("fd51:5c1c::1"))
+ENDS = xfrm.Ends(IPv4Address("172.20.0.2"), IPv4Address("172.20.0.3"), (INNER,))
+BOTH = replace(ENDS, inner=(INNER, INNER6))
 STATE = xfrm.State(ENDS, 0x11223344, 20012, 0x51534E2C, 1024, 61, bytes(range(32)), b"salt")
 
 
@@ -52,6 +56,12 @@ def test_a_state_has_the_layout_of_the_kernels_header() -> None:
     assert len(found[23]) == 24 + 32 * 4
     assert found[24] == struct.pack("=I", 1)  # XFRM_SA_XFLAG_DONT_ENCAP_DSCP
     assert found[31] == struct.pack("=I", 0x51534E2C)
+
+
+def test_a_state_for_both_families_leaves_the_choice_to_the_policies() -> None:
+    body = xfrm.add_state(replace(STATE, ends=BOTH)).body
+    assert body[:56] == bytes(56)  # sel
+    assert body[216] == 32  # xfrm_usersa_info.flags: XFRM_STATE_AF_UNSPEC
 
 
 def test_each_suite_as_the_kernel_names_it() -> None:
@@ -103,14 +113,14 @@ def test_a_window_wider_than_the_kernels_is_left_to_user_space() -> None:
 
 PROGRAM = """
 import subprocess
-from tests.unit.test_tunnel_xfrm import ENDS
+from tests.unit.test_tunnel_xfrm import BOTH, ENDS
 from kms.tunnel import kernel, netlink, xfrm
 def tell(*requests): netlink.carry_out(requests, family=netlink.XFRM)
 def show(): print(subprocess.run(["ip", "xfrm", "policy"], capture_output=True, text=True, check=True).stdout, "--")
 number = 0x51534e2c
-tell(xfrm.let_nothing_out(ENDS, number), xfrm.let_in(ENDS.reversed(), number)); show()
-tell(xfrm.let_out(ENDS, number, 0x11223344)); show()
-tell(xfrm.let_out(ENDS, 7, 0x55667788)); kernel.sweep(); show()
+tell(*xfrm.let_nothing_out(BOTH, number), *xfrm.let_in(BOTH.reversed(), number)); show()
+tell(*xfrm.let_out(BOTH, number, 0x11223344)); show()
+tell(*xfrm.let_out(ENDS, 7, 0x55667788)); kernel.sweep(); show()
 """
 
 
@@ -132,9 +142,11 @@ def test_a_kernel_reads_the_policies_as_they_are_meant() -> None:
     blocked, allowed, swept = done.stdout.split("--")[:3]
     assert "src 10.200.0.0/32 dst 10.200.0.1/32 \n\tdir out action block" in blocked
     assert "src 10.200.0.1/32 dst 10.200.0.0/32 \n\tdir in" in blocked
-    assert "tmpl src 172.20.0.3 dst 172.20.0.2" in blocked
+    assert "src fd51:5c1c::/128 dst fd51:5c1c::1/128 \n\tdir out action block" in blocked
+    assert "src fd51:5c1c::1/128 dst fd51:5c1c::/128 \n\tdir in" in blocked
+    assert blocked.count("tmpl src 172.20.0.3 dst 172.20.0.2") == 2
     assert "action block" not in allowed
-    assert "proto esp spi 0x11223344 reqid 1364413996 mode tunnel" in allowed
+    assert allowed.count("proto esp spi 0x11223344 reqid 1364413996 mode tunnel") == 2
     assert "if_id 0x51534e2c" in allowed
     assert "0x51534e2c" not in swept
     assert "0x55667788" in swept
