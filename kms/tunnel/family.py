@@ -74,12 +74,19 @@ IPV6 = Family(
 )
 FAMILIES = (IPV4, IPV6)
 BY_VERSION = {family.version: family for family in FAMILIES}
-BY_NEXT_HEADER = {family.next_header: family for family in FAMILIES}
 
 
 def family_of(packet: bytes | memoryview) -> Family | None:
     """By the version that a packet begins with."""
     return BY_VERSION.get(packet[0] >> 4) if packet else None
+
+
+def without_padding(packet: bytes) -> bytes:
+    """A packet up to the length that its header tells (RFC 4303, 2.7); what has no whole header as it is."""
+    family = family_of(packet)
+    if family is None or len(packet) < family.header_bytes:
+        return packet
+    return packet[: family.packet_bytes(packet)]
 
 
 def transport_of(packet: bytes | memoryview, family: Family) -> tuple[int, int]:

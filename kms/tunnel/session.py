@@ -19,7 +19,7 @@ from kms.tunnel.counters import Counters
 from kms.tunnel.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.errors import AuthenticationFailed, Duplicate, Malformed, Replayed, SequenceExhausted
 from kms.tunnel.esp import NEXT_HEADER_NONE
-from kms.tunnel.family import BY_NEXT_HEADER, BY_VERSION
+from kms.tunnel.family import BY_VERSION, without_padding
 from kms.tunnel.frames import FrameShape
 from kms.tunnel.initiator import Initiator
 from kms.tunnel.keymat import NONCE_BYTES
@@ -225,10 +225,10 @@ class Session:
         if next_header == NEXT_HEADER_NONE:
             counters.rx_dummies += 1
             return None
-        family = BY_NEXT_HEADER.get(next_header)
-        if self._is_padded and family is not None and len(packet) >= family.header_bytes:
-            packet = packet[: family.packet_bytes(packet)]
-        if family is None or self._incoming.admits(packet) is not family:
+        if self._is_padded:
+            packet = without_padding(packet)
+        family = self._incoming.admits(packet)
+        if family is None or family.next_header != next_header:
             counters.rx_selector_drops += 1
             return None
         counters.rx_packets += 1
@@ -286,8 +286,8 @@ class Session:
             self._repairing.arrived(pair, last - count + 1, count, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
-        family = BY_NEXT_HEADER.get(next_header)
-        if family is None or self._incoming.admits_all(packets) is not family:
+        family = self._incoming.admits_all(packets)
+        if family is None or family.next_header != next_header:
             packets = self._admitted(packets, next_header)
         self.counters.rx_packets += len(packets)
         self.counters.rx_bytes += packets.size
@@ -300,9 +300,8 @@ class Session:
         if next_header == NEXT_HEADER_NONE:
             self.counters.rx_dummies += len(packets)
             return packets[:0]
-        family = BY_NEXT_HEADER.get(next_header)
-        passes = [family is not None and self._incoming.admits(bytes(packet)) is family for packet in packets]
-        admitted = packets[passes]
+        families = [self._incoming.admits(bytes(packet)) for packet in packets]
+        admitted = packets[[family is not None and family.next_header == next_header for family in families]]
         self.counters.rx_selector_drops += len(packets) - len(admitted)
         return admitted
 
@@ -353,9 +352,9 @@ class Session:
 
     def _seal(self, pair: SaPair, packet: bytes, now: float) -> bytes | None:
         """What the selector has admitted."""
-        outbound, family = pair.outbound, BY_VERSION[packet[0] >> 4]
+        outbound = pair.outbound
         try:
-            datagram = outbound.seal(packet, family.next_header, self._pad_to)
+            datagram = outbound.seal(packet, BY_VERSION[packet[0] >> 4].next_header, self._pad_to)
         except SequenceExhausted:
             self.counters.tx_exhausted_drops += 1
             return None
