@@ -113,6 +113,7 @@ def qslice_test(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             wait_until(lambda: names(folder, "runs") == ({"tests"} if words else {"networks", "rest"}), 30)
             yield process
         finally:
+            (folder / "go-on").touch()
             process.kill()
 
 
