@@ -62,6 +62,8 @@ class MarkerResult:
     ciphertext_only: bool
     ok: bool
     detail: str
+    is_readable: bool = False
+    """Whether the marker stood on any captured channel, on the path or not."""
 
 
 def belongs_to(packet: Packet, connection: Connection, encrypted: bool) -> bool:
@@ -114,6 +116,7 @@ def judge(
         ciphertext_only=not inconclusive and not readable and not elsewhere,
         ok=not reason,
         detail=reason or f"{found}; frames seen: {seen}",
+        is_readable=bool(readable or elsewhere),
     )  # fmt: skip
 
 
