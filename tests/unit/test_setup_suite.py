@@ -78,18 +78,18 @@ def test_the_second_is_printed_after_the_first_and_is_nice(tmp_path: Path) -> No
 
 # Stands for pytest: it says that it runs, and cleans up when interrupted, which takes until it is let go on.
 RUNNING = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 name = pathlib.Path(__file__).parent / pathlib.Path(sys.argv[1]).stem
-try:
-    name.with_suffix(".runs").touch()
-    while True:
-        time.sleep(0.01)  # an interruption just before pause() would be slept through
-except KeyboardInterrupt:
-    name.with_suffix(".interrupted").touch()
-    while not name.with_name("go-on").exists():
-        time.sleep(0.01)
-    name.with_suffix(".cleaned").touch()
-    sys.exit(2)
+# Held back until it is waited for: pause() would sleep through one that comes just before it.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+name.with_suffix(".runs").touch()
+signal.sigwait({signal.SIGINT})
+name.with_suffix(".interrupted").touch()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a second one would end the cleaning
+while not name.with_name("go-on").exists():
+    time.sleep(0.01)
+name.with_suffix(".cleaned").touch()
+sys.exit(2)
 """
 QSLICE_TEST = """
 import sys
