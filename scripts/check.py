@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -82,6 +82,12 @@ def _run_tests(tests: Tests, selection: str | None, arguments: Sequence[str], fo
     return dict(zip(commands, tests.run_both(commands[shown], commands[beside], title=beside), strict=True))
 
 
+def _repeat(failures: Mapping[str, str]) -> None:
+    """Failures again, behind all that pytest printed: a CI system may show the end of it alone."""
+    for failed, why in failures.items():
+        print(f"== failed: {failed}", *why.splitlines(), sep="\n   ", file=sys.stderr)
+
+
 def _environment() -> dict[str, str]:
     environment = dict(os.environ)
     if os.geteuid() == 0:
@@ -129,9 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reports.write(options.junitxml)
 
     status = exit_status(complaints=complaints, pytest_statuses=statuses.values())
-    for failed in reports.failures if len(statuses) > 1 else ():
-        print(f"== failed: {failed}", file=sys.stderr)
     if len(statuses) > 1:
+        _repeat(reports.failures)
         print(f"== tests: {reports.counts or 'not all have run'}", file=sys.stderr)
     if complaints:
         print(f"== complaints: {', '.join(complaints)}", file=sys.stderr)

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 _ON_NETWORKS = "needs_root or needs_ovs or needs_tun or needs_kernel_datapath"
 _BESIDE_NICENESS = 10
+_LINES_OF_WHY = 20
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -114,7 +115,7 @@ def _interrupt(process: subprocess.Popen[bytes], has_terminal: bool) -> None:
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the tests; those that did not run at all (`errors`) failed in their set-up."""
+    """What became of the tests; `errors` are those whose set-up or clean-up failed."""
 
     passed: int
     failed: int
@@ -150,14 +151,14 @@ class Reports:
         return Counts(total("tests") - failed - errors - skipped, failed, errors, skipped, round(seconds, 1))
 
     @property
-    def failures(self) -> list[str]:
-        """The tests that failed or could not start, each with the name of its report."""
-        return [
-            f"{case.get('classname')}::{case.get('name')} ({name})"
+    def failures(self) -> dict[str, str]:
+        """The tests that failed, or their set-up or clean-up, each with the name of its report; the end of why."""
+        return {
+            f"{case.get('classname')}::{case.get('name')} ({name})": "\n".join(_why(case))
             for name, suite in self._suites.items()
             for case in suite.iter("testcase")
-            if case.find("failure") is not None or case.find("error") is not None
-        ]
+            if _complaints(case)
+        }
 
     def write(self, file: Path) -> None:
         """All of them in one document, a `testsuite` for each."""
@@ -166,6 +167,14 @@ class Reports:
             suite.set("name", name)
             root.append(suite)
         ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
+
+
+def _complaints(case: ET.Element) -> list[ET.Element]:
+    return [*case.findall("failure"), *case.findall("error")]
+
+
+def _why(case: ET.Element) -> list[str]:
+    return [line for complaint in _complaints(case) for line in (complaint.text or "").splitlines()[-_LINES_OF_WHY:]]
 
 
 def _read(file: Path) -> ET.Element | None:

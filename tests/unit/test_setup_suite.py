@@ -20,7 +20,8 @@ from tests import conftest
 from tests.wait import PATIENCE, wait_until
 
 NETWORKS = """<?xml version="1.0"?><testsuites><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10"
-time="4.56"><testcase classname="tests.a" name="one"/><testcase classname="tests.a" name="two"><failure/></testcase>
+time="4.56"><testcase classname="tests.a" name="one"/><testcase classname="tests.a" name="two"><failure>what
+it was</failure></testcase>
 <testcase classname="tests.a" name="three[x]"><error/></testcase></testsuite></testsuites>"""
 REST = """<testsuites><testsuite name="pytest" errors="0" failures="1" skipped="0" tests="7" time="3.2">
 <testcase classname="tests.b.Many" name="four"><failure/></testcase></testsuite></testsuites>"""
@@ -44,7 +45,10 @@ def test_counts_add_up_and_the_longer_part_is_the_time(reports: dict[str, Path])
     whole = Reports(reports)
     assert whole.counts == Counts(passed=10, failed=3, errors=1, skipped=3, seconds=4.6)
     assert str(whole.counts) == "3 failed, 1 errors, 10 passed, 3 skipped in 0:05"
-    assert whole.failures == ["tests.a::two (networks)", "tests.a::three[x] (networks)", "tests.b.Many::four (rest)"]
+    assert list(whole.failures) == [
+        "tests.a::two (networks)", "tests.a::three[x] (networks)", "tests.b.Many::four (rest)"
+    ]  # fmt: skip
+    assert whole.failures["tests.a::two (networks)"] == "what\nit was"
 
 
 def test_one_document_has_every_test(reports: dict[str, Path], tmp_path: Path) -> None:
@@ -61,7 +65,7 @@ def test_no_report_no_counts_but_what_there_is_is_told(reports: dict[str, Path],
         reports["networks"].write_text(content)
     part = Reports(reports)
     assert part.counts is None
-    assert part.failures == ["tests.b.Many::four (rest)"]
+    assert list(part.failures) == ["tests.b.Many::four (rest)"]
 
 
 def test_the_second_is_printed_after_the_first_and_is_nice(tmp_path: Path) -> None:
