@@ -125,7 +125,8 @@ class Prober:
         while not self._done:
             timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
             for key, _ in self._selector.select(timeout):
-                key.data()
+                if self._selector.get_map().get(key.fd) is key:  # not closed by what came just before
+                    key.data()
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()
@@ -295,8 +296,8 @@ class Prober:
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._on_datagrams(flow, receiver))
         return {}
 
-    def _on_datagrams(self, flow: bytes, receiver: Receiver) -> None:
-        for _ in range(64):
+    def _on_datagrams(self, flow: bytes, receiver: Receiver, most: int = 64) -> None:
+        for _ in range(most):
             try:
                 datagram = receiver.socket.recv(65535)
             except BlockingIOError:
@@ -317,9 +318,11 @@ class Prober:
         return _counts(self._receivers[bytes.fromhex(command["flow"])])
 
     def op_receive_stop(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Close a receiver; the answer is its counts, and with ``times`` when each datagram came."""
+        """Close a receiver; the answer is its counts, and with ``times`` when each datagram came. All that the kernel
+        had when it was asked counts, but nobody's stream keeps it open."""
         flow = bytes.fromhex(command["flow"])
         receiver = self._receivers.pop(flow)
+        self._on_datagrams(flow, receiver, most=RECEIVE_BUFFER_BYTES // DATAGRAM.size)
         self._selector.unregister(receiver.socket)
         receiver.socket.close()
         times = {"times": sorted(receiver.arrivals.items())} if command.get("times") else {}

@@ -81,7 +81,13 @@ class HostProber:
         with self._lock:
             abandoned, self._pending = list(self._pending.values()), {}
         for future in abandoned:
-            future.set_exception(MeasurementError(f"the prober on {self.host} ended"))
+            future.set_exception(MeasurementError(f"the prober on {self.host} ended: {self._last_words()}"))
+
+    def _last_words(self) -> str:
+        """The last line of its standard error, where it writes what ended it and nothing else."""
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line), "it did not say why")
 
 
 def result_of(future: Future[dict[str, Any]], what: str, timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
@@ -104,7 +110,7 @@ class Probers:
         try:
             for host in self._hosts:
                 argv = [sys.executable, "-I", "-S", str(PROGRAM)]
-                process = self._children.start(host, argv, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                process = self._children.start(host, argv, stdin=subprocess.PIPE)
                 self._probers[host] = HostProber(host, process)
             for greeting in [(p, p.submit("hello")) for p in self._probers.values()]:
                 result_of(greeting[1], f"prober on {greeting[0].host}", START_TIMEOUT_S)
