@@ -22,7 +22,7 @@ from scripts.faults import Fault, FaultKind
 from scripts.layout import Layout
 from scripts.runtime import RunOptions, Runtime
 from scripts.system import RunningSystem
-from tests.integration.launcher import argv, environment, footprint, qslice
+from tests.integration.launcher import argv, environment, footprint, left_since, qslice
 from tests.wait import PATIENCE, wait_until
 from topologies.catalog import load
 
@@ -41,7 +41,7 @@ def running(topology: str) -> Iterator[RunningSystem]:
     with Runtime(load(topology), Layout(), RunOptions()) as runtime:
         runtime.start()
         yield RunningSystem(runtime.record, Layout())
-    assert footprint() == before
+    assert left_since(before) == {}
 
 
 def run(system: RunningSystem, name: str, folder: Path) -> ExperimentResult:
@@ -203,7 +203,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(tmp_path: Path)
     document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert document["results"][0]["complete"]
     assert (tmp_path / "report.html").exists()
-    assert footprint() == before
+    assert left_since(before) == {}
 
 
 @pytest.mark.parametrize(
@@ -221,4 +221,4 @@ def test_a_wrong_request_is_refused_before_anything_starts(words: list[str], nam
     done = qslice("experiment", "run", *words)
     assert done.returncode == 2
     assert names in done.stderr
-    assert footprint() == before
+    assert left_since(before) == {}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.launcher import answer, argv, environment, footprint, qslice
+from tests.integration.launcher import answer, argv, environment, footprint, left_since, qslice
 from tests.wait import PATIENCE, wait_until
 from topologies.catalog import load
 
@@ -34,7 +34,7 @@ def network() -> Iterator[dict[str, Any]]:
     finally:
         down = qslice("down", timeout_s=120)
     assert down.returncode == 0, down.stderr
-    assert footprint() == before
+    assert left_since(before) == {}
 
 
 def tool(*words: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.launcher import footprint, left_since
 from tests.wait import wait_until
 from topologies import links, nodes
 from topologies.catalog import load
@@ -27,18 +28,13 @@ def sh(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
 
 
-def ours() -> set[str]:
-    """Everything on this machine that could be ours: interfaces, bridges (an interface each), Mininet's shells."""
-    names = set(re.findall(r"qs-(?:cell|agg|metro|core|mgmt)[0-9-]*\b", sh("ip", "-o", "link").stdout))
-    return names | {line for line in sh("ps", "-eo", "args").stdout.splitlines() if "mininet:" in line}
-
-
 @pytest.fixture(scope="module")
 def network() -> Iterator[EmulatedNetwork]:
     topology = load("ukqntel")
+    before = footprint()
     with EmulatedNetwork(topology, ovs_datapath(), has_netem(), NOBODY_LISTENS) as network:
         yield network
-    assert not ours()
+    assert left_since(before) == {}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import yaml
 from scripts.commands.slices import load_example
 from scripts.faults import FAULTS, FaultKind
 from tests.fakes.running_kms import ask_admin
-from tests.integration.launcher import LAYOUT, answer, footprint, qslice
+from tests.integration.launcher import LAYOUT, answer, footprint, left_since, qslice
 from tests.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
@@ -34,7 +34,7 @@ def network() -> Iterator[None]:
     finally:
         down = qslice("down")
     assert down.returncode == 0, down.stderr
-    assert footprint() == before
+    assert left_since(before) == {}
 
 
 def keys() -> dict[str, Any]:
