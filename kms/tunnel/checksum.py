@@ -23,11 +23,11 @@ def complement(data: bytes | bytearray | memoryview) -> int:
 
 
 def word_sums(rows: Octets) -> Sums:
-    """For each row the sum of its 16-bit words, read little-endian; rows of at most 64 KB."""
-    even = rows.shape[1] // 2 * 2
-    sums: Sums = rows[:, :even].view("<u2").sum(axis=1, dtype=np.uint32)
-    if even < rows.shape[1]:
-        sums += rows[:, even]  # the first octet of a word whose second is 0
+    """For each row (of the last axis) the sum of its 16-bit words, read little-endian; rows of at most 64 KB."""
+    even = rows.shape[-1] // 2 * 2
+    sums: Sums = np.add.reduce(rows[..., :even].view("<u2"), axis=-1, dtype=np.uint32)
+    if even < rows.shape[-1]:
+        sums += rows[..., even]  # the first octet of a word whose second is 0
     return sums
 
 

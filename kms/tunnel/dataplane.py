@@ -1,8 +1,12 @@
 """The two hot loops of a connection: from the TUN device to the socket, and back, many packets at a time.
 
-One read of the device gives up to 64 KB of a TCP or UDP stream; it is cut into packets, sealed where they stand and
-sent by one call (UDP_SEGMENT). One receive gives many datagrams (UDP_GRO); they are opened and, where they are
+One read of the device gives up to 64 KB of a TCP or UDP stream, a super-packet; those that wait behind it are read
+too. They are cut into packets all at once, sealed where they stand, and each sent by one call (UDP_SEGMENT). One
+receive gives many datagrams (UDP_GRO), and several what has come; they are opened at once and, where they are
 consecutive packets of one stream, written as one. What does not fit this goes one by one, through the same session.
+
+A loop in Python over packets costs more than to encrypt them, and so do NumPy's calls for one super-packet alone:
+with eight, a call costs each of them an eighth.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames, FrameShape, stretches
-from kms.tunnel.gso import headers_of, join, runs, write_segments
+from kms.tunnel.gso import Headers, headers_of, join, runs, write_segments
 from kms.tunnel.recvmany import ManyReceiver
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
@@ -36,7 +40,12 @@ _PREFIX = HEADER_BYTES + IV_BYTES
 _SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
 _SLOTS = 64
 _READ_BYTES = VNET_BYTES + 65536
+_TRAIN = 8  # super-packets that are cut and sealed together, of those that wait
+_ROOM_BYTES = -(-_READ_BYTES // 64) * 64  # from one to the next of them
 _GRO_BYTES = 65536
+_GRO_DATAGRAMS = 64  # that the kernel joins at most: include/linux/udp.h, UDP_GRO_CNT_MAX
+_GATHERED_BYTES = 4 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
+_FEW = 4  # so many are sooner dealt with one by one than together
 _SINGLES = 16  # so many datagrams of one length that come one by one are not the last
 _GRO_SPACE = socket.CMSG_SPACE(4)
 _OFFSET = 6  # so that the packet after its virtio header is aligned
@@ -62,20 +71,25 @@ class DataPlane:
     def __init__(self, tun: TunDevice, udp: socket.socket, session: Session, note: Callable[[OSError], None]) -> None:
         self._tun, self._udp, self._session, self._note = tun, udp, session, note
         self._can_segment = True
-        self._staging = bytearray(_OFFSET + _SLOTS * _SLOT_BYTES + _READ_BYTES)
+        self._staging = bytearray(_OFFSET + _TRAIN * _ROOM_BYTES)
         view = memoryview(self._staging)
-        starts = [_OFFSET + n * _SLOT_BYTES for n in range(_SLOTS)]
-        self._reads = [view[at : at + _READ_BYTES] for at in starts]
-        self._slots = np.frombuffer(self._staging, np.uint8, _SLOTS * _SLOT_BYTES, _OFFSET + VNET_BYTES).reshape(
-            _SLOTS, _SLOT_BYTES
-        )
-        self._out = Frames(MAX_UDP_BYTES, in_place=True)
-        self._in = Frames(MAX_UDP_BYTES + _GRO_BYTES, in_place=False)
-        self._joined = bytearray(_READ_BYTES)
-        self._joined_view = memoryview(self._joined)
-        self._joined_array = np.frombuffer(self._joined, np.uint8)
+        self._reads = [
+            view[at : at + _READ_BYTES] for at in range(_OFFSET, _OFFSET + _SLOTS * _SLOT_BYTES, _SLOT_BYTES)
+        ]
+        self._rooms = [view[at : at + _READ_BYTES] for at in range(_OFFSET, len(view), _ROOM_BYTES)]
+        self._slots = self._staged(_SLOTS, _SLOT_BYTES)
+        self._train = self._staged(_TRAIN, _ROOM_BYTES)
+        self._out = Frames(_TRAIN * MAX_UDP_BYTES, in_place=True)
+        self._in = Frames(_GATHERED_BYTES + _GRO_BYTES, in_place=False)
+        joined = bytearray(_GATHERED_BYTES + _GRO_BYTES)
+        self._data, self._data_view = np.frombuffer(joined, np.uint8), memoryview(joined)
         self._many: ManyReceiver | None = None  # while datagrams come one by one
         self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
+
+    def _staged(self, count: int, room: int) -> Octets:
+        """What is read to ``count`` places that are ``room`` octets apart, without the virtio headers: a row each."""
+        rows = np.frombuffer(self._staging, np.uint8, count * room, _OFFSET).reshape(count, room)
+        return rows[:, VNET_BYTES:]
 
     @property
     def is_stalled(self) -> bool:
@@ -91,22 +105,20 @@ class DataPlane:
                 return
 
     def _read_burst(self, now: float) -> bool:
-        """Single packets up to the first super-packet; False when there is nothing more to read."""
+        """Single packets up to the first super-packet, and those after it; False when there is nothing more to read."""
         lengths: list[int] = []
-        fd, reads = self._tun.fd, self._reads
+        reads = self._reads
         while len(lengths) < _SLOTS:
             view = reads[len(lengths)]
-            try:
-                length = os.readv(fd, (view,)) - VNET_BYTES
-            except BlockingIOError:
+            length = self._read(view)
+            if length is None:
                 self._seal_singles(lengths, now)
                 return False
-            except OSError as error:
-                raise DeviceLost(error.errno, error.strerror) from error
             if view[1]:  # the kind of segmentation that is left to us
                 self._seal_singles(lengths, now)
-                self._seal_super(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view), now)
-                return True
+                if lengths:
+                    self._rooms[0][: VNET_BYTES + length] = bytes(view[: VNET_BYTES + length])
+                return self._read_train(length, now)
             if view[0] & virtio.NEEDS_CSUM:
                 _finish_checksum(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view))
             lengths.append(length)
@@ -114,6 +126,59 @@ class DataPlane:
                 break  # it reaches into the slots after it
         self._seal_singles(lengths, now)
         return True
+
+    def _read(self, view: memoryview) -> int | None:
+        """The length of the packet that was read there, behind its virtio header; None where none waits."""
+        try:
+            return os.readv(self._tun.fd, (view,)) - VNET_BYTES
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise DeviceLost(error.errno, error.strerror) from error
+
+    def _read_train(self, first: int, now: float) -> bool:
+        """The super-packets behind the one that stands in the first room, up to a single packet."""
+        lengths, more = [first], True
+        for view in self._rooms[1:]:
+            length = self._read(view)
+            if length is None:
+                more = False
+                break
+            lengths.append(length)
+            if not view[1]:
+                break
+        self._seal_train(lengths, now)
+        return more
+
+    def _seal_train(self, lengths: list[int], now: float) -> None:
+        """Those of one length and layout together."""
+        first = 0
+        while first < len(lengths):
+            view, length = self._rooms[first], lengths[first]
+            vnet = virtio.unpack(view)
+            packet = view[VNET_BYTES : VNET_BYTES + length]
+            if not vnet.gso_type:
+                if vnet.flags & virtio.NEEDS_CSUM:
+                    _finish_checksum(packet, vnet)
+                self._send_packet(packet, now)
+                first += 1
+                continue
+            headers = headers_of(packet, vnet)
+            if headers is None:
+                self._session.counters.tx_selector_drops += 1
+                first += 1
+                continue
+            end = first + 1
+            while end < len(lengths) and lengths[end] == length and self._is_like(end, view, length, headers):
+                end += 1
+            self._seal_supers(self._train[first:end, :length], headers, vnet.gso_size, now)
+            first = end
+
+    def _is_like(self, number: int, first: memoryview, length: int, headers: Headers) -> bool:
+        view = self._rooms[number]
+        if view[:VNET_BYTES] != first[:VNET_BYTES]:
+            return False
+        return headers_of(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view)) == headers
 
     def _seal_singles(self, lengths: list[int], now: float) -> None:
         """Runs of equal length together."""
@@ -123,15 +188,17 @@ class DataPlane:
             most = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(length))
             while end < len(lengths) and lengths[end] == length and end - first < most:
                 end += 1
-            if end - first > 1 and self._seal_rows(first, end, length, now):
+            if end - first > _FEW and self._seal_rows(first, end, length, now):
                 first = end
                 continue
             for slot in range(first, end):
-                packet = self._reads[slot][VNET_BYTES : VNET_BYTES + length]
-                datagram = self._session.send_packet(bytes(packet), now)
-                if datagram is not None:
-                    self.send(datagram)
+                self._send_packet(self._reads[slot][VNET_BYTES : VNET_BYTES + length], now)
             first = end
+
+    def _send_packet(self, packet: memoryview, now: float) -> None:
+        datagram = self._session.send_packet(bytes(packet), now)
+        if datagram is not None:
+            self.send(datagram)
 
     def _seal_rows(self, first: int, end: int, length: int, now: float) -> bool:
         frames, count = self._out.shape(datagram_bytes(length)), end - first
@@ -141,35 +208,37 @@ class DataPlane:
         self._send_frames(self._out.view[: count * frames.size], frames.size)
         return True
 
-    def _seal_super(self, packet: memoryview, vnet: virtio.VnetHeader, now: float) -> None:
-        headers = headers_of(packet, vnet)
-        if headers is None:
-            self._session.counters.tx_selector_drops += 1
+    def _seal_supers(self, packets: Octets, headers: Headers, size: int, now: float) -> None:
+        """Super-packets, a row each; together where each leaves in one call, and so in its turn."""
+        whole, rest = divmod(packets.shape[1] - headers.end, size)
+        most = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(headers.end + size))
+        if 0 < whole <= most and not rest:
+            self._seal_segments(packets, headers, size, (0, whole), now)
             return
-        size = vnet.gso_size
-        data = len(packet) - headers.end
-        whole, rest = divmod(data, size)
-        length = headers.end + size
-        frames = self._out.shape(datagram_bytes(length))
-        most = min(MAX_BURST, MAX_UDP_BYTES // frames.size)
-        for first in range(0, whole, most):
-            count = min(most, whole - first)
-            write_segments(packet, headers, size, first, frames.texts[:count, :length])
-            self._seal_and_send(frames.size, count, length, now)
-        if rest:
-            tail = self._out.shape(datagram_bytes(headers.end + rest))
-            write_segments(packet, headers, size, whole, tail.texts[:1, : headers.end + rest])
-            self._seal_and_send(tail.size, 1, headers.end + rest, now)
+        for packet in packets[:, None]:
+            for first in range(0, whole, most):
+                self._seal_segments(packet, headers, size, (first, min(most, whole - first)), now)
+            if rest:
+                self._seal_segments(packet, headers, size, (whole, 1), now, data=rest)
 
-    def _seal_and_send(self, size: int, count: int, length: int, now: float) -> None:
-        frames = self._out.shape(size)
-        if self._session.seal_frames(frames, count, length, now, are_alike=True):
-            self._send_frames(self._out.view[: count * size], size)
+    def _seal_segments(
+        self, packets: Octets, headers: Headers, size: int, which: tuple[int, int], now: float, data: int = 0
+    ) -> None:
+        """Of each packet the segments from the first of ``which`` on, as many as its second; of ``data`` octets if they
+        are the last and shorter than ``size``."""
+        first, count = which
+        length = headers.end + (data or size)
+        frames = self._out.shape(datagram_bytes(length))
+        together = len(packets) * count
+        segments = frames.texts[:together].reshape(len(packets), count, -1)
+        write_segments(packets, headers, size, first, segments[:, :, :length])
+        if self._session.seal_frames(frames, together, length, now, alike=count):
+            step = count * frames.size
+            for at in range(0, len(packets) * step, step):
+                self._send_frames(self._out.view[at : at + step], frames.size)
             return
-        for packet in frames.texts[:count, :length]:
-            datagram = self._session.send_packet(packet.tobytes(), now)
-            if datagram is not None:
-                self.send(datagram)
+        for packet in frames.parts(0, together)[0]:
+            self._send_packet(packet[:length], now)
 
     def _send_frames(self, datagrams: memoryview, size: int) -> None:
         if len(datagrams) > size and self._can_segment and not self._stalled:
@@ -230,7 +299,8 @@ class DataPlane:
         if self._many is not None:
             return self._receive_many(self._many, now)
         view, at, size, more, singles = self._in.view, 0, 0, True, 0
-        while at < MAX_UDP_BYTES:
+        # Never more than are opened at once.
+        while at < _GATHERED_BYTES and at <= (MAX_FRAMES - _GRO_DATAGRAMS) * size:
             try:
                 length, ancillary, _, _ = self._udp.recvmsg_into((view[at : at + _GRO_BYTES],), _GRO_SPACE)
             except BlockingIOError:
@@ -280,7 +350,8 @@ class DataPlane:
             self._open_one(b"", now)
             return
         view, count, done = self._in.view, length // size, 0
-        if count > 1 and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
+        is_stream = count > _FEW or size > _SLOT_BYTES // 2
+        if count > 1 and is_stream and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
             self._open_frames(self._in.shape(size), count, now)
             done = count * size
         for at in range(done, length, size):
@@ -307,11 +378,16 @@ class DataPlane:
             self._write((NO_OFFLOAD, packet), 1)
 
     def _deliver_rows(self, packets: Octets) -> None:
-        for first, count, headers in runs(packets, udp=self._tun.has_uso):
+        pieces = runs(packets, udp=self._tun.has_uso)
+        layout = next((headers for _, count, headers in pieces if headers is not None and count > 1), None)
+        if layout is not None:  # that of all runs
+            size = packets.shape[1] - layout.end
+            self._data[: len(packets) * size].reshape(-1, size)[:] = packets[:, layout.end :]
+        for first, count, headers in pieces:
             rows = packets[first : first + count]
             if headers is not None and count > 1:
-                length = join(rows, headers, self._joined_array)
-                self._write((self._joined_view[:length],), count)
+                data = self._data_view[first * size : (first + count) * size]
+                self._write((join(rows, headers), data), count)
             else:
                 for packet in rows:
                     self._write((NO_OFFLOAD, packet.tobytes()), 1)

@@ -120,24 +120,26 @@ class OutboundSa:
         self._sequence += count
         associated, nonces = self._associated[:count], self._nonces[:count]
         words = frames.words[:count]
-        words[:, 0] = self.spi
         if self._is_extended:
-            high, low = _halves(first, count)
-            words[:, 2] = nonces[:, 1] = associated[:, 1] = high
+            associated[:, 1], associated[:, 2] = _halves(first, count)
+            nonces[:, 1] = associated[:, 1]
         else:
-            low = first + _COUNT[:count]
-            words[:, 2] = 0
-        words[:, 1] = words[:, 3] = low
+            associated[:, 1] = first + _COUNT[:count]
+        # Put into network order once; from here on it is copied.
+        low = nonces[:, 2] = associated[:, -1]
+        words[:, 0] = associated[:, 0]
+        words[:, 1] = low
+        words[:, 2:4] = nonces[:, 1:]
         frames.texts[:count, inner_bytes:] = _TRAILER_ARRAYS[next_header][inner_bytes % ALIGNMENT]
-        associated[:, -1] = nonces[:, 2] = low
+        plain, sealed = frames.parts(0, count)
         # In C from one end to the other: a loop written out costs as much as the cipher.
         deque(
             map(
                 self._aead.encrypt_into,
                 _pieces(NONCE_BYTES, count).unpack(nonces.data),
-                frames.plain[:count],
+                plain,
                 _pieces(associated.shape[1] * 4, count).unpack(associated.data),
-                frames.sealed[:count],
+                sealed,
             ),
             0,
         )
@@ -205,15 +207,16 @@ class InboundSa:
         else:
             associated[:, 1] = first + _COUNT[:count]
             sent = associated
-        if (words[:, :2] != sent).any():
+        if (words[:, :2].view(np.uint32) != sent.view(np.uint32)).any():  # as they stand, in network order
             return None
         nonces[:, 1:] = words[:, 2:4]
+        plain, sealed = frames.parts(start, end)
         opening = map(
             self._aead.decrypt_into,
             _pieces(NONCE_BYTES, count).unpack(nonces.data),
-            frames.sealed[start:end],
+            sealed,
             _pieces(associated.shape[1] * 4, count).unpack(associated.data),
-            frames.plain[start:end],
+            plain,
         )
         try:
             deque(opening, 0)

@@ -15,36 +15,50 @@ Words = npt.NDArray[np.uint32]
 PREFIX_BYTES = 16  # SPI, sequence number and IV
 ICV_BYTES = 16
 
-MAX_FRAMES = 128
+MAX_FRAMES = 512
 _MAX_LENGTHS = 64  # as many shapes are kept; a peer that sends every length there is costs time, not memory
 
 
 class FrameShape:
     """How a buffer divides into datagrams of ``size`` octets, a multiple of 4 as all that carry ESP are.
 
-    ``rows`` are the whole datagrams, ``words`` the same as big-endian 32-bit words. ``sealed`` are views of ciphertext
-    and ICV, ``plain`` of the place for what the ciphertext says (``texts`` as an array): in the same buffer for
-    sending, in another one for receiving, there without gaps.
+    ``rows`` are the whole datagrams, ``words`` the same as big-endian 32-bit words, ``texts`` the places for what the
+    ciphertexts say: in the same buffer for sending, in another one for receiving, there without gaps.
     """
 
-    __slots__ = ("plain", "rows", "sealed", "size", "texts", "words")
+    __slots__ = ("_plain", "_sealed", "_views", "rows", "size", "texts", "words")
 
     def __init__(self, size: int, sealed: bytearray, plain: bytearray | None) -> None:
         self.size = size
         count = min(MAX_FRAMES, len(sealed) // size)
         text = size - PREFIX_BYTES - ICV_BYTES
-        view = memoryview(sealed)
-        starts = range(PREFIX_BYTES, count * size, size)
         self.rows: Octets = np.frombuffer(sealed, np.uint8, count * size).reshape(count, size)
         self.words: Words = self.rows.view(">u4")
-        self.sealed = [view[at : at + text + ICV_BYTES] for at in starts]
         if plain is None:
             self.texts: Octets = self.rows[:, PREFIX_BYTES : PREFIX_BYTES + text]
-            self.plain = [view[at : at + text] for at in starts]
+            places = memoryview(sealed), PREFIX_BYTES, size
         else:
             self.texts = np.frombuffer(plain, np.uint8, count * text).reshape(count, text)
-            opened = memoryview(plain)
-            self.plain = [opened[at : at + text] for at in range(0, count * text, text)]
+            places = memoryview(plain), 0, text
+        self._views = memoryview(sealed), *places
+        self._plain: list[memoryview] = []
+        self._sealed: list[memoryview] = []
+
+    def parts(self, start: int, end: int) -> tuple[list[memoryview], list[memoryview]]:
+        """Of the datagrams from number ``start`` to before ``end``: the places of the texts, and those of ciphertext
+        and ICV."""
+        if end > len(self._plain):
+            self._view(end)
+        return self._plain[start:end], self._sealed[start:end]
+
+    def _view(self, end: int) -> None:
+        """Most lengths come a few times; only a stream's need many views."""
+        sealed, plain, first, step = self._views
+        text = self.texts.shape[1]
+        for number in range(len(self._plain), end):
+            at, place = number * self.size + PREFIX_BYTES, first + number * step
+            self._sealed.append(sealed[at : at + text + ICV_BYTES])
+            self._plain.append(plain[place : place + text])
 
 
 def stretches(words: Words) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 A TUN device hands out up to 64 KB of one stream under one header (see :mod:`kms.tunnel.virtio`).
 :func:`write_segments` makes the packets that go over the network of it; :func:`runs` finds such packets among those
-that came, and :func:`join` makes one of them again. Pure functions of octets; what is not recognised is left alone.
+that came, and :func:`join` the headers under which they are one again. Pure functions of octets; what is not recognised
+is left alone.
 
 A call of NumPy costs as much as the encryption of a packet: hence few calls, each over all packets.
 """
@@ -60,55 +61,54 @@ def _header_bytes(packet: bytes | memoryview, protocol: int, l4: int) -> int:
     return packet[l4 + 12] >> 4 << 2 if protocol == _TCP else _HEADER_BYTES[_UDP]
 
 
-def write_segments(packet: memoryview, headers: Headers, size: int, first: int, out: Octets) -> None:
-    """Write the segments from number ``first`` on, of ``size`` octets of data each, into the rows of ``out``.
+def write_segments(packets: Octets, headers: Headers, size: int, first: int, out: Octets) -> None:
+    """Write of each of ``packets`` the segments from number ``first`` on, of ``size`` octets of data each.
 
-    ``out`` has as many rows as segments are wanted, and as many columns as such a packet has octets: the last segment
-    of a super-packet, which is shorter than the others, is written alone.
+    The packets are rows, super-packets of one length and with headers of one layout. ``out`` is of the shape (packets,
+    segments wanted of each, octets of such a segment): the last segment of a super-packet, which is shorter than the
+    others, is written alone.
     """
-    count, length = out.shape
+    _, count, length = out.shape
     family, l4, end = headers.family, headers.l4, headers.end
+    is_tcp = headers.protocol == _TCP
     start = end + first * size
     stop = start + count * (length - end)
     numbers = _NUMBERS[first : first + count]
-    header = bytearray(packet[:end])
-    field = l4 + _CSUM_OFFSET[headers.protocol]
+    heads = packets[:, :end].copy()
+    checksums = heads[:, l4 + _CSUM_OFFSET[headers.protocol] :][:, :2].view("<u2")
     # Here stands the pseudo-header's part, for all the data (virtio 1.2, 5.1.6.2): of the addresses that count, which
     # under a routing header are not those of the packet (RFC 8200, 8.1). Only the length is another one.
-    pseudo = word_sum(header[field : field + 2]) + swapped(length - l4) + MODULUS - swapped(len(packet) - l4) % MODULUS
-    header[field : field + 2] = b"\0\0"
-    last_flags = header[l4 + 13] if headers.protocol == _TCP else 0
-    if headers.protocol == _TCP:
+    of_length = swapped(length - l4) + MODULUS - swapped(packets.shape[1] - l4) % MODULUS
+    pseudo = checksums + np.uint32(of_length)
+    checksums[:] = 0
+    if is_tcp:
+        last_flags = packets[:, l4 + 13]
         # RFC 9293: data end with the last segment; RFC 3168: the window reduction is told once.
-        header[l4 + 13] &= 0xFF ^ (_FIN | _PSH | _CWR)
+        heads[:, l4 + 13] &= 0xFF ^ (_FIN | _PSH | _CWR)
     else:
-        header[l4 + 4 : l4 + 6] = (length - l4).to_bytes(2, "big")
-    _tell_length(header, family, length)
-    identifier = int.from_bytes(header[4:6], "big")
+        heads[:, l4 + 4 : l4 + 6].view(">u2")[:] = length - l4
+    heads[:, family.length_at : family.length_at + 2].view(">u2")[:] = length - family.uncounted_bytes
     if family is IPV4:
-        header[4:6] = header[10:12] = b"\0\0"
-    out[:, :end] = np.frombuffer(header, np.uint8)
-    out[:, end:] = np.frombuffer(packet[start:stop], np.uint8).reshape(count, length - end)
+        words = heads[:, :l4].view(">u2")
+        identifiers = words[:, 2, None] + numbers & np.uint32(0xFFFF)
+        words[:, 2] = words[:, 5] = 0
+        rest_of_header = np.add.reduce(words, axis=1, dtype=np.uint32)[:, None]
+    out[:, :, :end] = heads[:, None]
+    out[:, :, end:] = packets[:, start:stop].reshape(-1, count, length - end)
     if family is IPV4:
-        words = out[:, :12].view(">u2")
-        identifiers = (numbers + np.uint32(identifier)) & np.uint32(0xFFFF)
-        words[:, 2] = identifiers
-        words[:, 5] = MODULUS - (identifiers + np.uint32(MODULUS - complement(header[:l4]))) % MODULUS
-    if headers.protocol == _TCP:
-        sequence = int.from_bytes(header[l4 + 4 : l4 + 8], "big")
-        out[:, l4 + 4 : l4 + 8].view(">u4")[:, 0] = numbers * np.uint32(size) + np.uint32(sequence)
-        if stop == len(packet):
-            out[-1, l4 + 13] |= last_flags & (_FIN | _PSH)
+        words = out[:, :, :12].view(">u2")
+        words[:, :, 2] = identifiers
+        words[:, :, 5] = MODULUS - (identifiers + rest_of_header) % MODULUS
+    if is_tcp:
+        sequences = heads[:, l4 + 4 : l4 + 8].view(">u4").astype(np.uint32)
+        out[:, :, l4 + 4 : l4 + 8].view(">u4")[:, :, 0] = sequences + numbers * np.uint32(size)
+        if stop == packets.shape[1]:
+            out[:, -1, l4 + 13] |= last_flags & (_FIN | _PSH)
         if first == 0:
-            out[0, l4 + 13] |= last_flags & _CWR
-    sums = word_sums(out[:, l4:])
-    sums += np.uint32(pseudo)
-    out[:, field : field + 2].view("<u2")[:, 0] = MODULUS - sums % MODULUS
-
-
-def _tell_length(header: bytearray, family: Family, length: int) -> None:
-    at = family.length_at
-    header[at : at + 2] = (length - family.uncounted_bytes).to_bytes(2, "big")
+            out[:, 0, l4 + 13] |= last_flags & _CWR
+    sums = word_sums(out[:, :, l4:])
+    sums += pseudo
+    out[:, :, l4 + _CSUM_OFFSET[headers.protocol] :][:, :, :2].view("<u2")[:, :, 0] = MODULUS - sums % MODULUS
 
 
 class Run(NamedTuple):
@@ -143,39 +143,35 @@ def runs(rows: Octets, *, udp: bool) -> list[Run]:
     return pieces
 
 
-def join(rows: Octets, found: Headers, out: Octets) -> int:
-    """One super-packet of a run's rows, with its virtio header, written to the beginning of ``out``: its length.
+def join(rows: Octets, found: Headers) -> bytes:
+    """What comes before the data of a run's rows, one after the other, in the one super-packet that they are: its
+    virtio header and its headers.
 
     IP identifiers are not kept (RFC 6864: with DF they have no meaning).
     """
     count, length = rows.shape
-    head = rows[0, :120].tobytes()
     l4, end = found.l4, found.end
     size = int(length) - end
     total = end + count * size
     field = l4 + _CSUM_OFFSET[found.protocol]
-    header = bytearray(head[:end])
-    _tell_length(header, found.family, total)
+    head = bytearray(rows[0, :end])
+    at = found.family.length_at
+    head[at : at + 2] = (total - found.family.uncounted_bytes).to_bytes(2, "big")
     if found.family is IPV4:
-        header[10:12] = b"\0\0"
-        header[10:12] = complement(header[:l4]).to_bytes(2, "big")
+        head[10:12] = b"\0\0"
+        head[10:12] = complement(head[:l4]).to_bytes(2, "big")
     if found.protocol == _TCP:
-        header[l4 + 13] = int(rows[-1, l4 + 13])
+        head[l4 + 13] = rows[-1, l4 + 13]
         kind = found.family.gso_tcp
     else:
-        header[l4 + 4 : l4 + 6] = (total - l4).to_bytes(2, "big")
+        head[l4 + 4 : l4 + 6] = (total - l4).to_bytes(2, "big")
         kind = virtio.GSO_UDP_L4
     # The checksum is left to whoever needs it: here stands the pseudo-header's part of it.
-    pseudo = _pseudo_sum(head, found, total)
-    header[field : field + 2] = (pseudo % MODULUS).to_bytes(2, "little")
-    vnet = VnetHeader(virtio.NEEDS_CSUM, kind, end, size, l4, field - l4)
-    start = virtio.VNET_BYTES
-    out[: start + end] = np.frombuffer(vnet.pack() + header, np.uint8)
-    out[start + end : start + total].reshape(count, size)[:] = rows[:, end:]
-    return int(start + total)
+    head[field : field + 2] = (_pseudo_sum(head, found, total) % MODULUS).to_bytes(2, "little")
+    return VnetHeader(virtio.NEEDS_CSUM, kind, end, size, l4, field - l4).pack() + head
 
 
-def _pseudo_sum(head: bytes, headers: Headers, length: int) -> int:
+def _pseudo_sum(head: bytes | bytearray, headers: Headers, length: int) -> int:
     """What a checksum covers beside the transport's octets (RFC 9293, 3.1; RFC 8200, 8.1)."""
     return word_sum(head[headers.family.addresses]) + swapped(headers.protocol) + swapped(length - headers.l4)
 
@@ -207,22 +203,23 @@ def _follows(rows: Octets, head: bytes, headers: Headers) -> npt.NDArray[np.bool
     length = rows.shape[1]
     l4, end = headers.l4, headers.end
     # What differs from the row before, where nothing may: as one number for each row.
-    differ = np.bitwise_or.reduce((rows[1:, :end] ^ rows[:-1, :end]) & _constant_octets(headers), axis=1) != 0
+    words = rows[:, :end].view(np.uint32)
+    differ = np.bitwise_or.reduce((words[1:] ^ words[:-1]) & _constant_words(headers), axis=1) != 0
     if headers.protocol == _TCP:
         sequences = rows[:, l4 + 4 : l4 + 8].view(">u4")[:, 0].astype(np.uint32)
-        differ = differ | (sequences[1:] - sequences[:-1] != np.uint32(length - end))
+        differ |= sequences[1:] - sequences[:-1] != np.uint32(length - end)
     sums = word_sums(rows[:, l4:])
     sums += np.uint32(_pseudo_sum(head, headers, length))
     wrong = sums % MODULUS != 0
     if wrong.any():
-        differ = differ | wrong[1:] | wrong[:-1]
+        differ |= wrong[1:] | wrong[:-1]
     follows: npt.NDArray[np.bool_] = ~differ
     return follows
 
 
 @cache
-def _constant_octets(headers: Headers) -> Octets:
-    """Ones where the headers of all packets of a stream are the same."""
+def _constant_words(headers: Headers) -> npt.NDArray[np.uint32]:
+    """Ones where the headers of all packets of a stream are the same; such headers consist of 32-bit words."""
     mask = np.full(headers.end, 0xFF, np.uint8)
     if headers.family is IPV4:
         mask[4:6] = mask[10:12] = 0  # identifier and the checksum over it: the first row's has been verified
@@ -231,4 +228,4 @@ def _constant_octets(headers: Headers) -> Octets:
     if headers.protocol == _TCP:
         mask[headers.l4 + 4 : headers.l4 + 8] = 0
         mask[headers.l4 + 13] = 0xFF ^ _PSH  # no mark of a boundary (RFC 9293, 3.9.1.2)
-    return mask
+    return mask.view(np.uint32)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 
+import numpy as np
+
 from kms.tunnel.errors import Duplicate, Replayed
 
 MIN_WINDOW = 32  # RFC 4303, 3.4.3: a receiver supports at least 32
@@ -31,13 +33,14 @@ class ReplayWindow:
     a slot, so nothing needs clearing when the window moves, by however much.
     """
 
-    __slots__ = ("_ring", "_size", "_top")
+    __slots__ = ("_numbers", "_ring", "_size", "_top")
 
     def __init__(self, size: int) -> None:
         if not MIN_WINDOW <= size <= MAX_WINDOW:
             raise ValueError(f"a replay window holds {MIN_WINDOW} to {MAX_WINDOW} numbers, not {size}")
         self._size = size
-        self._ring = array("Q", bytes(8 * size))
+        self._ring = array("Q", bytes(8 * size))  # for one number, which NumPy is slow at
+        self._numbers = np.frombuffer(self._ring, np.uint64)  # the same, for many
         self._top = 0
 
     @property
@@ -71,7 +74,7 @@ class ReplayWindow:
         last = first + count - 1
         first = max(first, last - self._size + 1)
         at, room = first % self._size, self._size - first % self._size
-        numbers = array("Q", range(first, last + 1))
-        self._ring[at : at + min(room, len(numbers))] = numbers[:room]
-        self._ring[: max(0, len(numbers) - room)] = numbers[room:]
+        numbers = np.arange(first, last + 1, dtype=np.uint64)
+        self._numbers[at : at + min(room, len(numbers))] = numbers[:room]
+        self._numbers[: max(0, len(numbers) - room)] = numbers[room:]
         self._top = last

@@ -22,7 +22,7 @@ from scapy.utils import checksum
 
 from kms.tunnel import virtio
 from kms.tunnel.checksum import MODULUS, Octets, complement
-from kms.tunnel.gso import headers_of, join, runs, write_segments
+from kms.tunnel.gso import Headers, headers_of, join, runs, write_segments
 from kms.tunnel.virtio import VnetHeader
 
 V4 = {"src": "10.200.0.2", "dst": "10.200.0.3"}
@@ -69,12 +69,17 @@ def finished(packet: bytes | bytearray, vnet: VnetHeader) -> bytearray:
     return whole
 
 
-def coalesce(rows: Octets, out: Octets, *, udp: bool) -> int:
-    """The length of what all of the rows are joined to; 0 when they are not joined all."""
+def coalesce(rows: Octets, *, udp: bool) -> bytes:
+    """What all of the rows are joined to; nothing when they are not joined all."""
     found = runs(rows, udp=udp)
     assert [number for run in found for number in range(run.first, run.first + run.size)] == list(range(len(rows)))
     headers = found[0].headers
-    return join(rows, headers, out) if len(found) == 1 and headers is not None else 0
+    return whole(rows, headers) if len(found) == 1 and headers is not None else b""
+
+
+def whole(rows: Octets, headers: Headers) -> bytes:
+    """A super-packet with its virtio header, as the data plane writes it."""
+    return join(rows, headers) + rows[:, headers.end :].tobytes()
 
 
 def segments(packet: bytearray, vnet: VnetHeader, most: int = 128) -> list[bytes]:
@@ -82,14 +87,15 @@ def segments(packet: bytearray, vnet: VnetHeader, most: int = 128) -> list[bytes
     headers = headers_of(memoryview(packet), vnet)
     assert headers is not None
     whole, rest = divmod(len(packet) - headers.end, vnet.gso_size)
+    octets = np.frombuffer(packet, np.uint8)[None]
     found = []
     for first in range(0, whole, most):
         out = np.zeros((min(most, whole - first), headers.end + vnet.gso_size), np.uint8)
-        write_segments(memoryview(packet), headers, vnet.gso_size, first, out)
+        write_segments(octets, headers, vnet.gso_size, first, out[None])
         found += [bytes(row) for row in out]
     if rest:
         out = np.zeros((1, headers.end + rest), np.uint8)
-        write_segments(memoryview(packet), headers, vnet.gso_size, whole, out)
+        write_segments(octets, headers, vnet.gso_size, whole, out[None])
         found.append(bytes(out[0]))
     return found
 
@@ -133,15 +139,13 @@ def test_the_end_of_data_is_told_by_the_last_segment_and_a_reduced_window_by_the
 def test_segments_become_the_super_packet_again(is_v6: bool, is_tcp: bool, size: int) -> None:
     packet, vnet = super_packet(is_v6, is_tcp, DATA[: 40 * size], size)
     rows = np.array([list(segment) for segment in segments(packet, vnet)], np.uint8)
-    out = np.zeros(70000, np.uint8)
-    length = coalesce(rows, out, udp=True)
-    whole = bytes(out[virtio.VNET_BYTES : length])
-    again = virtio.unpack(bytes(out))
+    joint = coalesce(rows, udp=True)
+    again, found = virtio.unpack(joint), joint[virtio.VNET_BYTES :]
     assert again[:2] + again[3:] == vnet[:2] + vnet[3:]
     assert again.header_bytes == len(packet) - 40 * size
-    assert whole == packet
+    assert found == packet
     transport = tcp(0, size, "A") if is_tcp else UDP(sport=5201, dport=40000)
-    assert finished(whole, again) == built(network(is_v6) / transport / Raw(DATA[: 40 * size]))
+    assert finished(found, again) == built(network(is_v6) / transport / Raw(DATA[: 40 * size]))
 
 
 def stream(count: int = 5, size: int = 100, protocol: str = "tcp", *, is_v6: bool = False) -> list[bytearray]:
@@ -150,7 +154,7 @@ def stream(count: int = 5, size: int = 100, protocol: str = "tcp", *, is_v6: boo
 
 
 def joined(packets: list[bytearray], *, udp: bool = True) -> bool:
-    return coalesce(np.array([list(p) for p in packets], np.uint8), np.zeros(70000, np.uint8), udp=udp) > 0
+    return coalesce(np.array([list(p) for p in packets], np.uint8), udp=udp) != b""
 
 
 @BOTH_FAMILIES
@@ -191,14 +195,12 @@ def test_super_packets_that_came_together_are_told_apart() -> None:
     rows[70, -1] ^= 1
     found = runs(rows, udp=True)
     assert [(run.first, run.size) for run in found] == [(0, 30), (30, 30), (60, 10), (70, 1), (71, 17)]
-    out = np.zeros(70000, np.uint8)
     for first, count, headers in found:
         if count > 1:
             assert headers is not None
-            length = join(rows[first : first + count], headers, out)
-            whole = IP(bytes(out[virtio.VNET_BYTES : length]))
-            assert (whole[TCP].seq, whole[TCP].options[2][1][0]) == (first * 1386, 7 + (first >= 30) + (first >= 60))
-            assert bytes(whole[TCP].payload) == b"".join(DATA[n : n + 1386] for n in range(first, first + count))
+            joint = IP(whole(rows[first : first + count], headers)[virtio.VNET_BYTES :])
+            assert (joint[TCP].seq, joint[TCP].options[2][1][0]) == (first * 1386, 7 + (first >= 30) + (first >= 60))
+            assert bytes(joint[TCP].payload) == b"".join(DATA[n : n + 1386] for n in range(first, first + count))
 
 
 def test_a_run_is_cut_where_a_packet_would_be_too_long() -> None:
