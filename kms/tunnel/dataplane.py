@@ -24,7 +24,7 @@ from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames, FrameShape, stretches
-from kms.tunnel.gso import Headers, headers_of, join, runs, write_segments
+from kms.tunnel.gso import Headers, headers_of, is_like, join, runs, write_segments
 from kms.tunnel.recvmany import ManyReceiver
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
@@ -169,16 +169,10 @@ class DataPlane:
                 first += 1
                 continue
             end = first + 1
-            while end < len(lengths) and lengths[end] == length and self._is_like(end, view, length, headers):
+            while end < len(lengths) and lengths[end] == length and is_like(self._rooms[end], view, headers):
                 end += 1
             self._seal_supers(self._train[first:end, :length], headers, vnet.gso_size, now)
             first = end
-
-    def _is_like(self, number: int, first: memoryview, length: int, headers: Headers) -> bool:
-        view = self._rooms[number]
-        if view[:VNET_BYTES] != first[:VNET_BYTES]:
-            return False
-        return headers_of(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view)) == headers
 
     def _seal_singles(self, lengths: list[int], now: float) -> None:
         """Runs of equal length together."""
@@ -232,7 +226,7 @@ class DataPlane:
         together = len(packets) * count
         segments = frames.texts[:together].reshape(len(packets), count, -1)
         write_segments(packets, headers, size, first, segments[:, :, :length])
-        if self._session.seal_frames(frames, together, length, now, alike=count):
+        if self._session.seal_frames(frames, together, length, now, are_alike=True):
             step = count * frames.size
             for at in range(0, len(packets) * step, step):
                 self._send_frames(self._out.view[at : at + step], frames.size)

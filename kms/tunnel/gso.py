@@ -57,6 +57,22 @@ def headers_of(packet: memoryview, vnet: VnetHeader) -> Headers | None:
     return Headers(family, protocol, l4, end) if l4 + _HEADER_BYTES[protocol] <= end < len(packet) else None
 
 
+def is_like(packet: memoryview, other: memoryview, headers: Headers) -> bool:
+    """Whether two super-packets, behind their virtio headers, go the same way and are to be cut alike.
+
+    ``other`` has ``headers``: all before the transport's is the same but IPv4's identifier and checksum, and TCP's own
+    header is as long.
+    """
+    start = virtio.VNET_BYTES
+    l4 = start + headers.l4
+    if headers.protocol == _TCP and packet[l4 + 12] >> 4 != other[l4 + 12] >> 4:
+        return False
+    if headers.family is not IPV4:
+        return packet[:l4] == other[:l4]
+    same = (slice(start + 4), slice(start + 6, start + 10), slice(start + 12, l4))
+    return all(packet[where] == other[where] for where in same)
+
+
 def _header_bytes(packet: bytes | memoryview, protocol: int, l4: int) -> int:
     return packet[l4 + 12] >> 4 << 2 if protocol == _TCP else _HEADER_BYTES[_UDP]
 
@@ -64,7 +80,7 @@ def _header_bytes(packet: bytes | memoryview, protocol: int, l4: int) -> int:
 def write_segments(packets: Octets, headers: Headers, size: int, first: int, out: Octets) -> None:
     """Write of each of ``packets`` the segments from number ``first`` on, of ``size`` octets of data each.
 
-    The packets are rows, super-packets of one length and with headers of one layout. ``out`` is of the shape (packets,
+    The packets are rows, super-packets of one length and like each other. ``out`` is of the shape (packets,
     segments wanted of each, octets of such a segment): the last segment of a super-packet, which is shorter than the
     others, is written alone.
     """

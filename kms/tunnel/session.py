@@ -237,19 +237,19 @@ class Session:
         pair.rx_bytes += len(packet)
         return packet
 
-    def seal_frames(self, frames: FrameShape, count: int, inner_bytes: int, now: float, *, alike: int = 1) -> bool:
+    def seal_frames(
+        self, frames: FrameShape, count: int, inner_bytes: int, now: float, *, are_alike: bool = False
+    ) -> bool:
         """Seal the packets in the first ``count`` of ``frames``, where they stand, as :meth:`send_packet` does.
 
-        ``alike``: so many after each other were made from one header, so that the first one's addresses are theirs.
+        ``are_alike``: all of them were made from like headers, so that the first one's addresses are everybody's.
         False, and nothing has happened, unless all of them can go out now: they are then to be sent one by one.
         """
         current = self._book.current
         if current is None or now >= current.ends_at or self._is_padded:
             return False
-        if alike > 1:
-            heads = frames.parts(0, count)[0][::alike]
-            families = {self._outgoing.admits(head[:inner_bytes]) for head in heads}
-            family = families.pop() if len(families) == 1 else None
+        if are_alike:
+            family = self._outgoing.admits(frames.parts(0, 1)[0][0][:inner_bytes])
         else:
             family = self._outgoing.admits_all(frames.texts[:count, :inner_bytes])
         if family is None:

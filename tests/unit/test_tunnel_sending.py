@@ -1,0 +1,124 @@
+"""The sending loop on real sockets: packets and super-packets that wait for it in any order, alike or not."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+from unittest.mock import patch
+
+import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.packet import Raw
+
+from kms.tunnel.dataplane import DataPlane
+from kms.tunnel.gso import write_segments
+from kms.tunnel.tun import TunDevice
+from kms.tunnel.virtio import NO_OFFLOAD, VnetHeader
+from tests.fakes.tunnel_world import STRANGER, A, B, World, up
+from tests.unit.test_tunnel_gso import DATA, TIMESTAMPS, handed_over, segments
+
+SIZE = 1300
+
+
+@dataclass
+class Bench:
+    """``plane`` reads what is written to ``device`` and sends to ``receiver``."""
+
+    world: World
+    plane: DataPlane
+    device: socket.socket
+    receiver: socket.socket
+
+    def arrived(self) -> list[bytes]:
+        """The inner packets, in the order in which they came."""
+        found: list[bytes] = []
+        while True:
+            try:
+                packet = self.world.b.session.receive_datagram(self.receiver.recv(2048), self.world.now)
+            except BlockingIOError:
+                return found
+            assert packet is not None
+            found.append(packet)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    world = up(World())
+    device, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sender, receiver = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    with device, other, sender, receiver:
+        for one in (device, other, sender, receiver):
+            one.setblocking(False)
+        receiver.bind(("127.0.0.1", 0))
+        sender.connect(receiver.getsockname())
+        tun = cast("TunDevice", type("Tun", (), {"fd": other.fileno(), "has_uso": False}))
+        yield Bench(world, DataPlane(tun, sender, world.a.session, lambda _: None), device, receiver)
+
+
+class Stream:
+    """What a host hands over, each with what its segments are expected to be."""
+
+    def __init__(self) -> None:
+        self._sequence = 2**32 - 40_000
+        self._identifier = 65_500
+        self._clock = 7
+
+    def super_packet(self, count: int, rest: int, *, source: Any = A, options: Any = None, flags: str = "A") -> Item:
+        data = DATA[: count * SIZE + rest]
+        self._identifier = (self._identifier + 50) % 2**16
+        self._clock += 1
+        below = IP(src=str(source), dst=str(B), id=self._identifier, flags="DF")
+        above = TCP(sport=1, dport=2, seq=self._sequence, ack=self._clock, flags=flags, options=options or [])
+        self._sequence = (self._sequence + len(data)) % 2**32
+        packet, vnet = handed_over(below, above, data, SIZE)
+        return Item(vnet, bytes(packet), segments(packet, vnet) if source is A else [])
+
+    def timed(self, count: int, rest: int = 0, **fields: Any) -> Item:
+        return self.super_packet(count, rest, options=[*TIMESTAMPS[:2], ("Timestamp", (self._clock, 3))], **fields)
+
+    def of_udp(self, count: int) -> Item:
+        packet, vnet = handed_over(IP(src=str(A), dst=str(B)), UDP(sport=3, dport=4), DATA[: count * SIZE], SIZE)
+        return Item(vnet, bytes(packet), segments(packet, vnet))
+
+    def single(self, length: int) -> Item:
+        packet = bytes(IP(src=str(A), dst=str(B)) / UDP(sport=5, dport=6) / Raw(DATA[:length]))
+        return Item(None, packet, [packet])
+
+
+@dataclass(frozen=True)
+class Item:
+    vnet: VnetHeader | None
+    packet: bytes
+    expected: list[bytes]
+
+    def wire(self) -> bytes:
+        return (self.vnet.pack() if self.vnet else NO_OFFLOAD) + self.packet
+
+
+def test_whatever_waits_in_whatever_order_leaves_once_and_in_order(bench: Bench) -> None:
+    chance, stream = random.Random(5), Stream()
+    kinds = [
+        *[lambda: stream.timed(5)] * 8,
+        lambda: stream.timed(5, flags="PA"),
+        lambda: stream.timed(5, 700),
+        lambda: stream.timed(4),
+        lambda: stream.super_packet(5, 0),
+        lambda: stream.timed(5, source=STRANGER),  # of the same length and layout
+        lambda: stream.of_udp(5),
+        lambda: stream.single(30),
+        lambda: stream.single(1200),
+    ]
+    with patch("kms.tunnel.dataplane.write_segments", wraps=write_segments) as cut:
+        for _ in range(200):
+            items = [chance.choice(kinds)() for _ in range(chance.randrange(1, 12))]
+            for item in items:
+                bench.device.send(item.wire())
+            for _ in items:
+                bench.plane.read_device(bench.world.now)
+            assert bench.arrived() == [packet for item in items for packet in item.expected]
+        together = {len(call.args[0]) for call in cut.call_args_list}
+    assert together >= {1, 2, 3, 4}, "super-packets were to be cut together, and alone"
+    assert bench.world.a.session.counters.tx_selector_drops > 0
