@@ -152,7 +152,8 @@ class AdminApps:
                 data = json.dumps(event.to_dict())
                 await response.write(f"id: {number}\nevent: {event.kind.value}\ndata: {data}\n\n".encode())
             try:
-                await asyncio.wait_for(more.wait(), _KEEP_ALIVE_S)
+                async with asyncio.timeout(_KEEP_ALIVE_S):
+                    await more.wait()
             except TimeoutError:
                 await response.write(b": still here\n\n")
 

@@ -8,6 +8,7 @@ notices an eavesdropper on a section whose buffer is full.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -220,7 +221,7 @@ async def expire_keys(service: KeyService) -> None:
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
+    # Not asyncio.wait_for: before Python 3.12 it forgets a cancellation that comes together with the event.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

@@ -8,6 +8,7 @@ them meanwhile, at a lower priority. The first part prints as it goes, the secon
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,12 +154,13 @@ class Reports:
     @property
     def failures(self) -> dict[str, str]:
         """The tests that failed, or their set-up or clean-up, each with the name of its report; the end of why."""
-        return {
-            f"{case.get('classname')}::{case.get('name')} ({name})": "\n".join(_why(case))
-            for name, suite in self._suites.items()
-            for case in suite.iter("testcase")
-            if _complaints(case)
-        }
+        found: dict[str, str] = {}
+        for name, suite in self._suites.items():
+            for case in suite.iter("testcase"):
+                if _complaints(case):  # a test that fails and whose clean-up fails is there twice
+                    test = f"{case.get('classname')}::{case.get('name')} ({name})"
+                    found[test] = "\n".join([*found.get(test, "").splitlines(), *_why(case)])
+        return found
 
     def write(self, file: Path) -> None:
         """All of them in one document, a `testsuite` for each."""
@@ -174,7 +176,10 @@ def _complaints(case: ET.Element) -> list[ET.Element]:
 
 
 def _why(case: ET.Element) -> list[str]:
-    return [line for complaint in _complaints(case) for line in (complaint.text or "").splitlines()[-_LINES_OF_WHY:]]
+    """Of pytest's traceback the statements, what is wrong and where; of any other text all."""
+    lines = [line for complaint in _complaints(case) for line in (complaint.text or "").splitlines()]
+    telling = [line for line in lines if line.startswith((">", "E ")) or re.match(r"\S+:\d+: ", line)]
+    return (telling or lines)[-_LINES_OF_WHY:]
 
 
 def _read(file: Path) -> ET.Element | None:

@@ -120,7 +120,8 @@ async def _of_the_stream(stream: KeptStream, what: str, caller: str, body: dict[
             return {"status": int(await stream.look(caller, index, int(body["next_index"])))}
         case "claim":
             try:
-                turn = await asyncio.wait_for(stream.claim(caller, index), TURN_WAIT_S)
+                async with asyncio.timeout(TURN_WAIT_S):
+                    turn = await stream.claim(caller, index)
             except TimeoutError:
                 raise ExhaustedError("the other end is getting keys for the chunk") from None
             ids = None if turn.key_ids is None else [str(key_id) for key_id in turn.key_ids]

@@ -22,7 +22,7 @@ import numpy as np
 
 from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
-from kms.tunnel.esp import HEADER_BYTES, IV_BYTES, MIN_DATAGRAM_BYTES, datagram_bytes
+from kms.tunnel.esp import MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames, FrameShape, stretches
 from kms.tunnel.gso import Headers, headers_of, is_like, join, runs, write_segments
 from kms.tunnel.recvmany import ManyReceiver
@@ -35,15 +35,14 @@ UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 MAX_UDP_BYTES = 65507
 MAX_BURST = 64  # datagrams in one call: linux/udp.h, UDP_MAX_SEGMENTS, before it was raised to 128
 
-_BURSTS = 8  # in one wake-up, before the other descriptors have their turn
-_PREFIX = HEADER_BYTES + IV_BYTES
+_BURSTS = 2  # in one wake-up, before the other descriptors have their turn: up to 1 MB
 _SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
 _SLOTS = 64
 _READ_BYTES = VNET_BYTES + 65536
 _TRAIN = 8  # super-packets that are cut and sealed together, of those that wait
 _ROOM_BYTES = -(-_READ_BYTES // 64) * 64  # from one to the next of them
 _GRO_BYTES = 65536
-_GRO_DATAGRAMS = 64  # that the kernel joins at most: include/linux/udp.h, UDP_GRO_CNT_MAX
+_GRO_DATAGRAMS = 128  # in one receive at most: linux/udp.h, UDP_MAX_SEGMENTS of the sender on this machine
 _GATHERED_BYTES = 4 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
 _FEW = 4  # so many are sooner dealt with one by one than together
 _SINGLES = 16  # so many datagrams of one length that come one by one are not the last
@@ -137,7 +136,7 @@ class DataPlane:
             raise DeviceLost(error.errno, error.strerror) from error
 
     def _read_train(self, first: int, now: float) -> bool:
-        """The super-packets behind the one that stands in the first room, up to a single packet."""
+        """The super-packets behind the one that stands in the first room, and the single packet that ends them."""
         lengths, more = [first], True
         for view in self._rooms[1:]:
             length = self._read(view)
@@ -205,22 +204,21 @@ class DataPlane:
     def _seal_supers(self, packets: Octets, headers: Headers, size: int, now: float) -> None:
         """Super-packets, a row each; together where each leaves in one call, and so in its turn."""
         whole, rest = divmod(packets.shape[1] - headers.end, size)
-        most = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(headers.end + size))
+        most = max(1, min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(headers.end + size)))
         if 0 < whole <= most and not rest:
-            self._seal_segments(packets, headers, size, (0, whole), now)
+            self._seal_segments(packets, headers, size, 0, whole, now)
             return
         for packet in packets[:, None]:
             for first in range(0, whole, most):
-                self._seal_segments(packet, headers, size, (first, min(most, whole - first)), now)
+                self._seal_segments(packet, headers, size, first, min(most, whole - first), now)
             if rest:
-                self._seal_segments(packet, headers, size, (whole, 1), now, data=rest)
+                self._seal_segments(packet, headers, size, whole, 1, now, data=rest)
 
     def _seal_segments(
-        self, packets: Octets, headers: Headers, size: int, which: tuple[int, int], now: float, data: int = 0
+        self, packets: Octets, headers: Headers, size: int, first: int, count: int, now: float, *, data: int = 0
     ) -> None:
-        """Of each packet the segments from the first of ``which`` on, as many as its second; of ``data`` octets if they
-        are the last and shorter than ``size``."""
-        first, count = which
+        """Of each packet ``count`` segments, from number ``first`` on; with ``data`` octets if that is the last and
+        shorter than ``size``."""
         length = headers.end + (data or size)
         frames = self._out.shape(datagram_bytes(length))
         together = len(packets) * count
@@ -235,8 +233,11 @@ class DataPlane:
             self._send_packet(packet[:length], now)
 
     def _send_frames(self, datagrams: memoryview, size: int) -> None:
-        if len(datagrams) > size and self._can_segment and not self._stalled:
-            self._send(datagrams, size)
+        if len(datagrams) > size and self._can_segment:
+            if self._stalled:
+                self._stalled.append((bytes(datagrams), size))
+            else:
+                self._send(datagrams, size)
         else:
             for at in range(0, len(datagrams), size):
                 self.send(datagrams[at : at + size])
@@ -317,7 +318,7 @@ class DataPlane:
             self._open(at, size, now)
         is_usual = size >= MIN_DATAGRAM_BYTES and singles * size == at
         if singles >= _SINGLES and is_usual and recvmany.IS_AVAILABLE:
-            self._many = ManyReceiver(self._udp, self._in.buffer, size, MAX_UDP_BYTES)
+            self._many = ManyReceiver(self._udp, self._in.buffer, size, _GATHERED_BYTES)
         return more
 
     def _receive_many(self, many: ManyReceiver, now: float) -> bool:
@@ -372,6 +373,8 @@ class DataPlane:
             self._write((NO_OFFLOAD, packet), 1)
 
     def _deliver_rows(self, packets: Octets) -> None:
+        if not len(packets):
+            return
         pieces = runs(packets, udp=self._tun.has_uso)
         layout = next((headers for _, count, headers in pieces if headers is not None and count > 1), None)
         if layout is not None:  # that of all runs

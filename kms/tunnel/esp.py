@@ -13,7 +13,7 @@ counter has 64 bits; of the number the lower half is sent, and the upper one ent
 from __future__ import annotations
 
 from collections import deque
-from functools import cache
+from functools import lru_cache
 from struct import Struct
 
 import numpy as np
@@ -240,7 +240,7 @@ _TRAILER_ARRAYS = {
 }
 
 
-@cache
+@lru_cache(128)
 def _pieces(octets: int, count: int) -> Struct:
     return Struct(f"{octets}s" * count)
 

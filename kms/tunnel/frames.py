@@ -16,7 +16,7 @@ PREFIX_BYTES = 16  # SPI, sequence number and IV
 ICV_BYTES = 16
 
 MAX_FRAMES = 512
-_MAX_LENGTHS = 64  # as many shapes are kept; a peer that sends every length there is costs time, not memory
+_MAX_LENGTHS = 16  # as many shapes are kept; a peer that sends every length there is costs time, not memory
 
 
 class FrameShape:

@@ -60,8 +60,8 @@ def headers_of(packet: memoryview, vnet: VnetHeader) -> Headers | None:
 def is_like(packet: memoryview, other: memoryview, headers: Headers) -> bool:
     """Whether two super-packets, behind their virtio headers, go the same way and are to be cut alike.
 
-    ``other`` has ``headers``: all before the transport's is the same but IPv4's identifier and checksum, and TCP's own
-    header is as long.
+    ``other`` has ``headers``: the virtio headers are the same, the IP headers too but for IPv4's identifier and
+    checksum, and TCP's is as long.
     """
     start = virtio.VNET_BYTES
     l4 = start + headers.l4

@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 
-MAX_DATAGRAMS = 64
+MAX_DATAGRAMS = 256
 _MAX_UDP_BYTES = 65536
 _CONTROL_BYTES = socket.CMSG_SPACE(4)
 _CMSG_HEADER_BYTES = socket.CMSG_LEN(0)

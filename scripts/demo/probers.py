@@ -80,8 +80,9 @@ class HostProber:
                 future.set_result(answer["result"])
         with self._lock:
             abandoned, self._pending = list(self._pending.values()), {}
+        why = self._last_words() if abandoned else ""
         for future in abandoned:
-            future.set_exception(MeasurementError(f"the prober on {self.host} ended: {self._last_words()}"))
+            future.set_exception(MeasurementError(f"the prober on {self.host} ended: {why}"))
 
     def _last_words(self) -> str:
         """The last line of its standard error, where it writes what ended it and nothing else."""

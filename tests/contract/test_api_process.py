@@ -137,7 +137,7 @@ def test_silent_connections_end_and_hold_nobody_up(controller: RunningController
 
 
 def test_a_connection_serves_many_requests_and_survives_a_refusal(controller: RunningController) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=10 * PATIENCE)
     for method, path, status in (
         ("GET", "/v1/healthz", 200), ("HEAD", "/v1/slices", 200), ("OPTIONS", "/v1/slices", 204),
         ("GET", "/nowhere", 404), ("GET", "/v1/slices", 200),
@@ -166,7 +166,7 @@ def test_a_refused_body_is_not_taken_for_the_next_request(controller: RunningCon
 
 def test_events_arrive_as_they_happen_and_a_reader_comes_back_where_he_was(controller: RunningController) -> None:
     def follow(last: str | None = None) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=10 * PATIENCE)
         connection.request("GET", "/v1/events", headers={} if last is None else {"Last-Event-ID": last})
         response = connection.getresponse()
         assert response.getheader("Content-Type") == "text/event-stream"
@@ -188,7 +188,7 @@ def test_events_arrive_as_they_happen_and_a_reader_comes_back_where_he_was(contr
 
 
 def test_a_reader_of_events_who_does_not_read_is_dropped(controller: RunningController) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=10 * PATIENCE)
     headers = {"Authorization": f"Bearer {controller.token()}", "Content-Type": "application/json"}
     body = json.dumps({"slice": raw_request("cdn")})
 

@@ -16,6 +16,7 @@ import pytest
 
 from kms import pki
 from tests.fakes.running_kms import KmsWorld, running_kms
+from tests.wait import PATIENCE
 
 NOT_FOUND = "one or more keys specified are not found on KME"
 POST = b"POST /api/v1/keys/sae-metro1/enc_keys HTTP/1.1\r\nHost: x\r\n"
@@ -33,7 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KmsWorld]:
 
 def connect(world: KmsWorld, sae: str) -> ssl.SSLSocket:
     host, _, port = world.urls["cell1"].removeprefix("https://").rpartition(":")
-    raw = socket.create_connection((host, int(port)), timeout=10)
+    raw = socket.create_connection((host, int(port)), timeout=10 * PATIENCE)
     return world.tls(sae).wrap_socket(raw, server_hostname=host)
 
 

@@ -18,7 +18,7 @@ from kms.config import parse_config
 from kms.distributed.node import sites_of_process
 from kms.errors import ConfigError
 from tests.fakes.distributed_kms import LINE, SITES, DistributedKms, distributed_kms
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.catalog import load
 
 
@@ -99,7 +99,7 @@ def test_a_slave_that_nobody_has_seen_gets_its_key_where_it_asks(kms: Distribute
 def ask_peer(kms: DistributedKms, tls: ssl.SSLContext, *asked: tuple[str, Any]) -> list[int]:
     """What core1's interface for KMEs answers to each method and body, over one connection."""
     port = next(site.peer_port for site in kms.config.sites if site.site == "core1")
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=5)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=tls, timeout=5 * PATIENCE)
     statuses: list[int] = []
     try:
         for method, body in asked:

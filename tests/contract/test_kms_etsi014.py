@@ -20,7 +20,7 @@ from kms.client import Kme014Client
 from kms.errors import KmeRefusedError, KmeUnavailableError
 from kms.revocation import revoke_sae
 from tests.fakes.running_kms import KmsWorld, running_kms
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ class TestWhoMayCome:
         tls = self.trusting(world)
         tls.load_cert_chain(out / "cert.pem", out / "key.pem")
         host, _, port = world.urls["cell1"].removeprefix("https://").rpartition(":")
-        connection = http.client.HTTPSConnection(host, int(port), context=tls, timeout=10)
+        connection = http.client.HTTPSConnection(host, int(port), context=tls, timeout=10 * PATIENCE)
         try:
             statuses = []
             for is_revoked in (False, True):
@@ -260,7 +260,7 @@ class TestWhoMayCome:
     def test_plain_http_and_noise_do_no_harm(self, world: KmsWorld) -> None:
         host, _, port = world.urls["cell1"].removeprefix("https://").rpartition(":")
         for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(100), b""):
-            with socket.create_connection((host, int(port)), timeout=5) as connection:
+            with socket.create_connection((host, int(port)), timeout=5 * PATIENCE) as connection:
                 connection.sendall(noise)
         assert world.ask("cell1", "sae-cell1", "GET", "/sae-core1/status").status == 200
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.running_kms import Answer, KmsWorld, running_kms
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ class TestReservations:
 
 
 def test_notifications_follow_an_eavesdropper(world: KmsWorld) -> None:
-    connection = http.client.HTTPConnection("localhost", timeout=20)
+    connection = http.client.HTTPConnection("localhost", timeout=20 * PATIENCE)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.sock.settimeout(20)
     connection.sock.connect(str(Path(world.config.admin_socket)))
@@ -216,7 +216,7 @@ def next_event(stream: http.client.HTTPResponse, kind: str, link: str) -> dict[s
 def test_who_is_turned_away_is_told(world: KmsWorld) -> None:
     (key,) = world.enc("cell1", "sae-cell1", "sae-core1").body["keys"]
     assert world.dec("metro1", "sae-metro1", "sae-cell1", key["key_ID"]).status == 401
-    connection = http.client.HTTPConnection("localhost", timeout=20)
+    connection = http.client.HTTPConnection("localhost", timeout=20 * PATIENCE)
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.sock.settimeout(20)
     connection.sock.connect(str(Path(world.config.admin_socket)))

@@ -16,6 +16,7 @@ import pytest
 
 from tests.contract.test_kms_process import KmsProcess, kms_process
 from tests.fakes.running_kms import KmsWorld
+from tests.wait import PATIENCE
 
 KILLS = int(os.environ.get("QSLICE_KMS_KILLS", "2"))  # a thousand are run by hand
 WORKERS = 4
@@ -33,7 +34,7 @@ class Seen:
 
 def connection(world: KmsWorld, site: str, tls: ssl.SSLContext) -> http.client.HTTPSConnection:
     host, _, port = world.urls[site].removeprefix("https://").rpartition(":")
-    return http.client.HTTPSConnection(host, int(port), context=tls, timeout=10)
+    return http.client.HTTPSConnection(host, int(port), context=tls, timeout=10 * PATIENCE)
 
 
 def ask(link: http.client.HTTPSConnection, path: str, body: object) -> dict[str, list[dict[str, str]]]:

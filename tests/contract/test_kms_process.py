@@ -18,7 +18,7 @@ import pytest
 
 from kms.config import parse_config
 from tests.fakes.running_kms import SITES, KmsWorld, ask_admin, kms_config
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -59,7 +59,7 @@ class KmsProcess:
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=10 * PATIENCE)
 
 
 def spawn(directory: Path, raw: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
@@ -138,7 +138,7 @@ def test_no_key_in_logs_or_files_and_nothing_left_after_sigterm(tmp_path: Path) 
 def test_a_second_kms_on_the_same_state_is_refused(tmp_path: Path) -> None:
     with kms_process(tmp_path) as kms:
         log = tmp_path / "second.log"
-        assert spawn(tmp_path, kms.raw, log).wait(timeout=20) == 1
+        assert spawn(tmp_path, kms.raw, log).wait(timeout=20 * PATIENCE) == 1
         assert "another KMS is running" in log.read_text()
         assert kms.is_ready()
 
@@ -147,7 +147,7 @@ def test_a_port_that_is_taken_ends_the_start_cleanly(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         kms = KmsProcess(tmp_path)
         kms.raw["sites"][1]["port"] = taken.getsockname()[1]
-        assert spawn(tmp_path, kms.raw, kms.log).wait(timeout=20) == 1
+        assert spawn(tmp_path, kms.raw, kms.log).wait(timeout=20 * PATIENCE) == 1
     assert "address already in use" in kms.log.read_text()
     assert "Traceback" not in kms.log.read_text()
     assert not Path(kms.raw["admin_socket"]).exists()
@@ -159,7 +159,7 @@ def test_a_port_that_is_taken_ends_the_start_cleanly(tmp_path: Path) -> None:
 )
 def test_a_wrong_configuration_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     log = tmp_path / "log"
-    assert spawn(tmp_path, {**kms_config(tmp_path), **change}, log).wait(timeout=20) == 2
+    assert spawn(tmp_path, {**kms_config(tmp_path), **change}, log).wait(timeout=20 * PATIENCE) == 2
     assert message in log.read_text()
     assert "Traceback" not in log.read_text()
     assert set(os.listdir(tmp_path)) == {"log", "kms.json"}
@@ -170,6 +170,6 @@ def test_a_damaged_store_stops_the_start_with_a_message(tmp_path: Path) -> None:
     state = Path(kms.raw["state_dir"])
     state.mkdir()
     (state / "keys.sqlite").write_bytes(b"this is not a database" * 50)
-    assert spawn(tmp_path, kms.raw, kms.log).wait(timeout=20) == 1
+    assert spawn(tmp_path, kms.raw, kms.log).wait(timeout=20 * PATIENCE) == 1
     assert "keys.sqlite" in kms.log.read_text()
     assert "Traceback" not in kms.log.read_text()

@@ -133,12 +133,12 @@ def running_kms(directory: Path, **overrides: Any) -> Iterator[KmsWorld]:
     thread = threading.Thread(target=loop.run_forever, name="kms-under-test")
     thread.start()
     try:
-        kms = asyncio.run_coroutine_threadsafe(start(config), loop).result(timeout=20)
+        kms = asyncio.run_coroutine_threadsafe(start(config), loop).result(timeout=20 * PATIENCE)
         try:
             yield KmsWorld(directory, config, kms.urls, kms)
         finally:
-            asyncio.run_coroutine_threadsafe(kms.close(), loop).result(timeout=20)
+            asyncio.run_coroutine_threadsafe(kms.close(), loop).result(timeout=20 * PATIENCE)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=20)
+        thread.join(timeout=20 * PATIENCE)
         loop.close()

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.integration.fabric import Controller, Fabric, free_port, run, unique_prefix, with_prefix
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.catalog import ukqntel
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.counts_packets]
@@ -297,7 +297,7 @@ def test_concurrent_creates_of_one_name_give_one_slice_and_leak_nothing(clean: C
 
 
 def test_events_are_streamed(clean: Controller) -> None:
-    stream = http.client.HTTPConnection("127.0.0.1", clean.api_port, timeout=10)
+    stream = http.client.HTTPConnection("127.0.0.1", clean.api_port, timeout=10 * PATIENCE)
     stream.request("GET", "/v1/events")
     response = stream.getresponse()
     assert response.headers["Content-Type"] == "text/event-stream"

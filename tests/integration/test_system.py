@@ -24,7 +24,7 @@ from scripts.commands.slices import load_example
 from scripts.run_record import running_record
 from scripts.runtime import CONTROLLER_NICENESS
 from tests.integration.launcher import LAYOUT, answer, network_up, qslice
-from tests.wait import wait_until
+from tests.wait import PATIENCE, wait_until
 from topologies.catalog import load
 from topologies.spec import SecurityClass
 
@@ -297,7 +297,7 @@ def test_a_client_that_nobody_here_wrote_gets_twins(status: dict[str, Any], tmp_
 
 def get(url: str, context: ssl.SSLContext) -> int:
     try:
-        with urllib.request.urlopen(url, context=context, timeout=5) as response:
+        with urllib.request.urlopen(url, context=context, timeout=5 * PATIENCE) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -344,7 +344,7 @@ def test_an_independent_decoder_reads_what_crossed_a_channel(
         out.send(bytes(12) + b"\x88\xb5" + end.ljust(46))
     wait_until(lambda: end in capture.read_bytes(), timeout_s=10)
     tcpdump.send_signal(signal.SIGINT)
-    tcpdump.wait(timeout=10)
+    tcpdump.wait(timeout=10 * PATIENCE)
     assert bytes.fromhex(marker) not in capture.read_bytes()
     index = connection("enterprise-app", "compute-core")["src_address"].rpartition(".")[2]
     udp = 20000 + int(index) // 2

@@ -102,3 +102,22 @@ def test_no_section_outruns_its_laser() -> None:
 
     asyncio.run(play())
     assert 0 < sent <= 50_000.0 * (1.0 + time.now)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_an_end_that_comes_together_with_work_is_not_forgotten(turns: int) -> None:
+    async def play() -> bool:
+        idle = running(1e9, 0.0)
+        idle.section.is_cut = True
+        task = asyncio.create_task(SectionRunner([idle], SimulatedTime(0.0)).run())
+        await asyncio.sleep(0.01)  # it waits for work
+        assert idle.section.on_taken is not None
+        idle.section.on_taken()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        ended, _ = await asyncio.wait({task}, timeout=1)
+        task.cancel()
+        return ended == {task}
+
+    assert asyncio.run(play())

@@ -193,3 +193,16 @@ def test_packets_that_are_alike_are_looked_at_all_the_same() -> None:
     for source, target, expected in ((A, B, True), (STRANGER, B, False), (A, STRANGER, False)):
         shape.texts[:5, :100] = np.frombuffer(inner_packet(source, target, bytes(80)), np.uint8)
         assert session.seal_frames(shape, 5, 100, 1001.0, are_alike=True) is expected
+
+
+def test_many_of_which_none_may_pass_stop_nothing_else(bench: Bench) -> None:
+    """Genuine, but between others' addresses: their sender's selector is not there to stop them."""
+    pair = bench.world.a.session.current
+    assert pair is not None
+    for length in (100, 1300):
+        foreign = [pair.outbound.seal(inner_packet(STRANGER, B, bytes(length))) for _ in range(6)]
+        for datagram in (*foreign, bench.seal(b"last")):
+            bench.sender.send(datagram)
+        assert bench.written() == [b"last"]
+    assert bench.world.b.session.counters.rx_selector_drops == 12
+    assert bench.errors == []

@@ -10,6 +10,8 @@ from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 
@@ -23,12 +25,35 @@ from tests.unit.test_tunnel_gso import DATA, TIMESTAMPS, handed_over, segments
 SIZE = 1300
 
 
+class Door:
+    """A UDP socket that can be full, which one on the loopback interface never is."""
+
+    def __init__(self, udp: socket.socket) -> None:
+        self._udp = udp
+        self.is_shut = False
+        self.calls = 0
+
+    def send(self, datagram: bytes) -> int:
+        self._pass()
+        return self._udp.send(datagram)
+
+    def sendmsg(self, *arguments: Any) -> int:
+        self._pass()
+        return self._udp.sendmsg(*arguments)
+
+    def _pass(self) -> None:
+        if self.is_shut:
+            raise BlockingIOError
+        self.calls += 1
+
+
 @dataclass
 class Bench:
-    """``plane`` reads what is written to ``device`` and sends to ``receiver``."""
+    """``plane`` reads what is written to ``device`` and sends through ``door`` to ``receiver``."""
 
     world: World
     plane: DataPlane
+    door: Door
     device: socket.socket
     receiver: socket.socket
 
@@ -55,7 +80,9 @@ def bench() -> Iterator[Bench]:
         receiver.bind(("127.0.0.1", 0))
         sender.connect(receiver.getsockname())
         tun = cast("TunDevice", type("Tun", (), {"fd": other.fileno(), "has_uso": False}))
-        yield Bench(world, DataPlane(tun, sender, world.a.session, lambda _: None), device, receiver)
+        door = Door(sender)
+        plane = DataPlane(tun, cast("socket.socket", door), world.a.session, lambda _: None)
+        yield Bench(world, plane, door, device, receiver)
 
 
 class Stream:
@@ -122,3 +149,41 @@ def test_whatever_waits_in_whatever_order_leaves_once_and_in_order(bench: Bench)
         together = {len(call.args[0]) for call in cut.call_args_list}
     assert together >= {1, 2, 3, 4}, "super-packets were to be cut together, and alone"
     assert bench.world.a.session.counters.tx_selector_drops > 0
+
+
+def test_what_a_full_socket_does_not_take_leaves_later_in_order_and_in_as_few_calls(bench: Bench) -> None:
+    stream = Stream()
+    items = [stream.timed(5) for _ in range(7)] + [stream.single(30)]
+    bench.door.is_shut = True
+    for item in items:
+        bench.device.send(item.wire())
+    bench.plane.read_device(bench.world.now)
+    bench.plane.resume()
+    assert (bench.plane.is_stalled, bench.arrived()) == (True, [])
+    bench.door.is_shut = False
+    bench.plane.resume()
+    assert (bench.plane.is_stalled, bench.door.calls) == (False, len(items))
+    assert bench.arrived() == [packet for item in items for packet in item.expected]
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    others=st.integers(0, 3), size=st.sampled_from([1, 2, 536, 1300, 32767, 65500, 65535]), flags=st.integers(0, 255),
+    kind=st.sampled_from([1, 4, 5, 0x81, 3]), start=st.sampled_from([0, 20, 24, 40, 65535]),
+    length=st.integers(0, 1400),
+)  # fmt: skip
+@example(others=2, size=65500, flags=1, kind=1, start=20, length=1400)
+def test_no_virtio_header_whatever_it_says_stops_what_comes_with_it(
+    bench: Bench, others: int, size: int, flags: int, kind: int, start: int, length: int
+) -> None:
+    stream = Stream()
+    before, after = [stream.timed(3) for _ in range(others)], stream.timed(2)
+    odd = VnetHeader(flags, kind, 0, size, start, 16).pack() + stream.timed(1).packet[:length]
+    for data in (*(item.wire() for item in before), odd, after.wire()):
+        bench.device.send(data)
+    for _ in range(4):
+        bench.plane.read_device(bench.world.now)
+    arrived = bench.arrived()
+    expected = [packet for item in before for packet in item.expected]
+    assert arrived[: len(expected)] == expected
+    assert arrived[-2:] == after.expected
