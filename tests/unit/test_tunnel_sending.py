@@ -170,9 +170,9 @@ def test_what_a_full_socket_does_not_take_leaves_later_in_order_and_in_as_few_ca
 @given(
     others=st.integers(0, 3), size=st.sampled_from([1, 2, 536, 1300, 32767, 65500, 65535]), flags=st.integers(0, 255),
     kind=st.sampled_from([1, 4, 5, 0x81, 3]), start=st.sampled_from([0, 20, 24, 40, 65535]),
-    length=st.integers(0, 1400),
+    length=st.integers(0, 180),
 )  # fmt: skip
-@example(others=2, size=65500, flags=1, kind=1, start=20, length=1400)
+@example(others=2, size=65500, flags=1, kind=1, start=20, length=180)
 def test_no_virtio_header_whatever_it_says_stops_what_comes_with_it(
     bench: Bench, others: int, size: int, flags: int, kind: int, start: int, length: int
 ) -> None:
