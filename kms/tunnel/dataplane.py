@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -35,7 +36,9 @@ UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 MAX_UDP_BYTES = 65507
 MAX_BURST = 64  # datagrams in one call: linux/udp.h, UDP_MAX_SEGMENTS, before it was raised to 128
 
-_BURSTS = 2  # in one wake-up, before the other descriptors have their turn: up to 1 MB
+_TURN_S = (
+    0.004  # before the other descriptors and the timers have theirs; the longer, the more waits to be sealed together
+)
 _SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
 _SLOTS = 64
 _READ_BYTES = VNET_BYTES + 65536
@@ -99,9 +102,9 @@ class DataPlane:
 
     def read_device(self, now: float) -> None:
         """Read, seal and send what is there. Raises DeviceLost."""
-        for _ in range(_BURSTS):
-            if not self._read_burst(now) or self._stalled:
-                return
+        until = time.monotonic() + _TURN_S
+        while self._read_burst(now) and not self._stalled and time.monotonic() < until:
+            pass
 
     def _read_burst(self, now: float) -> bool:
         """Single packets up to the first super-packet, and those after it; False when there is nothing more to read."""
@@ -285,9 +288,9 @@ class DataPlane:
 
     def read_socket(self, now: float) -> None:
         """Receive, open and deliver what is there."""
-        for _ in range(_BURSTS):
-            if not self._receive_burst(now):
-                return
+        until = time.monotonic() + _TURN_S
+        while self._receive_burst(now) and time.monotonic() < until:
+            pass
 
     def _receive_burst(self, now: float) -> bool:
         """Datagrams of one length, until one of another comes; False when there is nothing more to receive."""
