@@ -24,6 +24,7 @@ from scripts.experiments.schedule import Action, Paths, schedule
 from scripts.experiments.statistics import Sample, phases
 from scripts.experiments.traffic import Series, TrafficRun, all_answer
 from scripts.faults import Fault, FaultKind, Faults, surviving_channels
+from scripts.interrupts import deferred
 from scripts.system import RunningSystem
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ def run_experiment(
             try:
                 _Repetition(system, probers, scenario, settings, repetition, countdown).run()
             finally:
-                write_results(result, folder, draw_pictures(result), render(result))
+                with deferred():  # all of it or, killed outright, the last repetition's
+                    write_results(result, folder, draw_pictures(result), render(result))
     return result
 
 

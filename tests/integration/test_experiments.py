@@ -194,7 +194,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing(tmp_path: Path)
     words = ("experiment", "run", "split-and-heal", "--repetitions", "5", "--time-scale", "0.2", "--out", str(tmp_path))
     process = subprocess.Popen(argv(*words), stderr=subprocess.PIPE, text=True, env=environment())
     try:
-        wait_until((tmp_path / "results.json").exists, timeout_s=60, interval_s=0.1)
+        wait_until((tmp_path / "results.json").exists, timeout_s=60, interval_s=0.0005)  # the first file of several
         process.send_signal(signal.SIGINT)
         assert process.wait(60 * PATIENCE) == 130
     finally:
