@@ -25,7 +25,7 @@ from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
 from kms.tunnel.esp import MIN_DATAGRAM_BYTES, datagram_bytes
 from kms.tunnel.frames import MAX_FRAMES, Frames, FrameShape, stretches
-from kms.tunnel.gso import Headers, headers_of, is_like, join, runs, write_segments
+from kms.tunnel.gso import MAX_UDP_SEGMENTS, Headers, headers_of, is_like, join, runs, write_segments
 from kms.tunnel.recvmany import ManyReceiver
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
@@ -34,7 +34,6 @@ from kms.tunnel.virtio import NO_OFFLOAD, VNET_BYTES
 SOL_UDP = 17
 UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 MAX_UDP_BYTES = 65507
-MAX_BURST = 64  # datagrams in one call: linux/udp.h, UDP_MAX_SEGMENTS, before it was raised to 128
 
 _TURN_S = (
     0.004  # before the other descriptors and the timers have theirs; the longer, the more waits to be sealed together
@@ -59,7 +58,7 @@ def largest_super_packet(mtu: int) -> int:
     TCP takes 320 octets off for headers (net/ipv4/tcp.c: tcp_xmit_size_goal) and rounds down to whole segments. Those
     of IPv4 have headers of 52 octets, with timestamps; those of IPv6, 20 shorter, must not be one more.
     """
-    segments = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(mtu))
+    segments = min(MAX_UDP_SEGMENTS, MAX_UDP_BYTES // datagram_bytes(mtu))
     return min(65536, segments * (mtu - 52) + 400)
 
 
@@ -181,7 +180,7 @@ class DataPlane:
         first = 0
         while first < len(lengths):
             length, end = lengths[first], first + 1
-            most = min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(length))
+            most = min(MAX_UDP_SEGMENTS, MAX_UDP_BYTES // datagram_bytes(length))
             while end < len(lengths) and lengths[end] == length and end - first < most:
                 end += 1
             if end - first > _FEW and self._seal_rows(first, end, length, now):
@@ -207,7 +206,7 @@ class DataPlane:
     def _seal_supers(self, packets: Octets, headers: Headers, size: int, now: float) -> None:
         """Super-packets, a row each; together where each leaves in one call, and so in its turn."""
         whole, rest = divmod(packets.shape[1] - headers.end, size)
-        most = max(1, min(MAX_BURST, MAX_UDP_BYTES // datagram_bytes(headers.end + size)))
+        most = max(1, min(MAX_UDP_SEGMENTS, MAX_UDP_BYTES // datagram_bytes(headers.end + size)))
         if 0 < whole <= most and not rest:
             self._seal_segments(packets, headers, size, 0, whole, now)
             return
@@ -348,8 +347,7 @@ class DataPlane:
             self._open_one(b"", now)
             return
         view, count, done = self._in.view, length // size, 0
-        is_stream = count > _FEW or size > _SLOT_BYTES // 2
-        if count > 1 and is_stream and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
+        if _pays(count, size) and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
             self._open_frames(self._in.shape(size), count, now)
             done = count * size
         for at in range(done, length, size):
@@ -363,7 +361,8 @@ class DataPlane:
             return
         for first, size in stretches(frames.words[:count]):
             # One stretch alone has been tried: among these there is one that must not pass.
-            packets = self._session.open_frames(frames, size, now, first) if 1 < size < count else None
+            is_tried = size < count and _pays(size, frames.size)
+            packets = self._session.open_frames(frames, size, now, first) if is_tried else None
             if packets is not None:
                 self._deliver_rows(packets)
             else:
@@ -398,6 +397,11 @@ class DataPlane:
         except OSError as error:
             self._session.counters.rx_device_drops += packets
             self._note(error)
+
+
+def _pays(count: int, size: int) -> bool:
+    """Whether so many datagrams of ``size`` octets are sooner opened together than one by one: long ones are joined."""
+    return count > _FEW or (count > 1 and size > _SLOT_BYTES // 2)
 
 
 def _finish_checksum(packet: memoryview, vnet: virtio.VnetHeader) -> None:

@@ -196,8 +196,8 @@ class InboundSa:
         finds out what is the matter with which of them.
         """
         end = start + count
-        words = frames.words[start:end]
-        first = self.number_of(int(words[0, 1]))
+        heads = frames.words[start:end, :4].copy()  # far apart from each other: gone to once
+        first = self.number_of(int(heads[0, 1]))
         if first == 0 or first + count - 1 > self._max or not self._window.is_ahead(first):
             return None
         associated, nonces = self._associated[:count], self._nonces[:count]
@@ -207,9 +207,9 @@ class InboundSa:
         else:
             associated[:, 1] = first + _COUNT[:count]
             sent = associated
-        if (words[:, :2].view(np.uint32) != sent.view(np.uint32)).any():  # as they stand, in network order
+        if (heads[:, :2].view(np.uint32) != sent.view(np.uint32)).any():  # as they stand, in network order
             return None
-        nonces[:, 1:] = words[:, 2:4]
+        nonces[:, 1:] = heads[:, 2:]
         plain, sealed = frames.parts(start, end)
         opening = map(
             self._aead.decrypt_into,

@@ -23,6 +23,7 @@ from kms.tunnel.family import IPV4, Family, family_of, transport_of
 from kms.tunnel.virtio import VnetHeader
 
 MAX_PACKET_BYTES = 65535
+MAX_UDP_SEGMENTS = 64  # that Linux takes for one (linux/udp.h, UDP_MAX_SEGMENTS, before it was raised to 128)
 
 _TCP, _UDP = 6, 17
 _HEADER_BYTES = {_TCP: 20, _UDP: 8}
@@ -137,7 +138,7 @@ class Run(NamedTuple):
 
 def runs(rows: Octets, *, udp: bool) -> list[Run]:
     """All of ``rows`` in their order, those together that are consecutive packets of one TCP stream (or, with ``udp``,
-    of one UDP stream) with the same headers and valid checksums, and fit into one packet.
+    of one UDP stream) with the same headers and valid checksums, and are not more than one packet may have.
 
     A sender's super-packets differ in their headers (timestamps, acknowledgements, windows): a run is mostly what was
     one of them.
@@ -150,6 +151,8 @@ def runs(rows: Octets, *, udp: bool) -> list[Run]:
     follows = _follows(rows, head, found)
     starts = [0] if follows.all() else [0, *(np.flatnonzero(~follows) + 1).tolist()]
     most = (MAX_PACKET_BYTES - found.end) // (int(length) - found.end)
+    if found.protocol == _UDP:
+        most = min(most, MAX_UDP_SEGMENTS)
     pieces: list[Run] = []
     for start, stop in zip(starts, [*starts[1:], count], strict=True):
         # What all rows of a run have in common has been compared; that the first is as it should be has not.
@@ -219,10 +222,10 @@ def _follows(rows: Octets, head: bytes, headers: Headers) -> npt.NDArray[np.bool
     length = rows.shape[1]
     l4, end = headers.l4, headers.end
     # What differs from the row before, where nothing may: as one number for each row.
-    words = rows[:, :end].view(np.uint32)
+    words = rows[:, :end].copy().view(np.uint32)  # far apart from each other: gone to once
     differ = np.bitwise_or.reduce((words[1:] ^ words[:-1]) & _constant_words(headers), axis=1) != 0
     if headers.protocol == _TCP:
-        sequences = rows[:, l4 + 4 : l4 + 8].view(">u4")[:, 0].astype(np.uint32)
+        sequences = words[:, (l4 + 4) // 4].view(">u4").astype(np.uint32)
         differ |= sequences[1:] - sequences[:-1] != np.uint32(length - end)
     sums = word_sums(rows[:, l4:])
     sums += np.uint32(_pseudo_sum(head, headers, length))

@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
-from scapy.layers.inet import UDP
+from scapy.layers.inet import IP, UDP
 from scapy.utils import rdpcap
 
+from kms.tunnel.gso import join, runs
+from kms.tunnel.tun import TunDevice
+from kms.tunnel.virtio import NO_OFFLOAD
 from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
 from tests.wait import wait_until
 
@@ -160,3 +164,30 @@ def resident_kb(lab: Lab) -> int:
     found = re.search(r"VmRSS:\s+(\d+)", status)
     assert found
     return int(found[1])
+
+
+@pytest.mark.parametrize("size", [1, 64, 512, 1388])
+def test_the_kernel_takes_whatever_is_joined(size: int) -> None:
+    """400 datagrams of one stream that have come at once, written to a device as the data plane does."""
+    name, count = f"qt{os.getpid()}"[-15:], 400
+    device = TunDevice(name)
+    try:
+        for words in (("addr", "add", "198.18.0.1", "peer", "198.18.0.2", "dev", name), ("link", "set", name, "up")):
+            subprocess.run(["ip", *words], check=True)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
+            sink.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
+            sink.bind(("198.18.0.1", 7003))
+            sink.settimeout(5)
+            head = IP(src="198.18.0.2", dst="198.18.0.1", flags="DF") / UDP(sport=9, dport=7003)
+            payloads = [n.to_bytes(2, "big")[-size:].ljust(size, b"x") for n in range(count)]
+            rows = np.array([list(bytes(head / payload)) for payload in payloads], np.uint8)
+            for first, number, headers in runs(rows, udp=device.has_uso):
+                run = rows[first : first + number]
+                if headers is not None and number > 1:
+                    os.write(device.fd, join(run, headers) + run[:, headers.end :].tobytes())
+                else:
+                    for row in run:
+                        os.write(device.fd, NO_OFFLOAD + row.tobytes())
+            assert [sink.recv(2000) for _ in range(count)] == payloads
+    finally:
+        device.close()
