@@ -35,16 +35,15 @@ SOL_UDP = 17
 UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
 MAX_UDP_BYTES = 65507
 
-_TURN_S = (
-    0.004  # before the other descriptors and the timers have theirs; the longer, the more waits to be sealed together
-)
+# Before the other descriptors and the timers have theirs; the longer, the more waits to be sealed together.
+_TURN_S = 0.004
 _SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
 _SLOTS = 64
 _READ_BYTES = VNET_BYTES + 65536
 _TRAIN = 8  # super-packets that are cut and sealed together, of those that wait
 _ROOM_BYTES = -(-_READ_BYTES // 64) * 64  # from one to the next of them
 _GRO_BYTES = 65536
-_GRO_DATAGRAMS = 128  # in one receive at most: linux/udp.h, UDP_MAX_SEGMENTS of the sender on this machine
+_GRO_DATAGRAMS = 128  # in one receive at most: linux/udp.h, UDP_MAX_SEGMENTS since it was raised
 _GATHERED_BYTES = 4 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
 _FEW = 4  # so many are sooner dealt with one by one than together
 _SINGLES = 16  # so many datagrams of one length that come one by one are not the last
@@ -108,9 +107,8 @@ class DataPlane:
     def _read_burst(self, now: float) -> bool:
         """Single packets up to the first super-packet, and those after it; False when there is nothing more to read."""
         lengths: list[int] = []
-        reads = self._reads
         while len(lengths) < _SLOTS:
-            view = reads[len(lengths)]
+            view = self._reads[len(lengths)]
             length = self._read(view)
             if length is None:
                 self._seal_singles(lengths, now)
@@ -120,8 +118,7 @@ class DataPlane:
                 if lengths:
                     self._rooms[0][: VNET_BYTES + length] = bytes(view[: VNET_BYTES + length])
                 return self._read_train(length, now)
-            if view[0] & virtio.NEEDS_CSUM:
-                _finish_checksum(view[VNET_BYTES : VNET_BYTES + length], virtio.unpack(view))
+            _finish_checksum(view, length)
             lengths.append(length)
             if length > _SLOT_BYTES - VNET_BYTES:
                 break  # it reaches into the slots after it
@@ -155,24 +152,19 @@ class DataPlane:
         """Those of one length and layout together."""
         first = 0
         while first < len(lengths):
-            view, length = self._rooms[first], lengths[first]
-            vnet = virtio.unpack(view)
+            view, length, end = self._rooms[first], lengths[first], first + 1
             packet = view[VNET_BYTES : VNET_BYTES + length]
-            if not vnet.gso_type:
-                if vnet.flags & virtio.NEEDS_CSUM:
-                    _finish_checksum(packet, vnet)
-                self._send_packet(packet, now)
-                first += 1
-                continue
+            vnet = virtio.unpack(view)
             headers = headers_of(packet, vnet)
-            if headers is None:
+            if not vnet.gso_type:
+                _finish_checksum(view, length)
+                self._send_packet(packet, now)
+            elif headers is None:
                 self._session.counters.tx_selector_drops += 1
-                first += 1
-                continue
-            end = first + 1
-            while end < len(lengths) and lengths[end] == length and is_like(self._rooms[end], view, headers):
-                end += 1
-            self._seal_supers(self._train[first:end, :length], headers, vnet.gso_size, now)
+            else:
+                while end < len(lengths) and lengths[end] == length and is_like(self._rooms[end], view, headers):
+                    end += 1
+                self._seal_supers(self._train[first:end, :length], headers, vnet.gso_size, now)
             first = end
 
     def _seal_singles(self, lengths: list[int], now: float) -> None:
@@ -404,8 +396,13 @@ def _pays(count: int, size: int) -> bool:
     return count > _FEW or (count > 1 and size > _SLOT_BYTES // 2)
 
 
-def _finish_checksum(packet: memoryview, vnet: virtio.VnetHeader) -> None:
-    """Where the checksum belongs stands the pseudo-header's part: add the rest (virtio 1.2, 5.1.6.2)."""
+def _finish_checksum(view: memoryview, length: int) -> None:
+    """Of the packet behind a virtio header, if that is left to us: where it belongs stands the pseudo-header's part, to
+    which the rest is added (virtio 1.2, 5.1.6.2)."""
+    if not view[0] & virtio.NEEDS_CSUM:
+        return
+    vnet = virtio.unpack(view)
     at = vnet.csum_start + vnet.csum_offset
-    if at + 2 <= len(packet):
+    if at + 2 <= length:
+        packet = view[VNET_BYTES : VNET_BYTES + length]
         packet[at : at + 2] = complement(packet[vnet.csum_start :]).to_bytes(2, "big")

@@ -249,7 +249,7 @@ class Session:
         if current is None or now >= current.ends_at or self._is_padded:
             return False
         if are_alike:
-            family = self._outgoing.admits(frames.parts(0, 1)[0][0][:inner_bytes])
+            family = self._outgoing.admits(frames.texts[0, :inner_bytes].tobytes())
         else:
             family = self._outgoing.admits_all(frames.texts[:count, :inner_bytes])
         if family is None:

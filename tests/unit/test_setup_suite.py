@@ -58,6 +58,20 @@ def test_one_document_has_every_test(reports: dict[str, Path], tmp_path: Path) -
     assert [len(suite.findall("testcase")) for suite in suites] == [3, 1]
 
 
+def test_why_is_what_was_wrong_and_where_also_if_the_clean_up_fails_too(tmp_path: Path) -> None:
+    """As pytest writes it: such a test is there twice."""
+    traceback = "    def test():\n&gt;       assert a == 2\nE       assert 1 == 2\n\ntests/a.py:3: AssertionError"
+    cases = [
+        f'<testcase classname="a" name="b">{what}</testcase>'
+        for what in (f"<failure>{traceback}</failure>", "<error>it stays</error>")
+    ]
+    (tmp_path / "all.xml").write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    (why,) = Reports({"all": tmp_path / "all.xml"}).failures.values()
+    assert why.splitlines() == [
+        ">       assert a == 2", "E       assert 1 == 2", "tests/a.py:3: AssertionError", "it stays"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("content", [None, "", "<testsuites>", "<testsuites/>"])
 def test_no_report_no_counts_but_what_there_is_is_told(reports: dict[str, Path], content: str | None) -> None:
     reports["networks"].unlink()

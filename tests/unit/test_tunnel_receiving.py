@@ -9,7 +9,6 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pytest
@@ -18,8 +17,8 @@ from kms.tunnel.dataplane import SOL_UDP, UDP_GRO, UDP_SEGMENT, DataPlane
 from kms.tunnel.esp import datagram_bytes
 from kms.tunnel.frames import Frames
 from kms.tunnel.recvmany import ManyReceiver
-from kms.tunnel.tun import TunDevice
 from kms.tunnel.virtio import VNET_BYTES
+from tests.fakes.tunnel_sockets import surroundings
 from tests.fakes.tunnel_world import STRANGER, A, B, World, inner_packet, up
 
 
@@ -58,20 +57,10 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     world = up(World())
-    device, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    receiver, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-    with device, other, receiver, sender:
-        for one in (device, other, receiver):
-            one.setblocking(False)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-        receiver.bind(("127.0.0.1", 0))
-        sender.connect(receiver.getsockname())
-        receiver.connect(sender.getsockname())
-        receiver.setsockopt(SOL_UDP, UDP_GRO, 1)
+    with surroundings() as (host, tun, near, far):
+        near.setsockopt(SOL_UDP, UDP_GRO, 1)
         errors: list[OSError] = []
-        tun = cast("TunDevice", type("Tun", (), {"fd": other.fileno(), "has_uso": False}))
-        yield Bench(world, DataPlane(tun, receiver, world.b.session, errors.append), sender, device, receiver, errors)
+        yield Bench(world, DataPlane(tun, near, world.b.session, errors.append), far, host, near, errors)
 
 
 def test_whatever_comes_in_whatever_way_comes_out_once_and_in_order(bench: Bench) -> None:

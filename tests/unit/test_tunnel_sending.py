@@ -17,8 +17,8 @@ from scapy.packet import Raw
 
 from kms.tunnel.dataplane import DataPlane
 from kms.tunnel.gso import write_segments
-from kms.tunnel.tun import TunDevice
 from kms.tunnel.virtio import NO_OFFLOAD, VnetHeader
+from tests.fakes.tunnel_sockets import surroundings
 from tests.fakes.tunnel_world import STRANGER, A, B, World, up
 from tests.unit.test_tunnel_gso import DATA, TIMESTAMPS, handed_over, segments
 
@@ -72,17 +72,10 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     world = up(World())
-    device, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sender, receiver = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-    with device, other, sender, receiver:
-        for one in (device, other, sender, receiver):
-            one.setblocking(False)
-        receiver.bind(("127.0.0.1", 0))
-        sender.connect(receiver.getsockname())
-        tun = cast("TunDevice", type("Tun", (), {"fd": other.fileno(), "has_uso": False}))
-        door = Door(sender)
+    with surroundings() as (host, tun, near, far):
+        door = Door(near)
         plane = DataPlane(tun, cast("socket.socket", door), world.a.session, lambda _: None)
-        yield Bench(world, plane, door, device, receiver)
+        yield Bench(world, plane, door, host, far)
 
 
 class Stream:

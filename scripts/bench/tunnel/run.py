@@ -127,8 +127,10 @@ def _compare(
                     gbps[who] = _one_round(plan, prefix, who, carrier, results)
                 except MeasurementError as error:
                     results.notes.append(f"{prefix}: {who}, round {number + 1}: {error}")
-            for who in [who for who in gbps if who != OURS and OURS in gbps and gbps[who]]:
-                results.add(f"{prefix}.tcp.ours_to_{who}", gbps[OURS] / gbps[who])
+            ours = gbps.pop(OURS, 0.0)
+            for who, theirs in gbps.items():
+                if ours and theirs:
+                    results.add(f"{prefix}.tcp.ours_to_{who}", ours / theirs)
 
 
 def _one_round(plan: Plan, prefix: str, who: str, carrier: Carrier, results: Results) -> float:
