@@ -21,6 +21,11 @@ class Layout:
         return self.state / "pki"
 
     @property
+    def switch_certificate(self) -> Path:
+        """The folder of what Open vSwitch shows for all bridges; by its last two names a dead run's is recognised."""
+        return self.pki / "switches"
+
+    @property
     def token(self) -> Path:
         return self.state / "token"
 

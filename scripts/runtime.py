@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from kms import pki
 from scripts import clients, openvswitch
-from scripts.cleanup import forget, read_or_guess, remove_leftovers
+from scripts.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.interrupts import deferred, ignored
 from scripts.layout import Layout, write_private
@@ -36,7 +36,6 @@ from topologies.spec import KME_PORT, Tier, Topology
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
-SWITCH_NAME = "switches"  # of the certificate that Open vSwitch shows for all bridges
 START_STEPS = 8
 # As Open vSwitch has from its own start script: what heals must not wait for what is to be healed.
 CONTROLLER_NICENESS = -10
@@ -151,7 +150,7 @@ class Runtime:
         certificates = self._issue_certificates()
         datapath, netem = ovs_datapath(), has_netem()
         self._begin_record(datapath, netem)
-        ssl = certificates / SWITCH_NAME
+        ssl = self.layout.switch_certificate
         self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
         openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
         progress(f"network {self.topology.name} on the {datapath} datapath")
@@ -197,7 +196,7 @@ class Runtime:
             phase="starting", supervisor=Process.of(os.getpid()), topology=topology.to_dict(), datapath=datapath,
             netem=netem, api_url=f"http://127.0.0.1:{self.options.api_port}",
             bridges=tuple(topology.bridge(site) for site in topology.site_names),
-            interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=openvswitch.read_ssl(),
+            interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
             state=str(self.layout.state),
         )  # fmt: skip
         self._record.save(self.layout)
@@ -211,7 +210,7 @@ class Runtime:
         """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
         root = self.layout.pki
         pki.ensure_ca(root)
-        for name in (SWITCH_NAME, "controller"):
+        for name in (self.layout.switch_certificate.name, "controller"):
             pki.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
         for site in self.topology.site_names:
             pki.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
@@ -265,7 +264,7 @@ class Runtime:
             "openflow": {
                 "host": OPENFLOW_ADDRESS[0], "port": OPENFLOW_ADDRESS[1],
                 "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
-                "switch_name": SWITCH_NAME,
+                "switch_name": self.layout.switch_certificate.name,
             },
             "watch_carrier": True,
             "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import openvswitch
-from scripts.cleanup import read_or_guess
+from scripts.cleanup import read_or_guess, ssl_of_others
 from scripts.layout import Layout
 from scripts.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
 from scripts.system import RunningSystem
@@ -51,6 +51,28 @@ def test_a_record_that_cannot_be_read_is_cleaned_up_after_by_what_a_run_makes(
             assert topology.bridge(site) in guess.bridges
             assert {port.interface for port in topology.ports(site)} <= set(guess.interfaces)
     assert not guess.supervisor.is_alive()
+
+
+OURS = tuple(f"/a/checkout/.state/pki/switches/{name}.pem" for name in ("key", "cert", "ca"))
+THEIRS = tuple(f"/etc/openvswitch/{name}.pem" for name in ("key", "cert", "ca"))
+
+
+@pytest.mark.parametrize("present", [None, OURS, THEIRS])
+def test_a_record_lost_with_the_power_is_guessed_where_open_vswitch_still_has_a_runs_certificate(
+    present: tuple[str, str, str] | None, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvswitch, "read_ssl", lambda: present)
+    guess = read_or_guess(layout)
+    assert (guess is not None) == (present == OURS)
+    assert ssl_of_others() == (THEIRS if present == THEIRS else None)
+    if guess is not None:
+        assert guess.ovs_ssl_before is None
+        assert not guess.supervisor.is_alive()
+
+
+def test_no_open_vswitch_has_nothing_of_a_run(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert read_or_guess(layout) is None
 
 
 def test_whoever_holds_the_lock_is_the_supervisor(layout: Layout) -> None:
