@@ -23,9 +23,11 @@ import numpy as np
 
 from kms.tunnel import recvmany, virtio
 from kms.tunnel.checksum import Octets, complement
+from kms.tunnel.compiled import MAX_UDP_SEGMENTS
 from kms.tunnel.esp import MIN_DATAGRAM_BYTES, datagram_bytes
-from kms.tunnel.frames import MAX_FRAMES, Frames, FrameShape, stretches
-from kms.tunnel.gso import MAX_UDP_SEGMENTS, Headers, headers_of, is_like, join, runs, write_segments
+from kms.tunnel.frames import MAX_FRAMES, PREFIX_BYTES, Frames, FrameShape, stretches
+from kms.tunnel.gro import Joiner
+from kms.tunnel.gso import Headers, Places, headers_of, is_like, write_segments
 from kms.tunnel.recvmany import ManyReceiver
 from kms.tunnel.session import Session
 from kms.tunnel.tun import TunDevice
@@ -44,7 +46,7 @@ _TRAIN = 8  # super-packets that are cut and sealed together, of those that wait
 _ROOM_BYTES = -(-_READ_BYTES // 64) * 64  # from one to the next of them
 _GRO_BYTES = 65536
 _GRO_DATAGRAMS = 128  # in one receive at most: linux/udp.h, UDP_MAX_SEGMENTS since it was raised
-_GATHERED_BYTES = 4 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
+_GATHERED_BYTES = 8 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
 _FEW = 4  # so many are sooner dealt with one by one than together
 _SINGLES = 16  # so many datagrams of one length that come one by one are not the last
 _GRO_SPACE = socket.CMSG_SPACE(4)
@@ -77,19 +79,14 @@ class DataPlane:
             view[at : at + _READ_BYTES] for at in range(_OFFSET, _OFFSET + _SLOTS * _SLOT_BYTES, _SLOT_BYTES)
         ]
         self._rooms = [view[at : at + _READ_BYTES] for at in range(_OFFSET, len(view), _ROOM_BYTES)]
-        self._slots = self._staged(_SLOTS, _SLOT_BYTES)
-        self._train = self._staged(_TRAIN, _ROOM_BYTES)
+        self._staged = np.frombuffer(self._staging, np.uint8)
+        slots = self._staged[_OFFSET:][: _SLOTS * _SLOT_BYTES].reshape(_SLOTS, _SLOT_BYTES)
+        self._slots = slots[:, VNET_BYTES:]
         self._out = Frames(_TRAIN * MAX_UDP_BYTES, in_place=True)
         self._in = Frames(_GATHERED_BYTES + _GRO_BYTES, in_place=False)
-        joined = bytearray(_GATHERED_BYTES + _GRO_BYTES)
-        self._data, self._data_view = np.frombuffer(joined, np.uint8), memoryview(joined)
+        self._joiner = Joiner(MAX_FRAMES, _GATHERED_BYTES + _GRO_BYTES)
         self._many: ManyReceiver | None = None  # while datagrams come one by one
         self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
-
-    def _staged(self, count: int, room: int) -> Octets:
-        """What is read to ``count`` places that are ``room`` octets apart, without the virtio headers: a row each."""
-        rows = np.frombuffer(self._staging, np.uint8, count * room, _OFFSET).reshape(count, room)
-        return rows[:, VNET_BYTES:]
 
     @property
     def is_stalled(self) -> bool:
@@ -164,7 +161,7 @@ class DataPlane:
             else:
                 while end < len(lengths) and lengths[end] == length and is_like(self._rooms[end], view, headers):
                     end += 1
-                self._seal_supers(self._train[first:end, :length], headers, vnet.gso_size, now)
+                self._seal_supers(first, end, length, headers, vnet.gso_size, now)
             first = end
 
     def _seal_singles(self, lengths: list[int], now: float) -> None:
@@ -195,36 +192,36 @@ class DataPlane:
         self._send_frames(self._out.view[: count * frames.size], frames.size)
         return True
 
-    def _seal_supers(self, packets: Octets, headers: Headers, size: int, now: float) -> None:
-        """Super-packets, a row each; together where each leaves in one call, and so in its turn."""
-        whole, rest = divmod(packets.shape[1] - headers.end, size)
+    def _seal_supers(self, start: int, stop: int, length: int, headers: Headers, size: int, now: float) -> None:
+        """The super-packets of ``length`` octets in these rooms; together where each leaves by one call, in turn."""
+        whole, rest = divmod(length - headers.end, size)
         most = max(1, min(MAX_UDP_SEGMENTS, MAX_UDP_BYTES // datagram_bytes(headers.end + size)))
         if 0 < whole <= most and not rest:
-            self._seal_segments(packets, headers, size, 0, whole, now)
+            self._seal_segments(start, stop - start, length, headers, size, 0, whole, now)
             return
-        for packet in packets[:, None]:
+        for room in range(start, stop):
             for first in range(0, whole, most):
-                self._seal_segments(packet, headers, size, first, min(most, whole - first), now)
+                self._seal_segments(room, 1, length, headers, size, first, min(most, whole - first), now)
             if rest:
-                self._seal_segments(packet, headers, size, whole, 1, now, data=rest)
+                self._seal_segments(room, 1, length, headers, size, whole, 1, now)
 
     def _seal_segments(
-        self, packets: Octets, headers: Headers, size: int, first: int, count: int, now: float, *, data: int = 0
+        self, room: int, packets: int, length: int, headers: Headers, size: int, first: int, count: int, now: float
     ) -> None:
-        """Of each packet ``count`` segments, from number ``first`` on; with ``data`` octets if that is the last and
-        shorter than ``size``."""
-        length = headers.end + (data or size)
-        frames = self._out.shape(datagram_bytes(length))
-        together = len(packets) * count
-        segments = frames.texts[:together].reshape(len(packets), count, -1)
-        write_segments(packets, headers, size, first, segments[:, :, :length])
-        if self._session.seal_frames(frames, together, length, now, are_alike=True):
+        """Of each of the packets from that room on ``count`` segments, from number ``first`` on, all of one length: a
+        last one that is shorter comes alone."""
+        inner = min(headers.end + size, length - first * size)
+        frames = self._out.shape(datagram_bytes(inner))
+        place = Places(self._staged, _OFFSET + room * _ROOM_BYTES + VNET_BYTES, _ROOM_BYTES)
+        out = Places(self._out.octets, PREFIX_BYTES, frames.size)
+        write_segments(place, packets, length, headers, size, first, count, out)
+        if self._session.seal_frames(frames, packets * count, inner, now, are_alike=True):
             step = count * frames.size
-            for at in range(0, len(packets) * step, step):
+            for at in range(0, packets * step, step):
                 self._send_frames(self._out.view[at : at + step], frames.size)
             return
-        for packet in frames.parts(0, together)[0]:
-            self._send_packet(packet[:length], now)
+        for packet in frames.parts(0, packets * count)[0]:
+            self._send_packet(packet[:inner], now)
 
     def _send_frames(self, datagrams: memoryview, size: int) -> None:
         if len(datagrams) > size and self._can_segment:
@@ -349,14 +346,14 @@ class DataPlane:
         """All at once; where some were lost on the way, what stands between the gaps at once."""
         packets = self._session.open_frames(frames, count, now)
         if packets is not None:
-            self._deliver_rows(packets)
+            self._deliver(packets, frames.texts[:count])
             return
         for first, size in stretches(frames.words[:count]):
             # One stretch alone has been tried: among these there is one that must not pass.
             is_tried = size < count and _pays(size, frames.size)
             packets = self._session.open_frames(frames, size, now, first) if is_tried else None
             if packets is not None:
-                self._deliver_rows(packets)
+                self._deliver(packets, frames.texts[first : first + size])
             else:
                 for row in frames.rows[first : first + size]:
                     self._open_one(row.tobytes(), now)
@@ -364,28 +361,19 @@ class DataPlane:
     def _open_one(self, datagram: bytes, now: float) -> None:
         packet = self._session.receive_datagram(datagram, now)
         if packet is not None:
-            self._write((NO_OFFLOAD, packet), 1)
+            self._write(NO_OFFLOAD + packet, 1)
 
-    def _deliver_rows(self, packets: Octets) -> None:
+    def _deliver(self, packets: Octets, opened: Octets) -> None:
+        """``packets``, which are the beginnings of all rows ``opened``, or of some."""
         if not len(packets):
             return
-        pieces = runs(packets, udp=self._tun.has_uso)
-        layout = next((headers for _, count, headers in pieces if headers is not None and count > 1), None)
-        if layout is not None:  # that of all runs
-            size = packets.shape[1] - layout.end
-            self._data[: len(packets) * size].reshape(-1, size)[:] = packets[:, layout.end :]
-        for first, count, headers in pieces:
-            rows = packets[first : first + count]
-            if headers is not None and count > 1:
-                data = self._data_view[first * size : (first + count) * size]
-                self._write((join(rows, headers), data), count)
-            else:
-                for packet in rows:
-                    self._write((NO_OFFLOAD, packet.tobytes()), 1)
+        rows = opened if len(packets) == len(opened) else np.ascontiguousarray(packets)
+        for joint, count in self._joiner.join(rows, packets.shape[1], udp=self._tun.has_uso):
+            self._write(joint, count)
 
-    def _write(self, pieces: tuple[bytes | memoryview, ...], packets: int) -> None:
+    def _write(self, joint: bytes | memoryview, packets: int) -> None:
         try:
-            os.writev(self._tun.fd, pieces)
+            os.write(self._tun.fd, joint)
         except OSError as error:
             self._session.counters.rx_device_drops += packets
             self._note(error)

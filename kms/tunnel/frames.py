@@ -74,6 +74,7 @@ class Frames:
     def __init__(self, capacity: int, *, in_place: bool) -> None:
         self.buffer = bytearray(capacity)
         self.view = memoryview(self.buffer)
+        self.octets: Octets = np.frombuffer(self.buffer, np.uint8)
         self._plain = None if in_place else bytearray(capacity)
         self._shapes: dict[int, FrameShape] = {}
 

@@ -114,6 +114,24 @@ venv_usable() {
 
 python_ready() { venv_usable && stamp_holds "$(venv)/pins" "$(pins_hash)"; }
 
+# What numba looks at before it takes machine code that it has kept: the file's time and size, the processor.
+loops=kms/tunnel/compiled.py
+loops_identity() {
+    stat --format='%y %s' "$qslice_root/$loops"
+    grep --max-count=1 '^model name' /proc/cpuinfo
+    pins_hash
+}
+
+loops_ready() { stamp_holds "$(venv)/loops" "$(loops_identity)"; }
+
+# Each of a network's agents would otherwise do so when it starts.
+compile_loops() {
+    step "compiling the tunnel's loops ($loops)" "Run: $(venv)/bin/python -c 'import kms.tunnel.compiled'" import_loops
+    loops_identity >"$(venv)/loops"
+}
+
+import_loops() (cd "$qslice_root" && "$(venv)/bin/python" -c 'import kms.tunnel.compiled')
+
 # The requirements of pyproject.toml, one a line.
 requirements() {
     "$system_python" -c '
@@ -217,9 +235,9 @@ start_openvswitch_daemons() {
 
 # -- all of it ------------------------------------------------------------------------------------
 
-is_ready() { [[ -z $(packages_to_install) ]] && python_ready && openvswitch_ready; }
+is_ready() { [[ -z $(packages_to_install) ]] && python_ready && loops_ready && openvswitch_ready; }
 
-# All but what has to run: a file system that is being made for another machine (scripts/vm) starts nothing.
+# All but what runs, or is made for the processor: so much is done in a file system for another machine (scripts/vm).
 install_everything() {
     [[ -z $(packages_to_install) ]] || install_packages
     python_ready || install_python_packages
@@ -227,6 +245,7 @@ install_everything() {
 
 make_ready() {
     install_everything
+    loops_ready || compile_loops
     openvswitch_ready || start_openvswitch
 }
 

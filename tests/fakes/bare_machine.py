@@ -26,6 +26,7 @@ apt_get() { note "apt-get $1"; [[ $1 != install ]] || touch "$qslice_root/../has
 make_venv() { "$system_python" -m venv --clear --system-site-packages --without-pip "$(venv)"; }
 build_ryu() { note ryu; }
 pip_install() { note "pip $#"; }
+import_loops() { note loops; }
 openvswitch_ready() { [[ -e $qslice_root/../ovs-runs ]]; }
 start_openvswitch() { step "starting Open vSwitch" advice start_openvswitch_daemons; }
 start_openvswitch_daemons() { note ovs; touch "$qslice_root/../ovs-runs"; }
@@ -45,7 +46,8 @@ class BareMachine:
         (clone / "scripts").mkdir(parents=True)
         shutil.copy2(ROOT / "scripts" / "qslice", clone / "scripts" / "qslice")
         shutil.copytree(ROOT / "scripts" / "setup", clone / "scripts" / "setup")
-        for name in ("pyproject.toml", "constraints.txt"):
+        (clone / "kms" / "tunnel").mkdir(parents=True)
+        for name in ("pyproject.toml", "constraints.txt", "kms/tunnel/compiled.py"):
             shutil.copy2(ROOT / name, clone / name)
         (folder / "bin").mkdir()
         return cls(folder, clone)

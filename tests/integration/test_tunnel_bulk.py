@@ -16,9 +16,8 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.utils import rdpcap
 
-from kms.tunnel.gso import join, runs
+from kms.tunnel.gro import Joiner
 from kms.tunnel.tun import TunDevice
-from kms.tunnel.virtio import NO_OFFLOAD
 from tests.integration.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
 from tests.wait import wait_until
 
@@ -181,13 +180,8 @@ def test_the_kernel_takes_whatever_is_joined(size: int) -> None:
             head = IP(src="198.18.0.2", dst="198.18.0.1", flags="DF") / UDP(sport=9, dport=7003)
             payloads = [n.to_bytes(2, "big")[-size:].ljust(size, b"x") for n in range(count)]
             rows = np.array([list(bytes(head / payload)) for payload in payloads], np.uint8)
-            for first, number, headers in runs(rows, udp=device.has_uso):
-                run = rows[first : first + number]
-                if headers is not None and number > 1:
-                    os.write(device.fd, join(run, headers) + run[:, headers.end :].tobytes())
-                else:
-                    for row in run:
-                        os.write(device.fd, NO_OFFLOAD + row.tobytes())
+            for joint, _ in Joiner(len(rows), rows.size).join(rows, rows.shape[1], udp=device.has_uso):
+                os.write(device.fd, joint)
             assert [sink.recv(2000) for _ in range(count)] == payloads
     finally:
         device.close()

@@ -12,8 +12,8 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop
 from scapy.packet import Packet, Raw
 
 from kms.tunnel import virtio
-from kms.tunnel.gso import headers_of, runs, write_segments
-from tests.unit.test_tunnel_gso import V4, V6, handed_over, segments, whole
+from kms.tunnel.gso import headers_of
+from tests.unit.test_tunnel_gso import V4, V6, cut, handed_over, joints, segments
 
 Fields = dict[str, Any]
 IS_V6 = st.booleans()
@@ -96,13 +96,10 @@ def test_super_packets_cut_together_are_cut_as_each_alone(
     headers = headers_of(memoryview(given_ones[0][0]), given_ones[0][1])
     assert headers is not None
     first %= count
-    shape = (len(flags), count - first, headers.end + size)
-    together, alone = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-    rows = np.stack([np.frombuffer(packet, np.uint8) for packet, _ in given_ones])
-    write_segments(rows, headers, size, first, together)
-    for n in range(len(flags)):
-        write_segments(rows[n : n + 1], headers, size, first, alone[n : n + 1])
-    assert (together == alone).all()
+    packets = [packet for packet, _ in given_ones]
+    together = cut(packets, headers, size, first, count - first)
+    alone = [cut([packet], headers, size, first, count - first) for packet in packets]
+    assert (together == np.concatenate(alone)).all()
 
 
 def continues(packet: Packet, after: Packet, is_v6: bool) -> bool:
@@ -154,22 +151,18 @@ def test_runs_are_those_that_a_loop_finds_and_joining_can_be_undone(
         n == 0 or bool(wrong[n] or wrong[n - 1]) or not continues(read[n], read[n - 1], is_v6)
         for n in range(len(built))
     ]
-    found = runs(rows, udp=True)
-    joined = [run for run in found if run.headers is not None and run.size > 1]
-    # The first packet must be plain data for any of a call to be joined; each run begins where the loop says.
-    if found[0].headers is not None:
-        assert {n for n in range(1, len(built)) if not starts[n]} == {
-            n for run in joined for n in range(run.first + 1, run.first + run.size)
-        }
-    for run in joined:
-        assert run.headers is not None
-        joint = whole(rows[run.first : run.first + run.size], run.headers)
+    at = 0
+    for joint, number in joints(rows):
+        assert [n for n in range(at, at + number) if starts[n]] == [at]
         vnet, super_packet = virtio.unpack(joint), joint[virtio.VNET_BYTES :]
-        again = [bytes(segment) for segment in segments(bytearray(super_packet), vnet)]
-        expected = built[run.first : run.first + run.size]
-        if not is_v6:  # identifiers are not kept where there are gaps between them
+        again = (
+            [bytes(segment) for segment in segments(bytearray(super_packet), vnet)] if number > 1 else [super_packet]
+        )
+        expected = built[at : at + number]
+        if number > 1 and not is_v6:  # identifiers are not kept where there are gaps between them
             again, expected = ([p[:4] + p[6:10] + p[12:] for p in some] for some in (again, expected))
         assert again == expected
+        at += number
 
 
 @given(st.binary(max_size=200), st.sampled_from([1, 4, 5, 0x81, 0x84]), st.integers(0, 300), st.integers(0, 100))
@@ -178,6 +171,4 @@ def test_rubbish_from_the_device_raises_nothing(packet: bytes, kind: int, size: 
     headers = headers_of(memoryview(bytearray(packet)), vnet)
     if headers is not None:
         rest = (len(packet) - headers.end) % size
-        out = np.zeros((1, headers.end + (rest or size)), np.uint8)
-        first = (len(packet) - headers.end) // size if rest else 0
-        write_segments(np.frombuffer(packet, np.uint8)[None], headers, size, first, out[None])
+        cut([bytearray(packet)], headers, size, (len(packet) - headers.end) // size if rest else 0, 1)

@@ -14,7 +14,7 @@ import pytest
 from tests.fakes.bare_machine import ROOT, BareMachine
 from tests.wait import wait_until
 
-ALL_OF_IT = ["dpkg", "apt-get update", "apt-get install", "ryu", "pip", "ovs"]
+ALL_OF_IT = ["dpkg", "apt-get update", "apt-get install", "ryu", "pip", "loops", "ovs"]
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_changed_pins_are_installed_into_the_same_venv(machine: BareMachine) -> 
     with (machine.clone / "constraints.txt").open("a") as constraints:
         constraints.write("leftpad==1.0\n")
     ensure_ready(machine)
-    assert names(machine.acts()) == ["ryu", "pip"]
+    assert names(machine.acts()) == ["ryu", "pip", "loops"]
     assert kept.exists()
 
 
@@ -90,17 +90,21 @@ def test_moved_clone_gets_a_new_venv(machine: BareMachine) -> None:
     machine.clone.rename(elsewhere)
     machine.clone = elsewhere
     ensure_ready(machine)
-    assert names(machine.acts()) == ["ryu", "pip"]
+    assert names(machine.acts()) == ["ryu", "pip", "loops"]
     assert str(elsewhere) in (elsewhere / ".venv" / "bin" / "activate").read_text()
 
 
-@pytest.mark.parametrize("missing", ["bin/python", "identity", "pins"])
-def test_damaged_venv_is_mended(machine: BareMachine, missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "done"),
+    [("bin/python", ["ryu", "pip", "loops"]), ("identity", ["ryu", "pip", "loops"]), ("pins", ["ryu", "pip"]),
+     ("loops", ["loops"])],
+)  # fmt: skip
+def test_damaged_venv_is_mended(machine: BareMachine, missing: str, done: list[str]) -> None:
     ensure_ready(machine)
     machine.acts()
     (machine.clone / ".venv" / missing).unlink()
     assert ensure_ready(machine).returncode == 0
-    assert names(machine.acts()) == ["ryu", "pip"]
+    assert names(machine.acts()) == done
     assert (machine.clone / ".venv" / missing).exists()
 
 
@@ -119,7 +123,7 @@ def test_interrupted_pip_leaves_a_venv_that_is_made_anew(
     machine.acts()
 
     assert ensure_ready(machine).returncode == 0
-    assert names(machine.acts()) == ["ryu", "pip", "ovs"]
+    assert names(machine.acts()) == ["ryu", "pip", "loops", "ovs"]
     assert not half_a_package.exists()
 
 
@@ -134,7 +138,21 @@ def test_failure_shows_the_end_of_the_log_and_what_to_do(machine: BareMachine) -
 
     machine.acts()
     assert ensure_ready(machine).returncode == 0
-    assert names(machine.acts()) == ["ryu", "pip", "ovs"]
+    assert names(machine.acts()) == ["ryu", "pip", "loops", "ovs"]
+
+
+def test_loops_are_compiled_anew_when_they_or_the_processor_change(machine: BareMachine) -> None:
+    ensure_ready(machine)
+    machine.acts()
+    with (machine.clone / "kms" / "tunnel" / "compiled.py").open("a") as loops:
+        loops.write("# another\n")
+    ensure_ready(machine)
+    assert machine.acts() == ["loops"]
+    machine.put_tool(
+        "grep", 'if [[ $* == *"model name"* ]]; then echo "model name: another"; else exec /bin/grep "$@"; fi'
+    )
+    ensure_ready(machine)
+    assert machine.acts() == ["loops"]
 
 
 def test_package_index_is_tried_again_while_another_apt_holds_it(machine: BareMachine) -> None:

@@ -43,7 +43,7 @@ def test_help_needs_neither_root_nor_set_up(machine: BareMachine, arguments: lis
     done = machine.launch(*arguments)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ")
-    assert {entry.name for entry in machine.clone.iterdir()} == {"scripts", "pyproject.toml", "constraints.txt"}
+    assert {entry.name for entry in machine.clone.iterdir()} == {"scripts", "kms", "pyproject.toml", "constraints.txt"}
 
 
 def test_usage_lists_every_command(machine: BareMachine) -> None:

@@ -22,7 +22,8 @@ from scapy.utils import checksum
 
 from kms.tunnel import virtio
 from kms.tunnel.checksum import MODULUS, Octets, complement
-from kms.tunnel.gso import Headers, headers_of, join, runs, write_segments
+from kms.tunnel.gro import Joiner
+from kms.tunnel.gso import Headers, Places, headers_of, write_segments
 from kms.tunnel.virtio import VnetHeader
 
 V4 = {"src": "10.200.0.2", "dst": "10.200.0.3"}
@@ -69,35 +70,45 @@ def finished(packet: bytes | bytearray, vnet: VnetHeader) -> bytearray:
     return whole
 
 
+def joints(rows: Octets, *, udp: bool = True) -> list[tuple[bytes, int]]:
+    """What rows become when joined, and of how many each is made."""
+    found = [(bytes(joint), count) for joint, count in Joiner(len(rows), rows.size).join(rows, rows.shape[1], udp=udp)]
+    assert sum(count for _, count in found) == len(rows)
+    return found
+
+
 def coalesce(rows: Octets, *, udp: bool) -> bytes:
     """What all of the rows are joined to; nothing when they are not joined all."""
-    found = runs(rows, udp=udp)
-    assert [number for run in found for number in range(run.first, run.first + run.size)] == list(range(len(rows)))
-    headers = found[0].headers
-    return whole(rows, headers) if len(found) == 1 and headers is not None else b""
+    found = joints(rows, udp=udp)
+    return found[0][0] if len(found) == 1 and len(rows) > 1 else b""
 
 
-def whole(rows: Octets, headers: Headers) -> bytes:
-    """A super-packet with its virtio header, as the data plane writes it."""
-    return join(rows, headers) + rows[:, headers.end :].tobytes()
+def cut(packets: list[bytearray], headers: Headers, size: int, first: int, count: int) -> Octets:
+    """Segments of super-packets of one length, and nothing else is written to."""
+    length = headers.end + min(size, len(packets[0]) - headers.end - first * size)
+    out = np.full((len(packets) * count, length + 4), 0xA5, np.uint8)
+    room = np.full((len(packets), len(packets[0]) + 6), 0x5A, np.uint8)
+    room[:, 3:-3] = [list(packet) for packet in packets]
+    before = room.copy()
+    source = Places(room.reshape(-1), 3, room.shape[1])
+    target = Places(out.reshape(-1), 2, out.shape[1])
+    write_segments(source, len(packets), len(packets[0]), headers, size, first, count, target)
+    assert (room == before).all()
+    assert (out[:, :2] == 0xA5).all()
+    assert (out[:, -2:] == 0xA5).all()
+    return out[:, 2:-2]
 
 
 def segments(packet: bytearray, vnet: VnetHeader, most: int = 128) -> list[bytes]:
     """All of a super-packet, as the data plane asks for them."""
     headers = headers_of(memoryview(packet), vnet)
     assert headers is not None
-    whole, rest = divmod(len(packet) - headers.end, vnet.gso_size)
-    octets = np.frombuffer(packet, np.uint8)[None]
-    found = []
+    size = vnet.gso_size
+    whole, rest = divmod(len(packet) - headers.end, size)
+    found: list[bytes] = []
     for first in range(0, whole, most):
-        out = np.zeros((min(most, whole - first), headers.end + vnet.gso_size), np.uint8)
-        write_segments(octets, headers, vnet.gso_size, first, out[None])
-        found += [bytes(row) for row in out]
-    if rest:
-        out = np.zeros((1, headers.end + rest), np.uint8)
-        write_segments(octets, headers, vnet.gso_size, whole, out[None])
-        found.append(bytes(out[0]))
-    return found
+        found += [bytes(row) for row in cut([packet], headers, size, first, min(most, whole - first))]
+    return found + [bytes(row) for row in cut([packet], headers, size, whole, 1)] if rest else found
 
 
 @BOTH_FAMILIES
@@ -193,27 +204,55 @@ def test_super_packets_that_came_together_are_told_apart() -> None:
     """Their timestamps differ, and one packet's checksum is wrong: the others are joined none the less."""
     rows = many(88, (30, 60))
     rows[70, -1] ^= 1
-    found = runs(rows, udp=True)
-    assert [(run.first, run.size) for run in found] == [(0, 30), (30, 30), (60, 10), (70, 1), (71, 17)]
-    for first, count, headers in found:
+    found = joints(rows)
+    assert [count for _, count in found] == [30, 30, 10, 1, 17]
+    first = 0
+    for joint, count in found:
         if count > 1:
-            assert headers is not None
-            joint = IP(whole(rows[first : first + count], headers)[virtio.VNET_BYTES :])
-            assert (joint[TCP].seq, joint[TCP].options[2][1][0]) == (first * 1386, 7 + (first >= 30) + (first >= 60))
-            assert bytes(joint[TCP].payload) == b"".join(DATA[n : n + 1386] for n in range(first, first + count))
+            packet = IP(joint[virtio.VNET_BYTES :])
+            assert (packet[TCP].seq, packet[TCP].options[2][1][0]) == (first * 1386, 7 + (first >= 30) + (first >= 60))
+            assert bytes(packet[TCP].payload) == b"".join(DATA[n : n + 1386] for n in range(first, first + count))
+        else:
+            assert joint == virtio.NO_OFFLOAD + rows[70].tobytes()
+        first += count
 
 
 def test_a_run_is_cut_where_a_packet_would_be_too_long() -> None:
-    assert [(run.first, run.size) for run in runs(many(100), udp=True)] == [(0, 47), (47, 47), (94, 6)]
+    assert [count for _, count in joints(many(100))] == [47, 47, 6]
 
 
-def test_a_run_of_another_protocol_behind_the_first_is_left_alone() -> None:
-    packets = stream(3, 20) + [packet + bytearray(12) for packet in stream(3, 20, "udp")]
-    width = len(packets[0])
-    rows = np.array([list(packet[:width].ljust(width, b"\0")) for packet in packets], np.uint8)
-    found = runs(rows, udp=True)
-    assert found[0][:2] == (0, 3)
-    assert all(run.headers is None for run in found[1:])
+def test_what_comes_behind_packets_of_another_kind_is_joined_by_itself() -> None:
+    """Of one length, as rows are: IPv4 and IPv6, TCP and UDP, and one packet that belongs to nothing."""
+    tcp4, tcp6 = stream(3, 60), stream(4, 40, is_v6=True)
+    udp4, udp6 = stream(3, 84, "udp"), stream(2, 64, "udp", is_v6=True)
+    packets = [*tcp4, *tcp6, bytearray(112), *udp4, *udp6]
+    found = joints(np.array([list(packet) for packet in packets], np.uint8))
+    assert [count for _, count in found] == [3, 4, 1, 3, 2]
+    kinds = [virtio.unpack(joint).gso_type for joint, _ in found]
+    assert kinds == [virtio.GSO_TCPV4, virtio.GSO_TCPV6, 0, virtio.GSO_UDP_L4, virtio.GSO_UDP_L4]
+
+
+@pytest.mark.parametrize(("packets", "length"), [(5, 100), (4, 101), (1, 200)])
+def test_more_than_there_is_room_for_is_refused(packets: int, length: int) -> None:
+    with pytest.raises(ValueError, match="room"):
+        Joiner(4, 400).join(np.zeros((packets, 128), np.uint8), length, udp=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "length", "size", "first", "count", "room"),
+    [(1, 1052, 100, 0, 11, 4000), (1, 1052, 100, 10, 1, 4000), (0, 1052, 100, 0, 1, 4000), (1, 1052, 100, -1, 1, 4000),
+     (1, 1052, 0, 0, 1, 4000), (1, 3000, 100, 0, 1, 4000), (1, 1052, 100, 0, 10, 1519), (3, 1052, 100, 0, 1, 4000)],
+)  # fmt: skip
+def test_segments_that_are_not_there_or_do_not_fit_are_refused(
+    number: int, length: int, size: int, first: int, count: int, room: int
+) -> None:
+    packet, vnet = super_packet(False, True, DATA[:1000], 100)
+    headers = headers_of(memoryview(packet), vnet)
+    assert headers is not None
+    source, out = np.zeros(2500, np.uint8), np.zeros(room, np.uint8)
+    with pytest.raises(ValueError, match=r"no segments|do not stand"):
+        write_segments(Places(source, 0, 1052), number, length, headers, size, first, count, Places(out, 0, 152))
+    assert not out.any()
 
 
 def test_packets_of_two_streams_or_out_of_order_are_not_joined() -> None:
@@ -240,11 +279,21 @@ def test_rubbish_is_not_joined(packet: bytes) -> None:
     assert not joined([bytearray(packet)] * 2)
 
 
+@BOTH_FAMILIES
+@pytest.mark.parametrize("words", [0, 4, 7, 15])
+def test_rubbish_in_a_header_length_with_a_valid_checksum_is_not_joined(is_v6: bool, words: int) -> None:
+    """Fewer words than a header has, none left for data, more than the packet has."""
+    sequences = 1000, 1000 + 28 - 4 * words  # as if what is left were data
+    headers = [TCP(seq=sequence, ack=1, flags="A", dataofs=words) for sequence in sequences]
+    packets = [bytearray(built(network(is_v6, n) / header / Raw(bytes(8)))) for n, header in enumerate(headers)]
+    assert not joined(packets)
+
+
 def test_rubbish_at_random_is_neither_joined_nor_raises() -> None:
     source = random.Random(1)
     genuine = [stream(1, 20, protocol, is_v6=is_v6)[0] for protocol in ("tcp", "udp") for is_v6 in (False, True)]
     for _ in range(4000):
-        row = source.choice(genuine)[: source.randrange(20, 90)]
+        row = source.choice(genuine)[: source.randrange(1, 90)]
         for _ in range(source.randrange(4)):
             row[source.randrange(len(row))] = source.randrange(256)
         joined([row, bytearray(row)])

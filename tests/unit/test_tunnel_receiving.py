@@ -195,3 +195,17 @@ def test_many_of_which_none_may_pass_stop_nothing_else(bench: Bench) -> None:
         assert bench.written() == [b"last"]
     assert bench.world.b.session.counters.rx_selector_drops == 12
     assert bench.errors == []
+
+
+@pytest.mark.parametrize(("content", "next_header"), [(b"", 59), (b"", 4), (bytes(100), 59), (bytes(3), 41)])
+def test_many_that_hold_no_packet_stop_nothing_else(bench: Bench, content: bytes, next_header: int) -> None:
+    pair = bench.world.a.session.current
+    assert pair is not None
+    bench.send_joined([pair.outbound.seal(content, next_header) for _ in range(20)])
+    for _ in range(20):
+        bench.sender.send(pair.outbound.seal(content, next_header))
+    bench.sender.send(bench.seal(b"last"))
+    assert bench.written() == [b"last"]
+    counters = bench.world.b.session.counters
+    assert counters.rx_dummies + counters.rx_selector_drops == 40
+    assert bench.errors == []
