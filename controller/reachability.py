@@ -15,7 +15,11 @@ from typing import Any
 from controller.records import Connection
 
 AGENT_GRACE_S = 0.5  # an agent that is being restarted is not yet one that is away
-KEYLESS = frozenset({"waiting", "expired", "closed"})
+# A tunnel waits for its first key for some milliseconds. That it does may be heard when it is over: what an agent tells
+# by itself and what it answers come by different ways.
+FIRST_KEY_GRACE_S = 0.5
+WAITING = "waiting"
+KEYLESS = frozenset({WAITING, "expired", "closed"})
 
 
 class Verdict(Enum):
@@ -53,6 +57,7 @@ class Finding:
 @dataclass(frozen=True)
 class _End:
     state: str
+    told_at: float  # when that state was told first
     hears_peer: bool | None
     is_heard: bool | None
     since: float | None
@@ -77,8 +82,10 @@ class Reachability:
         for connection_id, raw in told.items():
             for_s = raw.get("reachable_for_s")
             since = now - for_s if isinstance(for_s, int | float) else None
+            state, last = str(raw.get("state")), self._ends.get((site, connection_id))
+            told_at = last.told_at if last is not None and last.state == state else now
             self._ends[site, connection_id] = _End(
-                str(raw.get("state")), _flag(raw.get("hears_peer")), _flag(raw.get("is_heard")), since,
+                state, told_at, _flag(raw.get("hears_peer")), _flag(raw.get("is_heard")), since,
                 raw.get("rtt_ms"), raw.get("last_error"),
             )  # fmt: skip
 
@@ -115,6 +122,8 @@ class Reachability:
         if a is None or b is None:
             return Verdict.UNKNOWN, None, None, None
         for site, end in ((src, a), (dst, b)):
+            if end.state == WAITING and now - end.told_at < FIRST_KEY_GRACE_S:
+                return Verdict.UNKNOWN, None, None, None
             if end.state in KEYLESS:
                 why = f" ({end.last_error})" if end.last_error else ""
                 return Verdict.NO_KEY, None, f"the tunnel at {site} has no key in use{why}", None

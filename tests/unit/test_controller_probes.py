@@ -302,6 +302,26 @@ def test_a_tunnel_without_a_key_is_no_fault_of_the_way(world: World) -> None:
     assert "has no key in use (the pool is dry)" in str(world.it.reason)
 
 
+@pytest.mark.parametrize("site", ["cell1", "core1"])
+def test_a_tunnel_that_waits_for_its_first_key_is_given_a_moment(world: World, site: str) -> None:
+    """That it waits is heard after it is over: a slice that has just been made must not be called DEGRADED for that."""
+    before = world.make()
+    late: dict[str, object] = {"state": "waiting", "hears_peer": None, "is_heard": None, "last_error": None}
+    world.tunnels.reports[site, ID] = late
+
+    def hear(seconds: float) -> None:
+        world.now += seconds
+        world.lifecycle.listen(site)
+        world.lifecycle.confirm(lambda site: True)
+
+    hear(0.1)
+    hear(0.3)
+    assert (world.it.state, world.it.lanes) == (ACTIVE, before.lanes)
+    hear(0.3)
+    assert (world.it.state, world.it.lanes) == (DEGRADED, before.lanes)
+    assert f"the tunnel at {site} has no key in use" in str(world.it.reason)
+
+
 def test_switches_that_are_away_are_told_and_keep_what_they_have(world: World) -> None:
     world.make()
     held, lanes = world.switches.held(), world.it.lanes
