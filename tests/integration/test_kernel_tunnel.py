@@ -32,6 +32,7 @@ pytestmark = [
     pytest.mark.needs_root,
     pytest.mark.needs_tun,
     pytest.mark.needs_kernel_datapath,
+    pytest.mark.counts_packets,
     pytest.mark.timeout(1200),
 ]
 
@@ -130,7 +131,7 @@ def test_ten_rekeys_under_a_ping_lose_nothing(lab: Lab) -> None:
                 output = lab.run(
                     name, "ping", "-q", *_PATIENTLY, "-c", "100", "-i", "0.02", pair.address(target), check=False
                 )
-                assert losses(output) == 0, output
+                assert losses(output) == 0, (output, pair.stats("a"), pair.stats("b"))
             if pair.stats("a")["rekeys"] - before >= 10:
                 break
         assert pair.stats("a")["rekeys"] - before >= 10
