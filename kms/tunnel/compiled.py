@@ -5,7 +5,8 @@ took as long as the encryption (docs/decisions/0014). Pure functions of arrays, 
 :mod:`gro` answer for the sizes, and nothing that a packet says of itself is believed before it has been held against
 the packet's length.
 
-The machine code is kept in ``__pycache__`` beside this file; set-up has it made, which takes some ten seconds.
+The machine code is kept in ``__pycache__`` beside this file; set-up has it made, which takes some ten seconds. It holds
+the constants of other modules as they were: where one of those changes, so must this file.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ python_ready() { venv_usable && stamp_holds "$(venv)/pins" "$(pins_hash)"; }
 loops=kms/tunnel/compiled.py
 loops_identity() {
     stat --format='%y %s' "$qslice_root/$loops"
-    grep --max-count=1 '^model name' /proc/cpuinfo
+    grep --max-count=1 '^model name' /proc/cpuinfo || uname --machine # not every architecture names its processors
     pins_hash
 }
 

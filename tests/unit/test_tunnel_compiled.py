@@ -16,20 +16,11 @@ BOUNDS = "rubbish or told_apart or another_kind or too_long or cut_as_scapy or s
 
 @pytest.mark.slow
 def test_no_index_is_out_of_bounds_and_all_is_the_same_without_the_compiler() -> None:
-    words = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/unit/test_tunnel_gso.py",
-        "-k",
-        BOUNDS,
-    ]
-    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    options = ["-q", "-p", "no:cacheprovider", "-k", BOUNDS]
     done = subprocess.run(
-        words, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120 * PATIENCE, check=False
-    )
+        [sys.executable, "-m", "pytest", *options, "tests/unit/test_tunnel_gso.py"],
+        cwd=REPOSITORY, env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True, text=True, timeout=120 * PATIENCE, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert "passed" in done.stdout
