@@ -15,23 +15,23 @@ import eventlet
 import eventlet.event
 import eventlet.hubs
 
-from controller.api import Api, Settings, Tokens
-from controller.app import start_openflow
-from controller.carrier import CarrierWatch
-from controller.config import ConfigError, ControllerConfig, load_config
-from controller.events import EventLog
-from controller.kms_client import KmsClient
-from controller.lamps import ChannelLamps
-from controller.lifecycle import Lifecycle
-from controller.links import LinkMonitor
-from controller.model import ControllerError
-from controller.mutations import make_model
-from controller.openflow import Switchboard
-from controller.ovsdb import OvsdbClient
-from controller.server import Limits, serve
-from controller.store import Store
-from controller.tokens import read_or_make_token
-from controller.tunnel_client import TunnelClient
+from controller.model.errors import ConfigError, ControllerError
+from controller.monitoring.link_state import LinkMonitor
+from controller.northbound import Api, Settings, Tokens
+from controller.northbound.http_server import Limits, serve
+from controller.northbound.token_files import read_or_make_token
+from controller.operations.event_log import EventLog
+from controller.operations.slice_service import Lifecycle
+from controller.persistence.sqlite_journal import Store
+from controller.schema.config import ControllerConfig, load_config
+from controller.southbound.carrier import CarrierWatch
+from controller.southbound.channel_ports import ChannelLamps
+from controller.southbound.kms_client import KmsClient
+from controller.southbound.openflow import Switchboard
+from controller.southbound.ovsdb import OvsdbClient
+from controller.southbound.ryu_app import start_openflow
+from controller.southbound.tunnel_client import TunnelClient
+from controller.testing.mutants import make_model
 
 log = logging.getLogger(__name__)
 

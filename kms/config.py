@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.errors import ConfigError
-from kms.keys import KeySource
-from kms.pki import is_sae_id
-from kms.relay import crossing_directions
+from kms.keys.key import KeySource
+from kms.keys.limits import Limits
+from kms.keys.sae_id import is_sae_id
+from kms.qkdnet.topology import crossing_directions
 from kms.sources.kems import AUTO
 from kms.sources.qkd.channel import ChannelParameters
 from kms.sources.qkd.modes import Model, Protocol
@@ -74,20 +75,6 @@ class PairConfig(_Model):
     a: str
     b: str
     key_source: str
-
-
-class Limits(_Model):
-    """What ETSI 014's Status object announces; sizes in bits."""
-
-    key_size: int = 256
-    min_key_size: Annotated[int, Field(ge=8)] = 64
-    max_key_size: Annotated[int, Field(le=8192)] = 1024
-    max_key_per_request: Annotated[int, Field(ge=1)] = 128
-    max_key_count: Annotated[int, Field(ge=1)] = 128
-    pool_target: Annotated[int, Field(ge=1)] = 32  # keys to which a pool is filled in the background
-    max_sae_id_count: Annotated[int, Field(ge=0)] = 8
-    max_awaiting_keys: Annotated[int, Field(ge=1)] = 100_000  # delivered to a master and not yet fetched, in all
-    max_body_bytes: Annotated[int, Field(ge=256)] = 65_536
 
 
 class QuotaConfig(_Model):

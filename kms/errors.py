@@ -1,6 +1,6 @@
 """What can go wrong in the KMS, sorted by whose fault it is.
 
-The table that maps these to HTTP statuses is in :mod:`kms.wire`. No message ever carries key material.
+The table that maps these to HTTP statuses is in :mod:`kms.interfaces.etsi014_schema`. No message ever carries key material.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ExchangeError(KmsError):
 
 
 class ClientError(KmsError):
-    """Base of what :class:`kms.client.Kme014Client` raises."""
+    """Base of what :class:`kms.clients.etsi014_client.Kme014Client` raises."""
 
 
 class KmeUnavailableError(ClientError):

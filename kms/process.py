@@ -16,38 +16,39 @@ from pathlib import Path
 import numpy as np
 from aiohttp import web
 
-from kms import pki
-from kms.admin import Admin
-from kms.admin_apps import AdminApps
-from kms.applications import Applications
+from kms.admission.key_rate_reservations import Applications
+from kms.admission.qkd_capacity import QkdSupply
+from kms.admission.token_bucket import RequestThrottle
+from kms.background.link_watch import Watcher
+from kms.background.pool_filler import PoolFiller, expire_keys
+from kms.background.upkeep import RunningSection, SectionRunner
 from kms.config import KmsConfig
+from kms.delivery.exchange_party import algorithms_of, party_of
+from kms.delivery.key_delivery import KeyService
+from kms.delivery.key_transport import EmbeddedTransport, KeyTransport
+from kms.delivery.sae_registry import SaeHomes
+from kms.delivery.stream_service import KeyStreams
 from kms.distributed.node import Node, sites_of_process
 from kms.errors import ConfigError, KmsError
-from kms.etsi004 import Etsi004
-from kms.events import EventLog
-from kms.homes import SaeHomes
-from kms.keys import KeySource
-from kms.ledger import Ledger
-from kms.listeners import KmeListeners, make_runner
-from kms.partners import algorithms_of, party_of
-from kms.pool import KeyInventory, PoolId
-from kms.relay import QkdNetwork, QkdSource
-from kms.revocation import Revocations
-from kms.routing import Link
-from kms.server import Kme014
-from kms.service import KeyService
-from kms.skip import Skip
+from kms.event_log import EventLog
+from kms.interfaces.admin import Admin
+from kms.interfaces.admin_reservations import AdminApps
+from kms.interfaces.etsi004 import Etsi004
+from kms.interfaces.etsi014 import Kme014
+from kms.interfaces.listeners import KmeListeners, make_runner
+from kms.interfaces.skip import Skip
+from kms.keys.inventory import KeyInventory, PoolId
+from kms.keys.key import KeySource
+from kms.keys.ledger import Ledger
+from kms.persistence.sqlite_store import Journal, KeyStore
+from kms.pki import authority
+from kms.pki.revocation import Revocations
+from kms.qkdnet.disjoint_routing import Link
+from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
 from kms.sources.qkd.ratemodel import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
-from kms.store import Journal, KeyStore
-from kms.streams import KeyStreams
-from kms.supply import QkdSupply
-from kms.throttle import RequestThrottle
-from kms.transport import EmbeddedTransport, KeyTransport
-from kms.upkeep import PoolFiller, RunningSection, SectionRunner, expire_keys
-from kms.watching import Watcher
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         configured = {each.site: list(each.sae_ids) for each in config.sites}
 
         def peers() -> list[str]:
-            issued = [sae.sae_id for sae in pki.issued_saes(config.pki_dir)]
+            issued = [sae.sae_id for sae in authority.issued_saes(config.pki_dir)]
             return [*issued, *(sae for saes in configured.values() for sae in saes)]
 
         kmes = {
@@ -168,7 +169,7 @@ def _service(
         configured={sae: site.site for site in config.sites for sae in site.sae_ids},
         remembered=store.load_homes(),
         sites=frozenset(site.site for site in config.sites),
-        find_issued=pki.SaeRegister(config.pki_dir).find,
+        find_issued=authority.SaeRegister(config.pki_dir).find,
     )
     return KeyService(
         kme_ids={site.site: site.kme_id for site in config.sites},

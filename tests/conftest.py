@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, settings
 
-from scripts import capabilities
+from scripts.setup import capabilities
 
 # A busy machine is slow: hypothesis judges what code does, not how long that takes.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

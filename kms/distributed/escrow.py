@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kms.errors import ExhaustedError, KeysForgottenError
-from kms.keys import Key, KeySource
+from kms.keys.key import Key, KeySource
 
 MAX_COPIES = 200_000
 PSKS_LAST_S = 60.0

@@ -10,22 +10,22 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from kms.config import KmsConfig, SiteConfig
+from kms.delivery.exchange_party import peer_directory
+from kms.delivery.key_delivery import KeyService
+from kms.delivery.stream_service import KeyStreams
 from kms.distributed.escrow import Escrow
-from kms.distributed.peers import Peer, PeerClient, PeerServer
-from kms.distributed.relay import PadRelay
-from kms.distributed.sections import SharedSections
-from kms.distributed.streams import PeerStreams
-from kms.distributed.transport import PeerTransport
+from kms.distributed.hop_relay import PadRelay
+from kms.distributed.peer_rpc import Peer, PeerClient, PeerServer
+from kms.distributed.peer_transport import PeerTransport
+from kms.distributed.remote_streams import PeerStreams
+from kms.distributed.section_replication import SharedSections
 from kms.errors import ConfigError
-from kms.partners import peer_directory
-from kms.relay import QkdNetwork
-from kms.revocation import Revocations
-from kms.routing import Link
-from kms.server import tls_context
-from kms.service import KeyService
+from kms.pki.revocation import Revocations
+from kms.pki.tls import tls_context
+from kms.qkdnet.disjoint_routing import Link
+from kms.qkdnet.qkd_network import QkdNetwork
 from kms.sources.exchange import Party
 from kms.sources.qkd.section import Section
-from kms.streams import KeyStreams
 
 # Copies in escrow outlive the owner's pool, so that it is the owner who drops them first.
 _ESCROW_MARGIN_S = 600.0

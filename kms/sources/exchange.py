@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kms.errors import ExchangeError
-from kms.keys import KeySource, Source
+from kms.keys.key import KeySource, Source
 from kms.sources.agreement import KEYS_PER_AGREEMENT, Mechanism, exchanges_for, framed, unframed
 from kms.sources.hybrid import Exchanged
 
@@ -40,7 +40,7 @@ Entropy = Callable[[int], bytes]
 
 
 class Signer(Protocol):
-    """Who signs as a KME: :class:`kms.identity.KmeIdentity`."""
+    """Who signs as a KME: :class:`kms.pki.kme_identity.KmeIdentity`."""
 
     @property
     def algorithm(self) -> str: ...
@@ -50,7 +50,7 @@ class Signer(Protocol):
 
 
 class Verifier(Protocol):
-    """Who knows the KMEs: :class:`kms.identity.KmeDirectory`."""
+    """Who knows the KMEs: :class:`kms.pki.kme_identity.KmeDirectory`."""
 
     def verify(self, site: str, credential: bytes, message: bytes, signature: bytes, now: float) -> None:
         """ExchangeError unless the KME of ``site`` signed ``message``, by the algorithm that our policy demands."""

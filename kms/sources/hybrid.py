@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from kms.keys import Source
+from kms.keys.key import Source
 
 LABEL = b"qslice hybrid key v2"
 # The places of psk, k1 and k2 in the concatenation.

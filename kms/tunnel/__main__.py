@@ -12,12 +12,12 @@ import ssl
 import sys
 from pathlib import Path
 
-from kms.client import Kme014Client
-from kms.tunnel.agent import Agent
+from kms.clients.etsi014_client import Kme014Client
+from kms.tunnel.agent.agent import Agent
+from kms.tunnel.agent.control_server import ControlServer
+from kms.tunnel.agent.kme_client import KmeKeys
 from kms.tunnel.config import AgentConfig, load_agent_config
-from kms.tunnel.control_server import ControlServer
 from kms.tunnel.errors import ConfigurationError, TunnelError
-from kms.tunnel.kme import KmeKeys
 
 EXIT_WRONG_REQUEST = 2
 EXIT_ENVIRONMENT = 3

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from kms.tunnel.errors import ConfigurationError
-from kms.tunnel.family import AddressPair, address_pairs
-from kms.tunnel.padding import Padding
-from kms.tunnel.replay import MAX_WINDOW, MIN_WINDOW
-from kms.tunnel.suites import DEFAULT, SUITES
+from kms.tunnel.packet.cipher_suites import DEFAULT, SUITES
+from kms.tunnel.packet.ip_header import AddressPair, address_pairs
+from kms.tunnel.packet.replay_window import MAX_WINDOW, MIN_WINDOW
+from kms.tunnel.packet.traffic_padding import Padding
 
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # the kernel's IFNAMSIZ, and nothing `ip` might misread
 

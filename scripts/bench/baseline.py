@@ -16,8 +16,8 @@ from types import FrameType
 
 import networkx as nx
 
-from controller.graph import Network
-from controller.model import ConnectionRequest
+from controller.model.request import ConnectionRequest
+from controller.pce.network import Network
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
-from controller.graph import Network
-from controller.model import ConnectionRequest, Match, SliceRequest, connections_of
+from controller.model.request import ConnectionRequest, Match, SliceRequest, connections_of
+from controller.pce.network import Network
 from topologies.spec import SecurityClass
 
 Cost = tuple[int, int, int]

@@ -24,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from scripts.machine import describe_machine, describe_versions
+from scripts.setup.machine import describe_machine, describe_versions
 
 LINE_EVERY_S = 10.0
 SPREAD = ("p50", "p90", "p99", "min", "max")

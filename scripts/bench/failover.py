@@ -6,7 +6,7 @@ carrier at both ends, ``silent`` drops every packet in both directions and keeps
 
 Outage is loss-derived (RFC 6413, 3.5.2.2): echo requests without a reply, times the interval at which they left.
 A request counts as lost whichever direction lost it. With 1:1 the tunnel sends again what the switch-over has lost, so
-that it comes late instead (:mod:`kms.tunnel.repair`): how late is the silence, the longest time between two replies.
+that it comes late instead (:mod:`kms.tunnel.protocol.retransmission_buffer`): how late is the silence, the longest time between two replies.
 The baseline in the same program is Ryu's own ``simple_switch_stp_13`` on the same network: see
 :mod:`scripts.bench.stp`.
 """
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.bench.common import percentile
-from scripts.demo.errors import ApiError, MeasurementError
-from scripts.demo.outage import measure_outage
-from scripts.demo.probers import Probers, new_token
-from scripts.demo.waiting import poll
-from scripts.faults import Fault, FaultKind
-from scripts.system import RunningSystem
+from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.outage import measure_outage
+from scripts.measure.polling import poll
+from scripts.measure.probers import Probers, new_token
+from scripts.testbed.faults import Fault, FaultKind
+from scripts.testbed.running_system import RunningSystem
 
 TOPOLOGY = "metro-ring"
 CLASSES = ("1+1", "1:1", "restoration")

@@ -13,10 +13,10 @@ from typing import Any
 
 from scripts.bench.common import Countdown, percentile, summary
 from scripts.bench.provision import BARRIERS, MS, first_arrival
-from scripts.demo.connection import connections_of
-from scripts.demo.errors import ApiError, MeasurementError
-from scripts.demo.probers import Probers
-from scripts.demo.system import System
+from scripts.measure.connection import connections_of
+from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.probers import Probers
+from scripts.measure.system import System
 
 TOPOLOGY = "metro-ring"
 MOST = 1000  # more than fit: what --slices without a number stands for

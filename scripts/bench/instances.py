@@ -9,8 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from controller.graph import Network
-from controller.model import (
+from controller.model.request import (
     KEY_BITS,
     ComputeRequest,
     ConnectionRequest,
@@ -22,6 +21,7 @@ from controller.model import (
     SliceRequest,
     SNssai,
 )
+from controller.pce.network import Network
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
 KEY_UNIT_MBPS = 1000  # rates on sections and needs of connections are small multiples of this

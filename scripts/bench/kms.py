@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kms import pki
+from kms.pki import authority
 from scripts.bench.common import load_note, percentile, report
 from scripts.bench.kms_load import Fleet, Pair, Tally, Target
-from scripts.clients import KmsAdmin
 from scripts.errors import DidNotHold, EnvironmentLacks
-from scripts.layout import REPOSITORY
+from scripts.testbed.clients import KmsAdmin
+from scripts.testbed.paths import REPOSITORY
 
 CLIENTS = (1, 8, 64)
 BATCH = 128
@@ -76,13 +76,13 @@ class BenchKms:
             "default_key_source": source,
             "limits": {"max_key_count": 4096, "pool_target": 2048},
         }
-        pki.ensure_ca(directory / "pki")
+        authority.ensure_ca(directory / "pki")
         self.masters = [self._sae("a", ports[0], n) for n in range(saes)]
         self.slaves = [self._sae("b", ports[1], n) for n in range(saes)]
 
     def _sae(self, site: str, port: int, number: int) -> Target:
         name = f"sae-{site}-{number}"
-        pki.issue_sae(self._directory / "pki", name, self._directory / "saes" / name, site)
+        authority.issue_sae(self._directory / "pki", name, self._directory / "saes" / name, site)
         return Target("127.0.0.1", port, self._directory / "saes" / name, name)
 
     def start(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 
-from controller.graph import Network
-from controller.model import ConnectionRequest, ConnectionSpec, Role, Route, SecurityRequirement
+from controller.model.path import Route
+from controller.model.request import ConnectionRequest, ConnectionSpec, Role, SecurityRequirement
+from controller.pce.network import Network
 from scripts.bench.instances import DH, NONE, QKD, QRA, seeded
 from topologies.spec import (
     ENCRYPTION_CARD_DELAY_US,

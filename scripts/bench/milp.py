@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from controller.graph import Network
-from controller.model import ConnectionRequest, Match
+from controller.model.request import ConnectionRequest, Match
+from controller.pce.network import Network
 from scripts.bench.brute_force import Cost, PairValue, latency_us
 
 

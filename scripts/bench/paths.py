@@ -19,16 +19,16 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
-from controller.cost import CostBreakdown, breakdown
-from controller.graph import Network
-from controller.model import ConnectionRequest, Protection, Route, SliceRequest
-from controller.paths import search_pair, search_route
-from controller.placement import search_slice
+from controller.model.path import Route
+from controller.model.request import ConnectionRequest, Protection, SliceRequest
+from controller.pce.computation import search_pair, search_route, search_slice
+from controller.pce.cost import CostBreakdown, breakdown
+from controller.pce.network import Network
 from scripts.bench import brute_force
 from scripts.bench.baseline import KShortestAndFilter
 from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
 from scripts.bench.large import large_network, large_request
-from scripts.machine import describe_machine, describe_versions
+from scripts.setup.machine import describe_machine, describe_versions
 
 SIZES = (100, 1_000, 10_000, 100_000)
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}

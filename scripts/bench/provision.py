@@ -15,19 +15,19 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scripts.bench.common import Countdown, summary
-from scripts.demo.connection import Connection, connections_of
-from scripts.demo.errors import ApiError, MeasurementError
-from scripts.demo.probers import Probers, new_token, result_of
-from scripts.demo.provision import load_request
-from scripts.demo.system import System
-from scripts.demo.waiting import poll
-from scripts.system import RunningSystem
+from scripts.measure.connection import Connection, connections_of
+from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.polling import poll
+from scripts.measure.probers import Probers, new_token, result_of
+from scripts.measure.slices import load_request
+from scripts.measure.system import System
+from scripts.testbed.running_system import RunningSystem
 
 CASES = ("enterprise-app", "cdn")
 BARRIERS = "barriers"  # the controller's name for the stage after which every switch has confirmed
 PROBE_INTERVAL_S = 0.002
 PROBE_TIMEOUT_S = 5.0
-POOL_FILLED = 32  # kms.config.Limits.pool_target
+POOL_FILLED = 32  # kms.keys.limits.Limits.pool_target
 KEYS_TIMEOUT_S = 30.0
 CHANNELS_TIMEOUT_S = 10.0
 MS = 1e3

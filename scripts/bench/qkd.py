@@ -28,7 +28,7 @@ from kms.sources.qkd.montecarlo import QuantumChannel
 from kms.sources.qkd.protocol import Transcript, run_round
 from kms.sources.qkd.section import Distiller
 from kms.sources.qkd.settings import SourceSettings
-from scripts.demo.errors import MeasurementError
+from scripts.measure.errors import MeasurementError
 
 PEER_KM = (10, 30)
 OURS_S = 3.0  # wall time of each of our measurements

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.demo.errors import MeasurementError
-from scripts.demo.outage import measure_outage
-from scripts.demo.probers import Probers, new_token
-from scripts.demo.waiting import poll
+from scripts.measure.errors import MeasurementError
+from scripts.measure.outage import measure_outage
+from scripts.measure.polling import poll
+from scripts.measure.probers import Probers, new_token
 from topologies import links
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.net import ControllerAddress, EmulatedNetwork

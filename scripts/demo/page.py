@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from scripts.demo.drawing import MAIN, SMALL, Emphasis, draw_topology
-from scripts.demo.hexdump import hex_dump
 from scripts.demo.plot import draw_outage
-from scripts.demo.style import STYLE
+from scripts.measure.frames import hex_dump
+from scripts.report.html_style import STYLE
+from scripts.report.topology_svg import MAIN, SMALL, Emphasis, draw_topology
 from topologies.spec import SecurityClass, Topology, topology_from_dict
 
 CLASS_NAMES = {

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.demo.connection import Connection
-from scripts.demo.failure import Affected, FailureResult
-from scripts.demo.isolation import IsolationResult
-from scripts.demo.load import LoadResult
-from scripts.demo.marker import MarkerResult
 from scripts.demo.page import render
-from scripts.demo.ping import PingResult
+from scripts.measure.connection import Connection
+from scripts.measure.isolation import IsolationResult
+from scripts.measure.link_cut import Affected, FailureResult
+from scripts.measure.ping import PingResult
+from scripts.measure.plaintext_search import MarkerResult
+from scripts.measure.rekey_load import LoadResult
 from topologies.spec import Topology
 
 

@@ -10,20 +10,20 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scripts.demo import provision
-from scripts.demo.connection import Connection
-from scripts.demo.errors import DemoError, MeasurementError
-from scripts.demo.failure import FailureResult, cut_and_watch
-from scripts.demo.iperf import IperfResult, iperf_together
-from scripts.demo.isolation import WAIT_S, check_isolation
-from scripts.demo.load import REKEYS, load_across_rekeys
-from scripts.demo.marker import MarkerResult, look_for_markers
-from scripts.demo.ping import PingResult, ping_all
-from scripts.demo.probers import Probers
 from scripts.demo.progress import Progress, Step
 from scripts.demo.report import Check, ConnectionReport, Report, SliceReport, write_report
-from scripts.demo.system import System
 from scripts.errors import CommandError
+from scripts.measure import slices as provision
+from scripts.measure.connection import Connection
+from scripts.measure.errors import DemoError, MeasurementError
+from scripts.measure.iperf import IperfResult, iperf_together
+from scripts.measure.isolation import WAIT_S, check_isolation
+from scripts.measure.link_cut import FailureResult, cut_and_watch
+from scripts.measure.ping import PingResult, ping_all
+from scripts.measure.plaintext_search import MarkerResult, look_for_markers
+from scripts.measure.probers import Probers
+from scripts.measure.rekey_load import REKEYS, load_across_rekeys
+from scripts.measure.system import System
 from topologies.spec import SecurityClass
 
 log = logging.getLogger(__name__)

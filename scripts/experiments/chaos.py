@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from scripts.faults import (
+from scripts.testbed.faults import (
     CONTROLLER,
     FAULTS,
     KME_PREFIX,

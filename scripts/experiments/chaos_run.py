@@ -13,12 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.demo.connection import Connection
-from scripts.demo.errors import MeasurementError
-from scripts.demo.isolation import check_isolation
-from scripts.demo.marker import new_marker
-from scripts.demo.patience import create_patiently
-from scripts.demo.probers import Probers, new_token
 from scripts.errors import CommandError, DidNotHold
 from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
 from scripts.experiments.clock import Countdown
@@ -27,8 +21,14 @@ from scripts.experiments.oracle import Observation, judge
 from scripts.experiments.rules import cookies_of, held_items, intended_items
 from scripts.experiments.traffic import all_answer
 from scripts.experiments.wiretap import Inspector, Wiretap
-from scripts.faults import FAULTS
-from scripts.system import RunningSystem
+from scripts.measure.connection import Connection
+from scripts.measure.errors import MeasurementError
+from scripts.measure.isolation import check_isolation
+from scripts.measure.plaintext_search import new_marker
+from scripts.measure.probers import Probers, new_token
+from scripts.measure.slices import create_patiently
+from scripts.testbed.faults import FAULTS
+from scripts.testbed.running_system import RunningSystem
 
 QUIET_TIMEOUT_S = 30.0  # within which everything must have come right after the last change
 QUIET_POLL_S = 0.2

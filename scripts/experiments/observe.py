@@ -10,8 +10,8 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from scripts.clients import Answer
 from scripts.errors import EnvironmentLacks
+from scripts.testbed.clients import Answer
 from topologies.spec import SecurityClass, Topology
 
 PERIOD_S = 0.1

@@ -11,7 +11,7 @@ import networkx as nx
 
 from scripts.experiments.observe import too_weak
 from scripts.experiments.rules import differences
-from scripts.faults import Faults, effects, surviving_channels
+from scripts.testbed.faults import Faults, effects, surviving_channels
 from topologies.spec import Channel, SecurityClass, Topology
 
 KEY_BITS = 256

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from scripts.demo.drawing import MAIN, Emphasis, draw_topology, standalone
-from scripts.demo.style import STYLE
 from scripts.experiments.plots import CSS, as_file, draw_distribution, draw_timeline
 from scripts.experiments.results import ExperimentResult, Picture, Repetition
 from scripts.experiments.statistics import percentile
+from scripts.report.html_style import STYLE
+from scripts.report.topology_svg import MAIN, Emphasis, draw_topology, standalone
 
 # In the manner of paper 000: Fig. 2 (the network), 5 (after the failure), 6 (after healing).
 PICTURES = {

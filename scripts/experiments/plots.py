@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from scripts.demo.style import LIGHT
 from scripts.experiments.results import Event, ProbeResult
 from scripts.experiments.statistics import distribution
+from scripts.report.html_style import LIGHT
 
 WIDTH, LEFT, RIGHT = 1040.0, 190.0, 20.0
 LANE, LANE_GAP, TOP, BOTTOM = 46.0, 12.0, 46.0, 44.0

@@ -9,11 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.demo.connection import Connection
-from scripts.demo.errors import DemoError
-from scripts.demo.patience import create_patiently
-from scripts.demo.probers import Probers
-from scripts.demo.provision import delete_slice
 from scripts.errors import CommandError
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
@@ -23,9 +18,13 @@ from scripts.experiments.scenario import LIFT_ALL, Scenario
 from scripts.experiments.schedule import Action, Paths, schedule
 from scripts.experiments.statistics import Sample, phases
 from scripts.experiments.traffic import Series, TrafficRun, all_answer
-from scripts.faults import Fault, FaultKind, Faults, surviving_channels
-from scripts.interrupts import deferred
-from scripts.system import RunningSystem
+from scripts.measure.connection import Connection
+from scripts.measure.errors import DemoError
+from scripts.measure.probers import Probers
+from scripts.measure.slices import create_patiently, delete_slice
+from scripts.testbed.faults import Fault, FaultKind, Faults, surviving_channels
+from scripts.testbed.interrupts import deferred
+from scripts.testbed.running_system import RunningSystem
 
 log = logging.getLogger(__name__)
 

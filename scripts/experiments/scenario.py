@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scripts.commands.slices import EXAMPLE_NAMES, load_example
 from scripts.errors import WrongRequest
 from scripts.experiments.located_yaml import Path as ValuePath
 from scripts.experiments.located_yaml import YamlError, line_of, load_located
-from scripts.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
+from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example
 from topologies.catalog import load
 from topologies.spec import Topology, TopologyError
 

@@ -18,7 +18,7 @@ from scripts.experiments.scenario import (
     channels_around,
     channels_between,
 )
-from scripts.faults import FaultKind
+from scripts.testbed.faults import FaultKind
 from topologies.links import Direction
 
 Paths = Mapping[str, Sequence[str]]

@@ -8,16 +8,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.demo.children import Children, finish, wait_for_output
-from scripts.demo.connection import Connection
-from scripts.demo.errors import MeasurementError
-from scripts.demo.iperf import PORT as IPERF_PORT
-from scripts.demo.iperf import parse_iperf
-from scripts.demo.probers import Probers, new_token, result_of
-from scripts.demo.system import System
-from scripts.demo.waiting import poll
 from scripts.experiments.scenario import Traffic
 from scripts.experiments.statistics import Sample
+from scripts.measure.children import Children, finish, wait_for_output
+from scripts.measure.connection import Connection
+from scripts.measure.errors import MeasurementError
+from scripts.measure.iperf import PORT as IPERF_PORT
+from scripts.measure.iperf import parse_iperf
+from scripts.measure.polling import poll
+from scripts.measure.probers import Probers, new_token, result_of
+from scripts.measure.system import System
 
 UDP_PORT = 5600
 FIRST_REPLY_TIMEOUT_S = 5.0

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from scripts.demo.capture import PACKET_STATISTICS, SOL_PACKET, packet_socket
-from scripts.demo.connection import TUNNEL_BASE_PORT
-from scripts.demo.frames import parse_frame
-from scripts.demo.marker import contains_marker
+from scripts.measure.capture import PACKET_STATISTICS, SOL_PACKET, packet_socket
+from scripts.measure.connection import TUNNEL_BASE_PORT
+from scripts.measure.frames import parse_frame
+from scripts.measure.plaintext_search import contains_marker
 
 POLL_S = 0.2
 ESP_HEAD = struct.Struct("!IIQ")  # SPI, sequence number (RFC 4303, 2.1 and 2.2); IV (RFC 4106, 3.1)

@@ -115,7 +115,7 @@ venv_usable() {
 python_ready() { venv_usable && stamp_holds "$(venv)/pins" "$(pins_hash)"; }
 
 # What numba looks at before it takes machine code that it has kept: the file's time and size, the processor.
-loops=kms/tunnel/compiled.py
+loops=kms/tunnel/packet/compiled_loops.py
 loops_identity() {
     stat --format='%y %s' "$qslice_root/$loops"
     grep --max-count=1 '^model name' /proc/cpuinfo || uname --machine # not every architecture names its processors
@@ -126,11 +126,11 @@ loops_ready() { stamp_holds "$(venv)/loops" "$(loops_identity)"; }
 
 # Each of a network's agents would otherwise do so when it starts.
 compile_loops() {
-    step "compiling the tunnel's loops ($loops)" "Run: $(venv)/bin/python -c 'import kms.tunnel.compiled'" import_loops
+    step "compiling the tunnel's loops ($loops)" "Run: $(venv)/bin/python -c 'import kms.tunnel.packet.compiled_loops'" import_loops
     loops_identity >"$(venv)/loops"
 }
 
-import_loops() (cd "$qslice_root" && "$(venv)/bin/python" -c 'import kms.tunnel.compiled')
+import_loops() (cd "$qslice_root" && "$(venv)/bin/python" -c 'import kms.tunnel.packet.compiled_loops')
 
 # The requirements of pyproject.toml, one a line.
 requirements() {

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.capabilities import Run, run_command
 from scripts.errors import EnvironmentLacks
+from scripts.setup.capabilities import Run, run_command
 
 SUITE = "bookworm"
 _TARGET_FORMAT = "$(SITE)|$(RELEASE)|$(COMPONENT)|$(CREATED_BY)"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import CommandError
-from scripts.interrupts import end_on_signals
-from scripts.layout import REPOSITORY
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.paths import REPOSITORY
 from scripts.vm.host_settings import read_host_settings
 from scripts.vm.image import Image, ensure_image
 from scripts.vm.qemu import BootFailed, Guest, has_kvm, run_guest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scripts import capabilities
-from scripts.cleanup import read_or_guess, remove_leftovers
-from scripts.layout import Layout
+from scripts.setup import capabilities
+from scripts.testbed.cleanup import read_or_guess, remove_leftovers
+from scripts.testbed.paths import Layout
 
 
 @pytest.fixture(scope="session", autouse=True)

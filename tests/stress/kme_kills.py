@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from tests.fakes.distributed_kms import LINE, DistributedKms, distributed_kms
 from tests.stress.steps import STEPS
+from tests.support.distributed_kms import LINE, DistributedKms, distributed_kms
 
 SOURCES = ("dh", "qkd", "qra", "qkd+dh", "qra+dh")
 PAIRS = (("cell1", "core1"), ("core1", "cell1"), ("metro1", "cell1"), ("cell1", "metro1"))

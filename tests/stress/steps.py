@@ -7,12 +7,12 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from kms.delivery.key_delivery import KeyService
 from kms.distributed.escrow import Escrow
-from kms.distributed.pads import Pads
-from kms.distributed.peers import PeerClient
-from kms.distributed.transport import PeerTransport
-from kms.service import KeyService
-from kms.store import KeyStore
+from kms.distributed.one_time_pads import Pads
+from kms.distributed.peer_rpc import PeerClient
+from kms.distributed.peer_transport import PeerTransport
+from kms.persistence.sqlite_store import KeyStore
 
 # A step: where, whether before or after it, and the step's name as it is reported.
 STEPS: dict[str, tuple[type[Any], str, bool]] = {

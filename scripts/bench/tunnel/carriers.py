@@ -20,14 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from kms import pki
+from kms.pki import authority as pki
 from scripts.bench.tunnel.peers import Program
 from scripts.bench.tunnel.wires import ENDS, KME, UNDERLAY, Wire
-from scripts.clients import KmsAdmin, TunnelControl
-from scripts.demo.waiting import poll
 from scripts.errors import DidNotHold
-from scripts.layout import REPOSITORY, write_private
-from scripts.processes import tail, wait_ready
+from scripts.measure.polling import poll
+from scripts.testbed.clients import KmsAdmin, TunnelControl
+from scripts.testbed.paths import REPOSITORY, write_private
+from scripts.testbed.processes import tail, wait_ready
 from topologies.spec import KME_PORT
 
 START_TIMEOUT_S = 20.0

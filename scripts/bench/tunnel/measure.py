@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.bench.tunnel.carriers import Carrier
-from scripts.demo.errors import MeasurementError
-from scripts.demo.waiting import poll
+from scripts.measure.errors import MeasurementError
+from scripts.measure.polling import poll
 
 WARM_UP_S = 0.5
 PINGS = 300

@@ -15,9 +15,9 @@ from scripts.bench.common import percentile
 from scripts.bench.tunnel import measure, peers
 from scripts.bench.tunnel.carriers import Carrier, OpenVpn, Ours, Plain, WireGuardGo
 from scripts.bench.tunnel.wires import ENDS, Wire
-from scripts.demo.errors import MeasurementError
 from scripts.errors import CommandError, EnvironmentLacks
-from scripts.layout import REPOSITORY
+from scripts.measure.errors import MeasurementError
+from scripts.testbed.paths import REPOSITORY
 
 # The tunnel as the first issue left it: one packet at a time. Measured for as long as it is in the history.
 FIRST_TUNNEL = "479f01273bcde7cfea1502c0c8ff49d2f54b7bb0"

@@ -16,9 +16,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from scripts.demo.waiting import poll
 from scripts.errors import EnvironmentLacks
-from scripts.openvswitch import remove_bridges, vsctl
+from scripts.measure.polling import poll
+from scripts.testbed.openvswitch import remove_bridges, vsctl
 from topologies.datapath import ovs_datapath
 from topologies.queues import deep_queues
 

@@ -1,0 +1,129 @@
+"""What the switches shall hold, counted by who wants it, and how that differs from what they do hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from controller.forwarding.items import Group, Item, Meter, Rule
+from controller.forwarding.rules import base_rules
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one switch is to take away and to take on; ``replace`` are meters and groups that change in place.
+
+    Rules go first and groups last, so that a group is never taken from under a rule that is about to be overwritten.
+    """
+
+    remove: tuple[Item, ...] = ()
+    add: tuple[Item, ...] = ()
+    replace: tuple[Meter | Group, ...] = ()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Installed compared with intended, for one switch."""
+
+    missing: tuple[Item, ...]
+    excess: tuple[Item, ...]
+    misconfigured: tuple[tuple[Item, Item], ...]  # (installed, intended)
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.missing or self.excess or self.misconfigured)
+
+    def repair(self) -> Changes:
+        """The changes that make the switch right. A rule is overwritten in place, so traffic is not interrupted."""
+        overwritten = [wanted for _, wanted in self.misconfigured]
+        return Changes(
+            remove=self.excess,
+            add=(*(i for i in overwritten if isinstance(i, Rule)), *self.missing),
+            replace=tuple(i for i in overwritten if isinstance(i, Meter | Group)),
+        )
+
+
+class IntendedSet:
+    """The union of what all connections want, per switch.
+
+    Equal items that several want (ARP) stay until the last one lets go. Of two different items with one key the
+    later is in force: so a connection's ingress rule passes from one route to the next without a gap.
+    """
+
+    def __init__(self, sites: Iterable[str]) -> None:
+        self._wanted: dict[str, Counter[Item]] = {}
+        self._in_force: dict[str, dict[object, Item]] = {}
+        self._by_owner: dict[str, tuple[Item, ...]] = {}
+        for site in sites:
+            self._wanted[site] = Counter(base_rules(site))
+            self._in_force[site] = {rule.key: rule for rule in base_rules(site)}
+
+    def of(self, owner: str) -> tuple[Item, ...]:
+        """What ``owner`` wants now."""
+        return self._by_owner.get(owner, ())
+
+    def assign(self, owner: str, items: Iterable[Item]) -> dict[str, Changes]:
+        """Let ``owner`` want exactly ``items``, each once; the changes per switch that follow from it."""
+        old, new = dict.fromkeys(self.of(owner)), dict.fromkeys(items)
+        removed: dict[str, list[Item]] = {}
+        added: dict[str, list[Item]] = {}
+        replaced: dict[str, list[Meter | Group]] = {}
+        for item in new:
+            if item in old:
+                continue
+            self._wanted[item.site][item] += 1
+            before = self._in_force[item.site].get(item.key)
+            self._in_force[item.site][item.key] = item
+            if isinstance(item, Meter | Group) and before is not None and before != item:
+                replaced.setdefault(item.site, []).append(item)
+            elif before != item:
+                added.setdefault(item.site, []).append(item)
+        for item in old:
+            if item in new:
+                continue
+            counts = self._wanted[item.site]
+            counts[item] -= 1
+            if counts[item] <= 0:
+                del counts[item]
+                if self._in_force[item.site].get(item.key) == item:
+                    del self._in_force[item.site][item.key]
+                    removed.setdefault(item.site, []).append(item)
+        if new:
+            self._by_owner[owner] = tuple(new)
+        else:
+            self._by_owner.pop(owner, None)
+        return {
+            site: Changes(tuple(removed.get(site, ())), tuple(added.get(site, ())), tuple(replaced.get(site, ())))
+            for site in dict.fromkeys([*removed, *added, *replaced])
+        }
+
+    def at(self, site: str) -> frozenset[Item]:
+        """Everything that the switch of ``site`` shall hold."""
+        return frozenset(self._in_force[site].values())
+
+    def difference(self, site: str, installed: Iterable[Item]) -> Difference:
+        return compare(self.at(site), installed)
+
+
+def compare(intended: Iterable[Item], installed: Iterable[Item]) -> Difference:
+    """Missing, excess and misconfigured items (as OpenKilda's rule validation sorts them), in a stable order."""
+    wanted, present = {i.key: i for i in intended}, {i.key: i for i in installed}
+    common = wanted.keys() & present.keys()
+    return Difference(
+        missing=tuple(wanted[k] for k in sorted(wanted.keys() - common, key=repr)),
+        excess=tuple(present[k] for k in sorted(present.keys() - common, key=repr)),
+        misconfigured=tuple((present[k], wanted[k]) for k in sorted(common, key=repr) if present[k] != wanted[k]),
+    )
+
+
+def join(parts: Iterable[Mapping[str, Changes]]) -> dict[str, Changes]:
+    """Several sets of changes as one per switch, in the order given."""
+    joined: dict[str, tuple[list[Item], list[Item], list[Meter | Group]]] = {}
+    for part in parts:
+        for site, changes in part.items():
+            remove, add, replace = joined.setdefault(site, ([], [], []))
+            remove += changes.remove
+            add += changes.add
+            replace += changes.replace
+    return {site: Changes(tuple(r), tuple(a), tuple(m)) for site, (r, a, m) in joined.items()}

@@ -1,0 +1,38 @@
+"""TODO: controller/model/connectivity.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What is known of a connection's traffic."""
+
+    PASSES = "passes"
+    FAILS = "fails"  # probes are lost on the way
+    NO_KEY = "no key"  # a tunnel stands still for want of keys: the way is not at fault
+    AGENT_AWAY = "agent away"
+    UNKNOWN = "unknown"  # nobody has said anything yet
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``since`` is from when on it holds; ``text`` names what was seen, None while all is well."""
+
+    verdict: Verdict = Verdict.UNKNOWN
+    since: float = 0.0
+    text: str | None = None
+    rtt_ms: float | None = None
+    is_encrypted: bool = True
+
+    @property
+    def reachable(self) -> bool | None:
+        return {Verdict.PASSES: True, Verdict.FAILS: False}.get(self.verdict)
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether the connection must not be called ACTIVE. In the clear packets pass without an agent."""
+        if self.verdict is Verdict.AGENT_AWAY:
+            return self.is_encrypted
+        return self.verdict in (Verdict.FAILS, Verdict.NO_KEY)

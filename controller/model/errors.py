@@ -1,0 +1,55 @@
+"""TODO: controller/model/errors.py."""
+
+from __future__ import annotations
+
+
+class ControllerError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class IllegalTransition(ControllerError):
+    """Our own misuse: a state change that the transition table does not list."""
+
+
+class UnknownSlice(ControllerError):
+    """There is no slice of that name."""
+
+
+class DuplicateSlice(ControllerError):
+    """A slice of that name exists."""
+
+
+class SliceBusy(ControllerError):
+    """The slice is in a state in which it cannot be asked for that."""
+
+
+class ConnectionsExhausted(ControllerError):
+    """Every inner address pair is taken."""
+
+
+class ProvisioningFailed(ControllerError):
+    """A switch or a tunnel refused or did not answer; everything was rolled back."""
+
+
+class UnknownReservation(ControllerError):
+    """There is no reservation of that id."""
+
+
+class ReservationExpired(ControllerError):
+    """The reservation is over: expired, rolled back or committed already."""
+
+
+class Overtaken(ControllerError):
+    """Something that goes first, such as a delete, has taken the slice over."""
+
+
+class ConfigError(ControllerError):
+    """A configuration that cannot be used; the message names the field."""
+
+
+class DriverError(ControllerError):
+    """Something outside the controller refused or did not answer."""
+
+
+class NotSupported(DriverError):
+    """The other side is there and cannot do that."""

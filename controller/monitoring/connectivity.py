@@ -1,0 +1,124 @@
+"""What the tunnels' probes say about connections, put together from both ends. Pure.
+
+The receiver of a direction knows best: what it hears has arrived, and what it does not hear has not, whatever the
+sender was told last. Times are seconds on a steady clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from controller.model.connection import Connection
+from controller.model.connectivity import Finding, Verdict
+
+AGENT_GRACE_S = 0.5  # an agent that is being restarted is not yet one that is away
+# A tunnel waits for its first key for some milliseconds. That it does may be heard when it is over: what an agent tells
+# by itself and what it answers come by different ways.
+FIRST_KEY_GRACE_S = 0.5
+WAITING = "waiting"
+KEYLESS = frozenset({WAITING, "expired", "closed"})
+
+
+@dataclass(frozen=True)
+class _End:
+    state: str
+    told_at: float  # when that state was told first
+    hears_peer: bool | None
+    is_heard: bool | None
+    since: float | None
+    rtt_ms: float | None
+    last_error: str | None
+
+
+class Reachability:
+    """The last word of every agent, and the findings that follow."""
+
+    def __init__(self) -> None:
+        self._ends: dict[tuple[str, str], _End] = {}  # (site, connection)
+        self._away: dict[str, float] = {}  # site -> since
+        self.findings: dict[str, Finding] = {}
+
+    def tell(self, site: str, told: Mapping[str, Mapping[str, Any]], now: float, *, is_all: bool) -> None:
+        """What an agent has told by ``watch``: of all its connections, or of those that have changed."""
+        self._away.pop(site, None)
+        if is_all:
+            for key in [key for key in self._ends if key[0] == site]:
+                del self._ends[key]
+        for connection_id, raw in told.items():
+            for_s = raw.get("reachable_for_s")
+            since = now - for_s if isinstance(for_s, int | float) else None
+            state, last = str(raw.get("state")), self._ends.get((site, connection_id))
+            told_at = last.told_at if last is not None and last.state == state else now
+            self._ends[site, connection_id] = _End(
+                state, told_at, _flag(raw.get("hears_peer")), _flag(raw.get("is_heard")), since,
+                raw.get("rtt_ms"), raw.get("last_error"),
+            )  # fmt: skip
+
+    def silent(self, site: str, now: float) -> None:
+        """The agent does not answer: what it said last is worth nothing any more."""
+        self._away.setdefault(site, now)
+        for key in [key for key in self._ends if key[0] == site]:
+            del self._ends[key]
+
+    def judge(self, connections: Iterable[Connection], now: float, epoch: float) -> None:
+        """Bring :attr:`findings` up to date: of these connections, by id. ``epoch`` is when the clock was at zero."""
+        kept = {}
+        present = {c.id: c for c in connections}
+        for key in [key for key in self._ends if key[1] not in present]:
+            del self._ends[key]
+        for connection in present.values():
+            before = self.findings.get(connection.id, Finding(since=now))
+            verdict, since, text, rtt_ms = self._judge(connection, now)
+            if verdict is before.verdict:
+                since = before.since
+            elif since is None or verdict is Verdict.PASSES:
+                since = now
+            if text is not None:
+                text = f"{text} since {moment(epoch + since)}"
+            kept[connection.id] = Finding(verdict, since, text, rtt_ms, connection.is_encrypted)
+        self.findings = kept
+
+    def _judge(self, connection: Connection, now: float) -> tuple[Verdict, float | None, str | None, float | None]:
+        src, dst = connection.request.src, connection.request.dst
+        for site in (src, dst):
+            if site in self._away and now - self._away[site] >= AGENT_GRACE_S:
+                return Verdict.AGENT_AWAY, self._away[site], f"the tunnel agent at {site} does not answer", None
+        a, b = (self._ends.get((site, connection.id)) for site in (src, dst))
+        if a is None or b is None:
+            return Verdict.UNKNOWN, None, None, None
+        for site, end in ((src, a), (dst, b)):
+            if end.state == WAITING and now - end.told_at < FIRST_KEY_GRACE_S:
+                return Verdict.UNKNOWN, None, None, None
+            if end.state in KEYLESS:
+                why = f" ({end.last_error})" if end.last_error else ""
+                return Verdict.NO_KEY, None, f"the tunnel at {site} has no key in use{why}", None
+        there, back = _direction(a.is_heard, b.hears_peer), _direction(b.is_heard, a.hears_peer)
+        since = max((e.since for e in (a, b) if e.since is not None), default=None)
+        if there is False or back is False:
+            if there is False and back is False:
+                text = f"probes between {src} and {dst} are lost both ways"
+            elif there is False:
+                text = f"probes from {src} do not arrive at {dst}"
+            else:
+                text = f"probes from {dst} do not arrive at {src}"
+            return Verdict.FAILS, since, text, None
+        if there and back:
+            return Verdict.PASSES, since, None, a.rtt_ms if a.rtt_ms is not None else b.rtt_ms
+        return Verdict.UNKNOWN, None, None, None
+
+
+def moment(at: float) -> str:
+    """A time (seconds since the epoch) as it stands in a reason."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _direction(is_heard: bool | None, is_hearing: bool | None) -> bool | None:
+    """What the receiver knows; where it knows nothing, what the sender was told."""
+    return is_heard if is_hearing is None else is_hearing
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None

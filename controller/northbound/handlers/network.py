@@ -1,0 +1,46 @@
+"""The network as the controller sees it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from controller.monitoring.link_state import LinkMonitor
+from controller.northbound.auth import Role
+from controller.northbound.messages import Answer, Request, json_answer
+from controller.northbound.network_views import switch_view, topology_view
+from controller.northbound.operations import Operation, Reply
+from controller.operations.slice_service import Lifecycle
+
+
+class NetworkHandlers:
+    """Answers for ``/v1/topology`` and ``/v1/intended``."""
+
+    def __init__(self, lifecycle: Lifecycle, links: LinkMonitor) -> None:
+        self._lifecycle = lifecycle
+        self._links = links
+
+    def operations(self) -> tuple[Operation, ...]:
+        return (
+            Operation(
+                "GET", "/v1/topology", "getTopology", "Sites, channels and QKD sections: states and reservations",
+                self.show, (Reply(200, "The network", "Topology"),), is_conditional=True,
+            ),
+            Operation(
+                "GET", "/v1/intended", "getIntended", "What every switch shall hold: rules, meters and groups",
+                self.show_intended, (Reply(200, "By site", "Intended"),), role=Role.OPERATOR,
+            ),
+        )  # fmt: skip
+
+    def show(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            network = self._lifecycle.model.network
+            broken = {c: f"spare {c}: {s.fault}" for c, s in self._lifecycle.model.spares.items() if s.fault}
+            view = topology_view(network, self._lifecycle.sections, {**self._links.faults, **broken})
+        return json_answer(HTTPStatus.OK, view)
+
+    def show_intended(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            model = self._lifecycle.model
+            items = {site: model.intended.at(site) for site in model.topology.site_names}
+        switches = {site: switch_view(held) for site, held in items.items()}
+        return json_answer(HTTPStatus.OK, {"switches": switches})

@@ -1,0 +1,118 @@
+"""Two phases and feasibility: hold what a slice needs, then make it or let it go; ask whether it would fit."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from controller.northbound import views
+from controller.northbound.auth import Role
+from controller.northbound.bodies import parse_feasibility, parse_reservation
+from controller.northbound.messages import Answer, Request, json_answer
+from controller.northbound.operations import Body, Operation, Reply
+from controller.operations.slice_service import Lifecycle
+
+WRITE = ("IdempotencyKey",)
+TO_RESERVATION = (("getReservation", "id"), ("commitReservation", "id"), ("rollBackReservation", "id"))
+TO_JOB = (("getFeasibilityJob", "id"), ("endFeasibilityJob", "id"))
+
+
+class ReservationHandlers:
+    """Answers for ``/v1/reservations`` and ``/v1/feasibility-jobs``."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+
+    def operations(self) -> tuple[Operation, ...]:
+        return (
+            Operation(
+                "GET", "/v1/reservations", "listReservations", "What is reserved", self.list,
+                (Reply(200, "The reservations", "ReservationList"),), is_conditional=True,
+            ),
+            Operation(
+                "POST", "/v1/reservations", "reserveSlice", "Hold what a slice needs, for a time", self.reserve,
+                (Reply(201, "The reservation", "Reservation", leads_to=TO_RESERVATION),), (409, 503),
+                body=Body("ReservationRequest"), role=Role.OPERATOR, headers=WRITE,
+            ),
+            Operation(
+                "GET", "/v1/reservations/{id}", "getReservation", "One reservation", self.show,
+                (Reply(200, "The reservation", "Reservation"),), (404, 410), is_conditional=True,
+            ),
+            Operation(
+                "DELETE", "/v1/reservations/{id}", "rollBackReservation", "Give a reservation up", self.roll_back,
+                (Reply(200, "The reservation that was", "Reservation"),), (404, 410, 503),
+                role=Role.OPERATOR, headers=WRITE,
+            ),
+            Operation(
+                "POST", "/v1/reservations/{id}/commit", "commitReservation", "Make the slice that was reserved",
+                self.commit, (Reply(201, "The slice, ACTIVE", "Slice"),), (404, 409, 410, 503),
+                role=Role.OPERATOR, headers=WRITE,
+            ),
+            Operation(
+                "GET", "/v1/feasibility-jobs", "listFeasibilityJobs", "The last feasibility jobs", self.list_jobs,
+                (Reply(200, "The jobs", "FeasibilityJobList"),),
+            ),
+            Operation(
+                "POST", "/v1/feasibility-jobs", "checkFeasibility",
+                "Ask whether a slice would fit, and hold it if told to (3GPP TS 28.531, 5.1.21)", self.ask,
+                (Reply(201, "The job, done", "FeasibilityJob", leads_to=TO_JOB),), (409, 503),
+                body=Body("FeasibilityRequest"), role=Role.OPERATOR, headers=WRITE,
+            ),
+            Operation(
+                "GET", "/v1/feasibility-jobs/{id}", "getFeasibilityJob", "One feasibility job", self.show_job,
+                (Reply(200, "The job", "FeasibilityJob"),), (404,),
+            ),
+            Operation(
+                "DELETE", "/v1/feasibility-jobs/{id}", "endFeasibilityJob",
+                "Forget a job, and give up what it still reserves", self.end_job,
+                (Reply(200, "The job that was", "FeasibilityJob"),), (404, 503), role=Role.OPERATOR, headers=WRITE,
+            ),
+        )  # fmt: skip
+
+    def list(self, request: Request) -> Answer:
+        records = sorted(self._lifecycle.reservations(), key=lambda record: record.name)
+        with self._lifecycle.lock:
+            model = self._lifecycle.model
+            return json_answer(HTTPStatus.OK, {"reservations": [views.reservation_view(model, r) for r in records]})
+
+    def reserve(self, request: Request) -> Answer:
+        wanted = parse_reservation(request.json(), self._lifecycle.model.terms)
+        held = self._lifecycle.reserve(wanted.request, wanted.expires_in_s)
+        with self._lifecycle.lock:
+            view = views.reservation_view(self._lifecycle.model, self._lifecycle.reservation(held.id))
+        return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/reservations/{held.id}"),))
+
+    def show(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            record = self._lifecycle.reservation(request.parameters["id"])
+            return json_answer(HTTPStatus.OK, views.reservation_view(self._lifecycle.model, record))
+
+    def roll_back(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            record = self._lifecycle.reservation(request.parameters["id"])
+            view = views.reservation_view(self._lifecycle.model, record)
+            self._lifecycle.roll_back(request.parameters["id"])
+        return json_answer(HTTPStatus.OK, view)
+
+    def commit(self, request: Request) -> Answer:
+        record = self._lifecycle.commit(request.parameters["id"])
+        with self._lifecycle.lock:
+            view = views.slice_view(self._lifecycle.model, record)
+        return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{record.name}"),))
+
+    def list_jobs(self, request: Request) -> Answer:
+        jobs = [views.job_view(j, self._lifecycle.reservation_status(j)) for j in self._lifecycle.feasibility_jobs()]
+        return json_answer(HTTPStatus.OK, {"jobs": jobs})
+
+    def ask(self, request: Request) -> Answer:
+        wanted = parse_feasibility(request.json(), self._lifecycle.model.terms)
+        job = self._lifecycle.check_feasibility(wanted.request, reserve=wanted.reserve, ttl_s=wanted.expires_in_s)
+        view = views.job_view(job, self._lifecycle.reservation_status(job))
+        return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/feasibility-jobs/{job.id}"),))
+
+    def show_job(self, request: Request) -> Answer:
+        job = self._lifecycle.feasibility_job(request.parameters["id"])
+        return json_answer(HTTPStatus.OK, views.job_view(job, self._lifecycle.reservation_status(job)))
+
+    def end_job(self, request: Request) -> Answer:
+        job = self._lifecycle.end_feasibility_job(request.parameters["id"])
+        return json_answer(HTTPStatus.OK, views.job_view(job, self._lifecycle.reservation_status(job)))

@@ -1,0 +1,56 @@
+"""The service itself: whether it serves, how it fares, what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from controller.northbound.messages import PROMETHEUS, Answer, Request, json_answer
+from controller.northbound.metrics import Telemetry, metrics_text
+from controller.northbound.operations import Operation, Reply
+from controller.operations.event_log import EventLog
+from controller.operations.slice_service import Lifecycle
+
+
+class ServiceHandlers:
+    """Answers for health, metrics and the description."""
+
+    def __init__(
+        self, lifecycle: Lifecycle, events: EventLog, telemetry: Telemetry, document: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._events = events
+        self._telemetry = telemetry
+        self._document = document
+
+    def operations(self) -> tuple[Operation, ...]:
+        return (
+            Operation(
+                "GET", "/v1/healthz", "getHealth", "Whether it serves, and how many switches it has", self.health,
+                (Reply(200, "It does", "Health"),), is_public=True,
+            ),
+            Operation(
+                "GET", "/metrics", "getMetrics", "Prometheus metrics", self.metrics,
+                (Reply(200, "Text exposition format 0.0.4", media_type=PROMETHEUS),),
+            ),
+            Operation(
+                "GET", "/openapi.json", "getOpenApi", "This document", self.describe,
+                (Reply(200, "OpenAPI 3.1", "Document"),), is_public=True, is_conditional=True,
+            ),
+        )  # fmt: skip
+
+    def health(self, request: Request) -> Answer:
+        connected, expected = self._lifecycle.switch_count()
+        mutation = self._lifecycle.model.mutation
+        wrong = {} if mutation is None else {"unsafe_mutation": mutation}
+        health = {"status": "ok", "switches_connected": connected, "switches": expected}
+        return json_answer(HTTPStatus.OK, health | wrong)
+
+    def metrics(self, request: Request) -> Answer:
+        with self._lifecycle.lock:
+            text = metrics_text(self._lifecycle.model, self._lifecycle.sections, self._events, self._telemetry)
+        return Answer(HTTPStatus.OK, text.encode(), PROMETHEUS)
+
+    def describe(self, request: Request) -> Answer:
+        return json_answer(HTTPStatus.OK, self._document())

@@ -1,0 +1,195 @@
+"""Slices, plans and the topology as the JSON of the northbound API. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.model.connection import Connection
+from controller.model.path import Lane
+from controller.model.slice_record import SliceRecord
+from controller.northbound.network_views import switch_view
+from controller.operations.dry_run import Preview
+from controller.operations.feasibility import FeasibilityJob
+from controller.pce.computation import PlannedConnection
+from controller.pce.cost import breakdown
+from controller.pce.infeasibility import Infeasible, Relaxation
+from controller.policy.reroute_audit import reroute_view
+from controller.schema.slice_request import slice_request_to_dict
+from controller.state.network_state import Orchestrator
+
+# The units in which path computation counts.
+UNITS = {"bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
+
+
+def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+    """One slice with its connections."""
+    connections = [model.connections[i] for i in record.connection_ids if i in model.connections]
+    return {
+        "name": record.name,
+        "state": record.state.value,
+        "compute_site": record.compute_site,
+        "created_at": record.created_at,
+        "reason": record.reason,
+        "expires_at": record.expires_at,
+        "timings_ms": dict(record.timings_ms),
+        "request": slice_request_to_dict(record.request),
+        "connections": [connection_view(c) | {"conditions": list(model.conditions.get(c.id, ()))} for c in connections],
+    }
+
+
+def reservation_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+    """What is held for a slice, and until when."""
+    return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
+
+
+def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
+    """A feasibility job; names as in TS 28.541's FeasibilityCheckAndReservationJob where it has one."""
+    view: dict[str, Any] = {
+        "id": job.id,
+        "asked_at": job.asked_at,
+        "feasibilityResult": "FEASIBLE" if job.is_feasible else "INFEASIBLE",
+        "resourceReservationStatus": reservation_status,
+        "reservation": job.reservation,
+        "reservationExpiration": job.expires_at,
+        "request": slice_request_to_dict(job.request),
+    }
+    if job.infeasible is not None:
+        view |= {"inFeasibleReason": job.infeasible.summary, **infeasible_view(job.infeasible)}
+    return view
+
+
+def connection_view(connection: Connection) -> dict[str, Any]:
+    request, route = connection.request, connection.route
+    working = _lane_view(connection.lanes[0]) if connection.lanes else None
+    return {
+        "name": request.name,
+        "id": connection.id,
+        "role": request.role.value,
+        "src": request.src,
+        "dst": request.dst,
+        "src_address": connection.src_address,
+        "dst_address": connection.dst_address,
+        "src_address6": connection.src_address6,
+        "dst_address6": connection.dst_address6,
+        "required": request.spec.security.level.label,
+        "level": connection.in_force.security.level.label,
+        "fallback": [level.label for level in request.spec.fallback],
+        "is_on_fallback": connection.fallback is not None,
+        "key_source": connection.key_source,
+        "suite": request.spec.suite if connection.is_encrypted else None,
+        "padding": request.spec.padding if connection.is_encrypted else None,
+        "match": request.spec.security.match.value,
+        "protection": request.spec.protection.value,
+        "state": connection.state.value,
+        "reason": connection.explanation,
+        "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
+        "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
+        "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,
+        "rekey_reason": None if connection.slow_rekey is None else connection.slow_rekey.reason,
+        "path": [] if route is None else list(route.channels),
+        "sites": [] if route is None else list(route.sites),
+        "latency_ms": None if route is None else route.latency_us / 1000,
+        "labels": None if working is None else working["labels"],
+        "key_links": [] if route is None else list(route.key_links),
+        "key_sections": {} if route is None else dict(route.key_sections),
+        "backup": _lane_view(connection.lanes[1]) if len(connection.lanes) > 1 else None,
+        "priority": request.spec.priority,
+        "revert_after_s": request.spec.revert_after_s,
+        "preferred_path": None if connection.preferred is None else list(connection.preferred.channels),
+        "reroutes": [reroute_view(reroute) for reroute in connection.reroutes],
+        "tunnel": {"interface": connection.tunnel_interface, "port": connection.tunnel_port}
+        if connection.is_encrypted
+        else None,
+    }
+
+
+def _lane_view(lane: Lane) -> dict[str, Any]:
+    return {
+        "path": list(lane.route.channels),
+        "sites": list(lane.route.sites),
+        "latency_ms": lane.route.latency_us / 1000,
+        "labels": {"forward": list(lane.forward), "reverse": list(lane.reverse)},
+    }
+
+
+def plan_view(preview: Preview) -> dict[str, Any]:
+    """What a dry run shows: nothing of it is reserved."""
+    plan = preview.plan
+    connections = {c.id: c for c in preview.connections}
+    return {
+        "dry_run": True,
+        "name": plan.request.name,
+        "compute_site": plan.compute_site,
+        "is_proven": plan.is_proven,
+        "cost": cost_view(plan.cost),
+        "key_rate_bps": {section: rate / 1000 for section, rate in preview.key_rate_mbps.items()},
+        "reserved_mbps": {channel: kbps / 1000 for channel, kbps in preview.bandwidth_kbps.items()},
+        "connections": [_planned_view(p, connections[p.request.id]) for p in plan.connections],
+        "switches": {site: switch_view(items) for site, items in preview.switches.items()},
+    }
+
+
+def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[str, Any]:
+    request, working = planned.request, planned.working
+    lanes = [_lane_view(lane) for lane in connection.lanes]
+    return {
+        "name": request.name,
+        "src": request.src,
+        "dst": request.dst,
+        "src_address": connection.src_address,
+        "dst_address": connection.dst_address,
+        "src_address6": connection.src_address6,
+        "dst_address6": connection.dst_address6,
+        "required": request.spec.security.level.label,
+        "key_source": request.spec.security.key_source,
+        "suite": request.spec.suite if request.spec.security.is_encrypted else None,
+        "padding": request.spec.padding if request.spec.security.is_encrypted else None,
+        "protection": request.spec.protection.value,
+        "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
+        "key_rate_bps": request.spec.key_rate_mbps / 1000,
+        "path": list(working.channels),
+        "sites": list(working.sites),
+        "latency_ms": working.latency_us / 1000,
+        "labels": lanes[0]["labels"],
+        "key_links": list(working.key_links),
+        "key_sections": dict(working.key_sections),
+        "cost": planned.cost,
+        "cost_parts": cost_view(planned.cost),
+        "backup": None if planned.backup is None else list(planned.backup.channels),
+        "backup_way": lanes[1] if len(lanes) > 1 else None,
+        "shared": list(planned.shared),
+    }
+
+
+def cost_view(cost: int) -> dict[str, int]:
+    """A cost and what it is made of."""
+    parts = breakdown(cost)
+    return {
+        "total": cost,
+        "surplus_levels": parts.surplus_levels,
+        "latency_us": parts.latency_us,
+        "load_permille": parts.load_permille,
+    }
+
+
+def infeasible_view(infeasible: Infeasible) -> dict[str, Any]:
+    """The members that a problem document gets beside those of RFC 9457."""
+    return {
+        "reasons": [
+            {
+                "connection": r.connection,
+                "constraint": r.constraint,
+                "where": r.where,
+                "needed": r.needed,
+                "available": r.available,
+                "unit": UNITS.get(r.constraint),
+            }
+            for r in infeasible.reasons
+        ],
+        "nearest": [_relaxation_view(n) for n in infeasible.nearest],
+    }
+
+
+def _relaxation_view(relaxation: Relaxation) -> dict[str, Any]:
+    view = {"field": relaxation.field, "value": relaxation.value, "description": relaxation.description}
+    return view | ({"also": [_relaxation_view(a) for a in relaxation.also]} if relaxation.also else {})

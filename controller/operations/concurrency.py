@@ -1,0 +1,126 @@
+"""Running calls to drivers side by side, operations that can be overtaken, and timing their stages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from controller.model.errors import ControllerError, DriverError, Overtaken
+
+
+class Stopwatch:
+    """Milliseconds since the request came in, by stage."""
+
+    def __init__(self, steady: Callable[[], float], start: float) -> None:
+        self._steady = steady
+        self._start = start
+        self.laps_ms: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        self.laps_ms[stage] = round((self._steady() - self._start) * 1000, 3)
+
+
+class Call:
+    """One call to a driver, to be made on a thread of its own; keeps the error it ended with."""
+
+    def __init__(self, function: Callable[..., object], *arguments: Any) -> None:
+        self._function = function
+        self._arguments = arguments
+        self.error: ControllerError | None = None
+        self.has_ended = False
+
+    def __call__(self) -> None:
+        try:
+            self._function(*self._arguments)
+        except ControllerError as error:
+            self.error = error
+        self.has_ended = True
+
+
+class Parallel:
+    """Calls that run at once from the moment this is made."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = calls
+        self._left = len(calls)
+        self._guard = threading.Lock()
+        self._ended = threading.Event()
+        self._roused = threading.Event()
+        self._overtaken: Overtaken | None = None
+        if not calls:
+            self._ended.set()
+            self._roused.set()
+        for call in calls:
+            threading.Thread(target=self._run, args=(call,), daemon=True).start()
+
+    def _run(self, call: Call) -> None:
+        try:
+            call()
+        finally:
+            with self._guard:
+                self._left -= 1
+                if not self._left:
+                    self._ended.set()
+                    self._roused.set()
+
+    def abandon(self, why: Overtaken) -> None:
+        """Let whoever waits in :meth:`join` go, with ``why``; the calls themselves run on."""
+        self._overtaken = why
+        self._roused.set()
+
+    def settle(self, deadline_s: float) -> None:
+        """Until all have ended, well or not, or the deadline passes."""
+        self._ended.wait(deadline_s)
+
+    def join(self, deadline_s: float) -> None:
+        """Until all have ended; raises the first error, Overtaken, or DriverError when the deadline passes."""
+        if not self._roused.wait(deadline_s):
+            raise DriverError(f"a tunnel agent gave no answer within {deadline_s:g} s")
+        if self._overtaken is not None:
+            raise self._overtaken
+        for call in self._calls:
+            if call.error is not None:
+                raise call.error
+
+
+class Operation:
+    """One change of one slice under way; a delete overtakes it."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.is_overtaken = False
+        self._running: list[Parallel] = []
+        self._changing: list[Parallel] = []
+
+    def run(self, calls: Sequence[Call]) -> Parallel:
+        """Calls that change something; :meth:`settle` waits for them. Call with the lock held. Raises Overtaken."""
+        parallel = self.watch(calls)
+        self._changing.append(parallel)
+        return parallel
+
+    def watch(self, calls: Sequence[Call]) -> Parallel:
+        """Calls that only wait for something. Call with the lock held. Raises Overtaken."""
+        self.check()
+        parallel = Parallel(calls)
+        self._running.append(parallel)
+        return parallel
+
+    def check(self) -> None:
+        """Raises Overtaken; to be asked, with the lock held, before anything more is done."""
+        if self.is_overtaken:
+            raise self._why()
+
+    def _why(self) -> Overtaken:
+        return Overtaken(f"deleted while it was being {self.what}")
+
+    def overtake(self) -> None:
+        """Whoever carries it out goes no further."""
+        self.is_overtaken = True
+        for parallel in self._running:
+            parallel.abandon(self._why())
+
+    def settle(self, deadline_s: float) -> None:
+        """Until nothing that changes anything is on its way to an agent any more."""
+        for parallel in self._changing:
+            parallel.settle(deadline_s)

@@ -1,0 +1,152 @@
+"""What every part of the life cycle works with: the model and its lock, the drivers, the journal, the audience.
+
+The lock guards the model, and covers deciding and sending; nobody waits for a switch, a tunnel or the KMS while
+holding it. So decisions come one at a time, their messages reach each switch in the order of the decisions, and
+several slices can be on their way at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.model.connection import Connection
+from controller.model.errors import ControllerError, DriverError
+from controller.model.key_rates import SectionStatus
+from controller.model.slice_record import SliceRecord
+from controller.model.states import SliceState
+from controller.operations.concurrency import Operation
+from controller.operations.drivers import Journal, KeyRates, Lamps, Pending, Switches, SwitchFault, Tunnels
+from controller.operations.event_log import EventLog
+from controller.pce.infeasibility import Infeasible
+from controller.policy.restoration import explain_briefly
+from controller.state.network_state import Orchestrator
+
+log = logging.getLogger(__name__)
+
+BARRIER_DEADLINE_S = 5.0
+TUNNEL_DEADLINE_S = 10.0
+# Switches confirm a change before all of their threads go by it (Open vSwitch: its revalidators); what is on its way
+# over the rules that were left must still find them.
+DRAIN_S = 0.1
+
+
+class InfeasibleRequest(ControllerError):
+    """The slice does not fit; carries the explanation."""
+
+    def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
+        """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
+        is_about_keys = any(r.constraint == "key_rate" for r in infeasible.reasons)
+        more = f"; key rates are unknown: {silence}" if silence and is_about_keys else ""
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
+        self.infeasible = infeasible
+
+
+@dataclass
+class Engine:
+    """Shared by the parts of the life cycle. ``reached`` is told every step of :mod:`controller.testing.checkpoints`."""
+
+    model: Orchestrator
+    switches: Switches
+    tunnels: Tunnels
+    key_rates: KeyRates
+    journal: Journal
+    events: EventLog
+    lamps: Lamps | None = None  # None: dark channels stay dark
+    clock: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    reached: Callable[[str], None] = lambda step: None
+    drain_s: float = DRAIN_S
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    operations: dict[str, Operation] = field(default_factory=dict)  # by slice
+    sections: dict[str, SectionStatus] = field(default_factory=dict)
+    kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
+
+    def drain(self) -> None:
+        """Let what is on its way over rules that were left arrive before they go. Call without the lock."""
+        if self.drain_s:
+            time.sleep(self.drain_s)
+
+    def judge(self, name: str) -> SliceRecord:
+        """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
+        before = self.model.slice(name).state
+        record = self.model.judge(name)
+        if record.state is not before:
+            self.announce(record)
+        self.save_if_possible(name)
+        return record
+
+    def announce(self, record: SliceRecord, **more: Any) -> None:
+        reason = {} if record.reason is None else {"reason": record.reason}
+        self.events.publish("slice", {"name": record.name, "state": record.state.value, **reason, **more})
+
+    def announce_connection(self, connection: Connection) -> None:
+        """Told of what healing moves or loses; creation, change and removal are told by slice."""
+        data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
+        self.events.publish(
+            "connection", data | ({} if connection.explanation is None else {"reason": connection.explanation})
+        )
+
+    def save(self, *names: str) -> None:
+        """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
+        entries = [
+            (self.model.slice(name), self.model.connections_of(name))
+            for name in names
+            if name not in self.model.retained
+        ]
+        if entries:
+            self.journal.save(*entries)
+
+    def save_slices_of(self, ids: Iterable[str]) -> None:
+        """Journal what healing has done. A failure here costs a second reroute after a crash, not the first one."""
+        for name in sorted({c.request.slice_name for c in self.existing(ids)}):
+            self.save_if_possible(name)
+
+    def save_if_possible(self, name: str) -> None:
+        try:
+            self.save(name)
+        except DriverError as error:
+            log.warning("slice %s: reroute not journalled: %s", name, error)
+
+    def existing(self, ids: Iterable[str]) -> list[Connection]:
+        return [self.model.connections[i] for i in ids if i in self.model.connections]
+
+    def begin_operation(self, name: str, what: str) -> Operation:
+        """Note what is being done to the slice. Call with the lock held."""
+        operation = Operation(what)
+        self.operations[name] = operation
+        return operation
+
+    def end_operation(self, name: str, operation: Operation) -> None:
+        with self.lock:
+            if self.operations.get(name) is operation:
+                del self.operations[name]
+
+    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
+        """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
+        gone = record.become(SliceState.DELETED)
+        self.journal.forget(record.name)
+        self.model.forget(record.name)
+        self.announce(gone, **more)
+
+
+def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault, ...]:
+    """Wait for all of several changes at once; what was at fault in any of them."""
+    until = time.monotonic() + deadline_s
+    return tuple(fault for p in pending for fault in p.wait(max(0.0, until - time.monotonic())))
+
+
+def raise_faults(faults: tuple[SwitchFault, ...]) -> None:
+    if faults:
+        raise DriverError("; ".join(f"switch {f.site}: {f.message}" for f in faults))
+
+
+def log_faults(what: str, faults: tuple[SwitchFault, ...]) -> None:
+    for fault in faults:
+        log.warning("%s: switch %s: %s", what, fault.site, fault.message)

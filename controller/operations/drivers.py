@@ -1,0 +1,110 @@
+"""What the life cycle needs from the outside world: switches, tunnels, key rates, a journal, an audience."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from controller.forwarding.intended import Changes
+from controller.model.connection import Connection
+from controller.model.key_rates import KeyBooking, KeyPool, SectionStatus
+from controller.model.slice_record import SliceRecord
+from controller.monitoring.bfd_intervals import Pace
+
+
+@dataclass(frozen=True)
+class SwitchFault:
+    """What went wrong on one switch; ``cookie`` None when it concerns all that was sent to it."""
+
+    site: str
+    cookie: int | None
+    message: str
+
+
+class Pending(Protocol):
+    """Changes on their way to the switches."""
+
+    def wait(self, deadline_s: float) -> tuple[SwitchFault, ...]:
+        """Until every switch has confirmed by a barrier, or the deadline; empty when all went well."""
+
+
+class Switches(Protocol):
+    """Sends changes; what is sent first arrives first at any one switch."""
+
+    def send(self, changes: Mapping[str, Changes]) -> Pending:
+        """Send without waiting."""
+
+    def is_ready(self, site: str) -> bool:
+        """Whether the switch is connected and holds what it shall."""
+
+
+class Tunnels(Protocol):
+    """The tunnel agents of the hosts. Raises DriverError."""
+
+    def add(self, site: str, connection: Mapping[str, Any]) -> None: ...
+
+    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
+        """Other keys for a connection that goes on: the one in use serves until one of the new kind is agreed."""
+
+    def remove(self, site: str, connection_id: str) -> None: ...
+
+    def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
+        """Until the connection carries traffic both ways under keys of the kind it was last told."""
+
+    def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
+        """What the agent was told, by connection id."""
+
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+        """A new token, and what has changed since ``token`` (None: everything), as soon as something has.
+
+        NotSupported when the agent is too old to tell.
+        """
+
+
+class Watches(Protocol):
+    """How often the ends of channels prove to each other that they are there. Raises DriverError."""
+
+    def set_paces(self, paces: Mapping[str, Pace]) -> None:
+        """By interface."""
+
+
+class Lamps(Protocol):
+    """Dark channels' light."""
+
+    def light(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
+        """Raise both ends' ports, wait for carrier and try each channel: None when it works, else what is wrong.
+
+        The rules of :mod:`controller.forwarding.continuity_test` must stand. What does not work is left as it is, to be put out.
+        """
+
+    def darken(self, channels: Iterable[str]) -> Pending:
+        """Hold both ends' ports down. Doing so twice is harmless."""
+
+
+class KeyRates(Protocol):
+    """Key rates of the QKD sections. Raises DriverError."""
+
+    def sections(self) -> tuple[SectionStatus, ...]: ...
+
+    def pools(self) -> Mapping[KeyPool, int]:
+        """How many keys are ready."""
+
+    def bookings(self) -> Mapping[str, KeyBooking]:
+        """What the KMS has promised the controller, by id, when its sections were asked for last."""
+
+    def book(self, booking: KeyBooking, is_new: bool) -> None:
+        """Reserve, or change what is reserved. BookingRefused when the rate is not there."""
+
+    def release(self, booking: KeyBooking) -> None: ...
+
+
+class Journal(Protocol):
+    """Where slices survive the process. Raises DriverError when nothing was written."""
+
+    def save(self, *entries: tuple[SliceRecord, Iterable[Connection]]) -> None:
+        """Write slices with exactly these connections, all or none."""
+
+    def forget(self, name: str) -> None: ...
+
+    def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]: ...

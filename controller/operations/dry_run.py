@@ -1,0 +1,74 @@
+"""What a plan would come to: labels, addresses, rules and meters, found by carrying it out on the model.
+
+So a dry run shows what the real thing would do, not what another piece of code thinks that it would.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.forwarding.intended import join
+from controller.forwarding.items import Item
+from controller.model.connection import Connection
+from controller.pce.computation import SlicePlan
+from controller.policy.slice_change import begin
+from controller.state.network_state import Orchestrator
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan with the connections as they would stand and what each switch would be told."""
+
+    plan: SlicePlan
+    connections: tuple[Connection, ...]
+    switches: dict[str, tuple[Item, ...]]
+    key_rate_mbps: dict[str, int]  # by section, thousandths of a bit per second
+    bandwidth_kbps: dict[str, int]  # by channel, in each direction
+
+
+def preview(model: Orchestrator, plan: SlicePlan) -> Preview:
+    """What creating the slice would do. Call it with nobody else at the model. Raises what reserving raises."""
+    reserved = _reserved(model)
+    model.reserve(plan, now=0.0)
+    try:
+        return _look(model, plan, reserved)
+    finally:
+        model.clear(model.connections_of(plan.request.name))
+        model.forget(plan.request.name)
+
+
+def preview_change(model: Orchestrator, plan: SlicePlan) -> Preview:
+    """What changing the slice would do; reservations are those beyond what it holds already.
+
+    A change has too many parts to be taken back without a trace, so it is tried on a copy.
+    """
+    memo = {id(model.topology): model.topology, id(model.ports): model.ports, id(model.network): model.network.copy()}
+    trial = copy.deepcopy(model, memo)
+    reserved = _reserved(trial)
+    begin(trial, plan)
+    return _look(trial, plan, reserved)
+
+
+def _look(model: Orchestrator, plan: SlicePlan, before: Mapping[tuple[bool, str], int]) -> Preview:
+    connections = model.connections_of(plan.request.name)
+    ids = [connection.id for connection in connections]
+    told = join([model.prepare(ids), model.enter(ids)])
+    more = {key: amount - before[key] for key, amount in _reserved(model).items() if amount > before[key]}
+    return Preview(
+        plan,
+        connections,
+        {site: (*changes.replace, *changes.add) for site, changes in sorted(told.items())},
+        key_rate_mbps={name: amount for (is_section, name), amount in more.items() if is_section},
+        bandwidth_kbps={name: amount for (is_section, name), amount in more.items() if not is_section},
+    )
+
+
+def _reserved(model: Orchestrator) -> dict[tuple[bool, str], int]:
+    """What is reserved by channel and, marked by True, by section."""
+    network, topology = model.network, model.topology
+    return {
+        **{(False, c.id): network.reserved_kbps(c.id) for c in topology.channels},
+        **{(True, s.id): network.reserved_key_mbps(s.id) for s in topology.sections},
+    }

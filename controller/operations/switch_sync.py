@@ -1,0 +1,70 @@
+"""A switch is here, for the first time or again: its links are learnt, then its rules repaired by difference.
+
+It is ready when it holds what it shall. Reroutes under way change what that is between look and repair, and a busy
+switch answers late: so it is looked at until it is right, or gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from controller.forwarding.items import Item
+from controller.model.errors import DriverError
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+AGAIN_S = 1.0
+
+
+class Board(Protocol):
+    """What of the switches is needed here. Raises DriverError."""
+
+    def is_connected(self, site: str) -> bool: ...
+
+    def installed(self, site: str) -> Iterable[Item]: ...
+
+    def set_ready(self, site: str) -> None: ...
+
+
+class Repairs(Protocol):
+    """What of the life cycle is needed here."""
+
+    def reconcile(self, site: str, installed: Iterable[Item]) -> bool: ...
+
+    def retry(self) -> None: ...
+
+
+class Welcome:
+    """``check_ports`` learns a switch's links, ``later`` calls a function with an argument after so many seconds."""
+
+    def __init__(
+        self,
+        board: Board,
+        repairs: Repairs,
+        check_ports: Callable[[str], None],
+        later: Callable[[float, Callable[[str], None], str], Any],
+    ) -> None:
+        self._board, self._repairs, self._check_ports, self._later = board, repairs, check_ports, later
+
+    def greet(self, site: str) -> None:
+        """Make it ready, now or later."""
+        try:
+            self._check_ports(site)
+            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+        except DriverError as error:
+            log.warning("%s", error)
+            self._later(AGAIN_S, self._greet_again, site)
+            return
+        if is_right:
+            self._board.set_ready(site)
+        else:
+            log.warning("switch %s: still not as intended after %d repairs", site, ATTEMPTS)
+            self._later(AGAIN_S, self._greet_again, site)
+        self._repairs.retry()
+
+    def _greet_again(self, site: str) -> None:
+        if self._board.is_connected(site):
+            self.greet(site)

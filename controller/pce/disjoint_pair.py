@@ -1,0 +1,235 @@
+"""Working and backup route that share as little as possible.
+
+What a pair is judged by, in this order: the fewest shared risks (channels and shared-risk groups together), the
+fewest shared sites on the way, the least cost of both. Both routes obey all constraints of the request; a channel
+that both use must have the bandwidth twice; a pair has at least two different channels. The two routes belong to
+one tunnel and so have one key relay, which stands on the working route.
+
+Finding disjoint routes under a latency bound or with risk groups is NP-hard (Li, McCormick and Simchi-Levi, 1990;
+Hu, 2003), so this is a best-first branch and bound. A node forbids elements to either route and concedes
+elements to both, at a price; its bound is the sum of the two cheapest routes under it. Where the two still meet
+in an element, one of three must hold in any answer: the first avoids it, the second does, or it is conceded.
+Networks of the size that can be emulated take milliseconds, seldom a second; beyond MAX_SEARCHES path searches
+the best pair met so far is returned and says that it is not proven to be the best.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from controller.model.path import Route
+from controller.model.request import ConnectionRequest
+from controller.pce.cost import SURPLUS_WEIGHT
+from controller.pce.key_relay import FoundRelay
+from controller.pce.network import Network
+from controller.pce.route_query import NO_CAPS, Caps, as_route, path_query, search_relay
+from controller.pce.shortest_path import FoundPath, PathQuery, cheapest_path
+
+SITE_PENALTY = 10**4 * SURPLUS_WEIGHT  # outweighs any cost
+RISK_PENALTY = 10**4 * SITE_PENALTY  # outweighs any number of shared sites
+MAX_SEARCHES = 5_000
+
+
+@dataclass(frozen=True)
+class RoutePair:
+    """Two routes for one connection; ``shared`` names the sites, channels and risk groups that both depend on."""
+
+    working: Route
+    backup: Route
+    shared: tuple[str, ...] = ()
+    is_proven: bool = True  # False when the effort ran out before it was known to be the best
+
+    @property
+    def cost(self) -> int:
+        return self.working.cost + self.backup.cost
+
+
+class Kind(IntEnum):
+    """What two routes can share; groups come first because avoiding one avoids all its channels."""
+
+    GROUP = 0
+    CHANNEL = 1
+    SITE = 2
+
+
+Element = tuple[Kind, int]
+PENALTY = {Kind.GROUP: RISK_PENALTY, Kind.CHANNEL: RISK_PENALTY, Kind.SITE: SITE_PENALTY}
+
+
+@dataclass(frozen=True)
+class FoundPair:
+    """A pair with the objective it was chosen by: its cost and the penalties of what it shares."""
+
+    routes: RoutePair
+    objective: int
+
+
+def search_pair(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> FoundPair | None:
+    """The best pair for ``request`` in the order of the module's first paragraph, or None when there is none."""
+    relay = search_relay(network, request, caps)
+    query = path_query(network, request, caps)
+    if relay is None or query is None:
+        return None
+    search = _PairSearch(network, query, caps)
+    best = search.run()
+    if best is None:
+        return None
+    working = as_route(network, best.first, relay)
+    backup = as_route(network, best.second, FoundRelay((), ()))
+    pair = RoutePair(working, backup, tuple(_names(network, best.common)), is_proven=not search.is_exhausted)
+    return FoundPair(pair, best.objective)
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A part of the search space: what either route avoids and what both may share."""
+
+    first_avoids: frozenset[Element]
+    second_avoids: frozenset[Element]
+    conceded: frozenset[Element]
+
+    def key(self) -> tuple[frozenset[frozenset[Element]], frozenset[Element]]:
+        """Equal for nodes that differ only in which route is called the first."""
+        return frozenset((self.first_avoids, self.second_avoids)), self.conceded
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two paths, the cheaper first, with what both depend on."""
+
+    first: FoundPath
+    second: FoundPath
+    common: frozenset[Element]
+    objective: int
+
+
+class _PairSearch:
+    """One branch-and-bound run."""
+
+    def __init__(self, network: Network, query: PathQuery, caps: Caps) -> None:
+        self._network = network
+        self._query = query
+        self._caps = caps
+        self._channels_in: dict[int, list[int]] = {}
+        for channel, groups in enumerate(network.index.risks):
+            for group in groups:
+                self._channels_in.setdefault(group, []).append(channel)
+        self._found: dict[frozenset[Element], FoundPath | None] = {}
+        self._heap: list[tuple[int, int, _Node, FoundPath, FoundPath]] = []
+        self._seen: set[object] = set()
+        self._pushed = 0
+        self._best: _Pair | None = None
+        self.is_exhausted = False
+
+    def run(self) -> _Pair | None:
+        nothing: frozenset[Element] = frozenset()
+        alone = self._path(nothing)
+        if alone is None:
+            return None
+        # What no single route can avoid is shared by every pair: concede it before any branching.
+        fixed = frozenset(e for e in self._elements(alone) if self._path(frozenset((e,))) is None)
+        if not all(self._is_shareable(element) for element in fixed):
+            return None
+        self._push(_Node(nothing, nothing, fixed))
+        while self._heap:
+            bound, _, node, first, second = heapq.heappop(self._heap)
+            if self._best is not None and bound >= self._best.objective:
+                break
+            if len(self._found) > MAX_SEARCHES:
+                self.is_exhausted = True
+                break
+            common = self._elements(first) & self._elements(second)
+            self._consider(first, second, common)
+            open_conflicts = common - node.conceded
+            # Without one, the pair is the best of this node; or it is one route twice, all of it conceded, and the
+            # node holds no other pair.
+            if open_conflicts:
+                self._branch(node, self._choose(open_conflicts))
+        return self._best
+
+    def _consider(self, first: FoundPath, second: FoundPath, common: frozenset[Element]) -> None:
+        """Remember the pair when it is valid and better than the best so far."""
+        if first.channels == second.channels or not all(self._is_shareable(element) for element in common):
+            return
+        objective = first.cost + second.cost + sum(PENALTY[kind] for kind, _ in common)
+        if self._best is None or objective < self._best.objective:
+            if (second.cost, second.channels) < (first.cost, first.channels):
+                first, second = second, first
+            self._best = _Pair(first, second, common, objective)
+
+    def _branch(self, node: _Node, element: Element) -> None:
+        more = frozenset((element,))
+        self._push(replace(node, second_avoids=node.second_avoids | more))
+        if node.first_avoids != node.second_avoids:
+            self._push(replace(node, first_avoids=node.first_avoids | more))
+        if self._is_shareable(element):
+            self._push(replace(node, conceded=node.conceded | more))
+
+    def _push(self, node: _Node) -> None:
+        key = node.key()
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        first, second = self._path(node.first_avoids), self._path(node.second_avoids)
+        if first is None or second is None:
+            return
+        bound = first.cost + second.cost + sum(PENALTY[kind] for kind, _ in node.conceded)
+        if self._best is not None and bound >= self._best.objective:
+            return
+        self._pushed += 1
+        heapq.heappush(self._heap, (bound, self._pushed, node, first, second))
+
+    def _choose(self, conflicts: Iterable[Element]) -> Element:
+        """The conflict whose resolution settles most: a group with many channels, else a channel, else a site."""
+        return min(conflicts, key=lambda e: (e[0], -len(self._channels_in.get(e[1], ())) if not e[0] else 0, e[1]))
+
+    def _path(self, avoids: frozenset[Element]) -> FoundPath | None:
+        """The cheapest route that avoids the elements; both routes obey the same constraints, so one memory does."""
+        if avoids not in self._found:
+            sites = {number for kind, number in avoids if kind is Kind.SITE}
+            channels = {number for kind, number in avoids if kind is Kind.CHANNEL}
+            for kind, number in avoids:
+                if kind is Kind.GROUP:
+                    channels.update(self._channels_in[number])
+            query = self._query
+            if sites & query.required_sites or channels & query.required_channels:
+                self._found[avoids] = None
+            else:
+                self._found[avoids] = cheapest_path(
+                    self._network,
+                    replace(
+                        query,
+                        banned_sites=query.banned_sites | sites,
+                        banned_channels=query.banned_channels | channels,
+                    ),
+                )
+        return self._found[avoids]
+
+    def _elements(self, path: FoundPath) -> frozenset[Element]:
+        """Everything whose failure takes the path down, its ends apart."""
+        risks = self._network.index.risks
+        return frozenset(
+            [
+                *((Kind.SITE, site) for site in path.sites[1:-1]),
+                *((Kind.CHANNEL, channel) for channel in path.channels),
+                *((Kind.GROUP, group) for channel in path.channels for group in risks[channel]),
+            ]
+        )
+
+    def _is_shareable(self, element: Element) -> bool:
+        """Whether both routes may use the element at once: a channel must bear the bandwidth twice."""
+        kind, number = element
+        if kind is not Kind.CHANNEL:
+            return True
+        return (
+            self._caps.channels.get(number, 2) >= 2 and self._network.headroom[number] >= 2 * self._query.bandwidth_kbps
+        )
+
+
+def _names(network: Network, elements: Iterable[Element]) -> list[str]:
+    index = network.index
+    names = {Kind.SITE: index.site_names, Kind.CHANNEL: index.channel_ids, Kind.GROUP: index.risk_names}
+    return [names[kind][number] for kind, number in sorted(elements, key=lambda e: (-e[0], e[1]))]

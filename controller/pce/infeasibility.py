@@ -1,0 +1,172 @@
+"""Why a request does not fit, and what nearby would.
+
+A constraint binds when loosening it alone would make the request feasible; where no single one does, those bind
+that cannot be left as they are even with all others loosened. Each is reported with the place where it binds,
+what was needed there and what there is. Feasibility is always judged by the path computation itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from controller.model.path import Route
+from controller.model.request import ConnectionRequest, ConnectionSpec, Match, SecurityRequirement
+from controller.pce.key_relay import FoundRelay, fewest_crossings
+from controller.pce.network import Network
+from controller.pce.relaxation import Knob, Relaxation, Remedy, Value, remedies, spec_knobs
+from controller.pce.route_query import key_query, path_query, search_relay
+from controller.pce.shortest_path import cheapest_path
+
+__all__ = ["Infeasible", "Reason", "Relaxation", "explain_connection"]
+
+FindRoutes = Callable[[Network, ConnectionRequest], tuple[Route, ...] | None]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One binding constraint: on which connection, of what kind, where, what it needs and what there is.
+
+    Units: bandwidth kbit/s, latency us, key rate mbit/s. ``available`` is None where there is nothing at all.
+    """
+
+    connection: str
+    constraint: str
+    where: str
+    needed: Value
+    available: Value | None
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """The answer when nothing fits: every binding constraint, and changes that would help, each tried out."""
+
+    reasons: tuple[Reason, ...]
+    nearest: tuple[Relaxation, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """One line per reason, for logs and terminals."""
+        return "\n".join(
+            f"{r.connection}: {r.constraint} at {r.where}: {r.needed} needed, "
+            f"{'none' if r.available is None else r.available} available"
+            for r in self.reasons
+        )
+
+
+def explain_connection(network: Network, request: ConnectionRequest, find: FindRoutes) -> Infeasible:
+    """Explain why ``find`` has no routes for ``request``."""
+    found = remedies(request, connection_knobs(request), lambda r: find(network, r) is not None)
+    return Infeasible(tuple(_reasons(network, request, found, find)), tuple(remedy.relaxation for remedy in found))
+
+
+def connection_knobs(request: ConnectionRequest) -> list[Knob[ConnectionRequest]]:
+    """The knobs of the connection's specification, lifted to the request."""
+
+    def lift(knob: Knob[ConnectionSpec]) -> Knob[ConnectionRequest]:
+        def turn(asked: ConnectionRequest, step: int) -> ConnectionRequest:
+            return replace(asked, spec=knob.turn(asked.spec, step))
+
+        return Knob(knob.constraint, knob.field, knob.asked, knob.steps, turn, knob.value, knob.is_ordered)
+
+    return [lift(knob) for knob in spec_knobs(request.spec, f"connections.{request.role.value}")]
+
+
+def _reasons(
+    network: Network, request: ConnectionRequest, found: list[Remedy[ConnectionRequest]], find: FindRoutes
+) -> list[Reason]:
+    reasons = []
+    lacks_keys = search_relay(network, request) is None
+    if lacks_keys:
+        reasons.append(_key_reason(network, request))
+    # A lower level may have helped only because it needs no keys: then the class of the channels does not bind.
+    query = path_query(network, request)
+    is_level_met = lacks_keys and query is not None and cheapest_path(network, query) is not None
+    for remedy in found:
+        relaxed = remedy.apply(request)
+        routes = find(network, relaxed)
+        assert routes is not None  # that is what makes it a remedy
+        for knob, _ in remedy.turns:
+            if knob.constraint == "security" and is_level_met:
+                continue
+            reason = _reason(network, request, relaxed, routes, knob.constraint)
+            if reason is not None and reason not in reasons:
+                reasons.append(reason)
+    if not any(knob.constraint == "bandwidth" for remedy in found for knob, _ in remedy.turns):
+        # Channels that are full to the last bit leave no bandwidth to suggest, yet it is what is missing.
+        relaxed = replace(request, spec=replace(request.spec, bandwidth_kbps=0))
+        routes = find(network, relaxed)
+        reason = None if routes is None else _reason(network, request, relaxed, routes, "bandwidth")
+        if reason is not None:
+            return [reason, *reasons]
+    if not found:
+        down = [site for site in (request.src, request.dst) if not network.is_site_up(site)]
+        where = ", ".join(down) or f"{request.src}-{request.dst}"
+        reasons.append(Reason(request.id, "connectivity", where, "a path", None))
+    return reasons
+
+
+def _reason(
+    network: Network,
+    request: ConnectionRequest,
+    relaxed: ConnectionRequest,
+    routes: tuple[Route, ...],
+    constraint: str,
+) -> Reason | None:
+    """The reason that ``relaxed``, with its ``routes``, shows to bind; None when another reason says it already."""
+    asked, got = request.spec, relaxed.spec
+    ends = f"{request.src}-{request.dst}"
+    channels = [channel for route in routes for channel in route.channels]
+    match constraint:
+        case "bandwidth":
+            where = min(channels, key=lambda c: (network.residual_kbps(c) // channels.count(c), c))
+            return Reason(request.id, constraint, where, asked.bandwidth_kbps, got.bandwidth_kbps)
+        case "latency":
+            return Reason(request.id, constraint, ends, asked.latency_us, got.latency_us)
+        case "security":
+            offered = {c: network.topology.channel(c).security for c in channels}
+            weak = sorted(c for c, security in offered.items() if not asked.security.is_met_by(security))
+            if not weak:
+                return None  # the level helped for want of keys
+            least = min(offered[c] for c in weak).label
+            return Reason(request.id, constraint, ", ".join(weak), describe(asked.security), least)
+        case "hops":
+            return Reason(request.id, constraint, ends, asked.max_hops or 0, got.max_hops or 0)
+        case "include":
+            where = ", ".join((*asked.include_sites, *asked.include_channels))
+            return Reason(request.id, constraint, where, "on the path", None)
+        case "exclude":
+            where = ", ".join((*sorted(asked.exclude_sites), *sorted(asked.exclude_channels)))
+            return Reason(request.id, constraint, where, "a path without them", None)
+        case "protection":
+            return Reason(request.id, constraint, ends, f"two routes ({asked.protection.value})", "one route")
+        case _:
+            return None  # key_rate: said where the relay was found wanting
+
+
+def describe(security: SecurityRequirement) -> str:
+    """``qkd``, ``qkd+qra``; an exact match says so."""
+    return f"{security.key_source} exactly" if security.match is Match.EXACT else security.key_source
+
+
+def _key_reason(network: Network, request: ConnectionRequest) -> Reason:
+    """Which section limits the best relay there is."""
+    query = key_query(network, request)
+    enough, too_much = 0, query.rate_mbps
+    best: FoundRelay | None = None
+    while too_much - enough > 1:
+        rate = (enough + too_much) // 2
+        relay = fewest_crossings(network, replace(query, rate_mbps=rate))
+        if relay is None:
+            too_much = rate
+        else:
+            enough, best = rate, relay
+    if best is None:
+        best = fewest_crossings(network, replace(query, is_hypothetical=True))
+    if best is None:
+        return Reason(request.id, "key_rate", f"{request.src}-{request.dst}", query.rate_mbps, None)
+    section, times = min(
+        best.crossings, key=lambda crossing: (network.key_headroom(crossing[0]) // crossing[1], crossing)
+    )
+    name = network.index.section_ids[section]
+    return Reason(request.id, "key_rate", name, query.rate_mbps * times, network.key_headroom(section))

@@ -1,0 +1,193 @@
+"""Routes for several connections at once, which compete for the same bandwidth and key rate.
+
+Every connection is first given its own best routes. Where a channel or a section is then overdrawn, at least one
+of those that use it must use it less: a best-first branch and bound tries each (the scheme of conflict-based
+search, Sharon et al., Artificial Intelligence 219, 2015). Costs are those on the snapshot before any of the
+connections, so they add up and no order among the connections matters; the first plan without a conflict is the
+cheapest there is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from controller.model.errors import ControllerError
+from controller.model.path import Route
+from controller.model.request import ConnectionRequest
+from controller.pce.disjoint_pair import search_pair
+from controller.pce.network import Network
+from controller.pce.route_query import Caps, search_route
+
+MAX_NODES = 2_000  # beyond this a plan may be missed or not be the cheapest; never one that does not fit
+
+
+@dataclass(frozen=True)
+class PlannedConnection:
+    """A connection with the routes chosen for it; ``backup`` only under 1:1 and 1+1."""
+
+    request: ConnectionRequest
+    working: Route
+    backup: Route | None = None
+    shared: tuple[str, ...] = ()
+    is_proven: bool = True  # see RoutePair
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        return (self.working,) if self.backup is None else (self.working, self.backup)
+
+    @property
+    def cost(self) -> int:
+        return sum(route.cost for route in self.routes)
+
+
+@dataclass(frozen=True)
+class JointPlan:
+    """Routes that fit together; ``objective`` is their cost and the penalties of what pairs share."""
+
+    connections: tuple[PlannedConnection, ...]
+    objective: int
+    is_proven: bool = True  # False when the effort ran out before it was known to be the cheapest
+
+
+Resource = tuple[bool, int]  # (is a QKD section, number)
+_Limits = tuple[tuple[tuple[Resource, int], ...], ...]  # per connection the uses it is held to
+
+
+class JointPlanner:
+    """Plans on one snapshot; answers for single connections are remembered, so alternatives are cheap to compare."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._alone: dict[tuple[object, ...], tuple[PlannedConnection, int] | None] = {}
+
+    def alone(
+        self, request: ConnectionRequest, limits: tuple[tuple[Resource, int], ...] = ()
+    ) -> tuple[PlannedConnection, int] | None:
+        """The best routes for one connection held to ``limits``, with their objective."""
+        key = (request.src, request.dst, request.role, request.spec, limits)
+        if key not in self._alone:
+            caps = Caps({n: uses for (is_key, n), uses in limits if not is_key}, {n: u for (k, n), u in limits if k})
+            self._alone[key] = plan_alone(self._network, request, caps)
+        known = self._alone[key]
+        if known is None:
+            return None
+        planned, objective = known
+        return replace(planned, request=request), objective
+
+    def plan(self, requests: tuple[ConnectionRequest, ...], stop_at: int | None = None) -> JointPlan | None:
+        """The cheapest routes for all ``requests`` together; None when none fit, or none cost less than ``stop_at``."""
+        heap: list[tuple[int, int, _Limits, list[PlannedConnection]]] = []
+        seen: set[_Limits] = set()
+
+        def push(limits: _Limits) -> None:
+            if limits in seen:
+                return
+            seen.add(limits)
+            answers = [self.alone(request, held) for request, held in zip(requests, limits, strict=True)]
+            plans = [answer[0] for answer in answers if answer is not None]
+            if len(plans) == len(answers):
+                objective = sum(answer[1] for answer in answers if answer is not None)
+                if stop_at is None or objective < stop_at:
+                    heapq.heappush(heap, (objective, len(seen), limits, plans))
+
+        push(((),) * len(requests))
+        while heap:
+            objective, _, limits, plans = heapq.heappop(heap)
+            conflict = self._conflict(plans)
+            if conflict is None:
+                return JointPlan(tuple(plans), objective, all(planned.is_proven for planned in plans))
+            if len(seen) > MAX_NODES:
+                return self._in_sequence(requests)
+            resource, uses = conflict
+            for position, count in uses.items():
+                tightened = {**dict(limits[position]), resource: count - 1}
+                held = tuple(sorted(tightened.items()))
+                push((*limits[:position], held, *limits[position + 1 :]))
+        return None
+
+    def _conflict(self, plans: list[PlannedConnection]) -> tuple[Resource, dict[int, int]] | None:
+        """An overdrawn resource and how often each connection uses it, by position; None when all fit."""
+        demand: Counter[Resource] = Counter()
+        uses: dict[Resource, dict[int, int]] = {}
+        for position, planned in enumerate(plans):
+            for resource, count in uses_of(self._network, planned).items():
+                spec = planned.request.spec
+                demand[resource] += count * (spec.key_rate_mbps if resource[0] else spec.bandwidth_kbps)
+                uses.setdefault(resource, {})[position] = count
+        over = [resource for resource, need in demand.items() if need > self._left(resource)]
+        if not over:
+            return None
+        # The fewest ways to resolve it, hence the fewest branches.
+        resource = min(over, key=lambda r: (len(uses[r]), r))
+        return resource, uses[resource]
+
+    def _left(self, resource: Resource) -> int:
+        is_key, number = resource
+        return self._network.key_headroom(number) if is_key else self._network.headroom[number]
+
+    def _in_sequence(self, requests: tuple[ConnectionRequest, ...]) -> JointPlan | None:
+        """A plan that fits, one connection after the other, the most demanding first or last."""
+        by_demand = sorted(range(len(requests)), key=lambda i: (-_demand(requests[i]), i))
+        best: JointPlan | None = None
+        for order in (by_demand, by_demand[::-1], list(range(len(requests)))):
+            plan = plan_in_order(self._network, requests, order)
+            if plan is not None and (best is None or plan.objective < best.objective):
+                best = plan
+        return best
+
+
+def plan_alone(network: Network, request: ConnectionRequest, caps: Caps) -> tuple[PlannedConnection, int] | None:
+    """One connection's best routes as its protection class asks for, with their objective."""
+    if request.spec.protection.has_backup:
+        found = search_pair(network, request, caps)
+        if found is None:
+            return None
+        pair = found.routes
+        return PlannedConnection(request, pair.working, pair.backup, pair.shared, pair.is_proven), found.objective
+    route = search_route(network, request, caps)
+    return None if route is None else (PlannedConnection(request, route), route.cost)
+
+
+def plan_in_order(network: Network, requests: tuple[ConnectionRequest, ...], order: Iterable[int]) -> JointPlan | None:
+    """Plan one connection after the other, each on what those before it leave."""
+    trial = network.copy()
+    planned: dict[int, PlannedConnection] = {}
+    objective = 0
+    for position in order:
+        answer = plan_alone(trial, requests[position], Caps())
+        if answer is None:
+            return None
+        planned[position], cost = answer
+        objective += cost
+        reserve_planned(trial, planned[position])
+    return JointPlan(tuple(planned[i] for i in range(len(requests))), objective, is_proven=False)
+
+
+def reserve_planned(network: Network, planned: PlannedConnection) -> None:
+    """Reserve every route of a planned connection under ``<id>`` and ``<id>#backup``; all or nothing."""
+    spec = planned.request.spec
+    network.reserve(planned.request.id, planned.working, spec.bandwidth_kbps, spec.key_rate_mbps)
+    if planned.backup is not None:
+        try:
+            network.reserve(f"{planned.request.id}#backup", planned.backup, spec.bandwidth_kbps, spec.key_rate_mbps)
+        except ControllerError:
+            network.release(planned.request.id)
+            raise
+
+
+def uses_of(network: Network, planned: PlannedConnection) -> Counter[Resource]:
+    """How often the routes of one connection use each channel and section."""
+    index = network.index
+    uses: Counter[Resource] = Counter()
+    for route in planned.routes:
+        uses.update((False, index.channel_number[channel]) for channel in route.channels)
+        for section, times in route.key_sections:
+            uses[(True, index.section_number[section])] += times
+    return uses
+
+
+def _demand(request: ConnectionRequest) -> int:
+    return request.spec.bandwidth_kbps + request.spec.key_rate_mbps

@@ -1,0 +1,281 @@
+"""The network as the controller sees it: what there is, what is up, what is reserved.
+
+:class:`NetworkIndex` is the part that never changes (sites, channels and sections as small integers in the order
+of their names, so that no answer depends on the order in which a topology lists them); :class:`Network` adds the
+states and the reservations. Bandwidth is kbit/s and counts in both directions alike; key rate is mbit/s,
+thousandths of a bit per second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller.model.errors import ControllerError
+from controller.model.path import Route
+from controller.pce.network_index import NetworkIndex
+from topologies.spec import Topology
+
+KEY_STEP_MBPS = 10_000
+
+
+class NetworkError(ControllerError):
+    """Base of what a network refuses."""
+
+
+class OverCommitted(NetworkError):
+    """A reservation that does not fit; nothing of it was made."""
+
+    def __init__(self, element: str, need: int, available: int) -> None:
+        super().__init__(f"{element}: {need} asked for, {available} left")
+        self.element = element
+        self.need = need
+        self.available = available
+
+
+class AlreadyReserved(NetworkError):
+    """Our own misuse: the owner holds a reservation already."""
+
+
+@dataclass(frozen=True)
+class _Holding:
+    """What one owner holds."""
+
+    channels: tuple[int, ...]
+    bandwidth_kbps: int
+    keys: tuple[tuple[int, int], ...]  # section, mbit/s
+    key_rate_mbps: int = 0  # per crossing
+
+
+class Network:
+    """A topology with its present states and reservations.
+
+    Everything is up at first; a QKD section counts as dry until its rate is told (missing data fails closed).
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.index = NetworkIndex(topology)
+        sites, channels, sections = (
+            len(self.index.site_names),
+            len(self.index.channel_ids),
+            len(self.index.section_ids),
+        )
+        self._channel_up = [True] * channels
+        self._dark = list(self.index.is_spare)
+        self._site_up = [True] * sites
+        self._reserved = [0] * channels
+        self._key_rate = [0] * sections
+        self._key_usable = [False] * sections
+        self._key_reserved = [0] * sections
+        self._compute_used = [(0, 0)] * sites
+        self._holdings: dict[str, _Holding] = {}
+        self._compute_holdings: dict[str, tuple[int, int, int]] = {}
+        # What path computation may use: the residual, or -1 while the channel is dark or down, or one of its sites is.
+        self.headroom = list(self.index.capacity_kbps)
+        self._refresh(number for number, is_dark in enumerate(self._dark) if is_dark)
+
+    @property
+    def topology(self) -> Topology:
+        return self.index.topology
+
+    def copy(self) -> Network:
+        """An independent network in the same state; the index is shared."""
+        twin = object.__new__(Network)
+        twin.index = self.index
+        twin._channel_up = list(self._channel_up)
+        twin._dark = list(self._dark)
+        twin._site_up = list(self._site_up)
+        twin._reserved = list(self._reserved)
+        twin._key_rate = list(self._key_rate)
+        twin._key_usable = list(self._key_usable)
+        twin._key_reserved = list(self._key_reserved)
+        twin._compute_used = list(self._compute_used)
+        twin._holdings = dict(self._holdings)
+        twin._compute_holdings = dict(self._compute_holdings)
+        twin.headroom = list(self.headroom)
+        return twin
+
+    def onto(self, topology: Topology) -> Network:
+        """A network of another topology, which has everything of this one's and more, in the same state."""
+        other = Network(topology)
+        for channel_id, number in self.index.channel_number.items():
+            there = other.index.channel_number[channel_id]
+            other._channel_up[there] = self._channel_up[number]
+            other._dark[there] = self._dark[number]
+            other._reserved[there] = self._reserved[number]
+        for site, number in self.index.site_number.items():
+            other._site_up[other.index.site_number[site]] = self._site_up[number]
+        for section_id, number in self.index.section_number.items():
+            there = other.index.section_number[section_id]
+            other._key_rate[there] = self._key_rate[number]
+            other._key_usable[there] = self._key_usable[number]
+            other._key_reserved[there] = self._key_reserved[number]
+        other._refresh(range(len(other.index.channel_ids)))
+        return other
+
+    # States
+
+    def set_channel_up(self, channel_id: str, up: bool) -> bool:
+        """Record what is known of the channel; True when that is news."""
+        number = self.index.channel_number[channel_id]
+        changed = self._channel_up[number] is not up
+        self._channel_up[number] = up
+        self._refresh((number,))
+        return changed
+
+    def set_dark(self, channel_id: str, dark: bool) -> None:
+        """Take a channel out of use, or into it. A spare is dark until it is lit."""
+        number = self.index.channel_number[channel_id]
+        self._dark[number] = dark
+        self._refresh((number,))
+
+    def is_dark(self, channel_id: str) -> bool:
+        return self._dark[self.index.channel_number[channel_id]]
+
+    def set_site_up(self, site: str, up: bool) -> bool:
+        """Record what is known of the site; True when that is news. A site that is down takes its channels along."""
+        number = self.index.site_number[site]
+        changed = self._site_up[number] is not up
+        self._site_up[number] = up
+        self._refresh(self.index.channels_at[number])
+        return changed
+
+    def set_section(self, section_id: str, rate_mbps: int, usable: bool) -> bool:
+        """Record the secret-key rate of a QKD section (mbit/s) and whether it may be used; True when that is news."""
+        if rate_mbps < 0:
+            raise ValueError(f"section {section_id}: rate_mbps must not be negative, not {rate_mbps}")
+        number = self.index.section_number[section_id]
+        changed = (self._key_rate[number], self._key_usable[number]) != (rate_mbps, usable)
+        self._key_rate[number] = rate_mbps
+        self._key_usable[number] = usable
+        return changed
+
+    def is_channel_up(self, channel_id: str) -> bool:
+        """Whether the channel and both its sites are up; a dark one is not."""
+        return self.headroom[self.index.channel_number[channel_id]] >= 0
+
+    def is_site_up(self, site: str) -> bool:
+        return self._site_up[self.index.site_number[site]]
+
+    # What is left
+
+    def residual_kbps(self, channel_id: str) -> int:
+        number = self.index.channel_number[channel_id]
+        return self.index.capacity_kbps[number] - self._reserved[number]
+
+    def reserved_kbps(self, channel_id: str) -> int:
+        return self._reserved[self.index.channel_number[channel_id]]
+
+    def residual_key_mbps(self, section_id: str) -> int:
+        """Key rate left on the section; 0 when it is unusable, or when its rate fell below what is reserved."""
+        return self.key_headroom(self.index.section_number[section_id])
+
+    def is_section_usable(self, section_id: str) -> bool:
+        return self._key_usable[self.index.section_number[section_id]]
+
+    def key_rate_mbps(self, section_id: str) -> int:
+        """What the section gives in all; 0 when it is unusable."""
+        number = self.index.section_number[section_id]
+        return self._key_rate[number] if self._key_usable[number] else 0
+
+    def reserved_key_mbps(self, section_id: str) -> int:
+        return self._key_reserved[self.index.section_number[section_id]]
+
+    def key_headroom(self, section: int) -> int:
+        """As :meth:`residual_key_mbps`, by number."""
+        if not self._key_usable[section]:
+            return 0
+        return max(0, self._key_rate[section] - self._key_reserved[section])
+
+    def fingerprint(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The same as long as searches find the same; key rates, which are measured, count in steps of 10 bit/s."""
+        sections = range(len(self.index.section_ids))
+        return tuple(self.headroom), tuple(self.key_headroom(s) // KEY_STEP_MBPS for s in sections)
+
+    def is_site_number_up(self, site: int) -> bool:
+        return self._site_up[site]
+
+    def reserved_by_number(self) -> list[int]:
+        """Reserved kbit/s per channel number; to be read, not changed."""
+        return self._reserved
+
+    def free_compute(self, site: str) -> tuple[int, int]:
+        """Virtual CPUs and gigabytes of memory left at ``site``."""
+        spec = self.topology.site(site)
+        vcpus, memory_gb = self._compute_used[self.index.site_number[site]]
+        return spec.vcpus - vcpus, spec.memory_gb - memory_gb
+
+    # Reservations
+
+    def reserve(
+        self, owner: str, route: Route, bandwidth_kbps: int, key_rate_mbps: int, *, is_kept: bool = False
+    ) -> None:
+        """Take bandwidth on every channel of ``route`` and key rate for every crossing of its key sections.
+
+        All or nothing: OverCommitted names the first element on which it does not fit, AlreadyReserved an owner
+        who holds something. States do not matter here, so that a restart can restore what was reserved. Key rate that
+        was held until now (``is_kept``) stays so, whatever sections give by now: see :mod:`controller.policy.key_supply`.
+        """
+        if owner in self._holdings:
+            raise AlreadyReserved(f"{owner} holds a reservation already")
+        if bandwidth_kbps < 0 or key_rate_mbps < 0:
+            raise ValueError(f"{owner}: bandwidth_kbps and key_rate_mbps must not be negative")
+        channels = tuple(self.index.channel_number[c] for c in route.channels)
+        for number, times in Counter(channels).items():
+            left = self.index.capacity_kbps[number] - self._reserved[number]
+            if bandwidth_kbps * times > left:
+                raise OverCommitted(self.index.channel_ids[number], bandwidth_kbps * times, left)
+        keys = tuple((self.index.section_number[s], key_rate_mbps * times) for s, times in route.key_sections)
+        for section, rate in () if is_kept else keys:
+            if rate > self.key_headroom(section):
+                raise OverCommitted(self.index.section_ids[section], rate, self.key_headroom(section))
+        holding = _Holding(channels, bandwidth_kbps, keys, key_rate_mbps if keys else 0)
+        self._apply(holding, sign=1)
+        self._holdings[owner] = holding
+
+    def release(self, owner: str) -> None:
+        """Give back what ``owner`` holds; KeyError when that is nothing."""
+        self._apply(self._holdings.pop(owner), sign=-1)
+
+    def is_reserved(self, owner: str) -> bool:
+        return owner in self._holdings
+
+    def reserved_rate_mbps(self, owner: str) -> int:
+        """The key rate that ``owner`` holds on each crossing; 0 when it holds none."""
+        return self._holdings[owner].key_rate_mbps if owner in self._holdings else 0
+
+    def reserve_compute(self, owner: str, site: str, vcpus: int, memory_gb: int) -> None:
+        """Take compute at ``site``; errors as for :meth:`reserve`."""
+        if owner in self._compute_holdings:
+            raise AlreadyReserved(f"{owner} holds compute already")
+        if vcpus < 0 or memory_gb < 0:
+            raise ValueError(f"{owner}: vcpus and memory_gb must not be negative")
+        free_vcpus, free_memory_gb = self.free_compute(site)
+        if vcpus > free_vcpus:
+            raise OverCommitted(f"{site} vcpus", vcpus, free_vcpus)
+        if memory_gb > free_memory_gb:
+            raise OverCommitted(f"{site} memory_gb", memory_gb, free_memory_gb)
+        number = self.index.site_number[site]
+        used_vcpus, used_memory_gb = self._compute_used[number]
+        self._compute_used[number] = (used_vcpus + vcpus, used_memory_gb + memory_gb)
+        self._compute_holdings[owner] = (number, vcpus, memory_gb)
+
+    def release_compute(self, owner: str) -> None:
+        """Give back the compute ``owner`` holds; KeyError when that is nothing."""
+        number, vcpus, memory_gb = self._compute_holdings.pop(owner)
+        used_vcpus, used_memory_gb = self._compute_used[number]
+        self._compute_used[number] = (used_vcpus - vcpus, used_memory_gb - memory_gb)
+
+    def _apply(self, holding: _Holding, sign: int) -> None:
+        for number in holding.channels:
+            self._reserved[number] += sign * holding.bandwidth_kbps
+        for section, rate in holding.keys:
+            self._key_reserved[section] += sign * rate
+        self._refresh(holding.channels)
+
+    def _refresh(self, channels: Iterable[int]) -> None:
+        for number in channels:
+            a, b = self.index.ends[number]
+            up = self._channel_up[number] and not self._dark[number] and self._site_up[a] and self._site_up[b]
+            self.headroom[number] = self.index.capacity_kbps[number] - self._reserved[number] if up else -1

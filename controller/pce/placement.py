@@ -1,0 +1,70 @@
+"""The search behind ``placement``: where a slice computes and how its connections run, decided together.
+
+With ``compute.site`` left open every site with enough compute is a candidate, the slice's own cells and core
+apart (a connection has two ends). Candidates are tried by rising lower bound on their cost, until the bound
+exceeds the best plan found; each is planned exactly (see ``joint``), so the placement is the cheapest there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.model.request import SliceRequest, connections_of
+from controller.pce.cost import LATENCY_WEIGHT
+from controller.pce.joint_planning import JointPlan, JointPlanner, PlannedConnection
+from controller.pce.network import Network
+
+
+@dataclass(frozen=True)
+class SlicePlan:
+    """Everything a slice would take: where it computes and the routes of its connections, which fit together."""
+
+    request: SliceRequest
+    compute_site: str
+    connections: tuple[PlannedConnection, ...]
+    is_proven: bool = True  # False when the effort ran out before it was known to be the cheapest
+
+    @property
+    def cost(self) -> int:
+        return sum(connection.cost for connection in self.connections)
+
+
+def search_slice(network: Network, request: SliceRequest) -> SlicePlan | None:
+    """The cheapest plan for the whole slice on the network as it is, or None. Nothing is reserved."""
+    planner = JointPlanner(network)
+    best: tuple[JointPlan, str] | None = None
+    for bound, site in sorted((least_cost(network, request, site), site) for site in candidates(network, request)):
+        if best is not None and bound >= best[0].objective:
+            break
+        plan = planner.plan(connections_of(request, site), stop_at=None if best is None else best[0].objective)
+        if plan is not None:
+            best = plan, site
+    if best is None:
+        return None
+    return SlicePlan(request, best[1], best[0].connections, best[0].is_proven)
+
+
+def candidates(network: Network, request: SliceRequest) -> list[str]:
+    """The sites at which the slice could compute, by compute alone."""
+    if request.compute.site is not None:
+        return [request.compute.site] if has_compute(network, request, request.compute.site) else []
+    ends = {*request.cells, request.core}
+    return [s for s in network.index.site_names if s not in ends and has_compute(network, request, s)]
+
+
+def least_cost(network: Network, request: SliceRequest, site: str) -> int:
+    """A lower bound on the cost of the slice with its compute at ``site``: the latency of the bare topology."""
+    bounds, number = network.index.bounds, network.index.site_number
+    total = 0
+    for connection in connections_of(request, site):
+        source, target = number[connection.src], number[connection.dst]
+        if bounds.is_connected(source, target):
+            routes = 2 if connection.spec.protection.has_backup else 1
+            total += routes * bounds.distance_to(target, source)(source) * LATENCY_WEIGHT
+    return total
+
+
+def has_compute(network: Network, request: SliceRequest, site: str) -> bool:
+    """Whether the site is up and has what the slice's application needs."""
+    vcpus, memory_gb = network.free_compute(site)
+    return network.is_site_up(site) and request.compute.vcpus <= vcpus and request.compute.memory_gb <= memory_gb

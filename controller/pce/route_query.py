@@ -1,0 +1,106 @@
+"""From a connection request to a route, or None: the data path and the key relay on one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controller.model.path import Route
+from controller.model.request import ConnectionRequest, Match
+from controller.pce.key_relay import FoundRelay, KeyQuery, fewest_crossings
+from controller.pce.network import Network
+from controller.pce.shortest_path import FoundPath, PathQuery, cheapest_path
+from topologies.spec import SecurityClass
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Limits that joint planning puts on one connection, by number: uses per channel, crossings per section."""
+
+    channels: Mapping[int, int] = field(default_factory=dict)
+    sections: Mapping[int, int] = field(default_factory=dict)
+
+
+NO_CAPS = Caps()
+
+
+def search_route(
+    network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS, relay: FoundRelay | None = None
+) -> Route | None:
+    """The cheapest route for ``request``, or None; nothing is explained, so this is the fast way to ask.
+
+    Its keys come over ``relay`` if one is given.
+    """
+    relay = relay or search_relay(network, request, caps)
+    if relay is None:
+        return None
+    query = path_query(network, request, caps)
+    if query is None:
+        return None
+    found = cheapest_path(network, query)
+    return None if found is None else as_route(network, found, relay)
+
+
+def search_relay(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> FoundRelay | None:
+    """The key relay ``request`` needs: an empty one unless QKD supplies keys, None when there is no way."""
+    if SecurityClass.QKD not in request.spec.security.sources:
+        return FoundRelay((), ())
+    query = key_query(network, request, caps)
+    if {query.source, query.target} & query.banned_sites:
+        return None
+    if not (network.is_site_up(request.src) and network.is_site_up(request.dst)):
+        return None
+    return fewest_crossings(network, query)
+
+
+def relay_of(network: Network, route: Route) -> FoundRelay:
+    """The relay that a route's keys come over."""
+    number = network.index.section_number
+    return FoundRelay(route.key_links, tuple((number[s], times) for s, times in route.key_sections))
+
+
+def key_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> KeyQuery:
+    """The request's question to the key relay. A site that data must not pass must not relay keys either."""
+    number = network.index.site_number
+    banned = frozenset(number[site] for site in request.spec.exclude_sites if site in number)
+    return KeyQuery(number[request.src], number[request.dst], request.spec.key_rate_mbps, banned, caps.sections)
+
+
+def path_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> PathQuery | None:
+    """The request in the index's numbers; None when it requires an element that the network does not have.
+
+    Excluding an unknown element is harmless. KeyError when an end of the connection is unknown.
+    """
+    index, spec = network.index, request.spec
+    if not all(site in index.site_number for site in spec.include_sites):
+        return None
+    if not all(channel in index.channel_number for channel in spec.include_channels):
+        return None
+    banned = {index.channel_number[c] for c in spec.exclude_channels if c in index.channel_number}
+    banned.update(channel for channel, uses in caps.channels.items() if uses < 1)
+    return PathQuery(
+        source=index.site_number[request.src],
+        target=index.site_number[request.dst],
+        bandwidth_kbps=spec.bandwidth_kbps,
+        level=int(spec.security.level),
+        is_exact=spec.security.match is Match.EXACT,
+        max_latency_us=spec.latency_us,
+        max_hops=spec.max_hops,
+        banned_sites=frozenset(index.site_number[s] for s in spec.exclude_sites if s in index.site_number),
+        banned_channels=frozenset(banned),
+        required_sites=frozenset(index.site_number[s] for s in spec.include_sites),
+        required_channels=frozenset(index.channel_number[c] for c in spec.include_channels),
+    )
+
+
+def as_route(network: Network, found: FoundPath, relay: FoundRelay) -> Route:
+    """A found path and relay under their names."""
+    index = network.index
+    return Route(
+        sites=tuple(index.site_names[s] for s in found.sites),
+        channels=tuple(index.channel_ids[c] for c in found.channels),
+        latency_us=found.latency_us,
+        cost=found.cost,
+        key_links=relay.links,
+        key_sections=tuple((index.section_ids[s], times) for s, times in relay.crossings),
+    )

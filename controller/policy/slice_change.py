@@ -1,0 +1,313 @@
+"""Changing a slice that is at work: what moves, what stays, and how to go back. Decisions only.
+
+A change is planned on a copy of the network that counts what the slice holds as free, and the copy takes the
+network's place at once or not at all. Until the change is proven the slice keeps, beside its new form, whatever the
+old one held more of (:class:`~controller.state.allocation.Retained`): so going back always fits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from controller.forwarding.protection_groups import has_detours, has_fitting_labels
+from controller.model.connection import Connection, owner_of
+from controller.model.errors import ControllerError
+from controller.model.path import Lane, Route
+from controller.model.request import SliceRequest, connections_of
+from controller.model.slice_record import SliceRecord
+from controller.model.states import ConnectionState, SliceState
+from controller.pce.computation import SlicePlan, plan_slice
+from controller.pce.infeasibility import Infeasible
+from controller.pce.joint_planning import JointPlanner, PlannedConnection
+from controller.pce.network import Network, OverCommitted
+from controller.pce.placement import has_compute
+from controller.state.allocation import Retained
+from controller.state.network_state import Orchestrator
+
+
+@dataclass(frozen=True)
+class Modification:
+    """A change under way: the old form, and the connections of the new one by what happens to them."""
+
+    before: SliceRecord
+    connections_before: tuple[Connection, ...]
+    changed: tuple[str, ...]  # other lanes, rate or keys under the same addresses
+    added: tuple[str, ...]
+    leaving: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.before.name
+
+    def old(self, connection_id: str) -> Connection:
+        """The connection as it was."""
+        return next(c for c in self.connections_before if c.id == connection_id)
+
+
+def plan_change(model: Orchestrator, request: SliceRequest, is_placement_open: bool) -> SlicePlan | Infeasible:
+    """What the slice would get instead of what it has; nothing is changed.
+
+    Connections that ask for nothing new and work stay where they are, unless the rest fits in no other way.
+    ``is_placement_open`` lets the compute site move under ``site: auto``; else it stays.
+    """
+    record, old = model.slice(request.name), model.connections_of(request.name)
+    free = model.network.copy()
+    _release(free, model, record, old)
+    site = request.compute.site
+    if site is None and not is_placement_open:
+        site = record.compute_site
+    pinned = replace(request, compute=replace(request.compute, site=site))
+    if site is not None and has_compute(free, pinned, site):
+        partly = _plan_the_rest(model, request, site, old)
+        if partly is not None:
+            return partly
+    plan = plan_slice(free, pinned)
+    return plan if isinstance(plan, Infeasible) else replace(plan, request=request)
+
+
+def _plan_the_rest(
+    model: Orchestrator, request: SliceRequest, site: str, old: tuple[Connection, ...]
+) -> SlicePlan | None:
+    """A plan in which every connection that asks for nothing new keeps its way; None when the rest does not fit."""
+    staying = {c.request.id: c for c in old if c.lanes and c.state is ConnectionState.ACTIVE}
+    wanted = connections_of(request, site)
+    kept = {r.id: staying[r.id] for r in wanted if r.id in staying and staying[r.id].request == r}
+    network = model.network.copy()
+    for connection in old:
+        if connection.request.id not in kept:
+            _release_lanes(network, connection)
+    plan = JointPlanner(network).plan(tuple(r for r in wanted if r.id not in kept))
+    if plan is None:
+        return None
+    found = {planned.request.id: planned for planned in plan.connections}
+    found |= {i: _as_planned(connection) for i, connection in kept.items()}
+    return SlicePlan(request, site, tuple(found[r.id] for r in wanted), plan.is_proven)
+
+
+def _as_planned(connection: Connection) -> PlannedConnection:
+    routes = [lane.route for lane in connection.lanes]
+    return PlannedConnection(connection.request, routes[0], routes[1] if len(routes) > 1 else None)
+
+
+def begin(model: Orchestrator, plan: SlicePlan) -> Modification:
+    """Take over the plan of a change: all or nothing. The slice is MODIFYING and holds both its forms after it."""
+    name = plan.request.name
+    before, old = model.slice(name), model.connections_of(name)
+    network = model.network.copy()
+    _release(network, model, before, old)
+    draft = _Draft(model, network)
+    try:
+        new = [draft.connection(planned, old) for planned in plan.connections]
+        compute = plan.request.compute
+        network.reserve_compute(name, plan.compute_site, compute.vcpus, compute.memory_gb)
+        owners = _retain(network, name, old, new)
+        compute_owner = _retain_compute(network, before, plan)
+    except ControllerError:
+        draft.undo()
+        raise
+    model.network = network
+    by_id = {c.id: c for c in old}
+    leaving = tuple(c.id for c in old if c.id not in {n.id for n in new})
+    changed = tuple(c.id for c in new if c.id in by_id and not _is_same(by_id[c.id], c))
+    added = tuple(c.id for c in new if c.id not in by_id)
+    for connection in new:
+        if connection.id in changed:
+            connection = connection.become(ConnectionState.REROUTING, reason=None)
+        elif connection.id in added:
+            connection = connection.become(ConnectionState.INSTALLING)
+        else:
+            continue
+        model.connections[connection.id] = connection
+        held = {lane.generation: lane for lane in (*model.held_lanes.get(connection.id, ()), *connection.lanes)}
+        model.held_lanes[connection.id] = list(held.values())
+    for connection_id in leaving:
+        # What it held is in what the slice retains: healing must not touch it any more.
+        model.set_state(connection_id, ConnectionState.LEAVING)
+    lanes = {c.id: c.lanes for c in old if c.id in changed or c.id in leaving}
+    model.retained[name] = Retained(owners, compute_owner, lanes, leaving)
+    model.slices[name] = replace(
+        before.become(SliceState.MODIFYING),
+        request=plan.request, compute_site=plan.compute_site, connection_ids=tuple(c.id for c in new),
+    )  # fmt: skip
+    return Modification(before, old, changed, added, leaving)
+
+
+def revert(model: Orchestrator, modification: Modification) -> tuple[Connection, ...]:
+    """Put the old form back; the connections that are to be removed are returned, and retained until they are.
+
+    Old ways are held again with what they had. One that is taken by now (it failed, healing left it, it came back and
+    somebody else was quicker) leaves its connection DEGRADED, to be tried again.
+    """
+    name, before = modification.name, modification.before
+    network = model.network.copy()
+    present = model.connections_of(name)
+    _release(network, model, model.slice(name), present)
+    retained = model.retained[name]
+    for owner in retained.owners:
+        network.release(owner)
+    if retained.compute_owner is not None:
+        network.release_compute(retained.compute_owner)
+    assert before.compute_site is not None
+    compute = before.request.compute
+    network.reserve_compute(name, before.compute_site, compute.vcpus, compute.memory_gb)
+    model.network = network
+    added = tuple(c for c in present if c.id in modification.added)
+    moved = {*modification.changed, *modification.leaving}
+    for connection in present:
+        if connection.id not in moved and connection not in added:
+            _reserve_lanes(network, connection)
+    for old in (c for c in modification.connections_before if c.id in moved):
+        now = model.connections[old.id]
+        lanes = old.lanes if _reserve_lanes(network, old) else ()
+        restored = replace(old, lanes=lanes, state=now.state, generation=now.generation)
+        target = ConnectionState.REROUTING if lanes else ConnectionState.DEGRADED
+        model.connections[old.id] = restored if restored.state is target else restored.become(target)
+    for connection in added:
+        model.set_state(connection.id, ConnectionState.REMOVING)
+    model.retained[name] = Retained((), None, {}, tuple(c.id for c in added))
+    model.slices[name] = replace(
+        model.slice(name), request=before.request, compute_site=before.compute_site,
+        connection_ids=before.connection_ids,
+    )  # fmt: skip
+    return added
+
+
+class _Draft:
+    """New connections on a copy of the network; labels and numbers are taken for real and given back by ``undo``."""
+
+    def __init__(self, model: Orchestrator, network: Network) -> None:
+        self._model = model
+        self._network = network
+        self._lanes: list[Lane] = []
+        self._numbers: list[int] = []
+
+    def connection(self, planned: PlannedConnection, old: Iterable[Connection]) -> Connection:
+        """The connection that ``planned`` becomes: the one there is, as long as it has the same ends."""
+        there = next((c for c in old if c.request.id == planned.request.id), None)
+        if there is not None and (there.request.src, there.request.dst) == (planned.request.src, planned.request.dst):
+            connection = replace(there, request=planned.request)
+            if planned.request != there.request or planned.routes != tuple(lane.route for lane in there.lanes):
+                # Planned anew: at the level asked for, and on the way that is preferred from now on.
+                connection = replace(connection, fallback=None, preferred=None)
+        else:
+            number = self._model.take_number()
+            self._numbers.append(number)
+            edition = 0 if there is None else there.edition + 1
+            connection = Connection(planned.request, number, (), 0, edition=edition)
+        known, lanes, generation = list(connection.lanes), [], connection.generation
+        for route in planned.routes:
+            # A lane that lacks the labels its new protection needs is laid anew, beside itself.
+            is_fit = [k for k in known if has_fitting_labels(connection, k)]
+            lane = next((k for k in is_fit if _way(k.route) == _way(route)), None)
+            if lane is None:
+                generation += 1
+                lane = self._model.labels.allocate(route, generation, with_detours=has_detours(connection))
+                self._lanes.append(lane)
+            else:
+                known.remove(lane)
+                lane = replace(lane, route=route)
+            lanes.append(lane)
+        connection = replace(connection, lanes=tuple(lanes), generation=generation)
+        for position, lane in enumerate(lanes):
+            _reserve_lane(self._network, connection, lane, is_first=position == 0)
+        return connection
+
+    def undo(self) -> None:
+        for lane in self._lanes:
+            self._model.labels.release(lane)
+        for number in self._numbers:
+            self._model.give_back_number(number)
+
+
+def _is_same(old: Connection, new: Connection) -> bool:
+    return (old.request, old.lanes, old.state) == (new.request, new.lanes, ConnectionState.ACTIVE)
+
+
+def _way(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return route.sites, route.channels
+
+
+def _reserve_lane(network: Network, connection: Connection, lane: Lane, *, is_first: bool) -> None:
+    spec = connection.in_force
+    network.reserve(owner_of(connection, lane), lane.route, spec.bandwidth_kbps, spec.key_rate_mbps if is_first else 0)
+
+
+def _reserve_lanes(network: Network, connection: Connection) -> bool:
+    """Take back what a connection held: all its lanes, or False and none. Key rate is taken as far as there is any."""
+    taken: list[str] = []
+    for position, lane in enumerate(connection.lanes):
+        try:
+            try:
+                _reserve_lane(network, connection, lane, is_first=position == 0)
+            except OverCommitted:
+                _reserve_lane(network, connection, lane, is_first=False)
+        except OverCommitted:
+            for owner in taken:
+                network.release(owner)
+            return False
+        taken.append(owner_of(connection, lane))
+    return bool(connection.lanes)
+
+
+def _release(network: Network, model: Orchestrator, record: SliceRecord, connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        _release_lanes(network, connection)
+    if record.name in model.computing:
+        network.release_compute(record.name)
+
+
+def _release_lanes(network: Network, connection: Connection) -> None:
+    for lane in connection.lanes:
+        network.release(owner_of(connection, lane))
+
+
+def _retain(network: Network, name: str, old: Iterable[Connection], new: Iterable[Connection]) -> tuple[str, ...]:
+    """Hold on every channel and section what the old form had more of than the new one has; by the owners' names.
+
+    Key rate that has been lost in the meantime cannot be held, and is not missed until the slice goes back.
+    """
+    owners = []
+    more = _use(old)
+    more.subtract(_use(new))
+    for (is_section, element), amount in sorted(more.items()):
+        if amount <= 0:
+            continue
+        owner = f"{name}~{'section' if is_section else 'channel'} {element}"
+        if is_section:
+            route = Route((), (), 0, 0, key_sections=((element, 1),))
+            try:
+                network.reserve(owner, route, 0, amount)
+            except OverCommitted:
+                continue
+        else:
+            network.reserve(owner, Route((), (element,), 0, 0), amount, 0)
+        owners.append(owner)
+    return tuple(owners)
+
+
+def _use(connections: Iterable[Connection]) -> Counter[tuple[bool, str]]:
+    """Bandwidth per channel and key rate per section that connections hold; a section is marked by True."""
+    use: Counter[tuple[bool, str]] = Counter()
+    for connection in connections:
+        spec = connection.in_force
+        for position, lane in enumerate(connection.lanes):
+            for channel in lane.route.channels:
+                use[False, channel] += spec.bandwidth_kbps
+            if position == 0:
+                for section, times in lane.route.key_sections:
+                    use[True, section] += times * spec.key_rate_mbps
+    return use
+
+
+def _retain_compute(network: Network, before: SliceRecord, plan: SlicePlan) -> str | None:
+    """Hold the compute that the old form had more of."""
+    assert before.compute_site is not None
+    old, new = before.request.compute, plan.request.compute
+    vcpus, memory_gb = old.vcpus, old.memory_gb
+    if before.compute_site == plan.compute_site:
+        vcpus, memory_gb = max(0, vcpus - new.vcpus), max(0, memory_gb - new.memory_gb)
+    owner = f"{before.name}~"
+    network.reserve_compute(owner, before.compute_site, vcpus, memory_gb)
+    return owner

@@ -1,0 +1,117 @@
+"""The controller's configuration file: parsed once, unknown fields refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from controller.model.errors import ConfigError
+from controller.model.tunnel_profile import SuiteName
+from controller.testing.checkpoints import STEPS
+from controller.testing.mutants import MUTATIONS
+from topologies.spec import Topology, TopologyError, topology_from_dict
+
+DEFAULT_HOLD_S = 5.0
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiConfig(_Section):
+    """Where the northbound API listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    require_token_for_reads: bool = False
+    idle_s: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
+    header_s: float = Field(default=10.0, gt=0, le=3600, allow_inf_nan=False)
+    body_s: float = Field(default=20.0, gt=0, le=3600, allow_inf_nan=False)
+    write_s: float = Field(default=20.0, gt=0, le=3600, allow_inf_nan=False)
+
+
+class OpenFlowConfig(_Section):
+    """Where switches connect. Without TLS anybody on this machine can be a switch: for experiments only."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=6653, ge=1, le=65535)
+    tls: bool = True
+    key: Path | None = None
+    cert: Path | None = None
+    ca: Path | None = None
+    switch_name: str | None = None
+    """The common name that a switch's certificate must have: the authority also signs clients of the KMS. None: any."""
+
+    @model_validator(mode="after")
+    def _tls_has_its_files(self) -> OpenFlowConfig:
+        if self.tls and (self.key is None or self.cert is None or self.ca is None):
+            raise ValueError("key, cert and ca are needed unless tls is false")
+        return self
+
+
+class ControllerConfig(_Section):
+    """Everything the process is told."""
+
+    topology: dict[str, Any]
+    database: Path
+    token_file: Path
+    viewer_token_file: Path | None = None  # beside the operator's unless told otherwise
+    api: ApiConfig = ApiConfig()
+    openflow: OpenFlowConfig
+    kms_socket: Path
+    tunnel_sockets: dict[str, Path]
+    ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
+    watch_carrier: bool = False
+    """Whether the switches' ports are interfaces of this process' network namespace: the kernel then tells when one of
+    them loses carrier, before its switch does."""
+    hold_down_s: float = Field(default=1.0, ge=0, le=3600, allow_inf_nan=False)
+    spare_hold_s: float = Field(default=DEFAULT_HOLD_S, ge=0, le=86_400, allow_inf_nan=False)
+    """How long a lit spare must not have been needed before it is put out."""
+    forbidden_suites: tuple[SuiteName, ...] = ()
+    """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
+    crash_at_step: str | None = None
+    """For tests of recovery: the process kills itself at this step of :mod:`controller.testing.checkpoints`."""
+
+    unsafe_mutation: str | None = None
+    """For tests of experiments: the controller is wrong in this way of :mod:`controller.testing.mutants`, and says so."""
+
+    @field_validator("unsafe_mutation")
+    @classmethod
+    def _mutation_exists(cls, mutation: str | None) -> str | None:
+        if mutation is not None and mutation not in MUTATIONS:
+            raise ValueError(f"there is no mutation {mutation!r}: one of {', '.join(MUTATIONS)}")
+        return mutation
+
+    @field_validator("crash_at_step")
+    @classmethod
+    def _step_exists(cls, step: str | None) -> str | None:
+        if step is not None and step not in STEPS:
+            raise ValueError(f"there is no step {step!r}")
+        return step
+
+    @property
+    def viewer_token(self) -> Path:
+        return self.viewer_token_file or self.token_file.with_name(self.token_file.name + ".viewer")
+
+    def parsed_topology(self) -> Topology:
+        try:
+            return topology_from_dict(self.topology)
+        except (TopologyError, ValueError) as error:
+            raise ConfigError(f"topology: {error}") from error
+
+
+def load_config(path: Path) -> ControllerConfig:
+    """The configuration in ``path``. Raises ConfigError."""
+    try:
+        return ControllerConfig.model_validate(json.loads(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "configuration"
+        raise ConfigError(f"{path}: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON: {error}") from error

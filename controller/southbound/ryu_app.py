@@ -1,0 +1,287 @@
+"""The Ryu application: events of switches in, decisions out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+from ryu import cfg
+from ryu.base.app_manager import AppManager, RyuApp
+from ryu.controller import ofp_event
+from ryu.controller.controller import datapath_connection_factory
+from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.controller.ofp_handler import OFPHandler
+from ryu.ofproto import ofproto_v1_3
+
+from controller.model.errors import ControllerError, DriverError
+from controller.monitoring.bfd_intervals import WatchPlan, wanted_paces
+from controller.monitoring.link_state import LinkMonitor
+from controller.operations.drivers import Watches
+from controller.operations.slice_service import Lifecycle
+from controller.operations.switch_sync import Welcome
+from controller.schema.config import OpenFlowConfig
+from controller.southbound.carrier import CarrierWatch
+from controller.southbound.channel_ports import ChannelLamps
+from controller.southbound.openflow import Switchboard
+from controller.southbound.openflow_codec import port_report
+from controller.southbound.switch_listener import SwitchListener
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+KEY_POLL_S = 0.5  # a section that stops is known this soon after the KMS knows
+# A link can go down without a word (mininet#1139): the ports are asked after as well.
+PORT_POLL_S = 2.0
+TUNNEL_POLL_S = 5.0
+WATCH_S = 0.25
+CARE_S = 0.5
+CONFIRM_S = 0.25  # and at once when an agent has told something
+CLOCK_S = 0.5  # starts, ends and expiries come this late at most
+
+
+class SliceController(RyuApp):
+    """Joins switches, links and the life cycle. Handlers only note and spawn: the event loop must never wait."""
+
+    OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]  # noqa: RUF012 - Ryu reads it as a plain class attribute
+
+    def __init__(
+        self,
+        *args: Any,
+        lifecycle: Lifecycle,
+        switchboard: Switchboard,
+        links: LinkMonitor,
+        lamps: ChannelLamps,
+        watches: Watches | None,
+        carrier: CarrierWatch | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._lifecycle = lifecycle
+        self._switchboard = switchboard
+        self._links = links
+        self._lamps = lamps
+        self._watches = watches
+        self._carrier = carrier
+        self._watch_plan = WatchPlan()
+        self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
+        self._is_starving = False
+        self._news: dict[str, bool] | None = None  # channels that went up or down, to be dealt with in a moment
+
+    def start(self) -> Any:
+        """Start the event loop and the periodic work."""
+        eventlet.spawn(self._every, TICK_S, self._tick)
+        eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
+        eventlet.spawn(self._every, TUNNEL_POLL_S, self._lifecycle.restore_tunnels)
+        if self._watches is not None:
+            eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
+        if self._carrier is not None:
+            eventlet.spawn(self._heed_carrier, self._carrier)
+        eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
+        eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
+        eventlet.spawn(self._every, CARE_S, self._lifecycle.care)
+        eventlet.spawn(self._every, CONFIRM_S, self._confirm)
+        for site in self._lifecycle.model.topology.site_names:
+            eventlet.spawn(self._listen, site)
+        return super().start()
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
+    def _on_state(self, event: Any) -> None:
+        datapath = event.datapath
+        site = None if datapath.id is None else self._switchboard.site_of(datapath.id)
+        if site is None:
+            if datapath.id is not None and event.state == MAIN_DISPATCHER:
+                log.warning("switch %016x is not of this topology: left alone", datapath.id)
+            return
+        if event.state == MAIN_DISPATCHER:
+            log.info("switch %s connected", site)
+            self._switchboard.connect(site, datapath)
+            eventlet.spawn(self._welcome, site)
+        elif self._switchboard.disconnect(site, datapath):
+            log.warning("switch %s disconnected; it goes on forwarding by the rules it has", site)
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)
+    def _on_port_status(self, event: Any) -> None:
+        site = self._switchboard.site_of(event.msg.datapath.id)
+        if site is None:
+            return
+        report = port_report(event.msg.desc)
+        is_live = report.is_live and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
+        has_carrier = report.has_carrier and event.msg.reason != ofproto_v1_3.OFPPR_DELETE
+        silent = self._links.silent
+        changed = self._links.report(site, report.number, is_live, time.monotonic(), has_carrier=has_carrier)
+        self._note(changed, silent)
+
+    @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
+    def _on_barrier(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.barrier_reply(site, event.msg.xid))
+
+    @set_ev_cls(ofp_event.EventOFPErrorMsg, [CONFIG_DISPATCHER, MAIN_DISPATCHER])
+    def _on_error(self, event: Any) -> None:
+        msg = event.msg
+        self._tell(msg, lambda site: self._switchboard.error(site, msg.xid, msg.type, msg.code))
+
+    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
+    def _on_flow_stats(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    @set_ev_cls(ofp_event.EventOFPMeterConfigStatsReply, MAIN_DISPATCHER)
+    def _on_meter_config(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    @set_ev_cls(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
+    def _on_group_desc(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, MAIN_DISPATCHER)
+    def _on_port_desc(self, event: Any) -> None:
+        self._tell(event.msg, lambda site: self._switchboard.answer(site, event.msg))
+
+    @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
+    def _on_packet(self, event: Any) -> None:
+        # Only the rules of a trial send packets here.
+        self._tell(event.msg, lambda site: self._lamps.heard(site, event.msg.match["in_port"]))
+
+    def _tell(self, message: Any, hand_over: Callable[[str], None]) -> None:
+        site = None if message.datapath.id is None else self._switchboard.site_of(message.datapath.id)
+        if site is not None:
+            hand_over(site)
+
+    # --- periodic and per-switch work ----------------------------------------------------------------------------
+
+    def _every(self, period_s: float, work: Callable[[], None]) -> None:
+        """Each run in a green thread of its own: whatever one ends with, the next comes, and no two at once."""
+        while True:
+            run = eventlet.spawn(self._attempt, work)
+            eventlet.sleep(period_s)
+            while not run.dead:
+                eventlet.sleep(period_s)
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ControllerError:
+            log.exception("periodic work failed; it will be tried again")
+
+    def _tick(self) -> None:
+        changed = self._links.due(time.monotonic())
+        if self._links.is_starving is not self._is_starving:
+            self._is_starving = self._links.is_starving
+            if self._is_starving:
+                log.warning("channels fall silent everywhere at once: no failure is like that; BFD is not believed")
+            else:
+                log.info("no channel has fallen silent for a while: BFD is believed again")
+        if changed:
+            self._lifecycle.channels_changed(changed, self._links.silent)
+
+    def _heed_carrier(self, carrier: CarrierWatch) -> None:
+        while True:
+            states = carrier.news()
+            silent = self._links.silent
+            self._note(self._links.carrier(states, time.monotonic()), silent)
+
+    def _note(self, changed: dict[str, bool], silent: frozenset[str]) -> None:
+        """Have what has just changed dealt with. What one failure does to many channels is dealt with as one."""
+        if not changed and self._links.silent == silent:
+            return
+        if self._news is None:
+            self._news = {}
+            eventlet.spawn(self._deal_with_news, self._news)
+        self._news |= changed
+
+    def _deal_with_news(self, news: dict[str, bool]) -> None:
+        self._news = None
+        self._lifecycle.channels_changed(news, self._links.silent)
+
+    def _confirm(self) -> None:
+        self._lifecycle.confirm(self._is_right)
+
+    def _listen(self, site: str) -> None:
+        while True:
+            pause_s = self._lifecycle.listen(site)
+            eventlet.spawn(self._attempt, self._confirm)
+            eventlet.sleep(pause_s)
+
+    def _is_right(self, site: str) -> bool:
+        """Whether a switch holds what it shall; if not, it has been repaired."""
+        return self._lifecycle.reconcile(site, self._switchboard.installed(site))
+
+    def _watch(self, watches: Watches) -> None:
+        """Let each channel be watched as closely as what it carries needs."""
+        with self._lifecycle.lock:
+            connections = tuple(self._lifecycle.model.connections.values())
+        wanted = wanted_paces(self._lifecycle.model.topology, connections, self._links.slowdown)
+        changes = self._watch_plan.changes(wanted, time.monotonic(), is_starving=self._links.is_starving)
+        watches.set_paces(changes)
+        self._watch_plan.told(changes)
+
+    def _poll_ports(self) -> None:
+        for site in self._lifecycle.model.topology.site_names:
+            if self._switchboard.is_connected(site):
+                try:
+                    self._check_ports(site)
+                except DriverError as error:
+                    log.warning("%s", error)
+
+    def _welcome(self, site: str) -> None:
+        """A switch is here, for the first time or again."""
+        self._watch_plan.forget(p.interface for p in self._lifecycle.model.topology.ports(site))
+        self._greeting.greet(site)
+
+    def _check_ports(self, site: str) -> None:
+        asked_at = time.monotonic()
+        reports = self._switchboard.ports(site)
+        known, silent = set(self._links.faults.values()), self._links.silent
+        changed = self._links.inventory(site, reports, time.monotonic(), asked_at)
+        for fault in set(self._links.faults.values()) - known:
+            log.error("inventory: %s", fault)
+        glowing = self._links.glowing(site, reports)
+        if glowing:
+            log.info("switch %s: dark channels %s are held down", site, ", ".join(glowing))
+            self._lifecycle.hold_down(glowing)
+        if changed or self._links.silent != silent:
+            self._lifecycle.channels_changed(changed, self._links.silent)
+
+
+class SwitchHandler(OFPHandler):
+    """Ryu's handler of the OpenFlow handshake, behind our own listener."""
+
+    def __init__(self, *args: Any, listener: SwitchListener, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._listener = listener
+
+    def start(self) -> Any:
+        """What Ryu's own does, with another listener."""
+        super(OFPHandler, self).start()
+        return eventlet.spawn(self._listener.serve)
+
+
+def start_openflow(
+    openflow: OpenFlowConfig,
+    lifecycle: Lifecycle,
+    switchboard: Switchboard,
+    links: LinkMonitor,
+    lamps: ChannelLamps,
+    watches: Watches | None = None,
+    carrier: CarrierWatch | None = None,
+) -> None:
+    """What ryu-manager does, without its command line. OSError when the port is taken or a certificate missing."""
+    cfg.CONF(args=[], project="ryu", default_config_files=[])
+    listener = SwitchListener(openflow, datapath_connection_factory)
+    manager = AppManager.get_instance()
+    apps = [
+        manager.instantiate(SwitchHandler, listener=listener),
+        manager.instantiate(
+            SliceController,
+            lifecycle=lifecycle,
+            switchboard=switchboard,
+            links=links,
+            lamps=lamps,
+            watches=watches,
+            carrier=carrier,
+        ),
+    ]
+    for app in apps:
+        app.set_main_thread(app.start())

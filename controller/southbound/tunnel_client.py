@@ -1,0 +1,149 @@
+"""The tunnel agents of the hosts: JSON lines over a unix socket each.
+
+Connections are kept and used again, each by one call at a time. An agent that has been restarted closes them; the call
+that finds out is made once more, on a new one: every operation may be done twice.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from controller.model.errors import DriverError, NotSupported
+
+CALL_TIMEOUT_S = 5.0
+MAX_LINE_BYTES = 4 << 20
+MAX_IDLE = 16  # connections kept per agent
+
+
+class TunnelError(DriverError):
+    """An agent refused, or did not answer."""
+
+
+class TunnelClient:
+    """Implements :class:`controller.operations.drivers.Tunnels`."""
+
+    def __init__(self, sockets: Mapping[str, Path]) -> None:
+        self._sockets = dict(sockets)
+        self._idle: defaultdict[str, list[_Line]] = defaultdict(list)
+
+    def add(self, site: str, connection: Mapping[str, Any]) -> None:
+        self._call(site, {"op": "add", "connection": dict(connection)}, CALL_TIMEOUT_S)
+
+    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
+        self._call(site, {"op": "modify", "connection": dict(connection)}, CALL_TIMEOUT_S)
+
+    def remove(self, site: str, connection_id: str) -> None:
+        """Remove a connection; one that is not there is as good as removed."""
+        try:
+            self._call(site, {"op": "remove", "connection_id": connection_id}, CALL_TIMEOUT_S)
+        except TunnelRefused as error:
+            if error.type != "not_found":
+                raise
+
+    def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
+        """Until the connection can carry traffic both ways."""
+        request = {"op": "wait_up", "connection_id": connection_id, "timeout_s": timeout_s}
+        self._call(site, request, timeout_s + 1.0)
+
+    def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
+        """The configuration of every connection that the agent holds."""
+        result = self._call(site, {"op": "list"}, CALL_TIMEOUT_S)
+        connections = result.get("connections") if isinstance(result, dict) else None
+        if not isinstance(connections, list) or not all(isinstance(c, dict) and "id" in c for c in connections):
+            raise TunnelError(f"tunnel agent at {site}: not a list of connections")
+        return {str(c["id"]): c for c in connections}
+
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+        """What has changed since ``token``, as soon as something has."""
+        if site not in self._sockets:
+            raise NotSupported(f"no tunnel agent is configured at {site}")
+        request = {"op": "watch", "since": token, "timeout_s": timeout_s}
+        try:
+            result = self._call(site, request, 2 * timeout_s)
+        except TunnelRefused as error:
+            raise NotSupported(str(error)) from error
+        connections = result.get("connections") if isinstance(result, dict) else None
+        if not isinstance(connections, dict) or not all(isinstance(c, dict) for c in connections.values()):
+            raise NotSupported(f"tunnel agent at {site}: tells no changes")
+        return str(result.get("token")), connections
+
+    def _call(self, site: str, request: dict[str, Any], timeout_s: float) -> Any:
+        path = self._sockets.get(site)
+        if path is None:
+            raise TunnelError(f"no tunnel agent is configured at {site}")
+        message = json.dumps({"id": 1, **request}).encode() + b"\n"
+        try:
+            answer = json.loads(self._ask(site, path, message, timeout_s))
+        except OSError as error:
+            raise TunnelError(f"tunnel agent at {site}: {error}") from error
+        except ValueError as error:
+            raise TunnelError(f"tunnel agent at {site}: closed the connection without an answer") from error
+        if not isinstance(answer, dict) or answer.get("ok") is not True:
+            raise TunnelRefused(site, answer.get("error") if isinstance(answer, dict) else None)
+        return answer.get("result")
+
+    def _ask(self, site: str, path: Path, message: bytes, timeout_s: float) -> bytes:
+        """The line that answers ``message``; empty when the agent closed the connection instead. Raises OSError."""
+        idle = self._idle[site]
+        while idle:
+            kept = idle.pop()
+            try:
+                line = kept.ask(message, timeout_s)
+            except ConnectionError:
+                continue
+            if line:
+                return self._keep(site, kept, line)
+        fresh = _Line(path, timeout_s)
+        return self._keep(site, fresh, fresh.ask(message, timeout_s))
+
+    def _keep(self, site: str, line: _Line, answer: bytes) -> bytes:
+        if answer and len(self._idle[site]) < MAX_IDLE:
+            self._idle[site].append(line)
+        else:
+            line.close()
+        return answer
+
+
+class _Line:
+    """One connection to an agent. Closed when anything goes wrong on it: a late answer must not meet a new call."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.connect(str(path))
+        except BaseException:
+            self._socket.close()
+            raise
+        self._answers = self._socket.makefile("rb")
+
+    def ask(self, message: bytes, timeout_s: float) -> bytes:
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(message)
+            answer = self._answers.readline(MAX_LINE_BYTES)
+        except BaseException:
+            self.close()
+            raise
+        if not answer:
+            self.close()
+        return answer
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
+
+
+class TunnelRefused(TunnelError):
+    """The agent's own error; ``type`` is invalid, conflict, not_found or unavailable."""
+
+    def __init__(self, site: str, error: Any) -> None:
+        detail = error if isinstance(error, dict) else {}
+        self.type = str(detail.get("type", "unknown"))
+        field = f" ({detail['field']})" if detail.get("field") else ""
+        super().__init__(f"tunnel agent at {site}: {detail.get('message', 'refused')}{field}")

@@ -1,0 +1,264 @@
+"""Key rate as a resource: applications that reserve it, quotas, and who comes first when key is scarce.
+
+Names are those of ETSI GS QKD 015 v2.1.1 (``qkd_app``, ``app_qos``, ``expected_consumption``). Pure: no clock, no I/O.
+What a QKD section can give is asked of :class:`KeySupply`; other sources are limited by computing alone, so that a
+reservation of theirs is only kept to its maximum.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from kms.admission.token_bucket import Bucket
+from kms.errors import ExhaustedError, KmsError
+from kms.keys.key import ANY_WAY, KeySource, Source, Way
+
+# What authenticates a key on its way over a section: a Poly1305 key that is used once (kms.qkdnet.qkd_network).
+TAG_BITS = 256
+KEY_BITS = 256
+# So much of what is promised to applications of higher priority is kept back for them.
+PROTECTED_S = 3.0
+MIN_BURST_BITS = 16 * KEY_BITS
+LOWEST_PRIORITY = 0  # of whoever has no application
+
+
+class AdmissionError(KmsError):
+    """The rate that was asked for is not there; ``offer_bps`` is what could be promised (ETSI 004: counter-offer)."""
+
+    def __init__(self, message: str, offer_bps: float) -> None:
+        super().__init__(message)
+        self.offer_bps = offer_bps
+
+
+class AppStatus(Enum):
+    """ETSI GS QKD 015, app_status."""
+
+    ON = "ON"
+    DISCONNECTED = "DISCONNECTED"  # its QKD links give no key now
+    OUT_OF_TIME = "OUT_OF_TIME"  # they give less than was promised
+
+
+@dataclass(frozen=True)
+class AppQos:
+    """``min_bandwidth`` is promised, above ``max_bandwidth`` nothing is given; bits per second. ``ttl`` in seconds."""
+
+    min_bandwidth: float
+    max_bandwidth: float
+    jitter: float | None = None
+    ttl: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_bandwidth <= self.max_bandwidth:
+            raise ValueError("min_bandwidth must lie between 0 and max_bandwidth")
+
+
+@dataclass(frozen=True)
+class QkdApp:
+    """A reservation: keys of one source between one master and its slaves."""
+
+    app_id: uuid.UUID
+    server_app_id: str
+    client_app_id: tuple[str, ...]
+    source: KeySource
+    sites: tuple[str, ...]  # the master's, then those of the slaves
+    app_qos: AppQos
+    app_priority: int = 1
+    way: Way = ANY_WAY
+    owner: str = ""  # who looks after it, if anybody does
+
+
+class KeySupply(Protocol):
+    """What QKD gives between sites (:class:`kms.qkdnet.qkd_network.QkdNetwork` through :class:`kms.admission.qkd_capacity.QkdSupply`)."""
+
+    def epoch(self) -> int:
+        """Another number than before when routes may have changed."""
+
+    def sections_between(self, a: str, b: str) -> tuple[str, ...]:
+        """The sections of the route that a key takes now, one for each crossing; empty when there is none."""
+
+    def sustained(
+        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+    ) -> tuple[str, ...]:
+        """Those of the route that can give ``needed_bps`` in the long run beside what is taken of each section."""
+
+    def skr_bps(self, section: str) -> float:
+        """What the section can sustain now."""
+
+    def available_bits(self, section: str) -> int:
+        """What it has in store."""
+
+
+class Applications:
+    """Every reservation and quota of the KMS."""
+
+    def __init__(self, supply: KeySupply, quotas_bps: Mapping[str, float], default_quota_bps: float | None) -> None:
+        self._supply = supply
+        self._quotas_bps = dict(quotas_bps)
+        self._default_quota_bps = default_quota_bps
+        self._apps: dict[uuid.UUID, QkdApp] = {}
+        self._app_buckets: dict[uuid.UUID, Bucket] = {}
+        self._sae_buckets: dict[str, Bucket] = {}
+        self._by_ends: dict[tuple[str, str, KeySource], QkdApp] = {}
+        # Which way each goes, and what is promised on each section by priority; made anew when an application or a
+        # route has changed.
+        self._ways: dict[uuid.UUID, dict[str, int]] = {}
+        self._loads: dict[str, dict[int, float]] = {}
+        self._loads_of: int | None = None
+        self.refused = 0
+
+    def __iter__(self) -> Iterator[QkdApp]:
+        return iter(tuple(self._apps.values()))
+
+    def __len__(self) -> int:
+        return len(self._apps)
+
+    def find(self, app_id: uuid.UUID) -> QkdApp | None:
+        return self._apps.get(app_id)
+
+    # Admission
+
+    def admit(self, app: QkdApp, now: float) -> None:
+        """Reserve what the application asks for, or change what it has; AdmissionError with nothing changed."""
+        offer = self.offer_bps(app)
+        if app.app_qos.min_bandwidth > offer:
+            raise AdmissionError(
+                f"{app.app_qos.min_bandwidth:.0f} bit/s between {' and '.join(app.sites)} is more than the "
+                f"{offer:.0f} bit/s that can be sustained beside what is reserved",
+                offer,
+            )
+        self._apps[app.app_id] = app
+        self._index()
+        self._app_buckets[app.app_id] = Bucket.full(app.app_qos.max_bandwidth, MIN_BURST_BITS, now)
+
+    def release(self, app_id: uuid.UUID) -> QkdApp | None:
+        self._app_buckets.pop(app_id, None)
+        released = self._apps.pop(app_id, None)
+        self._index()
+        return released
+
+    def offer_bps(self, app: QkdApp) -> float:
+        """The most that could be promised to the application now, what it has already included; bits per second."""
+        if Source.QKD not in app.source.parts:
+            return app.app_qos.max_bandwidth
+        offer = float("inf")
+        taken = self._taken_bps(besides=app.app_id)
+        crossings = self._way_of(app, taken)
+        if not crossings and len(set(app.sites)) > 1:
+            return 0.0
+        for section, count in crossings.items():
+            free = self._supply.skr_bps(section) - taken.get(section, 0.0)
+            offer = min(offer, max(0.0, free) / _on_the_line(count))
+        return offer
+
+    def expected_consumption_bps(self, section: str) -> float:
+        """What the reservations cost a section (ETSI 015, expected_consumption)."""
+        return sum(self._section_loads().get(section, {}).values())
+
+    def crossings(self, app: QkdApp) -> dict[str, int]:
+        """How often one key of the application crosses each section."""
+        if self._apps.get(app.app_id) != app:
+            return self._way_of(app, self._taken_bps(besides=app.app_id))
+        self._find_ways()
+        return self._ways[app.app_id]
+
+    def status(self, app: QkdApp) -> AppStatus:
+        crossings = self.crossings(app)
+        if Source.QKD in app.source.parts and len(set(app.sites)) > 1:
+            if not crossings or any(self._supply.skr_bps(section) <= 0 for section in crossings):
+                return AppStatus.DISCONNECTED
+            if any(self.expected_consumption_bps(s) > self._supply.skr_bps(s) for s in crossings):
+                return AppStatus.OUT_OF_TIME
+        return AppStatus.ON
+
+    def _section_loads(self) -> dict[str, dict[int, float]]:
+        self._find_ways()
+        return self._loads
+
+    def _find_ways(self) -> None:
+        """One after the other, who has priority first: each takes the best way on which its rate is still free."""
+        epoch = self._supply.epoch()
+        if epoch == self._loads_of:
+            return
+        self._ways, self._loads = {}, {}
+        taken: dict[str, float] = {}
+        for app in sorted(self._apps.values(), key=lambda app: -app.app_priority):
+            way = self._ways[app.app_id] = self._way_of(app, taken)
+            for section, count in way.items():
+                load = _on_the_line(app.app_qos.min_bandwidth) * count
+                loads = self._loads.setdefault(section, {})
+                loads[app.app_priority] = loads.get(app.app_priority, 0.0) + load
+                taken[section] = taken.get(section, 0.0) + load
+        self._loads_of = epoch
+
+    def _way_of(self, app: QkdApp, taken: Mapping[str, float]) -> dict[str, int]:
+        """The crossings that one key of the application takes beside what is taken by others."""
+        counts: dict[str, int] = {}
+        if Source.QKD not in app.source.parts:
+            return counts
+        needed, taken = _on_the_line(app.app_qos.min_bandwidth), dict(taken)
+        for site in app.sites[1:]:
+            for section in self._supply.sustained(app.sites[0], site, app.way, needed, taken):
+                counts[section] = counts.get(section, 0) + 1
+                taken[section] = taken.get(section, 0.0) + needed
+        return counts
+
+    def _taken_bps(self, besides: uuid.UUID) -> dict[str, float]:
+        """What is promised to all other applications, by section."""
+        taken = {section: sum(loads.values()) for section, loads in self._section_loads().items()}
+        own = self._apps.get(besides)
+        if own is not None:
+            for section, count in self._ways[besides].items():
+                taken[section] -= _on_the_line(own.app_qos.min_bandwidth) * count
+        return taken
+
+    def _index(self) -> None:
+        self._loads_of = None
+        # Where several applications join the same ends, the one of the highest priority counts.
+        self._by_ends = {
+            (caller, slave, app.source): app
+            for app in sorted(self._apps.values(), key=lambda app: app.app_priority)
+            for caller, slave in itertools.permutations({app.server_app_id, *app.client_app_id}, 2)
+        }
+
+    # Every request
+
+    def debit(self, caller: str, slave: str, source: KeySource, sites: tuple[str, str], bits: int, now: float) -> None:
+        """Count what a request is about to take; ExhaustedError when it may not have it now.
+
+        ``sites`` are the caller's and the slave's.
+        """
+        quota_bps = self._quotas_bps.get(caller, self._default_quota_bps)
+        if quota_bps is None and not self._apps:
+            return
+        app = self._by_ends.get((caller, slave, source))
+        priority = app.app_priority if app is not None else LOWEST_PRIORITY
+        if Source.QKD in source.parts and sites[0] != sites[1]:
+            self._leave_what_is_protected(sites, priority, bits)
+        if quota_bps is not None:
+            bucket = self._sae_buckets.setdefault(caller, Bucket.full(quota_bps, MIN_BURST_BITS, now))
+            if not bucket.take(bits, now):
+                self.refused += 1
+                raise ExhaustedError(f"SAE {caller} has used up its quota of {quota_bps:.0f} bit/s")
+        if app is not None and not self._app_buckets[app.app_id].take(bits, now):
+            self.refused += 1
+            raise ExhaustedError(f"the application takes more than its max_bandwidth, {app.app_qos.max_bandwidth:.0f}")
+
+    def _leave_what_is_protected(self, sites: tuple[str, str], priority: int, bits: int) -> None:
+        route = self._supply.sections_between(*sites)
+        for section in dict.fromkeys(route):
+            loads = self._section_loads().get(section, {})
+            protected = PROTECTED_S * sum(load for other, load in loads.items() if other > priority)
+            needed = _on_the_line(bits) * route.count(section)
+            if protected and self._supply.available_bits(section) - needed < protected:
+                self.refused += 1
+                raise ExhaustedError(f"what QKD section {section} has left is kept for applications of higher priority")
+
+
+def _on_the_line(bits: float) -> float:
+    """What keys cost a section: their own bits, and a tag for each key if it travels alone."""
+    return bits * (KEY_BITS + TAG_BITS) / KEY_BITS

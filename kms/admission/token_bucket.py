@@ -1,0 +1,53 @@
+"""TODO: kms/admission/token_bucket.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# How far a bucket fills, in seconds of its rate; at least one request of a few keys must fit in.
+BURST_S = 5.0
+
+
+@dataclass
+class Bucket:
+    """A token bucket. Who asks gets all that is asked for as long as anything is there, and the next one waits."""
+
+    rate: float  # tokens per second
+    depth: float
+    tokens: float
+    counted_to: float
+
+    @classmethod
+    def full(cls, rate: float, least_depth: float, now: float) -> Bucket:
+        depth = max(rate * BURST_S, least_depth)
+        return cls(rate, depth, depth, now)
+
+    def take(self, tokens: float, now: float) -> bool:
+        self.tokens = min(self.depth, self.tokens + max(0.0, now - self.counted_to) * self.rate)
+        self.counted_to = max(now, self.counted_to)
+        if self.tokens <= 0:
+            return False
+        self.tokens -= tokens
+        return True
+
+
+MIN_BURST_REQUESTS = 10.0
+
+
+class RequestThrottle:
+    """``limits`` maps SAEs to requests per second; ``default`` is that of all others, None for no limit."""
+
+    def __init__(self, limits: Mapping[str, float], default: float | None) -> None:
+        self._limits = dict(limits)
+        self._default = default
+        self._buckets: dict[str, Bucket] = {}
+
+    def may_ask(self, sae: str, now: float) -> bool:
+        limit = self._limits.get(sae, self._default)
+        if limit is None:
+            return True
+        bucket = self._buckets.get(sae)
+        if bucket is None:
+            bucket = self._buckets[sae] = Bucket.full(limit, MIN_BURST_REQUESTS, now)
+        return bucket.take(1.0, now)

@@ -1,0 +1,136 @@
+"""What goes on in the background: sections make key.
+
+The quantum sections' work runs in one thread, so that requests are answered meanwhile; its plan is made here, by
+:func:`plan_slice`, a pure function. At rest the plan comes to one short round per section and second, which is what
+notices an eavesdropper on a section whose buffer is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntEnum
+
+from kms.background.waiting import wait_for
+from kms.errors import ExchangeError
+from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
+
+_log = logging.getLogger(__name__)
+
+PROBE_INTERVAL_S = 1.0
+# Of one core, what topping up buffers that are not low may take.
+GENTLE_SHARE = 0.02
+ROUNDS_PER_SLICE = 8
+_URGENT_BELOW = 0.25  # of the buffer's capacity
+
+
+class Urgency(IntEnum):
+    """Why a section should run now; the lower, the sooner."""
+
+    PROBE = 0
+    URGENT = 1
+    GENTLE = 2
+
+
+@dataclass(frozen=True)
+class PlannedSlice:
+    urgency: Urgency
+    rounds: int
+    keep: bool
+
+
+def plan_slice(state: SectionState, fill: float, idle_s: float, affordable_rounds: int) -> PlannedSlice | None:
+    """What a section should do now: ``fill`` of its buffer (0 to 1), seconds since it last ran, rounds it may run."""
+    if affordable_rounds < 1:
+        return None
+    is_due = idle_s >= PROBE_INTERVAL_S
+    if state is SectionState.STOPPED or fill >= 1:
+        return PlannedSlice(Urgency.PROBE, 1, keep=False) if is_due else None
+    rounds = min(affordable_rounds, ROUNDS_PER_SLICE)
+    if fill < _URGENT_BELOW:
+        return PlannedSlice(Urgency.PROBE if is_due else Urgency.URGENT, rounds, keep=True)
+    if is_due:
+        return PlannedSlice(Urgency.PROBE, 1, keep=True)
+    return PlannedSlice(Urgency.GENTLE, rounds, keep=True)
+
+
+@dataclass
+class RunningSection:
+    section: Section
+    maker: KeyMaker
+    budget: PulseBudget
+    last_run: float = float("-inf")
+
+
+class SectionRunner:
+    """Runs the sections, the neediest first."""
+
+    def __init__(self, sections: Sequence[RunningSection], clock: Callable[[], float] = time.monotonic) -> None:
+        self._sections = list(sections)
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._gentle_from = float("-inf")
+        for running in self._sections:
+            running.section.on_taken = self._wake.set
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kms-qkd")
+        try:
+            while True:
+                chosen = self._choose(self._clock())
+                if chosen is None:
+                    self._wake.clear()
+                    await wait_for(self._wake, PROBE_INTERVAL_S / 10)
+                    continue
+                running, planned = chosen
+                try:
+                    work = await loop.run_in_executor(
+                        thread, running.maker.work, planned.rounds, running.section.attack, planned.keep
+                    )
+                except ExchangeError as error:
+                    _log.error("QKD section %s: %s", running.section.section_id, error)
+                    continue
+                self._finish(running, planned, work)
+        finally:
+            thread.shutdown(wait=False, cancel_futures=True)
+
+    def _choose(self, now: float) -> tuple[RunningSection, PlannedSlice] | None:
+        best: tuple[tuple[int, float], RunningSection, PlannedSlice] | None = None
+        for running in self._sections:
+            section, pulses = running.section, running.maker.round_pulses
+            if section.is_cut:
+                continue
+            fill = len(section.buffer) / section.buffer.capacity_bytes
+            affordable = running.budget.available(now) // pulses
+            planned = plan_slice(section.state, fill, now - running.last_run, affordable)
+            if planned is None or (planned.urgency is Urgency.GENTLE and now < self._gentle_from):
+                continue
+            rank = planned.urgency, fill
+            if best is None or rank < best[0]:
+                best = rank, running, planned
+        if best is None:
+            return None
+        _, running, planned = best
+        running.budget.spend(planned.rounds * running.maker.round_pulses)
+        running.last_run = now
+        return running, planned
+
+    def _finish(self, running: RunningSection, planned: PlannedSlice, work: SliceOfWork) -> None:
+        section = running.section
+        before = section.state
+        section.absorb(work)
+        if section.state is not before:
+            level = logging.WARNING if section.state is SectionState.STOPPED else logging.INFO
+            _log.log(
+                level, "QKD section %s is %s, QBER %.4f%s", section.section_id, section.state.value, section.qber or 0,
+                f": {section.stop_reason}" if section.stop_reason else "",
+            )  # fmt: skip
+        if planned.urgency is Urgency.GENTLE:
+            now = self._clock()
+            self._gentle_from = now + (now - running.last_run) * (1 / GENTLE_SHARE - 1)

@@ -1,0 +1,373 @@
+"""What a KME does for an SAE: the use cases of ETSI 014 over pools, sources, transport and store.
+
+One service serves all the KMEs of the process; the site of the KME that was asked is an argument everywhere, and a
+site's KME hands out only the copies of that site.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from kms.admission.key_rate_reservations import Applications
+from kms.delivery.key_transport import KeyTransport
+from kms.delivery.requests import EXTENSION_UNMET, DeliveredKey, EncRequest
+from kms.delivery.sae_registry import SaeHomes
+from kms.errors import (
+    ExhaustedError,
+    KeysForgottenError,
+    KeysNotFoundError,
+    NoRouteError,
+    RequestError,
+    ShortOfKeyError,
+    StoreError,
+)
+from kms.keys.changes import Change, SaveDelivery, SaveHome
+from kms.keys.inventory import KeyInventory, PoolId
+from kms.keys.key import ANY_WAY, Delivery, Key, KeySource, Route, Way
+from kms.keys.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
+from kms.keys.limits import Limits
+from kms.sources.qkd.protocol import Entropy
+
+# How long a request waits for QKD sections that are short of key, before it is refused: two seconds in all.
+_ATTEMPTS, _BETWEEN_ATTEMPTS_S = 41, 0.05
+
+_T = TypeVar("_T")
+
+
+class ChangeWriter(Protocol):
+    """:class:`kms.persistence.sqlite_store.Journal`, seen from here."""
+
+    async def write(self, changes: Sequence[Change]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """ETSI 014, 6.1."""
+
+    source_kme: str
+    target_kme: str
+    master: str
+    slave: str
+    stored_key_count: int
+    stored_by_source: Mapping[str, int]
+
+
+class KeyService:
+    """The KMS's core. Runs in one event loop: whatever stands between two awaits is atomic."""
+
+    def __init__(
+        self,
+        kme_ids: Mapping[str, str],
+        limits: Limits,
+        default_source: KeySource,
+        homes: SaeHomes,
+        transport: KeyTransport,
+        inventory: KeyInventory,
+        ledger: Ledger,
+        journal: ChangeWriter,
+        entropy: Entropy,
+        clock: Callable[[], float],
+        applications: Applications | None = None,
+    ) -> None:
+        self.applications = applications
+        self.kme_ids = dict(kme_ids)
+        self.limits = limits
+        self.default_source = default_source
+        self.homes = homes
+        self.inventory = inventory
+        self.ledger = ledger
+        self._transport = transport
+        self._journal = journal
+        self._entropy = entropy
+        self._clock = clock
+        self.on_pool_used: Callable[[], None] = lambda: None
+
+    # ETSI 014
+
+    async def admit(self, site: str, sae: str, bound_site: str | None) -> None:
+        """Let an authenticated SAE in at a site's KME and remember where it was. UnauthorisedError otherwise."""
+        if self.homes.admit(site, sae, bound_site):
+            await self._journal.write([SaveHome(sae, site)])
+
+    def status(self, site: str, caller: str, slave: str) -> Status:
+        """5.1. Asking for it opens the pool, so that it fills."""
+        target = self._site_of_slave(slave)
+        if target is None or target == site:
+            # A key for this site, or for an SAE not seen yet, is drawn when it is asked for.
+            stored, by_source = self.limits.max_key_count, {}
+        else:
+            pools = {p.source.label: p for p in self.inventory.pool_ids if p.sites == tuple(sorted((site, target)))}
+            default = PoolId(site, target, self.default_source)
+            self._open(default)
+            by_source = {label: self.inventory.stored(pool_id) for label, pool_id in sorted(pools.items())}
+            stored = self.inventory.stored(default)
+        return Status(self.kme_ids[site], self.kme_ids[target or site], caller, slave, stored, by_source)
+
+    async def enc_keys(self, site: str, caller: str, slave: str, request: EncRequest) -> list[DeliveredKey]:
+        """5.2: keys for ``caller``, and for ``slave`` and the request's other slaves to fetch. All or none.
+
+        Every key is in the store before this returns.
+        """
+        slaves = (slave, *request.additional_slaves)
+        if slave in request.additional_slaves:
+            raise RequestError(f"{slave} is named twice")
+        # An SAE without a home is served from here until it shows up somewhere.
+        sites = {name: self._site_of_slave(name) or site for name in slaves}
+        remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
+        source = request.source or self.default_source
+        way = request.way
+        if way != ANY_WAY and any(self._site_of_slave(name) is None for name in slaves):
+            raise RequestError(EXTENSION_UNMET, (_unmet(way, "a slave's site is not known yet"),))
+        if (way.route is Route.RELAYED or way.disjoint_relays > 1) and site in sites.values():
+            raise RequestError(EXTENSION_UNMET, (_unmet(way, "a slave is at this site"),))
+        for place in remote:
+            if not self._transport.can_join(source, site, place, way):
+                if way != ANY_WAY and self._transport.can_join(source, site, place):
+                    raise RequestError(EXTENSION_UNMET, (_unmet(way, f"no such {source.label} between these sites"),))
+                if request.source is not None:
+                    raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
+                raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
+        if self.inventory.awaiting_count + request.number > self.limits.max_awaiting_keys:
+            raise ExhaustedError("too many delivered keys wait for their slaves")
+
+        now = self._clock()
+        keep = frozenset(sites.values())
+        if self.applications is not None:
+            bits = request.number * request.size_bits
+            self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
+        elsewhere = [place for place in remote if not self._transport.is_here(place)]
+        for is_last_attempt in (False, True):
+            keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
+            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, _asked_route(way))
+            try:
+                for place in elsewhere:
+                    # From here on the keys are that KME's too: none goes back into the pool, whatever happens.
+                    waiting = frozenset(name for name, home in sites.items() if home == place)
+                    await self._transport.entrust(place, delivery, keys, waiting)
+                break
+            except KeysForgottenError:
+                self.inventory.drop_pools_with(place)
+                if is_last_attempt:
+                    raise
+        here = frozenset(name for name, home in sites.items() if home not in elsewhere)
+        delivered = tuple(key.delivered(delivery, keep, here) for key in keys)
+        kept = delivered if here else ()
+        entries = entries_of(LedgerEvent.DELIVERED_TO_MASTER, delivered, site, caller, now)
+        try:
+            await self._journal.write([SaveDelivery(delivery.delivery_id, kept), *entries])
+        except StoreError:
+            if not elsewhere:
+                undo()
+            raise
+        self.inventory.await_slaves(kept)
+        for entry in entries:
+            self.ledger.add(entry)
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route, key.relays) for key in keys]
+
+    async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
+        """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
+        try:
+            keys = await self.hand_over(site, caller, master, key_ids)
+        except KeysNotFoundError:
+            claimed = await self._transport.claim(site, caller, master, key_ids)
+            if claimed is None:
+                raise
+            keys = tuple(claimed)
+        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route, key.relays) for key in keys]
+
+    async def hand_over(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> tuple[Key, ...]:
+        """Keys that are held here, fetched by ``caller`` at ``site``, and recorded before this returns.
+
+        With their copies at ``site``, but where that is another process, which has them now.
+        """
+        copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
+        # Another request may have been faster while the copies travelled.
+        keys = self.inventory.find(key_ids, master, caller)
+        self.inventory.fetch(keys, caller)
+        now = self._clock()
+        entries = entries_of(LedgerEvent.FETCHED_BY_SLAVE, keys, site, caller, now)
+        try:
+            await self._journal.write([*self._what_is_left(keys), *entries])
+        except StoreError:
+            for key in keys:
+                self.inventory.put_back(key, caller)
+            # A fetch of other keys of the same delivery may have been recorded meanwhile, without these.
+            with contextlib.suppress(StoreError):
+                await self._journal.write(self._what_is_left(keys))
+            raise
+        for entry in entries:
+            self.ledger.add(entry)
+        return tuple(key.arrived(site, copy) for key, copy in zip(keys, copies, strict=True))
+
+    async def accept(self, site: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+        """Keep what another KME entrusts to ``site``; on disk when this returns."""
+        held = tuple(key.delivered(delivery, frozenset({site}), awaiting) for key in keys)
+        if self.inventory.awaiting_count + len(held) > self.limits.max_awaiting_keys:
+            raise ExhaustedError("too many delivered keys wait for their slaves")
+        await self._journal.write([SaveDelivery(delivery.delivery_id, held)])
+        self.inventory.await_slaves(held)
+
+    def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
+        deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)
+        return [SaveDelivery(delivery_id, self.inventory.remaining(delivery_id)) for delivery_id in deliveries]
+
+    # Upkeep
+
+    def missing(self, pool_id: PoolId) -> int:
+        """How many keys the pool lacks of its target."""
+        return max(0, self.limits.pool_target - self.inventory.stored(pool_id))
+
+    async def refill(self, pool_id: PoolId, count: int) -> int:
+        """Make up to ``count`` keys for a pool now; how many. ExhaustedError when the source has none."""
+        count = min(count, self.missing(pool_id))
+        if count < 1:
+            return 0
+        a, b = self._ends_from_here(pool_id)
+        keys = await self._make(a, b, pool_id.source, count, self.limits.key_size, self._clock())
+        return self.inventory.stock(pool_id, keys)
+
+    async def expire(self) -> int:
+        """Drop the keys whose time is over, in memory and in the store; how many."""
+        now = self._clock()
+        expired = self.inventory.expire(now)
+        if expired:
+            delivered = [key for key in expired if key.delivery is not None]
+            entries: list[LedgerEntry] = []
+            by_place: dict[str | None, list[Key]] = {}
+            for key in expired:
+                by_place.setdefault(key.delivery.master_site if key.delivery else None, []).append(key)
+            for place, there in by_place.items():
+                entries += entries_of(LedgerEvent.EXPIRED, there, place, None, now)
+            await self._journal.write([*self._what_is_left(delivered), *entries])
+            for entry in entries:
+                self.ledger.add(entry)
+        return len(expired)
+
+    # Making keys
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """The attempt's result, tried again for a moment while QKD sections on the way are making key."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await attempt()
+            except ShortOfKeyError:
+                await asyncio.sleep(_BETWEEN_ATTEMPTS_S)
+        return await attempt()
+
+    def _site_of_slave(self, slave: str) -> str | None:
+        if not self.homes.is_known(slave):
+            raise RequestError(f"unknown SAE {slave[:64]!r}")
+        return self.homes.site_of(slave)
+
+    def _open(self, pool_id: PoolId) -> None:
+        if self._transport.can_join(pool_id.source, *self._ends_from_here(pool_id)):
+            self.inventory.open(pool_id)
+            self.on_pool_used()
+
+    def _ends_from_here(self, pool_id: PoolId) -> tuple[str, str]:
+        return pool_id.sites if self._transport.is_here(pool_id.a) else (pool_id.b, pool_id.a)
+
+    async def _obtain(
+        self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
+    ) -> tuple[list[Key], Callable[[], None]]:
+        """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
+        number, size_bits, way = request.number, request.size_bits, request.way
+        if not remote:
+            return self._draw(site, source, number, size_bits, now), lambda: None
+        pool_id = PoolId(site, remote[0], source)
+        from_pool: tuple[Key, ...] = ()
+        if size_bits == self.limits.key_size:
+            self._open(pool_id)
+            from_pool = self.inventory.take(pool_id, number, _what_suits(request, now))
+
+        def undo() -> None:
+            if from_pool:
+                self.inventory.give_back(pool_id, from_pool)
+
+        try:
+            keys = list(from_pool)
+            if len(keys) < number:
+                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, way)
+            for place in remote[1:]:
+                keys = [await self._extend(key, site, place, way) for key in keys]
+        except BaseException:
+            undo()
+            raise
+        return keys, undo
+
+    async def _make(
+        self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, way: Way = ANY_WAY
+    ) -> list[Key]:
+        key_ids = self._new_ids(count)
+        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, way)
+        return [
+            Key(
+                key_id, source, size_bits, now, {a: each.at_a} if each.at_b is None else {a: each.at_a, b: each.at_b},
+                crossings=each.crossings, relays=each.relays,
+            )
+            for key_id, each in zip(key_ids, agreed, strict=True)
+        ]  # fmt: skip
+
+    def _draw(self, site: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
+        length = size_bits // 8
+        drawn = self._entropy(length * count)
+        return [
+            Key(key_id, source, size_bits, now, {site: drawn[n * length : (n + 1) * length]})
+            for n, key_id in enumerate(self._new_ids(count))
+        ]
+
+    async def _extend(self, key: Key, site: str, place: str, way: Way) -> Key:
+        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, way)
+        return key.arrived(place, copy)
+
+    async def _find_copies(
+        self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]
+    ) -> list[bytes | None]:
+        keys = self.inventory.find(key_ids, master, caller)
+        return [await self._copy_at(site, key) for key in keys]
+
+    async def _copy_at(self, site: str, key: Key) -> bytes | None:
+        """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
+        if site in key.copies:
+            return key.copies[site]
+        if key.known_delivery.route is not None:
+            raise NoRouteError(f"key {key.key_id} was asked for by a route to its slave's site, which was not this one")
+        master_site = key.known_delivery.master_site
+        holder = master_site if master_site in key.copies else next(iter(key.copies))
+        if not self._transport.can_join(key.source, holder, site):
+            raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
+        return await self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
+
+    def random_bytes(self, count: int) -> bytes:
+        """Fresh random bytes of this node's generator, which are nobody's key."""
+        return self._entropy(count)
+
+    def _new_ids(self, count: int) -> list[uuid.UUID]:
+        drawn = self._entropy(16 * count)
+        return [uuid.UUID(bytes=drawn[place : place + 16], version=4) for place in range(0, len(drawn), 16)]
+
+
+def _what_suits(request: EncRequest, now: float) -> Callable[[Key], bool] | None:
+    """Which of a pool's keys the request may be served with; None for all of them."""
+    way = request.way
+    if way == ANY_WAY and request.max_age_s is None:
+        return None
+    made_since = now - request.max_age_s if request.max_age_s is not None else float("-inf")
+    return lambda key: (
+        key.made_at >= made_since and way.route in (None, key.route) and key.relays >= way.disjoint_relays
+    )
+
+
+def _asked_route(way: Way) -> Route | None:
+    """What the delivery keeps of the way: whoever asked for several relays did not ask for any route."""
+    return Route.RELAYED if way.route is None and way.disjoint_relays > 1 else way.route
+
+
+def _unmet(way: Way, why: str) -> dict[str, str]:
+    """Which extension cannot be met, and why."""
+    return {"disjoint_relays" if way.disjoint_relays > 1 else "route": why}

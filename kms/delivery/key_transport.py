@@ -1,0 +1,161 @@
+"""How keys get from one KME to another. Two implementations share everything else: all KMEs in this process
+(:class:`EmbeddedTransport`), or each in its own (:class:`kms.distributed.peer_transport.PeerTransport`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from kms.errors import ExchangeError
+from kms.keys.key import ANY_WAY, QKD, Delivery, Key, KeySource, Route, Source, Way
+from kms.qkdnet.qkd_network import QkdSource
+from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey
+from kms.sources.exchange import Party, Terms
+
+WRAPPING_KEY_BITS = 256
+# Each wrapping key wraps one key and is forgotten, so its nonce may be a constant.
+_ONLY_NONCE = bytes(12)
+
+
+class KeyTransport(Protocol):
+    """What :class:`kms.delivery.key_delivery.KeyService` asks of the other KMEs.
+
+    Its calls raise ExhaustedError (or a kind of it) when there is no key to be had now, and ExchangeError when a check
+    of an exchange failed.
+    """
+
+    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
+        """Whether this source could ever serve the pair in that way, whatever its state now."""
+
+    def is_here(self, site: str) -> bool:
+        """Whether the site's KME is of this process: its copies are kept by this service."""
+
+    async def agree(
+        self,
+        source: KeySource,
+        a: str,
+        b: str,
+        key_ids: Sequence[uuid.UUID],
+        size_bits: int,
+        way: Way = ANY_WAY,
+    ) -> list[AgreedKey]:
+        """Fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``."""
+
+    async def carry(
+        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
+    ) -> bytes | None:
+        """``key``, held at site ``a``, as it arrives at ``b``; None when that is another process, which has it now.
+
+        QKD alone relays it under one-time pads. Any other source agrees on a wrapping key for this one time, under
+        which it travels with AES-256-GCM: it is then as well protected as a key of that source itself.
+        """
+
+    async def entrust(self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+        """Have the KME of ``place``, another process, keep its copies of delivered keys for the slaves ``awaiting``.
+
+        They are on its disk when this returns. When it raises, they may be there or not: the keys are not to be used.
+        """
+
+    async def claim(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[Key] | None:
+        """Keys that another KME holds for ``caller``, brought to ``site`` and fetched; None when no one holds them."""
+
+
+def seal(wrapping: bytes, key_id: uuid.UUID, key: bytes) -> bytes:
+    return AESGCM(wrapping).encrypt(_ONLY_NONCE, key, key_id.bytes)
+
+
+def unseal(wrapping: bytes, key_id: uuid.UUID, wrapped: bytes) -> bytes:
+    try:
+        return AESGCM(wrapping).decrypt(_ONLY_NONCE, wrapped, key_id.bytes)
+    except InvalidTag:
+        raise ExchangeError(f"key {key_id} did not arrive as it was sent") from None
+
+
+def batch_name(key_ids: Sequence[uuid.UUID]) -> str:
+    """What stands for the ids of an agreement's keys in its exchange, which is signed."""
+    return hashlib.sha256(b"".join(key_id.bytes for key_id in key_ids)).hexdigest()
+
+
+class EmbeddedTransport:
+    """Every KME in this process: both ends of each exchange are computed here, each by its own party."""
+
+    def __init__(self, parties: Mapping[str, Party], qkd: QkdSource | None, clock: Callable[[], float]) -> None:
+        self._parties = dict(parties)
+        self._qkd = qkd
+        self._clock = clock
+
+    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
+        return can_join(source, a, b, way, self._parties.get(a), self._qkd)
+
+    def is_here(self, site: str) -> bool:
+        return True
+
+    async def agree(
+        self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
+        way: Way = ANY_WAY,
+    ) -> list[AgreedKey]:  # fmt: skip
+        # QKD first: the only part that can run dry is asked before work is done.
+        drawn: list[AgreedKey] | None = None
+        if Source.QKD in source.parts:
+            assert self._qkd is not None
+            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, way)
+        if source == QKD and drawn is not None:
+            return drawn
+        keys: list[AgreedKey] = []
+        for start in range(0, len(key_ids), KEYS_PER_AGREEMENT):
+            ids = key_ids[start : start + KEYS_PER_AGREEMENT]
+            psks = None if drawn is None else drawn[start : start + KEYS_PER_AGREEMENT]
+            keys += self._exchange(a, b, Terms(source, len(ids), size_bits, batch_name(ids)), psks)
+        return keys
+
+    def _exchange(self, a: str, b: str, terms: Terms, drawn: Sequence[AgreedKey] | None) -> list[AgreedKey]:
+        opening = self._parties[a].open(b, terms, self._clock())
+        answered = self._parties[b].answer(opening.message, self._clock())
+        at_a = opening.finish(answered.reply, self._clock()).keys(
+            terms.count, terms.size_bits, None if drawn is None else [key.at_a for key in drawn]
+        )
+        at_b = answered.exchanged.keys(
+            terms.count, terms.size_bits, None if drawn is None else [key.at_b or b"" for key in drawn]
+        )
+        ways = [(0, 1)] * terms.count if drawn is None else [(key.crossings, key.relays) for key in drawn]
+        return [AgreedKey(here, there, *way) for here, there, way in zip(at_a, at_b, ways, strict=True)]
+
+    async def carry(
+        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
+    ) -> bytes:
+        if source == QKD:
+            assert self._qkd is not None
+            return self._qkd.carry(key, a, b, way)[0]
+        (wrapping,) = await self.agree(source, a, b, [key_id], WRAPPING_KEY_BITS, way)
+        assert wrapping.at_b is not None
+        return unseal(wrapping.at_b, key_id, seal(wrapping.at_a, key_id, key))
+
+    async def entrust(self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+        raise AssertionError("every site is here")
+
+    async def claim(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[Key] | None:
+        return None
+
+
+class JoinsSites(Protocol):
+    """:class:`kms.qkdnet.qkd_network.QkdSource`, as far as routing goes."""
+
+    def can_join(self, a: str, b: str, way: Way = ANY_WAY) -> bool: ...
+
+
+def can_join(source: KeySource, a: str, b: str, way: Way, party: Party | None, qkd: JoinsSites | None) -> bool:
+    """See :meth:`KeyTransport.can_join`; ``party`` is that of ``a``."""
+    if a == b or party is None:
+        return False
+    if not all(part is Source.QKD or part in party.mechanisms for part in source.parts):
+        return False
+    if Source.QKD in source.parts:
+        # The other parts go from KME to KME; which way a hybrid came is the way of its QKD part.
+        return qkd is not None and qkd.can_join(a, b, way)
+    return way.route is not Route.RELAYED and way.disjoint_relays == 1

@@ -1,0 +1,39 @@
+"""TODO: kms/delivery/requests.py."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from kms.keys.key import ANY_WAY, KeySource, Route, Way
+
+EXTENSION_UNMET = "not all extension_mandatory request options could be met"
+
+
+@dataclass(frozen=True)
+class EncRequest:
+    """A checked Key request (6.2). ``source`` None leaves the choice to the KME, ``max_age_s`` that of fresh keys."""
+
+    number: int
+    size_bits: int
+    additional_slaves: tuple[str, ...] = ()
+    source: KeySource | None = None
+    route: Route | None = None
+    max_age_s: float | None = None
+    disjoint_relays: int = 1
+
+    @property
+    def way(self) -> Way:
+        is_any = self.route is None and self.disjoint_relays == 1
+        return ANY_WAY if is_any else Way(self.route, self.disjoint_relays)
+
+
+@dataclass(slots=True)
+class DeliveredKey:
+    """One entry of a Key container (6.3). Made by the thousand a second: freezing it would triple its cost."""
+
+    key_id: uuid.UUID
+    key: bytes = field(repr=False)
+    source: KeySource
+    route: Route = Route.DIRECT
+    relays: int = 1

@@ -1,0 +1,222 @@
+"""The QKD sections as the processes share them: where each is simulated, what either end holds, what is known of it.
+
+A section is simulated whole, both its ends, in the process of its first node's site, as the quantum channel itself
+has to be in one place; each end's bits then go to that end's KME. Over a real device they would come from the device.
+What goes over this stands for the fibre, and is not part of what the relay's secrecy rests on in a real network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kms.distributed.one_time_pads import Pads
+from kms.distributed.peer_rpc import PeerClient, decode, encode
+from kms.errors import ExchangeError, KmsError
+from kms.sources.qkd.attacks import Attack
+from kms.sources.qkd.modes import AttackKind
+from kms.sources.qkd.section import Section, SectionState
+
+_log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 2_048  # of the section's bits, half for either direction
+PADS_BYTES = 16_384  # per direction, beyond which no more are parted
+PUMP_INTERVAL_S = 0.02
+LOOK_INTERVAL_S = 0.3
+LOOK_TIMEOUT_S = 1.0
+
+
+class SectionMirror(Section):
+    """What this process knows of a section: routing looks at it, the operator too."""
+
+    known_qber: float | None = None
+    known_skr_bps: float = 0.0
+    known_available_bits: int = 0
+
+    @classmethod
+    def of(cls, section: Section) -> SectionMirror:
+        mirror = cls(**{f.name: getattr(section, f.name) for f in dataclasses.fields(section) if f.init})
+        mirror.state = SectionState.STARTING
+        return mirror
+
+    @property
+    def qber(self) -> float | None:
+        return self.known_qber
+
+    @property
+    def skr_bps(self) -> float:
+        return self.known_skr_bps if self.is_usable else 0.0
+
+    @property
+    def available_bits(self) -> int:
+        return self.known_available_bits if self.is_usable else 0
+
+
+class SharedSections:
+    """Every section, seen from one site."""
+
+    def __init__(
+        self, site: str, sections: Mapping[str, Section], site_of: Callable[[str], str], client: PeerClient,
+        on_peer_restarted: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._site = site
+        self._site_of = site_of
+        self._client = client
+        self._on_peer_restarted = on_peer_restarted
+        self.boot = secrets.token_hex(8)
+        self._boots: dict[str, str] = {}
+        self.mirrors = {name: SectionMirror.of(section) for name, section in sections.items()}
+        self.hosted = {name: s for name, s in sections.items() if site_of(s.a) == site}
+        self.pads = {name: Pads() for name, s in sections.items() if site in (site_of(s.a), site_of(s.b))}
+        # What the far ends said that they have left to send with, in bytes.
+        self._sendable_there: dict[str, int] = {}
+
+    # What others ask
+
+    async def state(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Who this is since its start, and what it knows of its own sections."""
+        return {
+            "boot": self.boot,
+            "hosted": {
+                name: {
+                    "state": section.state.value, "stop_reason": section.stop_reason,
+                    "qber": self.mirrors[name].known_qber, "skr_bps": self.mirrors[name].known_skr_bps,
+                    "attack": section.attack.kind.value, "fraction": section.attack.fraction,
+                    "is_cut": section.is_cut,
+                }
+                for name, section in self.hosted.items()
+            },
+            "sendable": {name: pads.sendable for name, pads in self.pads.items()},
+        }  # fmt: skip
+
+    async def take_bits(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Our end's bits of a section that the peer simulates."""
+        name = str(body["section"])
+        mirror = self.mirrors.get(name)
+        if mirror is None or self._site_of(mirror.a) != peer or self._site_of(mirror.b) != self._site:
+            raise ExchangeError("bits come for a QKD section that does not join these KMEs")
+        pads = self.pads[name]
+        if body["generation"] != pads.generation:
+            if body["at"] != 0:
+                raise ExchangeError("bits come for a generation that this end does not know")
+            pads.begin(str(body["generation"]))
+        pads.store_to_receive(int(body["at"]), decode(body["forward"]))
+        pads.store_to_send(int(body["at"]), decode(body["backward"]))
+        return {}
+
+    # Background
+
+    async def pump(self) -> None:
+        """Part the bits of the sections that are simulated here, until cancelled."""
+        for name in self.hosted:
+            self.pads[name].begin(secrets.token_hex(8))
+        while True:
+            for name, section in self.hosted.items():
+                mirror = self.mirrors[name]
+                section.attack = mirror.attack
+                if section.is_cut != mirror.is_cut:
+                    (section.cut if mirror.is_cut else section.mend)()
+                await self._part(name, section)
+                self._mirror_own(name, section)
+            await asyncio.sleep(PUMP_INTERVAL_S)
+
+    async def measure(self) -> None:
+        """Take note of the error rates and key rates of what is simulated here, until cancelled."""
+        while True:
+            for name, section in self.hosted.items():
+                mirror = self.mirrors[name]
+                mirror.known_qber, mirror.known_skr_bps = section.qber, section.skr_bps
+            await asyncio.sleep(LOOK_INTERVAL_S)
+
+    async def _part(self, name: str, section: Section) -> None:
+        pads = self.pads[name]
+        far = self._site_of(section.b)
+        if far not in self._boots:
+            return  # it has not been seen yet
+        while min(pads.sendable, self._sendable_there.get(name, 0)) < PADS_BYTES and pads.sendable < 4 * PADS_BYTES:
+            try:
+                alice, bob = section.take(CHUNK_BYTES)
+            except KmsError:
+                return
+            half = CHUNK_BYTES // 2
+            at = pads.sent_to
+            generation = pads.generation
+            pads.store_to_receive(at, alice[half:])
+            body = {"section": name, "generation": generation, "at": at}
+            try:
+                await self._client.call(
+                    far, "bits", {**body, "forward": encode(bob[:half]), "backward": encode(bob[half:])}
+                )
+            except KmsError as error:
+                # Whether they arrived is not known: both ends begin anew.
+                _log.debug("QKD section %s: %s", name, error)
+                pads.begin(secrets.token_hex(8))
+                return
+            if pads.generation == generation:
+                pads.store_to_send(at, alice[:half])
+                self._sendable_there[name] = self._sendable_there.get(name, 0) + half
+
+    def _mirror_own(self, name: str, section: Section) -> None:
+        mirror = self.mirrors[name]
+        mirror.state = section.state if self._site_of(section.b) in self._boots else SectionState.STARTING
+        mirror.stop_reason = section.stop_reason
+        self._count(name)
+
+    def _count(self, name: str) -> None:
+        here = self.pads[name].sendable if name in self.pads else self._sendable_there.get(name, 0)
+        self.mirrors[name].known_available_bits = 8 * min(here, self._sendable_there.get(name, here))
+
+    async def look(self) -> None:
+        """See how the other KMEs are, until cancelled."""
+        while True:
+            others = [site for site in self._client.peers if site != self._site]
+            await asyncio.gather(*(self._look_at(site) for site in others))
+            await asyncio.sleep(LOOK_INTERVAL_S)
+
+    async def _look_at(self, peer: str) -> None:
+        try:
+            told = await self._client.call(peer, "state", {}, LOOK_TIMEOUT_S)
+            boot, hosted, sendable = str(told["boot"]), dict(told["hosted"]), dict(told["sendable"])
+            if self._boots.get(peer, boot) != boot:
+                self._begin_anew_with(peer)
+            self._boots[peer] = boot
+            for name, about in hosted.items():
+                self._take_over(name, peer, about)
+            for name, count in sendable.items():
+                if name in self.mirrors and peer in self._ends(name):
+                    self._sendable_there[name] = int(count)
+                    self._count(name)
+        except (KmsError, KeyError, TypeError, ValueError):
+            # Nothing goes over its sections until it is back.
+            for name, mirror in self.mirrors.items():
+                if peer in self._ends(name):
+                    mirror.state = SectionState.STARTING
+                    mirror.known_available_bits = 0
+            if self._boots.pop(peer, None) is not None:
+                _log.warning("the KME of %s does not answer", peer)
+                self._begin_anew_with(peer)
+
+    def _take_over(self, name: str, peer: str, about: Mapping[str, Any]) -> None:
+        mirror = self.mirrors.get(name)
+        if mirror is None or self._site_of(mirror.a) != peer:
+            return
+        mirror.state = SectionState(about["state"])
+        mirror.known_qber = about["qber"]
+        mirror.known_skr_bps = float(about["skr_bps"])
+        mirror.stop_reason, mirror.is_cut = str(about["stop_reason"]), bool(about["is_cut"])
+        mirror.attack = Attack(AttackKind(about["attack"]), float(about["fraction"]))
+
+    def _begin_anew_with(self, peer: str) -> None:
+        for name in self.hosted:
+            if peer in self._ends(name):
+                self.pads[name].begin(secrets.token_hex(8))
+                self._sendable_there[name] = 0
+        self._on_peer_restarted(peer)
+
+    def _ends(self, name: str) -> tuple[str, str]:
+        mirror = self.mirrors[name]
+        return self._site_of(mirror.a), self._site_of(mirror.b)

@@ -1,0 +1,269 @@
+"""The operator's side of the KMS: state, faults and metrics over HTTP on a unix socket that only its owner may open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from kms.delivery.key_delivery import KeyService
+from kms.errors import ExhaustedError
+from kms.interfaces.admin_reservations import AdminApps
+from kms.interfaces.etsi014 import Kme014
+from kms.interfaces.etsi014_openapi import openapi_document
+from kms.interfaces.listeners import KmeListeners
+from kms.interfaces.prometheus import Sample, exposition
+from kms.keys.inventory import PoolId, PoolState
+from kms.keys.key import Source
+from kms.qkdnet.qkd_network import QkdNetwork
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.modes import AttackKind
+from kms.sources.qkd.section import Section
+
+_MAX_BODY_BYTES = 4_096
+
+
+class Admin:
+    def __init__(
+        self,
+        service: KeyService,
+        network: QkdNetwork,
+        kmes: Mapping[str, Kme014],
+        listeners: KmeListeners,
+        algorithms: Mapping[str, str],
+        apps: AdminApps,
+    ) -> None:
+        self._apps = apps
+        self._service = service
+        self._network = network
+        self._kmes = kmes
+        self._listeners = listeners
+        self._algorithms = algorithms
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app.router.add_get("/v1/status", self._get_status)
+        app.router.add_get("/v1/keys", self._get_keys)
+        app.router.add_get("/v1/ledger", self._get_ledger)
+        app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
+        app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
+        app.router.add_post("/v1/sections/{section}/cut", self._cut)
+        app.router.add_delete("/v1/sections/{section}/cut", self._mend)
+        app.router.add_delete("/v1/kmes/{site}/listener", self._stop_kme)
+        app.router.add_post("/v1/kmes/{site}/listener", self._start_kme)
+        self._apps.add_routes(app)
+        app.router.add_get("/v1/openapi.json", self._get_openapi)
+        app.router.add_get("/metrics", self._get_metrics)
+        return app
+
+    async def _get_status(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "kmes": [
+                    {
+                        "site": site,
+                        "kme_id": kme_id,
+                        "url": self._listeners.urls[site],
+                        "listening": self._listeners.is_listening(site),
+                    }
+                    for site, kme_id in self._service.kme_ids.items()
+                    if site in self._listeners.urls
+                ],
+                "algorithms": dict(self._algorithms),
+                "default_key_source": self._service.default_source.label,
+                "awaiting_keys": self._service.inventory.awaiting_count,
+                "sections": {s.section_id: s.state.value for s in self._network.sections.values()},
+            }
+        )
+
+    async def _get_keys(self, request: web.Request) -> web.Response:
+        inventory = self._service.inventory
+        return web.json_response(
+            {
+                "pools": [self._pool(pool_id) for pool_id in inventory.pool_ids],
+                "awaiting_keys": inventory.awaiting_count,
+                "sections": [_section(section) for section in self._network.sections.values()],
+                "links": [
+                    {
+                        "id": link.link_id,
+                        "a": link.a,
+                        "b": link.b,
+                        "sections": list(link.sections),
+                        "usable": self._network.is_link_usable(link),
+                        "skr_bps": round(self._network.link_skr_bps(link), 1),
+                        "available_bits": self._network.link_available_bits(link),
+                    }
+                    for link in self._network.links
+                ],
+                "routes": [self._route(a, b) for a, b in self._pairs()],
+                "reservations": self._apps.reservations(),
+            }
+        )
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        """The sites between which QKD keys are kept or promised."""
+        pairs = {pool_id.sites for pool_id in self._service.inventory.pool_ids if Source.QKD in pool_id.source.parts}
+        return sorted(pairs | self._apps.pairs())
+
+    def _route(self, a: str, b: str) -> dict[str, Any]:
+        """Which way a key between the sites would be relayed now, and what there is on it."""
+        try:
+            chain = self._network.route(a, b, 0)
+        except ExhaustedError as error:
+            return {"a": a, "b": b, "usable": False, "reason": str(error), "links": [], "sections": [], "nodes": [],
+                    "skr_bps": 0.0, "available_bits": 0}  # fmt: skip
+        return {
+            "a": a,
+            "b": b,
+            "usable": True,
+            "reason": "",
+            "links": [link.link_id for link in chain],
+            "sections": [section for link in chain for section in link.sections],
+            "nodes": list(self._network.trusted_nodes(chain, a)),
+            "skr_bps": round(self._network.route_skr_bps(chain), 1),
+            "available_bits": self._network.route_available_bits(chain),
+        }
+
+    def _pool(self, pool_id: PoolId) -> dict[str, Any]:
+        stored = self._service.inventory.stored(pool_id)
+        return {
+            "a": pool_id.a,
+            "b": pool_id.b,
+            "source": pool_id.source.label,
+            "stored": stored,
+            "state": PoolState.of(stored, self._service.limits.pool_target).value,
+            "max": self._service.limits.max_key_count,
+            "key_size": self._service.limits.key_size,
+        }
+
+    async def _get_ledger(self, request: web.Request) -> web.Response:
+        return web.json_response({"entries": [each for entry in self._service.ledger for each in entry.to_dicts()]})
+
+    async def _get_openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(openapi_document(self._service.limits))
+
+    async def _start_eavesdropping(self, request: web.Request) -> web.Response:
+        section = self._network.sections.get(request.match_info["section"])
+        if section is None:
+            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        try:
+            body = json.loads(await request.text() or "{}")
+        except ValueError:
+            return _problem(400, "the body is not JSON")
+        if not isinstance(body, dict) or set(body) - {"fraction", "attack"}:
+            return _problem(400, "the body is an object with no more than: fraction, attack")
+        fraction = body.get("fraction", 1.0)
+        if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
+            return _problem(400, "fraction: it must be a number above 0 and at most 1")
+        try:
+            kind = AttackKind(body.get("attack", AttackKind.INTERCEPT_RESEND.value))
+        except ValueError:
+            return _problem(400, f"attack: it must be one of {', '.join(each.value for each in AttackKind)}")
+        section.attack = Attack(kind, float(fraction))
+        return web.json_response(_section(section))
+
+    async def _stop_eavesdropping(self, request: web.Request) -> web.Response:
+        section = self._network.sections.get(request.match_info["section"])
+        if section is None:
+            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        section.attack = NO_ATTACK
+        return web.json_response(_section(section))
+
+    async def _cut(self, request: web.Request) -> web.Response:
+        return self._light(request, Section.cut)
+
+    async def _mend(self, request: web.Request) -> web.Response:
+        return self._light(request, Section.mend)
+
+    def _light(self, request: web.Request, change: Callable[[Section], None]) -> web.Response:
+        section = self._network.sections.get(request.match_info["section"])
+        if section is None:
+            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        change(section)
+        return web.json_response(_section(section))
+
+    async def _stop_kme(self, request: web.Request) -> web.Response:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            return _problem(404, f"there is no KME at {site[:64]!r}")
+        return web.json_response({"site": site, "listening": False, "changed": await self._listeners.stop(site)})
+
+    async def _start_kme(self, request: web.Request) -> web.Response:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            return _problem(404, f"there is no KME at {site[:64]!r}")
+        try:
+            changed = await self._listeners.start(site)
+        except OSError as error:
+            return _problem(503, f"the KME of {site} cannot listen: {error}")
+        return web.json_response({"site": site, "listening": True, "changed": changed})
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        text = exposition(self._samples())
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    def _samples(self) -> list[Sample]:
+        inventory = self._service.inventory
+        samples = [
+            Sample(
+                "qslice_kms_ledger_entries_total", "counter", "Keys delivered, fetched and expired.", count,
+                {"event": event.value, "key_source": source, "site": site or ""},
+            )
+            for (event, source, site), count in sorted(self._service.ledger.counts().items(), key=str)
+        ]  # fmt: skip
+        for site, kme in self._kmes.items():
+            samples += [
+                Sample(
+                    "qslice_kms_requests_total", "counter", "ETSI 014 requests answered.", count,
+                    {"site": site, "method": method, "status": str(status)},
+                )
+                for (method, status), count in sorted(kme.answers.items())
+            ]  # fmt: skip
+        samples.append(
+            Sample("qslice_kms_awaiting_keys", "gauge", "Delivered keys not yet fetched.", inventory.awaiting_count)
+        )
+        samples += [
+            Sample(
+                "qslice_kms_pool_keys", "gauge", "Keys ready in a pool.", inventory.stored(pool_id),
+                {"a": pool_id.a, "b": pool_id.b, "key_source": pool_id.source.label},
+            )
+            for pool_id in inventory.pool_ids
+        ]  # fmt: skip
+        for section in self._network.sections.values():
+            labels = {"section": section.section_id}
+            samples += [
+                Sample(f"qslice_qkd_section_{name}", "gauge", meaning, value, labels)
+                for name, meaning, value in (
+                    ("active", "1 when the section gives key.", float(section.is_usable)),
+                    ("qber", "Quantum bit error rate, 0 to 1.", section.qber or 0.0),
+                    ("skr_bps", "Sustainable secret bits per second.", section.skr_bps),
+                    ("available_bits", "Secret bits in store.", float(section.available_bits)),
+                )
+            ]
+        return samples
+
+
+def _section(section: Section) -> dict[str, Any]:
+    return {
+        "id": section.section_id,
+        "a": section.a,
+        "b": section.b,
+        "length_km": section.channel.length_km,
+        "state": section.state.value,
+        "qber": None if section.qber is None else round(section.qber, 5),
+        "skr_bps": round(section.skr_bps, 1),
+        "available_bits": section.available_bits,
+        "eavesdropped_fraction": section.attack.fraction,
+        "attack": section.attack.kind.value if section.attack.fraction > 0 else None,
+        "protocol": section.protocol.value,
+        "model": section.model.value,
+        "secure": section.is_secure,
+        "stop_reason": section.stop_reason,
+        "cut": section.is_cut,
+    }
+
+
+def _problem(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)

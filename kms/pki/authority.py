@@ -1,0 +1,366 @@
+"""The private certificate authority: ECDSA P-256 certificates for KMEs, SAEs and the controller's OpenFlow channel.
+
+Layout of a PKI directory (0700, keys 0600)::
+
+    ca.pem, ca.key          the authority
+    saes/<SAE id>.json      the register of issued SAEs: who is known, to which site it is bound, its certificates
+    crl.pem                 the certificates that were revoked (kms.pki.revocation); absent until the first is
+    lock                    held while the authority or the register changes
+
+An SAE's certificate has its id as common name and, so that no other certificate of this authority passes for one, the
+URI ``urn:qslice:sae:<id>``; one that is bound to a site has ``urn:qslice:site:<site>`` as well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from kms.errors import PkiError
+from kms.keys.sae_id import is_sae_id
+
+SAE_URN = "urn:qslice:sae:"
+SITE_URN = "urn:qslice:site:"
+KME_URN = "urn:qslice:kme:"
+ML_DSA_LABEL = b"qslice kme ml-dsa-65 public key"
+
+_CA_LIFETIME = timedelta(days=3650)
+_LEAF_LIFETIME = timedelta(days=365)
+_RENEW_BEFORE = timedelta(days=30)
+_CLOCK_SKEW = timedelta(hours=1)
+_CLOCK_GRAIN_NS = 50_000_000  # a file's time of change may be so coarse; Linux' is 4 ms
+_REMEMBERED_SAES = 10_000
+
+
+@dataclass(frozen=True)
+class Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One that was issued to an SAE; ``expires_at`` in seconds since the epoch."""
+
+    serial: int
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class IssuedSae:
+    sae_id: str
+    site: str | None
+    certificates: tuple[Certificate, ...] = ()
+
+
+def ensure_ca(pki_dir: Path | str) -> Path:
+    """Make the authority unless there is one that lasts; the path of its certificate. PkiError when it is damaged."""
+    directory = Path(pki_dir)
+    with locked(directory):
+        authority_of(directory)
+    return directory / "ca.pem"
+
+
+def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str, site: str | None = None) -> None:
+    """Certify an SAE: ``cert.pem``, ``key.pem`` and ``ca.pem`` in ``out_dir``, and an entry in the register.
+
+    An SAE without ``site`` may use any KME. PkiError for an id that is none.
+    """
+    if not is_sae_id(sae_id):
+        raise PkiError(f"SAE id {sae_id!r}: letters, digits, dots, underscores and hyphens, at most 64, no dot first")
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(SAE_URN + sae_id)]
+    if site is not None:
+        if not is_sae_id(site):
+            raise PkiError(f"site {site!r} of SAE {sae_id}: not a site's name")
+        names.append(x509.UniformResourceIdentifier(SITE_URN + site))
+    directory = Path(pki_dir)
+    with locked(directory):
+        authority = authority_of(directory)
+        issued = _write_leaf(authority, Path(out_dir), sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+        now = datetime.now(UTC).timestamp()
+        known = find_issued(directory, sae_id)
+        # What has expired is no more worth revoking.
+        earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
+        newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
+        _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
+
+
+def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str) -> None:
+    """A new certificate and key for an SAE that is in the register; what it has stays good until it expires."""
+    known = find_issued(Path(pki_dir), sae_id)
+    if known is None:
+        raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
+    issue_sae(pki_dir, sae_id, out_dir, known.site)
+
+
+def issued_saes(pki_dir: Path | str) -> list[IssuedSae]:
+    """Everyone in the register, by name."""
+    names = sorted(path.stem for path in (Path(pki_dir) / "saes").glob("*.json"))
+    return [found for name in names if (found := find_issued(Path(pki_dir), name)) is not None]
+
+
+def find_issued(pki_dir: Path, sae_id: str) -> IssuedSae | None:
+    """The register's entry; None when there is none. PkiError when it cannot be read."""
+    if not is_sae_id(sae_id):
+        return None
+    path = pki_dir / "saes" / f"{sae_id}.json"
+    try:
+        record = json.loads(path.read_bytes())
+        certificates = tuple(
+            Certificate(int(each["serial"], 16), float(each["expires_at"])) for each in record.get("certificates", ())
+        )
+        return IssuedSae(sae_id, record["site"], certificates)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PkiError(f"{path}: {error}") from error
+
+
+def _write_record(directory: Path, sae: IssuedSae) -> None:
+    register = directory / "saes"
+    register.mkdir(mode=0o700, exist_ok=True)
+    certificates = [{"serial": f"{each.serial:x}", "expires_at": each.expires_at} for each in sae.certificates]
+    record = {"sae_id": sae.sae_id, "site": sae.site, "certificates": certificates}
+    write_whole(register / f"{sae.sae_id}.json", json.dumps(record).encode(), 0o600)
+
+
+def issue_server(pki_dir: Path | str, name: str, hosts: Sequence[str], out_dir: Path | str) -> None:
+    """Certify a server that is also a client (OpenFlow, controller) under ``name`` and ``hosts`` (addresses or names).
+
+    Keeps what is in ``out_dir`` when it is still good. Writes cert.pem, key.pem, ca.pem.
+    """
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    _ensure_leaf(Path(pki_dir), name, hosts, Path(out_dir), usages)
+
+
+def issue_kme(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: Path | str) -> None:
+    """Certify a KME's server side. Keeps what is in ``out_dir`` when it is still good."""
+    _ensure_leaf(Path(pki_dir), kme_id, [kme_id, *hosts], Path(out_dir), [ExtendedKeyUsageOID.SERVER_AUTH])
+
+
+def issue_peer(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: Path | str) -> None:
+    """Certify a KME towards the other KMEs, as server and client. Keeps what is in ``out_dir`` when it is still good.
+
+    Writes what :func:`issue_server` does, and ``mldsa.key`` (the seed of an ML-DSA-65 key) and ``mldsa.sig``, the
+    authority's signature over the KME's id and that key's public half.
+    """
+    directory, out = Path(pki_dir), Path(out_dir)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    _ensure_leaf(directory, kme_id, [KME_URN + kme_id, kme_id, *hosts], out, usages)
+    with locked(directory):
+        authority = authority_of(directory)
+        key_path, signature_path = out / "mldsa.key", out / "mldsa.sig"
+        if not key_path.exists():
+            write_whole(key_path, mldsa.MLDSA65PrivateKey.generate().private_bytes_raw(), 0o600)
+        public = mldsa.MLDSA65PrivateKey.from_seed_bytes(key_path.read_bytes()).public_key().public_bytes_raw()
+        parts = (kme_id.encode(), public)
+        certified = ML_DSA_LABEL + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        signature = authority.key.sign(certified, ec.ECDSA(hashes.SHA256()))
+        write_whole(signature_path, signature, 0o644)
+
+
+class SaeRegister:
+    """Reads the register of issued SAEs; sees at once who was issued a certificate or withdrawn.
+
+    It is asked several times by every request, so one look at the directory's time of change decides whether what was
+    read before still holds.
+    """
+
+    def __init__(self, pki_dir: Path | str) -> None:
+        self._pki_dir = Path(pki_dir)
+        self._changes = FileChanges(self._pki_dir / "saes")
+        self._known: dict[str, IssuedSae | None] = {}
+
+    def find(self, sae_id: str) -> IssuedSae | None:
+        if self._changes.noticed():
+            self._known.clear()
+        if sae_id not in self._known:
+            if len(self._known) >= _REMEMBERED_SAES:
+                self._known.clear()
+            self._known[sae_id] = find_issued(self._pki_dir, sae_id)
+        return self._known[sae_id]
+
+
+class FileChanges:
+    """Whether a file or a directory's list of files has changed since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._seen: int | None = None
+
+    def noticed(self) -> bool:
+        """True too when it changed so lately that the next change may bear the same time."""
+        try:
+            changed = os.stat(self._path).st_mtime_ns
+        except FileNotFoundError:
+            changed = 0
+        if changed == self._seen:
+            return False
+        self._seen = changed if abs(time.time_ns() - changed) > _CLOCK_GRAIN_NS else None
+        return True
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """One at a time may change the authority, the register or the CRL."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    with open(directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def authority_of(directory: Path) -> Authority:
+    certificate_path, key_path = directory / "ca.pem", directory / "ca.key"
+    if certificate_path.exists() != key_path.exists():
+        missing = key_path if certificate_path.exists() else certificate_path
+        raise PkiError(f"{missing} is missing: remove the directory to start a new authority")
+    if certificate_path.exists():
+        try:
+            certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+            key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+        except (ValueError, OSError) as error:
+            raise PkiError(f"{directory}: its authority cannot be read: {error}") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise PkiError(f"{directory}: ca.key is not the key of ca.pem")
+        if _lasts(certificate):
+            return Authority(certificate, key)
+    return _make_authority(certificate_path, key_path)
+
+
+def _make_authority(certificate_path: Path, key_path: Path) -> Authority:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "QSlice private CA")])
+    usage = x509.KeyUsage(
+        digital_signature=False, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    certificate = (
+        _builder(name, name, key.public_key(), _CA_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    authority = Authority(certificate, key)
+    write_whole(key_path, _private_pem(key), 0o600)
+    write_whole(certificate_path, authority.pem, 0o644)
+    return authority
+
+
+def _ensure_leaf(
+    directory: Path, name: str, hosts: Sequence[str], out_dir: Path, usages: list[x509.ObjectIdentifier]
+) -> None:
+    names = [_general_name(host) for host in dict.fromkeys(hosts)]
+    with locked(directory):
+        authority = authority_of(directory)
+        if not _is_good_leaf(authority, out_dir, name, names):
+            _write_leaf(authority, out_dir, name, names, usages)
+
+
+def _is_good_leaf(authority: Authority, out_dir: Path, name: str, names: list[x509.GeneralName]) -> bool:
+    """Whether ``out_dir`` holds a certificate of this authority for exactly these names, its key, and time left."""
+    try:
+        certificate = x509.load_pem_x509_certificate((out_dir / "cert.pem").read_bytes())
+        key = serialization.load_pem_private_key((out_dir / "key.pem").read_bytes(), None)
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate.verify_directly_issued_by(authority.certificate)
+        ca_is_current = (out_dir / "ca.pem").read_bytes() == authority.pem
+    except (OSError, ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return (
+        ca_is_current
+        and _lasts(certificate)
+        and key.public_key() == certificate.public_key()
+        and certificate.subject == _common_name(name)
+        and list(alternatives) == names
+    )
+
+
+def _write_leaf(
+    authority: Authority, out_dir: Path, name: str, names: list[x509.GeneralName], usages: list[x509.ObjectIdentifier]
+) -> x509.Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer_key = authority.key.public_key()
+    certificate = (
+        _builder(_common_name(name), authority.certificate.subject, key.public_key(), _LEAF_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    out_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(out_dir / "key.pem", _private_pem(key), 0o600)
+    write_whole(out_dir / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    write_whole(out_dir / "ca.pem", authority.pem, 0o644)
+    return certificate
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + lifetime)
+    )
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    if host.startswith("urn:"):
+        return x509.UniformResourceIdentifier(host)
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _lasts(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Replace a file as a whole; readers see the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

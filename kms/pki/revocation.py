@@ -1,0 +1,94 @@
+"""Certificates that are no longer good: the authority's CRL (RFC 5280, clause 5), and the KMEs' view of it.
+
+The KMEs look at the file before every request, so a certificate that is revoked ends its holder's access at once, on
+connections that are open too.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+
+from kms.errors import PkiError
+from kms.pki import authority as pki
+
+_log = logging.getLogger(__name__)
+
+CRL_FILE = "crl.pem"
+_CRL_LIFETIME = timedelta(days=3650)  # there is no distribution point: the KMEs read the file where it is written
+
+
+def revoke_sae(pki_dir: Path | str, sae_id: str) -> int:
+    """Revoke every certificate of an SAE and strike it off the register; how many certificates that were.
+
+    PkiError when it is not registered.
+    """
+    directory = Path(pki_dir)
+    with pki.locked(directory):
+        known = pki.find_issued(directory, sae_id)
+        if known is None:
+            raise PkiError(f"SAE {sae_id[:64]!r} is not registered")
+        authority = pki.authority_of(directory)
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(authority.certificate.subject)
+            .last_update(now)
+            .next_update(now + _CRL_LIFETIME)
+        )
+        earlier = read_crl(directory / CRL_FILE, authority.certificate)
+        revoked = {entry.serial_number: entry.revocation_date_utc for entry in earlier or ()}
+        revoked |= {each.serial: now for each in known.certificates if each.serial not in revoked}
+        for serial, at in revoked.items():
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at).build()
+            builder = builder.add_revoked_certificate(entry)
+        signed = builder.sign(authority.key, hashes.SHA256())
+        pki.write_whole(directory / CRL_FILE, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+        (directory / "saes" / f"{sae_id}.json").unlink()
+    return len(known.certificates)
+
+
+def read_crl(path: Path, authority: x509.Certificate) -> x509.CertificateRevocationList | None:
+    """The CRL; None when there is none. PkiError when it is damaged or not this authority's."""
+    try:
+        crl = x509.load_pem_x509_crl(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise PkiError(f"{path}: {error}") from error
+    try:
+        is_signed = crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
+    except (InvalidSignature, TypeError):
+        is_signed = False
+    if not is_signed:
+        raise PkiError(f"{path}: it is not signed by this authority")
+    return crl
+
+
+class Revocations:
+    """The KMEs' view of the CRL. A list that cannot be read or trusted leaves the last good one in force."""
+
+    def __init__(self, pki_dir: Path | str) -> None:
+        self._directory = Path(pki_dir)
+        self._changes = pki.FileChanges(self._directory / CRL_FILE)
+        self._serials: frozenset[int] = frozenset()
+
+    def is_revoked(self, serial: int) -> bool:
+        if self._changes.noticed():
+            self._load()
+        return serial in self._serials
+
+    def _load(self) -> None:
+        try:
+            authority = x509.load_pem_x509_certificate((self._directory / "ca.pem").read_bytes())
+            crl = read_crl(self._directory / CRL_FILE, authority)
+        except (PkiError, OSError, ValueError) as error:
+            _log.error("the revocation list is not used, the last good one stays: %s", error)
+            return
+        if crl is not None:
+            self._serials = frozenset(entry.serial_number for entry in crl)

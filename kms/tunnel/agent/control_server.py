@@ -1,0 +1,168 @@
+"""The agent's control socket: JSON lines on a Unix stream socket, answered in order of completion."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from kms.tunnel.agent.agent import Agent
+from kms.tunnel.config import (
+    AddRequest,
+    ModifyRequest,
+    RemoveRequest,
+    ReportRequest,
+    WaitUpRequest,
+    WatchRequest,
+    parse_request,
+)
+from kms.tunnel.errors import ConfigurationError, Conflict, NotFound, TunnelError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+_MAX_LINE_BYTES = 65536
+_MAX_OPEN_REQUESTS = 256  # of one client; the next is read when one has been answered
+
+_ERROR_TYPES: tuple[tuple[type[TunnelError], str], ...] = (
+    (Conflict, "conflict"),
+    (ConfigurationError, "invalid"),
+    (NotFound, "not_found"),
+    (Unavailable, "unavailable"),
+)
+
+
+class ControlServer:
+    """Serves one agent on one path, for this user alone (mode 0600)."""
+
+    def __init__(self, agent: Agent, path: Path) -> None:
+        self._agent = agent
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen. Unavailable when another agent does so already; a socket left behind by a dead one is replaced."""
+        listener = _bind(self._path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_LINE_BYTES)
+
+    async def close(self) -> None:
+        """Stop listening, end every client's requests, unlink the path."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        clients = list(self._clients)
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+        self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = asyncio.current_task()
+        assert client is not None
+        self._clients.add(client)
+        requests: set[asyncio.Task[None]] = set()
+        room = asyncio.Semaphore(_MAX_OPEN_REQUESTS)
+        try:
+            while line := await reader.readline():
+                await room.acquire()
+                request = asyncio.create_task(self._answer(line, writer))
+                requests.add(request)
+                request.add_done_callback(requests.discard)
+                request.add_done_callback(lambda _: room.release())
+            if requests:  # the client has said all it had to say and may still be listening
+                await asyncio.wait(requests)
+        except ValueError:
+            await _write(writer, _failure(None, ConfigurationError("", f"a line of over {_MAX_LINE_BYTES} octets")))
+        except (ConnectionError, asyncio.CancelledError):
+            logger.debug("a control client has gone")
+        finally:
+            for request in requests:
+                request.cancel()
+            writer.close()
+            self._clients.discard(client)
+
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        identifier: Any = None
+        try:
+            raw = _parse(line)
+            identifier = raw.get("id")
+            answer = {"id": identifier, "ok": True, "result": await self._carry_out(raw)}
+        except TunnelError as error:
+            answer = _failure(identifier, error)
+        await _write(writer, answer)
+
+    async def _carry_out(self, raw: dict[str, Any]) -> dict[str, Any]:
+        match parse_request(raw):
+            case AddRequest(connection=connection):
+                return await self._agent.add(connection)
+            case ModifyRequest(connection=connection):
+                return await self._agent.modify(connection)
+            case RemoveRequest(connection_id=connection_id):
+                return await self._agent.remove(connection_id)
+            case WaitUpRequest(connection_id=connection_id, timeout_s=timeout_s):
+                return await self._agent.wait_up(connection_id, timeout_s)
+            case WatchRequest(since=since, timeout_s=timeout_s):
+                return await self._agent.watch(since, timeout_s)
+            case ReportRequest(op="stats"):
+                return self._agent.stats()
+            case ReportRequest(op="list"):
+                return self._agent.list()
+            case ReportRequest():
+                return {"text": self._agent.metrics()}
+
+
+def _bind(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    umask = os.umask(0o177)
+    try:
+        if _is_stale(path):
+            path.unlink(missing_ok=True)
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Unavailable(f"control_socket: {path} is in use by another agent") from error
+        raise ConfigurationError("control_socket", f"{path}: {error.strerror or error}") from error
+    finally:
+        os.umask(umask)
+    return listener
+
+
+def _is_stale(path: Path) -> bool:
+    """A socket on which nobody listens."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == errno.ECONNREFUSED
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError("", f"not JSON: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigurationError("", "a request is a JSON object")
+    return raw
+
+
+def _failure(identifier: Any, error: TunnelError) -> dict[str, Any]:
+    kind = next((name for cls, name in _ERROR_TYPES if isinstance(error, cls)), "unavailable")
+    body: dict[str, Any] = {"type": kind, "message": str(error)}
+    if isinstance(error, ConfigurationError) and error.field:
+        body["field"] = error.field
+    return {"id": identifier, "ok": False, "error": body}
+
+
+async def _write(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
+    try:
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+    except ConnectionError:
+        logger.debug("a control client has gone before its answer")

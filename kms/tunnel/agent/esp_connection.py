@@ -1,0 +1,319 @@
+"""One encrypted connection at work: a UDP socket, the session, and what seals and opens for it, on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from typing import Any
+
+from kms.tunnel.agent.keylog import KeyLog
+from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
+from kms.tunnel.agent.stats import reach_stats, sa_stats
+from kms.tunnel.config import ConnectionConfig
+from kms.tunnel.dataplane import addressing
+from kms.tunnel.dataplane.base import Surroundings
+from kms.tunnel.dataplane.kernel import KernelPlane
+from kms.tunnel.dataplane.userspace import UserspacePlane
+from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
+from kms.tunnel.packet.cipher_suites import SUITES
+from kms.tunnel.packet.esp import inner_mtu
+from kms.tunnel.packet.ip_header import IPV6, AddressPair
+from kms.tunnel.protocol.effects import (
+    AskDecKeys,
+    AskEncKeys,
+    Effect,
+    LinkChanged,
+    ReachChanged,
+    SaInstalled,
+    SendDatagram,
+)
+from kms.tunnel.protocol.messages import INSTANCE_BYTES
+from kms.tunnel.protocol.session import ENTROPY_BYTES, Session
+from kms.tunnel.protocol.settings import Role, SessionSettings
+from kms.tunnel.protocol.states import Link
+
+logger = logging.getLogger(__name__)
+
+_SOCKET_BUFFER_BYTES = 4 << 20
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h: beyond what users may have
+_KEY_TIMEOUT_S = 5.0
+_REFRESH_S = 1.0  # how often the data plane's own counters are looked at without being asked for
+_IP_MTU_DISCOVER = 10  # linux/in.h
+_IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
+
+
+class EspConnection:
+    """Carries out what its session wants. ``open`` may be awaited once, ``close`` at any time."""
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        *,
+        local_sae: str,
+        underlay_interface: str,
+        underlay_address: IPv4Address,
+        keys: KeyClient,
+        keylog: KeyLog | None,
+        probe_s: float,
+        on_change: Callable[[], None],
+        in_kernel: bool,
+    ) -> None:
+        self.config = config
+        self._underlay_interface = underlay_interface
+        self._underlay_address = underlay_address
+        self._keys = keys
+        self._keylog = keylog
+        self._probe_s = probe_s
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._local_sae = local_sae
+        self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
+        _check_mtu(self._mtu, config)
+        self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
+        self._socket: socket.socket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._key_tasks: set[asyncio.Task[None]] = set()
+        self._up = asyncio.Event()
+        made = KernelPlane if in_kernel else UserspacePlane
+        self._plane = made(
+            config,
+            self._session,
+            Surroundings(
+                self._loop,
+                underlay_interface,
+                underlay_address,
+                self._mtu,
+                _pairs_here(config),
+                self._note,
+                self._carry_out,
+                self._lose_plane,
+            ),
+        )
+        self._refresh_timer: asyncio.TimerHandle | None = None
+        self._last_error = ""
+
+    def _settings(self, config: ConnectionConfig) -> SessionSettings:
+        return SessionSettings(
+            connection_id=config.id,
+            role=Role(config.role),
+            local_address=config.local_address,
+            peer_address=config.peer_address,
+            local_address6=config.local_address6,
+            peer_address6=config.peer_address6,
+            local_sae=self._local_sae,
+            peer_sae=config.peer_sae,
+            key_source=config.key_source,
+            suite=SUITES[config.suite],
+            rekey_s=config.rekey_s,
+            lifetime_s=config.lifetime_s,
+            replay_window=config.replay_window,
+            expects_copies=config.expects_copies,
+            repairs=config.repairs,
+            padding=config.padding,
+            padding_pps=config.padding_pps,
+            mtu=self._mtu,
+            probe_s=self._probe_s,
+        )
+
+    def modify(self, config: ConnectionConfig) -> None:
+        """Other keys while traffic goes on; ``wait_up`` then waits for them."""
+        self._session.retune(self._settings(config), self._loop.time())
+        self.config = config
+        self._plane.pace(config.rate_kbps)
+        if not self._session.is_in_tune:
+            self._up.clear()
+        self._carry_out()
+
+    def pace_probes(self, period_s: float) -> None:
+        self._session.pace_probes(period_s)
+
+    async def open(self) -> None:
+        """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
+        try:
+            self._socket = self._open_socket()
+            # The first key is fetched while the interface is being set up; nothing is received before it is.
+            self._session.start(self._loop.time())
+            self._plane.open(self._socket)
+            self._carry_out()
+        except BaseException:
+            await self.close()
+            raise
+        self._plane.start()
+        self._look_at_plane()
+
+    async def close(self) -> None:
+        """Forget the keys, stop, remove the interface."""
+        self._session.close()
+        self._up.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = list(self._key_tasks)
+        for task in tasks:
+            task.cancel()
+        if self._refresh_timer is not None:
+            self._refresh_timer.cancel()
+        self._plane.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def wait_up(self, timeout_s: float) -> None:
+        """Return once traffic can pass both ways; Unavailable when that takes longer than ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
+        except TimeoutError:
+            status = self._session.status(self._loop.time())
+            reason = f": {self._error(status.last_error)}" if self._error(status.last_error) else ""
+            message = f"{self.config.id} is {status.link.value} after {timeout_s:g} s{reason}"
+            raise Unavailable(message) from None
+
+    def stats(self) -> dict[str, Any]:
+        """Counters and state as plain values."""
+        self._refresh()
+        status = self._session.status(self._loop.time())
+        return {
+            **self._session.counters.as_dict(),
+            "state": status.link.value,
+            "mode": "esp",
+            "data_plane": self._plane.name,
+            "host_refusals": self._plane.host_refusals(),
+            "key_source": self.config.key_source,
+            "suite": self.config.suite,
+            "key_id": status.key_id,
+            "key_age_s": status.key_age_s,
+            "live_sas": status.live_sas,
+            "sas": sa_stats(self._session.live, self._loop.time()) if self._plane.name == UserspacePlane.name else None,
+            "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
+            "mtu": self._mtu,
+            "last_error": self._error(status.last_error) or None,
+            **reach_stats(self._session.reach, self._loop.time()),
+        }
+
+    def _error(self, of_session: str) -> str:
+        return self._last_error or of_session
+
+    def _open_socket(self) -> socket.socket:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
+                udp.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
+            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._underlay_interface.encode())
+            udp.bind((str(self._underlay_address), self.config.port))
+            udp.connect((str(self.config.peer_underlay), self.config.port))
+        except OSError as error:
+            udp.close()
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict("connection.port", f"UDP port {self.config.port} is in use") from error
+            if error.errno == errno.EADDRNOTAVAIL:
+                message = f"{self._underlay_address} is not an address of this host"
+                raise ConfigurationError("underlay_address", message) from error
+            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+                message = f"no route to {self.config.peer_underlay}"
+                raise ConfigurationError("connection.peer_underlay", message) from error
+            raise Unavailable(f"UDP socket: {error.strerror}") from error
+        return udp
+
+    def _look_at_plane(self) -> None:
+        self._refresh()
+        self._carry_out()
+        self._refresh_timer = self._loop.call_later(_REFRESH_S, self._look_at_plane)
+
+    def _refresh(self) -> None:
+        if self._session.link is not Link.CLOSED:
+            self._session.note_sequence(self._plane.refresh(), self._loop.time())
+
+    # What the session wants
+
+    def _carry_out(self) -> None:
+        """Effects and the timer; the quick way out is the usual one."""
+        if self._session.has_effects():
+            for effect in self._session.take_effects():
+                self._do(effect)
+        self._plane.follow()
+        due = self._session.next_timer()
+        if due is not None and (self._timer is None or due < self._timer.when()):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._handle_timer)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case SendDatagram(datagram):
+                self._plane.send(datagram)
+            case AskEncKeys() | AskDecKeys():
+                task = self._loop.create_task(self._ask(effect))
+                self._key_tasks.add(task)
+                task.add_done_callback(self._key_tasks.discard)
+            case LinkChanged(link):
+                logger.info("connection %s is %s", self.config.id, link.value)
+                if self._session.is_in_tune:
+                    self._up.set()
+                else:
+                    self._up.clear()
+                self._on_change()
+            case ReachChanged():
+                self._on_change()
+            case SaInstalled():
+                self._plane.install(effect)
+                if self._keylog is not None:
+                    self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
+
+    async def _ask(self, question: AskEncKeys | AskDecKeys) -> None:
+        try:
+            async with asyncio.timeout(_KEY_TIMEOUT_S):
+                if isinstance(question, AskEncKeys):
+                    found = await offered_keys(self._keys, question, self._session.settings.suite)
+                else:
+                    found = await known_keys(self._keys, question, self._session.settings.suite)
+        except KeyRefused as error:
+            self._refuse(question.request, str(error), is_final=error.is_final)
+        except TimeoutError:
+            self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
+        else:
+            now = self._loop.time()
+            self._session.keys_obtained(question.request, found, now, os.urandom(len(found) * ENTROPY_BYTES))
+            self._carry_out()
+
+    def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:
+        logger.warning("connection %s: no key: %s", self.config.id, reason)
+        self._session.key_refused(request, reason, self._loop.time(), is_final=is_final)
+        self._carry_out()
+
+    def _handle_timer(self) -> None:
+        self._timer = None
+        self._session.handle_timer(self._loop.time())
+        self._carry_out()
+
+    def _note(self, error: OSError) -> None:
+        self._last_error = error.strerror or str(error)
+
+    def _lose_plane(self, reason: str) -> None:
+        """The interface was removed under us: nothing can pass, and the keys are of no more use."""
+        logger.error("connection %s: %s", self.config.id, reason)
+        self._last_error = reason
+        self._session.close()
+        self._carry_out()
+
+
+def _pairs_here(config: ConnectionConfig) -> tuple[AddressPair, ...]:
+    """Without IPv6 in the kernel a connection for both families carries IPv4, and all else is as it would be."""
+    if addressing.has_ipv6() or config.local_address6 is None:
+        return config.pairs
+    logger.warning("connection %s carries IPv4 alone: this kernel has no IPv6", config.id)
+    return tuple(pair for pair in config.pairs if pair.family is not IPV6)
+
+
+def _check_mtu(mtu: int, config: ConnectionConfig) -> None:
+    for pair in config.pairs:
+        least = pair.family.min_mtu
+        if mtu < least:
+            field = "connection.local_address6" if pair.family is IPV6 else "underlay_interface"
+            raise ConfigurationError(field, f"IPv{pair.family.version} wants {least} octets, the tunnel carries {mtu}")

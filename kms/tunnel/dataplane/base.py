@@ -1,0 +1,65 @@
+"""What a connection asks of whatever seals and opens its packets: the loops in user space, or the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Protocol
+
+from kms.tunnel.packet.ip_header import AddressPair
+from kms.tunnel.protocol.effects import SaInstalled
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a data plane works, and whom it tells."""
+
+    loop: asyncio.AbstractEventLoop
+    underlay_interface: str
+    underlay_address: IPv4Address
+    mtu: int
+    """Of the tunnel's interface, octets."""
+    pairs: tuple[AddressPair, ...]
+    """Of the connection's inner addresses those that this kernel can have."""
+    note: Callable[[OSError], None]
+    """An error that passes."""
+    carry_out: Callable[[], None]
+    """The session may have something to be done."""
+    lose: Callable[[str], None]
+    """Nothing can pass any more, for this reason."""
+
+
+class Plane(Protocol):
+    """One connection's data plane. ``close`` may be called at any time; nothing here raises once it is open."""
+
+    name: str
+
+    def open(self, udp: socket.socket) -> None:
+        """Make the interface with its address and route. Raises Conflict or Unavailable."""
+
+    def start(self) -> None:
+        """Packets may pass from now on, as soon as there is a key."""
+
+    def send(self, datagram: bytes) -> None:
+        """Send a control message, or lose it, as the network may."""
+
+    def install(self, sa: SaInstalled) -> None:
+        """The session has a new SA."""
+
+    def follow(self) -> None:
+        """The session may transmit on another SA now, or have forgotten some."""
+
+    def pace(self, rate_kbps: int | None) -> None:
+        """The network lets this much through from now on."""
+
+    def refresh(self) -> int:
+        """Bring the session's counters up to date; the highest sequence number in use that the session cannot know."""
+
+    def host_refusals(self) -> dict[str, int] | None:
+        """What was refused on this host and cannot be counted by connection."""
+
+    def close(self) -> None:
+        """Remove everything that ``open`` has made."""

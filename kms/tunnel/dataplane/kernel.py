@@ -1,0 +1,358 @@
+"""The kernel data plane of one connection: it keeps the kernel's SAs and policies in step with the session's.
+
+The session agrees on keys and says which SA is in use, as ever; here that is told to the kernel, which seals and opens.
+A new SA is there before any policy names it, an old one goes after. While no SA is in use, the policy blocks: the
+interface takes no packet that it could send otherwise than sealed.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from kms.tunnel.config import ConnectionConfig
+from kms.tunnel.dataplane import addressing, netlink, xfrm
+from kms.tunnel.dataplane.base import Surroundings
+from kms.tunnel.errors import Conflict, Unavailable
+from kms.tunnel.packet.cipher_suites import DEFAULT, SALT_BYTES, SUITES, Suite
+from kms.tunnel.packet.ip_header import AddressPair
+from kms.tunnel.packet.traffic_padding import Padding
+from kms.tunnel.protocol.effects import SaInstalled
+from kms.tunnel.protocol.session import Session
+
+logger = logging.getLogger(__name__)
+
+_MARK = 0x5153_0000  # the upper half of our interfaces' numbers; the lower is the connection's port
+_SOL_UDP = 17
+# linux/in.h: ICMP about the path is not believed. The kernel's packets share the route whose MTU it would change.
+_IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE = 10, 4
+_BATCH_DATAGRAMS, _RECEIVE_BYTES = 64, 2048
+_PROBE_INTERFACE = "qslice-probe"
+_DEVICES = Path("/proc/self/net/dev")  # of this process's namespace, which /sys may not be
+_REFUSALS = Path("/proc/self/net/xfrm_stat")
+REFUSALS = {
+    "unknown_spi": ("XfrmInNoStates",),
+    # The SA's own selector is asked first, then the policies; the first counter has other encapsulations as well.
+    "selector": ("XfrmInStateMismatch", "XfrmInNoPols"),
+    "unprotected": ("XfrmInTmplMismatch",),
+    "no_sa": ("XfrmOutPolBlock",),
+}
+"""What the kernel has refused on this host and does not count by connection."""
+
+
+def probe(underlay_interface: str) -> str | None:
+    """Why this kernel cannot carry tunnels here; None when it can. Tried out, and undone."""
+    if_id = _MARK
+    lacks = _lacks_suite(DEFAULT)
+    if lacks is not None:
+        return lacks
+    try:
+        index = socket.if_nametoindex(underlay_interface)
+        netlink.carry_out([xfrm.add_interface(_PROBE_INTERFACE, index, if_id)], (errno.EEXIST,))
+        netlink.carry_out([xfrm.remove_interface(_PROBE_INTERFACE, socket.if_nametoindex(_PROBE_INTERFACE))])
+    except OSError as error:
+        return f"no xfrm interfaces: {error.strerror}"
+    return None
+
+
+def _lacks_suite(suite: Suite) -> str | None:
+    one, two, three, four = (IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3, 4))
+    ends = xfrm.Ends(one, two, (AddressPair(three, four),))
+    state = xfrm.State(ends, 0x1FF, 1, _MARK, 64, 1, bytes(suite.key_bytes), bytes(SALT_BYTES), suite)
+    try:
+        netlink.carry_out([xfrm.add_state(state)], (errno.EEXIST,), family=netlink.XFRM)
+        netlink.carry_out([xfrm.remove_state(ends.destination, state.spi)], netlink.GONE, family=netlink.XFRM)
+    except OSError as error:
+        return f"no ESP with {suite.name}: {error.strerror}"
+    return None
+
+
+def sweep() -> None:
+    """Remove what an agent that was killed has left in this namespace: everything that bears our numbers."""
+    try:
+        for name, index, if_id in xfrm.interfaces(netlink.dump(xfrm.ALL_LINKS)):
+            if _is_ours(if_id):
+                netlink.carry_out([xfrm.remove_interface(name, index)], netlink.GONE)
+        removals = [
+            *(
+                request
+                for if_id, request in xfrm.states(netlink.dump(xfrm.ALL_STATES, netlink.XFRM))
+                if _is_ours(if_id)
+            ),
+            *(
+                request
+                for if_id, request in xfrm.policies(netlink.dump(xfrm.ALL_POLICIES, netlink.XFRM))
+                if _is_ours(if_id)
+            ),
+        ]
+        netlink.carry_out(removals, netlink.GONE, family=netlink.XFRM)
+    except OSError as error:
+        raise Unavailable(f"what an earlier agent left: {error.strerror}") from error
+
+
+def _is_ours(if_id: int) -> bool:
+    return if_id & 0xFFFF_0000 == _MARK
+
+
+def refuses(config: ConnectionConfig) -> str | None:
+    """Why the kernel cannot carry this connection, though it could others."""
+    if config.replay_window > xfrm.MAX_REPLAY_WINDOW:
+        return f"a replay window over {xfrm.MAX_REPLAY_WINDOW}"
+    if config.repairs:
+        return "it keeps nothing that could be sent again"
+    if config.padding is not Padding.NONE:
+        return "it pads nothing"
+    return None if config.suite == DEFAULT.name else _lacks_suite(SUITES[config.suite])
+
+
+def host_refusals() -> dict[str, int]:
+    """By our names for them; empty where the kernel does not count."""
+    try:
+        lines = _REFUSALS.read_text().splitlines()
+    except OSError:
+        return {}
+    values = dict(line.split() for line in lines if len(line.split()) == 2)
+    return {ours: sum(int(values.get(name, "0")) for name in theirs) for ours, theirs in REFUSALS.items()}
+
+
+@dataclass
+class _Traffic:
+    """What the interface has counted."""
+
+    rx_bytes: int = 0
+    rx_packets: int = 0
+    tx_bytes: int = 0
+    tx_packets: int = 0
+    tx_drops: int = 0
+
+
+class KernelPlane:
+    """Everything of one connection that is in the kernel. ``close`` may be called at any time."""
+
+    name = "kernel"
+
+    def __init__(self, config: ConnectionConfig, session: Session, surroundings: Surroundings) -> None:
+        self._config = config
+        self._session = session
+        self._counters = session.counters
+        self._around = surroundings
+        self._if_id = _MARK | config.port
+        self._out = xfrm.Ends(surroundings.underlay_address, config.peer_underlay, surroundings.pairs)
+        self._in = self._out.reversed()
+        self._installed: dict[tuple[bool, int], xfrm.Usage] = {}  # whether outbound, SPI: as read last
+        self._current: int | None = None  # outbound SPI
+        self._traffic = _Traffic()
+        self._socket: socket.socket | None = None
+        self._is_open = False
+
+    def open(self, udp: socket.socket) -> None:
+        """Interface, policies and the socket's part; nothing passes yet. Raises Conflict or Unavailable."""
+        name = self._config.interface
+        try:
+            index = socket.if_nametoindex(self._around.underlay_interface)
+            netlink.carry_out([xfrm.add_interface(name, index, self._if_id)])
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                raise Conflict("connection.interface", f"an interface {name} exists already") from error
+            raise Unavailable(f"cannot make interface {name}: {error.strerror}") from error
+        self._is_open = True
+        self._tell(*xfrm.let_nothing_out(self._out, self._if_id), *xfrm.let_in(self._in, self._if_id))
+        config, mtu = self._config, self._around.mtu
+        octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
+        addressing.configure_tun(name, mtu, octets, self._around.pairs)
+        try:
+            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
+            udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
+        except OSError as error:
+            raise Unavailable(f"ESP in UDP: {error.strerror}") from error
+        self._socket = udp
+
+    def start(self) -> None:
+        assert self._socket is not None
+        self._around.loop.add_reader(self._socket, self._read_control)
+
+    def send(self, datagram: bytes) -> None:
+        """A control message that finds the socket full is lost, as on the network: it will be repeated."""
+        assert self._socket is not None
+        for _ in range(2):
+            try:
+                self._socket.send(datagram)
+            except ConnectionRefusedError:
+                continue  # that was about an earlier datagram; this one has not been sent yet
+            except OSError as error:
+                self._counters.tx_socket_drops += 1
+                self._around.note(error)
+            return
+        self._counters.tx_socket_drops += 1
+
+    def install(self, sa: SaInstalled) -> None:
+        """A new SA: it receives from now on, or can be sent on."""
+        ends = self._out if sa.is_outbound else self._in
+        # The kernel counts whole seconds, we in fractions: it must not be the first to forget.
+        seconds = math.ceil(self._session.settings.lifetime_s) + 1
+        # A connection that is here already and is to have a wider window than the kernel has keeps the widest.
+        window = min(self._session.settings.replay_window, xfrm.MAX_REPLAY_WINDOW)
+        state = xfrm.State(ends, sa.spi, self._config.port, self._if_id, window, seconds, sa.key, sa.salt, sa.suite)
+        self._try_to_tell(xfrm.add_state(state))
+        self._installed[sa.is_outbound, sa.spi] = xfrm.UNUSED
+
+    def follow(self) -> None:
+        """Transmit on the SA that is in use or not at all, and forget what is not there any more."""
+        if not self._is_open:
+            return
+        current = self._session.current
+        outbound = current.outbound.spi if current is not None else None
+        if outbound != self._current:
+            if not self._count_traffic():
+                return
+            self._current = outbound
+            self._try_to_tell(
+                *(
+                    xfrm.let_nothing_out(self._out, self._if_id)
+                    if outbound is None
+                    else xfrm.let_out(self._out, self._if_id, outbound)
+                )
+            )
+        wanted = {key for pair in self._session.live for key in ((True, pair.outbound.spi), (False, pair.inbound.spi))}
+        for is_outbound, spi in self._installed.keys() - wanted:
+            self._remove(is_outbound, spi)
+
+    def host_refusals(self) -> dict[str, int]:
+        return host_refusals()
+
+    def _read_control(self) -> None:
+        """The kernel takes the ESP packets; what comes here is for the session, and never a packet to deliver."""
+        assert self._socket is not None
+        now = self._around.loop.time()
+        for _ in range(_BATCH_DATAGRAMS):
+            try:
+                datagram = self._socket.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._around.note(error)
+                continue
+            self._session.receive_datagram(datagram, now)
+        self._around.carry_out()
+
+    def pace(self, rate_kbps: int | None) -> None:
+        octets = addressing.super_packet_bytes(self._around.mtu, rate_kbps)
+        try:
+            addressing.limit_super_packets(self._config.interface, octets)
+        except Unavailable as error:
+            self._around.note(OSError(0, str(error)))
+
+    def refresh(self) -> int:
+        """Bring the counters up to date. The highest sequence number of the SAs, either way.
+
+        Where the interface has been removed under us, that is told.
+        """
+        if self._is_open:
+            self._count_traffic()
+        highest = 0
+        for is_outbound, spi in list(self._installed):
+            usage = self._read(is_outbound, spi)
+            if usage is not None:
+                highest = max(highest, usage.sent, usage.received)
+        return highest
+
+    def close(self) -> None:
+        """Remove everything. What is gone already is no error."""
+        if self._socket is not None:
+            self._around.loop.remove_reader(self._socket)
+            self._socket = None
+        if not self._is_open:
+            return
+        self._forget()
+        try:
+            index = socket.if_nametoindex(self._config.interface)
+            netlink.carry_out([xfrm.remove_interface(self._config.interface, index)], netlink.GONE)
+        except OSError as error:
+            logger.debug("interface %s: %s", self._config.interface, error.strerror)
+
+    def _forget(self) -> None:
+        """Nothing passes any more."""
+        self._is_open = False
+        self._try_to_tell(
+            *xfrm.remove_policies(self._out, self._if_id, is_outbound=True),
+            *xfrm.remove_policies(self._in, self._if_id, is_outbound=False),
+            *(self._removal(is_outbound, spi) for is_outbound, spi in self._installed),
+        )
+        self._installed.clear()
+
+    def _remove(self, is_outbound: bool, spi: int) -> None:
+        self._read(is_outbound, spi)
+        self._try_to_tell(self._removal(is_outbound, spi))
+        del self._installed[is_outbound, spi]
+
+    def _removal(self, is_outbound: bool, spi: int) -> netlink.Request:
+        return xfrm.remove_state((self._out if is_outbound else self._in).destination, spi)
+
+    def _read(self, is_outbound: bool, spi: int) -> xfrm.Usage | None:
+        """Count what has come since the last reading; None where the kernel has the SA no more."""
+        ends = self._out if is_outbound else self._in
+        try:
+            answers = netlink.ask(xfrm.ask_state(ends.destination, spi), family=netlink.XFRM)
+        except OSError:
+            return None
+        usage = xfrm.parse_state(answers[0])
+        before = self._installed[is_outbound, spi]
+        self._installed[is_outbound, spi] = usage
+        if not is_outbound:
+            counters, repeated = self._counters, usage.repeated - before.repeated
+            counters.rx_auth_failures += usage.auth_failures - before.auth_failures
+            counters.rx_replay_drops += usage.too_old - before.too_old
+            if self._session.settings.expects_copies:
+                counters.rx_copies += repeated
+            else:
+                counters.rx_replay_drops += repeated
+        return usage
+
+    def _count_traffic(self) -> bool:
+        """False when the interface has been removed under us, which is told."""
+        now, before = _traffic_of(self._config.interface), self._traffic
+        if now is None:
+            self._forget()
+            self._around.lose(f"interface {self._config.interface} is gone")
+            return False
+        counters = self._counters
+        counters.rx_bytes += now.rx_bytes - before.rx_bytes
+        counters.rx_packets += now.rx_packets - before.rx_packets
+        counters.tx_bytes += now.tx_bytes - before.tx_bytes
+        counters.tx_packets += now.tx_packets - before.tx_packets
+        # The interface refuses what no policy lets out: everything while there is no key, else what has other ends.
+        if self._current is None:
+            counters.tx_no_sa_drops += now.tx_drops - before.tx_drops
+        else:
+            counters.tx_selector_drops += now.tx_drops - before.tx_drops
+        self._traffic = now
+        return True
+
+    def _tell(self, *requests: netlink.Request) -> None:
+        """In order. What is to be removed and is gone already is no error; the kernel ends SAs of its own accord."""
+        try:
+            netlink.carry_out(requests, netlink.GONE, family=netlink.XFRM)
+        except OSError as error:
+            raise Unavailable(f"xfrm: {error.strerror}") from error
+
+    def _try_to_tell(self, *requests: netlink.Request) -> None:
+        """What the kernel has not taken it does not use either: packets are dropped until the next key."""
+        try:
+            self._tell(*requests)
+        except Unavailable as error:
+            logger.error("connection %s: %s", self._config.id, error)
+            self._around.note(OSError(0, str(error)))
+
+
+def _traffic_of(interface: str) -> _Traffic | None:
+    for line in _DEVICES.read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name.strip() == interface:
+            numbers = [int(number) for number in rest.split()]
+            return _Traffic(numbers[0], numbers[1], numbers[8], numbers[9], numbers[11])
+    return None

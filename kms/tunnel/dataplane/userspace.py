@@ -1,0 +1,133 @@
+"""The userspace data plane of one connection: a TUN device, and the loops that move packets through the session."""
+
+from __future__ import annotations
+
+import socket
+
+from kms.tunnel.config import ConnectionConfig
+from kms.tunnel.dataplane import addressing
+from kms.tunnel.dataplane.base import Surroundings
+from kms.tunnel.dataplane.packet_loop import SOL_UDP, UDP_GRO, DataPlane, DeviceLost, largest_super_packet
+from kms.tunnel.dataplane.tun import TunDevice
+from kms.tunnel.errors import Unavailable
+from kms.tunnel.protocol.effects import SaInstalled
+from kms.tunnel.protocol.session import Session
+from kms.tunnel.protocol.states import Link
+
+
+class UserspacePlane:
+    """Wakes the loops up when there is something to read, or room to write."""
+
+    name = "userspace"
+
+    def __init__(self, config: ConnectionConfig, session: Session, surroundings: Surroundings) -> None:
+        self._config = config
+        self._session = session
+        self._around = surroundings
+        self._loop = surroundings.loop
+        self._tun: TunDevice | None = None
+        self._socket: socket.socket | None = None
+        self._plane: DataPlane | None = None
+        self._is_waiting = False  # for room in the socket
+
+    def open(self, udp: socket.socket) -> None:
+        config = self._config
+        try:
+            udp.setsockopt(SOL_UDP, UDP_GRO, 1)
+        except OSError as error:
+            raise Unavailable(f"UDP socket: {error.strerror}") from error
+        self._tun = TunDevice(config.interface)
+        self._socket = udp
+        self._plane = DataPlane(self._tun, udp, self._session, self._around.note)
+        self._around.carry_out()  # the first key is asked for while the interface is being set up
+        addressing.configure_tun(
+            config.interface,
+            self._around.mtu,
+            self._super_packet(config.rate_kbps),
+            self._around.pairs,
+        )
+
+    def start(self) -> None:
+        assert self._tun is not None
+        assert self._socket is not None
+        self._loop.add_reader(self._socket, self._read_socket)
+        self._loop.add_reader(self._tun.fd, self._read_tun)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket = None
+        if self._tun is not None:
+            self._loop.remove_reader(self._tun.fd)
+            self._tun.close()
+            self._tun = None
+
+    def send(self, datagram: bytes) -> None:
+        """A control message that finds the socket full is lost, as on the network: it will be repeated."""
+        assert self._plane is not None
+        if self._plane.is_stalled:
+            self._session.counters.tx_socket_drops += 1
+        else:
+            self._plane.send(datagram)
+            self._wait_for_room()
+
+    def install(self, sa: SaInstalled) -> None:
+        """The session itself seals and opens."""
+
+    def follow(self) -> None:
+        """As above."""
+
+    def pace(self, rate_kbps: int | None) -> None:
+        try:
+            addressing.limit_super_packets(self._config.interface, self._super_packet(rate_kbps))
+        except Unavailable as error:
+            self._around.note(OSError(0, str(error)))
+
+    def _super_packet(self, rate_kbps: int | None) -> int:
+        mtu = self._around.mtu
+        return addressing.super_packet_bytes(mtu, rate_kbps, largest_super_packet(mtu))
+
+    def refresh(self) -> int:
+        return 0
+
+    def host_refusals(self) -> None:
+        return None
+
+    def _read_tun(self) -> None:
+        assert self._plane is not None
+        try:
+            self._plane.read_device(self._loop.time())
+        except DeviceLost as error:
+            assert self._tun is not None
+            self._loop.remove_reader(self._tun.fd)
+            self._around.lose(f"interface {self._config.interface} is gone: {error.strerror}")
+            return
+        self._wait_for_room()
+        self._around.carry_out()
+
+    def _read_socket(self) -> None:
+        assert self._plane is not None
+        self._plane.read_socket(self._loop.time())
+        self._around.carry_out()
+
+    def _wait_for_room(self) -> None:
+        """While the socket is full the TUN is not read, so that senders feel it."""
+        assert self._plane is not None
+        if self._plane.is_stalled and not self._is_waiting:
+            assert self._socket is not None
+            self._is_waiting = True
+            if self._tun is not None:
+                self._loop.remove_reader(self._tun.fd)
+            self._loop.add_writer(self._socket, self._resume)
+
+    def _resume(self) -> None:
+        assert self._socket is not None
+        assert self._plane is not None
+        self._plane.resume()
+        if self._plane.is_stalled:
+            return
+        self._is_waiting = False
+        self._loop.remove_writer(self._socket)
+        if self._tun is not None and self._session.link is not Link.CLOSED:
+            self._loop.add_reader(self._tun.fd, self._read_tun)

@@ -1,0 +1,293 @@
+"""``bench NAME``: measurements with the machine and the versions beside them (contracts: "Benchmarks")."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench.peer_venv import SEQUENCE
+from scripts.bench.tunnel import run as tunnel
+from scripts.bench.tunnel import wires
+from scripts.cli.output import print_json, print_table, say
+from scripts.cli.progress import Steps
+from scripts.errors import DidNotHold, WrongRequest
+from scripts.measure.errors import DemoError
+from scripts.measure.slices import create_patiently, delete_slice
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import load
+
+USE_CASE_TOPOLOGY = "ukqntel"
+RESULTS = REPOSITORY / "results" / "bench"
+DEFAULT_RUNS = 100
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argparse.ArgumentParser) -> None:
+    bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
+
+    parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
+    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each use case, on ukqntel")
+    parser.add_argument(
+        "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
+        help="instead: fill metro-ring until nothing fits, or N slices are there",
+    )  # fmt: skip
+    _add_out(parser, "provision")
+    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.set_defaults(run=_provision)
+
+    parser = bench.add_parser("failover", parents=[common_options], help="what failures cost, by protection class")
+    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each class and detection")
+    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="hit by one cut at once")
+    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="of the spanning-tree baseline")
+    _add_out(parser, "failover")
+    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.set_defaults(run=_failover)
+
+    parser = bench.add_parser("tunnel", parents=[common_options], help="the tunnel beside none and other people's")
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="of each measurement, interleaved")
+    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="that each TCP stream lasts")
+    parser.add_argument(
+        "--wires", nargs="+", choices=wires.KINDS, default=wires.KINDS, help="what the tunnels run over"
+    )
+    parser.add_argument("--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="of the wire")
+    parser.add_argument("--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="whom to measure")
+    parser.add_argument("--wireguard-go-new", type=Path, metavar="PATH", help="a newer wireguard-go's binary")
+    parser.add_argument("--no-rekeying", action="store_true", help="leave out the cost of rekeying")
+    _add_out(parser, "tunnel")
+    parser.set_defaults(run=_tunnel)
+
+    parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
+    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="numbers of sites to measure on")
+    parser.add_argument("--queries", type=_count, metavar="N", help="questions per size")
+    _add_out(parser, "paths")
+    parser.set_defaults(run=_paths)
+
+    parser = bench.add_parser("qkd", parents=[common_options], help="the quantum layer: speed, efficiency, key rates")
+    parser.add_argument("--bits", type=_count, metavar="N", help="to reconcile (default 10^8)")
+    parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
+    _add_out(parser, "qkd")
+    parser.set_defaults(run=_qkd)
+
+    parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for each mode and number of clients")
+    parser.add_argument("--apps-seconds", type=_seconds, metavar="S", help="for the applications that rekey every 3 s")
+    parser.add_argument("--applications", type=_count, metavar="N", help="that rekey every 3 s")
+    parser.add_argument("--source", metavar="SOURCE", help="where the keys come from: dh, qra, qkd or like qkd+qra")
+    _add_out(parser, "kms")
+    parser.set_defaults(run=_kms)
+
+
+def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder = _make(arguments.out)
+    end_on_signals()
+    is_fill = arguments.slices is not None
+    topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
+    with Runtime(load(topology), layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Steps(f"up {topology}", START_STEPS) as steps:
+            runtime.start(steps)
+        system = RunningSystem(runtime.record, layout)
+        try:
+            report = _fill(system, arguments.slices, folder) if is_fill else _runs(system, arguments.runs, folder)
+        except DemoError as error:
+            raise DidNotHold(str(error)) from error
+    return _end(report, arguments.json, folder, failed=any(
+        value > 0 for name, value in report["figures"].items() if name.endswith(".failures")
+    ))  # fmt: skip
+
+
+def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
+    from scripts.bench import charts  # loads Matplotlib, which no other command waits for
+
+    provision.wait_for_keys(system)
+    surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    cases = provision.measure(system, runs)
+    failures = provision.failure_notes([failure for case in cases for failure in case.failures])
+    notes = [*provision.NOTES, *surroundings, *failures]
+    report = common.report("provision", provision.figures(cases, runs), notes)
+    charts.draw_histograms(cases, folder / "histograms.png")
+    common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
+    return report
+
+
+def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
+    from scripts.bench import charts
+
+    provision.wait_for_keys(system)
+    surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    # The KMS may just have started: what is measured begins when there are QKD keys.
+    create_patiently(system, fill.small_slice(1))
+    delete_slice(system, fill.small_slice(1)["name"])
+    series = fill.fill(system, limit)
+    end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
+    notes = [*fill.NOTES, end, *surroundings, *series.failures]
+    report = common.report("provision", fill.figures(series), notes)
+    charts.draw_fill(series, folder / "fill.png")
+    common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
+    return report
+
+
+def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder = _make(arguments.out)
+    end_on_signals()
+    topology = load(failover.TOPOLOGY)
+    figures: dict[str, float] = {}
+    notes = [*failover.NOTES, common.load_note()]
+    try:
+        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+            with Steps(f"up {topology.name}", START_STEPS) as steps:
+                runtime.start(steps)
+            system = RunningSystem(runtime.record, layout)
+            notes.append(f"datapath: {system.datapath}")
+            total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
+            with common.Countdown("failures", total) as countdown:
+                results = failover.measure(system, arguments.runs, countdown.advance)
+            figures |= failover.figures(results)
+            with common.Countdown("slices for one cut", arguments.slices) as countdown:
+                last_ms, hit = failover.hundred_slices(system, arguments.slices, countdown.advance)
+            figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
+        with common.Countdown("spanning tree", arguments.stp_runs) as countdown:
+            outages = []
+            for _ in range(arguments.stp_runs):
+                outages.append(stp.outage_ms(topology, folder / "ryu.log"))
+                countdown.advance()
+        figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("failover", figures, notes, ("ryu",))
+    runs = {name: [asdict(run) for run in found] for name, found in results.items()}
+    common.write_json(folder / "failover.json", {**report, "runs": runs})
+    return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
+
+
+def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts
+
+    folder = _make(arguments.out)
+    end_on_signals()
+    plan = tunnel.Plan(
+        wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
+        seconds=float(arguments.seconds), wireguard_go_new=arguments.wireguard_go_new,
+        with_rekeying=not arguments.no_rekeying,
+    )  # fmt: skip
+    notes = [*tunnel.NOTES, common.load_note()]
+    layout.make()
+    try:
+        results = tunnel.run(plan, layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("tunnel", results.figures(), [*notes, *results.notes])
+    report["versions"] |= results.versions
+    common.write_json(folder / "tunnel.json", {**report, "values": results.values})
+    panels: dict[str, dict[str, list[float]]] = {}
+    for name, values in results.values.items():
+        if name.endswith("_gbps") and ".tcp." in name:
+            wire, _, who = name.partition(".tcp.")
+            panels.setdefault(f"{wire.replace('.', ', MTU ')}: one TCP stream", {})[who.removesuffix("_gbps")] = values
+    charts.draw_bars(panels, "Gbit/s", folder / "tcp.png")
+    return _end(report, arguments.json, folder, failed=results.totals.get("rekey_100ms.lost_packets", 0) > 0)
+
+
+def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import paths  # loads networkx
+
+    folder = _make(arguments.out)
+    options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
+    if "sizes" in options:
+        options["sizes"] = tuple(options["sizes"])
+    report = paths.run(paths.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    common.write_json(folder / "paths.json", report)
+    figures = report["figures"]
+    return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+
+
+def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts, qkd
+
+    folder = _make(arguments.out)
+    end_on_signals()
+    notes = [*qkd.NOTES, common.load_note()]
+    python = None
+    if arguments.no_peer:
+        notes.append("SeQUeNCe was not measured: --no-peer")
+    else:
+        python = SEQUENCE.python(layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        with common.Countdown("sifting", len(qkd.PEER_KM) * (2 if python else 1)) as countdown:
+            ours, peers = [], []
+            for km in qkd.PEER_KM:
+                ours.append(qkd.sift(km))
+                countdown.advance()
+                if python is not None:
+                    peers.append(qkd.sift_with_sequence(python, km))
+                    countdown.advance()
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    bits = arguments.bits or qkd.DEFAULT_BITS
+    with common.Countdown("reconciliation", qkd.reconcile_blocks(bits)) as countdown:
+        reconciling = qkd.reconcile_many(bits, countdown.advance)
+    points = []
+    with common.Countdown("key rates over distance", len(qkd.DISTANCES_KM)) as countdown:
+        for km in qkd.DISTANCES_KM:
+            points.append(qkd.rate_at(km))
+            countdown.advance()
+    figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
+    report = common.report("qkd", figures, notes)
+    if python is not None:
+        report["versions"]["sequence"] = SEQUENCE.version
+    charts.draw_rates(points, folder / "rates.png")
+    common.write_json(folder / "qkd.json", {**report, "runs": qkd.as_lists(ours, peers, points)})
+    return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
+
+
+def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import kms  # loads what the KMS is made of
+
+    folder = _make(arguments.out)
+    names = ("seconds", "apps_seconds", "applications", "source")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    report = kms.run(kms.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    common.write_json(folder / "kms.json", report)
+    return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
+
+
+def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> int:
+    if as_json:
+        print_json(report)
+    else:
+        print_table(f"bench {report['bench']}", *common.table(report["figures"]))
+        for note in report["notes"]:
+            say(f"- {note}")
+        say(f"results: {folder}")
+    return 1 if failed else 0
+
+
+def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument("--out", type=Path, default=RESULTS / name, metavar="DIR", help="for pictures and raw figures")
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
+    return folder
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError("must lie above 0 and be no more than 3600")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value

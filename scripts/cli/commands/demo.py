@@ -1,0 +1,66 @@
+"""``demo``: the main job, from nothing to a report, and nothing left behind."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from scripts.cli.output import say
+from scripts.cli.progress import Steps
+from scripts.demo.progress import ConsoleProgress
+from scripts.demo.run import run_demo
+from scripts.errors import WrongRequest
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import load
+
+DEMO_TOPOLOGY = "ukqntel"
+MAX_SLOWNESS = 100.0
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    parser = commands.add_parser("demo", parents=[common], help="the main job on ukqntel, then a report")
+    parser.add_argument("--report", type=Path, default=REPOSITORY / "results" / "demo", metavar="DIR")
+    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.add_argument(
+        "--slowness",
+        type=_slowness,
+        default=1.0,
+        metavar="N",
+        help="where processors are computed: loads N times as thin, limits of time N times as long",
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _slowness(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= MAX_SLOWNESS:
+        raise argparse.ArgumentTypeError(f"from 1 to {MAX_SLOWNESS:g}, not {text}")
+    return value
+
+
+def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder: Path = arguments.report
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongRequest(f"--report: cannot make {folder}: {error.strerror}") from error
+    end_on_signals()
+    started = time.monotonic()
+    with Runtime(load(DEMO_TOPOLOGY), layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Steps(f"up {DEMO_TOPOLOGY}", START_STEPS) as steps:
+            runtime.start(steps)
+        system = RunningSystem(runtime.record, layout)
+        report = run_demo(
+            system, ConsoleProgress(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness
+        )
+    if arguments.json:
+        print((folder / "report.json").read_text(encoding="utf-8").rstrip())
+    else:
+        held = sum(check.ok for check in report.checks)
+        say(f"{held} of {len(report.checks)} checks held; report: {folder / 'report.html'}")
+    return 0 if report.ok else 1

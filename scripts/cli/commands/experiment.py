@@ -1,0 +1,140 @@
+"""``experiment``: scripted failures under traffic, with results, plots and a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from controller.testing.mutants import MUTATIONS
+from scripts.cli.output import print_json, print_table, say
+from scripts.cli.progress import Steps
+from scripts.errors import WrongRequest
+from scripts.experiments.chaos import Trouble
+from scripts.experiments.chaos_run import ChaosResult, run_chaos
+from scripts.experiments.clock import Countdown
+from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
+from scripts.experiments.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import load
+
+CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
+DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
+KINDS = {trouble.value: trouble for trouble in Trouble}
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    group = commands.add_parser("experiment", help="scripted failure experiments").add_subparsers(
+        dest="action", required=True, metavar="ACTION"
+    )
+    group.add_parser("list", parents=[common], help="the shipped experiments").set_defaults(run=_list)
+    run = group.add_parser("run", parents=[common], help="run one on a network of its own")
+    run.add_argument("name", metavar="NAME|FILE", help=f"{', '.join(shipped_names())}, chaos, or a YAML file")
+    run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default results/experiments/NAME)")
+    run.add_argument("--seed", type=int, metavar="N", help="of every random choice; the same seed, the same faults")
+    run.add_argument("--repetitions", type=int, metavar="N")
+    run.add_argument("--faults", type=int, metavar="N", help=f"of chaos: how many (default {DEFAULT_FAULTS})")
+    run.add_argument("--kinds", metavar="KIND,...", help=f"of chaos: which, of {', '.join(KINDS)} (default: all)")
+    run.add_argument("--no-bfd", action="store_true", help="of chaos: leave silent losses to the tunnels' probes")
+    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller that is wrong on purpose; it ends "
+                     "at the first violation, which there must be")  # fmt: skip
+    run.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    run.add_argument("--time-scale", type=float, default=1.0, help=argparse.SUPPRESS)
+    run.set_defaults(run=_run)
+
+
+def _list(arguments: argparse.Namespace, layout: Layout) -> int:
+    files = [read_scenario(SHIPPED / f"{name}.yaml").file for name in shipped_names()]
+    if arguments.json:
+        print_json([{"name": f.name, "title": f.title, "topology": f.topology, "look_for": f.look_for} for f in files])
+    else:
+        print_table("Experiments", ("name", "topology", "what it does"), [(f.name, f.topology, f.title) for f in files])
+    return 0
+
+
+def _run(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.name == CHAOS:
+        return _run_chaos(arguments, layout)
+    only_chaos = (arguments.faults, arguments.kinds, arguments.mutation)
+    if any(given is not None for given in only_chaos) or arguments.no_bfd:
+        raise WrongRequest("--faults, --kinds, --mutation, --no-bfd: only chaos draws its own faults")
+    scenario = read_scenario(find_scenario(arguments.name))
+    settings = RunSettings(
+        seed=scenario.file.seed if arguments.seed is None else arguments.seed,
+        repetitions=scenario.file.repetitions if arguments.repetitions is None else arguments.repetitions,
+        time_scale=arguments.time_scale,
+    )
+    if settings.seed < 0:
+        raise WrongRequest(f"--seed: {settings.seed} is negative")
+    if settings.repetitions < 1:
+        raise WrongRequest(f"--repetitions: {settings.repetitions} is less than 1")
+    if not settings.time_scale > 0:
+        raise WrongRequest(f"--time-scale: {settings.time_scale} is not positive")
+    folder = make_folder(arguments.out, scenario.name)
+    end_on_signals()
+    expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
+    options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
+    with Runtime(scenario.topology, layout, options) as runtime:
+        with Steps(f"up {scenario.topology.name}", START_STEPS) as steps:
+            runtime.start(steps)
+        with Countdown(scenario.name, expected_s) as countdown:
+            system = RunningSystem(runtime.record, layout)
+            result = run_experiment(system, scenario, settings, folder, countdown)
+    document = result.to_dict()
+    if arguments.json:
+        print(json.dumps(document))
+    else:
+        for repetition in result.results:
+            for finding in repetition.findings:
+                say(f"{repetition.number}: {finding}")
+        for violation in result.violations:
+            say(f"VIOLATION in repetition {violation['repetition']}: {violation['what']}")
+        say(f"{len(result.results)} repetitions, {len(result.violations)} violations; report: {folder / 'report.html'}")
+    return 1 if result.violations else 0
+
+
+def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
+    faults = DEFAULT_FAULTS if arguments.faults is None else arguments.faults
+    seed = 1 if arguments.seed is None else arguments.seed
+    if not 1 <= faults <= MAX_FAULTS:
+        raise WrongRequest(f"--faults: {faults} is not in 1..{MAX_FAULTS}")
+    if seed < 0:
+        raise WrongRequest(f"--seed: {seed} is negative")
+    if arguments.repetitions not in (None, 1):
+        raise WrongRequest("--repetitions: chaos is run once for each seed")
+    names = KINDS if arguments.kinds is None else arguments.kinds.split(",")
+    for name in names:
+        if name not in KINDS:
+            raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
+    kinds = {KINDS[name] for name in names}
+    folder = make_folder(arguments.out, CHAOS)
+    end_on_signals()
+    topology = load(CHAOS_TOPOLOGY)
+    result = ChaosResult(seed, faults, mutation=arguments.mutation)
+    bfd, mutation = not arguments.no_bfd, arguments.mutation
+    with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:
+        with Steps(f"up {topology.name}", START_STEPS) as progress:
+            runtime.start(progress)
+        with Countdown(CHAOS, 0.0) as countdown:
+            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, countdown)
+    if arguments.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        for violation in result.violations:
+            say(f"VIOLATION at step {violation['step']}: {violation['what']}")
+        say(f"{faults} faults, {result.checks} checks, {len(result.violations)} violations; {folder / 'results.json'}")
+    return 1 if result.violations else 0
+
+
+def make_folder(out: Path | None, name: str) -> Path:
+    """Where the results go; WrongRequest when it cannot be made."""
+    folder = out if out is not None else REPOSITORY / "results" / "experiments" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
+    return folder

@@ -1,0 +1,178 @@
+"""``keys`` and ``pki``: what the KMS holds, and certificates for its clients."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kms.errors import KmsError
+from kms.pki import authority
+from kms.pki.revocation import revoke_sae
+from scripts.cli.output import print_json, print_table, say
+from scripts.errors import DidNotHold, WrongRequest
+from scripts.testbed.paths import Layout
+from scripts.testbed.run_record import read_record, running_record
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import CATALOG, load
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    keys = commands.add_parser("keys", parents=[common], help="pools, rates, QBER per section")
+    keys.set_defaults(run=_keys)
+    group = commands.add_parser("pki", help="certificates of the testbed's own CA").add_subparsers(
+        dest="action", required=True, metavar="ACTION"
+    )
+    issue = group.add_parser("issue", parents=[common], help="a client certificate, its key and the CA")
+    issue.add_argument("sae_id", metavar="SAE_ID", help="the identity that the KMEs will see")
+    issue.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
+    issue.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
+    issue.set_defaults(run=_issue)
+    renew = group.add_parser(
+        "renew", parents=[common], help="a new certificate and key; the old stays good till it ends"
+    )
+    renew.add_argument("sae_id", metavar="SAE_ID")
+    renew.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
+    renew.set_defaults(run=_renew)
+    revoke = group.add_parser("revoke", parents=[common], help="all certificates of an SAE, at once")
+    revoke.add_argument("sae_id", metavar="SAE_ID")
+    revoke.set_defaults(run=_revoke)
+    listing = group.add_parser("list", parents=[common], help="who has certificates, and until when")
+    listing.set_defaults(run=_list)
+
+
+def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
+    system = RunningSystem(running_record(layout), layout)
+    status, body = system.kms.call("GET", "/v1/keys")
+    if status != 200:
+        raise DidNotHold(f"the KMS answered {status}: {body}")
+    if arguments.json:
+        print_json(body)
+        return 0
+    columns = ("id", "from", "to", "km", "model", "state", "why", "secret bit/s", "in store, bits", "QBER")
+    print_table("QKD sections", columns, [
+        (
+            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["stop_reason"], s["skr_bps"],
+            s["available_bits"], s["qber"],
+        )
+        for s in body["sections"]
+    ])  # fmt: skip
+    print_table("QKD links", ("id", "from", "to", "over", "state", "secret bit/s", "in store, bits"), [
+        (
+            link["id"], link["a"], link["b"], " ".join(link["sections"]), "usable" if link["usable"] else "OFF",
+            link["skr_bps"], link["available_bits"],
+        )
+        for link in body["links"]
+    ])  # fmt: skip
+    if body["routes"]:
+        print_table("Relay routes", ("from", "to", "over", "trusted nodes", "secret bit/s", "in store, bits"), [
+            (
+                r["a"], r["b"], " ".join(r["sections"]) if r["usable"] else f"NONE: {r['reason']}",
+                " ".join(r["nodes"]), r["skr_bps"], r["available_bits"],
+            )
+            for r in body["routes"]
+        ])  # fmt: skip
+    print_table("Pools", ("from", "to", "source", "keys", "of"), [
+        (p["a"], p["b"], p["source"], p["stored"], p["max"])
+        for p in body["pools"]
+    ])  # fmt: skip
+    if body["reservations"]:
+        reserved = ("master", "slaves", "source", "bit/s", "relays", "state", "over")
+        print_table("Reservations", reserved, [
+            (
+                r["server_app_id"], " ".join(r["client_app_id"]), r["key_source"], r["min_bandwidth"],
+                r["disjoint_relays"], r["app_status"], " ".join(r["sections"]),
+            )
+            for r in body["reservations"]
+        ])  # fmt: skip
+    return 0
+
+
+def section_model(section: dict[str, Any]) -> str:
+    """Protocol, and how its key comes about."""
+    name = f"{section['protocol']}, {section['model']}"
+    return name if section["secure"] else f"{name}, NOT SECURE"
+
+
+def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    if arguments.site is not None:
+        _require_site(arguments.site)
+    layout.make()
+    return _certify(
+        arguments, lambda out: authority.issue_sae(layout.pki, arguments.sae_id, out, site=arguments.site), layout
+    )
+
+
+def _renew(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    return _certify(arguments, lambda out: authority.renew_sae(layout.pki, arguments.sae_id, out), layout)
+
+
+def _certify(arguments: argparse.Namespace, certify: Callable[[Path], None], layout: Layout) -> int:
+    out: Path = arguments.out
+    if out.exists() and not out.is_dir():
+        raise WrongRequest(f"--out: {out} is not a directory")
+    try:
+        authority.ensure_ca(layout.pki)
+        certify(out)
+    except KmsError as error:
+        raise WrongRequest(f"SAE_ID: {error}") from error
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot write to {out}: {error.strerror}") from error
+    paths = {name: str((out / f"{name}.pem").resolve()) for name in ("cert", "key", "ca")}
+    if arguments.json:
+        print_json({"sae_id": arguments.sae_id, **paths})
+    else:
+        say(f"{arguments.sae_id}: " + ", ".join(paths.values()))
+    return 0
+
+
+def _revoke(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    try:
+        count = revoke_sae(layout.pki, arguments.sae_id)
+    except KmsError as error:
+        raise WrongRequest(f"SAE_ID: {error}") from error
+    if arguments.json:
+        print_json({"sae_id": arguments.sae_id, "revoked_certificates": count})
+    else:
+        say(f"{arguments.sae_id}: {count} certificates revoked; no KME serves it any more")
+    return 0
+
+
+def _list(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    saes = authority.issued_saes(layout.pki)
+    if arguments.json:
+        print_json({"saes": [
+            {"sae_id": sae.sae_id, "site": sae.site, "certificates": [
+                {"serial": f"{each.serial:x}", "expires_at": _day(each.expires_at)} for each in sae.certificates
+            ]}
+            for sae in saes
+        ]})  # fmt: skip
+        return 0
+    print_table("SAEs", ("SAE", "site", "certificates", "last until"), [
+        (sae.sae_id, sae.site or "any", len(sae.certificates),
+         _day(max((each.expires_at for each in sae.certificates), default=0.0)))
+        for sae in saes
+    ])  # fmt: skip
+    return 0
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _where_the_authority_is(layout: Layout) -> Layout:
+    """The CA that the KMEs of the run know, whichever checkout started it."""
+    record = read_record(layout)
+    return record.layout(layout) if record is not None and record.supervisor.is_alive() else layout
+
+
+def _require_site(name: str) -> None:
+    sites = sorted({site for topology in CATALOG for site in load(topology).site_names})
+    if name not in sites:
+        raise WrongRequest(f"--site: there is no site {name!r} in any topology; there are {', '.join(sites)}")

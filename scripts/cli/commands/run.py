@@ -1,0 +1,265 @@
+"""``up``, ``down``, ``status``: a network's life."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from scripts.cli.commands.keys import section_model
+from scripts.cli.output import print_json, print_table, say
+from scripts.cli.progress import Steps
+from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.testbed.cleanup import read_or_guess, remove_leftovers
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.processes import end, tail
+from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, RunOptions, Runtime
+from scripts.testbed.run_record import RunRecord, read_record, running_record
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, load
+from topologies.spec import KME_PORT, Topology, TopologyError
+
+POLL_S = 0.05
+DOWN_TIMEOUT_S = 30.0
+
+
+def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    up = commands.add_parser("up", parents=[common], help="start KMS, controller, network and tunnels")
+    up.add_argument("--topo", default="ukqntel", metavar="NAME", help=f"one of {', '.join(sorted(CATALOG))}")
+    up.add_argument(
+        "--detach", action="store_true", help="return when everything runs; without it Mininet's shell opens"
+    )
+    up.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    up.add_argument("--scale", type=float, default=DEFAULT_MBPS_PER_GBPS, metavar="MBPS",
+                    help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
+    up.add_argument("--bfd", action="store_true",
+                    help="watch channels for silent losses (when busy, it sees some that are none)")  # fmt: skip
+    up.add_argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
+                    help="who encrypts; auto: the kernel, where it has ESP (default %(default)s)")  # fmt: skip
+    up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
+    up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
+    up.set_defaults(run=_up)
+    down = commands.add_parser("down", parents=[common], help="stop and clean exactly what was started")
+    down.set_defaults(run=_down)
+    status = commands.add_parser("status", parents=[common], help="what runs, slices, links, keys, at a glance")
+    status.set_defaults(run=_status)
+
+
+def topology_of(arguments: argparse.Namespace) -> Topology:
+    """The topology that the options describe; WrongRequest names the option that is wrong."""
+    try:
+        return load(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
+    except TopologyError as error:
+        option = "--scale" if "scale" in str(error) else "--topo"
+        raise WrongRequest(f"{option}: {error}") from error
+
+
+def _up(arguments: argparse.Namespace, layout: Layout) -> int:
+    topology = topology_of(arguments)
+    if not 0 < arguments.api_port < 65536:
+        raise WrongRequest(f"--api-port: {arguments.api_port} is not a port")
+    if arguments.supervise:
+        return _supervise(topology, arguments, layout)
+    if arguments.detach:
+        return _start_detached(arguments, layout)
+    end_on_signals()
+    with Runtime(topology, layout, _options(arguments)) as runtime:
+        with Steps(f"up {topology.name}", START_STEPS) as steps:
+            runtime.start(steps)
+        _open_shell(runtime)
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> RunOptions:
+    keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
+    return RunOptions(
+        api_port=arguments.api_port,
+        unsafe_keylog=Path(keylog) if keylog else None,
+        tunnel=arguments.tunnel,
+        bfd=arguments.bfd,
+    )
+
+
+def _open_shell(runtime: Runtime) -> None:
+    from mininet.cli import CLI  # only here: no other command needs a terminal
+
+    say(f"datapath: {runtime.record.datapath}; API: {runtime.record.api_url}; leave with `exit`")
+    CLI(runtime.network.mininet)
+
+
+def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
+    running = read_record(layout)
+    if running is not None and running.supervisor.is_alive():
+        raise DidNotHold(
+            "a network is already up; look with `scripts/qslice status`, end it with `scripts/qslice down`"
+        )
+    layout.make()
+    log = layout.log("supervisor")
+    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", "--topo", arguments.topo,
+            "--api-port", str(arguments.api_port), "--scale", str(arguments.scale),
+            "--tunnel", arguments.tunnel]  # fmt: skip
+    if arguments.unshaped:
+        argv.append("--unshaped")
+    if arguments.bfd:
+        argv.append("--bfd")
+    end_on_signals()
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+    try:
+        record = _await_ready(child, layout, arguments)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+    if arguments.json:
+        print_json(_status_document(record, layout))
+    else:
+        say(f"{record.network.name} is up on the {_datapath_words(record)}; API: {record.api_url}")
+        say("next: scripts/qslice slice create --example enterprise-app")
+    return 0
+
+
+def _await_ready(child: subprocess.Popen[bytes], layout: Layout, arguments: argparse.Namespace) -> RunRecord:
+    """Follow the supervisor's own progress until the network is ready."""
+    log, shown = layout.log("supervisor"), 0
+    deadline = time.monotonic() + START_STEPS * START_TIMEOUT_S
+    with Steps(f"up {arguments.topo}", START_STEPS) as steps:
+        while True:
+            status = child.poll()
+            lines = [line for line in log.read_text(errors="replace").splitlines() if f"up {arguments.topo}: " in line]
+            for line in lines[shown:]:
+                step = line.partition(f"up {arguments.topo}: ")[2]
+                if step != "done":
+                    steps(step)
+            shown = len(lines)
+            if status is not None:
+                _explain_early_end(status, layout)
+            record = read_record(layout)
+            if record is not None and record.phase == "ready" and record.supervisor.pid == child.pid:
+                return record
+            if time.monotonic() > deadline:
+                child.terminate()
+                raise EnvironmentLacks(f"the network did not come up; see {log}")
+            time.sleep(POLL_S)
+
+
+def _explain_early_end(status: int, layout: Layout) -> None:
+    text = layout.log("supervisor").read_text(errors="replace")
+    message = text.rpartition("qslice: ")[2].strip() if "qslice: " in text else tail(layout.log("supervisor"))
+    raise (EnvironmentLacks if status == EnvironmentLacks.exit_status else DidNotHold)(message)
+
+
+def _supervise(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
+    """The process behind ``up --detach``: hold the network until told to stop."""
+    end_on_signals()
+    with Runtime(topology, layout, _options(arguments)) as runtime:
+        with Steps(f"up {topology.name}", START_STEPS) as steps:
+            runtime.start(steps)
+        runtime.wait()
+    return 0
+
+
+def _down(arguments: argparse.Namespace, layout: Layout) -> int:
+    record = read_or_guess(layout)
+    if record is None:
+        if arguments.json:
+            print_json({"stopped": False, "removed": []})
+        else:
+            say("nothing is running")
+        return 0
+    with Steps("down", 2) as steps:
+        was_running = record.supervisor.is_alive()
+        steps("stopping processes, bridges, links and namespaces")
+        if was_running:
+            end(record.supervisor, grace_s=DOWN_TIMEOUT_S)
+        steps("looking for leftovers")
+        left = read_or_guess(layout)
+        removed = remove_leftovers(left, layout) if left is not None else []
+    if arguments.json:
+        print_json({"stopped": was_running, "removed": removed})
+    elif removed:
+        say(f"down; an earlier run had left {len(removed)} things, now removed")
+    else:
+        say("down; nothing is left")
+    return 0
+
+
+def _datapath_words(record: RunRecord) -> str:
+    if record.datapath == "system":
+        return "kernel datapath"
+    return "user-space datapath (netdev): this kernel has no Open vSwitch module"
+
+
+def _status_document(record: RunRecord, layout: Layout) -> dict[str, Any]:
+    topology, layout = record.network, record.layout(layout)
+    return {
+        "running": True,
+        "topology": topology.name,
+        "datapath": record.datapath,
+        "api": record.api_url,
+        "token_file": str(layout.token),
+        "ca": str(layout.pki / "ca.pem"),
+        "kmes": {site: f"https://{topology.host(site).kme_address}:{KME_PORT}" for site in topology.site_names},
+        "processes": {name: "up" if p.is_alive() else "down" for name, p in record.processes.items()},
+        "hosts": {site: topology.host(site).data_address for site in topology.site_names},
+    }
+
+
+def _status(arguments: argparse.Namespace, layout: Layout) -> int:
+    record = read_record(layout)
+    if record is None or not record.supervisor.is_alive():
+        if arguments.json:
+            print_json({"running": False})
+        else:
+            say("nothing is running; start it with: scripts/qslice up --detach")
+        return 0
+    document = _status_document(running_record(layout), layout)
+    system = RunningSystem(record, layout)
+    document["slices"] = _or_nothing(system.api, "GET", "/v1/slices", "slices")
+    topology = _ask(system.api, "GET", "/v1/topology")
+    document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
+    health = _ask(system.api, "GET", "/v1/healthz")
+    document["switches"] = {"connected": health.get("switches_connected", 0), "of": len(record.network.site_names)}
+    keys = _ask(system.kms.call, "GET", "/v1/keys")
+    document["sections"] = keys.get("sections", [])
+    document["faults"] = [fault.to_dict() for fault in system.faults.active()]
+    if arguments.json:
+        print_json(document)
+        return 0
+    say(f"{document['topology']} on the {_datapath_words(record)}; API {document['api']}")
+    print_table("Processes", ("name", "state"), document["processes"].items())
+    print_table("KMEs", ("site", "URL"), document["kmes"].items())
+    print_table("Slices", ("name", "state", "connections"),
+                [(s["name"], s["state"], len(s["connections"])) for s in document["slices"]])  # fmt: skip
+    down = ", ".join(document["links_down"]) or "none"
+    say(f"links down: {down}")
+    say("faults: " + (", ".join(map(str, system.faults.active())) or "none"))
+    say(f"switches connected: {document['switches']['connected']} of {document['switches']['of']}")
+    dead = [name for name, state in document["processes"].items() if state == "down"]
+    if dead:
+        say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
+    print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
+                [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
+                 for s in document["sections"]])  # fmt: skip
+    return 0
+
+
+def _ask(call: Any, method: str, path: str) -> dict[str, Any]:
+    """A part of the status; what does not answer is shown as a process that is down, not as an error."""
+    try:
+        status, body = call(method, path)
+    except EnvironmentLacks:
+        return {}
+    return body if status == 200 and isinstance(body, dict) else {}
+
+
+def _or_nothing(call: Any, method: str, path: str, field: str) -> list[Any]:
+    return list(_ask(call, method, path).get(field, []))

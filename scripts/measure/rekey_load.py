@@ -1,0 +1,104 @@
+"""Rekeying under load: numbered datagrams at a fixed rate, both ways on all connections, across several rekeys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from scripts.measure.connection import Connection
+from scripts.measure.errors import MeasurementError
+from scripts.measure.flows import Datagrams, start_sending, stop_sending, ways_of
+from scripts.measure.polling import poll
+from scripts.measure.probers import Probers
+from scripts.measure.system import System
+
+REKEYS = 5
+PAYLOAD_BYTES = 512
+OVERHEAD_BYTES = 100  # IP, UDP, ESP, UDP, IP, Ethernet and the label: a meter counts them (ovs-issues#316)
+SHARE_OF_BANDWIDTH = 0.5
+MAX_PACKETS_PER_S = 200.0
+DEADLINE_S = 30.0
+POLL_S = 0.25
+DRAIN_TIMEOUT_S = 2.0
+PORT = 5400
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """One connection: datagrams both ways, how many never came, and how often the key changed meanwhile."""
+
+    connection: str
+    rekeys: int
+    sent: int
+    lost: int
+    duplicates: int
+    packets_per_s: float
+
+
+def packet_rate(bandwidth_mbps: float, slowness: float = 1.0) -> float:
+    """Datagrams per second that stay well under the reserved bandwidth, headers included."""
+    bits = 8 * (PAYLOAD_BYTES + OVERHEAD_BYTES)
+    return min(MAX_PACKETS_PER_S, SHARE_OF_BANDWIDTH * bandwidth_mbps * 1e6 / bits) / slowness
+
+
+def rekeys_of(system: System, connections: Sequence[Connection]) -> dict[str, int]:
+    """The rekey counters at the connections' initiators, by connection id."""
+    stats = {host: system.tunnel_stats(host) for host in sorted({c.src for c in connections})}
+    for c in connections:
+        if c.id not in stats[c.src]:
+            raise MeasurementError(f"the tunnel agent on {c.src} knows no connection {c.id}")
+    return {c.id: int(stats[c.src][c.id]["rekeys"]) for c in connections}
+
+
+def load_across_rekeys(
+    system: System,
+    probers: Probers,
+    connections: Sequence[Connection],
+    rekeys: int = REKEYS,
+    deadline_s: float = DEADLINE_S,
+    slowness: float = 1.0,
+) -> dict[str, LoadResult]:
+    """Load every connection both ways until each has changed its key ``rekeys`` times, or ``deadline_s`` (times
+    ``slowness``) is over.
+    """
+    ways = ways_of(connections)
+    for way in ways:
+        way.listen(probers, PORT)
+    before = rekeys_of(system, connections)
+    gained = dict.fromkeys(before, 0)
+
+    def enough() -> bool:
+        now = rekeys_of(system, connections)
+        gained.update({connection_id: now[connection_id] - before[connection_id] for connection_id in now})
+        return min(gained.values()) >= rekeys
+
+    start_sending(probers, [(way, _datagrams(way.connection, slowness)) for way in ways])
+    try:
+        poll(enough, deadline_s * slowness, POLL_S * slowness)
+    finally:
+        sent = stop_sending(probers, ways)
+    poll(lambda: all(way.received(probers)["unique"] >= sent[way.flow] for way in ways), DRAIN_TIMEOUT_S * slowness)
+    results: dict[str, LoadResult] = {}
+    for way in ways:
+        c = way.connection
+        got = probers[way.receiver.host].call("receive_stop", flow=way.flow)
+        one_way = LoadResult(
+            connection=c.id,
+            rekeys=gained[c.id],
+            sent=sent[way.flow],
+            lost=sent[way.flow] - int(got["unique"]),
+            duplicates=int(got["duplicates"]),
+            packets_per_s=packet_rate(c.bandwidth_mbps, slowness),
+        )
+        results[c.id] = _both_ways(results[c.id], one_way) if c.id in results else one_way
+    return results
+
+
+def _datagrams(connection: Connection, slowness: float) -> Datagrams:
+    return Datagrams(PORT, 1 / packet_rate(connection.bandwidth_mbps, slowness), PAYLOAD_BYTES, b"load")
+
+
+def _both_ways(there: LoadResult, back: LoadResult) -> LoadResult:
+    return replace(
+        there, sent=there.sent + back.sent, lost=there.lost + back.lost, duplicates=there.duplicates + back.duplicates
+    )

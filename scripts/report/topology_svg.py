@@ -1,0 +1,176 @@
+"""The network as inline SVG: sites, parallel channels as separate curves coloured by class, paths highlighted.
+
+Pure: a topology in, text out. Colours are CSS classes of the page (``style.py``), so that one drawing serves light,
+dark and print; every class also has its own dash pattern, so that no reader depends on colour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from html import escape
+
+from scripts.report.html_style import STANDALONE
+from topologies.spec import Channel, Topology
+
+LABEL_HEIGHT = 26.0
+CHARACTER_WIDTH = 8.2
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Size of a drawing in its own units, the margin around the sites, and the distance of parallel channels."""
+
+    width: float
+    height: float
+    margin_x: float = 60.0
+    margin_y: float = 40.0
+    spacing: float = 16.0
+
+
+MAIN = Canvas(1040, 390, margin_x=64, margin_y=52, spacing=19)
+SMALL = Canvas(520, 270, margin_x=44, margin_y=40, spacing=15.5)
+
+
+@dataclass(frozen=True)
+class Emphasis:
+    """What stands out: channels in use with the names of what uses them, channels that are cut, sites involved."""
+
+    used: Mapping[str, Collection[str]] = field(default_factory=dict)
+    cut: Collection[str] = ()
+    to_be_cut: Collection[str] = ()
+    only: bool = False  # dim whatever is not used
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A cubic Bezier curve between two sites."""
+
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def path(self) -> str:
+        (x0, y0), *rest = self.points
+        return f"M{x0:.1f} {y0:.1f}C" + " ".join(f"{x:.1f} {y:.1f}" for x, y in rest)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        weights = (0.125, 0.375, 0.375, 0.125)
+        x = sum(w * p[0] for w, p in zip(weights, self.points, strict=True))
+        y = sum(w * p[1] for w, p in zip(weights, self.points, strict=True))
+        return x, y
+
+
+def draw_topology(topology: Topology, canvas: Canvas, title: str, emphasis: Emphasis | None = None) -> str:
+    """One ``<svg>`` element."""
+    emphasis = emphasis or Emphasis()
+    places = place_sites(topology, canvas)
+    curves = route_channels(topology, canvas, places)
+    marks = []
+    parts = [
+        f'<svg viewBox="0 0 {canvas.width:g} {canvas.height:g}" role="img" class="net">',
+        f"<title>{escape(title)}</title>",
+    ]
+    # What is in use is drawn last, over the rest.
+    for channel in sorted(topology.channels, key=lambda c: c.id in emphasis.used or c.id in emphasis.cut):
+        curve = curves[channel.id]
+        parts.append(_channel(channel, curve, emphasis))
+        marks.append(_mark(channel, curve, emphasis))
+    parts += [m for m in marks if m]
+    used_sites = {end for c in topology.channels if c.id in emphasis.used for end in c.ends}
+    for site in topology.sites:
+        x, y = places[site.name]
+        width = len(site.name) * CHARACTER_WIDTH + 20
+        dim = " dim" if emphasis.only and site.name not in used_sites else ""
+        parts.append(
+            f'<g class="site{dim}"><title>{escape(site.name)}, {site.tier.value}</title>'
+            f'<rect x="{x - width / 2:.1f}" y="{y - LABEL_HEIGHT / 2:.1f}" width="{width:.1f}" '
+            f'height="{LABEL_HEIGHT:g}" rx="{LABEL_HEIGHT / 2:g}"/>'
+            f'<text x="{x:.1f}" y="{y + 4.6:.1f}">{escape(site.name)}</text></g>'
+        )
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def standalone(topology: Topology, title: str = "", emphasis: Emphasis | None = None) -> str:
+    """The network as a file of its own, for documents that cannot share the page's style sheet."""
+    drawing = draw_topology(topology, MAIN, title or f"Topology {topology.name}", emphasis)
+    head, rest = drawing.split(">", 1)
+    size = f'width="{MAIN.width:g}" height="{MAIN.height:g}"'
+    style = escape(STANDALONE, quote=False)
+    return f'{head} {size} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'
+
+
+def place_sites(topology: Topology, canvas: Canvas) -> dict[str, tuple[float, float]]:
+    """The sites' places, stretched over the canvas; a network whose sites are in a row stands in the middle."""
+
+    def spread(values: list[float], size: float, margin: float) -> list[float]:
+        low, high = min(values), max(values)
+        if high == low:
+            return [size / 2] * len(values)
+        return [margin + (v - low) / (high - low) * (size - 2 * margin) for v in values]
+
+    xs = spread([s.x for s in topology.sites], canvas.width, canvas.margin_x)
+    ys = spread([s.y for s in topology.sites], canvas.height, canvas.margin_y)
+    return {s.name: (x, y) for s, x, y in zip(topology.sites, xs, ys, strict=True)}
+
+
+def route_channels(topology: Topology, canvas: Canvas, places: Mapping[str, tuple[float, float]]) -> dict[str, Curve]:
+    """A curve per channel; the channels between the same two sites lie side by side."""
+    bundles: dict[frozenset[str], list[Channel]] = {}
+    for channel in topology.channels:
+        bundles.setdefault(frozenset(channel.ends), []).append(channel)
+    curves = {}
+    for bundle in bundles.values():
+        (x0, y0), (x1, y1) = places[bundle[0].a], places[bundle[0].b]
+        dx, dy = x1 - x0, y1 - y0
+        length = math.hypot(dx, dy) or 1.0
+        normal = (-dy / length, dx / length)
+        # Narrower on short bundles and where there are many, so that neighbours never cross.
+        spacing = min(canvas.spacing, length / (1.6 * len(bundle)))
+        for n, channel in enumerate(bundle):
+            # A cubic whose inner points are this far out has its middle at three quarters of the distance.
+            away = (n - (len(bundle) - 1) / 2) * spacing / 0.75
+            inner = [(x0 + t * dx + normal[0] * away, y0 + t * dy + normal[1] * away) for t in (0.22, 0.78)]
+            curves[channel.id] = Curve(((x0, y0), *inner, (x1, y1)))
+    return curves
+
+
+def _channel(channel: Channel, curve: Curve, emphasis: Emphasis) -> str:
+    users = emphasis.used.get(channel.id, ())
+    classes = ["ch", channel.security.label]
+    if channel.id in emphasis.cut:
+        classes.append("cut")
+    elif users:
+        classes.append("used")
+    elif channel.dark:
+        classes.append("dark")
+    elif emphasis.only:
+        classes.append("dim")
+    tip = f"{channel.id}: {channel.security.label}, {channel.capacity_mbps:g} Mbit/s, {channel.length_km:g} km"
+    if channel.id in emphasis.cut:
+        tip += ", cut"
+    elif channel.dark:
+        tip += ", a spare" + (", lit" if users else ", dark")
+    if users:
+        tip += "; used by " + ", ".join(sorted(users))
+    return f'<path class="{" ".join(classes)}" d="{curve.path}"><title>{escape(tip)}</title></path>'
+
+
+def _mark(channel: Channel, curve: Curve, emphasis: Emphasis) -> str:
+    x, y = curve.middle
+    if channel.id in emphasis.cut:
+        return (
+            f'<g class="cross"><circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+            f'<path d="M{x - 4:.1f} {y - 4:.1f}l8 8m0 -8l-8 8"/></g>'
+        )
+    if channel.id in emphasis.to_be_cut:
+        return f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+    users = emphasis.used.get(channel.id, ())
+    if len(users) > 1:
+        return (
+            f'<g class="count {channel.security.label}"><circle cx="{x:.1f}" cy="{y:.1f}" r="7"/>'
+            f'<text x="{x:.1f}" y="{y + 3.8:.1f}">{len(users)}</text></g>'
+        )
+    return ""

@@ -1,0 +1,89 @@
+"""Removing what a run left behind: exactly what its record names, nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from scripts.errors import EnvironmentLacks
+from scripts.testbed import openvswitch
+from scripts.testbed.paths import Layout
+from scripts.testbed.processes import end
+from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
+from topologies.catalog import CATALOG, load
+from topologies.net import ROOT_MANAGEMENT_INTERFACE
+
+
+def read_or_guess(layout: Layout) -> RunRecord | None:
+    """The last run's record. Where that cannot be read, or was lost with the machine's power (``/run`` is, Open
+    vSwitch's database is not), one of all that a run of any known topology might have made."""
+    try:
+        record = read_record(layout)
+    except DamagedRecord:
+        return _guess(layout)
+    return _guess(layout) if record is None and _is_ours(_present_ssl()) else record
+
+
+def ssl_of_others() -> tuple[str, str, str] | None:
+    """Open vSwitch's TLS settings as a run has to put them back: a dead run's own are none."""
+    found = openvswitch.read_ssl()
+    return None if _is_ours(found) else found
+
+
+def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
+    """End the run's processes, remove its bridges and interfaces, forget it. Returns what there was to remove."""
+    removed = []
+    for name, process in record.processes.items():
+        if process.is_alive():
+            removed.append(f"process {name} ({process.pid})")
+            end(process)
+    present = [bridge for bridge in record.bridges if bridge in openvswitch.vsctl("list-br").split()]
+    openvswitch.remove_bridges(tuple(present))
+    removed += [f"bridge {bridge}" for bridge in present]
+    # A user-space bridge's own interface outlives an ovs-vswitchd that has died.
+    for interface in (*record.interfaces, *record.bridges):
+        if _exists(interface):
+            subprocess.run(["ip", "link", "del", interface], capture_output=True, check=False)
+            removed.append(f"interface {interface}")
+    if record.bridges:
+        openvswitch.restore_ssl(record.ovs_ssl_before)
+    forget(layout)
+    return removed
+
+
+def forget(layout: Layout) -> None:
+    """Remove the run's sockets, configuration and record; the lock stays with whoever holds it."""
+    for path in layout.run.glob("*"):
+        if path != layout.lock:
+            path.unlink(missing_ok=True) if not path.is_dir() else shutil.rmtree(path)
+
+
+def _guess(layout: Layout) -> RunRecord:
+    topologies = [load(name) for name in CATALOG]
+    sites = [(topology, site) for topology in topologies for site in topology.site_names]
+    ports = (port.interface for topology, site in sites for port in topology.ports(site))
+    return RunRecord(
+        phase="failed", supervisor=lock_holder(layout) or Process(0, 0), topology={}, datapath="", netem=False,
+        api_url="", bridges=tuple(dict.fromkeys(topology.bridge(site) for topology, site in sites)),
+        interfaces=(*dict.fromkeys(ports), ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
+        state=str(layout.state),
+    )  # fmt: skip
+
+
+def _present_ssl() -> tuple[str, str, str] | None:
+    try:
+        return openvswitch.read_ssl()
+    except (EnvironmentLacks, FileNotFoundError):  # no Open vSwitch runs, or none is installed: nobody's settings
+        return None
+
+
+def _is_ours(ssl: tuple[str, str, str] | None) -> bool:
+    """Whether they are a run's, of this checkout or another (see :attr:`Layout.switch_certificate`)."""
+    return ssl is not None and Path(ssl[0]).parent.parts[-2:] == Layout().switch_certificate.parts[-2:]
+
+
+def _exists(interface: str) -> bool:
+    # Not /sys/class/net: that shows the network namespace in which it was mounted, not always the one we are in.
+    return any(interface == name for _, name in socket.if_nameindex())

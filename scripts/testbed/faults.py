@@ -1,0 +1,239 @@
+"""Faults as values: what can be broken, what undoes it, and what a set of overlapping faults does to the network.
+
+Pure. Faults overlap, so the state of an interface is never the last command's but follows from all faults that are
+active: a channel that was cut stays cut when the site at its end comes back. An adapter
+(:mod:`scripts.testbed.fault_injector`) carries out the difference between two such states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from kms.sources.qkd.modes import AttackKind
+from scripts.errors import WrongRequest
+from topologies import links
+from topologies.links import Direction
+from topologies.spec import Topology
+
+KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX = "kms", "controller", "tunnel-", "kme-"
+
+
+class Element(Enum):
+    """What a fault is done to; the value names it in messages."""
+
+    CHANNEL = "channel"
+    SITE = "site"
+    SECTION = "QKD section"
+    PROCESS = "process"
+
+
+class FaultKind(Enum):
+    """The value is the command that does it."""
+
+    CUT = "link down"
+    BLACKHOLE = "link blackhole"
+    POWER_OFF = "node down"
+    EAVESDROP = "eavesdrop start"
+    CUT_SECTION = "section cut"
+    KILL = "kill"
+
+
+@dataclass(frozen=True)
+class Description:
+    """``inverse`` is the command that lifts it, ``state`` what the element then is in words."""
+
+    element: Element
+    inverse: str
+    state: str
+    is_directed: bool = False
+
+
+# The one table of what can be broken. Commands, scenarios and lifting all read it.
+FAULTS: Mapping[FaultKind, Description] = {
+    FaultKind.CUT: Description(Element.CHANNEL, "link up", "cut", is_directed=True),
+    FaultKind.BLACKHOLE: Description(Element.CHANNEL, "link up", "a black hole", is_directed=True),
+    FaultKind.POWER_OFF: Description(Element.SITE, "node up", "off"),
+    FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
+    FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "without light"),
+    FaultKind.KILL: Description(Element.PROCESS, "restart", "killed"),
+}
+INVERSES = tuple(dict.fromkeys(d.inverse for d in FAULTS.values()))
+
+
+def undone_by(inverse: str) -> frozenset[FaultKind]:
+    """The kinds of fault that a lifting command lifts."""
+    return frozenset(kind for kind, d in FAULTS.items() if d.inverse == inverse)
+
+
+def element_of(command: str) -> Element:
+    """What a command, breaking or lifting, is about."""
+    kinds = undone_by(command) or {FaultKind(command)}
+    return FAULTS[next(iter(kinds))].element
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. ``direction`` None is both; an eavesdropper attacks ``fraction`` of the pulses, by ``attack``."""
+
+    kind: FaultKind
+    target: str
+    direction: Direction | None = None
+    fraction: float = 1.0
+    attack: AttackKind = AttackKind.INTERCEPT_RESEND
+
+    def __post_init__(self) -> None:
+        if self.direction is not None and not FAULTS[self.kind].is_directed:
+            raise WrongRequest(f"direction: {self.kind.value!r} has none")
+        if not 0 < self.fraction <= 1:
+            raise WrongRequest(f"fraction: {self.fraction} is not in (0, 1]")
+
+    def __str__(self) -> str:
+        way = f" {self.direction.value}" if self.direction else ""
+        share = f" {self.fraction:.0%}" if self.kind is FaultKind.EAVESDROP and self.fraction < 1 else ""
+        means = f" by {self.attack.value}" if self.attack is not AttackKind.INTERCEPT_RESEND else ""
+        return f"{self.kind.value} {self.target}{way}{share}{means}"
+
+    def is_same_place(self, other: Fault) -> bool:
+        return (self.kind, self.target, self.direction) == (other.kind, other.target, other.direction)
+
+    def to_dict(self) -> dict[str, Any]:
+        direction = self.direction.value if self.direction else None
+        return {
+            "fault": self.kind.value, "target": self.target, "direction": direction, "fraction": self.fraction,
+            "attack": self.attack.value,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Fault:
+        direction = Direction(raw["direction"]) if raw["direction"] else None
+        return cls(FaultKind(raw["fault"]), raw["target"], direction, raw["fraction"], AttackKind(raw["attack"]))
+
+
+def targets(topology: Topology, element: Element) -> tuple[str, ...]:
+    """Everything of that sort that there is."""
+    if element is Element.CHANNEL:
+        return tuple(c.id for c in topology.channels)
+    if element is Element.SITE:
+        return topology.site_names
+    if element is Element.SECTION:
+        return tuple(s.id for s in topology.sections)
+    sites = topology.site_names
+    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites))
+
+
+def require_target(topology: Topology, element: Element, target: str) -> None:
+    """WrongRequest when there is no such element."""
+    known = targets(topology, element)
+    if target not in known:
+        field_name = "SECTION" if element is Element.SECTION else "NAME" if element is Element.PROCESS else "ID"
+        hint = "see `scripts/qslice link list`" if element is Element.CHANNEL else f"there are {', '.join(known)}"
+        raise WrongRequest(f"{field_name}: there is no {element.value} {target!r}; {hint}")
+
+
+Faults = tuple[Fault, ...]
+
+
+def with_fault(active: Faults, fault: Fault) -> tuple[Faults, Fault | None]:
+    """The faults with one more; the second value is the one that was there already in its place."""
+    same = next((f for f in active if f.is_same_place(fault)), None)
+    return (*(f for f in active if f is not same), fault), same
+
+
+def without(active: Faults, inverse: str, target: str, direction: Direction | None = None) -> tuple[Faults, Faults]:
+    """What remains after lifting, and what was lifted. Without a direction the faults of both and of each go.
+
+    Lifting one direction of a fault on both leaves the other direction faulty.
+    """
+    kinds = undone_by(inverse)
+    remaining: list[Fault] = []
+    lifted: list[Fault] = []
+    for fault in active:
+        if fault.kind not in kinds or fault.target != target:
+            remaining.append(fault)
+        elif direction is None or fault.direction is direction:
+            lifted.append(fault)
+        elif fault.direction is None:
+            other = next(d for d in Direction if d is not direction)
+            remaining.append(Fault(fault.kind, target, other, fault.fraction))
+            lifted.append(Fault(fault.kind, target, direction, fault.fraction))
+        else:
+            remaining.append(fault)
+    return tuple(remaining), tuple(lifted)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What faults do: ports without carrier, ports that lose what they send, sites off, Eves, QKD sections that are
+    ``unlit``, dead processes.
+    """
+
+    dead: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+    off: frozenset[str] = frozenset()
+    eavesdropped: Mapping[str, Fault] = field(default_factory=dict)
+    unlit: frozenset[str] = frozenset()
+    killed: frozenset[str] = frozenset()
+
+
+def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
+    """The state of the network under all of ``active`` together."""
+    dead: set[str] = set()
+    silent: set[str] = set()
+    off: set[str] = set()
+    killed: set[str] = set()
+    eavesdropped: dict[str, Fault] = {}
+    unlit: set[str] = set()
+    for fault in active:
+        match fault.kind:
+            case FaultKind.CUT:
+                cut = links.sending(topology, topology.channel(fault.target), fault.direction)
+                dead.update(cut)
+                if topology.channel(fault.target).dark:
+                    # The controller raises a spare's ports when it lights it; that must not mend the fibre.
+                    silent.update(cut)
+            case FaultKind.BLACKHOLE:
+                silent.update(links.sending(topology, topology.channel(fault.target), fault.direction))
+            case FaultKind.POWER_OFF:
+                off.add(fault.target)
+                dead.update(port.interface for port in topology.ports(fault.target))
+            case FaultKind.EAVESDROP:
+                eavesdropped[fault.target] = fault
+            case FaultKind.CUT_SECTION:
+                unlit.add(fault.target)
+            case FaultKind.KILL:
+                killed.add(fault.target)
+    if KMS in killed:  # nobody measures photons: when the KMS comes back so does Eve, and what was cut still is
+        eavesdropped, unlit = {}, set()
+        killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
+    return Effects(
+        frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(unlit), frozenset(killed)
+    )
+
+
+def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> tuple[Fault, ...]:
+    """The other faults that have already taken away what ``fault`` is done to: it is recorded and shows later."""
+    others = [f for f in active if not f.is_same_place(fault)]
+    element = FAULTS[fault.kind].element
+    if element is Element.CHANNEL:
+        ends = topology.channel(fault.target).ends
+        return tuple(
+            f
+            for f in others
+            if (f.kind is FaultKind.POWER_OFF and f.target in ends)
+            or (f.kind is FaultKind.CUT and f.target == fault.target)
+        )
+    if element is Element.SECTION or fault.target.startswith(KME_PREFIX):
+        return tuple(f for f in others if f.kind is FaultKind.KILL and f.target == KMS)
+    return ()
+
+
+def surviving_channels(topology: Topology, active: Iterable[Fault]) -> frozenset[str]:
+    """Channels that carry packets both ways under ``active``."""
+    state = effects(topology, active)
+    broken = state.dead | state.silent
+    return frozenset(
+        c.id for c in topology.channels if not broken.intersection(links.interfaces(topology, c))
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Where things are: what outlives a run in the checkout, what belongs to one run under /run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``state`` outlives runs (certificates, database, logs), ``run`` is one run's sockets and record."""
+
+    state: Path = REPOSITORY / ".state"
+    run: Path = Path("/run/qslice")
+
+    @property
+    def pki(self) -> Path:
+        return self.state / "pki"
+
+    @property
+    def switch_certificate(self) -> Path:
+        """The folder of what Open vSwitch shows for all bridges; by its last two names a dead run's is recognised."""
+        return self.pki / "switches"
+
+    @property
+    def token(self) -> Path:
+        return self.state / "token"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def record(self) -> Path:
+        """What the run made: how the next command finds it and how a clean-up knows what is ours."""
+        return self.run / "run.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.run / "lock"
+
+    @property
+    def kms_state(self) -> Path:
+        """Keys and slices belong to a run: they survive its processes, not its network."""
+        return self.run / "kms"
+
+    @property
+    def database(self) -> Path:
+        return self.run / "controller.sqlite"
+
+    @property
+    def kms_socket(self) -> Path:
+        return self.run / "kms.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.run / "supervisor.sock"
+
+    @property
+    def faults(self) -> Path:
+        """The faults that are on the network now."""
+        return self.run / "faults.json"
+
+    @property
+    def faults_lock(self) -> Path:
+        return self.run / "faults.lock"
+
+    def tunnel_socket(self, site: str) -> Path:
+        return self.run / f"tunnel-{site}.sock"
+
+    def config(self, name: str) -> Path:
+        return self.run / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
+
+    def make(self) -> None:
+        """Create the directories, for root's eyes only."""
+        for directory in (self.state, self.logs, self.pki, self.run):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, all of it or nothing."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    partial.replace(path)

@@ -1,0 +1,82 @@
+"""Starting and ending the processes of a run: each dies with its supervisor, none is ever killed by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.errors import EnvironmentLacks
+from scripts.testbed.paths import REPOSITORY
+from scripts.testbed.run_record import Process
+
+POLL_S = 0.02
+
+
+def spawn(
+    module: str, config: Path, log: Path, namespace_of: int | None = None, append: bool = False, niceness: int = 0
+) -> subprocess.Popen[bytes]:
+    """Start ``python -m module --config config`` with its output in ``log``, in a host's namespace if asked."""
+    into = ["nsenter", "-t", str(namespace_of), "-n", "--"] if namespace_of else []
+    into = [*into, "nice", "-n", str(niceness)] if niceness else into
+    # If this process is killed outright the kernel ends its children: nothing is left to find by name.
+    argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, "--config", str(config)]
+    how = os.O_APPEND if append else os.O_TRUNC
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | how, 0o600), "wb") as output:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd="/",
+        )  # fmt: skip
+    if niceness:
+        # Where Linux schedules sessions as groups (sched(7), autogroups), niceness counts inside a session only.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{child.pid}/autogroup").write_text(str(niceness), encoding="ascii")
+    return child
+
+
+def wait_ready(
+    name: str, child: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool], timeout_s: float
+) -> None:
+    """Wait until ``is_ready``; EnvironmentLacks with the end of its log when the process ends or takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while not is_ready():
+        status = child.poll()
+        if status is not None:
+            raise EnvironmentLacks(f"{name} ended with status {status} while starting:\n{tail(log)}")
+        if time.monotonic() > deadline:
+            raise EnvironmentLacks(f"{name} was not ready within {timeout_s:.0f} s:\n{tail(log)}")
+        time.sleep(POLL_S)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, indented for a message."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "  (no log)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:])
+
+
+def end(process: Process, grace_s: float = 5.0, ask: signal.Signals = signal.SIGTERM) -> None:
+    """Ask a process to end, and after ``grace_s`` seconds make it."""
+    for step in (ask, signal.SIGKILL):
+        if not process.is_alive():
+            return
+        try:
+            os.kill(process.pid, step)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + grace_s
+        while process.is_alive() and time.monotonic() < deadline:
+            _reap(process.pid)
+            time.sleep(POLL_S)
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):  # somebody else's child
+        os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,319 @@
+"""One run of the whole system: certificates, network, KMS, controller, tunnels; up in order, down in reverse.
+
+Whoever holds a :class:`Runtime` holds the run: its namespaces live as long as this process, and its children die
+with it. The record under /run tells every other command where things are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from kms.pki import authority
+from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.testbed import clients, openvswitch
+from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
+from scripts.testbed.interrupts import deferred, ignored
+from scripts.testbed.paths import Layout, write_private
+from scripts.testbed.processes import end, spawn, wait_ready
+from scripts.testbed.run_record import Process, RunRecord
+from scripts.testbed.supervisor import ControlServer
+from topologies.bfd import DEFAULT_INTERVAL_MS
+from topologies.datapath import has_netem, ovs_datapath
+from topologies.net import KMS_NODE, ROOT_MANAGEMENT_INTERFACE, ControllerAddress, EmulatedNetwork, NetworkError
+from topologies.spec import KME_PORT, Tier, Topology
+
+OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
+DEFAULT_API_PORT = 8080
+START_STEPS = 8
+# As Open vSwitch has from its own start script: what heals must not wait for what is to be healed.
+CONTROLLER_NICENESS = -10
+START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
+# Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
+# are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
+READY_SOURCES = ("dh", "qra")
+
+
+DataPlane = Literal["auto", "userspace", "kernel"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run can be told."""
+
+    api_port: int = DEFAULT_API_PORT
+    unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
+    tunnel: DataPlane = "auto"
+    """Who seals and opens packets: the kernel, user space, or the kernel where it has ESP."""
+    unsafe_mutation: str | None = None  # a controller that is wrong on purpose, for tests of experiments
+    bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of the run: how to start it again, and how to know that it is ready: the first time, and again.
+
+    A controller that comes back may find switches off that were there when the run began.
+    """
+
+    module: str
+    namespace: int | None
+    is_ready: Callable[[], bool]
+    is_back: Callable[[], bool]
+    niceness: int = 0
+
+
+class Runtime:
+    """A run. ``start`` it, or use it as a context manager; ``stop`` leaves nothing of it."""
+
+    def __init__(self, topology: Topology, layout: Layout, options: RunOptions) -> None:
+        self.topology, self.layout, self.options = topology, layout, options
+        self._stack = ExitStack()
+        self._record: RunRecord | None = None
+        self._network: EmulatedNetwork | None = None
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._services: dict[str, Service] = {}
+
+    @property
+    def record(self) -> RunRecord:
+        assert self._record is not None, "the run has not been started"
+        return self._record
+
+    @property
+    def network(self) -> EmulatedNetwork:
+        assert self._network is not None, "the run has not been started"
+        return self._network
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Bring everything up; on any failure everything is taken down again and the error goes on."""
+        try:
+            self._start(progress)
+        except NetworkError as error:
+            self.stop()
+            raise EnvironmentLacks(str(error)) from error
+        except BaseException:  # Ctrl-C among them
+            self.stop()
+            raise
+
+    def wait(self) -> None:
+        """Hold the run until a signal ends it (see :mod:`scripts.testbed.interrupts`)."""
+        while True:
+            signal.pause()
+
+    def stop(self) -> None:
+        """Take everything down. Safe to call twice; a second Ctrl-C does not interrupt it."""
+        with ignored():
+            self._stack.close()
+
+    def restart(self, name: str) -> None:
+        """Start a process of the run again with the configuration it had; one that still runs is ended first.
+
+        Called by the control socket's thread, which the new process then lives with.
+        """
+        service = self._services.get(name)
+        if service is None:
+            raise WrongRequest(f"NAME: there is no process {name!r}; there are {', '.join(sorted(self._services))}")
+        end(self.record.processes[name])
+        self._children[name].wait()
+        self._launch(name, service, append=True)
+        self._await(name, service.is_back)
+        if name == "controller":
+            self._call_switches()
+
+    def _start(self, progress: Callable[[str], None]) -> None:
+        progress("checking that nothing else runs")
+        self.layout.make()
+        self._take_lock()
+        self._clean_up_after_last_run()
+        for what, port in (("the API", self.options.api_port), ("OpenFlow", OPENFLOW_ADDRESS[1])):
+            _require_free_port(what, port)
+        progress("certificates")
+        certificates = self._issue_certificates()
+        datapath, netem = ovs_datapath(), has_netem()
+        self._begin_record(datapath, netem)
+        ssl = self.layout.switch_certificate
+        self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
+        openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
+        progress(f"network {self.topology.name} on the {datapath} datapath")
+        self._network = EmulatedNetwork(
+            self.topology,
+            datapath,
+            netem,
+            ControllerAddress(*OPENFLOW_ADDRESS),
+            DEFAULT_INTERVAL_MS if self.options.bfd else None,
+        )
+        self._stack.callback(self._network.stop)
+        self._network.start()
+        self._update(namespaces=self._network.pids)
+        progress("key management: QKD sections, NTRU, Diffie-Hellman")
+        self._start_kms()
+        progress("tunnels")
+        self._start_tunnels(certificates)
+        progress("controller")
+        self._start_controller(certificates)
+        control = ControlServer(self.layout.supervisor_socket, self.restart)
+        self._stack.callback(control.close)
+        self._update(phase="ready")
+
+    def _take_lock(self) -> None:
+        handle = os.open(self.layout.lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise DidNotHold("a network is already up; look with `scripts/qslice status`, end it with "
+                             "`scripts/qslice down`") from None  # fmt: skip
+        self._stack.callback(os.close, handle)
+
+    def _clean_up_after_last_run(self) -> None:
+        left = read_or_guess(self.layout)
+        if left is not None:
+            remove_leftovers(left, self.layout)
+
+    def _begin_record(self, datapath: str, netem: bool) -> None:
+        topology = self.topology
+        ports = tuple(p.interface for site in topology.site_names for p in topology.ports(site))
+        self._record = RunRecord(
+            phase="starting", supervisor=Process.of(os.getpid()), topology=topology.to_dict(), datapath=datapath,
+            netem=netem, api_url=f"http://127.0.0.1:{self.options.api_port}",
+            bridges=tuple(topology.bridge(site) for site in topology.site_names),
+            interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
+            state=str(self.layout.state),
+        )  # fmt: skip
+        self._record.save(self.layout)
+        self._stack.callback(forget, self.layout)
+
+    def _update(self, **fields: Any) -> None:
+        self._record = self.record.changed(**fields)
+        self._record.save(self.layout)
+
+    def _issue_certificates(self) -> Path:
+        """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
+        root = self.layout.pki
+        authority.ensure_ca(root)
+        for name in (self.layout.switch_certificate.name, "controller"):
+            authority.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
+        for site in self.topology.site_names:
+            authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+        return root
+
+    def _start_kms(self) -> None:
+        config = {
+            "state_dir": str(self.layout.kms_state),
+            "pki_dir": str(self.layout.pki),
+            "admin_socket": str(self.layout.kms_socket),
+            "sites": [
+                {
+                    "site": site, "kme_id": f"kme-{site}", "host": self.topology.host(site).kme_address,
+                    "port": KME_PORT, "sae_ids": [f"sae-{site}"],
+                }
+                for site in self.topology.site_names
+            ],
+            "sections": self.topology.to_dict()["sections"],
+            "qkd_links": self.topology.to_dict()["qkd_links"],
+            "pairs": [{"a": a, "b": b, "key_source": source} for a, b in slice_pairs(self.topology)
+                      for source in READY_SOURCES],
+        }  # fmt: skip
+        kms = clients.KmsAdmin(self.layout.kms_socket)
+        self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready), config)
+        self._await("kms")
+
+    def _start_tunnels(self, certificates: Path) -> None:
+        for site in self.topology.site_names:
+            host, own = self.topology.host(site), certificates / f"sae-{site}"
+            config = {
+                "host": site, "sae_id": f"sae-{site}", "control_socket": str(self.layout.tunnel_socket(site)),
+                "underlay_interface": "data0", "underlay_address": host.data_address,
+                "kme_url": f"https://{host.kme_address}:{KME_PORT}",
+                "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+                "data_plane": self.options.tunnel,
+                "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
+            }  # fmt: skip
+            tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
+            service = Service("kms.tunnel", self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
+            self._spawn(f"tunnel-{site}", service, config)
+        for site in self.topology.site_names:
+            self._await(f"tunnel-{site}")
+
+    def _start_controller(self, certificates: Path) -> None:
+        own = certificates / "controller"
+        config = {
+            "topology": self.topology.to_dict(),
+            "database": str(self.layout.database),
+            "token_file": str(self.layout.token),
+            "api": {"host": "127.0.0.1", "port": self.options.api_port},
+            "openflow": {
+                "host": OPENFLOW_ADDRESS[0], "port": OPENFLOW_ADDRESS[1],
+                "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
+                "switch_name": self.layout.switch_certificate.name,
+            },
+            "watch_carrier": True,
+            "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,
+            "unsafe_mutation": self.options.unsafe_mutation,
+            "kms_socket": str(self.layout.kms_socket),
+            "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
+        }  # fmt: skip
+        api = clients.Northbound(self.record.api_url, self.layout.token)
+        self._spawn("controller", Service("controller", None, api.is_ready, api.answers, CONTROLLER_NICENESS), config)
+        self._await("controller", api.answers)
+        self._call_switches()
+        self._await("controller")
+
+    def _call_switches(self) -> None:
+        openvswitch.reconnect(self.record.bridges)
+
+    def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
+        write_private(self.layout.config(name), json.dumps(config, indent=1))
+        self._services[name] = service
+        with deferred():
+            self._launch(name, service)
+
+    def _launch(self, name: str, service: Service, append: bool = False) -> None:
+        child = spawn(
+            service.module, self.layout.config(name), self.layout.log(name), service.namespace, append, service.niceness
+        )
+        process = Process.of(child.pid)
+        self._stack.callback(end, process)
+        self._children[name] = child
+        self._update(processes={**self.record.processes, name: process})
+
+    def _await(self, name: str, is_ready: Callable[[], bool] | None = None) -> None:
+        ready = is_ready or self._services[name].is_ready
+        wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
+
+
+def slice_pairs(topology: Topology) -> list[tuple[str, str]]:
+    """The sites that a connection of a slice can join: cell with core, and each of them with a site for compute."""
+    cells, cores = ({s.name for s in topology.sites if s.tier is tier} for tier in (Tier.CELL, Tier.CORE))
+    compute = {s.name for s in topology.sites if s.vcpus > 0}
+    ends = [*product(cells, cores | compute), *product(compute, cores)]
+    return sorted({(min(pair), max(pair)) for pair in ends if pair[0] != pair[1]})
+
+
+def _require_free_port(what: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            hint = "; choose another with --api-port" if what == "the API" else ""
+            raise EnvironmentLacks(f"port {port}, needed for {what}, is taken ({error.strerror}){hint}") from error

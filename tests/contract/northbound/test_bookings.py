@@ -1,0 +1,52 @@
+"""The controller's bookings at a real KMS: there with the slice, moved with the sections, gone with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.southbound.kms_client import KmsClient
+from tests.support.controller_bench import Bench, request_for
+from tests.support.running_kms import KmsWorld, running_kms
+from tests.support.wait import wait_until
+from topologies.catalog import metro_ring
+
+
+def reservations(world: KmsWorld) -> list[tuple[str, float, str, tuple[str, ...]]]:
+    told = world.admin("GET", "/v1/keys").body["reservations"]
+    return [(r["server_app_id"], r["min_bandwidth"], r["app_status"], tuple(r["sections"])) for r in told]
+
+
+def test_slices_are_applications_of_the_kms_and_follow_its_sections(tmp_path: Path) -> None:
+    topology = metro_ring()
+    sites = [
+        {"site": s, "kme_id": f"kme-{s}", "host": "127.0.0.1", "port": 0, "sae_ids": [f"sae-{s}"]}
+        for s in topology.site_names
+    ]
+    sections = [{**section, "model": "rate"} for section in topology.to_dict()["sections"]]
+    links = topology.to_dict()["qkd_links"]
+    with running_kms(tmp_path / "kms", sites=sites, sections=sections, qkd_links=links) as world:
+        bench = Bench(topology, tmp_path / "db")
+        bench.key_rates = client = KmsClient(Path(world.config.admin_socket))  # type: ignore[assignment]
+        bench.lifecycle._engine.key_rates = client
+        wait_until(lambda: all(s.is_usable for s in client.sections()), 30)
+        foreign = {
+            "server_app_id": "sae-cell1", "client_app_id": ["sae-agg1"], "key_source": "qkd",
+            "app_qos": {"min_bandwidth": 5.0},
+        }  # fmt: skip
+        assert world.admin("POST", "/v1/apps", foreign).status == 201
+        others = reservations(world)
+        bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+        for _ in range(2):
+            bench.lifecycle.poll_keys()
+            assert reservations(world) == [*others, ("sae-core1", 86.0, "ON", ("q-metro1-core1",))]
+        assert world.admin("POST", "/v1/sections/q-metro1-core1/cut").status == 200
+        bench.lifecycle.poll_keys()
+        wait_until(lambda: reservations(world)[-1][2:] == ("ON", ("q-metro2-core1", "q-metro1-metro2")), 5)
+        bench.lifecycle.create(request_for("enterprise-app", name="second", cells=["cell1"]))
+        bench.lifecycle.poll_keys()
+        bench.lifecycle.poll_keys()
+        assert reservations(world)[-1][1] == 172.0
+        for name in ("enterprise-app", "second"):
+            bench.lifecycle.delete(name)
+        bench.lifecycle.poll_keys()
+        assert reservations(world) == others

@@ -1,0 +1,145 @@
+"""Every suggested relaxation is feasible and none smaller of its kind is: judged by trying everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.model.request import ConnectionSpec, Match, Protection, Role, SecurityRequirement, SliceRequest
+from controller.pce.computation import Infeasible, Relaxation, find_disjoint_pair, find_route, plan_slice
+from scripts.bench import brute_force
+from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
+from topologies.spec import SecurityClass
+
+seeds = st.integers(0, 2**32)
+SLICE_LIMITS = SmallLimits(sites=4, channels=6, cells=1)
+
+
+def with_field(spec: ConnectionSpec, field: str, value: Any) -> ConnectionSpec:
+    """What an operator does who takes the suggestion."""
+    match field:
+        case "bandwidth_mbps":
+            return replace(spec, bandwidth_kbps=round(value * 1000))
+        case "latency_ms":
+            return replace(spec, latency_us=round(value * 1000))
+        case "security":
+            return replace(spec, security=SecurityRequirement((SecurityClass.parse(value),), spec.security.match))
+        case "match":
+            return replace(spec, security=replace(spec.security, match=Match(value)))
+        case "protection":
+            return replace(spec, protection=Protection(value))
+        case _:
+            changed: dict[str, Any] = {field: frozenset(value) if field.startswith("exclude") else value}
+            return replace(spec, **changed)
+
+
+def one_less(spec: ConnectionSpec, field: str, value: Any) -> ConnectionSpec | None:
+    """The relaxation that is smaller by the least there is; None where that is the request as it was."""
+    match field:
+        case "bandwidth_mbps":
+            return with_field(spec, field, value + 0.001)
+        case "latency_ms":
+            return with_field(spec, field, value - 0.001)
+        case "rekey_s":
+            return with_field(spec, field, max(spec.rekey_s, value - 0.001))
+        case "max_hops":
+            return with_field(spec, field, value - 1)
+        case "security":
+            above = SecurityClass(SecurityClass.parse(value) + 1)
+            return None if above >= spec.security.level else with_field(spec, field, above.label)
+        case _:
+            return None
+
+
+def check_connection(fits: Callable[[ConnectionSpec], bool], spec: ConnectionSpec, relaxation: Relaxation) -> None:
+    parts = (relaxation, *relaxation.also)
+    fields = [part.field.removeprefix("connections.access.") for part in parts]
+    assert len(set(fields)) == len(fields)
+    relaxed = spec
+    for field, part in zip(fields, parts, strict=True):
+        relaxed = with_field(relaxed, field, part.value)
+    assert fits(relaxed)
+    for left_out in range(len(parts)):
+        others = spec
+        for position, (field, part) in enumerate(zip(fields, parts, strict=True)):
+            if position != left_out:
+                others = with_field(others, field, part.value)
+        assert not fits(others)
+        smaller = one_less(others, fields[left_out], parts[left_out].value)
+        assert smaller is None or not fits(smaller)
+
+
+@given(seeds, seeds)
+@settings(max_examples=250, deadline=None)
+def test_one_route(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed)
+    request = small_connection(request_seed, network)
+    found = find_route(network, request)
+    if not isinstance(found, Infeasible):
+        return
+    assert found.reasons
+    assert all(reason.connection == request.id for reason in found.reasons)
+    assert found.nearest or {reason.constraint for reason in found.reasons} & {"connectivity", "bandwidth"}
+    for relaxation in found.nearest:
+        check_connection(
+            lambda spec: brute_force.best_route(network, replace(request, spec=spec)) is not None,
+            request.spec,
+            relaxation,
+        )
+
+
+@given(seeds, seeds)
+@settings(max_examples=150, deadline=None)
+def test_pair(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed)
+    request = small_connection(request_seed, network, Protection.ONE_TO_ONE)
+    found = find_disjoint_pair(network, request)
+    if not isinstance(found, Infeasible):
+        return
+
+    def fits(spec: ConnectionSpec) -> bool:
+        search = brute_force.best_pair if spec.protection.has_backup else brute_force.best_route
+        return search(network, replace(request, spec=spec)) is not None
+
+    assert found.reasons
+    for relaxation in found.nearest:
+        check_connection(fits, request.spec, relaxation)
+
+
+def relaxed_slice(request: SliceRequest, relaxation: Relaxation) -> SliceRequest:
+    for part in (relaxation, *relaxation.also):
+        where, *rest = part.field.split(".")
+        if where == "compute":
+            changed: dict[str, Any] = {rest[0]: part.value}
+            request = replace(request, compute=replace(request.compute, **changed))
+        else:
+            role = Role(rest[0])
+            spec = with_field(request.connections[role], rest[1], part.value)
+            request = replace(request, connections={**request.connections, role: spec})
+    return request
+
+
+@given(seeds, seeds)
+@settings(max_examples=60, deadline=None)
+def test_slice(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed, SLICE_LIMITS)
+    request = small_slice(request_seed, network, SLICE_LIMITS)
+    found = plan_slice(network, request)
+    if not isinstance(found, Infeasible):
+        return
+    assert found.reasons
+    for relaxation in found.nearest:
+        assert brute_force.best_slice(network, relaxed_slice(request, relaxation)) is not None
+        where, *rest = relaxation.field.split(".")
+        if not relaxation.also and where == "connections":
+            spec = one_less(request.connections[Role(rest[0])], rest[1], relaxation.value)
+            if spec is not None:
+                smaller = replace(request, connections={**request.connections, Role(rest[0]): spec})
+                assert brute_force.best_slice(network, smaller) is None
+        for left_out in relaxation.also:
+            others = replace(relaxation, also=tuple(part for part in relaxation.also if part is not left_out))
+            assert brute_force.best_slice(network, relaxed_slice(request, others)) is None

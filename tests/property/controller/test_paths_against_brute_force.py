@@ -1,0 +1,134 @@
+"""On small random networks path computation finds what trying everything finds: as feasible and as cheap."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.model.request import ConnectionRequest, ConnectionSpec, Protection, Role, SecurityRequirement
+from controller.pce.computation import reserve_planned, search_pair, search_route, search_slice
+from controller.pce.cost import breakdown
+from controller.pce.disjoint_pair import RISK_PENALTY, SITE_PENALTY
+from controller.pce.network import Network
+from controller.pce.route_query import search_relay
+from scripts.bench import brute_force
+from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
+from tests.support.small_networks import ask, topology
+from topologies.spec import SecurityClass
+
+seeds = st.integers(0, 2**32)
+SLICE_LIMITS = SmallLimits(sites=5, channels=9, cells=1)
+
+
+def parts(cost: int) -> tuple[int, int, int]:
+    split = breakdown(cost)
+    return split.surplus_levels, split.latency_us, split.load_permille
+
+
+@given(seeds, seeds)
+@settings(max_examples=1500, deadline=None)
+def test_one_route(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed)
+    request = small_connection(request_seed, network)
+    expected = brute_force.best_route(network, request)
+    route = search_route(network, request)
+    if expected is None or route is None:
+        assert expected is None
+        assert route is None
+        return
+    assert (parts(route.cost), sum(times for _, times in route.key_sections)) == expected
+    ways = {way for _, way in brute_force.allowed_ways(network, request)}
+    assert (route.sites, route.channels) in ways
+    network.reserve("owner", route, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+
+
+@given(seeds, st.data())
+@settings(max_examples=600, deadline=None)
+def test_required_sites_do_not_make_a_route_meet_a_site_twice(network_seed: int, data: st.DataObject) -> None:
+    """With loose limits and sites required, the cheapest walk often goes in and out of a stub."""
+    network = small_network(network_seed, SmallLimits(sites=8, channels=13))
+    src, dst, *others = data.draw(st.permutations(network.topology.site_names))
+    required = data.draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
+    spec = ConnectionSpec(SecurityRequirement((SecurityClass.NONE,)), 0, 10**6, include_sites=tuple(required))
+    request = ConnectionRequest("s", "c", Role.ACCESS, src, dst, spec)
+    expected = brute_force.best_route(network, request)
+    route = search_route(network, request)
+    assert (None if route is None else parts(route.cost)) == (None if expected is None else expected[0])
+    assert route is None or len(set(route.sites)) == len(route.sites)
+
+
+@given(seeds)
+@settings(max_examples=1500, deadline=None)
+def test_key_relay_over_links_that_share_sections(seed: int) -> None:
+    """The shortest relay often crosses a shared section more often than it can bear, where a longer one does not."""
+    rng = Random(seed)
+    sites, sections = "abcdef", ("s1", "s2", "s3", "s4")
+    ends = [*pairwise(sites), *(rng.sample(sites, 2) for _ in range(6))]
+    links = [(a, b, tuple(rng.choices(sections, k=rng.randint(1, 3)))) for a, b in ends]
+    network = Network(topology([], links, sites=sites))
+    for section in network.topology.sections:
+        network.set_section(section.id, rng.randint(1, 4) * 1000, True)
+    request = ask("a", "f", security="qkd", rekey_s=256.0)  # 1 bit/s
+    expected = brute_force.relays(network, request)
+    relay = search_relay(network, request)
+    assert (relay is None) == (not expected)
+    if relay is not None:
+        crossings = {network.index.section_ids[s]: times for s, times in relay.crossings}
+        assert sum(crossings.values()) == expected[0].total()
+        assert crossings in [dict(used) for used in expected]
+
+
+@given(seeds, seeds)
+@settings(max_examples=1500, deadline=None)
+def test_pair(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed)
+    request = small_connection(request_seed, network, Protection.ONE_TO_ONE)
+    expected = brute_force.best_pair(network, request)
+    found = search_pair(network, request)
+    if expected is None or found is None:
+        assert expected is None
+        assert found is None
+        return
+    working, backup = found.routes.working, found.routes.backup
+    risks, sites = brute_force.shared(network, (working.sites, working.channels), (backup.sites, backup.channels))
+    assert (len(risks), len(sites), parts(found.routes.cost)) == expected
+    assert sorted(found.routes.shared) == sorted(risks | sites)
+    assert found.objective == found.routes.cost + len(risks) * RISK_PENALTY + len(sites) * SITE_PENALTY
+    assert working.cost <= backup.cost
+    network.reserve("working", working, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+    network.reserve("backup", backup, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+
+
+@given(seeds, seeds)
+@settings(max_examples=600, deadline=None)
+def test_slice(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed, SLICE_LIMITS)
+    request = small_slice(request_seed, network, SLICE_LIMITS)
+    before = network_state(network)
+    expected = brute_force.best_slice(network, request)
+    plan = search_slice(network, request)
+    assert network_state(network) == before
+    if expected is None or plan is None:
+        assert expected is None
+        assert plan is None
+        return
+    risks = sites = 0
+    for c in plan.connections:
+        if c.backup is not None:
+            common = brute_force.shared(
+                network, (c.working.sites, c.working.channels), (c.backup.sites, c.backup.channels)
+            )
+            risks, sites = risks + len(common[0]), sites + len(common[1])
+    assert (risks, sites, parts(plan.cost)) == expected
+    for connection in plan.connections:
+        reserve_planned(network, connection)
+    network.reserve_compute("s", plan.compute_site, request.compute.vcpus, request.compute.memory_gb)
+
+
+def network_state(network: Network) -> list[int]:
+    return [network.reserved_kbps(c) for c in network.index.channel_ids] + [
+        network.reserved_key_mbps(s) for s in network.index.section_ids
+    ]

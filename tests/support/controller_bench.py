@@ -1,0 +1,100 @@
+"""A controller without a process: the real model, life cycle and journal over switches and tunnels in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from controller.model.request import SliceRequest
+from controller.operations.event_log import EventLog
+from controller.operations.slice_service import Lifecycle
+from controller.persistence.sqlite_journal import Store
+from controller.schema.slice_request import parse_slice_request
+from controller.state.network_state import Orchestrator
+from scripts.testbed.paths import REPOSITORY
+from tests.support.fake_switches import FakeKeyRates, FakeLamps, FakeSwitches, FakeTunnels
+from topologies.spec import Topology
+
+EXAMPLES = REPOSITORY / "scripts" / "examples"
+
+
+def raw_request(
+    example: str, /, connections: dict[str, dict[str, Any]] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """An example from the repository, with changes."""
+    raw: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
+    for role, fields in (connections or {}).items():
+        raw["connections"][role].update(fields)
+    return raw | changes
+
+
+def request_for(example: str, /, connections: dict[str, dict[str, Any]] | None = None, **changes: Any) -> SliceRequest:
+    return parse_slice_request(raw_request(example, connections, **changes))
+
+
+class Bench:
+    """Everything joined together."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        database: Path,
+        switches: FakeSwitches | None = None,
+        tunnels: FakeTunnels | None = None,
+        make_model: Callable[[Topology], Orchestrator] = Orchestrator,
+    ) -> None:
+        self.topology = topology
+        self.database = database
+        self.switches = switches or FakeSwitches(topology)
+        self.tunnels = tunnels or FakeTunnels()
+        self.lamps = FakeLamps(self.switches)
+        self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
+        self.model = make_model(topology)
+        self.store = Store(database)
+        self.now = 1_000_000_000.0  # the clock, to be moved
+        self.events = EventLog(clock=lambda: self.now)
+        self.steps: list[str] = []
+        self.at_step: Callable[[str], None] = self.steps.append
+        self.lifecycle = Lifecycle(
+            self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
+            lamps=self.lamps, clock=lambda: self.now, steady=lambda: self.now, drain_s=0.0,
+            reached=lambda step: self.at_step(step),
+        )  # fmt: skip
+        self.lifecycle.refresh_keys()
+
+    def next_process(self) -> Bench:
+        """Another controller over the same switches, agents and journal: what a restart finds."""
+        self.store.close()
+        self.switches.refuse = lambda site, changes: None
+        return Bench(self.topology, self.database, self.switches, self.tunnels)
+
+    def cut(self, channel: str) -> None:
+        self.lifecycle.channels_changed({channel: False})
+
+    def mend(self, channel: str) -> None:
+        self.lifecycle.channels_changed({channel: True})
+
+    def repair_all(self) -> None:
+        """What happens when every switch reconnects; asserts that one repair is enough."""
+        for site in self.topology.site_names:
+            self.lifecycle.reconcile(site, self.switches.held()[site])
+            assert self.lifecycle.reconcile(site, self.switches.held()[site])
+
+    def state(self) -> Any:
+        """Everything that a slice can leave behind."""
+        network = self.model.network
+        return (
+            self.switches.held(),
+            dict(self.tunnels.told),
+            {c.id: network.reserved_kbps(c.id) for c in self.topology.channels},
+            {s.id: network.reserved_key_mbps(s.id) for s in self.topology.sections},
+            {s: network.free_compute(s) for s in self.topology.site_names},
+            {(c.id, end): self.model.labels.taken(c.id, end) for c in self.topology.channels for end in c.ends},
+            {site: self.model.intended.at(site) for site in self.topology.site_names},
+            sorted(self.model.slices),
+            sorted(self.model.connections),
+            self.store.load(),
+        )

@@ -1,0 +1,72 @@
+"""The suite of a connection: asked for, refused, told to both ends, shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.model.request import Role
+from controller.model.tunnel_profile import SUITES, has_two_keys, hides
+from controller.schema.slice_request import InvalidRequest, Terms, parse_slice_request, slice_request_to_dict
+from kms.tunnel.packet import cipher_suites as of_tunnel
+from tests.support.controller_bench import raw_request
+from topologies.catalog import ukqntel
+
+SPLIT = "aes-256-ctr-hmac-sha-256"
+
+
+def asked(**access: Any) -> dict[str, Any]:
+    raw = raw_request("enterprise-app")
+    raw["connections"]["access"] |= access
+    return raw
+
+
+def test_the_tunnels_have_the_same_suites() -> None:
+    assert list(SUITES) == list(of_tunnel.SUITES)
+    for name, suite in of_tunnel.SUITES.items():
+        assert (hides(name), has_two_keys(name)) == (suite.hides, suite.is_split)
+
+
+@pytest.mark.parametrize("suite", [s for s in SUITES if hides(s)])
+def test_a_suite_is_kept_with_the_request(suite: str) -> None:
+    request = parse_slice_request(asked(suite=suite))
+    assert request.connections[Role.ACCESS].suite == suite
+    assert request.connections[Role.CONTROL].suite == "aes-256-gcm"
+    assert parse_slice_request(slice_request_to_dict(request)) == request
+
+
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        ({"suite": "rot13"}, "Input should be"),
+        ({"suite": "null-aes-256-gmac", "security": "qkd"}, "hides nothing, which security above dh demands"),
+        ({"suite": "null-aes-256-gmac-esn", "security": ["dh", "qkd"]}, "hides nothing"),
+        ({"suite": SPLIT, "security": "none"}, "security none has no tunnel"),
+    ],
+)
+def test_what_the_level_does_not_allow_is_refused_by_the_fields_name(access: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_slice_request(asked(**access))
+    ((path, what),) = caught.value.problems
+    assert path == "connections.access.suite"
+    assert message in what
+
+
+def test_authentication_alone_is_for_dh() -> None:
+    request = parse_slice_request(asked(suite="null-aes-256-gmac", security="dh", protection="1+1"))
+    assert request.connections[Role.ACCESS].suite == "null-aes-256-gmac"
+
+
+def test_policy_forbids_a_suite_and_says_so() -> None:
+    terms = Terms(ukqntel(), frozenset({SPLIT}))
+    terms.check(parse_slice_request(asked()))
+    with pytest.raises(InvalidRequest) as caught:
+        terms.check(parse_slice_request(asked(suite=SPLIT)))
+    assert caught.value.problems == (("connections.access.suite", f"{SPLIT} is forbidden here (forbidden_suites)"),)
+
+
+@pytest.mark.parametrize(("security", "keys"), [("qkd", 2), (["dh", "qkd"], 1), ("qra", 0)])
+def test_two_keys_of_one_source_cost_twice_the_key_rate(security: Any, keys: int) -> None:
+    spec = parse_slice_request(asked(suite=SPLIT, security=security)).connections[Role.ACCESS]
+    assert spec.key_rate_mbps == round(keys * 256_000 / spec.rekey_s)

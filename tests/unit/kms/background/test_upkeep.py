@@ -1,0 +1,123 @@
+"""The plan of the background work, and the runner that follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import numpy as np
+import pytest
+
+from kms.background.upkeep import ROUNDS_PER_SLICE, PlannedSlice, RunningSection, SectionRunner, Urgency, plan_slice
+from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section, SectionState
+
+ACTIVE, STOPPED, STARTING = SectionState.ACTIVE, SectionState.STOPPED, SectionState.STARTING
+
+
+@pytest.mark.parametrize(
+    ("state", "fill", "idle_s", "affordable", "expected"),
+    [
+        (ACTIVE, 0.1, 0.1, 0, None),
+        (ACTIVE, 0.1, 0.1, 100, PlannedSlice(Urgency.URGENT, ROUNDS_PER_SLICE, keep=True)),
+        (ACTIVE, 0.1, 0.1, 3, PlannedSlice(Urgency.URGENT, 3, keep=True)),
+        (ACTIVE, 0.7, 0.1, 100, PlannedSlice(Urgency.GENTLE, ROUNDS_PER_SLICE, keep=True)),
+        (ACTIVE, 0.7, 1.5, 100, PlannedSlice(Urgency.PROBE, 1, keep=True)),
+        (ACTIVE, 0.1, 1.5, 100, PlannedSlice(Urgency.PROBE, ROUNDS_PER_SLICE, keep=True)),
+        (ACTIVE, 1.0, 0.1, 100, None),
+        (ACTIVE, 1.0, 1.5, 100, PlannedSlice(Urgency.PROBE, 1, keep=False)),
+        (STOPPED, 0.0, 0.1, 100, None),
+        (STOPPED, 0.0, 1.5, 100, PlannedSlice(Urgency.PROBE, 1, keep=False)),
+        (STARTING, 0.0, float("inf"), 100, PlannedSlice(Urgency.PROBE, ROUNDS_PER_SLICE, keep=True)),
+    ],
+)
+def test_plan(state: SectionState, fill: float, idle_s: float, affordable: int, expected: PlannedSlice | None) -> None:
+    assert plan_slice(state, fill, idle_s, affordable) == expected
+
+
+class SimulatedTime:
+    """Passes whenever it is looked at."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now = 0.0
+        self._step_s = step_s
+
+    def __call__(self) -> float:
+        self.now += self._step_s
+        return self.now
+
+
+def running(rate_hz: float, prefill_s: float) -> RunningSection:
+    channel = ChannelParameters(length_km=5.0, pulse_rate_hz=rate_hz)
+    section = Section("s", "a", "b", channel, KeyBuffer(1 << 12))
+    maker = Distiller(channel, os.urandom, np.random.default_rng(4))
+    return RunningSection(section, maker, PulseBudget(rate_hz, prefill_s, 0.0))
+
+
+async def until(predicate: object, runner: SectionRunner) -> None:
+    task = asyncio.create_task(runner.run())
+    try:
+        async with asyncio.timeout(20):
+            while not predicate():  # type: ignore[operator]
+                await asyncio.sleep(0.01)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_sections_are_filled_then_only_probed_and_an_eavesdropper_is_noticed_while_idle() -> None:
+    each = [running(1e6, 60.0), running(1e6, 60.0)]
+
+    async def play() -> None:
+        runner = SectionRunner(each, SimulatedTime(step_s=0.3))
+        await until(lambda: all(len(r.section.buffer) == r.section.buffer.capacity_bytes for r in each), runner)
+        each[0].section.attack = Attack(fraction=1.0)
+        await until(lambda: each[0].section.state is STOPPED, runner)
+        assert each[1].section.state is ACTIVE
+        each[0].section.attack = NO_ATTACK
+        await until(lambda: each[0].section.state is ACTIVE, runner)
+
+    asyncio.run(play())
+    for r in each:
+        alice, bob = r.section.take(len(r.section.buffer))
+        assert alice == bob
+
+
+def test_no_section_outruns_its_laser() -> None:
+    slow = running(50_000.0, prefill_s=1.0)
+    time = SimulatedTime(step_s=0.4)
+    sent = 0
+    work = slow.maker.work
+
+    def counting(rounds: int, attack: Attack, keep: bool) -> object:
+        nonlocal sent
+        sent += rounds * slow.maker.round_pulses
+        return work(rounds, attack, keep)
+
+    slow.maker.work = counting  # type: ignore[method-assign, assignment]
+
+    async def play() -> None:
+        await until(lambda: time.now > 5.0, SectionRunner([slow], time))
+
+    asyncio.run(play())
+    assert 0 < sent <= 50_000.0 * (1.0 + time.now)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_an_end_that_comes_together_with_work_is_not_forgotten(turns: int) -> None:
+    async def play() -> bool:
+        idle = running(1e9, 0.0)
+        idle.section.is_cut = True
+        task = asyncio.create_task(SectionRunner([idle], SimulatedTime(0.0)).run())
+        await asyncio.sleep(0.01)  # it waits for work
+        assert idle.section.on_taken is not None
+        idle.section.on_taken()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        ended, _ = await asyncio.wait({task}, timeout=1)
+        task.cancel()
+        return ended == {task}
+
+    assert asyncio.run(play())

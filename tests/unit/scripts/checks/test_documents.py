@@ -1,0 +1,48 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from scripts.cli.main import build_parser
+from scripts.report.topology_svg import standalone
+from scripts.testbed.paths import REPOSITORY
+from topologies.catalog import CATALOG, load
+
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_the_picture_of_a_topology_is_up_to_date(name: str) -> None:
+    """Draw anew with: .venv/bin/python -m scripts.report.draw_topologies"""
+    drawn = standalone(load(name))
+    ET.fromstring(drawn)
+    assert (REPOSITORY / "docs" / f"{name}.svg").read_text(encoding="utf-8") == drawn
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: str(d.relative_to(REPOSITORY)))
+def test_links_between_documents_lead_somewhere(document: object) -> None:
+    path = REPOSITORY / str(document)
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_the_readmes_commands_exist() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    parser = build_parser()
+    in_bash = {"setup", "test", "doctor"}
+    for line in re.findall(r"^    sudo scripts/qslice ([^#\n]+)", text, re.MULTILINE):
+        words = line.split()
+        if words[0] not in in_bash:
+            parser.parse_args(words)
+
+
+def test_the_launcher_lists_the_commands_that_there_are() -> None:
+    usage = (REPOSITORY / "scripts" / "qslice").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^  ([a-z]+) ", usage.partition("USAGE'")[2].partition("\nUSAGE")[0], re.MULTILINE))
+    actions = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    assert listed == set(actions[0].choices) | {"setup", "test", "doctor"}

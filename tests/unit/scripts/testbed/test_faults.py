@@ -1,0 +1,155 @@
+"""Faults as values: every one has an inverse, and what overlaps composes."""
+
+from __future__ import annotations
+
+import itertools
+import stat
+from pathlib import Path
+
+import pytest
+
+from kms.sources.qkd.modes import AttackKind
+from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.testbed.faults import (
+    FAULTS,
+    Element,
+    Fault,
+    FaultKind,
+    Faults,
+    effects,
+    hidden_behind,
+    require_target,
+    surviving_channels,
+    targets,
+    with_fault,
+    without,
+)
+from scripts.testbed.supervisor import ControlServer, SupervisorClient
+from topologies import links
+from topologies.catalog import load
+from topologies.links import Direction
+
+TOPOLOGY = load("ukqntel")
+CHANNEL = TOPOLOGY.channel("agg1-metro1-ch3")
+A, B = links.interfaces(TOPOLOGY, CHANNEL)
+CUT = Fault(FaultKind.CUT, CHANNEL.id)
+EXAMPLES = (
+    CUT,
+    Fault(FaultKind.CUT, CHANNEL.id, Direction.A_TO_B),
+    Fault(FaultKind.BLACKHOLE, CHANNEL.id),
+    Fault(FaultKind.BLACKHOLE, CHANNEL.id, Direction.B_TO_A),
+    Fault(FaultKind.POWER_OFF, "metro1"),
+    Fault(FaultKind.EAVESDROP, "s1", fraction=0.5),
+    Fault(FaultKind.EAVESDROP, "s2", attack=AttackKind.PHOTON_NUMBER_SPLITTING),
+    Fault(FaultKind.CUT_SECTION, "s1"),
+    Fault(FaultKind.KILL, "kms"),
+)
+
+
+@pytest.mark.parametrize("fault", EXAMPLES, ids=str)
+def test_every_fault_shows_and_its_inverse_leaves_no_trace(fault: Fault) -> None:
+    broken, same = with_fault((), fault)
+    assert same is None
+    assert effects(TOPOLOGY, broken) != effects(TOPOLOGY, ())
+    mended, lifted = without(broken, FAULTS[fault.kind].inverse, fault.target)
+    assert (mended, lifted) == ((), (fault,))
+    assert Fault.from_dict(fault.to_dict()) == fault
+
+
+def test_whatever_the_order_in_which_overlapping_faults_are_lifted_nothing_remains() -> None:
+    for order in itertools.permutations((*EXAMPLES[2:6], EXAMPLES[7])):
+        active: Faults = tuple(EXAMPLES)
+        for fault in order:
+            active, _ = without(active, FAULTS[fault.kind].inverse, fault.target)
+        assert effects(TOPOLOGY, active) == effects(TOPOLOGY, (Fault(FaultKind.KILL, "kms"),))
+
+
+def test_a_channel_cut_before_its_site_went_off_stays_cut_when_the_site_is_back() -> None:
+    active, _ = with_fault((CUT,), Fault(FaultKind.POWER_OFF, "metro1"))
+    active, _ = without(active, "node up", "metro1")
+    assert effects(TOPOLOGY, active).dead == {A, B}
+
+
+def test_a_fault_on_what_another_has_removed_is_recorded_and_says_behind_what() -> None:
+    off = Fault(FaultKind.POWER_OFF, "metro1")
+    active, _ = with_fault((off,), CUT)
+    assert CUT in active
+    assert hidden_behind(TOPOLOGY, active, CUT) == (off,)
+    eve, dead = Fault(FaultKind.EAVESDROP, "s1"), Fault(FaultKind.KILL, "kms")
+    assert effects(TOPOLOGY, (dead, eve)).eavesdropped == {}
+    assert hidden_behind(TOPOLOGY, (dead, eve), eve) == (dead,)
+
+
+def test_the_kme_of_a_site_is_away_with_the_kms_and_still_away_when_that_is_back() -> None:
+    kme, dead = Fault(FaultKind.KILL, "kme-metro1"), Fault(FaultKind.KILL, "kms")
+    assert effects(TOPOLOGY, (kme,)).killed == {"kme-metro1"}
+    assert effects(TOPOLOGY, (kme, dead)).killed == {"kms"}
+    assert hidden_behind(TOPOLOGY, (kme, dead), kme) == (dead,)
+    active, _ = without((kme, dead), "restart", "kms")
+    assert effects(TOPOLOGY, active).killed == {"kme-metro1"}
+
+
+def test_directions_are_the_sending_ends() -> None:
+    there = Fault(FaultKind.BLACKHOLE, CHANNEL.id, Direction.A_TO_B)
+    back = Fault(FaultKind.BLACKHOLE, CHANNEL.id, Direction.B_TO_A)
+    assert effects(TOPOLOGY, (there,)).silent == {A}
+    assert effects(TOPOLOGY, (back,)).silent == {B}
+    assert CHANNEL.id not in surviving_channels(TOPOLOGY, (there,))
+
+
+def test_lifting_one_direction_of_two_leaves_the_other() -> None:
+    remaining, lifted = without((Fault(FaultKind.BLACKHOLE, CHANNEL.id),), "link up", CHANNEL.id, Direction.A_TO_B)
+    assert effects(TOPOLOGY, remaining).silent == {B}
+    assert len(lifted) == 1
+
+
+def test_lifting_what_is_not_there_lifts_nothing() -> None:
+    assert without((CUT,), "link up", "agg1-metro1-ch1") == ((CUT,), ())
+    assert without((CUT,), "node up", "metro1") == ((CUT,), ())
+
+
+@pytest.mark.parametrize("element", Element)
+def test_unknown_elements_are_named(element: Element) -> None:
+    for target in targets(TOPOLOGY, element):
+        require_target(TOPOLOGY, element, target)
+    with pytest.raises(WrongRequest, match="atlantis"):
+        require_target(TOPOLOGY, element, "atlantis")
+
+
+def test_a_fault_without_directions_refuses_one() -> None:
+    with pytest.raises(WrongRequest, match="direction"):
+        Fault(FaultKind.KILL, "kms", Direction.A_TO_B)
+    with pytest.raises(WrongRequest, match="fraction"):
+        Fault(FaultKind.EAVESDROP, "s1", fraction=0)
+
+
+def test_the_control_socket_is_its_owners_alone_and_passes_refusals_on(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def restart(name: str) -> None:
+        asked.append(name)
+        if name != "kms":
+            raise WrongRequest(f"there is no process {name!r}")
+
+    path = tmp_path / "supervisor.sock"
+    server = ControlServer(path, restart)
+    try:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        SupervisorClient(path).restart("kms")
+        with pytest.raises(DidNotHold, match="no process 'x'"):
+            SupervisorClient(path).restart("x")
+    finally:
+        server.close()
+    assert asked == ["kms", "x"]
+    with pytest.raises(EnvironmentLacks, match="supervisor"):
+        SupervisorClient(path).restart("kms")
+
+
+def test_a_cut_spare_carries_nothing_even_when_its_ports_are_raised() -> None:
+    topology = load("metro-ring")
+    spare = next(c for c in topology.channels if c.dark)
+    ends = frozenset(links.interfaces(topology, spare))
+    state = effects(topology, (Fault(FaultKind.CUT, spare.id),))
+    assert state.dead == state.silent == ends
+    lit = next(c for c in topology.channels if not c.dark)
+    assert not effects(topology, (Fault(FaultKind.CUT, lit.id),)).silent
