@@ -31,7 +31,8 @@ from controller.southbound.openflow import Switchboard
 from controller.southbound.ovsdb import OvsdbClient
 from controller.southbound.ryu_app import start_openflow
 from controller.southbound.tunnel_client import TunnelClient
-from controller.testing.mutants import make_model
+from controller.testing.checkpoints import STEPS
+from controller.testing.mutants import MUTATIONS, make_model
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,19 @@ def main() -> int:
     return 0
 
 
+def check_test_hooks(config: ControllerConfig) -> None:
+    """Raises ConfigError for a step or a mutation that there is not."""
+    if config.unsafe_mutation not in (None, *MUTATIONS):
+        raise ConfigError(
+            f"unsafe_mutation: there is no mutation {config.unsafe_mutation!r}: one of {', '.join(MUTATIONS)}"
+        )
+    if config.crash_at_step not in (None, *STEPS):
+        raise ConfigError(f"crash_at_step: there is no step {config.crash_at_step!r}")
+
+
 def run(config: ControllerConfig) -> None:
     """Serve until SIGTERM or SIGINT."""
+    check_test_hooks(config)
     topology = config.parsed_topology()
     events = EventLog(clock=time.time)
     switchboard = Switchboard(topology)

@@ -7,10 +7,10 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.request import ConnectionSpec, Protection
 from controller.model.tunnel_profile import CONSTANT_RATE, slots_per_s
-from controller.state.network_state import Orchestrator
+from topologies.spec import Topology
 
 
-def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[str, Any]:
+def tunnel_end(topology: Topology, connection: Connection, site: str) -> dict[str, Any]:
     """What the agent at ``site`` is told about a connection."""
     request = connection.request
     is_source = site == request.src
@@ -25,7 +25,7 @@ def tunnel_end(model: Orchestrator, connection: Connection, site: str) -> dict[s
         "mode": "esp" if connection.is_encrypted else "clear",
         "interface": connection.tunnel_interface,
         "port": connection.tunnel_port,
-        "peer_underlay": model.topology.host(peer).data_address,
+        "peer_underlay": topology.host(peer).data_address,
         "local_address": local,
         "peer_address": remote,
         "local_address6": local6,

@@ -25,7 +25,7 @@ from controller.operations.deletion import Removal
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import Modification, begin, plan_change, revert
-from controller.schema.slice_request import check_times, patch_slice_request
+from controller.schema.slice_request import Terms, check_times, patch_slice_request
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Modifying:
         if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED):
             raise SliceBusy(f"slice {name} is {record.state.value}: it cannot be changed now")
         request = patch_slice_request(record.request, patch)
-        engine.model.terms.check(request)
+        Terms(engine.model.topology, engine.model.forbidden_suites).check(request)
         check_times(request, engine.clock())
         plan = plan_change(engine.model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):
@@ -143,7 +143,7 @@ class Modifying:
             pending = engine.switches.send(model.prepare(c.id for c in moving if c.lanes))
             added = [c for c in moving if c.id in modification.added]
             adds = operation.run(
-                [Call(engine.tunnels.add, s, tunnel_end(model, c, s)) for c in added for s in ends_of(c)]
+                [Call(engine.tunnels.add, s, tunnel_end(model.topology, c, s)) for c in added for s in ends_of(c)]
             )
         engine.reached("change.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
@@ -245,7 +245,12 @@ class Modifying:
         model = self._engine.model
         with self._engine.lock:
             ends = [
-                _End(new, site, tunnel_end(model, modification.old(new.id), site), tunnel_end(model, new, site))
+                _End(
+                    new,
+                    site,
+                    tunnel_end(model.topology, modification.old(new.id), site),
+                    tunnel_end(model.topology, new, site),
+                )
                 for new in self._engine.existing(modification.changed)
                 for site in reversed(ends_of(new))  # the responder first: it follows whatever the initiator offers
             ]

@@ -145,7 +145,7 @@ class Provisioning:
             operation.check()
             tunnels = operation.run(
                 [
-                    Call(engine.tunnels.add, site, tunnel_end(engine.model, c, site))
+                    Call(engine.tunnels.add, site, tunnel_end(engine.model.topology, c, site))
                     for c in connections
                     for site in ends_of(c)
                 ]

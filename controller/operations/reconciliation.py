@@ -112,7 +112,7 @@ class Recovery:
 
     def _restore_tunnel(self, site: str, connection: Connection, held: Mapping[str, Any] | None) -> None:
         engine = self._engine
-        end = tunnel_end(engine.model, connection, site)
+        end = tunnel_end(engine.model.topology, connection, site)
         if (held is not None and _agrees(held, end)) or not self._is_wanted(connection):
             return
         if held is None:

@@ -82,7 +82,7 @@ class Rekeying:
             if connection is None or connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
                 return
             sites = (connection.request.dst, connection.request.src)
-            ends = [(site, tunnel_end(engine.model, connection, site)) for site in sites]
+            ends = [(site, tunnel_end(engine.model.topology, connection, site)) for site in sites]
         for site, end in ends:
             try:
                 engine.tunnels.modify(site, end)

@@ -35,7 +35,7 @@ from controller.operations.reservation import Reservation
 from controller.pce.computation import SlicePlan
 from controller.policy.dark_channels import lit
 from controller.schema.config import DEFAULT_HOLD_S
-from controller.schema.slice_request import InvalidRequest, check_times
+from controller.schema.slice_request import InvalidRequest, Terms, check_times
 from controller.state.network_state import Orchestrator
 
 __all__ = ["InfeasibleRequest", "Lifecycle", "ProvisioningFailed", "Reservation"]
@@ -72,6 +72,11 @@ class Lifecycle:
         self._jobs = FeasibilityJobs()
 
     @property
+    @property
+    def terms(self) -> Terms:
+        """What requests are held against."""
+        return Terms(self.model.topology, self.model.forbidden_suites)
+
     def model(self) -> Orchestrator:
         """To be read with :attr:`lock` held."""
         return self._engine.model

@@ -28,7 +28,6 @@ from controller.pce.infeasibility import Infeasible
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network, OverCommitted
 from controller.pce.route_query import relay_of
-from controller.schema.slice_request import Terms
 from controller.state.allocation import Retained, _preferred
 from topologies.spec import SecurityClass, Topology
 
@@ -40,7 +39,7 @@ class Orchestrator:
 
     def __init__(self, topology: Topology, forbidden_suites: frozenset[str] = frozenset()) -> None:
         self.topology = topology
-        self.terms = Terms(topology, forbidden_suites)
+        self.forbidden_suites = forbidden_suites
         self.network = Network(topology)
         self.ports = PortMap.of(topology)
         self.intended = IntendedSet(topology.site_names)

@@ -75,7 +75,7 @@ class ReservationHandlers:
             return json_answer(HTTPStatus.OK, {"reservations": [views.reservation_view(model, r) for r in records]})
 
     def reserve(self, request: Request) -> Answer:
-        wanted = parse_reservation(request.json(), self._lifecycle.model.terms)
+        wanted = parse_reservation(request.json(), self._lifecycle.terms)
         held = self._lifecycle.reserve(wanted.request, wanted.expires_in_s)
         with self._lifecycle.lock:
             view = views.reservation_view(self._lifecycle.model, self._lifecycle.reservation(held.id))
@@ -104,7 +104,7 @@ class ReservationHandlers:
         return json_answer(HTTPStatus.OK, {"jobs": jobs})
 
     def ask(self, request: Request) -> Answer:
-        wanted = parse_feasibility(request.json(), self._lifecycle.model.terms)
+        wanted = parse_feasibility(request.json(), self._lifecycle.terms)
         job = self._lifecycle.check_feasibility(wanted.request, reserve=wanted.reserve, ttl_s=wanted.expires_in_s)
         view = views.job_view(job, self._lifecycle.reservation_status(job))
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/feasibility-jobs/{job.id}"),))

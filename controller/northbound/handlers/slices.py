@@ -105,7 +105,7 @@ class SliceHandlers:
             return json_answer(HTTPStatus.OK, views.slice_view(model, model.slice(request.parameters["name"])))
 
     def create(self, request: Request) -> Answer:
-        wanted = parse_slice(request.json(), self._lifecycle.model.terms)
+        wanted = parse_slice(request.json(), self._lifecycle.terms)
         if request.query["dry_run"]:
             plan = self._lifecycle.plan(wanted)
             with self._lifecycle.lock:
@@ -116,7 +116,7 @@ class SliceHandlers:
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{quote(record.name)}"),))
 
     def create_all(self, request: Request) -> Answer:
-        records = self._lifecycle.create_batch(parse_batch(request.json(), self._lifecycle.model.terms))
+        records = self._lifecycle.create_batch(parse_batch(request.json(), self._lifecycle.terms))
         with self._lifecycle.lock:
             model = self._lifecycle.model
             body = {"slices": [views.slice_view(model, record) for record in records]}

@@ -178,10 +178,10 @@ def test_the_replay_window_covers_the_difference_of_the_ways(
     access = {"protection": "1+1", "bandwidth_mbps": bandwidth_mbps, "latency_ms": latency_ms}
     bench.lifecycle.create(request_for("enterprise-app", {"access": access}, cells=["cell1"]))
     connection = bench.model.connections["enterprise-app/cell1-compute"]
-    told = tunnel_end(bench.model, connection, "cell1")
+    told = tunnel_end(bench.model.topology, connection, "cell1")
     assert (told["expects_copies"], told["replay_window"]) == (True, window)
     smallest_packets_per_s = bandwidth_mbps * 1e6 / 800
     assert window == 8192 or window >= smallest_packets_per_s * (latency_ms + 20) / 1000
     ConnectionConfig.model_validate(told)
-    plain = tunnel_end(bench.model, bench.model.connections["enterprise-app/cell1-control"], "cell1")
+    plain = tunnel_end(bench.model.topology, bench.model.connections["enterprise-app/cell1-control"], "cell1")
     assert (plain["expects_copies"], plain["replay_window"]) == (False, 1024)

@@ -114,7 +114,7 @@ def test_a_window_wider_than_the_kernels_is_left_to_user_space() -> None:
 PROGRAM = """
 import subprocess
 from tests.unit.tunnel.dataplane.test_xfrm import BOTH, ENDS
-from kms.tunnel import kernel, netlink, xfrm
+from kms.tunnel.dataplane import kernel, netlink, xfrm
 def tell(*requests): netlink.carry_out(requests, family=netlink.XFRM)
 def show(): print(subprocess.run(["ip", "xfrm", "policy"], capture_output=True, text=True, check=True).stdout, "--")
 number = 0x51534e2c
