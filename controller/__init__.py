@@ -1,0 +1,1 @@
+"""The SDN controller: slices from request to removal, on Ryu."""

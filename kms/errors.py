@@ -1,6 +1,7 @@
 """What can go wrong in the KMS, sorted by whose fault it is.
 
-The table that maps these to HTTP statuses is in :mod:`kms.interfaces.etsi014_schema`. No message ever carries key material.
+The table that maps these to HTTP statuses is in :mod:`kms.interfaces.etsi014_schema`. No message ever carries key
+material.
 """
 
 from __future__ import annotations

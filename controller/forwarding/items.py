@@ -1,4 +1,4 @@
-"""TODO: controller/forwarding/items.py."""
+"""Rules, meters and groups that a switch shall hold, as values in the terms of OpenFlow 1.3.5, without its library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: controller/forwarding/tunnel_endpoint.py."""
+"""What the agents at both ends of a connection are told about its tunnel."""
 
 from __future__ import annotations
 

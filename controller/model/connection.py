@@ -1,4 +1,4 @@
-"""What the controller keeps about slices and connections, and the addresses that follow from a connection's number."""
+"""What the controller keeps about one connection, and the addresses that follow from its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: controller/model/connectivity.py."""
+"""What is known of whether a connection's traffic passes, as values."""
 
 from __future__ import annotations
 

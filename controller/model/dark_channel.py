@@ -1,4 +1,4 @@
-"""TODO: controller/model/dark_channel.py."""
+"""Dark channels (spares) as values: whether each is dark, being lit or lit, and what was wrong with it."""
 
 from __future__ import annotations
 

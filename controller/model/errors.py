@@ -1,4 +1,4 @@
-"""TODO: controller/model/errors.py."""
+"""What the controller raises on purpose."""
 
 from __future__ import annotations
 

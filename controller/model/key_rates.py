@@ -1,4 +1,4 @@
-"""TODO: controller/model/key_rates.py."""
+"""Key rates as values: what QKD sections give, which pools there are, what is booked at the KMS."""
 
 from __future__ import annotations
 

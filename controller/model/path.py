@@ -1,4 +1,4 @@
-"""TODO: controller/model/path.py."""
+"""Routes through the network, and lanes: a route with a label per channel and direction."""
 
 from __future__ import annotations
 

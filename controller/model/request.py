@@ -1,4 +1,4 @@
-"""What operators ask for and what the controller promises: slices, connections, requirements, routes, states.
+"""What operators ask for: slices, their connections, and what is required of each.
 
 Plain values without I/O. Bandwidth is whole kbit/s and key rate whole mbit/s (thousandths of a bit per second),
 so that what is reserved and released adds up exactly.

@@ -1,4 +1,4 @@
-"""TODO: controller/model/reroute.py."""
+"""The causes for which a connection moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: controller/model/slice_record.py."""
+"""What the controller keeps about one slice, from its reservation to its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: controller/model/states.py."""
+"""The states of connections and slices, and for each of the two the table of its transitions."""
 
 from __future__ import annotations
 

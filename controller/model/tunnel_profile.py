@@ -1,6 +1,7 @@
 """The tunnels' cipher suites by name, and what of them concerns whoever asks for a slice.
 
-What each is stands in ``kms/tunnel/packet/cipher_suites.py``, which the controller does not import; a test compares the two.
+What each is stands in ``kms/tunnel/packet/cipher_suites.py``, which the controller does not import; a test compares
+the two.
 """
 
 from __future__ import annotations

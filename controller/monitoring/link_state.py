@@ -7,7 +7,8 @@ traffic keeps its ways until a switch says otherwise.
 Where the switches' ports are this machine's interfaces, the kernel tells of carrier before they do, and an end works
 when neither of the two denies it: so neither's older word takes back the other's newer one.
 
-Silence (BFD, with carrier) is believed, unless it comes from everywhere at once: see :mod:`controller.monitoring.alarm_suppression`.
+Silence (BFD, with carrier) is believed, unless it comes from everywhere at once: see
+:mod:`controller.monitoring.alarm_suppression`.
 
 A dark channel's ports are held down on purpose: what they report is no failure. While it is being lit they are watched,
 and from when it is declared lit the channel is like any other.

@@ -1,4 +1,4 @@
-"""TODO: controller/northbound/network_views.py."""
+"""The topology and what each switch holds, as the JSON of the northbound API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slices, plans and the topology as the JSON of the northbound API. Pure."""
+"""Slices, reservations, plans and refusals as the JSON of the northbound API. Pure."""
 
 from __future__ import annotations
 

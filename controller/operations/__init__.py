@@ -1,0 +1,1 @@
+"""The life cycle of slices carried out: decisions pushed to switches, tunnels, the KMS and the journal."""

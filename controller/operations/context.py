@@ -49,7 +49,10 @@ class InfeasibleRequest(ControllerError):
 
 @dataclass
 class Engine:
-    """Shared by the parts of the life cycle. ``reached`` is told every step of :mod:`controller.testing.checkpoints`."""
+    """Shared by the parts of the life cycle.
+
+    ``reached`` is told every step of :mod:`controller.testing.checkpoints`.
+    """
 
     model: Orchestrator
     switches: Switches

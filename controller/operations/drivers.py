@@ -75,7 +75,8 @@ class Lamps(Protocol):
     def light(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
         """Raise both ends' ports, wait for carrier and try each channel: None when it works, else what is wrong.
 
-        The rules of :mod:`controller.forwarding.continuity_test` must stand. What does not work is left as it is, to be put out.
+        The rules of :mod:`controller.forwarding.continuity_test` must stand. What does not work is left as it is, to be
+        put out.
         """
 
     def darken(self, channels: Iterable[str]) -> Pending:

@@ -1,4 +1,4 @@
-"""TODO: controller/operations/reservation.py."""
+"""Resources held for a slice, as a value."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The network as the controller sees it: what there is, what is up, what is reserved.
 
-:class:`NetworkIndex` is the part that never changes (sites, channels and sections as small integers in the order
-of their names, so that no answer depends on the order in which a topology lists them); :class:`Network` adds the
-states and the reservations. Bandwidth is kbit/s and counts in both directions alike; key rate is mbit/s,
-thousandths of a bit per second.
+:class:`~controller.pce.network_index.NetworkIndex` is the part that never changes (sites, channels and sections as
+small integers in the order of their names, so that no answer depends on the order in which a topology lists them);
+:class:`Network` adds the states and the reservations. Bandwidth is kbit/s and counts in both directions alike; key rate
+is millibit/s, thousandths of a bit per second.
 """
 
 from __future__ import annotations
@@ -215,7 +215,8 @@ class Network:
 
         All or nothing: OverCommitted names the first element on which it does not fit, AlreadyReserved an owner
         who holds something. States do not matter here, so that a restart can restore what was reserved. Key rate that
-        was held until now (``is_kept``) stays so, whatever sections give by now: see :mod:`controller.policy.key_supply`.
+        was held until now (``is_kept``) stays so, whatever sections give by now: see
+        :mod:`controller.policy.key_supply`.
         """
         if owner in self._holdings:
             raise AlreadyReserved(f"{owner} holds a reservation already")

@@ -1,4 +1,4 @@
-"""TODO: controller/pce/network_index.py."""
+"""A topology in flat lists of integers: what path computation needs and no reservation changes."""
 
 from __future__ import annotations
 

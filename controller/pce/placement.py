@@ -2,7 +2,8 @@
 
 With ``compute.site`` left open every site with enough compute is a candidate, the slice's own cells and core
 apart (a connection has two ends). Candidates are tried by rising lower bound on their cost, until the bound
-exceeds the best plan found; each is planned exactly (see ``joint``), so the placement is the cheapest there is.
+exceeds the best plan found; each is planned exactly (see :mod:`controller.pce.joint_planning`), so the placement is
+the cheapest there is.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ most urgent first (see :func:`controller.policy.restoration.rank`):
 
 1. its tunnel renews keys less often, so that those in store last, but well within their lifetime;
 2. another relay that has the rate is reserved, or failing that the best slower rate that the policy allows;
-3. if there is none, a fallback that the request lists is left to :mod:`controller.policy.security_fallback`, which undoes it when there
-   is rate again (dark channels are of no use: they bring no keys);
+3. if there is none, a fallback that the request lists is left to :mod:`controller.policy.security_fallback`, which
+   undoes it when there is rate again (dark channels are of no use: they bring no keys);
 4. else it is DEGRADED: it keeps its way and lives on the keys in store and then on its last one;
 5. when there is rate again it is reserved, and keys are renewed as asked.
 

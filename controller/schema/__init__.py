@@ -1,0 +1,1 @@
+"""What comes in from outside, parsed once: the slice request and the configuration file."""

@@ -74,7 +74,10 @@ class ControllerConfig(_Section):
     """For tests of recovery: the process kills itself at this step of :mod:`controller.testing.checkpoints`."""
 
     unsafe_mutation: str | None = None
-    """For tests of experiments: the controller is wrong in this way of :mod:`controller.testing.mutants`, and says so."""
+    """For tests of experiments: the controller is wrong in this way of :mod:`controller.testing.mutants`.
+
+    It says so.
+    """
 
     @property
     def viewer_token(self) -> Path:

@@ -1,4 +1,4 @@
-"""TODO: controller/southbound/openflow_codec.py."""
+"""Codec between intended items and OpenFlow 1.3 messages (OpenFlow 1.3.5, clause 7), with Nicira's register move."""
 
 from __future__ import annotations
 

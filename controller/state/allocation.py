@@ -1,4 +1,4 @@
-"""TODO: controller/state/allocation.py."""
+"""What a slice being modified keeps of its old form, and which way a connection is to return to."""
 
 from __future__ import annotations
 

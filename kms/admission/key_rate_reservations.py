@@ -73,7 +73,10 @@ class QkdApp:
 
 
 class KeySupply(Protocol):
-    """What QKD gives between sites (:class:`kms.qkdnet.qkd_network.QkdNetwork` through :class:`kms.admission.qkd_capacity.QkdSupply`)."""
+    """What QKD gives between sites.
+
+    It is :class:`kms.qkdnet.qkd_network.QkdNetwork` through :class:`kms.admission.qkd_capacity.QkdSupply`.
+    """
 
     def epoch(self) -> int:
         """Another number than before when routes may have changed."""

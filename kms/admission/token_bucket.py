@@ -1,4 +1,4 @@
-"""TODO: kms/admission/token_bucket.py."""
+"""Token buckets, and the limit on requests per second of each SAE that is kept by them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ import aiohttp
 from kms.errors import KmeRefusedError, KmeUnavailableError
 
 KEY_SIZE_BITS = 256
-# Below the server's own limit (kms.interfaces.etsi014), so that a request seldom meets a connection that is being closed.
+# Below the server's own limit (kms.interfaces.etsi014), so that a request seldom meets a connection that is being
+# closed.
 KEEP_ALIVE_S = 30.0
 
 

@@ -1,4 +1,4 @@
-"""TODO: kms/delivery/requests.py."""
+"""A Key request (ETSI GS QKD 014 v1.1.1, 6.2) once it is checked, and the keys that answer it (6.3), as values."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The relay between processes: each hop is one message to the next KME, under one-time pads of the section between.
 
-As in the embedded form (kms.qkdnet.qkd_network): every node on the way sees the message, each crossing of a section uses up as many
-of its bits as the message has and 256 for the tag. The header, with the way and the keys' ids, is under the tag too.
+As in the embedded form (:mod:`kms.qkdnet.qkd_network`): every node on the way sees the message, each crossing of a
+section uses up as many of its bits as the message has and 256 for the tag. The header, with the way and the keys' ids,
+is under the tag too.
 """
 
 from __future__ import annotations

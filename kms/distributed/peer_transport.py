@@ -33,7 +33,10 @@ class NetworkRoutes:
 
 
 class PeerTransport:
-    """See :class:`kms.delivery.key_transport.KeyTransport`. :attr:`relay` and :attr:`service` are given after it was made."""
+    """See :class:`kms.delivery.key_transport.KeyTransport`.
+
+    :attr:`relay` and :attr:`service` are given after it was made.
+    """
 
     relay: PadRelay
     service: KeyService

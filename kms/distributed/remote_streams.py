@@ -55,7 +55,10 @@ class PeerDesk:
 
 
 class PeerStreams:
-    """Both sides: finds who keeps a stream (:class:`kms.delivery.stream_service.Elsewhere`), and answers those that ask here."""
+    """Both sides: finds who keeps a stream, and answers those that ask here.
+
+    Finding is :class:`kms.delivery.stream_service.Elsewhere`.
+    """
 
     streams: KeyStreams  # given after it was made
 

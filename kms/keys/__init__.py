@@ -1,0 +1,1 @@
+"""Keys as values: their life, limits, inventory and ledger."""

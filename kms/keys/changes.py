@@ -1,4 +1,4 @@
-"""TODO: kms/keys/changes.py."""
+"""What the key service asks the store to write: deliveries, SAEs' homes, entries of the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO: kms/keys/sae_id.py."""
+"""What an SAE ID of ETSI GS QKD 014 may look like with this KMS."""
 
 from __future__ import annotations
 

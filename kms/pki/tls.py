@@ -1,4 +1,4 @@
-"""TODO: kms/pki/tls.py."""
+"""The TLS context of the KMS' listeners: mutual authentication, TLS 1.2 (RFC 5246) or later."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The QKD network: ways over its links, and the relay of keys through trusted nodes."""

@@ -1,4 +1,4 @@
-"""TODO: kms/qkdnet/topology.py."""
+"""How a key crosses the QKD sections of a link: which sections, and each in which direction."""
 
 from __future__ import annotations
 

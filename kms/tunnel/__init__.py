@@ -1,5 +1,5 @@
 """The encryption shim on each host: ESP in UDP, keys from the KMS, make-before-break rekeying.
 
-Pure core: esp, replay, keymat, control, selector, states, sa, effects, initiator, responder, session.
-Adapters: tun, addressing, keylog, runner, agent, control_server, __main__.
+Pure core: :mod:`kms.tunnel.packet` and :mod:`kms.tunnel.protocol`. Adapters: :mod:`kms.tunnel.dataplane`,
+:mod:`kms.tunnel.agent` and ``__main__``.
 """

@@ -1,0 +1,1 @@
+"""What ``qslice bench`` measures, with the oracles and peers that it compares with."""

@@ -1,0 +1,1 @@
+"""``qslice test``: lint, types and the test suite."""

@@ -1,7 +1,7 @@
 """`qslice test`: lint, then the test suite. Everything is run, so that one call shows all that is wrong.
 
-Without further arguments two pytests run beside each other (scripts/checks/pytest_parts.py). Exit status: 0 all well, 1 a complaint
-or a failed test, 2 no test matches the request, 128 and a signal's number when one ended it.
+Without further arguments two pytests run beside each other (scripts/checks/pytest_parts.py). Exit status: 0 all well,
+1 a complaint or a failed test, 2 no test matches the request, 128 and a signal's number when one ended it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Measurements on a running system: outage, loss, throughput, isolation, ciphertext on the fibre."""

@@ -1,0 +1,1 @@
+"""What reports share: the look of the page, and the network as SVG."""

@@ -1,7 +1,7 @@
 """The network as inline SVG: sites, parallel channels as separate curves coloured by class, paths highlighted.
 
-Pure: a topology in, text out. Colours are CSS classes of the page (``style.py``), so that one drawing serves light,
-dark and print; every class also has its own dash pattern, so that no reader depends on colour.
+Pure: a topology in, text out. Colours are CSS classes of the page (``html_style.py``), so that one drawing serves
+light, dark and print; every class also has its own dash pattern, so that no reader depends on colour.
 """
 
 from __future__ import annotations

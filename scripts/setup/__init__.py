@@ -1,0 +1,1 @@
+"""Setting a machine up, and ``qslice doctor``: what it can do and what it lacks."""

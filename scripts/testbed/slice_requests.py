@@ -1,4 +1,4 @@
-"""TODO: scripts/testbed/slice_requests.py."""
+"""Slice requests from files: the examples of the papers' use cases, and whatever a user hands to a command."""
 
 from __future__ import annotations
 

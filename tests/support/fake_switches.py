@@ -170,7 +170,10 @@ class FakeSwitches:
 
 
 class FakeLamps:
-    """Implements ``controller.operations.drivers.Lamps``: a channel lights up unless it is broken, or dead to the switches."""
+    """Implements ``controller.operations.drivers.Lamps``.
+
+    A channel lights up unless it is broken, or dead to the switches.
+    """
 
     def __init__(self, switches: FakeSwitches) -> None:
         self._switches = switches
@@ -216,7 +219,10 @@ PASSING: dict[str, object] = {
 
 
 class FakeTunnels:
-    """Implements ``controller.operations.drivers.Tunnels``; like a real agent it refuses what differs from what it holds."""
+    """Implements ``controller.operations.drivers.Tunnels``.
+
+    Like a real agent it refuses what differs from what it holds.
+    """
 
     def __init__(self) -> None:
         self.told: dict[tuple[str, str], dict[str, object]] = {}

@@ -1,7 +1,8 @@
 """The kernel's ESP, programmed by netlink (linux/xfrm.h): the octets of its messages, and no more.
 
 States, policies and the interface that they belong to carry one number (``if_id``, which is also the states' request
-id), so that each connection's are its own. The packets are the same as :mod:`kms.tunnel.packet.esp` makes, in UDP (RFC 3948).
+id), so that each connection's are its own. The packets are the same as :mod:`kms.tunnel.packet.esp` makes, in UDP
+(RFC 3948).
 """
 
 from __future__ import annotations

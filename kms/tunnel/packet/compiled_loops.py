@@ -1,9 +1,9 @@
 """The two loops over every octet, compiled by numba: cutting super-packets into segments, and joining packets again.
 
 Each goes over its octets once. NumPy's calls, each over all octets, went over them six times, and with their overhead
-took as long as the encryption (docs/decisions/0014). Pure functions of arrays, without bounds checks: :mod:`gso` and
-:mod:`gro` answer for the sizes, and nothing that a packet says of itself is believed before it has been held against
-the packet's length.
+took as long as the encryption (docs/decisions/0014). Pure functions of arrays, without bounds checks:
+:mod:`kms.tunnel.packet.segmentation` answers for the sizes, and nothing that a packet says of itself is believed before
+it has been held against the packet's length.
 
 The machine code is kept in ``__pycache__`` beside this file; set-up has it made, which takes some ten seconds. It holds
 the constants of other modules as they were: where one of those changes, so must this file.
@@ -45,8 +45,10 @@ _SAME_UDP6 = _same(40, {46, 47})
 
 @njit(cache=True)
 def _word_sum(octets, start, stop):
-    """Modulo 65535 the sum of 16-bit words, read little-endian (see :mod:`kms.tunnel.packet.checksum`); two at a time, for
-    65536 is 1."""
+    """Modulo 65535 the sum of 16-bit words, read little-endian (see :mod:`kms.tunnel.packet.checksum`).
+
+    Two at a time, for 65536 is 1.
+    """
     words = octets[start : start + ((stop - start) & ~3)].view(np.uint32)
     total = np.uint64(0)
     for n in range(words.size):

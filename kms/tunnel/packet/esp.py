@@ -1,4 +1,6 @@
-"""ESP in UDP: RFC 4303 packets, RFC 3948 encapsulation, the suites of :mod:`kms.tunnel.packet.cipher_suites` (RFC 4106's by default).
+"""ESP in UDP: RFC 4303 packets, RFC 3948 encapsulation, sealed by one of several suites (RFC 4106's by default).
+
+The suites are those of :mod:`kms.tunnel.packet.cipher_suites`.
 
 A datagram (the UDP payload) is::
 

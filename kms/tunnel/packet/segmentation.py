@@ -1,8 +1,8 @@
-"""Super-packets of TCP and UDP are cut into segments: what a network card with TSO and USO does.
+"""Super-packets of TCP and UDP cut into segments, and segments joined: what a network card's TSO, USO and GRO do.
 
 A TUN device hands out up to 64 KB of one stream under one header (see :mod:`kms.tunnel.packet.virtio_header`).
-:func:`write_segments` makes the packets that go over the network of it; :mod:`kms.tunnel.packet.segmentation` is the inverse. What is
-not recognised is left alone.
+:func:`write_segments` makes the packets that go over the network of it; :class:`Joiner` is the inverse. What is not
+recognised is left alone.
 """
 
 from __future__ import annotations

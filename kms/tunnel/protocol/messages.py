@@ -136,8 +136,9 @@ class EchoReply:
 
 @dataclass(frozen=True)
 class Repair:
-    """Either end to the other: these numbers of yours have not come (see :mod:`kms.tunnel.protocol.retransmission_buffer`).
+    """Either end to the other: these numbers of yours have not come.
 
+    What follows is up to :mod:`kms.tunnel.protocol.retransmission_buffer`.
     ``spi`` is that of the receiver's SA under whose link key it is signed; ``missing`` are 1 to MAX_RANGES ranges.
     """
 

@@ -1,8 +1,9 @@
 """One connection's tunnel without I/O, clock or randomness, in the manner of h11 and aioquic.
 
 In: inner packets, datagrams, keys, the time. Out: datagrams and inner packets as return values of the two hot calls,
-everything else as a list of effects (:mod:`kms.tunnel.protocol.effects`). Whoever drives it calls :meth:`Session.take_effects`
-after anything it did, and :meth:`Session.handle_timer` when :meth:`Session.next_timer` is reached.
+everything else as a list of effects (:mod:`kms.tunnel.protocol.effects`). Whoever drives it calls
+:meth:`Session.take_effects` after anything it did, and :meth:`Session.handle_timer` when :meth:`Session.next_timer` is
+reached.
 
 Invariants: a packet goes out sealed or not at all; no (key, nonce) pair is used twice; nothing that arrives raises.
 """

@@ -68,7 +68,7 @@ class SessionSettings:
     mtu: int = 0
     """The longest inner packet, to whose length others are padded."""
     repairs: bool = False
-    """Keep what is sent for a moment, and ask for what is missing (see :mod:`kms.tunnel.protocol.retransmission_buffer`)."""
+    """Keep what is sent for a while, ask for what is missing (see :mod:`kms.tunnel.protocol.retransmission_buffer`)."""
     probe_s: float = 0.5
     """How often the peer is asked whether it hears us; in twice that a failure is known. 0: never."""
     queue_packets: int = 32

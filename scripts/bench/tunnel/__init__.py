@@ -1,0 +1,1 @@
+"""``bench tunnel``: the tunnel's throughput beside that of others, over wires in namespaces."""

@@ -1,0 +1,1 @@
+"""The commands of ``qslice``, a module for each group of them."""
