@@ -72,11 +72,11 @@ class Lifecycle:
         self._jobs = FeasibilityJobs()
 
     @property
-    @property
     def terms(self) -> Terms:
         """What requests are held against."""
         return Terms(self.model.topology, self.model.forbidden_suites)
 
+    @property
     def model(self) -> Orchestrator:
         """To be read with :attr:`lock` held."""
         return self._engine.model

@@ -48,7 +48,7 @@ class BareMachine:
         (clone / "scripts").mkdir(parents=True)
         shutil.copy2(ROOT / "scripts" / "qslice", clone / "scripts" / "qslice")
         shutil.copytree(ROOT / "scripts" / "setup", clone / "scripts" / "setup")
-        (clone / "kms" / "tunnel").mkdir(parents=True)
+        (clone / "kms" / "tunnel" / "packet").mkdir(parents=True)
         for name in ("pyproject.toml", "constraints.txt", "kms/tunnel/packet/compiled_loops.py"):
             shutil.copy2(ROOT / name, clone / name)
         (folder / "bin").mkdir()
