@@ -105,7 +105,7 @@ import controller.__main__
 import eventlet, socket, ssl, sys
 from pathlib import Path
 from controller.schema.config import OpenFlowConfig
-from controller.southbound.tls_stream import SwitchListener
+from controller.southbound.switch_listener import SwitchListener
 
 own, authority = Path(sys.argv[1]), Path(sys.argv[2])
 with eventlet.listen(("127.0.0.1", 0)) as free:

@@ -148,7 +148,7 @@ def test_test_that_lacks_something_is_skipped_but_fails_on_a_complete_machine(
     (tmp_path / "test_suite.py").write_text(SUITE)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    needs_tun: tun\n")
     (tmp_path / "this_machine.py").write_text(
-        f"from scripts import capabilities\ncapabilities.has_tun = lambda: {is_here}\n"
+        f"from scripts.setup import capabilities\ncapabilities.has_tun = lambda: {is_here}\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-rsE", "-p", "this_machine", "-p", "tests.conftest", "--junitxml=junit.xml"],

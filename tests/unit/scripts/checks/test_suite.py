@@ -111,7 +111,7 @@ sys.exit(2)
 """
 QSLICE_TEST = """
 import sys
-from scripts import check
+from scripts.checks import check
 check.lint_commands = lambda _: {}
 check.pytest_command = lambda report, **_: [sys.executable, sys.argv[1], str(report)]
 sys.exit(check.main(["--json", *sys.argv[2:]]))
