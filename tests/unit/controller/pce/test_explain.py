@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from controller.model.path import Route
 from controller.model.request import Match, Protection, Role
-from controller.pce.computation import Infeasible, Relaxation, find_disjoint_pair, find_route, plan_slice
+from controller.pce.computation import Infeasible, Relaxation, find_route, plan_slice
 from controller.pce.network import Network
+from tests.support.disjoint_pairs import find_disjoint_pair
 from tests.support.small_networks import PLENTY_MILLIBPS, ask, ask_slice, channel, network, spec
 from topologies.catalog import load
 from topologies.spec import SecurityClass

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from controller.model.path import Route
-from controller.pce.computation import Infeasible, RoutePair, find_disjoint_pair, find_route
+from controller.pce.computation import Infeasible, find_route
 from controller.pce.cost import breakdown
+from controller.pce.disjoint_pair import RoutePair
 from controller.pce.network import Network
+from tests.support.disjoint_pairs import find_disjoint_pair
 from tests.support.small_networks import PLENTY_MILLIBPS, ask, channel, network, topology
 from topologies.catalog import load
 from topologies.spec import SecurityClass
