@@ -13,7 +13,7 @@ class SectionStatus:
     """What the KMS says about one QKD section."""
 
     id: str
-    rate_mbps: int  # thousandths of a bit per second
+    rate_millibps: int  # thousandths of a bit per second
     is_usable: bool
     qber: float | None
     is_starting: bool = False  # not judged yet: gives nothing, and is no loss either

@@ -1,6 +1,6 @@
 """What operators ask for: slices, their connections, and what is required of each.
 
-Plain values without I/O. Bandwidth is whole kbit/s and key rate whole mbit/s (thousandths of a bit per second),
+Plain values without I/O. Bandwidth is whole kbit/s and key rate whole millibit/s (thousandths of a bit per second),
 so that what is reserved and released adds up exactly.
 """
 
@@ -104,7 +104,7 @@ class ConnectionSpec:
     revert_after_s: float | None = None  # back to the original path when it has been healthy for so long; None: never
 
     @property
-    def key_rate_mbps(self) -> int:
+    def key_rate_millibps(self) -> int:
         """Secret key the connection eats, in thousandths of a bit per second; 0 unless QKD supplies it."""
         if SecurityClass.QKD not in self.security.sources:
             return 0

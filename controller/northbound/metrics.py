@@ -107,11 +107,11 @@ def metrics_text(
         ),
         *_family(
             "qslice_section_key_bps", "gauge", "Secret key rate of a QKD section.",
-            [((("section", i),), s.rate_mbps / 1000) for i, s in sorted(sections.items())],
+            [((("section", i),), s.rate_millibps / 1000) for i, s in sorted(sections.items())],
         ),
         *_family(
             "qslice_section_reserved_key_bps", "gauge", "Reserved secret key rate of a QKD section.",
-            [((("section", s.id),), network.reserved_key_mbps(s.id) / 1000) for s in topology.sections],
+            [((("section", s.id),), network.reserved_key_millibps(s.id) / 1000) for s in topology.sections],
         ),
         *_family(
             "qslice_section_usable", "gauge", "1 while the KMS vouches for the section.",

@@ -123,8 +123,8 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
                 "b": s.b,
                 "length_km": s.length_km,
                 "state": "usable" if s.id in sections and sections[s.id].is_usable else "unusable",
-                "rate_bps": sections[s.id].rate_mbps / 1000 if s.id in sections else 0.0,
-                "reserved_bps": network.reserved_key_mbps(s.id) / 1000,
+                "rate_bps": sections[s.id].rate_millibps / 1000 if s.id in sections else 0.0,
+                "reserved_bps": network.reserved_key_millibps(s.id) / 1000,
                 "qber": sections[s.id].qber if s.id in sections else None,
             }
             for s in topology.sections

@@ -24,7 +24,7 @@ class Preview:
     plan: SlicePlan
     connections: tuple[Connection, ...]
     switches: dict[str, tuple[Item, ...]]
-    key_rate_mbps: dict[str, int]  # by section, thousandths of a bit per second
+    key_rate_millibps: dict[str, int]  # by section, thousandths of a bit per second
     bandwidth_kbps: dict[str, int]  # by channel, in each direction
 
 
@@ -60,7 +60,7 @@ def _look(model: Orchestrator, plan: SlicePlan, before: Mapping[tuple[bool, str]
         plan,
         connections,
         {site: (*changes.replace, *changes.add) for site, changes in sorted(told.items())},
-        key_rate_mbps={name: amount for (is_section, name), amount in more.items() if is_section},
+        key_rate_millibps={name: amount for (is_section, name), amount in more.items() if is_section},
         bandwidth_kbps={name: amount for (is_section, name), amount in more.items() if not is_section},
     )
 
@@ -70,5 +70,5 @@ def _reserved(model: Orchestrator) -> dict[tuple[bool, str], int]:
     network, topology = model.network, model.topology
     return {
         **{(False, c.id): network.reserved_kbps(c.id) for c in topology.channels},
-        **{(True, s.id): network.reserved_key_mbps(s.id) for s in topology.sections},
+        **{(True, s.id): network.reserved_key_millibps(s.id) for s in topology.sections},
     }

@@ -47,16 +47,18 @@ class KeyWatch:
         with self._engine.lock:
             has_news, self._has_news = self._has_news, False
             return has_news and any(
-                (c.state is ConnectionState.DEGRADED or c.fallback is not None) and c.request.spec.key_rate_mbps
+                (c.state is ConnectionState.DEGRADED or c.fallback is not None) and c.request.spec.key_rate_millibps
                 for c in self._engine.model.connections.values()
             )
 
     def _note(self, status: SectionStatus) -> None:
         engine = self._engine
         before = engine.sections.get(status.id)
-        engine.model.network.set_section(status.id, status.rate_mbps, status.is_usable)
+        engine.model.network.set_section(status.id, status.rate_millibps, status.is_usable)
         engine.sections[status.id] = status
-        if before is None or (status.is_usable and (not before.is_usable or status.rate_mbps > before.rate_mbps)):
+        if before is None or (
+            status.is_usable and (not before.is_usable or status.rate_millibps > before.rate_millibps)
+        ):
             self._has_news = True
         if before is not None and before.is_usable is status.is_usable:
             return

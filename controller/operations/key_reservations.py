@@ -27,7 +27,7 @@ def wanted_bookings(model: Orchestrator) -> dict[str, KeyBooking]:
     """By id: what the connections in the model hold of QKD sections. Call with the lock held."""
     found: dict[str, KeyBooking] = {}
     for connection in model.connections.values():
-        rate = sum(model.network.reserved_rate_mbps(owner_of(connection, lane)) for lane in connection.lanes)
+        rate = sum(model.network.reserved_rate_millibps(owner_of(connection, lane)) for lane in connection.lanes)
         if rate == 0:
             continue
         a, b = sorted((connection.request.src, connection.request.dst))

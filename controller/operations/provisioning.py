@@ -40,7 +40,6 @@ class Provisioning:
     def __init__(self, engine: Engine, removal: Removal) -> None:
         self._engine = engine
         self._removal = removal
-        self._plans: dict[str, SlicePlan] = {}  # by reservation
         self._over: OrderedDict[str, str] = OrderedDict()  # reservation -> why it is over
 
     # --- one slice -----------------------------------------------------------------------------------------------
@@ -205,7 +204,6 @@ class Provisioning:
             except DriverError:
                 engine.model.forget(record.name)
                 raise
-            self._plans[reservation.id] = plan
             engine.announce(engine.model.slice(record.name), expires_at=reservation.expires_at)
             return reservation
 
@@ -259,12 +257,7 @@ class Provisioning:
                     continue
                 self._note_over(record.reservation, "has expired")
 
-    def plan_of(self, reservation_id: str) -> SlicePlan | None:
-        """The plan of a reservation, unless it was made by an earlier process."""
-        return self._plans.get(reservation_id)
-
     def _note_over(self, reservation_id: str, why: str) -> None:
-        self._plans.pop(reservation_id, None)
         self._over[reservation_id] = why
         while len(self._over) > REMEMBERED_RESERVATIONS:
             self._over.popitem(last=False)

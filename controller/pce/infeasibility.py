@@ -27,7 +27,7 @@ FindRoutes = Callable[[Network, ConnectionRequest], tuple[Route, ...] | None]
 class Reason:
     """One binding constraint: on which connection, of what kind, where, what it needs and what there is.
 
-    Units: bandwidth kbit/s, latency us, key rate mbit/s. ``available`` is None where there is nothing at all.
+    Units: bandwidth kbit/s, latency us, key rate millibit/s. ``available`` is None where there is nothing at all.
     """
 
     connection: str
@@ -152,11 +152,11 @@ def describe(security: SecurityRequirement) -> str:
 def _key_reason(network: Network, request: ConnectionRequest) -> Reason:
     """Which section limits the best relay there is."""
     query = key_query(network, request)
-    enough, too_much = 0, query.rate_mbps
+    enough, too_much = 0, query.rate_millibps
     best: FoundRelay | None = None
     while too_much - enough > 1:
         rate = (enough + too_much) // 2
-        relay = fewest_crossings(network, replace(query, rate_mbps=rate))
+        relay = fewest_crossings(network, replace(query, rate_millibps=rate))
         if relay is None:
             too_much = rate
         else:
@@ -164,9 +164,9 @@ def _key_reason(network: Network, request: ConnectionRequest) -> Reason:
     if best is None:
         best = fewest_crossings(network, replace(query, is_hypothetical=True))
     if best is None:
-        return Reason(request.id, "key_rate", f"{request.src}-{request.dst}", query.rate_mbps, None)
+        return Reason(request.id, "key_rate", f"{request.src}-{request.dst}", query.rate_millibps, None)
     section, times = min(
         best.crossings, key=lambda crossing: (network.key_headroom(crossing[0]) // crossing[1], crossing)
     )
     name = network.index.section_ids[section]
-    return Reason(request.id, "key_rate", name, query.rate_mbps * times, network.key_headroom(section))
+    return Reason(request.id, "key_rate", name, query.rate_millibps * times, network.key_headroom(section))

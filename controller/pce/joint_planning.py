@@ -115,7 +115,7 @@ class JointPlanner:
         for position, planned in enumerate(plans):
             for resource, count in uses_of(self._network, planned).items():
                 spec = planned.request.spec
-                demand[resource] += count * (spec.key_rate_mbps if resource[0] else spec.bandwidth_kbps)
+                demand[resource] += count * (spec.key_rate_millibps if resource[0] else spec.bandwidth_kbps)
                 uses.setdefault(resource, {})[position] = count
         over = [resource for resource, need in demand.items() if need > self._left(resource)]
         if not over:
@@ -169,10 +169,10 @@ def plan_in_order(network: Network, requests: tuple[ConnectionRequest, ...], ord
 def reserve_planned(network: Network, planned: PlannedConnection) -> None:
     """Reserve every route of a planned connection under ``<id>`` and ``<id>#backup``; all or nothing."""
     spec = planned.request.spec
-    network.reserve(planned.request.id, planned.working, spec.bandwidth_kbps, spec.key_rate_mbps)
+    network.reserve(planned.request.id, planned.working, spec.bandwidth_kbps, spec.key_rate_millibps)
     if planned.backup is not None:
         try:
-            network.reserve(f"{planned.request.id}#backup", planned.backup, spec.bandwidth_kbps, spec.key_rate_mbps)
+            network.reserve(f"{planned.request.id}#backup", planned.backup, spec.bandwidth_kbps, spec.key_rate_millibps)
         except ControllerError:
             network.release(planned.request.id)
             raise
@@ -190,4 +190,4 @@ def uses_of(network: Network, planned: PlannedConnection) -> Counter[Resource]:
 
 
 def _demand(request: ConnectionRequest) -> int:
-    return request.spec.bandwidth_kbps + request.spec.key_rate_mbps
+    return request.spec.bandwidth_kbps + request.spec.key_rate_millibps

@@ -29,7 +29,7 @@ class KeyQuery:
 
     source: int
     target: int
-    rate_mbps: int
+    rate_millibps: int
     banned_sites: frozenset[int] = frozenset()
     caps: Mapping[int, int] = field(default_factory=dict)
     is_hypothetical: bool = False
@@ -70,7 +70,7 @@ def allowed_crossings(network: Network, query: KeyQuery, section: int) -> int:
     left = network.key_headroom(section)
     if left == 0:
         return 0
-    most = left // query.rate_mbps if query.rate_mbps else MANY_CROSSINGS
+    most = left // query.rate_millibps if query.rate_millibps else MANY_CROSSINGS
     return min(most, query.caps.get(section, most))
 
 

@@ -17,7 +17,7 @@ from controller.model.path import Route
 from controller.pce.network_index import NetworkIndex
 from topologies.spec import Topology
 
-KEY_STEP_MBPS = 10_000
+KEY_STEP_MILLIBPS = 10_000
 
 
 class NetworkError(ControllerError):
@@ -44,8 +44,8 @@ class _Holding:
 
     channels: tuple[int, ...]
     bandwidth_kbps: int
-    keys: tuple[tuple[int, int], ...]  # section, mbit/s
-    key_rate_mbps: int = 0  # per crossing
+    keys: tuple[tuple[int, int], ...]  # section, millibit/s
+    key_rate_millibps: int = 0  # per crossing
 
 
 class Network:
@@ -141,13 +141,13 @@ class Network:
         self._refresh(self.index.channels_at[number])
         return changed
 
-    def set_section(self, section_id: str, rate_mbps: int, usable: bool) -> bool:
-        """Record the secret-key rate of a QKD section (mbit/s) and whether it may be used; True when that is news."""
-        if rate_mbps < 0:
-            raise ValueError(f"section {section_id}: rate_mbps must not be negative, not {rate_mbps}")
+    def set_section(self, section_id: str, rate_millibps: int, usable: bool) -> bool:
+        """Record the secret-key rate of a QKD section (millibit/s), whether it may be used; True when that is news."""
+        if rate_millibps < 0:
+            raise ValueError(f"section {section_id}: rate_millibps must not be negative, not {rate_millibps}")
         number = self.index.section_number[section_id]
-        changed = (self._key_rate[number], self._key_usable[number]) != (rate_mbps, usable)
-        self._key_rate[number] = rate_mbps
+        changed = (self._key_rate[number], self._key_usable[number]) != (rate_millibps, usable)
+        self._key_rate[number] = rate_millibps
         self._key_usable[number] = usable
         return changed
 
@@ -167,23 +167,23 @@ class Network:
     def reserved_kbps(self, channel_id: str) -> int:
         return self._reserved[self.index.channel_number[channel_id]]
 
-    def residual_key_mbps(self, section_id: str) -> int:
+    def residual_key_millibps(self, section_id: str) -> int:
         """Key rate left on the section; 0 when it is unusable, or when its rate fell below what is reserved."""
         return self.key_headroom(self.index.section_number[section_id])
 
     def is_section_usable(self, section_id: str) -> bool:
         return self._key_usable[self.index.section_number[section_id]]
 
-    def key_rate_mbps(self, section_id: str) -> int:
+    def key_rate_millibps(self, section_id: str) -> int:
         """What the section gives in all; 0 when it is unusable."""
         number = self.index.section_number[section_id]
         return self._key_rate[number] if self._key_usable[number] else 0
 
-    def reserved_key_mbps(self, section_id: str) -> int:
+    def reserved_key_millibps(self, section_id: str) -> int:
         return self._key_reserved[self.index.section_number[section_id]]
 
     def key_headroom(self, section: int) -> int:
-        """As :meth:`residual_key_mbps`, by number."""
+        """As :meth:`residual_key_millibps`, by number."""
         if not self._key_usable[section]:
             return 0
         return max(0, self._key_rate[section] - self._key_reserved[section])
@@ -191,7 +191,7 @@ class Network:
     def fingerprint(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The same as long as searches find the same; key rates, which are measured, count in steps of 10 bit/s."""
         sections = range(len(self.index.section_ids))
-        return tuple(self.headroom), tuple(self.key_headroom(s) // KEY_STEP_MBPS for s in sections)
+        return tuple(self.headroom), tuple(self.key_headroom(s) // KEY_STEP_MILLIBPS for s in sections)
 
     def is_site_number_up(self, site: int) -> bool:
         return self._site_up[site]
@@ -209,7 +209,7 @@ class Network:
     # Reservations
 
     def reserve(
-        self, owner: str, route: Route, bandwidth_kbps: int, key_rate_mbps: int, *, is_kept: bool = False
+        self, owner: str, route: Route, bandwidth_kbps: int, key_rate_millibps: int, *, is_kept: bool = False
     ) -> None:
         """Take bandwidth on every channel of ``route`` and key rate for every crossing of its key sections.
 
@@ -220,18 +220,18 @@ class Network:
         """
         if owner in self._holdings:
             raise AlreadyReserved(f"{owner} holds a reservation already")
-        if bandwidth_kbps < 0 or key_rate_mbps < 0:
-            raise ValueError(f"{owner}: bandwidth_kbps and key_rate_mbps must not be negative")
+        if bandwidth_kbps < 0 or key_rate_millibps < 0:
+            raise ValueError(f"{owner}: bandwidth_kbps and key_rate_millibps must not be negative")
         channels = tuple(self.index.channel_number[c] for c in route.channels)
         for number, times in Counter(channels).items():
             left = self.index.capacity_kbps[number] - self._reserved[number]
             if bandwidth_kbps * times > left:
                 raise OverCommitted(self.index.channel_ids[number], bandwidth_kbps * times, left)
-        keys = tuple((self.index.section_number[s], key_rate_mbps * times) for s, times in route.key_sections)
+        keys = tuple((self.index.section_number[s], key_rate_millibps * times) for s, times in route.key_sections)
         for section, rate in () if is_kept else keys:
             if rate > self.key_headroom(section):
                 raise OverCommitted(self.index.section_ids[section], rate, self.key_headroom(section))
-        holding = _Holding(channels, bandwidth_kbps, keys, key_rate_mbps if keys else 0)
+        holding = _Holding(channels, bandwidth_kbps, keys, key_rate_millibps if keys else 0)
         self._apply(holding, sign=1)
         self._holdings[owner] = holding
 
@@ -242,9 +242,9 @@ class Network:
     def is_reserved(self, owner: str) -> bool:
         return owner in self._holdings
 
-    def reserved_rate_mbps(self, owner: str) -> int:
+    def reserved_rate_millibps(self, owner: str) -> int:
         """The key rate that ``owner`` holds on each crossing; 0 when it holds none."""
-        return self._holdings[owner].key_rate_mbps if owner in self._holdings else 0
+        return self._holdings[owner].key_rate_millibps if owner in self._holdings else 0
 
     def reserve_compute(self, owner: str, site: str, vcpus: int, memory_gb: int) -> None:
         """Take compute at ``site``; errors as for :meth:`reserve`."""

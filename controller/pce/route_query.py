@@ -63,7 +63,7 @@ def key_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS
     """The request's question to the key relay. A site that data must not pass must not relay keys either."""
     number = network.index.site_number
     banned = frozenset(number[site] for site in request.spec.exclude_sites if site in number)
-    return KeyQuery(number[request.src], number[request.dst], request.spec.key_rate_mbps, banned, caps.sections)
+    return KeyQuery(number[request.src], number[request.dst], request.spec.key_rate_millibps, banned, caps.sections)
 
 
 def path_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> PathQuery | None:

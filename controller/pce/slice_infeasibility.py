@@ -110,7 +110,9 @@ def _contention(network: Network, connections: tuple[ConnectionRequest, ...]) ->
         assert answer is not None  # the caller has seen to that
         for resource, count in uses_of(network, answer[0]).items():
             is_key = resource[0]
-            demand[resource] += count * (connection.spec.key_rate_mbps if is_key else connection.spec.bandwidth_kbps)
+            demand[resource] += count * (
+                connection.spec.key_rate_millibps if is_key else connection.spec.bandwidth_kbps
+            )
             users.setdefault(resource, []).append(connection.id)
     reasons = []
     for (is_key, number), need in sorted(demand.items()):

@@ -127,7 +127,7 @@ class KeySupply:
             c
             for c in self._model.connections.values()
             if c.lanes
-            and c.in_force.key_rate_mbps
+            and c.in_force.key_rate_millibps
             and c.state in settled
             and c.request.slice_name not in self._model.retained
         ]
@@ -140,7 +140,7 @@ class KeySupply:
         for section in network.topology.sections:
             if section.id in stopped or not network.is_section_usable(section.id):
                 continue
-            excess = network.reserved_key_mbps(section.id) - RATE_TOLERANCE * network.key_rate_mbps(section.id)
+            excess = network.reserved_key_millibps(section.id) - RATE_TOLERANCE * network.key_rate_millibps(section.id)
             for connection in sorted(paying, key=rank, reverse=True):
                 if excess <= 0:
                     break
@@ -148,16 +148,16 @@ class KeySupply:
                 if times and connection.id not in found:
                     found[connection.id] = connection
                 if times:
-                    excess -= times * self._reserved_mbps(connection)
+                    excess -= times * self._reserved_millibps(connection)
         return list(found.values())
 
     def _supply(
         self, was: Connection, pools: Mapping[KeyPool, int], stopped: Collection[str], culprit: str | None
     ) -> None:
         """Find keys for one that has none, or fewer than it asked for."""
-        model, wanted = self._model, was.request.spec.key_rate_mbps
+        model, wanted = self._model, was.request.spec.key_rate_millibps
         now = model.connections[was.id]
-        reserved = self._reserved_mbps(now)
+        reserved = self._reserved_millibps(now)
         if reserved < wanted:
             reserved = self._reserve_most(now, reserved, is_patient=culprit is None)
         now = model.connections[was.id]
@@ -184,7 +184,7 @@ class KeySupply:
 
         One that has a slower rate already keeps it until it can have all (``is_patient``): no searching at every look.
         """
-        model, wanted = self._model, connection.request.spec.key_rate_mbps
+        model, wanted = self._model, connection.request.spec.key_rate_millibps
         least = math.ceil(KEY_BITS * 1000 / slowest_s(connection))
         held = connection.lanes[0].route
         if reserved:
@@ -208,12 +208,12 @@ class KeySupply:
         """The relay with the highest rate from ``least`` up to below ``wanted``, and that rate."""
         network = self._model.network
         query = key_query(network, connection.request)
-        best, enough, too_much = fewest_crossings(network, replace(query, rate_mbps=least)), least, wanted
+        best, enough, too_much = fewest_crossings(network, replace(query, rate_millibps=least)), least, wanted
         if best is None:
             return None, 0
         while too_much - enough > max(1, enough // 50):
             rate = (enough + too_much) // 2
-            relay = fewest_crossings(network, replace(query, rate_mbps=rate))
+            relay = fewest_crossings(network, replace(query, rate_millibps=rate))
             if relay is None:
                 too_much = rate
             else:
@@ -232,8 +232,8 @@ class KeySupply:
             model.set_state(connection.id, ConnectionState.ACTIVE)
 
     def _shortage(self, connection: Connection, section: str, stopped: Collection[str]) -> str:
-        needed = connection.request.spec.key_rate_mbps / 1000
-        available = 0.0 if section in stopped else self._model.network.residual_key_mbps(section) / 1000
+        needed = connection.request.spec.key_rate_millibps / 1000
+        available = 0.0 if section in stopped else self._model.network.residual_key_millibps(section) / 1000
         rates = f"{available:.1f} of the {needed:.1f} bit/s needed"
         return f"no QKD keys: section {section} gives {rates}, and no other relay has the rate"
 
@@ -276,8 +276,8 @@ class KeySupply:
     def _sharers(self, connection: Connection) -> list[Connection]:
         return [c for c in self._candidates() if _pool_of(c) == _pool_of(connection)] or [connection]
 
-    def _reserved_mbps(self, connection: Connection) -> int:
-        return self._model.network.reserved_rate_mbps(owner_of(connection, connection.lanes[0]))
+    def _reserved_millibps(self, connection: Connection) -> int:
+        return self._model.network.reserved_rate_millibps(owner_of(connection, connection.lanes[0]))
 
     def _culprit(self, connection: Connection, stopped: Collection[str]) -> str:
         """The section on its relay that has stopped, else the one that is over-committed most."""
@@ -285,7 +285,7 @@ class KeySupply:
         network = self._model.network
         return next(
             (s for s in sections if s in stopped),
-            min(sections, key=lambda s: network.key_rate_mbps(s) - network.reserved_key_mbps(s)),
+            min(sections, key=lambda s: network.key_rate_millibps(s) - network.reserved_key_millibps(s)),
         )
 
     def _bottleneck(self, connection: Connection) -> str:

@@ -252,7 +252,7 @@ def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: s
 
 def search_again(model: Orchestrator, connection_id: str, request: ConnectionRequest) -> Route | None:
     """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
-    relay = model.kept_relay(connection_id) if request.spec.key_rate_mbps else None
+    relay = model.kept_relay(connection_id) if request.spec.key_rate_millibps else None
     return search_route(model.network, request, relay=relay)
 
 

@@ -231,7 +231,9 @@ def _way(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _reserve_lane(network: Network, connection: Connection, lane: Lane, *, is_first: bool) -> None:
     spec = connection.in_force
-    network.reserve(owner_of(connection, lane), lane.route, spec.bandwidth_kbps, spec.key_rate_mbps if is_first else 0)
+    network.reserve(
+        owner_of(connection, lane), lane.route, spec.bandwidth_kbps, spec.key_rate_millibps if is_first else 0
+    )
 
 
 def _reserve_lanes(network: Network, connection: Connection) -> bool:
@@ -297,7 +299,7 @@ def _use(connections: Iterable[Connection]) -> Counter[tuple[bool, str]]:
                 use[False, channel] += spec.bandwidth_kbps
             if position == 0:
                 for section, times in lane.route.key_sections:
-                    use[True, section] += times * spec.key_rate_mbps
+                    use[True, section] += times * spec.key_rate_millibps
     return use
 
 

@@ -112,11 +112,11 @@ def _section(raw: dict[str, Any]) -> SectionStatus:
     """A section whose rate or state is not what it should be counts as unusable."""
     rate = raw.get("skr_bps")
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool) and math.isfinite(rate) and rate >= 0
-    rate_mbps = int(rate * 1000) if is_number and rate is not None else 0
+    rate_millibps = int(rate * 1000) if is_number and rate is not None else 0
     qber = raw.get("qber")
     return SectionStatus(
         id=str(raw["id"]),
-        rate_mbps=rate_mbps,
+        rate_millibps=rate_millibps,
         is_usable=is_number and raw.get("state") in USABLE_STATES,
         qber=float(qber) if isinstance(qber, int | float) else None,
         is_starting=raw.get("state") == STARTING_STATE,

@@ -117,7 +117,7 @@ class Orchestrator:
         lane = self.labels.allocate(route, generation, with_detours=has_detours(connection))
         try:
             # Both lanes of a protected connection carry the same keys: the key is paid for once.
-            key_rate = 0 if connection.lanes else connection.in_force.key_rate_mbps
+            key_rate = 0 if connection.lanes else connection.in_force.key_rate_millibps
             owner = owner_of(connection, lane)
             is_kept = self._has_unknown_keys(route)  # nobody finds such a relay anew: see kept_relay
             self.network.reserve(owner, route, connection.request.spec.bandwidth_kbps, key_rate, is_kept=is_kept)
@@ -164,7 +164,7 @@ class Orchestrator:
                 generation = old.generation + 1 + position
                 lane = self.labels.allocate(route, generation, with_detours=has_detours(old))
                 fresh.append(lane)
-                key_rate = 0 if position else drawn.in_force.key_rate_mbps
+                key_rate = 0 if position else drawn.in_force.key_rate_millibps
                 self.network.reserve(owner_of(old, lane), route, old.request.spec.bandwidth_kbps, key_rate)
                 reserved.append(owner_of(old, lane))
         except ControllerError:
@@ -184,7 +184,7 @@ class Orchestrator:
         """Take back what has just been released, whatever the key rates are by now."""
         spec = connection.in_force
         for position, lane in enumerate(connection.lanes):
-            key_rate = 0 if position else spec.key_rate_mbps
+            key_rate = 0 if position else spec.key_rate_millibps
             owner = owner_of(connection, lane)
             self.network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
 
@@ -236,12 +236,12 @@ class Orchestrator:
         owner, spec = owner_of(connection, lane), connection.in_force
         moved = replace(lane, route=replace(lane.route, key_links=was.key_links, key_sections=was.key_sections))
         self.network.release(owner)
-        self.network.reserve(owner, moved.route, spec.bandwidth_kbps, spec.key_rate_mbps, is_kept=True)
+        self.network.reserve(owner, moved.route, spec.bandwidth_kbps, spec.key_rate_millibps, is_kept=True)
         self._hold_instead(connection.id, moved)
         return moved
 
     def set_relay(
-        self, connection_id: str, relay: FoundRelay, key_rate_mbps: int, *, is_kept: bool = False
+        self, connection_id: str, relay: FoundRelay, key_rate_millibps: int, *, is_kept: bool = False
     ) -> Connection:
         """Have the working lane's keys come over another relay, at that rate; an empty one: from nowhere.
 
@@ -254,7 +254,7 @@ class Orchestrator:
         owner = owner_of(connection, lane)
         self.network.release(owner)
         try:
-            self.network.reserve(owner, moved.route, spec.bandwidth_kbps, key_rate_mbps, is_kept=is_kept)
+            self.network.reserve(owner, moved.route, spec.bandwidth_kbps, key_rate_millibps, is_kept=is_kept)
         except OverCommitted:
             self.network.reserve(owner, moved.route, spec.bandwidth_kbps, 0)
             raise
@@ -412,7 +412,7 @@ class Orchestrator:
             spec = connection.in_force
             for position, lane in enumerate(connection.lanes):
                 self.labels.claim(lane)
-                key_rate = 0 if position else spec.key_rate_mbps
+                key_rate = 0 if position else spec.key_rate_millibps
                 owner = owner_of(connection, lane)
                 self.network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
             if connection.state is not ConnectionState.PENDING:

@@ -58,10 +58,6 @@ class KeySource:
         """The canonical spelling, strongest part first."""
         return "+".join(part.value for part in self.parts)
 
-    @property
-    def is_hybrid(self) -> bool:
-        return len(self.parts) > 1
-
 
 QKD = KeySource((Source.QKD,))
 QRA = KeySource((Source.QRA,))

@@ -100,7 +100,8 @@ def relays(network: Network, request: ConnectionRequest) -> list[Counter[str]]:
         used
         for used in extend(request.src, (request.src,), Counter())
         if all(
-            times * request.spec.key_rate_mbps <= network.residual_key_mbps(s) and network.residual_key_mbps(s) > 0
+            times * request.spec.key_rate_millibps <= network.residual_key_millibps(s)
+            and network.residual_key_millibps(s) > 0
             for s, times in used.items()
         )
     ]
@@ -173,7 +174,7 @@ def best_slice(network: Network, request: SliceRequest) -> PairValue | None:
 def _left(network: Network, name: str) -> int:
     if network.topology.has_channel(name):
         return network.residual_kbps(name)
-    return network.residual_key_mbps(name)
+    return network.residual_key_millibps(name)
 
 
 def _options(network: Network, request: ConnectionRequest) -> list[tuple[PairValue, Counter[str]]]:
@@ -189,6 +190,6 @@ def _options(network: Network, request: ConnectionRequest) -> list[tuple[PairVal
             for c in channels:
                 demand[c] += spec.bandwidth_kbps
             for s, times in relay.items():
-                demand[s] += times * spec.key_rate_mbps
+                demand[s] += times * spec.key_rate_millibps
             options.append((value, demand))
     return options

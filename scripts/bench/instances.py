@@ -24,7 +24,7 @@ from controller.model.request import (
 from controller.pce.network import Network
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
-KEY_UNIT_MBPS = 1000  # rates on sections and needs of connections are small multiples of this
+KEY_UNIT_MILLIBPS = 1000  # rates on sections and needs of connections are small multiples of this
 NONE, DH, QRA, QKD = SecurityClass
 FIVE_CHANNELS = (NONE, DH, QRA, QKD, QKD)  # paper 002, section 2
 
@@ -77,7 +77,7 @@ def small_network(seed: int, limits: SmallLimits = SmallLimits()) -> Network:
     )
     network = Network(topology)
     for section in section_names:
-        network.set_section(section, rng.choice([0, 1, 3, 6, 9, 9]) * KEY_UNIT_MBPS, rng.random() > 0.05)
+        network.set_section(section, rng.choice([0, 1, 3, 6, 9, 9]) * KEY_UNIT_MILLIBPS, rng.random() > 0.05)
     for channel in channels:
         if rng.random() < 0.05:
             network.set_channel_up(channel.id, False)
@@ -96,7 +96,7 @@ def small_spec(rng: random.Random, network: Network, protections: tuple[Protecti
         ),
         bandwidth_kbps=rng.choice([0, 1, 5_000, 9_999, 10_000, 10_001, 15_000]),
         latency_us=rng.choice([64, 100, 150, 200, 300, 10**6, 10**6]),
-        rekey_s=KEY_BITS * 1000 / KEY_UNIT_MBPS / rng.randint(1, 3),
+        rekey_s=KEY_BITS * 1000 / KEY_UNIT_MILLIBPS / rng.randint(1, 3),
         protection=rng.choice(protections),
         max_hops=rng.choice([None, None, None, 2, 3]),
     )

@@ -28,7 +28,7 @@ CAPACITY_MBPS = 10_000.0  # paper 002, section 2: "all interconnections between 
 KEEP_FIBRE = 0.85
 LOAD_STEPS = 20
 FULL_SHARE, DOWN_SHARE, DRY_SHARE = 0.2, 0.01, 0.02
-SECTION_RATE_MBPS = 3_000_000  # 3 kbit/s
+SECTION_RATE_MILLIBPS = 3_000_000  # 3 kbit/s
 
 
 def large_topology(sites: int, seed: int) -> Topology:
@@ -102,7 +102,7 @@ def large_network(sites: int, seed: int) -> Network:
         load = Route(sites=(), channels=tuple(channels), latency_us=0, cost=0)
         network.reserve(f"load-{step}", load, round(CAPACITY_MBPS * 1000) * step // LOAD_STEPS, 0)
     for section in network.index.section_ids:
-        network.set_section(section, SECTION_RATE_MBPS, rng.random() >= DRY_SHARE)
+        network.set_section(section, SECTION_RATE_MILLIBPS, rng.random() >= DRY_SHARE)
     return network
 
 

@@ -280,7 +280,7 @@ class FakeKeyRates:
     """Implements ``controller.operations.drivers.KeyRates``: the same rate on every section."""
 
     section_ids: tuple[str, ...]
-    rate_mbps: int = 1_000_000
+    rate_millibps: int = 1_000_000
     unusable: frozenset[str] = frozenset()
     starting: frozenset[str] = frozenset()
     rates: dict[str, int] = field(default_factory=dict)  # of sections that differ
@@ -305,7 +305,11 @@ class FakeKeyRates:
     def sections(self) -> tuple[SectionStatus, ...]:
         return tuple(
             SectionStatus(
-                i, self.rates.get(i, self.rate_mbps), i not in self.unusable | self.starting, 0.02, i in self.starting
+                i,
+                self.rates.get(i, self.rate_millibps),
+                i not in self.unusable | self.starting,
+                0.02,
+                i in self.starting,
             )
             for i in self.section_ids
         )

@@ -17,7 +17,7 @@ from controller.model.request import (
 from controller.pce.network import Network
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
-PLENTY_MBPS = 10**9  # key rate, mbit/s
+PLENTY_MILLIBPS = 10**9  # key rate, millibit/s
 
 
 def channel(
@@ -55,7 +55,7 @@ def topology(
 def network(*channels: Channel, **more: Any) -> Network:
     built = Network(topology(channels, **more))
     for section in built.topology.sections:
-        built.set_section(section.id, PLENTY_MBPS, True)
+        built.set_section(section.id, PLENTY_MILLIBPS, True)
     return built
 
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model.request import ConnectionSpec, Match, Protection, Role, SecurityRequirement, SliceRequest
-from controller.pce.computation import Infeasible, Relaxation, find_disjoint_pair, find_route, plan_slice
+from controller.pce.computation import Infeasible, Relaxation, find_route, plan_slice
 from scripts.bench import brute_force
 from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
+from tests.support.disjoint_pairs import find_disjoint_pair
 from topologies.spec import SecurityClass
 
 seeds = st.integers(0, 2**32)

@@ -42,7 +42,7 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
     assert (parts(route.cost), sum(times for _, times in route.key_sections)) == expected
     ways = {way for _, way in brute_force.allowed_ways(network, request)}
     assert (route.sites, route.channels) in ways
-    network.reserve("owner", route, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+    network.reserve("owner", route, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
 
 
 @given(seeds, st.data())
@@ -98,8 +98,8 @@ def test_pair(network_seed: int, request_seed: int) -> None:
     assert sorted(found.routes.shared) == sorted(risks | sites)
     assert found.objective == found.routes.cost + len(risks) * RISK_PENALTY + len(sites) * SITE_PENALTY
     assert working.cost <= backup.cost
-    network.reserve("working", working, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
-    network.reserve("backup", backup, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+    network.reserve("working", working, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
+    network.reserve("backup", backup, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
 
 
 @given(seeds, seeds)
@@ -130,5 +130,5 @@ def test_slice(network_seed: int, request_seed: int) -> None:
 
 def network_state(network: Network) -> list[int]:
     return [network.reserved_kbps(c) for c in network.index.channel_ids] + [
-        network.reserved_key_mbps(s) for s in network.index.section_ids
+        network.reserved_key_millibps(s) for s in network.index.section_ids
     ]

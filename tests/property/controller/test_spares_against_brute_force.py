@@ -71,16 +71,16 @@ def fit_together(network: Network, requests: tuple[ConnectionRequest, ...]) -> b
     options = []
     for request in requests:
         ways = [way for _, way in brute_force.allowed_ways(network, request)]
-        relays = brute_force.relays(network, request) if request.spec.key_rate_mbps else [Counter()]
+        relays = brute_force.relays(network, request) if request.spec.key_rate_millibps else [Counter()]
         options.append([(way, relay) for way in ways for relay in relays[:1]])
     for choice in itertools.product(*options):
         load: Counter[str] = Counter()
         keys: Counter[str] = Counter()
         for request, (way, relay) in zip(requests, choice, strict=True):
             load.update(dict.fromkeys(way[1], request.spec.bandwidth_kbps))
-            keys.update({section: times * request.spec.key_rate_mbps for section, times in dict(relay).items()})
+            keys.update({section: times * request.spec.key_rate_millibps for section, times in dict(relay).items()})
         if all(network.residual_kbps(c) >= need for c, need in load.items()) and all(
-            network.residual_key_mbps(s) >= need for s, need in keys.items()
+            network.residual_key_millibps(s) >= need for s, need in keys.items()
         ):
             return True
     return False
@@ -126,7 +126,7 @@ def test_spares_to_light(rng: Random) -> None:
             route = plan.routes[request.id]
             ways = {way for _, way in brute_force.allowed_ways(trial, request)}
             assert (route.sites, route.channels) in ways
-            trial.reserve(request.id, route, request.spec.bandwidth_kbps, request.spec.key_rate_mbps)
+            trial.reserve(request.id, route, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
 
 
 @given(randoms)

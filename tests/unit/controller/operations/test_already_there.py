@@ -13,7 +13,7 @@ PROGRAM = """
 import controller.__main__
 from types import SimpleNamespace
 from ryu.ofproto import ofproto_v1_3 as of13, ofproto_v1_3_parser as parser13
-from controller.forwarding.rules import Bucket, Group, GroupType, Meter, Output, Rule
+from controller.forwarding.items import Bucket, Group, GroupType, Meter, Output, Rule
 from controller.forwarding.intended import Changes
 from controller.southbound.openflow import Switchboard
 from topologies.catalog import metro_ring

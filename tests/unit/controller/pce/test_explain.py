@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from controller.model.path import Route
 from controller.model.request import Match, Protection, Role
-from controller.pce.computation import Infeasible, Relaxation, find_disjoint_pair, find_route, plan_slice
+from controller.pce.computation import Infeasible, Relaxation, find_route, plan_slice
 from controller.pce.network import Network
-from tests.support.small_networks import PLENTY_MBPS, ask, ask_slice, channel, network, spec
+from tests.support.disjoint_pairs import find_disjoint_pair
+from tests.support.small_networks import PLENTY_MILLIBPS, ask, ask_slice, channel, network, spec
 from topologies.catalog import load
 from topologies.spec import SecurityClass
 
@@ -81,7 +82,7 @@ def test_key_rate_is_eased_by_rekeying_less_often() -> None:
 def test_a_dead_section_leaves_only_a_lower_level() -> None:
     net = Network(load("ukqntel"))
     for section in net.topology.sections:
-        net.set_section(section.id, PLENTY_MBPS, section.id != "s3")
+        net.set_section(section.id, PLENTY_MILLIBPS, section.id != "s3")
     found = refusal(find_route(net, ask("metro1", "core1", security="qkd")))
     assert [(r.constraint, r.where, r.available) for r in found.reasons] == [("key_rate", "s3", 0)]
     assert values(found.nearest) == {"security": "qra"}

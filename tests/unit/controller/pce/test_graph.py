@@ -35,9 +35,17 @@ def test_a_reservation_is_taken_and_given_back_exactly(line: Network) -> None:
     line.set_section("s1", 1000, True)
     line.reserve("c", route("x", "y", sections=(("s1", 2),)), 50_000, 400)
     assert (line.residual_kbps("x"), line.residual_kbps("y")) == (50_000, 0)
-    assert (line.reserved_kbps("x"), line.reserved_key_mbps("s1"), line.residual_key_mbps("s1")) == (50_000, 800, 200)
+    assert (line.reserved_kbps("x"), line.reserved_key_millibps("s1"), line.residual_key_millibps("s1")) == (
+        50_000,
+        800,
+        200,
+    )
     line.release("c")
-    assert (line.residual_kbps("x"), line.residual_kbps("y"), line.residual_key_mbps("s1")) == (100_000, 50_000, 1000)
+    assert (line.residual_kbps("x"), line.residual_kbps("y"), line.residual_key_millibps("s1")) == (
+        100_000,
+        50_000,
+        1000,
+    )
     with pytest.raises(KeyError):
         line.release("c")
 
@@ -62,7 +70,7 @@ def test_a_channel_used_twice_needs_the_bandwidth_twice(line: Network) -> None:
 
 def test_an_unknown_key_rate_fails_closed() -> None:
     bare = Network(topology([channel("x", "a", "b")], [("a", "b", ("s1",))]))
-    assert bare.residual_key_mbps("s1") == 0
+    assert bare.residual_key_millibps("s1") == 0
     with pytest.raises(OverCommitted):
         bare.reserve("c", route("x", sections=(("s1", 1),)), 0, 1)
 
@@ -71,11 +79,11 @@ def test_a_section_that_slows_down_never_has_less_than_nothing_left(line: Networ
     line.set_section("s1", 1000, True)
     line.reserve("c", route(sections=(("s1", 1),)), 0, 800)
     assert line.set_section("s1", 500, True)
-    assert line.residual_key_mbps("s1") == 0
+    assert line.residual_key_millibps("s1") == 0
     assert line.set_section("s1", 1000, False)  # an eavesdropper was noticed
     assert not line.set_section("s1", 1000, False)
-    assert line.residual_key_mbps("s1") == 0
-    assert line.reserved_key_mbps("s1") == 800
+    assert line.residual_key_millibps("s1") == 0
+    assert line.reserved_key_millibps("s1") == 800
 
 
 def test_a_site_takes_its_channels_down_and_up_again(line: Network) -> None:
@@ -121,7 +129,7 @@ def test_negative_amounts_are_refused(line: Network, bandwidth: int, rate: int) 
 
 
 def test_unknown_elements_are_refused(line: Network) -> None:
-    for act in (line.residual_kbps, line.is_channel_up, line.residual_key_mbps, line.free_compute):
+    for act in (line.residual_kbps, line.is_channel_up, line.residual_key_millibps, line.free_compute):
         with pytest.raises(KeyError):
             act("nowhere")
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 
 from controller.model.path import Route
-from controller.pce.computation import Infeasible, RoutePair, find_disjoint_pair, find_route
+from controller.pce.computation import Infeasible, find_route
 from controller.pce.cost import breakdown
+from controller.pce.disjoint_pair import RoutePair
 from controller.pce.network import Network
-from tests.support.small_networks import PLENTY_MBPS, ask, channel, network, topology
+from tests.support.disjoint_pairs import find_disjoint_pair
+from tests.support.small_networks import PLENTY_MILLIBPS, ask, channel, network, topology
 from topologies.catalog import load
 from topologies.spec import SecurityClass
 
@@ -20,7 +22,7 @@ NONE, DH, QRA, QKD = SecurityClass
 def catalogued(name: str) -> Network:
     built = Network(load(name))
     for section in built.topology.sections:
-        built.set_section(section.id, PLENTY_MBPS, True)
+        built.set_section(section.id, PLENTY_MILLIBPS, True)
     return built
 
 
@@ -95,7 +97,7 @@ def test_keys_travel_with_the_data_or_the_request_is_refused() -> None:
     net = network(channel("x", "a", "b", QKD), links=[("a", "b", ("s1", "s2", "s1"))])
     route = route_of(find_route(net, ask("a", "b", security="qkd")))
     assert route.key_sections == (("s1", 2), ("s2", 1))
-    need = ask("a", "b", security="qkd").spec.key_rate_mbps
+    need = ask("a", "b", security="qkd").spec.key_rate_millibps
     net.set_section("s1", 2 * need, True)
     assert isinstance(find_route(net, ask("a", "b", security="qkd")), Route)
     net.set_section("s1", 2 * need - 1, True)  # crossed twice, it needs the rate twice

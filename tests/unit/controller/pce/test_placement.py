@@ -7,7 +7,7 @@ from dataclasses import replace
 from controller.model.request import ComputeRequest, Protection, Role, SliceRequest
 from controller.pce.computation import Infeasible, SlicePlan, plan_slice, reserve_planned
 from controller.pce.network import Network
-from tests.support.small_networks import PLENTY_MBPS, ask_slice, channel, network, spec
+from tests.support.small_networks import PLENTY_MILLIBPS, ask_slice, channel, network, spec
 from topologies.catalog import load
 from topologies.spec import SecurityClass
 
@@ -18,7 +18,7 @@ NONE, DH, QRA, QKD = SecurityClass
 def catalogued(name: str) -> Network:
     built = Network(load(name))
     for section in built.topology.sections:
-        built.set_section(section.id, PLENTY_MBPS, True)
+        built.set_section(section.id, PLENTY_MILLIBPS, True)
     return built
 
 
@@ -111,7 +111,7 @@ def test_key_rate_is_shared_out_among_the_connections_of_a_slice() -> None:
         links=[("cell1", "m", ("s1",)), ("m", "core1", ("s2",))], compute={"m": 1},
     )  # fmt: skip
     connections = dict.fromkeys(Role, spec("qkd"))
-    need = spec("qkd").key_rate_mbps
+    need = spec("qkd").key_rate_millibps
     for section in ("s1", "s2"):
         net.set_section(section, 2 * need, True)
     assert isinstance(plan_slice(net, ask_slice(connections)), SlicePlan)

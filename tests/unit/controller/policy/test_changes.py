@@ -72,7 +72,7 @@ def resources(bench: Bench) -> Any:
     network = bench.model.network
     return (
         {c.id: network.reserved_kbps(c.id) for c in bench.topology.channels},
-        {s.id: network.reserved_key_mbps(s.id) for s in bench.topology.sections},
+        {s.id: network.reserved_key_millibps(s.id) for s in bench.topology.sections},
         {s: network.free_compute(s) for s in bench.topology.site_names},
     )
 

@@ -119,12 +119,12 @@ def test_keys_that_are_gone_lead_to_the_fallback_and_keys_that_are_back_lead_out
     assert connection.fallback is SecurityClass.QRA
     assert connection.route is not None
     assert connection.route.key_sections == ()
-    assert bench.model.network.reserved_key_mbps("s1") == 0
+    assert bench.model.network.reserved_key_millibps("s1") == 0
     bench.key_rates.unusable = frozenset()
     bench.lifecycle.poll_keys()
     connection = found(bench, connection_id)
     assert connection.fallback is None
-    assert bench.model.network.reserved_key_mbps("s1") > 0
+    assert bench.model.network.reserved_key_millibps("s1") > 0
 
 
 def test_while_the_better_keys_do_not_come_it_is_still_on_the_fallback(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from topologies.catalog import metro_ring
 from topologies.spec import SecurityClass
 
 BACKHAUL = "enterprise-app/compute-core"
-NEEDED_MBPS = round(256_000 / 3)
+NEEDED_MILLIBPS = round(256_000 / 3)
 POOL = KeyPool("core1", "metro1", "qkd")
 AROUND_CORE1 = frozenset({"q-metro1-core1", "q-metro2-core1", "q-core1-core2"})
 
@@ -41,7 +41,7 @@ def backhaul(bench: Bench) -> Connection:
 
 def reserved(bench: Bench) -> dict[str, int]:
     network = bench.model.network
-    return {s.id: r for s in bench.topology.sections if (r := network.reserved_key_mbps(s.id))}
+    return {s.id: r for s in bench.topology.sections if (r := network.reserved_key_millibps(s.id))}
 
 
 def told(bench: Bench) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_a_stopped_section_slows_renewal_moves_the_relay_and_pace_returns(bench:
     assert moved.state is ConnectionState.ACTIVE
     assert moved.lanes[0].route.channels == before.lanes[0].route.channels
     assert "q-metro1-core1" not in dict(moved.lanes[0].route.key_sections)
-    assert reserved(bench) == dict.fromkeys(dict(moved.lanes[0].route.key_sections), NEEDED_MBPS)
+    assert reserved(bench) == dict.fromkeys(dict(moved.lanes[0].route.key_sections), NEEDED_MILLIBPS)
     assert told(bench) == {"metro1": 24.0, "core1": 24.0}  # 32 keys for ten minutes, in doublings of 3 s
     bench.lifecycle.poll_keys()
     assert told(bench) == {"metro1": 3.0, "core1": 3.0}
@@ -138,7 +138,7 @@ def test_the_slower_rate_that_is_left_is_reserved_within_the_policy(bench: Bench
     bench.lifecycle.poll_keys()
     slowed = backhaul(bench)
     assert slowed.state is ConnectionState.ACTIVE
-    rate = bench.model.network.reserved_rate_mbps(owner_of(slowed, slowed.lanes[0]))
+    rate = bench.model.network.reserved_rate_millibps(owner_of(slowed, slowed.lanes[0]))
     assert 19_000 < rate <= 20_000
     assert slowed.rekey_s == pytest.approx(256_000 / rate)
     assert "q-metro1-core1" in str(slowed.slow_rekey and slowed.slow_rekey.reason)
@@ -160,15 +160,15 @@ def test_who_is_less_urgent_gives_way_and_a_fluctuation_moves_nobody(bench: Benc
     sections = dict(backhaul(bench).lanes[0].route.key_sections)
     assert sections == dict(bench.model.connections["first/compute-core"].lanes[0].route.key_sections)
     bench.key_rates.rates = dict.fromkeys(AROUND_CORE1, 0) | {
-        "q-metro1-core1": round(2 * NEEDED_MBPS / RATE_TOLERANCE) + 1
+        "q-metro1-core1": round(2 * NEEDED_MILLIBPS / RATE_TOLERANCE) + 1
     }
     bench.lifecycle.poll_keys()
     assert backhaul(bench).slow_rekey is None
-    bench.key_rates.rates["q-metro1-core1"] = round(1.5 * NEEDED_MBPS)
+    bench.key_rates.rates["q-metro1-core1"] = round(1.5 * NEEDED_MILLIBPS)
     bench.lifecycle.poll_keys()
     assert bench.model.connections["first/compute-core"].rekey_s == 3.0
     assert 5.9 < backhaul(bench).rekey_s < 6.5
-    assert reserved(bench)["q-metro1-core1"] <= 1.5 * NEEDED_MBPS
+    assert reserved(bench)["q-metro1-core1"] <= 1.5 * NEEDED_MILLIBPS
 
 
 @pytest.mark.parametrize("protection", ["restoration", "1:1", "1+1"])
@@ -299,7 +299,7 @@ def test_a_listed_fallback_is_used_for_want_of_keys_and_undone_when_they_are_bac
     assert sources(bench) == {"qkd"}
     assert set(told(bench).values()) == {3.0}
     assert again.route == before.route
-    assert reserved(bench) == {"q-metro1-core1": NEEDED_MBPS}
+    assert reserved(bench) == {"q-metro1-core1": NEEDED_MILLIBPS}
     assert again.reroutes[-1].cause == "fallback-undone"
     assert kinds(bench, mark) == [
         "REROUTING", "reroute", "fallback_used", "ACTIVE", "REROUTING", "reroute", "fallback_undone", "ACTIVE",
@@ -313,7 +313,7 @@ def test_slower_keys_and_another_relay_come_before_a_fallback(tmp_path: Path) ->
     assert backhaul(bench).fallback is None
     assert backhaul(bench).state is ConnectionState.ACTIVE
     for section in AROUND_CORE1:
-        bench.key_rates.rates[section] = NEEDED_MBPS // 2
+        bench.key_rates.rates[section] = NEEDED_MILLIBPS // 2
     stop(bench)
     assert backhaul(bench).fallback is None
     assert backhaul(bench).slow_rekey is not None

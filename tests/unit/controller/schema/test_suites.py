@@ -69,4 +69,4 @@ def test_policy_forbids_a_suite_and_says_so() -> None:
 @pytest.mark.parametrize(("security", "keys"), [("qkd", 2), (["dh", "qkd"], 1), ("qra", 0)])
 def test_two_keys_of_one_source_cost_twice_the_key_rate(security: Any, keys: int) -> None:
     spec = parse_slice_request(asked(suite=SPLIT, security=security)).connections[Role.ACCESS]
-    assert spec.key_rate_mbps == round(keys * 256_000 / spec.rekey_s)
+    assert spec.key_rate_millibps == round(keys * 256_000 / spec.rekey_s)

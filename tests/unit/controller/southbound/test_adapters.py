@@ -122,7 +122,7 @@ def test_key_rates_come_from_the_kms_and_doubt_counts_as_unusable(tmp_path: Path
     finally:
         kms.close()
     assert [s.is_usable for s in told] == [True, False, False, False, False]
-    assert told[0].rate_mbps == 1_234_500
+    assert told[0].rate_millibps == 1_234_500
 
 
 def test_a_kms_that_is_away_or_talks_nonsense_is_an_error(tmp_path: Path) -> None:

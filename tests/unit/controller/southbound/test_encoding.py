@@ -13,7 +13,7 @@ PROGRAM = """
 import controller.__main__
 from types import SimpleNamespace
 from ryu.ofproto import ofproto_v1_3 as of13, ofproto_v1_3_parser as parser13
-from controller.forwarding.rules import Rule
+from controller.forwarding.items import Rule
 from controller.forwarding.intended import Changes
 from controller.southbound.openflow_codec import _action, messages_for
 from controller.state.network_state import Orchestrator

@@ -16,13 +16,13 @@ from scripts.testbed.clients import Answer
 from scripts.testbed.slice_requests import load_example
 from topologies.catalog import load
 
-KEY_RATE_MBPS = 10**9  # mbit/s
+KEY_RATE_MILLIBPS = 10**9  # millibit/s
 
 
 def model() -> Orchestrator:
     fresh = Orchestrator(load("ukqntel"))
     for section in fresh.topology.sections:
-        fresh.network.set_section(section.id, KEY_RATE_MBPS, usable=True)
+        fresh.network.set_section(section.id, KEY_RATE_MILLIBPS, usable=True)
     return fresh
 
 
