@@ -1,4 +1,4 @@
-"""Dark channels lit for those without a way, and put out again: what :mod:`controller.policy.dark_channels` decides, carried out."""
+"""Dark channels activated for those without a path, and deactivated: policy.dark_channels decides, this carries out."""
 
 from __future__ import annotations
 

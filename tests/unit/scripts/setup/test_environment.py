@@ -144,7 +144,7 @@ def test_failure_shows_the_end_of_the_log_and_what_to_do(machine: BareMachine) -
 def test_loops_are_compiled_anew_when_they_or_the_processor_change(machine: BareMachine) -> None:
     ensure_ready(machine)
     machine.acts()
-    with (machine.clone / "kms" / "tunnel" / "compiled.py").open("a") as loops:
+    with (machine.clone / "kms" / "tunnel" / "packet" / "compiled_loops.py").open("a") as loops:
         loops.write("# another\n")
     ensure_ready(machine)
     assert machine.acts() == ["loops"]

@@ -103,7 +103,8 @@ def test_commands_that_are_modules_of_their_own(ready: BareMachine, command: str
 def test_works_by_symlink_from_any_directory_whatever_stands_there(ready: BareMachine) -> None:
     elsewhere = ready.folder / "else where"
     (elsewhere / "scripts").mkdir(parents=True)
-    (elsewhere / "scripts" / "cli.py").write_text("raise SystemExit('the wrong one')")
+    (elsewhere / "scripts" / "cli").mkdir()
+    (elsewhere / "scripts" / "cli" / "main.py").write_text("raise SystemExit('the wrong one')")
     link = elsewhere / "link"
     link.symlink_to(os.path.relpath(ready.clone / "scripts" / "qslice", elsewhere))
     told = ready.launch("keys", launcher=link, cwd=elsewhere, PYTHONPATH="/nowhere", PYTHONHOME="/nowhere").stdout
