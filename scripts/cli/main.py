@@ -14,8 +14,8 @@ from scripts.testbed.paths import Layout
 
 INTERRUPTED = 130
 
-# The module in scripts/cli/commands/ of every command. Only that of the command given is loaded: Mininet, the simulations
-# and the controller's model take several times as long to load as most commands take to run.
+# The module in scripts/cli/commands/ of every command. Only that of the command given is loaded: Mininet, the
+# simulations and the controller's model take several times as long to load as most commands take to run.
 MODULES = {
     "demo": "demo",
     "up": "run",

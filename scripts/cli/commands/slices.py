@@ -194,11 +194,31 @@ def _get(layout: Layout, path: str) -> Any:
     return body
 
 
+def _backup(connection: dict[str, Any]) -> str:
+    """The channels of the backup path, or a hyphen."""
+    return " ".join((connection.get("backup") or {}).get("path", ())) or "-"
+
+
 def _print_connections(body: dict[str, Any]) -> None:
-    columns = ("connection", "from", "to", "address", "peer", "asked", "level", "keys", "suite", "path", "state")
+    columns = (
+        "connection",
+        "from",
+        "to",
+        "address",
+        "peer",
+        "asked",
+        "level",
+        "keys",
+        "suite",
+        "protection",
+        "path",
+        "backup",
+        "state",
+    )
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
-         c.get("level", c["required"]), c["key_source"], c.get("suite") or "-", " ".join(c["path"]), c.get("state"))
+         c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
+         c.get("protection"), " ".join(c["path"]), _backup(c), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
     for connection in body["connections"]:
