@@ -80,7 +80,8 @@ class Relighting:
             wrong = engine.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
         finally:
             with engine.lock:
-                pending = engine.switches.send(model.intended.assign(TRIAL_OWNER, ()))
+                # Whatever the trial came to, traffic does not wait for its rules to be gone.
+                engine.switches.post(model.intended.assign(TRIAL_OWNER, ()))
         failed = [c for c in plan.channels if wrong[c] is not None]
         with engine.lock:
             for channel in plan.channels:
@@ -100,7 +101,6 @@ class Relighting:
         # Who has lost its way since the choice may find one over what is lit now.
         self._move(lambda: restoration.retry(model, restoration.retriable(model)))
         self._move(lambda: security_fallback.undo(model, [c.id for c in security_fallback.on_fallback(model)]))
-        log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
         return False
 
     def has_news(self) -> bool:

@@ -23,7 +23,7 @@ class SwitchFault:
 
 
 class Pending(Protocol):
-    """Changes on their way to the switches."""
+    """Changes on their way to the switches. Whoever holds this owns their outcome, and waits."""
 
     def wait(self, deadline_s: float) -> tuple[SwitchFault, ...]:
         """Until every switch has confirmed by a barrier, or the deadline; empty when all went well."""
@@ -33,7 +33,13 @@ class Switches(Protocol):
     """Sends changes; what is sent first arrives first at any one switch."""
 
     def send(self, changes: Mapping[str, Changes]) -> Pending:
-        """Send without waiting."""
+        """Send now; whoever sends waits later, as nobody else learns what went wrong."""
+
+    def post(self, changes: Mapping[str, Changes]) -> None:
+        """Send what nobody will wait for. A switch on which it fails is compared with what it shall hold, and repaired.
+
+        For what cannot change what comes next: taking off what nothing uses any more.
+        """
 
     def is_ready(self, site: str) -> bool:
         """Whether the switch is connected and holds what it shall."""

@@ -39,7 +39,8 @@ class Rekeying:
             changes = self._supply.review(stopped, pools)
             for change in changes:
                 self._tell(change)
-            engine.switches.send(engine.model.settle([c.after.id for c in changes if c.is_stranded]))
+            # Nothing waits for ways that are lost to be gone.
+            engine.switches.post(engine.model.settle([c.after.id for c in changes if c.is_stranded]))
             engine.save_slices_of([c.after.id for c in changes])
             for name in sorted({c.after.request.slice_name for c in changes}):
                 engine.judge(name)

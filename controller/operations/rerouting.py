@@ -192,7 +192,7 @@ class Rerouting:
             laid = self._lay(lost, list(moving), frozenset(at_once))
             for decision in decisions:
                 engine.announce_connection(decision.after)
-        refused = self._refused(wait_for(laid, BARRIER_DEADLINE_S), moving) if moving else {}
+        refused = self._refused(wait_for(laid, BARRIER_DEADLINE_S), moving)
         with engine.lock:
             ready = [i for i in self._unchanged(moving) if i not in refused]
             pending = engine.switches.send(engine.model.enter([i for i in ready if i not in at_once]))
@@ -227,12 +227,15 @@ class Rerouting:
     def _lay(self, lost: list[str], moving: list[str], at_once: frozenset[str]) -> list[Pending]:
         """Take ways off that are lost and lay new ones. Call with the lock held.
 
-        The most urgent leave for the switches while rules for the others are being made.
+        The most urgent leave for the switches while rules for the others are being made. With nothing to be laid there
+        is nothing to wait for either.
         """
         engine, model = self._engine, self._engine.model
         gone = model.settle([i for i in lost if not model.connections[i].lanes])
+        if not moving:
+            engine.switches.post(gone)
         pending = []
-        for batch in batches(moving) or [[]]:
+        for batch in batches(moving):
             laid = [model.prepare(batch), model.enter([i for i in batch if i in at_once])]
             pending.append(engine.switches.send(join([gone, *laid])))
             gone = {}
@@ -320,7 +323,8 @@ class Rerouting:
                 engine.model.drop_lanes(connection.id, connection.lanes)
                 engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
                 engine.judge(connection.request.slice_name)
-            engine.switches.send(engine.model.settle([c.id for c in given_up]))
+            # The next attempt need not wait for what is taken off for good.
+            engine.switches.post(engine.model.settle([c.id for c in given_up]))
         if avoid:
             ids = avoid.keys()
             self._move(

@@ -48,6 +48,7 @@ class Welcome:
         later: Callable[[float, Callable[[str], None], str], Any],
     ) -> None:
         self._board, self._repairs, self._check_ports, self._later = board, repairs, check_ports, later
+        self._doubted: set[str] = set()  # that will be looked at
 
     def greet(self, site: str) -> None:
         """Make it ready, now or later."""
@@ -68,3 +69,24 @@ class Welcome:
     def _greet_again(self, site: str) -> None:
         if self._board.is_connected(site):
             self.greet(site)
+
+    def doubt(self, site: str) -> None:
+        """Something sent there has failed, and nobody waited for it: the switch is looked at in a while. Never waits.
+
+        Not at once: what fails often fails with much else, which is one look; and traffic is moved before that.
+        """
+        if site not in self._doubted:
+            self._doubted.add(site)
+            self._later(AGAIN_S, self._look_again, site)
+
+    def _look_again(self, site: str) -> None:
+        self._doubted.discard(site)  # what fails from here on may come too late for this look
+        if not self._board.is_connected(site):
+            return  # greeted when it is back
+        try:
+            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+        except DriverError as error:
+            log.warning("%s", error)
+            is_right = False
+        if not is_right:
+            self.doubt(site)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import eventlet
 from eventlet.event import Event as Signal
+from eventlet.hubs import get_hub
 from ryu.ofproto import ofproto_v1_3 as of13
 from ryu.ofproto import ofproto_v1_3_parser as parser13
 
@@ -31,6 +32,9 @@ from topologies.spec import Topology
 log = logging.getLogger(__name__)
 
 STATS_DEADLINE_S = 5.0
+POSTED_DEADLINE_S = 5.0  # what nobody waits for has failed when it is not confirmed by then
+# Whoever sends and waits does so within less. Later than this they have died in between, and their faults are reported.
+CLAIM_DEADLINE_S = 30.0
 
 
 # OpenFlow 1.3.5, 7.4.12 and 7.4.7: what is added is there already.
@@ -48,20 +52,38 @@ class SwitchAway(DriverError):
     """The switch is not connected, or did not answer in time."""
 
 
-class Transaction:
-    """What was sent to one switch up to one barrier."""
+class Timer(Protocol):
+    """A call to come."""
 
-    def __init__(self, site: str) -> None:
+    def cancel(self) -> None: ...
+
+
+def call_later(delay_s: float, function: Callable[..., None], *arguments: Any) -> Timer:
+    """In a green thread of its own, since the hub's must never wait. Calling it off costs no switch of threads."""
+    timer: Timer = get_hub().schedule_call_global(delay_s, eventlet.spawn, function, *arguments)
+    return timer
+
+
+class Transaction:
+    """What was sent to one switch up to one barrier.
+
+    Its faults belong to the sender until :attr:`is_posted`; from then on to nobody but the switchboard, which reports
+    them. It is open until it is settled, once: confirmed, failed as a whole, or too late.
+    """
+
+    def __init__(self, site: str, *, is_posted: bool) -> None:
         self.site = site
-        self.cookies: dict[int, int | None] = {}  # xid -> cookie of the rule it carries
+        self.is_posted = is_posted
+        self.sent: dict[int, tuple[Any, int | None]] = {}  # xid -> message, cookie of the rule that it carries
         self.adding: dict[int, Any] = {}  # xid -> message that adds a meter or a group
         self.barriers: set[int] = set()  # that have not been answered
         self.faults: list[SwitchFault] = []
         self.done = Signal()
+        self.timer: Timer | None = None
 
-    def finish(self) -> None:
-        if not self.done.ready():
-            self.done.send(None)
+    @property
+    def is_settled(self) -> bool:
+        return bool(self.done.ready())
 
 
 class PendingTransactions:
@@ -75,18 +97,20 @@ class PendingTransactions:
         with eventlet.Timeout(deadline_s, False):
             for transaction in self._transactions:
                 transaction.done.wait()
-        for transaction in self._transactions:
-            if not transaction.done.ready():
-                message = f"no answer to a barrier within {deadline_s:g} s"
-                transaction.faults.append(SwitchFault(transaction.site, None, message))
-            self._switches.close(transaction)
-        return tuple(fault for transaction in self._transactions for fault in transaction.faults)
+        return tuple(f for t in self._transactions for f in self._switches.claim(t, deadline_s))
 
 
 class Switchboard:
-    """The connected switches by site; implements :class:`controller.operations.drivers.Switches`."""
+    """The connected switches by site; implements :class:`controller.operations.drivers.Switches`.
 
-    def __init__(self, topology: Topology) -> None:
+    Every message has one owner of its outcome: who asked or who sent it, and waits; or, of what is posted and of what
+    is refused after its owner has gone, ``report``. That must not wait: it is called with the lock of the life cycle
+    held, and from the event loop. ``later`` calls a function after so many seconds.
+    """
+
+    def __init__(self, topology: Topology, later: Callable[..., Timer] = call_later) -> None:
+        self.report: Callable[[SwitchFault], None] = lambda fault: None
+        self._later = later
         self._sites = {topology.dpid(site): site for site in topology.site_names}
         self._datapaths: dict[str, Any] = {}
         self._ready: set[str] = set()
@@ -119,20 +143,27 @@ class Switchboard:
         self._ready.discard(site)
         was_there = self._datapaths.pop(site, None) is not None
         for (where, _), transaction in list(self._by_xid.items()):
-            if where == site and not transaction.done.ready():
-                transaction.faults.append(SwitchFault(site, None, "the switch went away"))
-                transaction.finish()
+            if where == site:
+                self._settle(transaction, "the switch went away")
         return was_there
 
     # --- changes -------------------------------------------------------------------------------------------------
 
     def send(self, changes: Mapping[str, Changes]) -> PendingTransactions:
         """Send each switch its changes and a barrier in one write."""
-        return PendingTransactions([self._send(site, c) for site, c in changes.items()], self)
+        return PendingTransactions([self._send(site, c, is_posted=False) for site, c in changes.items()], self)
+
+    def post(self, changes: Mapping[str, Changes]) -> None:
+        """As :meth:`send`, in the same order with it, but nobody waits: what goes wrong is reported."""
+        for site, wanted in changes.items():
+            self._send(site, wanted, is_posted=True)
 
     def hold_ports(self, ports: Mapping[str, Mapping[int, bool]]) -> PendingTransactions:
         """Hold ports down, or let them up again: per site, port number -> whether it is held down."""
-        sent = [self._send_messages(site, partial(self._port_mods, site, held)) for site, held in ports.items()]
+        sent = [
+            self._send_messages(site, partial(self._port_mods, site, held), is_posted=False)
+            for site, held in ports.items()
+        ]
         return PendingTransactions(sent, self)
 
     def _port_mods(self, site: str, ports: Mapping[int, bool], datapath: Any) -> list[tuple[Any, int | None]]:
@@ -146,7 +177,7 @@ class Switchboard:
         return [(message, None) for message in messages]
 
     def emit(self, site: str, port: int, frame: bytes) -> None:
-        """Send a frame out of a port. Raises SwitchAway."""
+        """Send a frame out of a port, with no other proof of it than its arrival. Raises SwitchAway."""
         datapath = self._datapath(site)
         datapath.send_msg(
             parser13.OFPPacketOut(
@@ -154,15 +185,19 @@ class Switchboard:
             )
         )
 
-    def _send(self, site: str, changes: Changes) -> Transaction:
-        return self._send_messages(site, lambda datapath: messages_for(datapath, changes))
+    def _send(self, site: str, changes: Changes, *, is_posted: bool) -> Transaction:
+        return self._send_messages(site, lambda datapath: messages_for(datapath, changes), is_posted=is_posted)
 
-    def _send_messages(self, site: str, make: Callable[[Any], list[tuple[Any, int | None]]]) -> Transaction:
-        transaction = Transaction(site)
+    def _send_messages(
+        self, site: str, make: Callable[[Any], list[tuple[Any, int | None]]], *, is_posted: bool
+    ) -> Transaction:
+        transaction = Transaction(site, is_posted=is_posted)
         datapath = self._datapaths.get(site)
+        # By the clock as well, and not by who waits alone: neither an answer nor a waiter is sure to come.
+        deadline_s = POSTED_DEADLINE_S if is_posted else CLAIM_DEADLINE_S
+        transaction.timer = self._later(deadline_s, self._expire, transaction, deadline_s)
         if datapath is None:
-            transaction.faults.append(SwitchFault(site, None, "not connected"))
-            transaction.finish()
+            self._settle(transaction, "not connected")
             return transaction
         buffer = bytearray()
         for message, cookie in make(datapath):
@@ -175,7 +210,7 @@ class Switchboard:
     def _enter(self, transaction: Transaction, datapath: Any, message: Any, cookie: int | None) -> bytes:
         datapath.set_xid(message)
         message.serialize()
-        transaction.cookies[message.xid] = cookie
+        transaction.sent[message.xid] = message, cookie
         self._by_xid[transaction.site, message.xid] = transaction
         return bytes(message.buf)
 
@@ -184,16 +219,15 @@ class Switchboard:
         buffer += self._enter(transaction, datapath, barrier, None)
         transaction.barriers.add(barrier.xid)
         if not datapath.send(bytes(buffer)):
-            transaction.faults.append(SwitchFault(transaction.site, None, "the switch went away"))
-            transaction.finish()
+            self._settle(transaction, "the switch went away")
 
     def barrier_reply(self, site: str, xid: int) -> None:
-        """A late one, after its transaction was closed, is ignored."""
+        """A late one, after its transaction was settled, is ignored."""
         transaction = self._by_xid.get((site, xid))
         if transaction is not None:
             transaction.barriers.discard(xid)
             if not transaction.barriers:
-                transaction.finish()
+                self._settle(transaction)
 
     def error(self, site: str, xid: int, type_: int, code: int) -> None:
         """An error message: its transaction fails, except where what was to be added is there: it is then modified.
@@ -201,10 +235,14 @@ class Switchboard:
         A switch that has just come back may have a meter or a group already, from a repair or a reroute beside this
         one. (Rules overwrite one another by themselves.)
         """
-        transaction = self._by_xid.get((site, xid))
+        transaction, question = self._by_xid.get((site, xid)), self._answers.get((site, xid))
         message = f"OpenFlow error type {type_} code {code}"
+        if question is not None:
+            if not question[1].ready():
+                question[1].send_exception(DriverError(f"switch {site}: {message} for a question"))
+            return
         if transaction is None:
-            log.warning("switch %s: %s for something long past", site, message)
+            self._report(SwitchFault(site, None, f"{message} for something long past"))
             return
         added, datapath = transaction.adding.pop(xid, None), self._datapaths.get(site)
         if (type_, code) in ALREADY_THERE and added is not None and datapath is not None:
@@ -212,11 +250,40 @@ class Switchboard:
             # The barrier that is on its way says nothing about this.
             self._close_with_barrier(transaction, datapath, bytearray(self._enter(transaction, datapath, added, None)))
             return
-        transaction.faults.append(SwitchFault(site, transaction.cookies[xid], message))
+        refused, cookie = transaction.sent[xid]
+        transaction.faults.append(SwitchFault(site, cookie, f"{message} for {_what(refused)}"))
 
-    def close(self, transaction: Transaction) -> None:
-        for xid in transaction.cookies:
+    def _settle(self, transaction: Transaction, why: str | None = None) -> None:
+        """The end of a transaction, and the only way out of the table; ``why`` says what has failed all of it."""
+        if transaction.is_settled:
+            return
+        if why is not None:
+            transaction.faults.append(SwitchFault(transaction.site, None, why))
+        for xid in transaction.sent:
             self._by_xid.pop((transaction.site, xid), None)
+        transaction.done.send(None)
+        if transaction.is_posted:
+            _cancel(transaction)
+            self._report(*transaction.faults)
+
+    def claim(self, transaction: Transaction, waited_s: float) -> list[SwitchFault]:
+        """For whoever has waited so long: what went wrong. What is not settled by now has failed."""
+        self._settle(transaction, f"no answer to a barrier within {waited_s:g} s")
+        _cancel(transaction)
+        return transaction.faults
+
+    def _expire(self, transaction: Transaction, deadline_s: float) -> None:
+        """Nobody has come for the outcome, and nobody will: it is as if it had been posted."""
+        is_to_be_reported = transaction.is_settled
+        transaction.is_posted = True
+        self._settle(transaction, f"no answer to a barrier within {deadline_s:g} s")
+        if is_to_be_reported:
+            self._report(*transaction.faults)
+
+    def _report(self, *faults: SwitchFault) -> None:
+        for fault in faults:
+            log.warning("switch %s: %s; nobody waited for it", fault.site, fault.message)
+            self.report(fault)
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -271,3 +338,22 @@ class Switchboard:
         if not complete.ready():
             raise SwitchAway(f"switch {site} gave no answer within {STATS_DEADLINE_S:g} s")
         return collected
+
+
+def _cancel(transaction: Transaction) -> None:
+    if transaction.timer is not None:
+        transaction.timer.cancel()
+
+
+def _what(message: Any) -> str:
+    """The item that a message is about, for people."""
+    match message:
+        case parser13.OFPFlowMod():
+            return f"a rule with cookie {message.cookie:#x}"
+        case parser13.OFPMeterMod():
+            return f"meter {message.meter_id}"
+        case parser13.OFPGroupMod():
+            return f"group {message.group_id}"
+        case parser13.OFPPortMod():
+            return f"port {message.port_no}"
+    return "a barrier"

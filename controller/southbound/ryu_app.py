@@ -67,6 +67,7 @@ class SliceController(RyuApp):
         self._carrier = carrier
         self._watch_plan = WatchPlan()
         self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
+        switchboard.report = lambda fault: self._greeting.doubt(fault.site)
         self._is_starving = False
         self._news: dict[str, bool] | None = None  # channels that went up or down, to be dealt with in a moment
 
