@@ -120,6 +120,10 @@ def _circuit(
     )  # fmt: skip
 
 
+class ScaleError(TopologyError):
+    """The scale is out of its bounds; the topology is not at fault."""
+
+
 CATALOG: dict[str, Callable[[float], Topology]] = {"ukqntel": ukqntel, "metro-ring": metro_ring}
 
 
@@ -129,5 +133,5 @@ def load(name: str, mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS, shaped: bool =
         raise TopologyError(f"unknown topology {name!r}: one of {', '.join(sorted(CATALOG))}")
     if not MIN_MBPS_PER_GBPS <= mbps_per_gbps <= MAX_MBPS_PER_GBPS:
         limits = f"{MIN_MBPS_PER_GBPS:g} to {MAX_MBPS_PER_GBPS:g}"
-        raise TopologyError(f"scale must be {limits} Mbit/s per Gbit/s, not {mbps_per_gbps:g}")
+        raise ScaleError(f"scale must be {limits} Mbit/s per Gbit/s, not {mbps_per_gbps:g}")
     return replace(CATALOG[name](mbps_per_gbps), shaped=shaped)

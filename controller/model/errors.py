@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 
 class ControllerError(Exception):
     """Base of everything this package raises on purpose."""
@@ -35,8 +37,20 @@ class UnknownReservation(ControllerError):
     """There is no reservation of that id."""
 
 
+class ReservationOutcome(Enum):
+    """How a reservation ended; the value completes "reservation ID ..."."""
+
+    EXPIRED = "has expired"
+    ROLLED_BACK = "has been rolled back"
+    COMMITTED = "has been committed"
+
+
 class ReservationExpired(ControllerError):
     """The reservation is over: expired, rolled back or committed already."""
+
+    def __init__(self, reservation_id: str, outcome: ReservationOutcome) -> None:
+        super().__init__(f"reservation {reservation_id} {outcome.value}")
+        self.outcome = outcome
 
 
 class Overtaken(ControllerError):

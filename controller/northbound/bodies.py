@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from controller.model.request import SliceRequest
 from controller.operations.provisioning import MAX_RESERVATION_S
 from controller.operations.slice_service import DEFAULT_RESERVATION_S
-from controller.schema.slice_request import InvalidRequest, Terms, parse_slice_request
+from controller.schema.slice_request import InvalidRequest, parse_slice_request
+from controller.schema.terms import Terms
 
 MAX_BATCH = 64
 

@@ -25,7 +25,8 @@ from controller.operations.deletion import Removal
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import Modification, begin, plan_change, revert
-from controller.schema.slice_request import Terms, check_times, patch_slice_request
+from controller.schema.slice_request import patch_slice_request
+from controller.schema.terms import Terms, check_times
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from controller.model.errors import (
     Overtaken,
     ProvisioningFailed,
     ReservationExpired,
+    ReservationOutcome,
     UnknownReservation,
 )
 from controller.model.request import SliceRequest
@@ -25,7 +26,8 @@ from controller.operations.deletion import Removal
 from controller.operations.reservation import Reservation
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
-from controller.schema.slice_request import InvalidRequest, check_times
+from controller.schema.slice_request import InvalidRequest
+from controller.schema.terms import check_times
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class Provisioning:
     def __init__(self, engine: Engine, removal: Removal) -> None:
         self._engine = engine
         self._removal = removal
-        self._over: OrderedDict[str, str] = OrderedDict()  # reservation -> why it is over
+        self._over: OrderedDict[str, ReservationOutcome] = OrderedDict()  # reservation -> why it is over
 
     # --- one slice -----------------------------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ class Provisioning:
             if record.reservation == reservation_id:
                 return record
         if reservation_id in self._over:
-            raise ReservationExpired(f"reservation {reservation_id} {self._over[reservation_id]}")
+            raise ReservationExpired(reservation_id, self._over[reservation_id])
         raise UnknownReservation(f"there is no reservation {reservation_id!r}")
 
     def commit(self, reservation_id: str, received: float) -> SliceRecord:
@@ -232,7 +234,7 @@ class Provisioning:
                 self._engine.model.slices[record.name] = record
                 self._engine.model.connections.update({c.id: c for c in connections})
                 raise
-            self._note_over(reservation_id, "has been committed")
+            self._note_over(reservation_id, ReservationOutcome.COMMITTED)
         watches = {name: Stopwatch(self._engine.steady, received) for name in operations}
         return self._carry_out(operations, watches)[0]
 
@@ -241,7 +243,7 @@ class Provisioning:
         with self._engine.lock:
             record = self.reserved(reservation_id)
             self._engine.forget_at_once(record, reason="the reservation was rolled back")
-            self._note_over(reservation_id, "has been rolled back")
+            self._note_over(reservation_id, ReservationOutcome.ROLLED_BACK)
             return record
 
     def expire(self) -> None:
@@ -255,9 +257,9 @@ class Provisioning:
                 except DriverError as error:
                     log.warning("slice %s: reservation not given up yet: %s", record.name, error)
                     continue
-                self._note_over(record.reservation, "has expired")
+                self._note_over(record.reservation, ReservationOutcome.EXPIRED)
 
-    def _note_over(self, reservation_id: str, why: str) -> None:
-        self._over[reservation_id] = why
+    def _note_over(self, reservation_id: str, outcome: ReservationOutcome) -> None:
+        self._over[reservation_id] = outcome
         while len(self._over) > REMEMBERED_RESERVATIONS:
             self._over.popitem(last=False)

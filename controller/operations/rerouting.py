@@ -36,7 +36,7 @@ MIN_WAIT_S = 0.1
 FIRST_BATCH = 4
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
 REFUSED = "refused by switches"
-UNLIMITED_KEY_RATE = 1 << 62  # mbit/s
+UNLIMITED_KEY_RATE = 1 << 62  # millibit/s
 UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 
 

@@ -12,7 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from controller.forwarding.items import Item
-from controller.model.errors import ControllerError, DriverError, DuplicateSlice, ProvisioningFailed, ReservationExpired
+from controller.model.errors import (
+    ControllerError,
+    DriverError,
+    DuplicateSlice,
+    ProvisioningFailed,
+    ReservationExpired,
+    ReservationOutcome,
+)
 from controller.model.key_rates import SectionStatus
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
@@ -35,7 +42,8 @@ from controller.operations.reservation import Reservation
 from controller.pce.computation import SlicePlan
 from controller.policy.dark_channels import lit
 from controller.schema.config import DEFAULT_HOLD_S
-from controller.schema.slice_request import InvalidRequest, Terms, check_times
+from controller.schema.slice_request import InvalidRequest
+from controller.schema.terms import Terms, check_times
 from controller.state.network_state import Orchestrator
 
 __all__ = ["InfeasibleRequest", "Lifecycle", "ProvisioningFailed", "Reservation"]
@@ -209,7 +217,7 @@ class Lifecycle:
             try:
                 self._provisioning.reserved(job.reservation)
             except ReservationExpired as error:
-                return "USED" if "committed" in str(error) else "UNRESERVED"
+                return "USED" if error.outcome is ReservationOutcome.COMMITTED else "UNRESERVED"
             return "RESERVED"
 
     def end_feasibility_job(self, job_id: str) -> FeasibilityJob:

@@ -6,7 +6,6 @@ Field names follow 3GPP TS 28.541 where it has one (``sNSSAI``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -46,7 +45,7 @@ from controller.model.tunnel_profile import (
     bandwidths_mbps,
     hides,
 )
-from topologies.spec import SecurityClass, Topology
+from topologies.spec import SecurityClass
 
 MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
 MAX_LATENCY_MS = 10_000.0
@@ -342,51 +341,6 @@ def _merged(target: Any, patch: Any) -> Any:
         else:
             merged[key] = _merged(merged.get(key), value)
     return merged
-
-
-def check_times(request: SliceRequest, now: float) -> None:
-    """Refuse a slice whose end has passed. Raises InvalidRequest."""
-    if request.end is not None and request.end <= now:
-        raise InvalidRequest((("end", "has passed"),))
-
-
-def check_against(topology: Topology, request: SliceRequest) -> None:
-    """Refuse sites and channels that the topology does not have. Raises InvalidRequest."""
-    problems: list[tuple[str, str]] = []
-    sites = [(f"cells.{i}", cell) for i, cell in enumerate(request.cells)]
-    sites += [("core", request.core)]
-    if request.compute.site is not None:
-        sites.append(("compute.site", request.compute.site))
-    channels: list[tuple[str, str]] = []
-    for role, spec in request.connections.items():
-        at = f"connections.{role.value}"
-        sites += [(f"{at}.exclude_sites", s) for s in sorted(spec.exclude_sites)]
-        sites += [(f"{at}.include_sites.{i}", s) for i, s in enumerate(spec.include_sites)]
-        channels += [(f"{at}.exclude_channels", c) for c in sorted(spec.exclude_channels)]
-        channels += [(f"{at}.include_channels.{i}", c) for i, c in enumerate(spec.include_channels)]
-    problems += [(path, f"there is no site {s!r}") for path, s in sites if not topology.has_site(s)]
-    problems += [(path, f"there is no channel {c!r}") for path, c in channels if not topology.has_channel(c)]
-    if problems:
-        raise InvalidRequest(tuple(problems))
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a request is held against: the network there is, and the suites that nobody may use on it."""
-
-    topology: Topology
-    forbidden_suites: frozenset[str] = frozenset()
-
-    def check(self, request: SliceRequest) -> None:
-        """Raises InvalidRequest."""
-        check_against(self.topology, request)
-        problems = tuple(
-            (f"connections.{role.value}.suite", f"{spec.suite} is forbidden here (forbidden_suites)")
-            for role, spec in request.connections.items()
-            if spec.suite in self.forbidden_suites and spec.security.is_encrypted
-        )
-        if problems:
-            raise InvalidRequest(problems)
 
 
 def slice_request_to_dict(request: SliceRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Between intended items and OpenFlow 1.3 messages, and the bookkeeping of what switches confirm or refuse."""
+"""Changes sent to the switches by OpenFlow 1.3, and the bookkeeping of what they confirm or refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's side of :mod:`scripts.measure.host_prober`: one prober per host, commands as method calls."""
+"""This side of :mod:`scripts.measure.host_prober`: one prober per host, commands as method calls."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from scripts.testbed.processes import end, tail
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, RunOptions, Runtime
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
-from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, load
+from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, ScaleError, load
 from topologies.spec import KME_PORT, Topology, TopologyError
 
 POLL_S = 0.05
@@ -54,9 +54,10 @@ def topology_of(arguments: argparse.Namespace) -> Topology:
     """The topology that the options describe; WrongRequest names the option that is wrong."""
     try:
         return load(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
+    except ScaleError as error:
+        raise WrongRequest(f"--scale: {error}") from error
     except TopologyError as error:
-        option = "--scale" if "scale" in str(error) else "--topo"
-        raise WrongRequest(f"{option}: {error}") from error
+        raise WrongRequest(f"--topo: {error}") from error
 
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from controller.model.request import Match, Protection, Role
-from controller.schema.slice_request import InvalidRequest, check_against, parse_slice_request, slice_request_to_dict
+from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
+from controller.schema.terms import check_against
 from tests.support.controller_bench import raw_request, request_for
 from topologies.catalog import ukqntel
 from topologies.spec import SecurityClass

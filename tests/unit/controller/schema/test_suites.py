@@ -8,7 +8,8 @@ import pytest
 
 from controller.model.request import Role
 from controller.model.tunnel_profile import SUITES, has_two_keys, hides
-from controller.schema.slice_request import InvalidRequest, Terms, parse_slice_request, slice_request_to_dict
+from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
+from controller.schema.terms import Terms
 from kms.tunnel.packet import cipher_suites as of_tunnel
 from tests.support.controller_bench import raw_request
 from topologies.catalog import ukqntel
