@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from controller.forwarding.intended import join
 from controller.forwarding.rules import connection_number
@@ -21,7 +20,7 @@ from controller.operations.reconciliation import Recovery
 from controller.policy import reroute_audit, restoration, security_fallback
 from controller.policy.reversion import Reversion, original_routes
 from controller.schema.config import DEFAULT_HOLD_S
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +54,8 @@ class Rerouting:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
         engine = self._engine
         with engine.lock:
-            suspected, engine.model.silent = engine.model.silent, silent
-            news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
+            suspected = engine.model.silent
+            news = engine.model.observe_channels(changes, silent)
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
                 engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
@@ -168,7 +167,7 @@ class Rerouting:
             reason = restoration.explain(supplied if connection.id in keeping else network, connection.request)
             with engine.lock:
                 if reason is not None and engine.model.connections.get(connection.id) is connection:
-                    engine.model.connections[connection.id] = replace(connection, reason=reason)
+                    engine.model.note_reason(connection.id, reason)
                     engine.save_slices_of([connection.id])
 
     def _move(
@@ -195,7 +194,7 @@ class Rerouting:
         refused = self._refused(wait_for(laid, BARRIER_DEADLINE_S), moving)
         with engine.lock:
             ready = [i for i in self._unchanged(moving) if i not in refused]
-            pending = engine.switches.send(engine.model.enter([i for i in ready if i not in at_once]))
+            pending = engine.switches.send(engine.model.switch_ingress([i for i in ready if i not in at_once]))
             engine.save_slices_of([*lost, *ready])
         refused |= self._refused(pending.wait(BARRIER_DEADLINE_S), {i: moving[i] for i in ready})
         unkeyed = self._rekey([c for i, c in moving.items() if i in ready and i not in refused], before)
@@ -206,7 +205,7 @@ class Rerouting:
                 if connection_id in unkeyed and causes[connection_id] is Cause.FALLBACK_UNDONE:
                     # The better keys did not come: it is still what it was, on another way.
                     reason = before[connection_id].reason
-                    self._keep_fallback(before[connection_id])
+                    engine.model.keep_fallback(connection_id, before[connection_id].fallback)
                 if engine.model.is_denied(connection_id):
                     engine.model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
                 else:
@@ -217,7 +216,7 @@ class Rerouting:
             engine.save_slices_of(done)
             for name in sorted({c.request.slice_name for c in (*moving.values(), *engine.existing(lost))}):
                 if name in engine.model.slices:
-                    engine.judge(name)
+                    engine.refresh_state(name)
             again = {i: sites for i, sites in refused.items() if i in self._unchanged(moving)}
         if again:
             is_last = attempt >= MAX_REROUTE_ATTEMPTS or engine.steady() - started >= LAST_ATTEMPT_S
@@ -231,12 +230,12 @@ class Rerouting:
         is nothing to wait for either.
         """
         engine, model = self._engine, self._engine.model
-        gone = model.settle([i for i in lost if not model.connections[i].lanes])
+        gone = model.remove_old([i for i in lost if not model.connections[i].lanes])
         if not moving:
             engine.switches.post(gone)
         pending = []
         for batch in batches(moving):
-            laid = [model.prepare(batch), model.enter([i for i in batch if i in at_once])]
+            laid = [model.install_transit(batch), model.switch_ingress([i for i in batch if i in at_once])]
             pending.append(engine.switches.send(join([gone, *laid])))
             gone = {}
             time.sleep(0)  # lets the senders run
@@ -264,10 +263,6 @@ class Rerouting:
             left_s = max(MIN_WAIT_S, until - self._engine.steady())
             self._engine.tunnels.wait_up(site, connection.id, left_s)
 
-    def _keep_fallback(self, before: Connection) -> None:
-        model = self._engine.model
-        model.connections[before.id] = replace(model.connections[before.id], fallback=before.fallback)
-
     def _note(self, before: Connection, connection_id: str, cause: Cause) -> None:
         """Keep what the reroute came to, and check it apart from those who decided it. Call with the lock held."""
         model = self._engine.model
@@ -279,7 +274,7 @@ class Rerouting:
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
             self._engine.events.publish("violation", {"connection": connection_id, "reason": wrong})
-        model.connections[connection_id] = replace(after, reroutes=reroute_audit.add(after, reroute))
+        model.record_reroute(connection_id, reroute)
         self._engine.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
         if before.fallback is not after.fallback:
             self._engine.events.publish(
@@ -303,7 +298,7 @@ class Rerouting:
             # What has moved on meanwhile is cleared up after by whoever moved it.
             at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
             quiet = [c.id for c in engine.existing(ids) if c.state in at_rest]
-            pending = engine.switches.send(engine.model.settle(quiet))
+            pending = engine.switches.send(engine.model.remove_old(quiet))
         log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 
     def _after_refusal(
@@ -322,9 +317,9 @@ class Rerouting:
                 reason = f"{REFUSED}: {', '.join(sorted(refused[connection.id]))}"
                 engine.model.drop_lanes(connection.id, connection.lanes)
                 engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
-                engine.judge(connection.request.slice_name)
+                engine.refresh_state(connection.request.slice_name)
             # The next attempt need not wait for what is taken off for good.
-            engine.switches.post(engine.model.settle([c.id for c in given_up]))
+            engine.switches.post(engine.model.remove_old([c.id for c in given_up]))
         if avoid:
             ids = avoid.keys()
             self._move(
@@ -363,6 +358,6 @@ def batches(ids: list[str]) -> list[list[str]]:
     return found
 
 
-def _carries(model: Orchestrator, before: Connection) -> bool:
+def _carries(model: NetworkState, before: Connection) -> bool:
     """Whether the way that traffic took until now may still carry it."""
     return bool(before.lanes) and restoration.is_route_up(model, before.lanes[0].route)

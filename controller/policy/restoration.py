@@ -20,7 +20,7 @@ from controller.pce.augmentation import cheapest_new_link
 from controller.pce.computation import find_route, search_route
 from controller.pce.infeasibility import Infeasible
 from controller.pce.network import Network
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Decision:
         return self.after.id
 
 
-def hit(model: Orchestrator) -> tuple[str, ...]:
+def hit(model: NetworkState) -> tuple[str, ...]:
     """Connections that use something which does not work, the most urgent first."""
     ids = [
         c.id
@@ -55,7 +55,7 @@ def hit(model: Orchestrator) -> tuple[str, ...]:
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
-def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[str]] | None = None) -> list[Decision]:
+def heal(model: NetworkState, ids: Iterable[str], avoid: Mapping[str, frozenset[str]] | None = None) -> list[Decision]:
     """Decide about the connections ``ids`` as one plan: what all of them hold on failed ways is free for any of them.
 
     Whoever has lost every way is served first, in the order of :func:`rank`; new backups come from what is left then.
@@ -91,7 +91,7 @@ def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[
     return decisions
 
 
-def retriable(model: Orchestrator) -> tuple[str, ...]:
+def retriable(model: NetworkState) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
     # What has a way and no keys waits for those (controller.policy.key_supply).
@@ -104,7 +104,7 @@ def retriable(model: Orchestrator) -> tuple[str, ...]:
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
-def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def retry(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Try DEGRADED connections again; those that still cannot be served keep their state and get a fresh reason."""
     decisions = []
     for connection_id in ids:
@@ -112,11 +112,11 @@ def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
         if before.lanes or _find_lane(model, before.request, connection_id):
             decisions.append(Decision(before, model.set_state(connection_id, ConnectionState.REROUTING)))
         else:
-            model.connections[connection_id] = replace(before, reason=UNEXPLAINED)
+            model.note_reason(connection_id, UNEXPLAINED)
     return decisions
 
 
-def unprotected(model: Orchestrator) -> tuple[str, ...]:
+def unprotected(model: NetworkState) -> tuple[str, ...]:
     """Connections at work that have lost their backup and not found another."""
     return tuple(
         c.id
@@ -125,7 +125,7 @@ def unprotected(model: Orchestrator) -> tuple[str, ...]:
     )
 
 
-def protect(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def protect(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Look for backups again, now that something has come back; what finds none is left as it is."""
     decisions = []
     for connection_id in ids:
@@ -150,20 +150,20 @@ def explain(network: Network, request: ConnectionRequest) -> str | None:
     return f"{explain_briefly(found)}; {remedy}"
 
 
-def _restore(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+def _restore(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
     spec = before.request.spec
     request = replace(before.request, spec=replace(spec, exclude_sites=spec.exclude_sites | avoid))
     return _find_lane(model, request, before.id)
 
 
-def protect_again(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
+def protect_again(model: NetworkState, before: Connection, avoid: frozenset[str]) -> Decision:
     """The lane that is left carries the traffic; beside it a new backup, if there is one."""
     is_protected = _find_backup(model, before, avoid)
     note = None if is_protected else "runs without a backup: no second way shares no channel with the first"
     return Decision(before, model.set_state(before.id, ConnectionState.REROUTING, note))
 
 
-def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+def _find_backup(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
     """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
     working = model.connections[before.id].lanes[0].route
     used = frozenset(working.channels)
@@ -181,14 +181,14 @@ def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str])
     return False
 
 
-def sharing_risk(model: Orchestrator, channels: frozenset[str]) -> frozenset[str]:
+def sharing_risk(model: NetworkState, channels: frozenset[str]) -> frozenset[str]:
     """The channels that fail together with any of ``channels``, those included."""
     topology = model.topology
     groups = frozenset().union(*(topology.channel(c).risk_groups for c in channels))
     return channels | {c.id for c in topology.channels if not groups.isdisjoint(c.risk_groups)}
 
 
-def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]:
+def _leave_for_better(model: NetworkState, before: Connection) -> list[Decision]:
     """Another way for a connection whose own is called dead by BFD alone, if there is one; else it stays."""
     silent = [lane for lane in before.lanes if not _works(model, lane)]
     if before.request.spec.protection is not Protection.NONE:
@@ -199,7 +199,7 @@ def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]
             if before.request.spec.protection.has_backup:
                 return [protect_again(model, before, frozenset())]
             return [Decision(before, model.set_state(before.id, ConnectionState.REROUTING))]
-        model.take_back(before)
+        model.undo_release(before)
     channels = sorted({c for lane in silent for c in lane.route.channels if not model.network.is_channel_up(c)})
     reason = f"BFD hears nothing on {', '.join(channels)}, where there is carrier; there is no other way"
     if model.is_passing(before.id) or (before.state, before.reason) == (ConnectionState.DEGRADED, reason):
@@ -207,11 +207,10 @@ def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]
     return [Decision(before, _degrade(model, before.id, reason))]
 
 
-def _degrade(model: Orchestrator, connection_id: str, reason: str) -> Connection:
+def _degrade(model: NetworkState, connection_id: str, reason: str) -> Connection:
     connection = model.connections[connection_id]
     if connection.state is ConnectionState.DEGRADED:
-        model.connections[connection_id] = replace(connection, reason=reason)
-        return model.connections[connection_id]
+        return model.note_reason(connection_id, reason)
     return model.set_state(connection_id, ConnectionState.DEGRADED, reason)
 
 
@@ -221,7 +220,7 @@ def _is_waiting_in_place(connection: Connection) -> bool:
     return is_movable and connection.state is ConnectionState.DEGRADED and bool(connection.lanes)
 
 
-def _may_work(model: Orchestrator, connection: Connection) -> bool:
+def _may_work(model: NetworkState, connection: Connection) -> bool:
     """Whether no failure on its ways is certain: all that is down there is silent, with carrier, and may yet pass."""
     if connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
         return False  # of a way being laid nobody has seen that it works
@@ -229,7 +228,7 @@ def _may_work(model: Orchestrator, connection: Connection) -> bool:
     return bool(dead) and dead <= model.silent
 
 
-def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
+def _find_lane(model: NetworkState, request: ConnectionRequest, connection_id: str) -> bool:
     """Reserve a lane for the request, with the key rate at which it renews keys now, if there is one.
 
     Where there is a choice it goes round the channels in doubt.
@@ -250,7 +249,7 @@ def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: s
     return True
 
 
-def search_again(model: Orchestrator, connection_id: str, request: ConnectionRequest) -> Route | None:
+def search_again(model: NetworkState, connection_id: str, request: ConnectionRequest) -> Route | None:
     """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
     relay = model.kept_relay(connection_id) if request.spec.key_rate_millibps else None
     return search_route(model.network, request, relay=relay)
@@ -261,11 +260,11 @@ def explain_briefly(infeasible: Infeasible) -> str:
     return "no feasible path: " + infeasible.summary.replace("\n", "; ")
 
 
-def _works(model: Orchestrator, lane: Lane) -> bool:
+def _works(model: NetworkState, lane: Lane) -> bool:
     return is_route_up(model, lane.route)
 
 
-def is_route_up(model: Orchestrator, route: Route) -> bool:
+def is_route_up(model: NetworkState, route: Route) -> bool:
     return all(model.network.is_channel_up(channel) for channel in route.channels)
 
 
