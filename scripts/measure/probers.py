@@ -19,7 +19,7 @@ from scripts.measure.children import Children
 from scripts.measure.errors import MeasurementError
 from scripts.measure.system import System
 
-PROGRAM = Path(__file__).with_name("host_prober.py")
+PROGRAM = Path(__file__).with_name("host_prober")
 # A prober that ends is noticed at once; these are for machines that are slow.
 START_TIMEOUT_S = 60.0
 ANSWER_TIMEOUT_S = 60.0
