@@ -14,14 +14,14 @@ from scripts.demo.progress import Progress, Step
 from scripts.demo.report import Check, ConnectionReport, Report, SliceReport, write_report
 from scripts.errors import CommandError
 from scripts.measure import slices as provision
+from scripts.measure.capture.plaintext_search import MarkerResult, look_for_markers
 from scripts.measure.connection import Connection
 from scripts.measure.errors import DemoError, MeasurementError
-from scripts.measure.iperf import IperfResult, iperf_together
-from scripts.measure.isolation import WAIT_S, check_isolation
 from scripts.measure.link_cut import FailureResult, cut_and_watch
-from scripts.measure.ping import PingResult, ping_all
-from scripts.measure.plaintext_search import MarkerResult, look_for_markers
-from scripts.measure.probers import Probers
+from scripts.measure.probes.isolation import WAIT_S, check_isolation
+from scripts.measure.probes.probers import Probers
+from scripts.measure.programs.iperf import IperfResult, iperf_together
+from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.rekey_load import REKEYS, load_across_rekeys
 from scripts.measure.system import System
 from topologies.spec import SecurityClass

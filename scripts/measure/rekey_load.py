@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
-from scripts.measure.flows import Datagrams, start_sending, stop_sending, ways_of
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers
+from scripts.measure.probes.flows import Datagrams, start_sending, stop_sending, ways_of
+from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
 
 REKEYS = 5

@@ -8,8 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench import common
+from scripts.bench.failover import run as failover
+from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
+from scripts.bench.provision import fill
+from scripts.bench.provision import run as provision
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.cli.output import print_json, print_table, say
@@ -194,7 +198,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import paths  # loads networkx
+    from scripts.bench.pce import run as paths  # loads networkx
 
     folder = _make(arguments.out)
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
@@ -207,7 +211,8 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import charts, qkd
+    from scripts.bench import charts
+    from scripts.bench.qkd import run as qkd
 
     folder = _make(arguments.out)
     end_on_signals()
@@ -246,7 +251,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import kms  # loads what the KMS is made of
+    from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
     folder = _make(arguments.out)
     names = ("seconds", "apps_seconds", "applications", "source")

@@ -11,11 +11,11 @@ from controller.testing.mutants import MUTATIONS
 from scripts.cli.output import print_json, print_table, say
 from scripts.cli.progress import Steps
 from scripts.errors import WrongRequest
-from scripts.experiments.chaos import Trouble
-from scripts.experiments.chaos_run import ChaosResult, run_chaos
+from scripts.experiments.chaos.run import ChaosResult, run_chaos
+from scripts.experiments.chaos.steps import Trouble
 from scripts.experiments.clock import Countdown
-from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
-from scripts.experiments.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
+from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime

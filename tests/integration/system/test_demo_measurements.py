@@ -10,13 +10,13 @@ import pytest
 
 from scripts.demo.progress import SilentProgress
 from scripts.demo.run import run_demo
-from scripts.measure.capture import ChannelCapture
+from scripts.measure.capture.channels import ChannelCapture
+from scripts.measure.capture.plaintext_search import look_for_markers
 from scripts.measure.errors import MeasurementError
-from scripts.measure.isolation import check_isolation
 from scripts.measure.link_cut import cut_and_watch
-from scripts.measure.ping import PingResult, ping_all
-from scripts.measure.plaintext_search import look_for_markers
-from scripts.measure.probers import Probers
+from scripts.measure.probes.isolation import check_isolation
+from scripts.measure.probes.probers import Probers
+from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.rekey_load import load_across_rekeys
 from scripts.measure.slices import create_slice, refresh_connections
 from tests.support.line_system import PREFIX, REQUESTS, SITES, LineSystem
@@ -175,7 +175,7 @@ def test_cut_that_nobody_heals_is_an_outage_to_the_end():
 def test_failing_measurements_become_failed_checks_and_the_rest_goes_on(tmp_path, monkeypatch):
     with LineSystem() as system:
         monkeypatch.setattr(
-            "scripts.measure.plaintext_search.ChannelCapture", lambda _: ChannelCapture({"l1": "qdt-nowhere"})
+            "scripts.measure.capture.plaintext_search.ChannelCapture", lambda _: ChannelCapture({"l1": "qdt-nowhere"})
         )
         monkeypatch.setattr("scripts.demo.run.iperf_together", no_iperf)
         monkeypatch.setattr("scripts.demo.run.check_isolation", lambda *_: int("no figure"))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from scripts.experiments.clock import Countdown
-from scripts.experiments.results import ExperimentResult
-from scripts.experiments.run import RunSettings, run_experiment
-from scripts.experiments.scenario import find_scenario, parse_scenario, read_scenario, shipped_names
+from scripts.experiments.report.results import ExperimentResult
+from scripts.experiments.scripted.run import RunSettings, run_experiment
+from scripts.experiments.scripted.scenario import find_scenario, parse_scenario, read_scenario, shipped_names
 from scripts.measure.slices import create_slice
 from scripts.testbed.faults import Fault, FaultKind
 from scripts.testbed.paths import Layout

@@ -11,9 +11,9 @@ import pytest
 from scripts.demo import run
 from scripts.demo.progress import SilentProgress
 from scripts.demo.report import ConnectionReport, Report, SliceReport
+from scripts.measure.capture.plaintext_search import MarkerResult
 from scripts.measure.connection import Connection
-from scripts.measure.plaintext_search import MarkerResult
-from scripts.measure.probers import Probers
+from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
 from topologies.catalog import load
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
-from scripts.experiments.chaos_run import ChaosResult, Pace, keep
-from scripts.experiments.oracle import Observation, connection_number, judge, number_of_cookie
-from scripts.experiments.wiretap import Inspector
-from scripts.measure.plaintext_search import new_marker
+from scripts.experiments.chaos.oracle import Observation, connection_number, judge, number_of_cookie
+from scripts.experiments.chaos.run import ChaosResult, Pace, keep
+from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_steps
+from scripts.measure.capture.plaintext_monitor import Inspector
+from scripts.measure.capture.plaintext_search import new_marker
 from scripts.testbed.faults import FAULTS, Fault, FaultKind, Faults, with_fault, without
 from topologies.catalog import load
 from topologies.links import Direction
