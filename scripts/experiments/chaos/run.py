@@ -20,7 +20,8 @@ from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_step
 from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import too_weak
 from scripts.experiments.traffic import all_answer
-from scripts.measure.capture.plaintext_monitor import Inspector, Wiretap
+from scripts.measure.capture.channels import ChannelCapture
+from scripts.measure.capture.plaintext_monitor import PlaintextMonitor
 from scripts.measure.capture.plaintext_search import new_marker
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
@@ -97,33 +98,33 @@ def run_chaos(
 ) -> None:
     """Draw the faults and do them; the results so far are kept whatever ends it."""
     secret, clear = new_marker(), new_marker()
-    inspector = Inspector(secret, clear)
-    taps = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
+    monitor = PlaintextMonitor(secret, clear)
+    interfaces = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
     try:
         with Probers(system, system.topology.site_names) as probers:
             made = [create_patiently(system, r) for r in chaos_requests()]
             connections = [c for slice_ in made for c in slice_.connections]
             in_use = {channel for c in connections for channel in c.path}
             steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)
-            tap = Wiretap(taps, inspector)
+            tap = ChannelCapture(interfaces, monitor.inspect)
             try:
                 with tap:
                     _send_markers(probers, connections, secret, clear)
-                    _Chaos(system, probers, connections, inspector, result, countdown, folder).run(steps)
+                    _Chaos(system, probers, connections, monitor, result, countdown, folder).run(steps)
             finally:
-                result.tap = {**tapped(inspector), "dropped": tap.dropped}
-            if not inspector.clear_frames or not inspector.esp_packets:
+                result.tap = {**tapped(monitor), "dropped": sum(tap.dropped.values())}
+            if not monitor.clear_frames or not monitor.esp_packets:
                 result.violations.append({"step": len(steps), "what": "the tap saw nothing: it proves nothing"})
     finally:
         keep(result, folder)
         system.faults.lift_all()
 
 
-def tapped(inspector: Inspector) -> dict[str, int]:
+def tapped(monitor: PlaintextMonitor) -> dict[str, int]:
     """What the tap has seen so far."""
     return {
-        "frames": inspector.frames, "esp_packets": inspector.esp_packets,
-        "clear_marker_frames": inspector.clear_frames,
+        "frames": monitor.frames, "esp_packets": monitor.esp_packets,
+        "clear_marker_frames": monitor.clear_frames,
     }  # fmt: skip
 
 
@@ -140,14 +141,14 @@ class _Chaos:
         system: RunningSystem,
         probers: Probers,
         connections: Sequence[Connection],
-        inspector: Inspector,
+        monitor: PlaintextMonitor,
         result: ChaosResult,
         countdown: Countdown,
         folder: Path,
     ) -> None:
         self._folder = folder
         self._system, self._probers, self._connections = system, probers, connections
-        self._inspector, self._result, self._countdown = inspector, result, countdown
+        self._monitor, self._result, self._countdown = monitor, result, countdown
         self._sample = random.Random(result.seed)  # noqa: S311 - which pairs to try
         self._tapped = 0
 
@@ -177,13 +178,13 @@ class _Chaos:
                 self._result.checks += 1
                 for what in wrong:
                     self._violation(number, what)
-            for what in self._inspector.violations[self._tapped :]:
+            for what in self._monitor.violations[self._tapped :]:
                 self._violation(number, what)
-            self._tapped = len(self._inspector.violations)
+            self._tapped = len(self._monitor.violations)
             entry["took_s"] = round(time.monotonic() - began, 3)
             pace.took(step, entry["took_s"])
             if step.is_check:
-                self._result.tap = tapped(self._inspector)
+                self._result.tap = tapped(self._monitor)
                 keep(self._result, self._folder)
             if self._result.mutation is not None and self._result.violations:
                 return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import selectors
 import socket
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 SO_RCVBUFFORCE = 33
 RECEIVE_BUFFER_BYTES = 16 << 20
 POLL_S = 0.1
+FRAMES_AT_A_TIME = 256
 
 
 def packet_socket(interface: str) -> socket.socket:
@@ -32,18 +34,17 @@ def packet_socket(interface: str) -> socket.socket:
 
 
 class ChannelCapture:
-    """Frames of several channels while the block is open; ``interfaces`` names the one to listen on for each.
+    """Hands every frame of several channels to ``take_frame(channel, frame)`` while the block is open.
 
-    One end is enough and counts every frame once: a tap sees what an interface sends and what it receives.
-
-    ``frames`` maps a channel id to its frames; ``dropped`` to how many the kernel could not hand over. Read both after
-    the block.
+    ``interfaces`` names the interface to listen on for each channel. One end is enough and counts every frame once: a
+    packet socket has what an interface sends and what it receives. Links may go down and come up meanwhile. Frames are
+    handed over by a thread of the capture, the last of them before the block ends; after it, ``dropped`` has how many
+    the kernel could not hand over, by channel.
     """
 
-    def __init__(self, interfaces: Mapping[str, str]) -> None:
-        self.frames: dict[str, list[bytes]] = {channel: [] for channel in interfaces}
+    def __init__(self, interfaces: Mapping[str, str], take_frame: Callable[[str, bytes], None]) -> None:
         self.dropped: dict[str, int] = dict.fromkeys(interfaces, 0)
-        self._interfaces = interfaces
+        self._interfaces, self._take_frame = interfaces, take_frame
         self._selector = selectors.DefaultSelector()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._collect, name="channel-capture", daemon=True)
@@ -63,28 +64,33 @@ class ChannelCapture:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._drain()
-        for key in self._selector.get_map().values():
-            assert isinstance(key.fileobj, socket.socket)
-            _, drops = struct.unpack("=II", key.fileobj.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
-            self.dropped[key.data] += drops
+        self._take_ready(timeout_s=0)
+        for channel, sock in self._sockets():
+            _, drops = struct.unpack("=II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+            self.dropped[channel] += drops
         self._close()
 
     def _collect(self) -> None:
         while not self._stop.is_set():
-            self._drain(POLL_S)
+            self._take_ready(POLL_S, most=FRAMES_AT_A_TIME)
 
-    def _drain(self, timeout_s: float = 0) -> None:
+    def _take_ready(self, timeout_s: float, most: int | None = None) -> None:
+        """What the sockets have, of each no more than ``most``, so that no busy channel keeps the others waiting."""
         for key, _ in self._selector.select(timeout_s):
             assert isinstance(key.fileobj, socket.socket)
-            try:
-                while True:
-                    self.frames[key.data].append(key.fileobj.recv(65535))
-            except BlockingIOError:
-                continue
+            for _ in itertools.count() if most is None else range(most):
+                try:
+                    frame = key.fileobj.recv(65535)
+                except OSError:  # no more; or the interface has just gone down, which is said once
+                    break
+                self._take_frame(key.data, frame)
 
-    def _close(self) -> None:
+    def _sockets(self) -> Iterator[tuple[str, socket.socket]]:
         for key in list(self._selector.get_map().values()):
             assert isinstance(key.fileobj, socket.socket)
-            key.fileobj.close()
+            yield key.data, key.fileobj
+
+    def _close(self) -> None:
+        for _, sock in self._sockets():
+            sock.close()
         self._selector.close()

@@ -18,7 +18,7 @@ from scripts.measure.capture.channels import ChannelCapture
 from scripts.measure.capture.frames import Packet, parse_frame
 from scripts.measure.connection import Connection
 from scripts.measure.polling import poll
-from scripts.measure.probes.flows import Datagrams, start_sending, stop_sending, ways_of
+from scripts.measure.probes.flows import Datagrams, flows_of, start_sending, stop_sending
 from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
 
@@ -141,26 +141,27 @@ def look_for_markers(
     """Send a marker through every connection, both ways at once, capturing all their channels; by connection id."""
     channels = sorted({channel for c in connections for channel in c.path})
     markers = {c.id: make_marker() for c in connections}
-    ways = ways_of(connections)
+    flows = flows_of(connections)
     plan = [
-        (way, Datagrams(PORT, INTERVAL_S, PAYLOAD_BYTES, markers[way.connection.id], PACKETS_EACH_WAY)) for way in ways
+        (flow, Datagrams(PORT, INTERVAL_S, PAYLOAD_BYTES, markers[flow.connection.id], PACKETS_EACH_WAY))
+        for flow in flows
     ]
 
     def all_arrived() -> bool:
-        return all(way.received(probers)["with_needle"] >= PACKETS_EACH_WAY for way in ways)
+        return all(flow.received(probers)["with_needle"] >= PACKETS_EACH_WAY for flow in flows)
 
-    for way in ways:
-        way.listen(probers, PORT, markers[way.connection.id])
-    with ChannelCapture({channel: system.channel_interfaces(channel)[0] for channel in channels}) as capture:
+    for flow in flows:
+        flow.listen(probers, PORT, markers[flow.connection.id])
+    interfaces = {channel: system.channel_interfaces(channel)[0] for channel in channels}
+    frames: dict[str, list[bytes]] = {channel: [] for channel in channels}
+    with ChannelCapture(interfaces, lambda channel, frame: frames[channel].append(frame)) as capture:
         start_sending(probers, plan)
         poll(all_arrived, PACKETS_EACH_WAY * INTERVAL_S + ARRIVAL_TIMEOUT_S * slowness, 0.1)
-    sent_by_flow = stop_sending(probers, ways)
+    sent_by_flow = stop_sending(probers, flows)
     sent: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
-    for way in ways:
-        sent[way.connection.id] += sent_by_flow[way.flow]
-        got = probers[way.receiver.host].call("receive_stop", flow=way.flow)
-        delivered[way.connection.id] += got["with_needle"]
-    return {
-        c.id: judge(c, markers[c.id], sent[c.id], delivered[c.id], capture.frames, capture.dropped) for c in connections
-    }
+    for flow in flows:
+        sent[flow.connection.id] += sent_by_flow[flow.id]
+        got = probers[flow.receiver.host].call("receive_stop", flow=flow.id)
+        delivered[flow.connection.id] += got["with_needle"]
+    return {c.id: judge(c, markers[c.id], sent[c.id], delivered[c.id], frames, capture.dropped) for c in connections}

@@ -1,4 +1,4 @@
-"""Numbered datagram flows over connections: one each way, with a receiver at its far end."""
+"""Numbered datagram flows over connections: one in each direction, with a receiver at its far end."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from scripts.measure.probes.probers import Probers, new_token, result_of
 
 
 @dataclass(frozen=True)
-class Way:
-    """One direction of a connection and the name of the flow on it."""
+class Flow:
+    """Datagrams in one direction of a connection; ``id`` is the name that both ends know them by."""
 
     connection: Connection
     sender: Endpoint
     receiver: Endpoint
-    flow: str
+    id: str
 
     def listen(self, probers: Probers, port: int, needle: bytes = b"") -> None:
         """Count what arrives, and what of it contains ``needle``."""
         probers[self.receiver.host].call(
-            "receive", flow=self.flow, address=self.receiver.address, port=port, needle=needle.hex()
+            "receive", flow=self.id, address=self.receiver.address, port=port, needle=needle.hex()
         )
 
     def received(self, probers: Probers) -> dict[str, int]:
         """``unique``, ``duplicates`` and ``with_needle`` so far."""
-        return probers[self.receiver.host].call("received", flow=self.flow)
+        return probers[self.receiver.host].call("received", flow=self.id)
 
 
-def ways_of(connections: Sequence[Connection]) -> list[Way]:
-    """Both directions of every connection, each under a fresh flow name."""
+def flows_of(connections: Sequence[Connection]) -> list[Flow]:
+    """Both directions of every connection, each under a fresh id."""
     return [
-        Way(c, sender, receiver, new_token())
+        Flow(c, sender, receiver, new_token())
         for c in connections
         for sender, receiver in (c.ends, (c.ends[1], c.ends[0]))
     ]
@@ -49,27 +49,27 @@ class Datagrams:
     limit: int = 0
 
 
-def start_sending(probers: Probers, plan: Sequence[tuple[Way, Datagrams]]) -> None:
+def start_sending(probers: Probers, plan: Sequence[tuple[Flow, Datagrams]]) -> None:
     """Start all of them at about the same time."""
     started = [
-        probers[way.sender.host].submit(
+        probers[flow.sender.host].submit(
             "send",
-            flow=way.flow,
-            source=way.sender.address,
-            destination=way.receiver.address,
+            flow=flow.id,
+            source=flow.sender.address,
+            destination=flow.receiver.address,
             port=what.port,
             interval_s=what.interval_s,
             size=what.size,
             fill=what.fill.hex(),
             limit=what.limit,
         )
-        for way, what in plan
+        for flow, what in plan
     ]
     for future in started:
         result_of(future, "starting to send")
 
 
-def stop_sending(probers: Probers, ways: Sequence[Way]) -> dict[str, int]:
+def stop_sending(probers: Probers, flows: Sequence[Flow]) -> dict[str, int]:
     """Stop all of them; how many datagrams were sent, by flow."""
-    stopping = {way.flow: probers[way.sender.host].submit("send_stop", flow=way.flow) for way in ways}
+    stopping = {flow.id: probers[flow.sender.host].submit("send_stop", flow=flow.id) for flow in flows}
     return {flow: int(result_of(future, "stopping to send")["sent"]) for flow, future in stopping.items()}

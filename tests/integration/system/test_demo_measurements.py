@@ -175,7 +175,8 @@ def test_cut_that_nobody_heals_is_an_outage_to_the_end():
 def test_failing_measurements_become_failed_checks_and_the_rest_goes_on(tmp_path, monkeypatch):
     with LineSystem() as system:
         monkeypatch.setattr(
-            "scripts.measure.capture.plaintext_search.ChannelCapture", lambda _: ChannelCapture({"l1": "qdt-nowhere"})
+            "scripts.measure.capture.plaintext_search.ChannelCapture",
+            lambda _, take_frame: ChannelCapture({"l1": "qdt-nowhere"}, take_frame),
         )
         monkeypatch.setattr("scripts.demo.run.iperf_together", no_iperf)
         monkeypatch.setattr("scripts.demo.run.check_isolation", lambda *_: int("no figure"))
