@@ -7,14 +7,11 @@ run on the same questions, each of its answers cut off at a limit.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import importlib.util
-import json
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
@@ -207,21 +204,3 @@ def _slice_value(network: Network, request: SliceRequest) -> brute_force.PairVal
 def _shared(network: Network, working: Route, backup: Route) -> tuple[int, int]:
     risks, sites = brute_force.shared(network, (working.sites, working.channels), (backup.sites, backup.channels))
     return len(risks), len(sites)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report as JSON; progress goes to standard error. 1 when an instance differs from its oracle."""
-    parser = argparse.ArgumentParser(prog="bench paths", description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of sites")
-    parser.add_argument(
-        "--queries", type=int, default=Effort.queries, help="questions per size, 200 at most beyond 10,000 sites"
-    )
-    options = parser.parse_args(arguments)
-    effort = Effort(sizes=tuple(options.sizes), queries=options.queries)
-    report = run(effort, lambda line: print(line, file=sys.stderr, flush=True))
-    print(json.dumps(report, indent=2))
-    return 0 if report["figures"]["oracle.equal"] == report["figures"]["oracle.instances"] else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scripts.bench.common import Countdown, percentile, summary
+from scripts.bench.common import percentile, summary
 from scripts.bench.provision.run import BARRIERS, MS, first_arrival
+from scripts.console.progress import Progress
 from scripts.measure.connection import connections_of
 from scripts.measure.errors import ApiError, MeasurementError
 from scripts.measure.probes.probers import Probers
@@ -72,7 +73,10 @@ def fill(system: System, limit: int) -> Series:
     """Add slices until one does not fit or ``limit`` are there, then take all away."""
     series = Series()
     names: list[str] = []
-    with Probers(system, system.topology.site_names) as probers, Countdown("filling the network", limit) as countdown:
+    with (
+        Probers(system, system.topology.site_names) as probers,
+        Progress("filling the network", total=limit) as progress,
+    ):
         for number in range(1, limit + 1):
             request = small_slice(number)
             started = time.monotonic()
@@ -94,15 +98,15 @@ def fill(system: System, limit: int) -> Series:
             else:
                 barriers_ms = float(answer["timings_ms"][BARRIERS])
                 series.added.append(Added(barriers_ms, took_ms, (arrived - started) * MS))
-            countdown.advance()
-    with Countdown("taking the slices away", len(names)) as countdown:
+            progress.advance()
+    with Progress("taking the slices away", total=len(names)) as progress:
         for name in names:
             started = time.monotonic()
             status, answer = system.api("DELETE", f"/v1/slices/{name}")
             if status not in (200, 204):
                 raise ApiError(f"deleting slice {name}: HTTP {status}: {answer}")
             series.teardown_ms.append((time.monotonic() - started) * MS)
-            countdown.advance()
+            progress.advance()
     return series
 
 

@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scripts.bench.common import Countdown, summary
+from scripts.bench.common import summary
+from scripts.console.progress import Progress
 from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import ApiError, MeasurementError
 from scripts.measure.polling import poll
@@ -104,14 +105,14 @@ def measure(system: System, runs: int, cases: Sequence[str] = CASES) -> list[Cas
         for name in cases:
             request = load_request(name)
             case = Case(name)
-            with Countdown(f"{name}: set up and tear down", runs) as countdown:
+            with Progress(f"{name}: set up and tear down", total=runs) as progress:
                 for _ in range(runs):
                     try:
                         case.runs.append(one_run(system, probers, request))
                     except (ApiError, MeasurementError) as error:
                         case.failures.append(str(error))
                         wait_for_channels(system)
-                    countdown.advance()
+                    progress.advance()
             results.append(case)
     return results
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts.console.progress import Progress
 from scripts.errors import CommandError, DidNotHold
 from scripts.experiments.chaos.oracle import Observation, judge
 from scripts.experiments.chaos.rules import cookies_of, held_items, intended_items
 from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_steps
-from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import too_weak
 from scripts.experiments.traffic import all_answer
 from scripts.measure.capture.channels import ChannelCapture
@@ -94,7 +94,7 @@ class ChaosResult:
 
 
 def run_chaos(
-    system: RunningSystem, kinds: Collection[Trouble], result: ChaosResult, folder: Path, countdown: Countdown
+    system: RunningSystem, kinds: Collection[Trouble], result: ChaosResult, folder: Path, progress: Progress
 ) -> None:
     """Draw the faults and do them; the results so far are kept whatever ends it."""
     secret, clear = new_marker(), new_marker()
@@ -110,7 +110,7 @@ def run_chaos(
             try:
                 with tap:
                     _send_markers(probers, connections, secret, clear)
-                    _Chaos(system, probers, connections, monitor, result, countdown, folder).run(steps)
+                    _Chaos(system, probers, connections, monitor, result, progress, folder).run(steps)
             finally:
                 result.tap = {**tapped(monitor), "dropped": sum(tap.dropped.values())}
             if not monitor.clear_frames or not monitor.esp_packets:
@@ -143,12 +143,12 @@ class _Chaos:
         connections: Sequence[Connection],
         monitor: PlaintextMonitor,
         result: ChaosResult,
-        countdown: Countdown,
+        progress: Progress,
         folder: Path,
     ) -> None:
         self._folder = folder
         self._system, self._probers, self._connections = system, probers, connections
-        self._monitor, self._result, self._countdown = monitor, result, countdown
+        self._monitor, self._result, self._progress = monitor, result, progress
         self._sample = random.Random(result.seed)  # noqa: S311 - which pairs to try
         self._tapped = 0
 
@@ -157,8 +157,8 @@ class _Chaos:
         pace = Pace()
         for number, step in enumerate(steps, start=1):
             began = time.monotonic()
-            self._countdown.left(pace.expected_s(steps[number - 1 :]))
-            self._countdown.say(f"{number}/{len(steps)} {step}, {len(self._result.violations)} violations")
+            self._progress.expect(pace.expected_s(steps[number - 1 :]))
+            self._progress.say(f"{number}/{len(steps)} {step}, {len(self._result.violations)} violations")
             entry: dict[str, Any] = {"step": number, "at_s": round(began - started, 3), "do": str(step)}
             self._result.steps.append(entry)
             if step.trouble is not None and step.is_trouble:

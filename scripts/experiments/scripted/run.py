@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.console.progress import Progress
 from scripts.errors import CommandError
-from scripts.experiments.clock import Countdown
 from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
 from scripts.experiments.report.page import draw_pictures, render, users_of
 from scripts.experiments.report.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
@@ -44,7 +44,7 @@ class RunSettings:
 
 
 def run_experiment(
-    system: RunningSystem, scenario: Scenario, settings: RunSettings, folder: Path, countdown: Countdown
+    system: RunningSystem, scenario: Scenario, settings: RunSettings, folder: Path, progress: Progress
 ) -> ExperimentResult:
     """All repetitions. What there is is written after each, and when Ctrl-C ends it (which then goes on)."""
     file = scenario.file
@@ -54,11 +54,11 @@ def run_experiment(
     )
     with Probers(system, system.topology.site_names) as probers:
         for number in range(1, settings.repetitions + 1):
-            countdown.left((settings.repetitions - number + 1) * (duration_s + OVERHEAD_S))
+            progress.expect((settings.repetitions - number + 1) * (duration_s + OVERHEAD_S))
             repetition = Repetition(number)
             result.results.append(repetition)
             try:
-                _Repetition(system, probers, scenario, settings, repetition, countdown).run()
+                _Repetition(system, probers, scenario, settings, repetition, progress).run()
             finally:
                 with deferred():  # all of it or, killed outright, the last repetition's
                     write_results(result, folder, draw_pictures(result), render(result))
@@ -75,10 +75,10 @@ class _Repetition:
         scenario: Scenario,
         settings: RunSettings,
         result: Repetition,
-        countdown: Countdown,
+        progress: Progress,
     ) -> None:
         self._system, self._probers, self._scenario = system, probers, scenario
-        self._settings, self._result, self._countdown = settings, result, countdown
+        self._settings, self._result, self._progress = settings, result, progress
         self._duration_s = scenario.file.duration_s * settings.time_scale
         self._connections: tuple[Connection, ...] = ()
         self._hit: set[str] = set()
@@ -257,7 +257,7 @@ class _Repetition:
             time.sleep(min(left, TICK_S) if left < 1 else min(left - 0.5, 0.5))
 
     def _say(self, text: str) -> None:
-        self._countdown.say(f"{self._result.number}/{self._settings.repetitions} {text}")
+        self._progress.say(f"{self._result.number}/{self._settings.repetitions} {text}")
 
 
 def _lost_runs(samples: Sequence[Sample], end_s: float) -> list[tuple[float, float]]:
