@@ -23,7 +23,7 @@ RETEST_S = 15.0  # a spare that did not come up is left alone for so long
 
 
 class Move(Protocol):
-    """Carries decisions out (see Rerouting)."""
+    """Carries decisions out (see RestorationService)."""
 
     def __call__(self, decide: Callable[[], list[restoration.Decision]]) -> None: ...
 

@@ -14,7 +14,7 @@ from controller.model.states import ConnectionState
 from controller.monitoring.connectivity import Reachability, moment
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import Engine
-from controller.operations.rerouting import Rerouting
+from controller.operations.restoration_service import RestorationService
 from controller.policy.fault_localization import Doubts
 from controller.policy.restoration import Decision
 
@@ -30,7 +30,7 @@ SWITCH_GRACE_S = 2.0
 class Confirming:
     """Keeps states true to what the probes say. ``check_switch`` compares and repairs one: True when it was right."""
 
-    def __init__(self, engine: Engine, rerouting: Rerouting, agent_came: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, rerouting: RestorationService, agent_came: Callable[[str], None]) -> None:
         self._engine = engine
         self._rerouting = rerouting
         self._agent_came = agent_came

@@ -37,8 +37,8 @@ from controller.operations.modification import Modifying
 from controller.operations.provisioning import PROVISIONING_DEADLINE_S, Provisioning
 from controller.operations.reconciliation import Recovery
 from controller.operations.rekeying import Rekeying
-from controller.operations.rerouting import Rerouting
 from controller.operations.reservation import Reservation
+from controller.operations.restoration_service import RestorationService
 from controller.pce.computation import SlicePlan
 from controller.policy.dark_channels import lit
 from controller.schema.config import DEFAULT_HOLD_S
@@ -72,7 +72,7 @@ class Lifecycle:
         self._provisioning = Provisioning(self._engine, self._removal)
         self._modifying = Modifying(self._engine, self._removal)
         self._recovery = Recovery(self._engine, self._removal)
-        self._rerouting = Rerouting(self._engine, self._recovery, spare_hold_s)
+        self._rerouting = RestorationService(self._engine, self._recovery, spare_hold_s)
         self._confirming = Confirming(self._engine, self._rerouting, self._recovery.restore_tunnels_at)
         self._keys = KeyWatch(self._engine)
         self._rekeying = Rekeying(self._engine)
