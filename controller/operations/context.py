@@ -21,7 +21,7 @@ from controller.model.key_rates import SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
 from controller.operations.concurrency import Operation
-from controller.operations.drivers import Journal, KeyRates, Lamps, Pending, Switches, SwitchFault, Tunnels
+from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pending, Switches, SwitchFault, Tunnels
 from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
@@ -60,7 +60,7 @@ class Engine:
     key_rates: KeyRates
     journal: Journal
     events: EventLog
-    lamps: Lamps | None = None  # None: dark channels stay dark
+    channel_ports: ChannelPorts | None = None  # None: dark channels stay dark
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     reached: Callable[[str], None] = lambda step: None

@@ -319,9 +319,9 @@ class Lifecycle:
         """What healing has due by the clock; to be called about twice a second."""
         self._rerouting.care()
 
-    def hold_down(self, channels: Iterable[str]) -> None:
+    def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports were found up: they are held down again."""
-        self._rerouting.hold_down(channels)
+        self._rerouting.keep_dark(channels)
 
     def lit_spares(self) -> tuple[str, ...]:
         """The spares that are lit, as after a restart those in use."""
