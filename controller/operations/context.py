@@ -25,7 +25,7 @@ from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pendi
 from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Engine:
     ``reached`` is told every step of :mod:`controller.testing.checkpoints`.
     """
 
-    model: Orchestrator
+    model: NetworkState
     switches: Switches
     tunnels: Tunnels
     key_rates: KeyRates
@@ -76,10 +76,10 @@ class Engine:
         if self.drain_s:
             time.sleep(self.drain_s)
 
-    def judge(self, name: str) -> SliceRecord:
+    def refresh_state(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
         before = self.model.slice(name).state
-        record = self.model.judge(name)
+        record = self.model.refresh_state(name)
         if record.state is not before:
             self.announce(record)
         self.save_if_possible(name)

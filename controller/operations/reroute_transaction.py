@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from controller.forwarding.intended import join
 from controller.forwarding.rules import connection_number
@@ -20,7 +20,7 @@ from controller.operations.drivers import Pending, SwitchFault
 from controller.operations.reconciliation import Recovery
 from controller.policy import failure, reroute_audit
 from controller.policy.restoration import Decision, is_route_up
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +124,12 @@ class RerouteTransaction:
         is nothing to wait for either.
         """
         engine, model = self._engine, self._engine.model
-        gone = model.settle([i for i in lost if not model.connections[i].lanes])
+        gone = model.remove_old([i for i in lost if not model.connections[i].lanes])
         if not moving:
             engine.switches.post(gone)
         pending = []
         for batch in batches(moving):
-            laid = [model.prepare(batch), model.enter([i for i in batch if i in at_once])]
+            laid = [model.install_transit(batch), model.switch_ingress([i for i in batch if i in at_once])]
             pending.append(engine.switches.send(join([gone, *laid])))
             gone = {}
             time.sleep(0)  # lets the senders run
@@ -140,7 +140,7 @@ class RerouteTransaction:
         engine = self._engine
         with engine.lock:
             ready = attempt.accepted(self._unchanged(attempt.moving))
-            pending = engine.switches.send(engine.model.enter([i for i in ready if i not in self._at_once]))
+            pending = engine.switches.send(engine.model.switch_ingress([i for i in ready if i not in self._at_once]))
             engine.save_slices_of([*attempt.lost, *ready])
         attempt.refuse(pending.wait(BARRIER_DEADLINE_S), ready)
         attempt.done = attempt.accepted(ready)
@@ -182,7 +182,7 @@ class RerouteTransaction:
             engine.save_slices_of(attempt.done)
             concerned = (*attempt.moving.values(), *engine.existing(attempt.lost))
             for name in sorted({c.request.slice_name for c in concerned} & engine.model.slices.keys()):
-                engine.judge(name)
+                engine.refresh_state(name)
             self._moved += attempt.done
             return {i: sites for i, sites in attempt.refused.items() if i in self._unchanged(attempt.moving)}
 
@@ -193,7 +193,7 @@ class RerouteTransaction:
         if is_unkeyed and cause is Cause.FALLBACK_UNDONE:
             # The better keys did not come: it is still what it was, on another way.
             reason = before.reason
-            model.connections[before.id] = replace(model.connections[before.id], fallback=before.fallback)
+            model.keep_fallback(connection_id, before.fallback)
         if model.is_denied(connection_id):
             model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
         else:
@@ -211,7 +211,7 @@ class RerouteTransaction:
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
             engine.events.publish("violation", {"connection": connection_id, "reason": wrong})
-        model.connections[connection_id] = replace(after, reroutes=reroute_audit.add(after, reroute))
+        model.record_reroute(connection_id, reroute)
         engine.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
         if before.fallback is not after.fallback:
             engine.events.publish(
@@ -235,7 +235,7 @@ class RerouteTransaction:
             # What has moved on meanwhile is cleaned up after by whoever moved it.
             at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
             quiet = [c.id for c in engine.existing(self._moved) if c.state in at_rest]
-            pending = engine.switches.send(engine.model.settle(quiet))
+            pending = engine.switches.send(engine.model.remove_old(quiet))
         log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
 
     # --- refusals ------------------------------------------------------------------------------------------------
@@ -259,9 +259,9 @@ class RerouteTransaction:
                     reason = Reason(ReasonCode.REFUSED, f"refused by switches: {', '.join(sites)}", sites)
                     engine.model.drop_lanes(connection.id, connection.lanes)
                     engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
-                    engine.judge(connection.request.slice_name)
+                    engine.refresh_state(connection.request.slice_name)
                 # The next attempt need not wait for what is taken off for good.
-                engine.switches.post(engine.model.settle([c.id for c in given_up]))
+                engine.switches.post(engine.model.remove_old([c.id for c in given_up]))
         return {}
 
     def _go_round(self, avoid: Mapping[str, frozenset[str]]) -> Decide:
@@ -289,6 +289,6 @@ def _concerns(fault: SwitchFault, connection: Connection) -> bool:
     return connection.number == connection_number(fault.cookie)
 
 
-def _carries(model: Orchestrator, before: Connection) -> bool:
+def _carries(model: NetworkState, before: Connection) -> bool:
     """Whether the path that traffic took until now may still carry it."""
     return bool(before.lanes) and is_route_up(model, before.lanes[0].route)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 
 from controller.model.connection import Connection
 from controller.model.reason import ReasonCode
@@ -46,8 +45,8 @@ class RestorationService:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
         engine = self._engine
         with engine.lock:
-            suspected, engine.model.silent = engine.model.silent, silent
-            news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
+            suspected = engine.model.silent
+            news = engine.model.observe_channels(changes, silent)
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
                 engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
@@ -159,7 +158,7 @@ class RestorationService:
             reason = restoration.explain(supplied if connection.id in keeping else network, connection.request)
             with engine.lock:
                 if reason is not None and engine.model.connections.get(connection.id) is connection:
-                    engine.model.connections[connection.id] = replace(connection, reason=reason)
+                    engine.model.note_reason(connection.id, reason)
                     engine.save_slices_of([connection.id])
 
     def _move(self, decide: Decide) -> None:

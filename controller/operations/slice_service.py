@@ -44,7 +44,7 @@ from controller.policy.dark_channels import lit
 from controller.schema.config import DEFAULT_HOLD_S
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import Terms, check_times
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 __all__ = ["InfeasibleRequest", "Lifecycle", "ProvisioningFailed", "Reservation"]
 
@@ -58,7 +58,7 @@ class Lifecycle:
 
     def __init__(
         self,
-        model: Orchestrator,
+        model: NetworkState,
         switches: Switches,
         tunnels: Tunnels,
         key_rates: KeyRates,
@@ -85,7 +85,7 @@ class Lifecycle:
         return Terms(self.model.topology, self.model.forbidden_suites)
 
     @property
-    def model(self) -> Orchestrator:
+    def model(self) -> NetworkState:
         """To be read with :attr:`lock` held."""
         return self._engine.model
 
@@ -257,7 +257,7 @@ class Lifecycle:
                 raise DuplicateSlice(f"there is a slice {request.name!r} already")
             record = SliceRecord(request, None, (), SliceState.SCHEDULED, created_at=now)
             engine.journal.save((record, ()))
-            self.model.slices[record.name] = record
+            self.model.schedule(record)
             engine.announce(record)
             return record
 
@@ -277,7 +277,7 @@ class Lifecycle:
                 if self.model.slices.get(name) not in (None, scheduled):
                     return  # somebody has taken the name over since
                 failed = scheduled.become(SliceState.FAILED, reason=str(error))
-                self.model.slices[name] = failed
+                self.model.keep_failed(failed)
                 engine.announce(failed)
                 engine.save_if_possible(name)
 
