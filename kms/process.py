@@ -47,7 +47,7 @@ from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
-from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from kms.errors import ExchangeError, SectionStoppedError
 from kms.keys.key import MAX_DISJOINT_RELAYS, Way
 from kms.qkdnet.qkd_network import QkdNetwork, joined, parted, xor
 from kms.qkdnet.topology import Traversal
-from kms.sources.qkd import authentication
+from kms.sources.qkd.post_processing import authentication
 from kms.sources.qkd.protocol import Entropy
 
 Deliver = Callable[[dict[str, Any], bytes, int, int], Awaitable[None]]

@@ -17,7 +17,7 @@ from typing import Any
 from kms.distributed.one_time_pads import Pads
 from kms.distributed.peer_rpc import PeerClient, decode, encode
 from kms.errors import ExchangeError, KmsError
-from kms.sources.qkd.attacks import Attack
+from kms.sources.qkd.link.attacks import Attack
 from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section, SectionState
 

@@ -18,7 +18,7 @@ from kms.interfaces.prometheus import Sample, exposition
 from kms.keys.inventory import PoolId, PoolState
 from kms.keys.key import Source
 from kms.qkdnet.qkd_network import QkdNetwork
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 

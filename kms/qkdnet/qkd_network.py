@@ -25,7 +25,7 @@ from kms.keys.key import ANY_WAY, Route, Way
 from kms.qkdnet.disjoint_routing import Apart, Chain, Link, Map, Tariff
 from kms.qkdnet.topology import Traversal, crossing_directions
 from kms.sources.agreement import AgreedKey
-from kms.sources.qkd import authentication
+from kms.sources.qkd.post_processing import authentication
 from kms.sources.qkd.protocol import Entropy
 from kms.sources.qkd.section import Section, SectionState
 

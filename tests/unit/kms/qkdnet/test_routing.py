@@ -17,7 +17,7 @@ from kms.errors import ExchangeError, NoRouteError, SectionStoppedError, ShortOf
 from kms.keys.key import QKD, Route, Way
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import HORIZON_S, QkdNetwork, QkdSource, joined, parted
-from kms.sources.qkd.authentication import ONE_TIME_KEY_BYTES
+from kms.sources.qkd.post_processing.authentication import ONE_TIME_KEY_BYTES
 from kms.sources.qkd.section import NO_LIGHT, SectionState
 from tests.support.filled_sections import fill, filled_section, resume, stop
 
