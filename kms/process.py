@@ -26,7 +26,7 @@ from kms.config import KmsConfig
 from kms.delivery.exchange_party import algorithms_of, party_of
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_transport import EmbeddedTransport, KeyTransport
-from kms.delivery.sae_registry import SaeHomes
+from kms.delivery.sae_registry import SaeRegistry
 from kms.delivery.stream_service import KeyStreams
 from kms.distributed.node import Node, sites_of_process
 from kms.errors import ConfigError, KmsError
@@ -34,7 +34,7 @@ from kms.event_log import EventLog
 from kms.interfaces.admin import Admin
 from kms.interfaces.admin_reservations import AdminApps
 from kms.interfaces.etsi004 import Etsi004
-from kms.interfaces.etsi014 import Kme014
+from kms.interfaces.etsi014 import Etsi014Server
 from kms.interfaces.listeners import KmeListeners, make_runner
 from kms.interfaces.skip import Skip
 from kms.keys.inventory import KeyInventory, PoolId
@@ -123,7 +123,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             return [*issued, *(sae for saes in configured.values() for sae in saes)]
 
         kmes = {
-            each.site: Kme014(
+            each.site: Etsi014Server(
                 each.site, service, revocations, may_ask=throttle.may_ask, events=events,
                 adapters=(Etsi004(each.site, streams), Skip(each.site, service, peers)),
             )
@@ -165,7 +165,7 @@ def _service(
         if not transport.can_join(pool_id.source, near, far):
             raise ConfigError(f"pairs: nothing gives {pair.key_source} keys between {pair.a} and {pair.b}")
         inventory.open(pool_id)
-    homes = SaeHomes(
+    registry = SaeRegistry(
         configured={sae: site.site for site in config.sites for sae in site.sae_ids},
         remembered=store.load_homes(),
         sites=frozenset(site.site for site in config.sites),
@@ -175,7 +175,7 @@ def _service(
         kme_ids={site.site: site.kme_id for site in config.sites},
         limits=config.limits,
         default_source=KeySource.parse(config.default_key_source),
-        homes=homes,
+        registry=registry,
         transport=transport,
         inventory=inventory,
         ledger=Ledger(),

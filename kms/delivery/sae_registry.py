@@ -12,7 +12,7 @@ from kms.errors import UnauthorisedError
 from kms.pki.authority import IssuedSae
 
 
-class SaeHomes:
+class SaeRegistry:
     """``configured`` and ``remembered`` map SAE ids to sites; ``find_issued`` looks into the authority's register."""
 
     def __init__(

@@ -15,8 +15,8 @@ from kms.distributed.message_shares import Part, PartsArriving
 from kms.distributed.one_time_pads import Pads
 from kms.distributed.peer_rpc import PeerClient, decode, encode
 from kms.errors import ExchangeError, SectionStoppedError
-from kms.keys.key import MAX_DISJOINT_RELAYS, Way
-from kms.qkdnet.qkd_network import QkdNetwork, joined, parted, xor
+from kms.keys.key import MAX_DISJOINT_RELAYS, RoutingConstraint
+from kms.qkdnet.qkd_network import QkdNetwork, combine_shares, split_shares, xor
 from kms.qkdnet.topology import Traversal
 from kms.sources.qkd.post_processing import authentication
 from kms.sources.qkd.protocol import Entropy
@@ -41,11 +41,11 @@ class PadRelay:
         self._entropy = entropy
         self._parts = PartsArriving(clock)
 
-    async def send(self, message: bytes, target: str, header: Mapping[str, Any], way: Way) -> int:
+    async def send(self, message: bytes, target: str, header: Mapping[str, Any], way: RoutingConstraint) -> int:
         """Carry ``message`` from here to ``target``; how many sections it crossed. It is there when this returns."""
         paths = self._network.paths(self._site, target, len(message), way)
         batch = self._entropy(16).hex()
-        for n, (path, part) in enumerate(zip(paths, parted(message, len(paths), self._entropy), strict=True)):
+        for n, (path, part) in enumerate(zip(paths, split_shares(message, len(paths), self._entropy), strict=True)):
             whole = {**header, "origin": self._site, "target": target, "way": _named(path)}
             if len(paths) > 1:
                 whole["part"] = [batch, n, len(paths)]
@@ -90,7 +90,7 @@ class PadRelay:
             raise ExchangeError("a part of a relayed message is of a number that cannot be")
         parts = self._parts.add((str(header["origin"]), batch), count, number, Part(message, crossings))
         if parts is not None:
-            message = joined([part.message for part in parts])
+            message = combine_shares([part.message for part in parts])
             await self._deliver(header, message, sum(part.crossings for part in parts), count)
 
     async def _hop(self, header: str, way: list[list[Any]], index: int, message: bytes) -> None:

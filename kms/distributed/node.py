@@ -90,7 +90,7 @@ class Node:
         )  # fmt: skip
 
     def streams_of(self, service: KeyService) -> PeerStreams:
-        self._streams = PeerStreams(self._site, service.homes, self._client)
+        self._streams = PeerStreams(self._site, service.registry, self._client)
         return self._streams
 
     def serve(self, service: KeyService, streams: KeyStreams) -> None:

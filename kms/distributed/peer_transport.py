@@ -16,7 +16,7 @@ from kms.distributed.escrow import Escrow, Psks
 from kms.distributed.hop_relay import PadRelay
 from kms.distributed.peer_rpc import PeerClient, decode, encode
 from kms.errors import ExchangeError, KeysNotFoundError, PeerUnavailableError
-from kms.keys.key import ANY_WAY, QKD, Delivery, Key, KeySource, Route, Source, Way
+from kms.keys.key import QKD, UNCONSTRAINED, Delivery, Key, KeySource, RelayKind, RoutingConstraint, Source
 from kms.qkdnet.qkd_network import QkdNetwork
 from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey
 from kms.sources.exchange import Entropy, Party, Terms
@@ -28,8 +28,8 @@ class NetworkRoutes:
     def __init__(self, network: QkdNetwork) -> None:
         self._network = network
 
-    def can_join(self, a: str, b: str, way: Way = ANY_WAY) -> bool:
-        return a != b and self._network.are_joined(a, b, way)
+    def can_join(self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
+        return a != b and self._network.are_joined(a, b, constraint)
 
 
 class PeerTransport:
@@ -55,15 +55,15 @@ class PeerTransport:
 
     # What the service asks
 
-    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
-        return can_join(source, a, b, way, self._party, self._routes)
+    def can_join(self, source: KeySource, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
+        return can_join(source, a, b, constraint, self._party, self._routes)
 
     def is_here(self, site: str) -> bool:
         return site == self._site
 
     async def agree(
         self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
-        way: Way = ANY_WAY,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> list[AgreedKey]:  # fmt: skip
         if a != self._site:
             raise ExchangeError(f"keys between {a} and {b} are agreed on there")
@@ -72,7 +72,7 @@ class PeerTransport:
             ids = key_ids[start : start + KEYS_PER_AGREEMENT]
             drawn, crossings = None, 0
             if Source.QKD in source.parts:
-                drawn, crossings = await self._relay_fresh(source, b, ids, size_bits, way)
+                drawn, crossings = await self._relay_fresh(source, b, ids, size_bits, constraint)
             if source == QKD and drawn is not None:
                 agreed = drawn
             else:
@@ -82,11 +82,11 @@ class PeerTransport:
                 answer = await self._client.call(b, "exchange", body)
                 exchanged = opening.finish(decode(answer["reply"]), self._clock())
                 agreed = exchanged.keys(terms.count, size_bits, drawn)
-            keys += [AgreedKey(key, None, crossings, way.disjoint_relays) for key in agreed]
+            keys += [AgreedKey(key, None, crossings, constraint.disjoint_relays) for key in agreed]
         return keys
 
     async def _relay_fresh(
-        self, source: KeySource, b: str, ids: Sequence[uuid.UUID], size_bits: int, way: Way
+        self, source: KeySource, b: str, ids: Sequence[uuid.UUID], size_bits: int, constraint: RoutingConstraint
     ) -> tuple[list[bytes], int]:
         length = size_bits // 8
         drawn = self._entropy(length * len(ids))
@@ -94,17 +94,25 @@ class PeerTransport:
             "kind": "keys" if source == QKD else "psks", "source": source.label,
             "key_ids": [str(key_id) for key_id in ids],
         }  # fmt: skip
-        crossings = await self.relay.send(drawn, b, header, way)
+        crossings = await self.relay.send(drawn, b, header, constraint)
         return [drawn[place : place + length] for place in range(0, len(drawn), length)], crossings
 
     async def carry(
-        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
+        self,
+        source: KeySource,
+        key_id: uuid.UUID,
+        key: bytes,
+        a: str,
+        b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> bytes | None:
         if source == QKD:
-            await self.relay.send(key, b, {"kind": "keys", "source": source.label, "key_ids": [str(key_id)]}, way)
+            await self.relay.send(
+                key, b, {"kind": "keys", "source": source.label, "key_ids": [str(key_id)]}, constraint
+            )
             return None
         wrapping_id = uuid.UUID(bytes=self._entropy(16), version=4)
-        (wrapping,) = await self.agree(source, a, b, [wrapping_id], WRAPPING_KEY_BITS, way)
+        (wrapping,) = await self.agree(source, a, b, [wrapping_id], WRAPPING_KEY_BITS, constraint)
         body = {
             "key_id": str(key_id), "wrapping_id": str(wrapping_id), "source": source.label,
             "wrapped": encode(seal(wrapping.at_a, key_id, key)),
@@ -176,7 +184,7 @@ class PeerTransport:
 
     async def keep(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
         """Keys that the peer has just delivered to a master: on disk here when this is answered."""
-        route = Route(body["route"]) if body["route"] else None
+        route = RelayKind(body["route"]) if body["route"] else None
         named, awaiting = frozenset(map(str, body["named"])), frozenset(map(str, body["awaiting"]))
         if not awaiting or not awaiting <= named:
             raise ExchangeError("keys are entrusted for nobody")

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from kms.delivery.key_stream import Desk, KeptStream, Qos, Status, Turn
-from kms.delivery.sae_registry import SaeHomes
+from kms.delivery.key_stream import KeyStream, Qos, Status, StreamClient, Turn
+from kms.delivery.sae_registry import SaeRegistry
 from kms.delivery.stream_service import KeyStreams, Opened
 from kms.distributed.peer_rpc import PeerClient
 from kms.errors import ExhaustedError, PeerUnavailableError, UnauthorisedError
@@ -19,8 +19,8 @@ TURN_WAIT_S = 4.0
 _MOST_IDS = 1_024
 
 
-class PeerDesk:
-    """A stream that another KME keeps (:class:`kms.delivery.key_stream.Desk`)."""
+class PeerStreamClient:
+    """A stream that another KME keeps (:class:`kms.delivery.key_stream.StreamClient`)."""
 
     def __init__(self, client: PeerClient, keeper: str, key_stream_id: uuid.UUID) -> None:
         self._client = client
@@ -57,14 +57,14 @@ class PeerDesk:
 class PeerStreams:
     """Both sides: finds who keeps a stream, and answers those that ask here.
 
-    Finding is :class:`kms.delivery.stream_service.Elsewhere`.
+    Finding is :class:`kms.delivery.stream_service.RemoteStreams`.
     """
 
     streams: KeyStreams  # given after it was made
 
-    def __init__(self, site: str, homes: SaeHomes, client: PeerClient) -> None:
+    def __init__(self, site: str, registry: SaeRegistry, client: PeerClient) -> None:
         self._site = site
-        self._homes = homes
+        self._registry = registry
         self._client = client
         self._joined_from: dict[tuple[uuid.UUID, str], str] = {}
 
@@ -79,7 +79,7 @@ class PeerStreams:
 
     async def join(
         self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID, likely: str | None
-    ) -> tuple[Opened, Desk] | None:
+    ) -> tuple[Opened, StreamClient] | None:
         body = {
             "what": "join", "key_stream_id": str(key_stream_id), "caller": caller, "destination": destination,
             "qos": dataclasses.asdict(qos),
@@ -92,13 +92,13 @@ class PeerStreams:
                 continue
             if answer["kept"]:
                 opened = Opened(Status(answer["status"]), Qos(**answer["qos"]), key_stream_id)
-                return opened, PeerDesk(self._client, peer, key_stream_id)
+                return opened, PeerStreamClient(self._client, peer, key_stream_id)
         return None
 
     async def answer(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
         what, caller = str(body["what"]), str(body["caller"])
         key_stream_id = uuid.UUID(body["key_stream_id"])
-        bound = self._homes.site_bound_to(caller)
+        bound = self._registry.site_bound_to(caller)
         if bound is not None and bound != peer:
             raise UnauthorisedError("an end of a stream is bound to another site than the one that speaks for it")
         stream = self.streams.kept(key_stream_id)
@@ -114,7 +114,7 @@ class PeerStreams:
         return await _of_the_stream(stream, what, caller, body)
 
 
-async def _of_the_stream(stream: KeptStream, what: str, caller: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _of_the_stream(stream: KeyStream, what: str, caller: str, body: dict[str, Any]) -> dict[str, Any]:
     if what == "leave":
         return {"status": int(await stream.leave(caller))}
     index = int(body["index"])
