@@ -12,7 +12,7 @@ import pytest
 
 from kms.admission.key_rate_reservations import AdmissionError, Applications, AppQos, AppStatus, QkdApp
 from kms.admission.qkd_capacity import QkdSupply
-from kms.distributed.message_shares import WAIT_S, Part, PartsArriving
+from kms.distributed.message_shares import WAIT_S, Share, ShareCollector
 from kms.errors import ExchangeError, NoRouteError, SectionStoppedError, ShortOfKeyError
 from kms.keys.key import QKD, RelayKind, RoutingConstraint
 from kms.qkdnet.disjoint_routing import Link
@@ -182,31 +182,31 @@ def test_fewer_parts_than_all_say_nothing() -> None:
 class TestPartsArriving:
     def setup_method(self) -> None:
         self.now = 0.0
-        self.parts = PartsArriving(lambda: self.now)
+        self.parts = ShareCollector(lambda: self.now)
 
     def test_all_of_them_in_order_whatever_the_order_of_coming(self) -> None:
-        assert self.parts.add(("a", "m"), 3, 2, Part(b"z", 1)) is None
-        assert self.parts.add(("a", "m"), 3, 0, Part(b"x", 2)) is None
-        found = self.parts.add(("a", "m"), 3, 1, Part(b"y", 3))
+        assert self.parts.add(("a", "m"), 3, 2, Share(b"z", 1)) is None
+        assert self.parts.add(("a", "m"), 3, 0, Share(b"x", 2)) is None
+        found = self.parts.add(("a", "m"), 3, 1, Share(b"y", 3))
         assert found is not None
         assert [part.message for part in found] == [b"x", b"y", b"z"]
         assert len(self.parts) == 0
 
     def test_what_does_not_belong_together_is_refused(self) -> None:
-        self.parts.add(("a", "m"), 2, 0, Part(b"x", 1))
+        self.parts.add(("a", "m"), 2, 0, Share(b"x", 1))
         for count, number, message in ((2, 0, b"y"), (3, 1, b"y"), (2, 1, b"longer")):
             with pytest.raises(ExchangeError):
-                self.parts.add(("a", "m"), count, number, Part(message, 1))
-        assert self.parts.add(("b", "m"), 2, 1, Part(b"y", 1)) is None  # of another sender
+                self.parts.add(("a", "m"), count, number, Share(message, 1))
+        assert self.parts.add(("b", "m"), 2, 1, Share(b"y", 1)) is None  # of another sender
 
     def test_what_never_gets_complete_goes(self) -> None:
-        self.parts.add(("a", "m"), 2, 0, Part(b"x", 1))
+        self.parts.add(("a", "m"), 2, 0, Share(b"x", 1))
         self.now = WAIT_S + 1
-        self.parts.add(("a", "n"), 2, 0, Part(b"x", 1))
+        self.parts.add(("a", "n"), 2, 0, Share(b"x", 1))
         assert len(self.parts) == 1
 
     def test_parts_do_not_show(self) -> None:
-        assert "secret" not in repr(Part(b"secret", 1))
+        assert "secret" not in repr(Share(b"secret", 1))
 
 
 class TestReservations:
