@@ -6,7 +6,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
+from controller.forwarding.tunnel_endpoint import endpoint_at, ends_of
 from controller.model.errors import (
     ControllerError,
     DriverError,
@@ -145,7 +145,7 @@ class Provisioning:
             operation.check()
             tunnels = operation.run(
                 [
-                    Call(engine.tunnels.add, site, tunnel_end(engine.model.topology, c, site))
+                    Call(engine.tunnels.add, site, endpoint_at(engine.model.topology, c, site))
                     for c in connections
                     for site in ends_of(c)
                 ]

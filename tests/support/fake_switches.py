@@ -25,6 +25,7 @@ from controller.forwarding.items import (
     ToGroup,
 )
 from controller.forwarding.rules import base_rules
+from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire
 from controller.model.errors import DriverError
 from controller.model.key_rates import BookingRefused, KeyBooking, KeyPool, SectionStatus
 from controller.operations.drivers import SwitchFault
@@ -229,7 +230,7 @@ class FakeTunnels:
     """
 
     def __init__(self) -> None:
-        self.told: dict[tuple[str, str], dict[str, object]] = {}
+        self.told: dict[tuple[str, str], TunnelEndpoint] = {}
         self.reports: dict[
             tuple[str, str], dict[str, object]
         ] = {}  # what ends say of their probes, else that they pass
@@ -245,20 +246,18 @@ class FakeTunnels:
         if error is not None:
             raise error
 
-    def add(self, site: str, connection: Mapping[str, object]) -> None:
-        end = site, str(connection["id"])
+    def add(self, site: str, endpoint: TunnelEndpoint) -> None:
+        end = site, endpoint.id
         self._step("add", *end)
-        if self.told.setdefault(end, dict(connection)) != connection:
+        if self.told.setdefault(end, endpoint) != endpoint:
             raise DriverError(f"{end} differs from the one there is")
 
-    def modify(self, site: str, connection: Mapping[str, object]) -> None:
-        end = site, str(connection["id"])
+    def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
+        end = site, endpoint.id
         self._step("modify", *end)
-        same = {"id", "role", "mode", "interface", "port", "local_address", "peer_address", "peer_sae",
-                "local_address6", "peer_address6"}  # fmt: skip
-        if any(self.told[end][name] != connection[name] for name in same):
+        if not endpoint.differing(as_wire(self.told[end])) <= MODIFIABLE:
             raise DriverError(f"{end} cannot be modified so")
-        self.told[end] = dict(connection)
+        self.told[end] = endpoint
 
     def remove(self, site: str, connection_id: str) -> None:
         self._step("remove", site, connection_id)
@@ -276,7 +275,7 @@ class FakeTunnels:
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")
-        return {i: end for (s, i), end in self.told.items() if s == site}
+        return {i: {**as_wire(end), "state": "up"} for (s, i), end in self.told.items() if s == site}
 
 
 @dataclass
