@@ -13,7 +13,7 @@ from kms.tunnel.agent.stats import continuity_stats
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.errors import Unavailable
-from kms.tunnel.protocol.clear_echo import EchoSession
+from kms.tunnel.protocol.continuity.clear_echo import EchoSession
 from kms.tunnel.protocol.messages import MAX_DATAGRAM_BYTES
 
 logger = logging.getLogger(__name__)
