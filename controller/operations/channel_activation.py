@@ -12,7 +12,7 @@ from controller.model.dark_channel import SpareState
 from controller.model.errors import ControllerError
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
-from controller.operations.context import BARRIER_DEADLINE_S, Engine, log_faults
+from controller.operations.context import OperationContext
 from controller.policy import dark_channels, restoration, security_fallback
 from controller.policy.dark_channels import SparePlan, leave, replacements, unneeded
 
@@ -31,7 +31,7 @@ class Move(Protocol):
 class Relighting:
     """One lighting at a time; nobody waits for a lamp while holding the lock."""
 
-    def __init__(self, engine: Engine, move: Move, hold_s: float) -> None:
+    def __init__(self, engine: OperationContext, move: Move, hold_s: float) -> None:
         self._engine = engine
         self._move = move
         self._holding = dark_channels.Holding(hold_s)
@@ -76,7 +76,7 @@ class Relighting:
             rules = trial_rules(model.topology, model.ports, plan.channels)
             pending = engine.switches.send(model.intended.assign(TRIAL_OWNER, rules))
         try:
-            log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
+            engine.wait_or_repair("trial", pending)
             wrong = engine.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
         finally:
             with engine.lock:
@@ -95,7 +95,7 @@ class Relighting:
                     model.set_spare(channel, lighting.fail(fault, engine.steady()))
                     self._tell(channel, reason=fault)
         if failed:
-            log_faults("spare", engine.lamps.darken(failed).wait(BARRIER_DEADLINE_S))
+            engine.wait_or_repair("spare", engine.lamps.darken(failed))
             return True
         self._move(lambda: self._take(plan))
         # Who has lost its way since the choice may find one over what is lit now.
@@ -159,12 +159,12 @@ class Relighting:
                 model.set_spare(channel, model.spares[channel].become(SpareState.DARK))
                 self._tell(channel, reason="not needed any more")
             pending = engine.lamps.darken(out)
-        log_faults("spare", pending.wait(BARRIER_DEADLINE_S))
+        engine.wait_or_repair("spare", pending)
 
     def hold_down(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up, as after a switch has started anew: they are held down again."""
         if self._engine.lamps is not None:
-            log_faults("spare", self._engine.lamps.darken(channels).wait(BARRIER_DEADLINE_S))
+            self._engine.wait_or_repair("spare", self._engine.lamps.darken(channels))
 
     def _tell(self, channel: str, **more: object) -> None:
         state = self._engine.model.spares[channel].state.value

@@ -15,12 +15,11 @@ from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.channel_activation import Relighting
 from controller.operations.concurrency import Call, Parallel
-from controller.operations.context import BARRIER_DEADLINE_S, Engine, log_faults, wait_for
+from controller.operations.context import BARRIER_DEADLINE_S, OperationContext, wait_for
 from controller.operations.drivers import Pending, SwitchFault
-from controller.operations.reconciliation import Recovery
+from controller.operations.reconciliation import Reconciliation
 from controller.policy import reroute_audit, restoration, security_fallback
 from controller.policy.reversion import Reversion, original_routes
-from controller.schema.config import DEFAULT_HOLD_S
 from controller.state.network_state import Orchestrator
 
 log = logging.getLogger(__name__)
@@ -43,11 +42,11 @@ UNCONFIRMED = "moved to another way, on which its probes have not passed yet"
 class Rerouting:
     """Moves what is hit, and tries again what waits."""
 
-    def __init__(self, engine: Engine, recovery: Recovery, spare_hold_s: float = DEFAULT_HOLD_S) -> None:
+    def __init__(self, engine: OperationContext, reconciliation: Reconciliation) -> None:
         self._engine = engine
-        self._recovery = recovery
+        self._reconciliation = reconciliation
         self._reversion = Reversion()
-        self._relighting = Relighting(engine, self._move, spare_hold_s)
+        self._relighting = Relighting(engine, self._move, engine.options.spare_hold_s)
         self._try_again_at = 0.0
         self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
@@ -259,7 +258,7 @@ class Rerouting:
 
     def _rekey_one(self, connection: Connection) -> None:
         until = self._engine.steady() + REKEY_DEADLINE_S
-        self._recovery.restore_ends(connection)
+        self._reconciliation.restore_ends(connection)
         for site in ends_of(connection):
             left_s = max(MIN_WAIT_S, until - self._engine.steady())
             self._engine.tunnels.wait_up(site, connection.id, left_s)
@@ -304,7 +303,7 @@ class Rerouting:
             at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
             quiet = [c.id for c in engine.existing(ids) if c.state in at_rest]
             pending = engine.switches.send(engine.model.settle(quiet))
-        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
+        engine.wait_or_repair("reroute", pending)
 
     def _after_refusal(
         self, refused: dict[str, frozenset[str]], attempt: int, started: float, *, is_last: bool
