@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from controller.forwarding.items import GroupType
+from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState, SliceState
@@ -77,7 +78,8 @@ _ANSWERS: dict[str, Any] = {
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
-            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
+            "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
+            "reason": or_null(TEXT), "reason_code": {"enum": [None, *(c.value for c in ReasonCode)]},
             "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
             "labels": or_null(ref("Labels")), "key_links": TEXTS,
             "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),

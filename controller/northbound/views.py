@@ -59,7 +59,7 @@ def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict
 
 
 def connection_view(connection: Connection) -> dict[str, Any]:
-    request, route = connection.request, connection.route
+    request, route, explanation = connection.request, connection.route, connection.explanation
     working = _lane_view(connection.lanes[0]) if connection.lanes else None
     return {
         "name": request.name,
@@ -81,7 +81,8 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "match": request.spec.security.match.value,
         "protection": request.spec.protection.value,
         "state": connection.state.value,
-        "reason": connection.explanation,
+        "reason": None if explanation is None else explanation.detail,
+        "reason_code": None if explanation is None else explanation.code.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
         "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,

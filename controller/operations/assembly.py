@@ -15,8 +15,8 @@ from controller.operations.modification import Modification
 from controller.operations.provisioning import Provisioning
 from controller.operations.reconciliation import Reconciliation
 from controller.operations.rekeying import Rekeying
-from controller.operations.rerouting import Rerouting
 from controller.operations.reservation import Reservations
+from controller.operations.restoration_service import RestorationService
 from controller.operations.scheduling import Scheduling
 from controller.operations.slice_service import SliceOperations, SliceService
 from controller.operations.startup import Startup
@@ -49,9 +49,9 @@ def assemble(context: OperationContext) -> Operations:
         key_rates,
     )
     reconciliation = Reconciliation(context)
-    rerouting = Rerouting(context, reconciliation)
-    monitor = ConnectivityMonitor(context, rerouting, reconciliation.restore_tunnels_at)
-    healing = HealingOperations(rerouting, monitor, reconciliation, Startup(context, deletion, reconciliation))
+    restoration = RestorationService(context, reconciliation)
+    monitor = ConnectivityMonitor(context, restoration, reconciliation.restore_tunnels_at)
+    healing = HealingOperations(restoration, monitor, reconciliation, Startup(context, deletion, reconciliation))
     keys = KeyOperations(key_rates, KeyReservations(context), Rekeying(context))
     timed = TimedOperations(reservations, scheduling, deletion)
     return Operations(SliceService(context, slices), Maintenance(context, healing, keys, timed))

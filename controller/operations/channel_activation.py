@@ -23,7 +23,7 @@ RETEST_S = 15.0  # a spare that did not come up is left alone for so long
 
 
 class Move(Protocol):
-    """Carries decisions out (see Rerouting)."""
+    """Carries decisions out (see RestorationService)."""
 
     def __call__(self, decide: Callable[[], list[restoration.Decision]]) -> None: ...
 
@@ -31,8 +31,8 @@ class Move(Protocol):
 class Relighting:
     """One lighting at a time; nobody waits for a lamp while holding the lock."""
 
-    def __init__(self, engine: OperationContext, move: Move, hold_s: float) -> None:
-        self._engine = engine
+    def __init__(self, context: OperationContext, move: Move, hold_s: float) -> None:
+        self._context = context
         self._move = move
         self._holding = dark_channels.Holding(hold_s)
         self._is_busy = False
@@ -43,7 +43,7 @@ class Relighting:
 
         False when somebody else is at it, who will then look after these as well.
         """
-        with self._engine.lock:
+        with self._context.lock:
             if self._is_busy:
                 self._has_more = True
                 return False
@@ -52,7 +52,7 @@ class Relighting:
         try:
             while not is_done:
                 is_to_repeat = self._light_once()
-                with self._engine.lock:
+                with self._context.lock:
                     is_done = not is_to_repeat and not self._has_more
                     self._is_busy = not is_done
                     self._has_more = False
@@ -63,10 +63,10 @@ class Relighting:
 
     def _light_once(self) -> bool:
         """True when a spare was broken: another set may help."""
-        engine, model = self._engine, self._engine.model
-        if engine.lamps is None:
+        context, model = self._context, self._context.model
+        if context.lamps is None:
             return False
-        with engine.lock:
+        with context.lock:
             plan = self._plan()
             if plan is None:
                 return False
@@ -74,16 +74,16 @@ class Relighting:
                 model.set_spare(channel, model.spares[channel].become(SpareState.LIGHTING))
                 self._tell(channel, connections=sorted(plan.routes))
             rules = trial_rules(model.topology, model.ports, plan.channels)
-            pending = engine.switches.send(model.intended.assign(TRIAL_OWNER, rules))
+            pending = context.switches.send(model.intended.assign(TRIAL_OWNER, rules))
         try:
-            engine.wait_or_repair("trial", pending)
-            wrong = engine.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
+            context.wait_or_repair("trial", pending)
+            wrong = context.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
         finally:
-            with engine.lock:
+            with context.lock:
                 # Whatever the trial came to, traffic does not wait for its rules to be gone.
-                engine.switches.post(model.intended.assign(TRIAL_OWNER, ()))
+                context.switches.post(model.intended.assign(TRIAL_OWNER, ()))
         failed = [c for c in plan.channels if wrong[c] is not None]
-        with engine.lock:
+        with context.lock:
             for channel in plan.channels:
                 fault = wrong[channel]
                 lighting = model.spares[channel]
@@ -92,10 +92,10 @@ class Relighting:
                     self._tell(channel)
                 else:
                     log.warning("spare %s: %s", channel, fault)
-                    model.set_spare(channel, lighting.fail(fault, engine.steady()))
+                    model.set_spare(channel, lighting.fail(fault, context.steady()))
                     self._tell(channel, reason=fault)
         if failed:
-            engine.wait_or_repair("spare", engine.lamps.darken(failed))
+            context.wait_or_repair("spare", context.lamps.darken(failed))
             return True
         self._move(lambda: self._take(plan))
         # Who has lost its way since the choice may find one over what is lit now.
@@ -105,14 +105,14 @@ class Relighting:
 
     def has_news(self) -> bool:
         """Whether a spare that was found broken may be tried again. Call with the lock held."""
-        model = self._engine.model
-        usable = dark_channels.candidates(model.spares, self._engine.steady(), RETEST_S)
+        model = self._context.model
+        usable = dark_channels.candidates(model.spares, self._context.steady(), RETEST_S)
         return any(model.spares[channel].fault is not None for channel in usable)
 
     def _plan(self) -> SparePlan | None:
         """Call with the lock held."""
-        model = self._engine.model
-        usable = dark_channels.candidates(model.spares, self._engine.steady(), RETEST_S)
+        model = self._context.model
+        usable = dark_channels.candidates(model.spares, self._context.steady(), RETEST_S)
         needy = [*security_fallback.waiting(model), *security_fallback.on_fallback(model)]
         if not usable or not needy:
             return None
@@ -124,7 +124,7 @@ class Relighting:
 
     def _take(self, plan: SparePlan) -> list[restoration.Decision]:
         """The ways of the plan for those who still wait for one."""
-        model = self._engine.model
+        model = self._context.model
         decisions = []
         for connection in security_fallback.waiting(model):
             route = plan.routes.get(connection.request.id)
@@ -141,32 +141,32 @@ class Relighting:
 
     def put_out(self) -> None:
         """Put out what has not been needed for the hold time; its traffic goes first."""
-        engine, model = self._engine, self._engine.model
-        if engine.lamps is None:
+        context, model = self._context, self._context.model
+        if context.lamps is None:
             return
-        with engine.lock:
-            due = self._holding.due(unneeded(model), engine.steady())
+        with context.lock:
+            due = self._holding.due(unneeded(model), context.steady())
             if due and replacements(model, due) is None:
                 due = due[:1]
         if not due:
             return
         self._move(lambda: leave(model, due))
-        with engine.lock:
+        with context.lock:
             lanes = [lane for held in model.held_lanes.values() for lane in held]
             used = {channel for lane in lanes for channel in lane.route.channels}
             out = [c for c in due if c not in used and model.spares[c].state is SpareState.LIT]
             for channel in out:
                 model.set_spare(channel, model.spares[channel].become(SpareState.DARK))
                 self._tell(channel, reason="not needed any more")
-            pending = engine.lamps.darken(out)
-        engine.wait_or_repair("spare", pending)
+            pending = context.lamps.darken(out)
+        context.wait_or_repair("spare", pending)
 
     def hold_down(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up, as after a switch has started anew: they are held down again."""
-        if self._engine.lamps is not None:
-            self._engine.wait_or_repair("spare", self._engine.lamps.darken(channels))
+        if self._context.lamps is not None:
+            self._context.wait_or_repair("spare", self._context.lamps.darken(channels))
 
     def _tell(self, channel: str, **more: object) -> None:
-        state = self._engine.model.spares[channel].state.value
+        state = self._context.model.spares[channel].state.value
         log.info("spare %s is %s", channel, state)
-        self._engine.events.publish("spare", {"channel": channel, "state": state, **more})
+        self._context.events.publish("spare", {"channel": channel, "state": state, **more})

@@ -14,7 +14,7 @@ from controller.model.states import ConnectionState
 from controller.monitoring.connectivity import Reachability, moment
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import OperationContext
-from controller.operations.rerouting import Rerouting
+from controller.operations.restoration_service import RestorationService
 from controller.policy.fault_localization import Doubts
 from controller.policy.restoration import Decision
 
@@ -30,9 +30,11 @@ SWITCH_GRACE_S = 2.0
 class ConnectivityMonitor:
     """Keeps states true to what the probes say. ``check_switch`` compares and repairs one: True when it was right."""
 
-    def __init__(self, context: OperationContext, rerouting: Rerouting, agent_came: Callable[[str], None]) -> None:
+    def __init__(
+        self, context: OperationContext, restoration: RestorationService, agent_came: Callable[[str], None]
+    ) -> None:
         self._context = context
-        self._rerouting = rerouting
+        self._restoration = restoration
         self._agent_came = agent_came
         self._reachability = Reachability()
         self._doubts = Doubts()
@@ -93,7 +95,7 @@ class ConnectivityMonitor:
         if advice.check:
             self._check(advice.check, check_switch)
         if advice.move:
-            self._rerouting.leave(lambda: self._move(advice.move))
+            self._restoration.leave(lambda: self._move(advice.move))
 
     def _move(self, ids: tuple[str, ...]) -> list[Decision]:
         context = self._context

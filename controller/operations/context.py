@@ -140,9 +140,10 @@ class OperationContext:
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
         data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
-        self.events.publish(
-            "connection", data | ({} if connection.explanation is None else {"reason": connection.explanation})
-        )
+        explanation = connection.explanation
+        if explanation is not None:
+            data |= {"reason": explanation.detail, "reason_code": explanation.code.value}
+        self.events.publish("connection", data)
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""

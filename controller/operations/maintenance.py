@@ -16,8 +16,8 @@ from controller.operations.key_rate_polling import KeyRatePolling
 from controller.operations.key_reservations import KeyReservations
 from controller.operations.reconciliation import Reconciliation
 from controller.operations.rekeying import Rekeying
-from controller.operations.rerouting import Rerouting
 from controller.operations.reservation import Reservations
+from controller.operations.restoration_service import RestorationService
 from controller.operations.scheduling import Scheduling
 from controller.operations.startup import Startup
 from controller.policy.dark_channels import lit
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class HealingOperations:
     """What keeps connections at work, one object each."""
 
-    rerouting: Rerouting
+    restoration: RestorationService
     """Moves what is hit, and tries again what waits."""
 
     monitor: ConnectivityMonitor
@@ -119,27 +119,27 @@ class Maintenance:
 
     def run_due(self) -> None:
         """What healing has due: reversions, dark channels put out, retries. To be called about twice a second."""
-        self._healing.rerouting.care()
+        self._healing.restoration.run_due()
 
     # --- links ---------------------------------------------------------------------------------------------------
 
     def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
-        self._healing.rerouting.channels_changed(changes, silent)
+        self._healing.restoration.channels_changed(changes, silent)
         if any(changes.values()):
             self._healing.monitor.something_came_back()
 
     def hold_down(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports were found up: they are held down again."""
-        self._healing.rerouting.hold_down(channels)
+        self._healing.restoration.hold_down(channels)
 
     def heal(self) -> None:
         """Reroute everything that is hit."""
-        self._healing.rerouting.heal()
+        self._healing.restoration.heal()
 
     def retry(self) -> None:
         """Something has come back: try again everything that waits."""
-        self._healing.rerouting.retry()
+        self._healing.restoration.retry()
 
     # --- switches ------------------------------------------------------------------------------------------------
 
@@ -179,6 +179,6 @@ class Maintenance:
             self._keys.key_reservations.review()
         is_moving = stopped is not None and self._keys.rekeying.review(stopped)
         if is_moving:
-            self._healing.rerouting.heal()
+            self._healing.restoration.heal()
         if self._keys.key_rates.take_news() or is_moving:
-            self._healing.rerouting.retry()
+            self._healing.restoration.retry()

@@ -20,6 +20,7 @@ from controller.model.connectivity import Finding, Verdict
 from controller.model.dark_channel import Spare, SpareState, used_spares
 from controller.model.errors import ConnectionsExhausted, ControllerError, DuplicateSlice, UnknownSlice
 from controller.model.path import Lane, Route
+from controller.model.reason import Reason
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -269,7 +270,7 @@ class Orchestrator:
 
     # --- states --------------------------------------------------------------------------------------------------
 
-    def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
+    def set_state(self, connection_id: str, state: ConnectionState, reason: Reason | None = None) -> Connection:
         connection = self.connections[connection_id].become(state, reason=reason)
         self.connections[connection_id] = connection
         return connection

@@ -152,7 +152,7 @@ def test_what_no_spare_can_carry_is_degraded_and_says_which_new_link_would_heal_
     connection = bench.model.connections[connection_id]
     assert connection.state is ConnectionState.DEGRADED
     assert not lit(bench)
-    assert "a new dh channel of 20 Mbit/s between agg2 and metro3 (21 km) would heal it" in (connection.reason or "")
+    assert "a new dh channel of 20 Mbit/s between agg2 and metro3 (21 km) would heal it" in str(connection.reason)
 
 
 def test_a_broken_spare_is_found_out_before_anything_is_sent_over_it(bench: Bench) -> None:
