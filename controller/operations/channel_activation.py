@@ -18,7 +18,7 @@ from controller.policy.dark_channels import SparePlan, leave, replacements, unne
 
 log = logging.getLogger(__name__)
 
-LIGHT_DEADLINE_S = 5.0  # with BFD a session must come up first
+ACTIVATION_DEADLINE_S = 5.0  # with BFD a session must come up first
 RETEST_S = 15.0  # a spare that did not come up is left alone for so long
 
 
@@ -28,7 +28,7 @@ class Move(Protocol):
     def __call__(self, decide: Callable[[], list[restoration.Decision]]) -> None: ...
 
 
-class Relighting:
+class ChannelActivation:
     """One lighting at a time; nobody waits for a lamp while holding the lock."""
 
     def __init__(self, context: OperationContext, move: Move, hold_s: float) -> None:
@@ -38,7 +38,7 @@ class Relighting:
         self._is_busy = False
         self._has_more = False  # somebody else has lost its way meanwhile
 
-    def light(self) -> bool:
+    def activate(self) -> bool:
         """Light what helps those without a way or on a fallback, and let them over it; nothing when nothing helps.
 
         False when somebody else is at it, who will then look after these as well.
@@ -51,7 +51,7 @@ class Relighting:
         is_done = False
         try:
             while not is_done:
-                is_to_repeat = self._light_once()
+                is_to_repeat = self._activate_once()
                 with self._context.lock:
                     is_done = not is_to_repeat and not self._has_more
                     self._is_busy = not is_done
@@ -61,23 +61,23 @@ class Relighting:
                 self._is_busy = False
         return True
 
-    def _light_once(self) -> bool:
+    def _activate_once(self) -> bool:
         """True when a spare was broken: another set may help."""
         context, model = self._context, self._context.model
-        if context.lamps is None:
+        if context.channel_ports is None:
             return False
         with context.lock:
             plan = self._plan()
             if plan is None:
                 return False
             for channel in plan.channels:
-                model.set_spare(channel, model.spares[channel].become(SpareState.LIGHTING))
+                model.set_spare(channel, model.spares[channel].become(SpareState.ACTIVATING))
                 self._tell(channel, connections=sorted(plan.routes))
             rules = trial_rules(model.topology, model.ports, plan.channels)
             pending = context.switches.send(model.intended.assign(TRIAL_OWNER, rules))
         try:
             context.wait_or_repair("trial", pending)
-            wrong = context.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
+            wrong = context.channel_ports.activate(plan.channels, ACTIVATION_DEADLINE_S) if plan.channels else {}
         finally:
             with context.lock:
                 # Whatever the trial came to, traffic does not wait for its rules to be gone.
@@ -86,16 +86,16 @@ class Relighting:
         with context.lock:
             for channel in plan.channels:
                 fault = wrong[channel]
-                lighting = model.spares[channel]
+                activating = model.spares[channel]
                 if fault is None:
-                    model.set_spare(channel, lighting.become(SpareState.LIT))
+                    model.set_spare(channel, activating.become(SpareState.LIT))
                     self._tell(channel)
                 else:
                     log.warning("spare %s: %s", channel, fault)
-                    model.set_spare(channel, lighting.fail(fault, context.steady()))
+                    model.set_spare(channel, activating.fail(fault, context.steady()))
                     self._tell(channel, reason=fault)
         if failed:
-            context.wait_or_repair("spare", context.lamps.darken(failed))
+            context.wait_or_repair("spare", context.channel_ports.deactivate(failed))
             return True
         self._move(lambda: self._take(plan))
         # Who has lost its way since the choice may find one over what is lit now.
@@ -139,10 +139,10 @@ class Relighting:
             decisions.append(restoration.Decision(connection, after, Cause.SPARE))
         return decisions
 
-    def put_out(self) -> None:
+    def deactivate(self) -> None:
         """Put out what has not been needed for the hold time; its traffic goes first."""
         context, model = self._context, self._context.model
-        if context.lamps is None:
+        if context.channel_ports is None:
             return
         with context.lock:
             due = self._holding.due(unneeded(model), context.steady())
@@ -158,13 +158,13 @@ class Relighting:
             for channel in out:
                 model.set_spare(channel, model.spares[channel].become(SpareState.DARK))
                 self._tell(channel, reason="not needed any more")
-            pending = context.lamps.darken(out)
+            pending = context.channel_ports.deactivate(out)
         context.wait_or_repair("spare", pending)
 
-    def hold_down(self, channels: Iterable[str]) -> None:
+    def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up, as after a switch has started anew: they are held down again."""
-        if self._context.lamps is not None:
-            self._context.wait_or_repair("spare", self._context.lamps.darken(channels))
+        if self._context.channel_ports is not None:
+            self._context.wait_or_repair("spare", self._context.channel_ports.deactivate(channels))
 
     def _tell(self, channel: str, **more: object) -> None:
         state = self._context.model.spares[channel].state.value

@@ -21,7 +21,7 @@ from controller.model.key_rates import SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
 from controller.operations.concurrency import Operation
-from controller.operations.drivers import Journal, KeyRates, Lamps, Pending, Switches, SwitchFault, Tunnels
+from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pending, Switches, SwitchFault, Tunnels
 from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
@@ -81,7 +81,7 @@ class OperationContext:
     key_rates: KeyRates
     journal: Journal
     events: EventLog
-    lamps: Lamps | None = None  # None: dark channels stay dark
+    channel_ports: ChannelPorts | None = None  # None: dark channels stay dark
     options: OperationOptions = field(default_factory=OperationOptions)
     lock: threading.RLock = field(default_factory=threading.RLock)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice

@@ -129,9 +129,9 @@ class Maintenance:
         if any(changes.values()):
             self._healing.monitor.something_came_back()
 
-    def hold_down(self, channels: Iterable[str]) -> None:
+    def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports were found up: they are held down again."""
-        self._healing.restoration.hold_down(channels)
+        self._healing.restoration.keep_dark(channels)
 
     def heal(self) -> None:
         """Reroute everything that is hit."""

@@ -17,7 +17,7 @@ from controller.model.connection import Connection
 from controller.model.reason import ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
-from controller.operations.channel_activation import Relighting
+from controller.operations.channel_activation import ChannelActivation
 from controller.operations.context import OperationContext
 from controller.operations.reconciliation import Reconciliation
 from controller.operations.reroute_transaction import Decide, RerouteTransaction
@@ -37,7 +37,7 @@ class RestorationService:
         self._context = context
         self._reconciliation = reconciliation
         self._reversion = Reversion()
-        self._relighting = Relighting(context, self._move, context.options.spare_hold_s)
+        self._activation = ChannelActivation(context, self._move, context.options.spare_hold_s)
         self._try_again_at = 0.0
         self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
@@ -85,7 +85,7 @@ class RestorationService:
         """What is due by the clock: back to original paths, spares put out, and what waits tried again."""
         context = self._context
         self._move(self._revert)
-        self._relighting.put_out()
+        self._activation.deactivate()
         with context.lock:
             now = context.steady()
             if now < self._try_again_at:
@@ -105,7 +105,7 @@ class RestorationService:
         """
         model = self._context.model
         waiting = [model.connections[i] for i in restoration.retriable(model)]
-        if self._relighting.has_news():
+        if self._activation.has_news():
             return True
         if not waiting and not security_fallback.keyless(model):
             return False
@@ -113,9 +113,9 @@ class RestorationService:
         self._tried = seen
         return seen != tried or any(c.reason is not None and c.reason.code is ReasonCode.REFUSED for c in waiting)
 
-    def hold_down(self, channels: Iterable[str]) -> None:
+    def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up: they are held down again."""
-        self._relighting.hold_down(channels)
+        self._activation.keep_dark(channels)
 
     def _undo_fallbacks(self) -> None:
         model = self._context.model
@@ -125,7 +125,7 @@ class RestorationService:
         """For those that cannot be served as they asked: dark channels where they may help, then fallbacks."""
         model = self._context.model
         self._move(lambda: security_fallback.fall_back(model, [c.id for c in security_fallback.keyless(model)]))
-        if self._relighting.light():
+        if self._activation.activate():
             self._move(lambda: security_fallback.fall_back(model, [c.id for c in security_fallback.waiting(model)]))
 
     def _revert(self) -> list[restoration.Decision]:

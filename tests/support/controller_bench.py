@@ -16,7 +16,7 @@ from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import parse_slice_request
 from controller.state.network_state import Orchestrator
 from scripts.testbed.paths import REPOSITORY
-from tests.support.fake_switches import FakeKeyRates, FakeLamps, FakeSwitches, FakeTunnels
+from tests.support.fake_switches import FakeChannelPorts, FakeKeyRates, FakeSwitches, FakeTunnels
 from topologies.spec import Topology
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
@@ -51,7 +51,7 @@ class Bench:
         self.database = database
         self.switches = switches or FakeSwitches(topology)
         self.tunnels = tunnels or FakeTunnels()
-        self.lamps = FakeLamps(self.switches)
+        self.channel_ports = FakeChannelPorts(self.switches)
         self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
         self.model = make_model(topology)
         self.store = Store(database)
@@ -66,7 +66,14 @@ class Bench:
             drain_s=0.0,
         )
         self.context = OperationContext(
-            self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events, self.lamps, options
+            self.model,
+            self.switches,
+            self.tunnels,
+            self.key_rates,
+            self.store,
+            self.events,
+            self.channel_ports,
+            options,
         )
         operations = assemble(self.context)
         self.slices, self.maintenance = operations.slices, operations.maintenance
