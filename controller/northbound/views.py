@@ -15,13 +15,13 @@ from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
 from controller.policy.reroute_audit import reroute_view
 from controller.schema.slice_request import slice_request_to_dict
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 # The units in which path computation counts.
 UNITS = {"bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
 
 
-def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """One slice with its connections."""
     connections = [model.connections[i] for i in record.connection_ids if i in model.connections]
     return {
@@ -37,7 +37,7 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
     }
 
 
-def reservation_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """What is held for a slice, and until when."""
     return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from controller.forwarding.continuity_test import TRIAL_OWNER, trial_rules
 from controller.model.connection import owner_of
 from controller.model.dark_channel import SpareState
 from controller.model.errors import ControllerError
@@ -73,15 +72,14 @@ class ChannelActivation:
             for channel in plan.channels:
                 model.set_spare(channel, model.spares[channel].become(SpareState.ACTIVATING))
                 self._tell(channel, connections=sorted(plan.routes))
-            rules = trial_rules(model.topology, model.ports, plan.channels)
-            pending = context.switches.send(model.intended.assign(TRIAL_OWNER, rules))
+            pending = context.switches.send(model.install_trial(plan.channels))
         try:
             context.wait_or_repair("trial", pending)
             wrong = context.channel_ports.activate(plan.channels, ACTIVATION_DEADLINE_S) if plan.channels else {}
         finally:
             with context.lock:
                 # Whatever the trial came to, traffic does not wait for its rules to be gone.
-                context.switches.post(model.intended.assign(TRIAL_OWNER, ()))
+                context.switches.post(model.withdraw_trial())
         failed = [c for c in plan.channels if wrong[c] is not None]
         with context.lock:
             for channel in plan.channels:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
@@ -86,11 +85,11 @@ class ConnectivityMonitor:
             self._look_for_switches(now)
             epoch = context.clock() - now
             self._reachability.judge(model.connections.values(), now, epoch)
-            model.findings = self._reachability.findings
+            model.observe_findings(self._reachability.findings)
             advice = self._doubts.advise(model, model.findings, now)
             touched = {*(self._deny(i) for i in advice.deny), *(self._clear(i) for i in advice.clear)}
             for name in sorted(touched):
-                context.judge(name)
+                context.refresh_state(name)
             self._tell_conditions(now, epoch)
         if advice.check:
             self._check(advice.check, check_switch)
@@ -109,7 +108,7 @@ class ConnectivityMonitor:
             log.warning("connection %s: %s", connection_id, reason)
             denied = model.set_state(connection_id, ConnectionState.DEGRADED, reason)
         else:
-            denied = model.connections[connection_id] = replace(connection, reason=reason)
+            denied = model.note_reason(connection_id, reason)
         context.announce_connection(denied)
         return connection.request.slice_name
 
@@ -145,12 +144,8 @@ class ConnectivityMonitor:
     # --- conditions ----------------------------------------------------------------------------------------------
 
     def _look_for_switches(self, now: float) -> None:
-        away, switches = self._context.model.switches_away, self._context.switches
-        for site in self._context.model.topology.site_names:
-            if switches.is_ready(site):
-                away.pop(site, None)
-            else:
-                away.setdefault(site, now)
+        model, switches = self._context.model, self._context.switches
+        model.observe_switches((site for site in model.topology.site_names if switches.is_ready(site)), now)
 
     def _tell_conditions(self, now: float, epoch: float) -> None:
         """An event for every connection about which something is to be known now that was not before."""
@@ -163,7 +158,7 @@ class ConnectivityMonitor:
                 context.events.publish(
                     "condition", {"id": connection_id, "slice": name, "conditions": list(conditions)}
                 )
-        model.conditions = present
+        model.note_conditions(present)
 
 
 def conditions_of(

@@ -26,7 +26,7 @@ from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
 from controller.schema.config import DEFAULT_HOLD_S
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class OperationOptions:
 class OperationContext:
     """Shared by all operations."""
 
-    model: Orchestrator
+    model: NetworkState
     switches: Switches
     tunnels: Tunnels
     key_rates: KeyRates
@@ -124,10 +124,10 @@ class OperationContext:
 
     # --- states told and journalled ------------------------------------------------------------------------------
 
-    def judge(self, name: str) -> SliceRecord:
+    def refresh_state(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
         before = self.model.slice(name).state
-        record = self.model.judge(name)
+        record = self.model.refresh_state(name)
         if record.state is not before:
             self.announce(record)
         self.save_if_possible(name)

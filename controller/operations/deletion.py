@@ -52,7 +52,7 @@ class Deletion:
         context = self._context
         going = record.become(SliceState.DELETING)
         context.journal.save((going, context.model.connections_of(record.name)))
-        context.model.slices[record.name] = going
+        context.model.set_slice_state(record.name, SliceState.DELETING)
         context.announce(going)
         operation = context.operations.get(record.name)
         if operation is not None:
@@ -99,7 +99,7 @@ class Deletion:
                 c if c.state is ConnectionState.REMOVING else context.model.set_state(c.id, ConnectionState.REMOVING)
                 for c in context.existing(c.id for c in connections)
             ]
-            pending = context.switches.send(context.model.shut(going))
+            pending = context.switches.send(context.model.withdraw_ingress(going))
         checkpoint("delete.2-ingress-withdrawn")
         if operation is not None:  # an agent must not be told to add what it has just been told to remove
             operation.settle(TUNNEL_DEADLINE_S)
@@ -107,7 +107,7 @@ class Deletion:
         context.wait_or_repair(what, pending)
         checkpoint("delete.3-ingress-confirmed")
         with context.lock:
-            pending = context.switches.send(context.model.clear(going))
+            pending = context.switches.send(context.model.withdraw_all(going))
         checkpoint("delete.4-transit-withdrawn")
         context.wait_or_repair(what, pending)
         checkpoint("delete.5-transit-confirmed")

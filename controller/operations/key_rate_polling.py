@@ -54,7 +54,7 @@ class KeyRatePolling:
     def _note(self, status: SectionStatus) -> None:
         context = self._context
         before = context.sections.get(status.id)
-        context.model.network.set_section(status.id, status.rate_millibps, status.is_usable)
+        context.model.observe_section(status.id, status.rate_millibps, is_usable=status.is_usable)
         context.sections[status.id] = status
         if before is None or (
             status.is_usable and (not before.is_usable or status.rate_millibps > before.rate_millibps)

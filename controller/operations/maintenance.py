@@ -21,7 +21,7 @@ from controller.operations.restoration_service import RestorationService
 from controller.operations.scheduling import Scheduling
 from controller.operations.startup import Startup
 from controller.policy.dark_channels import lit
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Maintenance:
         self._timed = timed
 
     @property
-    def model(self) -> Orchestrator:
+    def model(self) -> NetworkState:
         """To be read with :attr:`lock` held."""
         return self._context.model
 

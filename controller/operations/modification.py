@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
@@ -99,11 +99,10 @@ class Modification:
         """Nothing has left the controller yet: as if it had never been."""
         model = self._context.model
         added = revert(model, change)
-        model.settle(change.changed)
+        model.remove_old(change.changed)
         model.forget_connections(c.id for c in added)
         model.release_retained(change.name)
-        model.connections.update({c.id: c for c in change.connections_before})
-        model.slices[change.name] = change.before
+        model.put_back(change.before, change.connections_before)
 
     def _carry_out(self, change: SliceChange, operation: Operation, stopwatch: Stopwatch) -> SliceRecord:
         rekeyed = self._rekeyed(change)
@@ -138,7 +137,7 @@ class Modification:
         with context.lock:
             operation.check()
             moving = context.existing(ids)
-            pending = context.switches.send(model.prepare(c.id for c in moving if c.lanes))
+            pending = context.switches.send(model.install_transit(c.id for c in moving if c.lanes))
             added = [c for c in moving if c.id in change.added]
             adds = operation.run(
                 [Call(context.tunnels.add, s, tunnel_end(model.topology, c, s)) for c in added for s in ends_of(c)]
@@ -152,7 +151,9 @@ class Modification:
         with context.lock:
             operation.check()
             entering = (ConnectionState.REROUTING, ConnectionState.INSTALLING)
-            pending = context.switches.send(model.enter(c.id for c in context.existing(ids) if c.state in entering))
+            pending = context.switches.send(
+                model.switch_ingress(c.id for c in context.existing(ids) if c.state in entering)
+            )
         context.checkpoint("change.6-ingress-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         context.checkpoint("change.7-ingress-confirmed")
@@ -167,7 +168,7 @@ class Modification:
         context, model = self._context, self._context.model
         with context.lock:
             operation.check()
-            before = dict(model.connections)
+            before = model.connections_of(change.name)
             for connection in context.existing((*change.changed, *change.added)):
                 if connection.state in (ConnectionState.REROUTING, ConnectionState.INSTALLING):
                     model.set_state(connection.id, ConnectionState.ACTIVE)
@@ -175,7 +176,7 @@ class Modification:
             try:
                 context.journal.save((record, model.connections_of(record.name)))
             except DriverError:
-                model.connections = before
+                model.put_back(record, before)
                 raise
         context.checkpoint("change.9-journalled-new")
         return record
@@ -188,8 +189,8 @@ class Modification:
             operation.check()
             leaving = context.existing(change.leaving)
             # What is held beside the new form stays held until it is off the switches; the old labels become free now.
-            model.retained[change.name] = replace(model.retained[change.name], lanes={})
-            pending = context.switches.send(model.settle(c.id for c in context.existing(change.changed)))
+            model.release_old_lanes(change.name)
+            pending = context.switches.send(model.remove_old(c.id for c in context.existing(change.changed)))
         context.checkpoint("change.10-old-ways-withdrawn")
         context.wait_or_repair(f"slice {change.name}", pending)
         self._take_off(leaving, change.name)
@@ -211,11 +212,11 @@ class Modification:
             operation.check()
             added = revert(model, change)
             old = [c for c in context.existing(restored) if c.lanes]
-            pending = context.switches.send(model.prepare(c.id for c in old))
+            pending = context.switches.send(model.install_transit(c.id for c in old))
         context.wait_or_repair("undoing a change", pending)
         with context.lock:
             operation.check()
-            pending = context.switches.send(model.enter(c.id for c in context.existing(c.id for c in old)))
+            pending = context.switches.send(model.switch_ingress(c.id for c in context.existing(c.id for c in old)))
         context.wait_or_repair("undoing a change", pending)
         try:
             self._rekey(operation, [_End(e.connection, e.site, e.new, e.old) for e in rekeyed])
@@ -226,7 +227,7 @@ class Modification:
             for connection in context.existing(restored):
                 if connection.state is ConnectionState.REROUTING:
                     model.set_state(connection.id, ConnectionState.ACTIVE)
-            pending = context.switches.send(model.settle(c.id for c in context.existing(restored)))
+            pending = context.switches.send(model.remove_old(c.id for c in context.existing(restored)))
         context.wait_or_repair("undoing a change", pending)
         self._take_off(added, change.name)
         with context.lock:

@@ -14,7 +14,7 @@ from controller.model.errors import (
 )
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
-from controller.model.states import ConnectionState, SliceState
+from controller.model.states import ConnectionState
 from controller.operations.concurrency import Call, Operation, Parallel, Stopwatch
 from controller.operations.context import (
     BARRIER_DEADLINE_S,
@@ -56,7 +56,7 @@ class Provisioning:
             made: list[SliceRecord] = []
             try:
                 if scheduled is not None:
-                    del context.model.slices[scheduled.name]
+                    context.model.unschedule(scheduled.name)
                 for request in requests:
                     watches[request.name].lap("checked")
                     plan = self.plan(request)
@@ -68,7 +68,7 @@ class Provisioning:
                 for record in made:
                     context.model.forget(record.name)
                 if scheduled is not None:
-                    context.model.slices[scheduled.name] = scheduled
+                    context.model.schedule(scheduled)
                 raise
         return self.carry_out(operations, watches)
 
@@ -76,7 +76,7 @@ class Provisioning:
         """RESERVED slices become PROVISIONING, and journalled. Call with the lock held. Raises DriverError."""
         context = self._context
         for name in names:
-            context.model.set_slice_state(name, SliceState.PROVISIONING, reservation=None, expires_at=None)
+            context.model.begin_provisioning(name)
             for connection in context.model.connections_of(name):
                 context.model.set_state(connection.id, ConnectionState.INSTALLING)
         context.save(*names)
@@ -121,7 +121,7 @@ class Provisioning:
         with context.lock:
             operation.check()
             connections = context.model.connections_of(name)
-            pending = context.switches.send(context.model.prepare(c.id for c in connections))
+            pending = context.switches.send(context.model.install_transit(c.id for c in connections))
         context.checkpoint("create.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("transit")
@@ -130,7 +130,7 @@ class Provisioning:
             operation.check()
             # What healing has moved meanwhile it also enters by itself.
             ids = [c.id for c in context.model.connections_of(name) if c.state is ConnectionState.INSTALLING]
-            pending = context.switches.send(context.model.enter(ids))
+            pending = context.switches.send(context.model.switch_ingress(ids))
         context.checkpoint("create.5-ingress-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("barriers")
@@ -162,7 +162,7 @@ class Provisioning:
         with context.lock:
             for operation in operations.values():
                 operation.check()
-            before = dict(model.slices), dict(model.connections)
+            before = [(model.slice(name), model.connections_of(name)) for name in operations]
             for name in operations:
                 model.add_timings(name, watches[name].laps_ms)
                 for connection in model.connections_of(name):
@@ -172,7 +172,8 @@ class Provisioning:
             try:
                 context.save(*operations)
             except DriverError:
-                model.slices, model.connections = before
+                for record, connections in before:
+                    model.put_back(record, connections)
                 raise
             context.checkpoint("create.9-journalled-active")
             for name in operations:

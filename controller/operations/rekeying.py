@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import replace
 
 from controller.forwarding.tunnel_endpoint import tunnel_end
 from controller.model.errors import DriverError
@@ -40,10 +39,10 @@ class Rekeying:
             for change in changes:
                 self._tell(change)
             # Nothing waits for ways that are lost to be gone.
-            context.switches.post(context.model.settle([c.after.id for c in changes if c.is_stranded]))
+            context.switches.post(context.model.remove_old([c.after.id for c in changes if c.is_stranded]))
             context.save_slices_of([c.after.id for c in changes])
             for name in sorted({c.after.request.slice_name for c in changes}):
-                context.judge(name)
+                context.refresh_state(name)
         for change in changes:
             if change.is_repaced:
                 self._pace(change.after.id)
@@ -72,7 +71,7 @@ class Rekeying:
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its key relay is not what was asked for: %s", after.id, wrong)
             self._context.events.publish("violation", {"connection": after.id, "reason": wrong})
-        model.connections[after.id] = replace(after, reroutes=reroute_audit.add(after, reroute))
+        model.record_reroute(after.id, reroute)
         self._context.events.publish("key_reroute", {"connection": after.id, **reroute_audit.reroute_view(reroute)})
 
     def _pace(self, connection_id: str) -> None:

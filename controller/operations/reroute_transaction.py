@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from controller.forwarding.intended import join
 from controller.forwarding.rules import connection_number
@@ -20,7 +20,7 @@ from controller.operations.drivers import Pending, SwitchFault
 from controller.operations.reconciliation import Reconciliation
 from controller.policy import failure, reroute_audit
 from controller.policy.restoration import Decision, is_route_up
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +124,12 @@ class RerouteTransaction:
         is nothing to wait for either.
         """
         context, model = self._context, self._context.model
-        gone = model.settle([i for i in lost if not model.connections[i].lanes])
+        gone = model.remove_old([i for i in lost if not model.connections[i].lanes])
         if not moving:
             context.switches.post(gone)
         pending = []
         for batch in batches(moving):
-            laid = [model.prepare(batch), model.enter([i for i in batch if i in at_once])]
+            laid = [model.install_transit(batch), model.switch_ingress([i for i in batch if i in at_once])]
             pending.append(context.switches.send(join([gone, *laid])))
             gone = {}
             time.sleep(0)  # lets the senders run
@@ -140,7 +140,7 @@ class RerouteTransaction:
         context = self._context
         with context.lock:
             ready = attempt.accepted(self._unchanged(attempt.moving))
-            pending = context.switches.send(context.model.enter([i for i in ready if i not in self._at_once]))
+            pending = context.switches.send(context.model.switch_ingress([i for i in ready if i not in self._at_once]))
             context.save_slices_of([*attempt.lost, *ready])
         attempt.refuse(pending.wait(BARRIER_DEADLINE_S), ready)
         attempt.done = attempt.accepted(ready)
@@ -182,7 +182,7 @@ class RerouteTransaction:
             context.save_slices_of(attempt.done)
             concerned = (*attempt.moving.values(), *context.existing(attempt.lost))
             for name in sorted({c.request.slice_name for c in concerned} & context.model.slices.keys()):
-                context.judge(name)
+                context.refresh_state(name)
             self._moved += attempt.done
             return {i: sites for i, sites in attempt.refused.items() if i in self._unchanged(attempt.moving)}
 
@@ -193,7 +193,7 @@ class RerouteTransaction:
         if is_unkeyed and cause is Cause.FALLBACK_UNDONE:
             # The better keys did not come: it is still what it was, on another way.
             reason = before.reason
-            model.connections[before.id] = replace(model.connections[before.id], fallback=before.fallback)
+            model.keep_fallback(connection_id, before.fallback)
         if model.is_denied(connection_id):
             model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
         else:
@@ -211,7 +211,7 @@ class RerouteTransaction:
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
             context.events.publish("violation", {"connection": connection_id, "reason": wrong})
-        model.connections[connection_id] = replace(after, reroutes=reroute_audit.add(after, reroute))
+        model.record_reroute(connection_id, reroute)
         context.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
         if before.fallback is not after.fallback:
             context.events.publish(
@@ -235,7 +235,7 @@ class RerouteTransaction:
             # What has moved on meanwhile is cleaned up after by whoever moved it.
             at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
             quiet = [c.id for c in context.existing(self._moved) if c.state in at_rest]
-            pending = context.switches.send(context.model.settle(quiet))
+            pending = context.switches.send(context.model.remove_old(quiet))
         context.wait_or_repair("reroute", pending)
 
     # --- refusals ------------------------------------------------------------------------------------------------
@@ -261,9 +261,9 @@ class RerouteTransaction:
                     context.announce_connection(
                         context.model.set_state(connection.id, ConnectionState.DEGRADED, reason)
                     )
-                    context.judge(connection.request.slice_name)
+                    context.refresh_state(connection.request.slice_name)
                 # The next attempt need not wait for what is taken off for good.
-                context.switches.post(context.model.settle([c.id for c in given_up]))
+                context.switches.post(context.model.remove_old([c.id for c in given_up]))
         return {}
 
     def _go_round(self, avoid: Mapping[str, frozenset[str]]) -> Decide:
@@ -291,6 +291,6 @@ def _concerns(fault: SwitchFault, connection: Connection) -> bool:
     return connection.number == connection_number(fault.cookie)
 
 
-def _carries(model: Orchestrator, before: Connection) -> bool:
+def _carries(model: NetworkState, before: Connection) -> bool:
     """Whether the path that traffic took until now may still carry it."""
     return bool(before.lanes) and is_route_up(model, before.lanes[0].route)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from controller.model.errors import DriverError, ReservationExpired, ReservationOutcome, UnknownReservation
 from controller.model.request import SliceRequest
@@ -55,9 +55,7 @@ class Reservations:
             plan = self._provisioning.plan(request)
             record = context.model.reserve(plan, now)
             reservation = Reservation(context.new_id(), now + ttl_s, plan)
-            context.model.slices[record.name] = replace(
-                record, reservation=reservation.id, expires_at=reservation.expires_at
-            )
+            context.model.hold_reservation(record.name, reservation.id, reservation.expires_at)
             try:
                 context.save(record.name)
             except DriverError:
@@ -97,8 +95,7 @@ class Reservations:
             try:
                 operations = self._provisioning.install([record.name])
             except DriverError:
-                model.slices[record.name] = record
-                model.connections.update({c.id: c for c in connections})
+                model.put_back(record, connections)
                 raise
             self._note_over(reservation_id, ReservationOutcome.COMMITTED)
             return operations

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 
 from controller.model.connection import Connection
 from controller.model.reason import ReasonCode
@@ -45,8 +44,8 @@ class RestorationService:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
         context = self._context
         with context.lock:
-            suspected, context.model.silent = context.model.silent, silent
-            news = [c for c, is_up in changes.items() if context.model.network.set_channel_up(c, is_up)]
+            suspected = context.model.silent
+            news = context.model.observe_channels(changes, silent)
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
                 context.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
@@ -158,7 +157,7 @@ class RestorationService:
             reason = restoration.explain(supplied if connection.id in keeping else network, connection.request)
             with context.lock:
                 if reason is not None and context.model.connections.get(connection.id) is connection:
-                    context.model.connections[connection.id] = replace(connection, reason=reason)
+                    context.model.note_reason(connection.id, reason)
                     context.save_slices_of([connection.id])
 
     def _move(self, decide: Decide) -> None:

@@ -40,7 +40,7 @@ class Scheduling:
                 raise DuplicateSlice(f"there is a slice {request.name!r} already")
             record = SliceRecord(request, None, (), SliceState.SCHEDULED, created_at=context.clock())
             context.journal.save((record, ()))
-            context.model.slices[record.name] = record
+            context.model.schedule(record)
             context.announce(record)
             return record
 
@@ -79,7 +79,7 @@ class Scheduling:
             if context.model.slices.get(name) not in (None, scheduled):
                 return  # somebody has taken the name over since
             failed = scheduled.become(SliceState.FAILED, reason=str(error))
-            context.model.slices[name] = failed
+            context.model.keep_failed(failed)
             context.announce(failed)
             context.save_if_possible(name)
 

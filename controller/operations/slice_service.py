@@ -22,7 +22,7 @@ from controller.operations.scheduling import Scheduling
 from controller.pce.computation import SlicePlan
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import Terms, check_times
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class SliceService:
         return Terms(self.model.topology, self.model.forbidden_suites)
 
     @property
-    def model(self) -> Orchestrator:
+    def model(self) -> NetworkState:
         """To be read with :attr:`lock` held."""
         return self._context.model
 

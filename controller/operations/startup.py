@@ -61,5 +61,5 @@ class Startup:
         with context.lock:
             scheduled = SliceRecord(record.request, None, (), SliceState.SCHEDULED, created_at=record.created_at)
             context.journal.save((scheduled, ()))
-            context.model.slices[record.name] = scheduled
+            context.model.schedule(scheduled)
             context.announce(scheduled)

@@ -14,7 +14,7 @@ from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
 from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import parse_slice_request
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from scripts.testbed.paths import REPOSITORY
 from tests.support.fake_switches import FakeChannelPorts, FakeKeyRates, FakeSwitches, FakeTunnels
 from topologies.spec import Topology
@@ -45,7 +45,7 @@ class Bench:
         database: Path,
         switches: FakeSwitches | None = None,
         tunnels: FakeTunnels | None = None,
-        make_model: Callable[[Topology], Orchestrator] = Orchestrator,
+        make_model: Callable[[Topology], NetworkState] = NetworkState,
     ) -> None:
         self.topology = topology
         self.database = database

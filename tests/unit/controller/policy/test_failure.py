@@ -65,9 +65,9 @@ def test_what_bfd_alone_calls_down_is_suspected_until_the_loss_is_certain(bench:
     make(bench, "restoration")
     channel = path(bench, 0)[1]
     bench.model.network.set_channel_up(channel, False)
-    bench.model.silent = frozenset({channel})
+    bench.model.observe_channels({}, {channel})
     assert failure.classify(bench.model, bench.model.connections[ID]) is Impact.SUSPECTED
-    bench.model.silent = frozenset()
+    bench.model.observe_channels({}, ())
     assert failure.classify(bench.model, bench.model.connections[ID]) is Impact.TO_RESTORE
 
 
