@@ -15,7 +15,7 @@ from kms.keys.limits import Limits
 from kms.keys.sae_id import is_sae_id
 from kms.qkdnet.topology import crossing_directions
 from kms.sources.kems import AUTO
-from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.modes import Model, Protocol
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

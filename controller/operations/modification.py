@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
+from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire, endpoint_at, ends_of
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError, ProvisioningFailed, SliceBusy, Superseded
 from controller.model.slice_record import SliceRecord
@@ -36,14 +36,14 @@ class _End:
 
     connection: Connection
     site: str
-    old: dict[str, Any]
-    new: dict[str, Any]
+    old: TunnelEndpoint
+    new: TunnelEndpoint
 
     @property
     def is_swap(self) -> bool:
         """Between clear and encrypted there is no going over: the one must go for the other to come. Nor is there
         between kinds of padding, which are part of the keys."""
-        return any(self.old.get(name) != self.new.get(name) for name in ("mode", "padding", "padding_pps"))
+        return not self.new.differing(as_wire(self.old)) <= MODIFIABLE
 
 
 class Modification:
@@ -140,7 +140,7 @@ class Modification:
             pending = context.switches.send(model.install_transit(c.id for c in moving if c.lanes))
             added = [c for c in moving if c.id in change.added]
             adds = operation.run(
-                [Call(context.tunnels.add, s, tunnel_end(model.topology, c, s)) for c in added for s in ends_of(c)]
+                [Call(context.tunnels.add, s, endpoint_at(model.topology, c, s)) for c in added for s in ends_of(c)]
             )
         context.checkpoint("change.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
@@ -247,8 +247,8 @@ class Modification:
                 _End(
                     new,
                     site,
-                    tunnel_end(model.topology, change.old(new.id), site),
-                    tunnel_end(model.topology, new, site),
+                    endpoint_at(model.topology, change.old(new.id), site),
+                    endpoint_at(model.topology, new, site),
                 )
                 for new in self._context.existing(change.changed)
                 for site in reversed(ends_of(new))  # the responder first: it follows whatever the initiator offers
@@ -259,7 +259,7 @@ class Modification:
         """Other keys for connections that go on, the responder's end before the initiator's."""
         tunnels = self._context.tunnels
         for role in ("responder", "initiator"):
-            turn = [end for end in ends if end.new["role"] == role and not end.is_swap]
+            turn = [end for end in ends if end.new.role == role and not end.is_swap]
             self._run(operation, [Call(tunnels.modify, end.site, end.new) for end in turn])
         swaps = [end for end in ends if end.is_swap]
         self._run(operation, [Call(tunnels.remove, end.site, end.connection.id) for end in swaps])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
+from controller.forwarding.tunnel_endpoint import endpoint_at, ends_of
 from controller.model.errors import (
     ControllerError,
     DriverError,
@@ -140,7 +140,7 @@ class Provisioning:
             operation.check()
             tunnels = operation.run(
                 [
-                    Call(context.tunnels.add, site, tunnel_end(context.model.topology, c, site))
+                    Call(context.tunnels.add, site, endpoint_at(context.model.topology, c, site))
                     for c in connections
                     for site in ends_of(c)
                 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.forwarding.items import Item
-from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
+from controller.forwarding.tunnel_endpoint import MODIFIABLE, endpoint_at, ends_of
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.states import ConnectionState
@@ -17,10 +17,6 @@ log = logging.getLogger(__name__)
 
 # An agent's business while the slice is on its way there or back.
 IN_TRANSIT = (ConnectionState.PENDING, ConnectionState.INSTALLING, ConnectionState.LEAVING, ConnectionState.REMOVING)
-# What an agent changes of a connection at work.
-MODIFIABLE = (
-    "key_source", "suite", "rekey_s", "lifetime_s", "expects_copies", "repairs", "replay_window", "rate_kbps",
-)  # fmt: skip
 
 
 class Reconciliation:
@@ -67,13 +63,14 @@ class Reconciliation:
 
     def _restore_tunnel(self, site: str, connection: Connection, held: Mapping[str, Any] | None) -> None:
         context = self._context
-        end = tunnel_end(context.model.topology, connection, site)
-        if (held is not None and _agrees(held, end)) or not self._is_wanted(connection):
+        end = endpoint_at(context.model.topology, connection, site)
+        differing = end.differing(held) if held is not None else None
+        if (differing is not None and not differing) or not self._is_wanted(connection):
             return
-        if held is None:
+        if differing is None:
             log.info("tunnel agent at %s: %s is missing: added", site, connection.id)
             context.tunnels.add(site, end)
-        elif held.get("mode") == end["mode"] and _agrees(held, end, except_for=MODIFIABLE):
+        elif differing <= MODIFIABLE:
             log.info("tunnel agent at %s: %s has other keys than it shall: modified", site, connection.id)
             context.tunnels.modify(site, end)
         else:
@@ -105,8 +102,3 @@ class Reconciliation:
             pending = context.switches.send({site: difference.repair()})
         context.wait_or_repair("repair", pending)
         return False
-
-
-def _agrees(held: Mapping[str, Any], end: Mapping[str, Any], except_for: tuple[str, ...] = ()) -> bool:
-    """Whether an agent was told what it shall be told; what it adds by itself does not count."""
-    return all(name in except_for or held.get(name) == value for name, value in end.items())

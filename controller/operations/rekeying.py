@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from controller.forwarding.tunnel_endpoint import tunnel_end
+from controller.forwarding.tunnel_endpoint import endpoint_at
 from controller.model.errors import DriverError
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
@@ -82,7 +82,7 @@ class Rekeying:
             if connection is None or connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
                 return
             sites = (connection.request.dst, connection.request.src)
-            ends = [(site, tunnel_end(context.model.topology, connection, site)) for site in sites]
+            ends = [(site, endpoint_at(context.model.topology, connection, site)) for site in sites]
         for site, end in ends:
             try:
                 context.tunnels.modify(site, end)

@@ -11,14 +11,14 @@ from aiohttp import web
 from kms.delivery.key_delivery import KeyService
 from kms.errors import ExhaustedError
 from kms.interfaces.admin_reservations import AdminApps
-from kms.interfaces.etsi014 import Kme014
+from kms.interfaces.etsi014 import Etsi014Server
 from kms.interfaces.etsi014_openapi import openapi_document
 from kms.interfaces.listeners import KmeListeners
 from kms.interfaces.prometheus import Sample, exposition
 from kms.keys.inventory import PoolId, PoolState
 from kms.keys.key import Source
 from kms.qkdnet.qkd_network import QkdNetwork
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 
@@ -30,7 +30,7 @@ class Admin:
         self,
         service: KeyService,
         network: QkdNetwork,
-        kmes: Mapping[str, Kme014],
+        kmes: Mapping[str, Etsi014Server],
         listeners: KmeListeners,
         algorithms: Mapping[str, str],
         apps: AdminApps,
@@ -172,12 +172,12 @@ class Admin:
         return web.json_response(_section(section))
 
     async def _cut(self, request: web.Request) -> web.Response:
-        return self._light(request, Section.cut)
+        return self._cut_or_repair(request, Section.cut)
 
     async def _mend(self, request: web.Request) -> web.Response:
-        return self._light(request, Section.mend)
+        return self._cut_or_repair(request, Section.mend)
 
-    def _light(self, request: web.Request, change: Callable[[Section], None]) -> web.Response:
+    def _cut_or_repair(self, request: web.Request, change: Callable[[Section], None]) -> web.Response:
         section = self._network.sections.get(request.match_info["section"])
         if section is None:
             return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")

@@ -22,7 +22,7 @@ from kms.errors import RequestError
 from kms.event_log import EventLog, Notification
 from kms.interfaces.etsi014_schema import load_json, parse_uuid, validate
 from kms.interfaces.etsi015 import app_tree, node_tree
-from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, Source, Way
+from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, RoutingConstraint, Source
 from kms.qkdnet.qkd_network import QkdNetwork
 
 _KEEP_ALIVE_S = 15.0
@@ -163,7 +163,7 @@ class AdminApps:
             {
                 "app_id": str(app.app_id), "server_app_id": app.server_app_id, "client_app_id": list(app.client_app_id),
                 "key_source": app.source.label, "min_bandwidth": app.app_qos.min_bandwidth,
-                "app_status": self._applications.status(app).value, "disjoint_relays": app.way.disjoint_relays,
+                "app_status": self._applications.status(app).value, "disjoint_relays": app.constraint.disjoint_relays,
                 "app_priority": app.app_priority, "owner": app.owner,
                 "sections": list(self._applications.crossings(app)),
             }
@@ -196,7 +196,7 @@ class AdminApps:
             raise RequestError(f"key_source: {error}") from None
         sites = []
         for sae in (parsed.server_app_id, *parsed.client_app_id):
-            site = self._service.homes.site_of(sae) if self._service.homes.is_known(sae) else None
+            site = self._service.registry.site_of(sae) if self._service.registry.is_known(sae) else None
             if site is None:
                 raise RequestError(f"nobody knows where SAE {sae[:64]!r} is")
             sites.append(site)
@@ -210,7 +210,7 @@ class AdminApps:
             tuple(sites),
             _qos(parsed.app_qos),
             parsed.app_priority,
-            Way(disjoint_relays=parsed.disjoint_relays),
+            RoutingConstraint(disjoint_relays=parsed.disjoint_relays),
             parsed.owner,
         )
 

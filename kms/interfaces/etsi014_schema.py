@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.delivery.requests import EXTENSION_UNMET, DeliveredKey, EncRequest
 from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
-from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, Route
+from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, RelayKind
 
 SIZE_NOT_OCTETS = "size shall be a multiple of 8"
 EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
@@ -182,9 +182,9 @@ def _parse_source(value: Any) -> KeySource:
     return KeySource.parse(value if isinstance(value, str) else "")
 
 
-def _parse_route(value: Any) -> Route:
+def _parse_route(value: Any) -> RelayKind:
     try:
-        return Route(value)
+        return RelayKind(value)
     except ValueError:
         raise ValueError("it is direct or relayed") from None
 

@@ -13,7 +13,7 @@ import yaml
 from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import ApiError, MeasurementError
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers, new_token, result_of
+from scripts.measure.probes.probers import Probers, new_token, result_of
 from scripts.measure.system import System
 from scripts.testbed.running_system import RunningSystem
 

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from kms.tunnel.agent.stats import reach_stats
+from kms.tunnel.agent.stats import continuity_stats
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.errors import Unavailable
@@ -85,7 +85,7 @@ class ClearConnection:
             "key_source": "none",
             "mtu": self._mtu,
             "last_error": None,
-            **reach_stats(self._session.reach, self._loop.time()),
+            **continuity_stats(self._session.continuity, self._loop.time()),
         }
 
     def _open_socket(self) -> socket.socket:
@@ -125,9 +125,9 @@ class ClearConnection:
             logger.debug("connection %s: %s", self.config.id, error.strerror)
 
     def _settle(self) -> None:
-        reach = self._session.reach
-        if self._told != (reach.reachable, reach.failing):
-            self._told = (reach.reachable, reach.failing)
+        continuity = self._session.continuity
+        if self._told != (continuity.reachable, continuity.failing):
+            self._told = (continuity.reachable, continuity.failing)
             self._on_change()
         due = self._session.next_timer()
         if due is not None and (self._timer is None or due < self._timer.when()):

@@ -13,10 +13,10 @@ from typing import Any
 
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
-from kms.tunnel.agent.stats import reach_stats, sa_stats
+from kms.tunnel.agent.stats import continuity_stats, sa_stats
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
-from kms.tunnel.dataplane.base import Surroundings
+from kms.tunnel.dataplane.base import DataPlaneEnvironment
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.userspace import UserspacePlane
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
@@ -26,9 +26,9 @@ from kms.tunnel.packet.ip_header import IPV6, AddressPair
 from kms.tunnel.protocol.effects import (
     AskDecKeys,
     AskEncKeys,
+    ContinuityChanged,
     Effect,
     LinkChanged,
-    ReachChanged,
     SaInstalled,
     SendDatagram,
 )
@@ -83,15 +83,15 @@ class EspConnection:
         self._plane = made(
             config,
             self._session,
-            Surroundings(
+            DataPlaneEnvironment(
                 self._loop,
                 underlay_interface,
                 underlay_address,
                 self._mtu,
                 _pairs_here(config),
-                self._note,
+                self._report_error,
                 self._carry_out,
-                self._lose_plane,
+                self._report_lost,
             ),
         )
         self._refresh_timer: asyncio.TimerHandle | None = None
@@ -122,10 +122,10 @@ class EspConnection:
 
     def modify(self, config: ConnectionConfig) -> None:
         """Other keys while traffic goes on; ``wait_up`` then waits for them."""
-        self._session.retune(self._settings(config), self._loop.time())
+        self._session.reconfigure(self._settings(config), self._loop.time())
         self.config = config
-        self._plane.pace(config.rate_kbps)
-        if not self._session.is_in_tune:
+        self._plane.set_rate(config.rate_kbps)
+        if not self._session.is_reconfigured:
             self._up.clear()
         self._carry_out()
 
@@ -193,7 +193,7 @@ class EspConnection:
             "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,
-            **reach_stats(self._session.reach, self._loop.time()),
+            **continuity_stats(self._session.continuity, self._loop.time()),
         }
 
     def _error(self, of_session: str) -> str:
@@ -237,7 +237,7 @@ class EspConnection:
         if self._session.has_effects():
             for effect in self._session.take_effects():
                 self._do(effect)
-        self._plane.follow()
+        self._plane.sync_sas()
         due = self._session.next_timer()
         if due is not None and (self._timer is None or due < self._timer.when()):
             if self._timer is not None:
@@ -254,12 +254,12 @@ class EspConnection:
                 task.add_done_callback(self._key_tasks.discard)
             case LinkChanged(link):
                 logger.info("connection %s is %s", self.config.id, link.value)
-                if self._session.is_in_tune:
+                if self._session.is_reconfigured:
                     self._up.set()
                 else:
                     self._up.clear()
                 self._on_change()
-            case ReachChanged():
+            case ContinuityChanged():
                 self._on_change()
             case SaInstalled():
                 self._plane.install(effect)
@@ -292,10 +292,10 @@ class EspConnection:
         self._session.handle_timer(self._loop.time())
         self._carry_out()
 
-    def _note(self, error: OSError) -> None:
+    def _report_error(self, error: OSError) -> None:
         self._last_error = error.strerror or str(error)
 
-    def _lose_plane(self, reason: str) -> None:
+    def _report_lost(self, reason: str) -> None:
         """The interface was removed under us: nothing can pass, and the keys are of no more use."""
         logger.error("connection %s: %s", self.config.id, reason)
         self._last_error = reason

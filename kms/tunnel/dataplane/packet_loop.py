@@ -70,8 +70,10 @@ class DeviceLost(OSError):
 class DataPlane:
     """Moves packets between an open device and an open socket; ``note`` is told of errors that pass."""
 
-    def __init__(self, tun: TunDevice, udp: socket.socket, session: Session, note: Callable[[OSError], None]) -> None:
-        self._tun, self._udp, self._session, self._note = tun, udp, session, note
+    def __init__(
+        self, tun: TunDevice, udp: socket.socket, session: Session, report_error: Callable[[OSError], None]
+    ) -> None:
+        self._tun, self._udp, self._session, self._report_error = tun, udp, session, report_error
         self._can_segment = True
         self._staging = bytearray(_OFFSET + _TRAIN * _ROOM_BYTES)
         view = memoryview(self._staging)
@@ -268,7 +270,7 @@ class DataPlane:
                     self._send_frames(memoryview(datagrams), size)
                     return
                 self._session.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
-                self._note(error)
+                self._report_error(error)
             return
         self._session.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
 
@@ -293,7 +295,7 @@ class DataPlane:
                 more = False
                 break
             except OSError as error:
-                self._note(error)  # e.g. the peer's host said that nobody listens yet
+                self._report_error(error)  # e.g. the peer's host said that nobody listens yet
                 break
             step = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else length
             if at and step != size:
@@ -319,7 +321,7 @@ class DataPlane:
         except BlockingIOError:
             return False
         except OSError as error:
-            self._note(error)
+            self._report_error(error)
             return False
         if many.are_regular(count):
             self._open(count * many.size, many.size, now)
@@ -376,7 +378,7 @@ class DataPlane:
             os.write(self._tun.fd, joint)
         except OSError as error:
             self._session.counters.rx_device_drops += packets
-            self._note(error)
+            self._report_error(error)
 
 
 def _pays(count: int, size: int) -> bool:

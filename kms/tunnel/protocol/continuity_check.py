@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
-from kms.tunnel.protocol.effects import Effect, ReachChanged, SendDatagram
+from kms.tunnel.protocol.effects import ContinuityChanged, Effect, SendDatagram
 from kms.tunnel.protocol.key_derivation import ControlKeys
 from kms.tunnel.protocol.security_association import SaBook, SaPair
 from kms.tunnel.protocol.settings import Role, SessionSettings
@@ -32,7 +32,7 @@ _ANSWER_GAP = 1 / 32  # of a period, at least, between answers
 
 
 @dataclass(frozen=True)
-class Reach:
+class Continuity:
     """What one end knows; None where it does not know. ``since`` is when ``reachable`` became what it is."""
 
     hears_peer: bool | None = None
@@ -54,14 +54,14 @@ class Reach:
         return "out" if self.is_heard is False else None
 
 
-class Prober:
+class ContinuityCheck:
     """One end's. Numbers grow by one with every question, from ``first_number`` on. ``period_s`` 0: never asks."""
 
     def __init__(self, period_s: float, *, is_leader: bool, first_number: int = 1) -> None:
         self._is_leader = is_leader
-        self.pace(period_s)
+        self.set_period(period_s)
         self._number = first_number
-        self.reach = Reach()
+        self.continuity = Continuity()
         self._is_on = False
         self._begin(0.0)
 
@@ -76,7 +76,7 @@ class Prober:
         self._answered_at = float("-inf")
         self._packets = 0
 
-    def pace(self, period_s: float) -> None:
+    def set_period(self, period_s: float) -> None:
         """Ask that often from now on."""
         is_leader = self._is_leader
         self._period_s = period_s
@@ -95,7 +95,7 @@ class Prober:
     def stop(self) -> None:
         """There is none any more (no key, say): nothing is known."""
         self._is_on = False
-        self.reach = Reach()
+        self.continuity = Continuity()
 
     def next_timer(self) -> float | None:
         """When :meth:`handle_timer` has something to do."""
@@ -104,7 +104,7 @@ class Prober:
         if self._asked_at is None:
             return self._begun_at
         if self._unanswered:
-            return self._asked_at + self._period_s * (_DOWN if self.reach.reachable is False else _HURRY)
+            return self._asked_at + self._period_s * (_DOWN if self.continuity.reachable is False else _HURRY)
         return min(self._heard_at + self._hearing_patience_s, self._confirmed_at + self._heard_patience_s)
 
     def handle_timer(self, now: float, packets: int) -> int | None:
@@ -156,7 +156,7 @@ class Prober:
         self._hear(now)
         self._confirm(asked_at)
         self._unanswered = 0
-        self.reach = replace(self.reach, rtt_s=now - asked_at)
+        self.continuity = replace(self.continuity, rtt_s=now - asked_at)
         self._judge(now)
         return True
 
@@ -175,7 +175,7 @@ class Prober:
 
     def _judge(self, now: float) -> None:
         has_tried = self._unanswered >= _MIN_UNANSWERED
-        before, hears, heard = self.reach, self.reach.hears_peer, self.reach.is_heard
+        before, hears, heard = self.continuity, self.continuity.hears_peer, self.continuity.is_heard
         if self._has_heard and now - self._heard_at < self._hearing_limit_s:
             hears = True
         elif has_tried and now - self._heard_at >= self._hearing_limit_s:
@@ -186,11 +186,11 @@ class Prober:
             heard = True
         elif has_tried and now - self._confirmed_at >= self._heard_limit_s:
             heard = False
-        after = Reach(hears, heard, before.since, before.rtt_s)
-        self.reach = after if after.reachable is before.reachable else replace(after, since=now)
+        after = Continuity(hears, heard, before.since, before.rtt_s)
+        self.continuity = after if after.reachable is before.reachable else replace(after, since=now)
 
 
-class Probing:
+class ContinuityProbes:
     """Each end signs with the link key of its own role, so that nothing can be reflected. Outputs go to ``effects``.
 
     A probe that has been accepted is not accepted again under its SA, nor is any with a lower number; a reply is
@@ -203,31 +203,31 @@ class Probing:
         self._book = book
         self._effects = effects
         self._counters = counters
-        self._prober = Prober(settings.probe_s, is_leader=settings.role is Role.INITIATOR)
+        self._check = ContinuityCheck(settings.probe_s, is_leader=settings.role is Role.INITIATOR)
         self._told: tuple[bool | None, str | None] = (None, None)
 
     @property
-    def reach(self) -> Reach:
-        return self._prober.reach
+    def continuity(self) -> Continuity:
+        return self._check.continuity
 
-    def pace(self, period_s: float) -> None:
-        self._prober.pace(period_s)
+    def set_period(self, period_s: float) -> None:
+        self._check.set_period(period_s)
 
     def start(self, now: float) -> None:
-        self._prober.start(now)
+        self._check.start(now)
 
     def stop(self) -> None:
-        self._prober.stop()
+        self._check.stop()
         self._tell()
 
     def next_timer(self) -> float | None:
-        return self._prober.next_timer()
+        return self._check.next_timer()
 
     def handle_timer(self, now: float) -> None:
         pair = self._book.current
-        number = None if pair is None else self._prober.handle_timer(now, self._counters.rx_packets)
+        number = None if pair is None else self._check.handle_timer(now, self._counters.rx_packets)
         if pair is not None and number is not None:
-            probe = messages.Probe(pair.outbound.spi, number, self._prober.silence_s(now))
+            probe = messages.Probe(pair.outbound.spi, number, self._check.silence_s(now))
             self._counters.probes_sent += 1
             self._send(probe, pair)
         self._tell()
@@ -242,16 +242,16 @@ class Probing:
             self._counters.control_auth_failures += 1
         elif isinstance(message, messages.Probe):
             pair.highest_probe = message.number
-            if self._prober.questioned(message.silence_s, now):
+            if self._check.questioned(message.silence_s, now):
                 self._send(messages.ProbeReply(pair.outbound.spi, message.number), pair)
-        elif self._prober.answered(message.number, now):
+        elif self._check.answered(message.number, now):
             self._counters.probes_answered += 1
         self._tell()
 
     def _is_repeated(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> bool:
         if isinstance(message, messages.Probe):
             return message.number <= pair.highest_probe
-        return not self._prober.is_open(message.number)
+        return not self._check.is_open(message.number)
 
     def _send(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> None:
         keys = pair.control
@@ -262,7 +262,7 @@ class Probing:
         return keys.responder if self._role is Role.INITIATOR else keys.initiator
 
     def _tell(self) -> None:
-        known = (self._prober.reach.reachable, self._prober.reach.failing)
+        known = (self._check.continuity.reachable, self._check.continuity.failing)
         if known != self._told:
             self._told = known
-            self._effects.append(ReachChanged())
+            self._effects.append(ContinuityChanged())

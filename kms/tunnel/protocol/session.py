@@ -22,14 +22,14 @@ from kms.tunnel.packet.ip_header import BY_VERSION, without_padding
 from kms.tunnel.packet.selector import Selector
 from kms.tunnel.packet.traffic_padding import Pacer, Padding
 from kms.tunnel.protocol import messages
-from kms.tunnel.protocol.continuity_check import Probing, Reach
+from kms.tunnel.protocol.continuity_check import Continuity, ContinuityProbes
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, LinkChanged, SendDatagram
 from kms.tunnel.protocol.initiator import Initiator
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES
 from kms.tunnel.protocol.key_prefetch import StockedKey
 from kms.tunnel.protocol.responder import Responder
-from kms.tunnel.protocol.retransmission import Repairing
+from kms.tunnel.protocol.retransmission import Retransmission
 from kms.tunnel.protocol.security_association import SaBook, SaPair, Stage
 from kms.tunnel.protocol.settings import Role, SessionSettings
 from kms.tunnel.protocol.states import LINK, Link, LinkInput, advance
@@ -37,7 +37,7 @@ from kms.tunnel.protocol.states import LINK, Link, LinkInput, advance
 ENTROPY_BYTES = 4 + NONCE_BYTES
 """Fresh random octets that :meth:`Session.keys_obtained` takes for each key: an SPI and a nonce."""
 
-RETUNABLE = ("key_source", "suite", "rekey_s", "lifetime_s", "replay_window", "expects_copies", "repairs")
+RECONFIGURABLE = ("key_source", "suite", "rekey_s", "lifetime_s", "replay_window", "expects_copies", "repairs")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Session:
         self._exchange: Initiator | Responder = (
             Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
         )
-        self._probing = Probing(*parts)
-        self._repairing = Repairing(*parts)
+        self._probes = ContinuityProbes(*parts)
+        self._retransmission = Retransmission(*parts)
         self._is_padded = settings.padding is not Padding.NONE
         self._pad_to = settings.mtu if self._is_padded else 0
         self._pacer = Pacer(settings.padding_pps) if settings.padding is Padding.CONSTANT_RATE else None
@@ -90,7 +90,7 @@ class Session:
         """Begin: the initiator asks for its first key, the responder says that it is there."""
         self._exchange.start(now)
 
-    def retune(self, settings: SessionSettings, now: float) -> None:
+    def reconfigure(self, settings: SessionSettings, now: float) -> None:
         """Other keys (source, ``rekey_s``, ``lifetime_s``), copies to expect or repairs, for the same connection.
 
         ``expects_copies`` and ``repairs`` hold at once, ``replay_window`` for the SAs to come; the first of them
@@ -98,33 +98,33 @@ class Session:
         Traffic goes on under the key in use until one of the new kind has been agreed on; LinkChanged tells when it
         has. Until both ends have been told, neither gets a new key: tell the responder first.
         """
-        changed = {name: getattr(settings, name) for name in RETUNABLE}
+        changed = {name: getattr(settings, name) for name in RECONFIGURABLE}
         if settings != replace(self._settings, **changed):
-            raise ValueError(f"only {', '.join(RETUNABLE)} can be changed")
+            raise ValueError(f"only {', '.join(RECONFIGURABLE)} can be changed")
         if self._link is not Link.CLOSED:
             self._settings = settings
-            self._repairing.is_on = settings.repairs
-            self._book.retune(
+            self._retransmission.is_on = settings.repairs
+            self._book.reconfigure(
                 context=settings.context().digest(),
                 suite=settings.suite,
                 lifetime_s=settings.lifetime_s,
                 replay_window=settings.replay_window,
             )
-            self._exchange.retune(settings, now)
+            self._exchange.reconfigure(settings, now)
 
     @property
-    def is_in_tune(self) -> bool:
+    def is_reconfigured(self) -> bool:
         """Whether traffic can pass under keys of the kind that was asked for last."""
-        return self._link is Link.UP and self._book.is_in_tune
+        return self._link is Link.UP and self._book.is_reconfigured
 
     def pace_probes(self, period_s: float) -> None:
         """Ask the peer that often from now on whether it hears us; 0: never."""
-        self._probing.pace(period_s)
+        self._probes.set_period(period_s)
 
     @property
-    def reach(self) -> Reach:
+    def continuity(self) -> Continuity:
         """Whether packets get through, as the last probes have shown; unknown while there is no key to ask with."""
-        return self._probing.reach
+        return self._probes.continuity
 
     def close(self) -> None:
         """Forget every key. Nothing passes any more."""
@@ -132,7 +132,7 @@ class Session:
             self._change_link(LinkInput.CLOSE)
             self._book.clear()
             self._exchange.forget()
-            self._repairing.clear()
+            self._retransmission.clear()
             self._waiting.clear()
 
     def status(self, now: float) -> Status:
@@ -217,9 +217,9 @@ class Session:
         except Malformed:
             counters.rx_malformed += 1
             return None
-        if self._repairing.is_on:
+        if self._retransmission.is_on:
             number = pair.inbound.number_of(int.from_bytes(datagram[4:8], "big"))
-            self._repairing.arrived(pair, number, 1, now)
+            self._retransmission.arrived(pair, number, 1, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         if next_header == NEXT_HEADER_NONE:
@@ -259,9 +259,9 @@ class Session:
             outbound.seal_frames(frames, count, inner_bytes, family.next_header)
         except SequenceExhausted:
             return False
-        if self._repairing.is_on:
+        if self._retransmission.is_on:
             for sequence, row in enumerate(frames.rows[:count], outbound.sequence - count + 1):
-                self._repairing.sent(current, sequence, row.tobytes(), now)
+                self._retransmission.sent(current, sequence, row.tobytes(), now)
         if outbound.sequence >= outbound.suite.soft_sequence and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_packets += count
@@ -281,9 +281,9 @@ class Session:
         if opened is None:
             return None
         packets, next_header = opened
-        if self._repairing.is_on:
+        if self._retransmission.is_on:
             last = pair.inbound.number_of(int(frames.words[start + count - 1, 1]))
-            self._repairing.arrived(pair, last - count + 1, count, now)
+            self._retransmission.arrived(pair, last - count + 1, count, now)
         if pair.stage is Stage.PENDING:
             self._use(pair, now)
         family = self._incoming.admits_all(packets)
@@ -331,8 +331,8 @@ class Session:
         timers = (
             self._book.next_expiry(),
             self._exchange.next_timer(),
-            self._probing.next_timer(),
-            self._repairing.next_timer(),
+            self._probes.next_timer(),
+            self._retransmission.next_timer(),
             self._pacer.next_timer() if self._pacer is not None else None,
         )
         return min((at for at in timers if at is not None), default=None)
@@ -344,8 +344,8 @@ class Session:
         if self._book.expire(now):
             self._change_link(LinkInput.LIFETIME_ENDED)
         self._exchange.handle_timer(now)
-        self._probing.handle_timer(now)
-        self._repairing.handle_timer(now)
+        self._probes.handle_timer(now)
+        self._retransmission.handle_timer(now)
         self._serve_slots(now)
 
     # Below the surface
@@ -358,8 +358,8 @@ class Session:
         except SequenceExhausted:
             self.counters.tx_exhausted_drops += 1
             return None
-        if self._repairing.is_on:
-            self._repairing.sent(pair, outbound.sequence, datagram, now)
+        if self._retransmission.is_on:
+            self._retransmission.sent(pair, outbound.sequence, datagram, now)
         if outbound.sequence >= outbound.suite.soft_sequence and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_packets += 1
@@ -386,8 +386,8 @@ class Session:
             datagram = pair.outbound.seal(b"", NEXT_HEADER_NONE, self._pad_to)
         except SequenceExhausted:
             return None
-        if self._repairing.is_on:
-            self._repairing.sent(pair, pair.outbound.sequence, datagram, now)
+        if self._retransmission.is_on:
+            self._retransmission.sent(pair, pair.outbound.sequence, datagram, now)
         if pair.outbound.sequence >= pair.outbound.suite.soft_sequence and isinstance(self._exchange, Initiator):
             self._exchange.rekey(now)
         self.counters.tx_dummies += 1
@@ -420,10 +420,10 @@ class Session:
             return
         self.counters.control_received += 1
         if isinstance(received.message, messages.Probe | messages.ProbeReply):
-            self._probing.receive(received.message, received, now)
+            self._probes.receive(received.message, received, now)
             return
         if isinstance(received.message, messages.Repair):
-            self._repairing.receive(received.message, received, now)
+            self._retransmission.receive(received.message, received, now)
             return
         usable = self._exchange.receive(received, now)
         if usable is not None:
@@ -435,14 +435,14 @@ class Session:
             return
         if self._book.current is not None or self._link is Link.EXPIRED:
             self.counters.rekeys += 1
-        was_up, was_in_tune = self._link is Link.UP, self._book.is_in_tune
+        was_up, was_reconfigured = self._link is Link.UP, self._book.is_reconfigured
         self._book.make_current(pair, now)
-        if was_up and not was_in_tune and self._book.is_in_tune:
+        if was_up and not was_reconfigured and self._book.is_reconfigured:
             self._effects.append(LinkChanged(Link.UP))
         if isinstance(self._exchange, Responder):
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)
-        self._probing.start(now)
+        self._probes.start(now)
         if self._pacer is not None:
             self._pacer.start(now)
         while self._waiting:
@@ -461,6 +461,6 @@ class Session:
         if self._link is not before:
             self._effects.append(LinkChanged(self._link))
             if self._link is not Link.UP:
-                self._probing.stop()
+                self._probes.stop()
                 if self._pacer is not None:
                     self.counters.tx_no_sa_drops += self._pacer.stop()

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import yaml
 
 from scripts.cli.commands.plan import print_plan
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.forwarding.items import Group, GroupType
-from controller.forwarding.tunnel_endpoint import tunnel_end
+from controller.forwarding.tunnel_endpoint import as_wire, endpoint_at
 from controller.model.connection import Connection
 from controller.model.states import ConnectionState
 from controller.schema.slice_request import InvalidRequest, parse_slice_request
@@ -178,10 +178,10 @@ def test_the_replay_window_covers_the_difference_of_the_ways(
     access = {"protection": "1+1", "bandwidth_mbps": bandwidth_mbps, "latency_ms": latency_ms}
     bench.slices.create(request_for("enterprise-app", {"access": access}, cells=["cell1"]))
     connection = bench.model.connections["enterprise-app/cell1-compute"]
-    told = tunnel_end(bench.model.topology, connection, "cell1")
-    assert (told["expects_copies"], told["replay_window"]) == (True, window)
+    told = endpoint_at(bench.model.topology, connection, "cell1")
+    assert (told.expects_copies, told.replay_window) == (True, window)
     smallest_packets_per_s = bandwidth_mbps * 1e6 / 800
     assert window == 8192 or window >= smallest_packets_per_s * (latency_ms + 20) / 1000
-    ConnectionConfig.model_validate(told)
-    plain = tunnel_end(bench.model.topology, bench.model.connections["enterprise-app/cell1-control"], "cell1")
-    assert (plain["expects_copies"], plain["replay_window"]) == (False, 1024)
+    ConnectionConfig.model_validate(as_wire(told))
+    plain = endpoint_at(bench.model.topology, bench.model.connections["enterprise-app/cell1-control"], "cell1")
+    assert (plain.expects_copies, plain.replay_window) == (False, 1024)

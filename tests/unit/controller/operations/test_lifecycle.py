@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +358,8 @@ def test_what_the_next_process_finds_in_the_journal(bench: Bench, tmp_path: Path
 def test_an_agent_that_has_forgotten_is_told_again_and_orphans_are_removed(bench: Bench) -> None:
     bench.slices.create(request_for("cdn"))
     told = dict(bench.tunnels.told)
-    bench.tunnels.told = {e: c for e, c in told.items() if e[0] != "core1"} | {("agg1", "gone/x"): {}}
+    orphan = replace(next(iter(told.values())), id="gone/x")
+    bench.tunnels.told = {e: c for e, c in told.items() if e[0] != "core1"} | {("agg1", "gone/x"): orphan}
     bench.maintenance.restore_tunnels()
     assert bench.tunnels.told == told
 

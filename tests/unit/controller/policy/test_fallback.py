@@ -38,7 +38,7 @@ def found(bench: Bench, connection_id: str) -> Connection:
 
 
 def told(bench: Bench, connection_id: str) -> set[Any]:
-    return {bench.tunnels.told[site, i]["key_source"] for site, i in bench.tunnels.told if i == connection_id}
+    return {bench.tunnels.told[site, i].key_source for site, i in bench.tunnels.told if i == connection_id}
 
 
 def test_the_first_listed_level_that_works_is_used_and_seen(bench: Bench) -> None:
@@ -89,7 +89,7 @@ def test_a_level_that_is_not_listed_is_never_used(bench: Bench) -> None:
     # At least as good as none is dh: the channel may be better than the level, the keys follow the level.
     assert second.fallback is SecurityClass.NONE
     assert told(bench, first.id) == {"qra"}
-    assert {bench.tunnels.told[s, i]["mode"] for s, i in bench.tunnels.told if i == second.id} == {"clear"}
+    assert {bench.tunnels.told[s, i].mode for s, i in bench.tunnels.told if i == second.id} == {"clear"}
 
 
 def test_nothing_is_left_when_not_even_a_fallback_works(bench: Bench) -> None:

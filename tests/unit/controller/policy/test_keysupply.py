@@ -45,7 +45,7 @@ def reserved(bench: Bench) -> dict[str, int]:
 
 
 def told(bench: Bench) -> dict[str, Any]:
-    return {site: end["rekey_s"] for (site, i), end in bench.tunnels.told.items() if i == BACKHAUL}
+    return {site: end.rekey_s for (site, i), end in bench.tunnels.told.items() if i == BACKHAUL}
 
 
 def kinds(bench: Bench, since: int) -> list[str]:
@@ -271,7 +271,7 @@ def falling_back(tmp_path: Path, *levels: str) -> Bench:
 
 
 def sources(bench: Bench) -> set[Any]:
-    return {end["key_source"] for (_, i), end in bench.tunnels.told.items() if i == BACKHAUL}
+    return {end.key_source for (_, i), end in bench.tunnels.told.items() if i == BACKHAUL}
 
 
 def test_a_listed_fallback_is_used_for_want_of_keys_and_undone_when_they_are_back(tmp_path: Path) -> None:

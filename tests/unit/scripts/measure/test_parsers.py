@@ -6,8 +6,8 @@ import pytest
 
 from scripts.measure.connection import connections_of, requirement_of
 from scripts.measure.errors import ApiError, MeasurementError
-from scripts.measure.iperf import parse_iperf
-from scripts.measure.ping import parse_ping
+from scripts.measure.programs.iperf import parse_iperf
+from scripts.measure.programs.ping import parse_ping
 from scripts.measure.rekey_load import OVERHEAD_BYTES, PAYLOAD_BYTES, packet_rate
 from topologies.spec import SecurityClass
 
