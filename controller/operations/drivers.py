@@ -1,4 +1,4 @@
-"""What the life cycle needs from the outside world: switches, tunnels, key rates, a journal, an audience."""
+"""What operations need from the outside world: switches, tunnels, key rates, a journal, an audience."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ class Switches(Protocol):
         """Send what nobody will wait for. A switch on which it fails is compared with what it shall hold, and repaired.
 
         For what cannot change what comes next: taking off what nothing uses any more.
+        """
+
+    def report(self, fault: SwitchFault, /) -> None:
+        """What has gone wrong in a change that was waited for and after which the work goes on: as for :meth:`post`.
+
+        Never waits.
         """
 
     def is_ready(self, site: str) -> bool:

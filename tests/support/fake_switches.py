@@ -92,7 +92,8 @@ class FakeSwitches:
         self.tables = {s: FakeTable({r.key: r for r in base_rules(s)}) for s in topology.site_names}
         self.refuse: Callable[[str, Changes], str | None] = lambda site, changes: None
         self.sent = 0
-        self.reported: list[SwitchFault] = []  # faults that nobody waited for
+        self.reported: list[SwitchFault] = []  # faults that nobody acts on: the switch is to be repaired
+        self.reported_to: Callable[[SwitchFault], None] = lambda fault: None
         self.dead: set[str] = set()  # channels that carry nothing, and whose ports are not live
 
     def send(self, changes: Mapping[str, Changes]) -> Delivered:
@@ -107,7 +108,12 @@ class FakeSwitches:
         return Delivered(tuple(faults))
 
     def post(self, changes: Mapping[str, Changes]) -> None:
-        self.reported += self.send(changes).wait(0.0)
+        for fault in self.send(changes).wait(0.0):
+            self.report(fault)
+
+    def report(self, fault: SwitchFault, /) -> None:
+        self.reported.append(fault)
+        self.reported_to(fault)
 
     def is_ready(self, site: str) -> bool:
         return True

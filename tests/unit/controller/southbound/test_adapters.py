@@ -24,8 +24,8 @@ from topologies.catalog import ukqntel
 
 def test_what_is_saved_is_read_back_equal(tmp_path: Path) -> None:
     bench = Bench(ukqntel(), tmp_path / "db")
-    bench.lifecycle.create(request_for("enterprise-app"))
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("cdn"))
     bench.cut("agg1-metro1-ch3")
     for name in ("enterprise-app", "cdn"):
         record = bench.model.slice(name)
@@ -55,12 +55,12 @@ def test_a_locked_database_is_an_error_and_nothing_is_written(tmp_path: Path) ->
     bench = Bench(ukqntel(), tmp_path / "db")
     bench.store.close()
     bench.store = Store(tmp_path / "db", busy_timeout_s=0.01)
-    bench.lifecycle._engine.journal = bench.store
+    bench.context.journal = bench.store
     start = bench.state()
     other = sqlite3.connect(tmp_path / "db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(DriverError, match="locked"):
-        bench.lifecycle.create(request_for("cdn"))
+        bench.slices.create(request_for("cdn"))
     other.execute("ROLLBACK")
     other.close()
     assert bench.state() == start
