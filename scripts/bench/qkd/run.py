@@ -14,20 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from kms.sources.qkd import asymptotic, authentication
-from kms.sources.qkd.amplify import toeplitz_hash
-from kms.sources.qkd.asymptotic import Line, infinite_decoy, key_rate, vacuum_weak
-from kms.sources.qkd.attacks import NO_ATTACK
-from kms.sources.qkd.cascade import ParityOracle, reconcile
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import expected
-from kms.sources.qkd.entropy import binary_entropy
+from kms.sources.qkd.bounds import asymptotic
+from kms.sources.qkd.bounds.asymptotic import Line, infinite_decoy, key_rate, vacuum_weak
+from kms.sources.qkd.bounds.entropy import binary_entropy
 from kms.sources.qkd.forecast import BLOCK_DETECTIONS, expected_qber, forecast_rate
+from kms.sources.qkd.link.attacks import NO_ATTACK
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import expected
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import SourceSettings
 from kms.sources.qkd.modes import Protocol
-from kms.sources.qkd.montecarlo import QuantumChannel
+from kms.sources.qkd.post_processing import authentication
+from kms.sources.qkd.post_processing.cascade import ParityOracle, reconcile
+from kms.sources.qkd.post_processing.privacy_amplification import toeplitz_hash
 from kms.sources.qkd.protocol import Transcript, run_round
 from kms.sources.qkd.section import Distiller
-from kms.sources.qkd.settings import SourceSettings
 from scripts.measure.errors import MeasurementError
 
 PEER_KM = (10, 30)

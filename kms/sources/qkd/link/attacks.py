@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.modes import AttackKind
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kms.tunnel.errors import Malformed
 from kms.tunnel.protocol import messages
-from kms.tunnel.protocol.continuity_check import Prober, Reach
+from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
 
 
 class EchoSession:
@@ -17,28 +17,30 @@ class EchoSession:
 
     def __init__(self, connection_id: str, period_s: float, *, is_leader: bool, entropy: bytes) -> None:
         self._connection = messages.connection_tag(connection_id)
-        self._prober = Prober(period_s, is_leader=is_leader, first_number=int.from_bytes(entropy[:7], "big") + 1)
+        self._check = ContinuityCheck(
+            period_s, is_leader=is_leader, first_number=int.from_bytes(entropy[:7], "big") + 1
+        )
         self.malformed = 0
 
     @property
-    def reach(self) -> Reach:
-        return self._prober.reach
+    def continuity(self) -> Continuity:
+        return self._check.continuity
 
     def pace_probes(self, period_s: float) -> None:
-        self._prober.pace(period_s)
+        self._check.set_period(period_s)
 
     def start(self, now: float) -> None:
-        self._prober.start(now)
+        self._check.start(now)
 
     def next_timer(self) -> float | None:
-        return self._prober.next_timer()
+        return self._check.next_timer()
 
     def handle_timer(self, now: float) -> bytes | None:
         """The datagram to send, if it is time for one."""
-        number = self._prober.handle_timer(now, packets=0)
+        number = self._check.handle_timer(now, packets=0)
         if number is None:
             return None
-        return messages.encode_echo(self._connection, messages.Echo(number, self._prober.silence_s(now)))
+        return messages.encode_echo(self._connection, messages.Echo(number, self._check.silence_s(now)))
 
     def receive(self, datagram: bytes, now: float) -> bytes | None:
         """The answer to send, if there is to be one."""
@@ -48,8 +50,8 @@ class EchoSession:
             self.malformed += 1
             return None
         match message:
-            case messages.Echo(number, silence_s) if self._prober.questioned(silence_s, now):
+            case messages.Echo(number, silence_s) if self._check.questioned(silence_s, now):
                 return messages.encode_echo(self._connection, messages.EchoReply(number))
             case messages.EchoReply(number):
-                self._prober.answered(number, now)
+                self._check.answered(number, now)
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kms.sources.qkd.entropy import binary_entropy
+from kms.sources.qkd.bounds.entropy import binary_entropy
 
 SIFTING = 0.5  # q: both bases equally likely
 _GRID = 200

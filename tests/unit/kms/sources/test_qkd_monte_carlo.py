@@ -11,12 +11,12 @@ import math
 import numpy as np
 import pytest
 
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import Clock, click_statistics, expected
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import Clock, click_statistics, expected
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import SourceSettings
 from kms.sources.qkd.modes import AttackKind
-from kms.sources.qkd.montecarlo import QuantumChannel
-from kms.sources.qkd.settings import SourceSettings
 
 SETTINGS = SourceSettings(0.5, 0.1, 0.5, 0.3, 0.5)
 PERFECT = ChannelParameters(

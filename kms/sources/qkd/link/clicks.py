@@ -2,7 +2,7 @@
 
 A pulse's photons, their number Poisson distributed, take their ways independently: each is detected with some
 efficiency, and then in the wrong detector with the probability of misalignment; each detector has its dark counts. From
-this follow all gains and error rates, and the weights that :mod:`kms.sources.qkd.montecarlo` draws from.
+this follow all gains and error rates, and the weights that :mod:`kms.sources.qkd.link.monte_carlo` draws from.
 
 Dead time and afterpulses make one gate depend on the detection before. They do not depend on what the gate's own
 pulse holds, so they scale all gains alike and add a background: :class:`Clock` has their statistics.
@@ -16,9 +16,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kms.sources.qkd.attacks import NO_ATTACK, Attack, Floats, fates, poisson
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.settings import SourceSettings
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack, Floats, fates, poisson
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.settings import SourceSettings
 
 # More photons than this a pulse of mean 2 holds with a probability below 1e-16.
 _MOST_PHOTONS = 24

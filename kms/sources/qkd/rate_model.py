@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from kms.sources.qkd import cow
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import RATE_BLOCK_DETECTIONS, attacked_rate
-from kms.sources.qkd.judgement import Judge, Judgement
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import expected
+from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import AttackKind, Protocol
+from kms.sources.qkd.post_processing.parameter_estimation import Judge, Judgement
 from kms.sources.qkd.protocol import DistilledBlock, Entropy
 from kms.sources.qkd.section import SliceOfWork, Verdict
-from kms.sources.qkd.settings import optimal_settings
 
 ROUND_S = 0.1
 

@@ -3,8 +3,8 @@
 Every pulse's photon number, every photon's fate and every dark count is a random draw. Most pulses leave no trace, so
 drawing them one by one would be most of the work for nothing: instead the gaps between detections are drawn (from
 the law that pulse-by-pulse draws would give them), and then, for each detection, what caused it (from the exact
-probabilities of :mod:`kms.sources.qkd.clicks`, given that there was one). The statistics are those of drawing every
-pulse; a test compares it with exactly that.
+probabilities of :mod:`kms.sources.qkd.link.clicks`, given that there was one). The statistics are those of drawing
+every pulse; a test compares it with exactly that.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import Bits, ChannelParameters, Positions
-from kms.sources.qkd.clicks import BOTH, WRONG, Clicks, Clock, click_statistics
-from kms.sources.qkd.settings import SourceSettings
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import Bits, ChannelParameters, Positions
+from kms.sources.qkd.link.clicks import BOTH, WRONG, Clicks, Clock, click_statistics
+from kms.sources.qkd.link.settings import SourceSettings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kms.sources.qkd.entropy import binary_entropies
+from kms.sources.qkd.bounds.entropy import binary_entropies
 
 SECRECY_EPSILON = 1e-10
 CORRECTNESS_EPSILON = 1e-15

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import Expected
-from kms.sources.qkd.settings import SourceSettings
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import Expected
+from kms.sources.qkd.link.settings import SourceSettings
 
 FALSE_ALARM = 1e-9
 LEAST_SAMPLE_BITS = 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kms.sources.qkd.asymptotic import Line
+from kms.sources.qkd.bounds.asymptotic import Line
 
 Bits = NDArray[np.uint8]  # one bit per element, 0 or 1
 Positions = NDArray[np.int64]
@@ -65,7 +65,7 @@ class ChannelParameters:
 
     @property
     def line(self) -> Line:
-        """What the formulas of :mod:`kms.sources.qkd.asymptotic` see: no dead time, no afterpulses."""
+        """What the formulas of :mod:`kms.sources.qkd.bounds.asymptotic` see: no dead time, no afterpulses."""
         return Line(self.transmittance, self.dark_count_probability, self.misalignment)
 
     @property

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kms.sources.qkd.channel import Bits, Positions
+from kms.sources.qkd.link.channel import Bits, Positions
 
 # Frames of this length: shorter ones pay more for the late passes, longer ones keep pairs of errors hidden.
 FRAME_BITS = 16384

@@ -16,13 +16,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from kms.tunnel.protocol import messages
-from kms.tunnel.protocol.counters import Counters
-from kms.tunnel.protocol.effects import Effect, ReachChanged, SendDatagram
-from kms.tunnel.protocol.key_derivation import ControlKeys
-from kms.tunnel.protocol.security_association import SaBook, SaPair
-from kms.tunnel.protocol.settings import Role, SessionSettings
-
 _MAX_OPEN = 16  # questions whose answers are still worth having
 _MIN_UNANSWERED = 4
 _LIMIT = 1.9  # periods without proof: in two a failure is known
@@ -32,7 +25,7 @@ _ANSWER_GAP = 1 / 32  # of a period, at least, between answers
 
 
 @dataclass(frozen=True)
-class Reach:
+class Continuity:
     """What one end knows; None where it does not know. ``since`` is when ``reachable`` became what it is."""
 
     hears_peer: bool | None = None
@@ -54,14 +47,14 @@ class Reach:
         return "out" if self.is_heard is False else None
 
 
-class Prober:
+class ContinuityCheck:
     """One end's. Numbers grow by one with every question, from ``first_number`` on. ``period_s`` 0: never asks."""
 
     def __init__(self, period_s: float, *, is_leader: bool, first_number: int = 1) -> None:
         self._is_leader = is_leader
-        self.pace(period_s)
+        self.set_period(period_s)
         self._number = first_number
-        self.reach = Reach()
+        self.continuity = Continuity()
         self._is_on = False
         self._begin(0.0)
 
@@ -76,7 +69,7 @@ class Prober:
         self._answered_at = float("-inf")
         self._packets = 0
 
-    def pace(self, period_s: float) -> None:
+    def set_period(self, period_s: float) -> None:
         """Ask that often from now on."""
         is_leader = self._is_leader
         self._period_s = period_s
@@ -95,7 +88,7 @@ class Prober:
     def stop(self) -> None:
         """There is none any more (no key, say): nothing is known."""
         self._is_on = False
-        self.reach = Reach()
+        self.continuity = Continuity()
 
     def next_timer(self) -> float | None:
         """When :meth:`handle_timer` has something to do."""
@@ -104,7 +97,7 @@ class Prober:
         if self._asked_at is None:
             return self._begun_at
         if self._unanswered:
-            return self._asked_at + self._period_s * (_DOWN if self.reach.reachable is False else _HURRY)
+            return self._asked_at + self._period_s * (_DOWN if self.continuity.reachable is False else _HURRY)
         return min(self._heard_at + self._hearing_patience_s, self._confirmed_at + self._heard_patience_s)
 
     def handle_timer(self, now: float, packets: int) -> int | None:
@@ -156,7 +149,7 @@ class Prober:
         self._hear(now)
         self._confirm(asked_at)
         self._unanswered = 0
-        self.reach = replace(self.reach, rtt_s=now - asked_at)
+        self.continuity = replace(self.continuity, rtt_s=now - asked_at)
         self._judge(now)
         return True
 
@@ -175,7 +168,7 @@ class Prober:
 
     def _judge(self, now: float) -> None:
         has_tried = self._unanswered >= _MIN_UNANSWERED
-        before, hears, heard = self.reach, self.reach.hears_peer, self.reach.is_heard
+        before, hears, heard = self.continuity, self.continuity.hears_peer, self.continuity.is_heard
         if self._has_heard and now - self._heard_at < self._hearing_limit_s:
             hears = True
         elif has_tried and now - self._heard_at >= self._hearing_limit_s:
@@ -186,83 +179,5 @@ class Prober:
             heard = True
         elif has_tried and now - self._confirmed_at >= self._heard_limit_s:
             heard = False
-        after = Reach(hears, heard, before.since, before.rtt_s)
-        self.reach = after if after.reachable is before.reachable else replace(after, since=now)
-
-
-class Probing:
-    """Each end signs with the link key of its own role, so that nothing can be reflected. Outputs go to ``effects``.
-
-    A probe that has been accepted is not accepted again under its SA, nor is any with a lower number; a reply is
-    accepted once, while its question is open. Repetitions are refused before anything is computed.
-    """
-
-    def __init__(self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters) -> None:
-        self._role = settings.role
-        self._connection = messages.connection_tag(settings.connection_id)
-        self._book = book
-        self._effects = effects
-        self._counters = counters
-        self._prober = Prober(settings.probe_s, is_leader=settings.role is Role.INITIATOR)
-        self._told: tuple[bool | None, str | None] = (None, None)
-
-    @property
-    def reach(self) -> Reach:
-        return self._prober.reach
-
-    def pace(self, period_s: float) -> None:
-        self._prober.pace(period_s)
-
-    def start(self, now: float) -> None:
-        self._prober.start(now)
-
-    def stop(self) -> None:
-        self._prober.stop()
-        self._tell()
-
-    def next_timer(self) -> float | None:
-        return self._prober.next_timer()
-
-    def handle_timer(self, now: float) -> None:
-        pair = self._book.current
-        number = None if pair is None else self._prober.handle_timer(now, self._counters.rx_packets)
-        if pair is not None and number is not None:
-            probe = messages.Probe(pair.outbound.spi, number, self._prober.silence_s(now))
-            self._counters.probes_sent += 1
-            self._send(probe, pair)
-        self._tell()
-
-    def receive(self, message: messages.Probe | messages.ProbeReply, received: messages.Received, now: float) -> None:
-        pair = self._book.by_spi.get(message.spi.to_bytes(4, "big"))
-        if pair is None or now >= pair.ends_at:
-            self._counters.control_ignored += 1
-        elif self._is_repeated(message, pair):
-            self._counters.probe_replays += 1
-        elif not received.is_signed_by(self._peers(pair.control)):
-            self._counters.control_auth_failures += 1
-        elif isinstance(message, messages.Probe):
-            pair.highest_probe = message.number
-            if self._prober.questioned(message.silence_s, now):
-                self._send(messages.ProbeReply(pair.outbound.spi, message.number), pair)
-        elif self._prober.answered(message.number, now):
-            self._counters.probes_answered += 1
-        self._tell()
-
-    def _is_repeated(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> bool:
-        if isinstance(message, messages.Probe):
-            return message.number <= pair.highest_probe
-        return not self._prober.is_open(message.number)
-
-    def _send(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> None:
-        keys = pair.control
-        key = keys.initiator if self._role is Role.INITIATOR else keys.responder
-        self._effects.append(SendDatagram(messages.encode_probe(self._connection, message, key)))
-
-    def _peers(self, keys: ControlKeys) -> bytes:
-        return keys.responder if self._role is Role.INITIATOR else keys.initiator
-
-    def _tell(self) -> None:
-        known = (self._prober.reach.reachable, self._prober.reach.failing)
-        if known != self._told:
-            self._told = known
-            self._effects.append(ReachChanged())
+        after = Continuity(hears, heard, before.since, before.rtt_s)
+        self.continuity = after if after.reachable is before.reachable else replace(after, since=now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kms.sources.qkd.channel import Bits
+from kms.sources.qkd.link.channel import Bits
 
 # The longest input: keeps the rounding argument of toeplitz_hash far from its limit.
 MAX_INPUT_BITS = 1 << 22

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from kms.sources.qkd import finite
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.entropy import binary_entropies
+from kms.sources.qkd.bounds import finite
+from kms.sources.qkd.bounds.entropy import binary_entropies
+from kms.sources.qkd.link.channel import ChannelParameters
 
 Floats = NDArray[np.float64]
 
