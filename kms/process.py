@@ -194,7 +194,7 @@ def _service(
     )
     return KeyService(
         kme_ids={site.site: site.kme_id for site in config.sites},
-        limits=config.limits,
+        limits=config.limits.limits(),
         default_source=KeySource.parse(config.default_key_source),
         registry=registry,
         transport=transport,

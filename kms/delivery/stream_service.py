@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import uuid
 from collections.abc import Callable
@@ -23,7 +22,8 @@ from kms.errors import ExhaustedError, KmsError, NoRouteError, RequestError, Sec
 from kms.keys.key import KeySource
 
 MAX_STREAMS = 10_000
-METADATA_BYTES = 64  # no metadata of ours is longer
+METADATA_BYTES = 64  # no metadata of ours is longer, however an interface writes it
+_LONGEST_AGE_MS = 10**12
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,19 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class ChunkMetadata:
+    """How old the chunk's keys are, and where they come from."""
+
+    age_ms: int
+    source: KeySource
+
+
+@dataclass(frozen=True)
 class Chunk:
     status: Status
     index: int = 0
     key_buffer: bytes = field(default=b"", repr=False)
-    metadata: bytes = b""
+    metadata: ChunkMetadata | None = None
 
 
 class RemoteStreams(Protocol):
@@ -184,8 +192,8 @@ class KeyStreams:
         end.next_index = max(end.next_index, wanted + 1)
         buffer = b"".join(key.key for key in keys)[: end.qos.key_chunk_size]
         age_ms = max(0, round(1e3 * (self._clock() - made_at)))
-        metadata = json.dumps({"age": min(age_ms, 10**12), "source": keys[0].source.label}).encode()
-        return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else b"")
+        metadata = ChunkMetadata(min(age_ms, _LONGEST_AGE_MS), keys[0].source)
+        return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else None)
 
     async def _chunk_keys(self, end: _End, site: str, caller: str, index: int) -> tuple[list[DeliveredKey], float]:
         turn = await end.client.claim(caller, index)

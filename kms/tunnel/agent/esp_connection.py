@@ -8,12 +8,14 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
 
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
 from kms.tunnel.agent.stats import continuity_stats, sa_stats
+from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.dataplane.base import DataPlaneEnvironment
@@ -46,6 +48,11 @@ _REFRESH_S = 1.0  # how often the data plane's own counters are looked at withou
 _IP_MTU_DISCOVER = 10  # linux/in.h
 _IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
 
+_AS_TOLD = {field.name for field in fields(SessionSettings)} & (
+    ConnectionConfig.model_fields.keys() - {"role", "suite", "probe_s"}
+)
+"""What a session is told in the words in which the agent is: all but names that stand for something."""
+
 
 class EspConnection:
     """Carries out what its session wants. ``open`` may be awaited once, ``close`` at any time."""
@@ -76,7 +83,7 @@ class EspConnection:
         _check_mtu(self._mtu, config)
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
         self._socket: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._wake_up = WakeUp(self._loop, self._handle_timer)
         self._key_tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         made = KernelPlane if in_kernel else UserspacePlane
@@ -99,23 +106,11 @@ class EspConnection:
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
         return SessionSettings(
+            **{name: getattr(config, name) for name in _AS_TOLD},
             connection_id=config.id,
             role=Role(config.role),
-            local_address=config.local_address,
-            peer_address=config.peer_address,
-            local_address6=config.local_address6,
-            peer_address6=config.peer_address6,
-            local_sae=self._local_sae,
-            peer_sae=config.peer_sae,
-            key_source=config.key_source,
             suite=SUITES[config.suite],
-            rekey_s=config.rekey_s,
-            lifetime_s=config.lifetime_s,
-            replay_window=config.replay_window,
-            expects_copies=config.expects_copies,
-            repairs=config.repairs,
-            padding=config.padding,
-            padding_pps=config.padding_pps,
+            local_sae=self._local_sae,
             mtu=self._mtu,
             probe_s=self._probe_s,
         )
@@ -150,8 +145,7 @@ class EspConnection:
         """Forget the keys, stop, remove the interface."""
         self._session.close()
         self._up.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._wake_up.cancel()
         tasks = list(self._key_tasks)
         for task in tasks:
             task.cancel()
@@ -239,10 +233,8 @@ class EspConnection:
                 self._do(effect)
         self._plane.sync_sas()
         due = self._session.next_timer()
-        if due is not None and (self._timer is None or due < self._timer.when()):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._handle_timer)
+        if due is not None and due < self._wake_up.at:
+            self._wake_up.set(due)
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -288,7 +280,6 @@ class EspConnection:
         self._carry_out()
 
     def _handle_timer(self) -> None:
-        self._timer = None
         self._session.handle_timer(self._loop.time())
         self._carry_out()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kms.tunnel.protocol.continuity_check import Continuity
+from kms.tunnel.protocol.continuity.check import Continuity
 from kms.tunnel.protocol.security_association import SaPair
 
 _WATCHED = (

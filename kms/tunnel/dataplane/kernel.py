@@ -237,7 +237,7 @@ class KernelPlane:
             except OSError as error:
                 self._environment.report_error(error)
                 continue
-            self._session.receive_datagram(datagram, now)
+            self._session.inbound.receive_datagram(datagram, now)
         self._environment.carry_out()
 
     def set_rate(self, rate_kbps: int | None) -> None:

@@ -7,7 +7,9 @@ import socket
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.dataplane.base import DataPlaneEnvironment
-from kms.tunnel.dataplane.packet_loop import SOL_UDP, UDP_GRO, DataPlane, DeviceLost, largest_super_packet
+from kms.tunnel.dataplane.batching import SOL_UDP, UDP_GRO
+from kms.tunnel.dataplane.inbound_path import InboundPath
+from kms.tunnel.dataplane.outbound_path import DeviceLost, OutboundPath, largest_super_packet
 from kms.tunnel.dataplane.tun import TunDevice
 from kms.tunnel.errors import Unavailable
 from kms.tunnel.protocol.effects import SaInstalled
@@ -27,7 +29,8 @@ class UserspacePlane:
         self._loop = environment.loop
         self._tun: TunDevice | None = None
         self._socket: socket.socket | None = None
-        self._plane: DataPlane | None = None
+        self._outbound: OutboundPath | None = None
+        self._inbound: InboundPath | None = None
         self._is_waiting = False  # for room in the socket
 
     def open(self, udp: socket.socket) -> None:
@@ -38,7 +41,9 @@ class UserspacePlane:
             raise Unavailable(f"UDP socket: {error.strerror}") from error
         self._tun = TunDevice(config.interface)
         self._socket = udp
-        self._plane = DataPlane(self._tun, udp, self._session, self._environment.report_error)
+        report_error = self._environment.report_error
+        self._outbound = OutboundPath(self._tun, udp, self._session.outbound, report_error)
+        self._inbound = InboundPath(self._tun, udp, self._session.inbound, report_error)
         self._environment.carry_out()  # the first key is asked for while the interface is being set up
         addressing.configure_tun(
             config.interface,
@@ -65,11 +70,11 @@ class UserspacePlane:
 
     def send(self, datagram: bytes) -> None:
         """A control message that finds the socket full is lost, as on the network: it will be repeated."""
-        assert self._plane is not None
-        if self._plane.is_stalled:
+        assert self._outbound is not None
+        if self._outbound.is_stalled:
             self._session.counters.tx_socket_drops += 1
         else:
-            self._plane.send(datagram)
+            self._outbound.send(datagram)
             self._wait_for_room()
 
     def install(self, sa: SaInstalled) -> None:
@@ -95,9 +100,9 @@ class UserspacePlane:
         return None
 
     def _read_tun(self) -> None:
-        assert self._plane is not None
+        assert self._outbound is not None
         try:
-            self._plane.read_device(self._loop.time())
+            self._outbound.read_device(self._loop.time())
         except DeviceLost as error:
             assert self._tun is not None
             self._loop.remove_reader(self._tun.fd)
@@ -107,14 +112,14 @@ class UserspacePlane:
         self._environment.carry_out()
 
     def _read_socket(self) -> None:
-        assert self._plane is not None
-        self._plane.read_socket(self._loop.time())
+        assert self._inbound is not None
+        self._inbound.read_socket(self._loop.time())
         self._environment.carry_out()
 
     def _wait_for_room(self) -> None:
         """While the socket is full the TUN is not read, so that senders feel it."""
-        assert self._plane is not None
-        if self._plane.is_stalled and not self._is_waiting:
+        assert self._outbound is not None
+        if self._outbound.is_stalled and not self._is_waiting:
             assert self._socket is not None
             self._is_waiting = True
             if self._tun is not None:
@@ -123,9 +128,9 @@ class UserspacePlane:
 
     def _resume(self) -> None:
         assert self._socket is not None
-        assert self._plane is not None
-        self._plane.resume()
-        if self._plane.is_stalled:
+        assert self._outbound is not None
+        self._outbound.resume()
+        if self._outbound.is_stalled:
             return
         self._is_waiting = False
         self._loop.remove_writer(self._socket)

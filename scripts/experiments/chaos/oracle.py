@@ -133,7 +133,7 @@ def is_feasible(
     """Whether a way exists under the faults, with the bandwidth, class, latency and keys asked for. Shortest latency
     by networkx: if even that is too long, or there is none, there is no way. Dark channels count: they can be lit.
     What the connection holds counts as free. ``level`` is a fallback; None: the level asked for."""
-    asked = request["connections"][_requirement(view["name"])]
+    asked = request["connections"][view["role"]]
     required = SecurityClass.parse(level or str(view["required"]))
     is_exact = view.get("match") == "exact"
     residual = {c["id"]: c["capacity_mbps"] - c["reserved_mbps"] for c in seen.channels}
@@ -212,12 +212,6 @@ def number_of_cookie(cookie: int) -> int | None:
 def connection_number(src_address: str) -> int:
     """The number that a connection's addresses follow from."""
     return (int(ipaddress.IPv4Address(src_address)) - int(FIRST_ADDRESS)) // 2
-
-
-def _requirement(connection_name: str) -> str:
-    if connection_name.endswith("-control"):
-        return "control"
-    return "access" if connection_name.endswith("-compute") else "backhaul"
 
 
 def _latency_ms(channel: Channel) -> float:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kms.tunnel.protocol import messages
-from kms.tunnel.protocol.clear_echo import EchoSession
-from kms.tunnel.protocol.continuity_check import Continuity, ContinuityCheck
+from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
+from kms.tunnel.protocol.continuity.clear_echo import EchoSession
 from tests.support.tunnel_world import End, Weather, World, both, kind_of, up
 
 PERIOD_S = 0.5

@@ -103,7 +103,8 @@ def cookie(number: int, generation: int = 1) -> int:
 def observation(path: tuple[str, ...] = WORKING, faults: Faults = ()) -> dict[str, Any]:
     sites = ["cell1", *(["agg2", "agg1"] if path == DETOUR else ["agg1"]), "metro1"]
     view = {
-        "name": "cell1-compute", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.6", "required": "qkd",
+        "name": "cell1-compute", "role": "access", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.6",
+        "required": "qkd",
         "key_source": "qkd", "match": "at-least", "protection": "restoration", "state": "ACTIVE", "reason": None,
         "bandwidth_mbps": 4.0, "path": list(path), "sites": sites, "backup": None,
     }  # fmt: skip

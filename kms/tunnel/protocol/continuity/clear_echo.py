@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kms.tunnel.errors import Malformed
 from kms.tunnel.protocol import messages
-from kms.tunnel.protocol.continuity_check import Continuity, ContinuityCheck
+from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
 
 
 class EchoSession:

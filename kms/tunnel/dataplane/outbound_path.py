@@ -1,9 +1,8 @@
-"""The two hot loops of a connection: from the TUN device to the socket, and back, many packets at a time.
+"""The hot loop from the TUN device to the socket, many packets at a time.
 
 One read of the device gives up to 64 KB of a TCP or UDP stream, a super-packet; those that wait behind it are read
-too. They are cut into packets all at once, sealed where they stand, and each sent by one call (UDP_SEGMENT). One
-receive gives many datagrams (UDP_GRO), and several what has come; they are opened at once and, where they are
-consecutive packets of one stream, written as one. What does not fit this goes one by one, through the same session.
+too. They are cut into packets all at once, sealed where they stand, and each sent by one call (UDP_SEGMENT). What does
+not fit this goes one by one, through the same session.
 
 A loop in Python over packets costs more than to encrypt them, and so do NumPy's calls for one super-packet alone:
 with eight, a call costs each of them an eighth.
@@ -15,41 +14,26 @@ import errno
 import os
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from kms.tunnel.dataplane import recvmmsg
-from kms.tunnel.dataplane.recvmmsg import ManyReceiver
+from kms.tunnel.dataplane.batching import FEW, MAX_UDP_BYTES, SLOT_BYTES, SOL_UDP, TURN_S, UDP_SEGMENT
 from kms.tunnel.dataplane.tun import TunDevice
 from kms.tunnel.packet import virtio_header
-from kms.tunnel.packet.checksum import Octets, complement
+from kms.tunnel.packet.checksum import complement
 from kms.tunnel.packet.compiled_loops import MAX_UDP_SEGMENTS
-from kms.tunnel.packet.esp import MIN_DATAGRAM_BYTES, datagram_bytes
-from kms.tunnel.packet.frame_buffer import MAX_FRAMES, PREFIX_BYTES, Frames, FrameShape, stretches
-from kms.tunnel.packet.segmentation import Headers, Joiner, Places, headers_of, is_like, write_segments
-from kms.tunnel.packet.virtio_header import NO_OFFLOAD, VNET_BYTES
-from kms.tunnel.protocol.session import Session
+from kms.tunnel.packet.esp import datagram_bytes
+from kms.tunnel.packet.frame_buffer import PREFIX_BYTES, Frames
+from kms.tunnel.packet.segmentation import Headers, Places, headers_of, is_like, write_segments
+from kms.tunnel.packet.virtio_header import VNET_BYTES
+from kms.tunnel.protocol.outbound_traffic import OutboundTraffic
 
-SOL_UDP = 17
-UDP_SEGMENT, UDP_GRO = 103, 104  # linux/udp.h
-MAX_UDP_BYTES = 65507
-
-# Before the other descriptors and the timers have theirs; the longer, the more waits to be sealed together.
-_TURN_S = 0.004
-_SLOT_BYTES = 2048  # single packets are collected side by side before they are sealed together
-_SLOTS = 64
+_SLOTS = 64  # single packets are collected side by side before they are sealed together
 _READ_BYTES = VNET_BYTES + 65536
 _TRAIN = 8  # super-packets that are cut and sealed together, of those that wait
 _ROOM_BYTES = -(-_READ_BYTES // 64) * 64  # from one to the next of them
-_GRO_BYTES = 65536
-_GRO_DATAGRAMS = 128  # in one receive at most: linux/udp.h, UDP_MAX_SEGMENTS since it was raised
-_GATHERED_BYTES = 8 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
-_FEW = 4  # so many are sooner dealt with one by one than together
-_SINGLES = 16  # so many datagrams of one length that come one by one are not the last
-_GRO_SPACE = socket.CMSG_SPACE(4)
 _OFFSET = 6  # so that the packet after its virtio header is aligned
 
 
@@ -67,27 +51,22 @@ class DeviceLost(OSError):
     """The interface was removed under us."""
 
 
-class DataPlane:
-    """Moves packets between an open device and an open socket; ``note`` is told of errors that pass."""
+class OutboundPath:
+    """Moves packets from an open device to an open socket; ``report_error`` is told of errors that pass."""
 
     def __init__(
-        self, tun: TunDevice, udp: socket.socket, session: Session, report_error: Callable[[OSError], None]
+        self, tun: TunDevice, udp: socket.socket, traffic: OutboundTraffic, report_error: Callable[[OSError], None]
     ) -> None:
-        self._tun, self._udp, self._session, self._report_error = tun, udp, session, report_error
+        self._tun, self._udp, self._traffic, self._report_error = tun, udp, traffic, report_error
         self._can_segment = True
         self._staging = bytearray(_OFFSET + _TRAIN * _ROOM_BYTES)
         view = memoryview(self._staging)
-        self._reads = [
-            view[at : at + _READ_BYTES] for at in range(_OFFSET, _OFFSET + _SLOTS * _SLOT_BYTES, _SLOT_BYTES)
-        ]
+        self._reads = [view[at : at + _READ_BYTES] for at in range(_OFFSET, _OFFSET + _SLOTS * SLOT_BYTES, SLOT_BYTES)]
         self._rooms = [view[at : at + _READ_BYTES] for at in range(_OFFSET, len(view), _ROOM_BYTES)]
         self._staged = np.frombuffer(self._staging, np.uint8)
-        slots = self._staged[_OFFSET:][: _SLOTS * _SLOT_BYTES].reshape(_SLOTS, _SLOT_BYTES)
+        slots = self._staged[_OFFSET:][: _SLOTS * SLOT_BYTES].reshape(_SLOTS, SLOT_BYTES)
         self._slots = slots[:, VNET_BYTES:]
-        self._out = Frames(_TRAIN * MAX_UDP_BYTES, in_place=True)
-        self._in = Frames(_GATHERED_BYTES + _GRO_BYTES, in_place=False)
-        self._joiner = Joiner(MAX_FRAMES, _GATHERED_BYTES + _GRO_BYTES)
-        self._many: ManyReceiver | None = None  # while datagrams come one by one
+        self._frames = Frames(_TRAIN * MAX_UDP_BYTES, in_place=True)
         self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
 
     @property
@@ -95,11 +74,9 @@ class DataPlane:
         """The socket is full: the device is not read until it has room, so that senders feel it."""
         return bool(self._stalled)
 
-    # From the device to the socket
-
     def read_device(self, now: float) -> None:
         """Read, seal and send what is there. Raises DeviceLost."""
-        until = time.monotonic() + _TURN_S
+        until = time.monotonic() + TURN_S
         while self._read_burst(now) and not self._stalled and time.monotonic() < until:
             pass
 
@@ -119,7 +96,7 @@ class DataPlane:
                 return self._read_train(length, now)
             _finish_checksum(view, length)
             lengths.append(length)
-            if length > _SLOT_BYTES - VNET_BYTES:
+            if length > SLOT_BYTES - VNET_BYTES:
                 break  # it reaches into the slots after it
         self._seal_singles(lengths, now)
         return True
@@ -159,7 +136,7 @@ class DataPlane:
                 _finish_checksum(view, length)
                 self._send_packet(packet, now)
             elif headers is None:
-                self._session.counters.tx_selector_drops += 1
+                self._traffic.counters.tx_selector_drops += 1
             else:
                 while end < len(lengths) and lengths[end] == length and is_like(self._rooms[end], view, headers):
                     end += 1
@@ -174,7 +151,7 @@ class DataPlane:
             most = min(MAX_UDP_SEGMENTS, MAX_UDP_BYTES // datagram_bytes(length))
             while end < len(lengths) and lengths[end] == length and end - first < most:
                 end += 1
-            if end - first > _FEW and self._seal_rows(first, end, length, now):
+            if end - first > FEW and self._seal_rows(first, end, length, now):
                 first = end
                 continue
             for slot in range(first, end):
@@ -182,16 +159,16 @@ class DataPlane:
             first = end
 
     def _send_packet(self, packet: memoryview, now: float) -> None:
-        datagram = self._session.send_packet(bytes(packet), now)
+        datagram = self._traffic.send_packet(bytes(packet), now)
         if datagram is not None:
             self.send(datagram)
 
     def _seal_rows(self, first: int, end: int, length: int, now: float) -> bool:
-        frames, count = self._out.shape(datagram_bytes(length)), end - first
+        frames, count = self._frames.shape(datagram_bytes(length)), end - first
         frames.texts[:count, :length] = self._slots[first:end, :length]
-        if not self._session.seal_frames(frames, count, length, now):
+        if not self._traffic.seal_frames(frames, count, length, now):
             return False
-        self._send_frames(self._out.view[: count * frames.size], frames.size)
+        self._send_frames(self._frames.view[: count * frames.size], frames.size)
         return True
 
     def _seal_supers(self, start: int, stop: int, length: int, headers: Headers, size: int, now: float) -> None:
@@ -213,14 +190,14 @@ class DataPlane:
         """Of each of the packets from that room on ``count`` segments, from number ``first`` on, all of one length: a
         last one that is shorter comes alone."""
         inner = min(headers.end + size, length - first * size)
-        frames = self._out.shape(datagram_bytes(inner))
+        frames = self._frames.shape(datagram_bytes(inner))
         place = Places(self._staged, _OFFSET + room * _ROOM_BYTES + VNET_BYTES, _ROOM_BYTES)
-        out = Places(self._out.octets, PREFIX_BYTES, frames.size)
+        out = Places(self._frames.octets, PREFIX_BYTES, frames.size)
         write_segments(place, packets, length, headers, size, first, count, out)
-        if self._session.seal_frames(frames, packets * count, inner, now, are_alike=True):
+        if self._traffic.seal_frames(frames, packets * count, inner, now, are_alike=True):
             step = count * frames.size
             for at in range(0, packets * step, step):
-                self._send_frames(self._out.view[at : at + step], frames.size)
+                self._send_frames(self._frames.view[at : at + step], frames.size)
             return
         for packet in frames.parts(0, packets * count)[0]:
             self._send_packet(packet[:inner], now)
@@ -269,121 +246,10 @@ class DataPlane:
                     self._can_segment = False
                     self._send_frames(memoryview(datagrams), size)
                     return
-                self._session.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
+                self._traffic.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
                 self._report_error(error)
             return
-        self._session.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
-
-    # From the socket to the device
-
-    def read_socket(self, now: float) -> None:
-        """Receive, open and deliver what is there."""
-        until = time.monotonic() + _TURN_S
-        while self._receive_burst(now) and time.monotonic() < until:
-            pass
-
-    def _receive_burst(self, now: float) -> bool:
-        """Datagrams of one length, until one of another comes; False when there is nothing more to receive."""
-        if self._many is not None:
-            return self._receive_many(self._many, now)
-        view, at, size, more, singles = self._in.view, 0, 0, True, 0
-        # Never more than are opened at once.
-        while at < _GATHERED_BYTES and at <= (MAX_FRAMES - _GRO_DATAGRAMS) * size:
-            try:
-                length, ancillary, _, _ = self._udp.recvmsg_into((view[at : at + _GRO_BYTES],), _GRO_SPACE)
-            except BlockingIOError:
-                more = False
-                break
-            except OSError as error:
-                self._report_error(error)  # e.g. the peer's host said that nobody listens yet
-                break
-            step = int.from_bytes(ancillary[0][2], sys.byteorder) if ancillary else length
-            if at and step != size:
-                self._open(at, size, now)
-                view[:length] = view[at : at + length]
-                at = singles = 0
-            size = step
-            at += length
-            singles += not ancillary
-            if not size or length % size:
-                break  # a last, shorter one: what comes next does not lie on a boundary
-        if at or size:
-            self._open(at, size, now)
-        is_usual = size >= MIN_DATAGRAM_BYTES and singles * size == at
-        if singles >= _SINGLES and is_usual and recvmmsg.IS_AVAILABLE:
-            self._many = ManyReceiver(self._udp, self._in.buffer, size, _GATHERED_BYTES)
-        return more
-
-    def _receive_many(self, many: ManyReceiver, now: float) -> bool:
-        """Where datagrams come one by one: many with one call, for as long as all are of one length."""
-        try:
-            count = many.receive()
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self._report_error(error)
-            return False
-        if many.are_regular(count):
-            self._open(count * many.size, many.size, now)
-        else:
-            self._many = None
-            for data, step in [many.message(number) for number in range(count)]:
-                self._in.view[: len(data)] = data
-                self._open(len(data), step, now)
-        return count == many.capacity
-
-    def _open(self, length: int, size: int, now: float) -> None:
-        """The datagrams of ``size`` octets, the last perhaps shorter, at the beginning of the buffer."""
-        if not size:
-            self._open_one(b"", now)
-            return
-        view, count, done = self._in.view, length // size, 0
-        if _pays(count, size) and size >= MIN_DATAGRAM_BYTES and size % 4 == 0 and count <= MAX_FRAMES:
-            self._open_frames(self._in.shape(size), count, now)
-            done = count * size
-        for at in range(done, length, size):
-            self._open_one(bytes(view[at : min(at + size, length)]), now)
-
-    def _open_frames(self, frames: FrameShape, count: int, now: float) -> None:
-        """All at once; where some were lost on the way, what stands between the gaps at once."""
-        packets = self._session.open_frames(frames, count, now)
-        if packets is not None:
-            self._deliver(packets, frames.texts[:count])
-            return
-        for first, size in stretches(frames.words[:count]):
-            # One stretch alone has been tried: among these there is one that must not pass.
-            is_tried = size < count and _pays(size, frames.size)
-            packets = self._session.open_frames(frames, size, now, first) if is_tried else None
-            if packets is not None:
-                self._deliver(packets, frames.texts[first : first + size])
-            else:
-                for row in frames.rows[first : first + size]:
-                    self._open_one(row.tobytes(), now)
-
-    def _open_one(self, datagram: bytes, now: float) -> None:
-        packet = self._session.receive_datagram(datagram, now)
-        if packet is not None:
-            self._write(NO_OFFLOAD + packet, 1)
-
-    def _deliver(self, packets: Octets, opened: Octets) -> None:
-        """``packets``, which are the beginnings of all rows ``opened``, or of some."""
-        if not len(packets):
-            return
-        rows = opened if len(packets) == len(opened) else np.ascontiguousarray(packets)
-        for joint, count in self._joiner.join(rows, packets.shape[1], udp=self._tun.has_uso):
-            self._write(joint, count)
-
-    def _write(self, joint: bytes | memoryview, packets: int) -> None:
-        try:
-            os.write(self._tun.fd, joint)
-        except OSError as error:
-            self._session.counters.rx_device_drops += packets
-            self._report_error(error)
-
-
-def _pays(count: int, size: int) -> bool:
-    """Whether so many datagrams of ``size`` octets are sooner opened together than one by one: long ones are joined."""
-    return count > _FEW or (count > 1 and size > _SLOT_BYTES // 2)
+        self._traffic.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
 
 
 def _finish_checksum(view: memoryview, length: int) -> None:
