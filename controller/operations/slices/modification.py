@@ -21,7 +21,7 @@ from controller.operations.context import (
     OperationContext,
     raise_faults,
 )
-from controller.operations.deletion import Deletion
+from controller.operations.slices.deletion import Deletion
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import SliceChange, begin, plan_change, revert
