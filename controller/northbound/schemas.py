@@ -6,13 +6,14 @@ from functools import cache
 from typing import Any
 
 from controller.forwarding.items import GroupType
+from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState, SliceState
 from controller.model.tunnel_profile import PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
-from controller.operations.provisioning import MAX_RESERVATION_S
-from controller.operations.slice_service import DEFAULT_RESERVATION_S
+from controller.operations.slices.feasibility import ReservationStatus
+from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import SliceWire
 
 TEXT: dict[str, Any] = {"type": "string"}
@@ -77,7 +78,8 @@ _ANSWERS: dict[str, Any] = {
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
-            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
+            "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
+            "reason": or_null(TEXT), "reason_code": {"enum": [None, *(c.value for c in ReasonCode)]},
             "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
             "labels": or_null(ref("Labels")), "key_links": TEXTS,
             "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
@@ -123,7 +125,7 @@ _ANSWERS: dict[str, Any] = {
     "FeasibilityJob": object_of(
         {
             "id": TEXT, "asked_at": NUMBER, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
-            "resourceReservationStatus": {"enum": ["RESERVED", "UNRESERVED", "USED"]}, "reservation": or_null(TEXT),
+            "resourceReservationStatus": {"enum": [s.value for s in ReservationStatus]}, "reservation": or_null(TEXT),
             "reservationExpiration": or_null(NUMBER), "request": ref("SliceRequest"),
         },
         {"inFeasibleReason": TEXT, "reasons": list_of(ref("Reason")), "nearest": list_of(ref("Relaxation"))},

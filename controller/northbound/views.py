@@ -8,8 +8,8 @@ from controller.model.connection import Connection
 from controller.model.path import Lane
 from controller.model.slice_record import SliceRecord
 from controller.northbound.network_views import switch_view
-from controller.operations.dry_run import Preview
-from controller.operations.feasibility import FeasibilityJob
+from controller.operations.slices.dry_run import Preview
+from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
 from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
@@ -42,13 +42,13 @@ def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]
     return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
 
 
-def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
+def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict[str, Any]:
     """A feasibility job; names as in TS 28.541's FeasibilityCheckAndReservationJob where it has one."""
     view: dict[str, Any] = {
         "id": job.id,
         "asked_at": job.asked_at,
         "feasibilityResult": "FEASIBLE" if job.is_feasible else "INFEASIBLE",
-        "resourceReservationStatus": reservation_status,
+        "resourceReservationStatus": reservation_status.value,
         "reservation": job.reservation,
         "reservationExpiration": job.expires_at,
         "request": slice_request_to_dict(job.request),
@@ -59,7 +59,7 @@ def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
 
 
 def connection_view(connection: Connection) -> dict[str, Any]:
-    request, route = connection.request, connection.route
+    request, route, explanation = connection.request, connection.route, connection.explanation
     working = _lane_view(connection.lanes[0]) if connection.lanes else None
     return {
         "name": request.name,
@@ -81,7 +81,8 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "match": request.spec.security.match.value,
         "protection": request.spec.protection.value,
         "state": connection.state.value,
-        "reason": connection.explanation,
+        "reason": None if explanation is None else explanation.detail,
+        "reason_code": None if explanation is None else explanation.code.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
         "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,

@@ -19,6 +19,7 @@ from controller.model.connection import Connection
 from controller.model.connectivity import Finding, Verdict
 from controller.model.errors import ControllerError
 from controller.model.path import Lane
+from controller.model.reason import Reason, ReasonCode
 from controller.model.request import Protection
 from controller.model.states import ConnectionState
 from controller.policy.restoration import Decision, protect_again, search_again
@@ -101,8 +102,11 @@ class Doubts:
         self._clear_channels(model, findings, now)
         return Advice(tuple(deny), tuple(clear), tuple(check), tuple(move))
 
-    def reason(self, connection: Connection, finding: Finding) -> str:
+    def reason(self, connection: Connection, finding: Finding) -> Reason:
         """Why the connection is not ACTIVE: what was seen, and what has been done about it."""
+        return Reason(ReasonCode.PROBES_FAIL, self._sentence(connection, finding))
+
+    def _sentence(self, connection: Connection, finding: Finding) -> str:
         text = finding.text or "its probes have not passed yet"
         case = self._cases.get(connection.id)
         if finding.verdict is not Verdict.FAILS or case is None:

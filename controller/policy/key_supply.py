@@ -21,13 +21,14 @@ from dataclasses import dataclass, replace
 
 from controller.model.connection import Connection, SlowRekey, owner_of
 from controller.model.key_rates import KeyPool
+from controller.model.reason import UNEXPLAINED, Reason, ReasonCode
 from controller.model.request import KEY_BITS, Protection
 from controller.model.states import ConnectionState
 from controller.pce.key_relay import FoundRelay, fewest_crossings
 from controller.pce.network import OverCommitted
 from controller.pce.route_query import key_query, relay_of, search_relay
 from controller.policy import security_fallback
-from controller.policy.restoration import UNEXPLAINED, is_route_up, rank
+from controller.policy.restoration import is_route_up, rank
 from controller.state.network_state import NetworkState
 
 # Keys in store shall last this long when no more come: time to find and mend a fibre, or the man who taps it.
@@ -36,7 +37,7 @@ BRIDGE_S = 600.0
 RATE_TOLERANCE = 1.1
 # Proof that a relay delivers: so many keys in store.
 PROVEN_KEYS = 2
-UNPROVEN = "there is key for it again, and its probes have not passed yet"
+UNCONFIRMED = Reason(ReasonCode.UNCONFIRMED, "there is key for it again, and its probes have not passed yet")
 NO_RELAY = FoundRelay((), ())
 
 
@@ -228,23 +229,24 @@ class KeySupply:
         if connection.state is not ConnectionState.DEGRADED or not is_up:
             return
         if model.is_denied(connection.id):
-            model.note_reason(connection.id, UNPROVEN)
+            model.note_reason(connection.id, UNCONFIRMED)
         else:
             model.set_state(connection.id, ConnectionState.ACTIVE)
 
-    def _shortage(self, connection: Connection, section: str, stopped: Collection[str]) -> str:
+    def _shortage(self, connection: Connection, section: str, stopped: Collection[str]) -> Reason:
         needed = connection.request.spec.key_rate_millibps / 1000
         available = 0.0 if section in stopped else self._model.network.residual_key_millibps(section) / 1000
         rates = f"{available:.1f} of the {needed:.1f} bit/s needed"
-        return f"no QKD keys: section {section} gives {rates}, and no other relay has the rate"
+        sentence = f"no QKD keys: section {section} gives {rates}, and no other relay has the rate"
+        return Reason(ReasonCode.NO_KEYS, sentence, (section,))
 
-    def _degrade(self, connection_id: str, why: str) -> None:
+    def _degrade(self, connection_id: str, why: Reason) -> None:
         model = self._model
         connection = model.connections[connection_id]
         if connection.state is ConnectionState.ACTIVE:
             connection = model.set_state(connection_id, ConnectionState.DEGRADED)
         lifetime_s = connection.request.spec.key_lifetime_s
-        reason = f"{why}; keys in store serve on, each for {lifetime_s:g} s at most"
+        reason = replace(why, detail=f"{why}; keys in store serve on, each for {lifetime_s:g} s at most")
         if connection.state is ConnectionState.DEGRADED:
             model.note_reason(connection_id, reason)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from controller.model.connection import Connection, owner_of
 from controller.model.errors import ControllerError
 from controller.model.path import Route
+from controller.model.reason import Reason, ReasonCode
 from controller.model.request import ConnectionRequest, Protection, at_level
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
@@ -70,7 +71,7 @@ def fall_back(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
             routes = _routes(model, before, level)
             if routes is None or not _swap(model, before, routes, level):
                 continue
-            reason = None if why is None else f"uses the fallback {level.label}: {why}"
+            reason = None if why is None else Reason(ReasonCode.FALLBACK, f"uses the fallback {level.label}: {why}")
             after = model.set_state(connection_id, ConnectionState.REROUTING, reason)
             decisions.append(Decision(before, after, Cause.FALLBACK))
             break

@@ -8,6 +8,7 @@ from controller.model.connection import Connection, Reroute, SlowRekey
 from controller.model.connectivity import Finding
 from controller.model.dark_channel import Spare
 from controller.model.path import Lane, Route
+from controller.model.reason import Reason
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.state.reading import StateReading
@@ -64,11 +65,11 @@ class StateRecording(StateReading):
 
     # --- connections ---------------------------------------------------------------------------------------------
 
-    def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
+    def set_state(self, connection_id: str, state: ConnectionState, reason: Reason | None = None) -> Connection:
         """Raises IllegalTransition."""
         return self._registry.set_state(connection_id, state, reason)
 
-    def note_reason(self, connection_id: str, reason: str | None) -> Connection:
+    def note_reason(self, connection_id: str, reason: Reason | None) -> Connection:
         """Say why the connection is not what was asked for; its state stays."""
         return self._registry.note_reason(connection_id, reason)
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from controller.model.connection import KEPT_REROUTES, MAX_CONNECTIONS, Connection, Reroute, SlowRekey
 from controller.model.errors import ConnectionsExhausted, DuplicateSlice, UnknownSlice
 from controller.model.path import Lane, Route
+from controller.model.reason import Reason
 from controller.model.request import ConnectionRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -152,11 +153,11 @@ class SliceRegistry:
         self.give_back_number(connection.number)
         return connection
 
-    def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
+    def set_state(self, connection_id: str, state: ConnectionState, reason: Reason | None = None) -> Connection:
         """Raises IllegalTransition."""
         return self._keep(self._connections[connection_id].become(state, reason=reason))
 
-    def note_reason(self, connection_id: str, reason: str | None) -> Connection:
+    def note_reason(self, connection_id: str, reason: Reason | None) -> Connection:
         """Say why the connection is not what was asked for; its state stays."""
         return self._keep(replace(self._connections[connection_id], reason=reason))
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from controller.model.connection import Connection
 from controller.model.path import Lane
+from controller.model.reason import Reason
 from controller.model.states import ConnectionState
 from controller.pce.network import OverCommitted
 from controller.pce.network_index import NetworkIndex
@@ -56,7 +57,7 @@ class _CallsEverythingActive(NetworkState):
 
     mutation = "always-active"
 
-    def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
+    def set_state(self, connection_id: str, state: ConnectionState, reason: Reason | None = None) -> Connection:
         connection = super().set_state(connection_id, state, reason)
         if state is ConnectionState.DEGRADED:
             connection = super().set_state(connection_id, ConnectionState.ACTIVE)

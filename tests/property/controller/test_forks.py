@@ -17,11 +17,12 @@ from controller.model.connection import Connection, Reroute, SlowRekey
 from controller.model.connectivity import Finding, Verdict
 from controller.model.dark_channel import Spare, SpareState
 from controller.model.errors import ControllerError
+from controller.model.reason import UNEXPLAINED
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.pce.computation import SlicePlan
 from controller.pce.route_query import search_relay, search_route
-from controller.policy import restoration
+from controller.policy import failure, restoration
 from controller.policy.slice_change import begin, plan_change, revert
 from controller.state.network_state import NetworkState
 from controller.state.reading import StateReading
@@ -129,7 +130,7 @@ def carry_out(model: NetworkState, decisions: list[restoration.Decision], rng: r
 def cut(model: NetworkState, rng: random.Random) -> None:
     changes = dict.fromkeys(rng.sample(CHANNELS, 4), False)
     model.observe_channels(changes, rng.sample(CHANNELS, 1))
-    carry_out(model, restoration.heal(model, restoration.hit(model)), rng)
+    carry_out(model, failure.decide(model, failure.affected(model)), rng)
 
 
 def mend(model: NetworkState, rng: random.Random) -> None:
@@ -178,7 +179,7 @@ def note(model: NetworkState, rng: random.Random) -> None:
     connection = one_of(model, rng)
     if connection is None:
         return
-    model.note_reason(connection.id, rng.choice([None, "it is so"]))
+    model.note_reason(connection.id, rng.choice([None, UNEXPLAINED]))
     model.keep_fallback(connection.id, rng.choice([None, SecurityClass.DH]) if not connection.lanes else None)
     if rng.random() < 0.5:
         model.slow_down(connection.id, SlowRekey(rng.choice([60.0, 120.0]), "too little key"))
