@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from controller.northbound.messages import EVENT_STREAM, Answer, Request
-from controller.northbound.operations import Operation, Reply
-from controller.northbound.problems import Problem
+from controller.northbound.http.messages import EVENT_STREAM, Answer, Request
+from controller.northbound.http.operations import Operation, Reply
+from controller.northbound.http.problems import Problem
 from controller.operations.event_log import Event, EventLog, Follower, TooManyFollowers
 
 HEARTBEAT_S = 15.0

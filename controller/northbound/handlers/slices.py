@@ -7,12 +7,12 @@ import binascii
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from controller.northbound import views
-from controller.northbound.auth import Role
 from controller.northbound.bodies import parse_batch, parse_slice
 from controller.northbound.export import ietf_slice_service, service_profile
-from controller.northbound.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
-from controller.northbound.operations import Body, Operation, QueryParameter, Reply, bad_parameter
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
+from controller.northbound.http.operations import Body, Operation, QueryParameter, Reply, bad_parameter
+from controller.northbound.views.slices import plan_view, slice_view
 from controller.operations.dry_run import preview, preview_change
 from controller.operations.slice_service import Lifecycle
 
@@ -92,7 +92,7 @@ class SliceHandlers:
             model = self._lifecycle.model
             names = sorted(name for name in model.slices if name > after)
             page = names[:limit]
-            body = {"slices": [views.slice_view(model, model.slices[name]) for name in page]}
+            body = {"slices": [slice_view(model, model.slices[name]) for name in page]}
         if len(names) <= limit:
             return json_answer(HTTPStatus.OK, body)
         cursor = _cursor_after(page[-1])
@@ -102,24 +102,24 @@ class SliceHandlers:
     def show(self, request: Request) -> Answer:
         with self._lifecycle.lock:
             model = self._lifecycle.model
-            return json_answer(HTTPStatus.OK, views.slice_view(model, model.slice(request.parameters["name"])))
+            return json_answer(HTTPStatus.OK, slice_view(model, model.slice(request.parameters["name"])))
 
     def create(self, request: Request) -> Answer:
         wanted = parse_slice(request.json(), self._lifecycle.terms)
         if request.query["dry_run"]:
             plan = self._lifecycle.plan(wanted)
             with self._lifecycle.lock:
-                return json_answer(HTTPStatus.OK, views.plan_view(preview(self._lifecycle.model, plan)))
+                return json_answer(HTTPStatus.OK, plan_view(preview(self._lifecycle.model, plan)))
         record = self._lifecycle.create(wanted)
         with self._lifecycle.lock:
-            view = views.slice_view(self._lifecycle.model, record)
+            view = slice_view(self._lifecycle.model, record)
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{quote(record.name)}"),))
 
     def create_all(self, request: Request) -> Answer:
         records = self._lifecycle.create_batch(parse_batch(request.json(), self._lifecycle.terms))
         with self._lifecycle.lock:
             model = self._lifecycle.model
-            body = {"slices": [views.slice_view(model, record) for record in records]}
+            body = {"slices": [slice_view(model, record) for record in records]}
         return json_answer(HTTPStatus.CREATED, body)
 
     def change(self, request: Request) -> Answer:
@@ -127,16 +127,16 @@ class SliceHandlers:
         if request.query["dry_run"]:
             with self._lifecycle.lock:
                 plan = self._lifecycle.plan_change(name, patch)
-                view = views.plan_view(preview_change(self._lifecycle.model, plan))
+                view = plan_view(preview_change(self._lifecycle.model, plan))
             return json_answer(HTTPStatus.OK, view)
         record = self._lifecycle.modify(name, patch)
         with self._lifecycle.lock:
-            return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
+            return json_answer(HTTPStatus.OK, slice_view(self._lifecycle.model, record))
 
     def delete(self, request: Request) -> Answer:
         record = self._lifecycle.delete(request.parameters["name"])
         with self._lifecycle.lock:
-            return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
+            return json_answer(HTTPStatus.OK, slice_view(self._lifecycle.model, record))
 
     def show_ietf(self, request: Request) -> Answer:
         with self._lifecycle.lock:

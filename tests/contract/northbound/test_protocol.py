@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from controller.northbound import Settings
-from controller.northbound.auth import Tokens
-from controller.northbound.idempotency import IdempotencyKeys
-from controller.northbound.messages import Answer
-from controller.northbound.problems import Problem
+from controller.northbound.http.auth import Tokens
+from controller.northbound.http.idempotency import IdempotencyKeys
+from controller.northbound.http.messages import Answer
+from controller.northbound.http.problems import Problem
 from controller.operations.event_log import FOLLOWER_BACKLOG, KEPT_EVENTS, MAX_FOLLOWERS
 from tests.support.api_client import TOKEN, VIEWER, Client
 from tests.support.controller_bench import Bench, raw_request

@@ -10,7 +10,7 @@ import pytest
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.states import ConnectionState
-from controller.northbound.views import connection_view
+from controller.northbound.views.slices import connection_view
 from controller.policy.reroute_audit import Asked, check
 from tests.support.controller_bench import Bench
 from tests.unit.controller.policy.test_spares import kinds, make, mend, pass_time, split

@@ -10,7 +10,7 @@ import pytest
 from controller.forwarding.items import CONTROLLER_PORT, Output
 from controller.model.dark_channel import Spare, SpareState
 from controller.model.states import ConnectionState
-from controller.northbound.network_views import topology_view
+from controller.northbound.views.network import topology_view
 from controller.operations.channel_activation import RETEST_S
 from controller.policy.dark_channels import Holding
 from controller.schema.config import DEFAULT_HOLD_S

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.auth import Role
-from controller.northbound.examples import example_bodies
-from controller.northbound.idempotency import KEY_PATTERN
-from controller.northbound.operations import Operation, Reply
-from controller.northbound.problems import PROBLEM
-from controller.northbound.schemas import schemas
+from controller.northbound.http.auth import Role
+from controller.northbound.http.idempotency import KEY_PATTERN
+from controller.northbound.http.operations import Operation, Reply
+from controller.northbound.http.problems import PROBLEM
+from controller.northbound.views.examples import example_bodies
+from controller.northbound.views.schemas import schemas
 from topologies.spec import Topology
 
 TITLE = "QSlice northbound API"

@@ -13,7 +13,7 @@ from typing import Any
 import eventlet
 import eventlet.wsgi
 
-from controller.northbound.problems import PROBLEM, problem_document
+from controller.northbound.http.problems import PROBLEM, problem_document
 
 MAX_CONNECTIONS = 512
 SEND_BUFFER_BYTES = 64 << 10

@@ -1,8 +1,7 @@
-"""Errors as RFC 9457 problem documents: one table maps ours to HTTP."""
+"""Refusals of the core as problem documents: one table maps our errors to HTTP."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -17,23 +16,11 @@ from controller.model.errors import (
     UnknownReservation,
     UnknownSlice,
 )
-from controller.northbound import views
+from controller.northbound.http.problems import Problem
+from controller.northbound.views.slices import infeasible_view
 from controller.operations.feasibility import UnknownJob
 from controller.operations.slice_service import InfeasibleRequest, ProvisioningFailed
 from controller.schema.slice_request import InvalidRequest
-
-PROBLEM = "application/problem+json"
-
-
-class Problem(ControllerError):
-    """An answer other than success; ``members`` stand in the document beside those of RFC 9457."""
-
-    def __init__(self, status: HTTPStatus, detail: str, headers: tuple[tuple[str, str], ...] = (), **members: Any):
-        super().__init__(detail)
-        self.status = status
-        self.headers = headers
-        self.members = members
-
 
 # What each of our errors is to a client, the first that matches.
 STATUS_OF: tuple[tuple[type[ControllerError], HTTPStatus], ...] = (
@@ -59,20 +46,7 @@ def problem_of(error: ControllerError) -> Problem:
     status = next(status for kind, status in STATUS_OF if isinstance(error, kind))
     members: Mapping[str, Any] = {}
     if isinstance(error, InfeasibleRequest):
-        members = views.infeasible_view(error.infeasible)
+        members = infeasible_view(error.infeasible)
     elif isinstance(error, InvalidRequest):
         members = {"errors": [{"field": path, "message": what} for path, what in error.problems]}
     return Problem(status, str(error), **members)
-
-
-def problem_document(status: HTTPStatus, detail: str, instance: str, members: Mapping[str, Any]) -> bytes:
-    """The document's bytes; ``instance`` is the path that was asked for (RFC 9457, 3.1.5)."""
-    document = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "instance": instance,
-        **members,
-    }
-    return json.dumps(document).encode() + b"\n"

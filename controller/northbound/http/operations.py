@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.auth import Role
-from controller.northbound.messages import JSON, Answer, Request
-from controller.northbound.problems import Problem
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import JSON, Answer, Request
+from controller.northbound.http.problems import Problem
 
 Schema = Mapping[str, Any]
 

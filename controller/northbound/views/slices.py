@@ -7,7 +7,7 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.path import Lane
 from controller.model.slice_record import SliceRecord
-from controller.northbound.network_views import switch_view
+from controller.northbound.views.network import switch_view
 from controller.operations.dry_run import Preview
 from controller.operations.feasibility import FeasibilityJob
 from controller.pce.computation import PlannedConnection
