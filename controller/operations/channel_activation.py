@@ -10,6 +10,7 @@ from controller.forwarding.continuity_test import TRIAL_OWNER, trial_rules
 from controller.model.connection import owner_of
 from controller.model.dark_channel import SpareState
 from controller.model.errors import ControllerError
+from controller.model.events import SpareChanged
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.context import BARRIER_DEADLINE_S, Engine, log_faults
@@ -70,9 +71,11 @@ class Relighting:
             plan = self._plan()
             if plan is None:
                 return False
+            needy = (*security_fallback.waiting(model), *security_fallback.on_fallback(model))
+            helped = tuple(sorted(c.id for c in needy if c.request.id in plan.routes))
             for channel in plan.channels:
                 model.set_spare(channel, model.spares[channel].become(SpareState.LIGHTING))
-                self._tell(channel, connections=sorted(plan.routes))
+                self._tell(channel, connections=helped)
             rules = trial_rules(model.topology, model.ports, plan.channels)
             pending = engine.switches.send(model.intended.assign(TRIAL_OWNER, rules))
         try:
@@ -166,7 +169,7 @@ class Relighting:
         if self._engine.lamps is not None:
             log_faults("spare", self._engine.lamps.darken(channels).wait(BARRIER_DEADLINE_S))
 
-    def _tell(self, channel: str, **more: object) -> None:
-        state = self._engine.model.spares[channel].state.value
-        log.info("spare %s is %s", channel, state)
-        self._engine.events.publish("spare", {"channel": channel, "state": state, **more})
+    def _tell(self, channel: str, reason: str | None = None, connections: tuple[str, ...] = ()) -> None:
+        state = self._engine.model.spares[channel].state
+        log.info("spare %s is %s", channel, state.value)
+        self._engine.events.publish(SpareChanged(channel, state, reason, connections))

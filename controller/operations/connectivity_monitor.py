@@ -10,6 +10,7 @@ from dataclasses import replace
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
 from controller.model.errors import DriverError, NotSupported
+from controller.model.events import ConditionsChanged
 from controller.model.states import ConnectionState
 from controller.monitoring.connectivity import Reachability, moment
 from controller.operations.concurrency import Call, Parallel
@@ -158,7 +159,7 @@ class Confirming:
         for connection_id, conditions in present.items():
             if conditions != model.conditions.get(connection_id, ()):
                 name = model.connections[connection_id].request.slice_name
-                engine.events.publish("condition", {"id": connection_id, "slice": name, "conditions": list(conditions)})
+                engine.events.publish(ConditionsChanged(connection_id, name, conditions))
         model.conditions = present
 
 

@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError
+from controller.model.events import ConnectionChanged, SliceChanged
 from controller.model.key_rates import SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -85,16 +85,14 @@ class Engine:
         self.save_if_possible(name)
         return record
 
-    def announce(self, record: SliceRecord, **more: Any) -> None:
-        reason = {} if record.reason is None else {"reason": record.reason}
-        self.events.publish("slice", {"name": record.name, "state": record.state.value, **reason, **more})
+    def announce(self, record: SliceRecord, reason: str | None = None) -> None:
+        """``reason`` instead of the record's own, where it has none."""
+        self.events.publish(SliceChanged(record.name, record.state, record.reason or reason, record.expires_at))
 
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
-        data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
-        self.events.publish(
-            "connection", data | ({} if connection.explanation is None else {"reason": connection.explanation})
-        )
+        name = connection.request.slice_name
+        self.events.publish(ConnectionChanged(connection.id, name, connection.state, connection.explanation))
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
@@ -131,12 +129,12 @@ class Engine:
             if self.operations.get(name) is operation:
                 del self.operations[name]
 
-    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
+    def forget_at_once(self, record: SliceRecord, reason: str | None = None) -> None:
         """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
         gone = record.become(SliceState.DELETED)
         self.journal.forget(record.name)
         self.model.forget(record.name)
-        self.announce(gone, **more)
+        self.announce(gone, reason)
 
 
 def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault, ...]:

@@ -206,7 +206,7 @@ class Provisioning:
             except DriverError:
                 engine.model.forget(record.name)
                 raise
-            engine.announce(engine.model.slice(record.name), expires_at=reservation.expires_at)
+            engine.announce(engine.model.slice(record.name))
             return reservation
 
     def reservations(self) -> tuple[SliceRecord, ...]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from controller.forwarding.tunnel_endpoint import tunnel_end
 from controller.model.errors import DriverError
+from controller.model.events import KeysRerouted, RekeyRestored, RekeySlowed, Violation
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.context import Engine
@@ -52,28 +53,29 @@ class Rekeying:
     def _tell(self, change: SupplyChange) -> None:
         """Events in the order of what happened, and the proof of a relay that has moved. Call with the lock held."""
         engine, after = self._engine, change.after
-        pace = {"connection": after.id, "rekey_s": after.rekey_s, "asked_s": after.request.spec.rekey_s}
+        name, asked_s = after.request.slice_name, after.request.spec.rekey_s
         if change.is_slowed:
             assert after.slow_rekey is not None
             log.warning("connection %s: keys renewed every %g s: %s", after.id, after.rekey_s, after.slow_rekey.reason)
-            engine.events.publish("rekey_slowed", pace | {"state": "slowed", "reason": after.slow_rekey.reason})
+            engine.events.publish(RekeySlowed(after.id, name, after.rekey_s, asked_s, after.slow_rekey.reason))
         if change.is_relay_moved:
             self._note(change)
         if change.is_restored:
             log.info("connection %s: keys renewed every %g s again", after.id, after.rekey_s)
-            engine.events.publish("rekey_restored", pace | {"state": "restored"})
+            engine.events.publish(RekeyRestored(after.id, name, after.rekey_s, asked_s))
         if after.state is not change.before.state:
             log.info("connection %s: %s %s", after.id, after.state.value, after.reason or "")
             engine.announce_connection(after)
 
     def _note(self, change: SupplyChange) -> None:
         model, after = self._engine.model, change.after
+        name = after.request.slice_name
         reroute = reroute_audit.note(model.topology, change.before, after, self._engine.clock(), Cause.KEYS)
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its key relay is not what was asked for: %s", after.id, wrong)
-            self._engine.events.publish("violation", {"connection": after.id, "reason": wrong})
+            self._engine.events.publish(Violation(after.id, name, wrong))
         model.connections[after.id] = replace(after, reroutes=reroute_audit.add(after, reroute))
-        self._engine.events.publish("key_reroute", {"connection": after.id, **reroute_audit.reroute_view(reroute)})
+        self._engine.events.publish(KeysRerouted(after.id, name, reroute))
 
     def _pace(self, connection_id: str) -> None:
         """Tell both ends, the responder first. An agent that is silent is told by the comparison with agents."""

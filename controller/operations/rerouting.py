@@ -11,6 +11,7 @@ from controller.forwarding.intended import join
 from controller.forwarding.rules import connection_number
 from controller.forwarding.tunnel_endpoint import ends_of
 from controller.model.connection import Connection
+from controller.model.events import FallbackUndone, FallbackUsed, LinkChanged, LinkState, Rerouted, Violation
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.channel_activation import Relighting
@@ -59,7 +60,7 @@ class Rerouting:
             news = [c for c, is_up in changes.items() if engine.model.network.set_channel_up(c, is_up)]
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
-                engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
+                engine.events.publish(LinkChanged(channel, LinkState.of(changes[channel])))
             is_certain = any(not engine.model.network.is_channel_up(c) for c in suspected - silent)
         if is_certain or not all(changes[c] for c in news):
             self.heal()
@@ -272,26 +273,20 @@ class Rerouting:
         """Keep what the reroute came to, and check it apart from those who decided it. Call with the lock held."""
         model = self._engine.model
         after = model.connections[connection_id]
+        name, spec = after.request.slice_name, after.request.spec
         reroute = reroute_audit.note(model.topology, before, after, self._engine.clock(), cause)
         is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
         if is_same_way and after.key_source == before.key_source:
             return  # another backup, the same way
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
-            self._engine.events.publish("violation", {"connection": connection_id, "reason": wrong})
+            self._engine.events.publish(Violation(connection_id, name, wrong))
         model.connections[connection_id] = replace(after, reroutes=reroute_audit.add(after, reroute))
-        self._engine.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
+        self._engine.events.publish(Rerouted(connection_id, name, reroute))
         if before.fallback is not after.fallback:
-            self._engine.events.publish(
-                "fallback_undone" if after.fallback is None else "fallback_used",
-                {
-                    "connection": connection_id,
-                    "slice": after.request.slice_name,
-                    "required": after.request.spec.security.level.label,
-                    "level": after.in_force.security.level.label,
-                    "key_source": after.key_source,
-                },
-            )
+            kind = FallbackUndone if after.fallback is None else FallbackUsed
+            required, level = spec.security.level.label, after.in_force.security.level.label
+            self._engine.events.publish(kind(connection_id, name, required, level, after.key_source))
 
     def _clear_up(self, ids: list[str]) -> None:
         """Take the ways that were left off the switches, once nothing is on its way over them any more."""

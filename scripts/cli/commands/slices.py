@@ -10,6 +10,7 @@ import yaml
 
 from scripts.cli.commands.plan import print_plan
 from scripts.cli.output import print_json, print_table, say
+from scripts.cli.paths import path_text
 from scripts.errors import CommandError, DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
@@ -194,11 +195,6 @@ def _get(layout: Layout, path: str) -> Any:
     return body
 
 
-def _backup(connection: dict[str, Any]) -> str:
-    """The channels of the backup path, or a hyphen."""
-    return " ".join((connection.get("backup") or {}).get("path", ())) or "-"
-
-
 def _print_connections(body: dict[str, Any]) -> None:
     columns = (
         "connection",
@@ -218,7 +214,7 @@ def _print_connections(body: dict[str, Any]) -> None:
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
          c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
-         c.get("protection"), " ".join(c["path"]), _backup(c), c.get("state"))
+         c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
     for connection in body["connections"]:

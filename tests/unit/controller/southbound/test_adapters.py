@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller.model.errors import ConfigError, DriverError
+from controller.model.events import LinkChanged, LinkState
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.config import load_config
@@ -162,9 +163,9 @@ def test_a_follower_that_falls_behind_is_cut_off_and_holds_up_nobody() -> None:
     events = EventLog(clock=lambda: 1.0)
     slow, quick = events.follow(), events.follow()
     for n in range(FOLLOWER_BACKLOG + 1):
-        events.publish("link", {"n": n})
+        events.publish(LinkChanged(f"c{n}", LinkState.UP))
         assert quick.next(1.0) is not None
     assert slow.is_cut_off
     assert not quick.is_cut_off
     events.unfollow(slow)
-    assert events.follow(after_id=FOLLOWER_BACKLOG).next(0.0) is not None
+    assert events.follow(after=FOLLOWER_BACKLOG).next(0.0) is not None
