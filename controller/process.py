@@ -25,7 +25,7 @@ from controller.operations.slice_service import Lifecycle
 from controller.persistence.sqlite_journal import Store
 from controller.schema.config import ControllerConfig, load_config
 from controller.southbound.carrier import CarrierWatch
-from controller.southbound.channel_ports import ChannelLamps
+from controller.southbound.channel_ports import OpenFlowChannelPorts
 from controller.southbound.kms_client import KmsClient
 from controller.southbound.openflow import Switchboard
 from controller.southbound.ovsdb import OvsdbClient
@@ -78,7 +78,7 @@ def run(config: ControllerConfig) -> None:
     events = EventLog(clock=time.time)
     switchboard = Switchboard(topology)
     links = LinkMonitor(topology, config.hold_down_s)
-    lamps = ChannelLamps(topology, switchboard, links)
+    channel_ports = OpenFlowChannelPorts(topology, switchboard, links)
     store = Store(config.database)
     lifecycle = Lifecycle(
         make_model(topology, config.unsafe_mutation, frozenset(config.forbidden_suites)),
@@ -88,7 +88,7 @@ def run(config: ControllerConfig) -> None:
         store,
         events,
         spare_hold_s=config.spare_hold_s,
-        lamps=lamps,
+        channel_ports=channel_ports,
         **({} if config.crash_at_step is None else {"reached": _killer(config.crash_at_step)}),
     )
     lifecycle.load()
@@ -101,7 +101,7 @@ def run(config: ControllerConfig) -> None:
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
     carrier = CarrierWatch() if config.watch_carrier else None
-    start_openflow(config.openflow, lifecycle, switchboard, links, lamps, watches, carrier)
+    start_openflow(config.openflow, lifecycle, switchboard, links, channel_ports, watches, carrier)
     eventlet.spawn(lifecycle.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
     eventlet.spawn(serve, listener, api, limits)

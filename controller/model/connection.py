@@ -7,12 +7,14 @@ from typing import Any
 
 from controller.model.errors import IllegalTransition
 from controller.model.path import Lane, Route
+from controller.model.reason import Reason, ReasonCode
 from controller.model.request import ConnectionRequest, ConnectionSpec, at_level
 from controller.model.states import CONNECTION_TRANSITIONS, ConnectionState
 from topologies.spec import SecurityClass
 
 MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
 FIRST_TUNNEL_PORT = 20_000
+KEPT_REROUTES = 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Connection:
     lanes: tuple[Lane, ...]
     generation: int  # of the newest lane it ever had
     state: ConnectionState = ConnectionState.PENDING
-    reason: str | None = None  # why it is DEGRADED or less protected than asked
+    reason: Reason | None = None  # why it is DEGRADED or less protected than asked
     reroutes: tuple[Reroute, ...] = ()  # the last ones, oldest first
     slow_rekey: SlowRekey | None = None  # not journalled: the next process learns it from the KMS
     edition: int = 0  # counts up when a change of the slice gives it another end: it is then another connection
@@ -95,11 +97,12 @@ class Connection:
         return spec if self.slow_rekey is None else replace(spec, rekey_s=self.slow_rekey.rekey_s)
 
     @property
-    def explanation(self) -> str | None:
+    def explanation(self) -> Reason | None:
         """Why it is not quite what was asked for."""
         if self.reason is None and self.fallback is not None:
             asked = self.request.spec.security.key_source
-            return f"uses the fallback {self.fallback.label}: there is no way at {asked}"
+            detail = f"uses the fallback {self.fallback.label}: there is no way at {asked}"
+            return Reason(ReasonCode.FALLBACK, detail)
         return self.reason
 
     @property

@@ -13,13 +13,13 @@ class SpareState(Enum):
     """Where one spare stands."""
 
     DARK = "dark"  # its ports are held down
-    LIGHTING = "lighting"  # its ports are being raised and the channel tried
+    ACTIVATING = "lighting"  # its ports are being raised and the channel tried
     LIT = "lit"  # in use like any other channel
 
 
 SPARE_TRANSITIONS: dict[SpareState, frozenset[SpareState]] = {
-    SpareState.DARK: frozenset({SpareState.LIGHTING}),
-    SpareState.LIGHTING: frozenset({SpareState.LIT, SpareState.DARK}),
+    SpareState.DARK: frozenset({SpareState.ACTIVATING}),
+    SpareState.ACTIVATING: frozenset({SpareState.LIT, SpareState.DARK}),
     SpareState.LIT: frozenset({SpareState.DARK}),
 }
 

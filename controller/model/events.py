@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from controller.model.connection import Reroute
 from controller.model.dark_channel import SpareState
+from controller.model.reason import ReasonCode
 from controller.model.states import ConnectionState, SliceState
 
 
@@ -64,6 +65,7 @@ class ConnectionChanged:
     slice: str
     state: ConnectionState
     reason: str | None = None
+    reason_code: ReasonCode | None = None
 
 
 @dataclass(frozen=True)

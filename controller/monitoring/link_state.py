@@ -80,13 +80,13 @@ class LinkMonitor:
 
     # --- spares ----------------------------------------------------------------------------------------------------
 
-    def raise_light(self, channel_id: str) -> None:
-        """A dark channel's ports are being raised: from now on what they report counts, see :meth:`is_shining`."""
+    def begin_activation(self, channel_id: str) -> None:
+        """A dark channel's ports are being raised: from now on what they report counts, see :meth:`is_activated`."""
         self._rising.add(channel_id)
         self._dead_ends[channel_id] = set(self._topology.channel(channel_id).ends)
         self._without_carrier[channel_id] = set(self._topology.channel(channel_id).ends)
 
-    def is_shining(self, channel_id: str) -> bool:
+    def is_activated(self, channel_id: str) -> bool:
         """Whether both ends of a channel that is being lit have come up."""
         return self._works(channel_id)
 
@@ -102,7 +102,7 @@ class LinkMonitor:
         self._up_since.pop(channel_id, None)
         self._is_up[channel_id] = True
 
-    def glowing(self, site: str, reports: Mapping[int, PortReport]) -> tuple[str, ...]:
+    def unexpectedly_up(self, site: str, reports: Mapping[int, PortReport]) -> tuple[str, ...]:
         """Dark channels whose port at ``site`` is not held down, as after the switch has started anew."""
         return tuple(
             port.channel

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from controller.forwarding.continuity_test import TRIAL_OWNER, trial_rules
 from controller.model.connection import owner_of
 from controller.model.dark_channel import SpareState
 from controller.model.errors import ControllerError
@@ -19,17 +18,17 @@ from controller.policy.dark_channels import SparePlan, leave, replacements, unne
 
 log = logging.getLogger(__name__)
 
-LIGHT_DEADLINE_S = 5.0  # with BFD a session must come up first
+ACTIVATION_DEADLINE_S = 5.0  # with BFD a session must come up first
 RETEST_S = 15.0  # a spare that did not come up is left alone for so long
 
 
 class Move(Protocol):
-    """Carries decisions out (see Rerouting)."""
+    """Carries decisions out (see RestorationService)."""
 
     def __call__(self, decide: Callable[[], list[restoration.Decision]]) -> None: ...
 
 
-class Relighting:
+class ChannelActivation:
     """One lighting at a time; nobody waits for a lamp while holding the lock."""
 
     def __init__(self, engine: Engine, move: Move, hold_s: float) -> None:
@@ -39,7 +38,7 @@ class Relighting:
         self._is_busy = False
         self._has_more = False  # somebody else has lost its way meanwhile
 
-    def light(self) -> bool:
+    def activate(self) -> bool:
         """Light what helps those without a way or on a fallback, and let them over it; nothing when nothing helps.
 
         False when somebody else is at it, who will then look after these as well.
@@ -52,7 +51,7 @@ class Relighting:
         is_done = False
         try:
             while not is_done:
-                is_to_repeat = self._light_once()
+                is_to_repeat = self._activate_once()
                 with self._engine.lock:
                     is_done = not is_to_repeat and not self._has_more
                     self._is_busy = not is_done
@@ -62,10 +61,10 @@ class Relighting:
                 self._is_busy = False
         return True
 
-    def _light_once(self) -> bool:
+    def _activate_once(self) -> bool:
         """True when a spare was broken: another set may help."""
         engine, model = self._engine, self._engine.model
-        if engine.lamps is None:
+        if engine.channel_ports is None:
             return False
         with engine.lock:
             plan = self._plan()
@@ -74,31 +73,30 @@ class Relighting:
             needy = (*security_fallback.waiting(model), *security_fallback.on_fallback(model))
             helped = tuple(sorted(c.id for c in needy if c.request.id in plan.routes))
             for channel in plan.channels:
-                model.set_spare(channel, model.spares[channel].become(SpareState.LIGHTING))
+                model.set_spare(channel, model.spares[channel].become(SpareState.ACTIVATING))
                 self._tell(channel, connections=helped)
-            rules = trial_rules(model.topology, model.ports, plan.channels)
-            pending = engine.switches.send(model.intended.assign(TRIAL_OWNER, rules))
+            pending = engine.switches.send(model.install_trial(plan.channels))
         try:
             log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
-            wrong = engine.lamps.light(plan.channels, LIGHT_DEADLINE_S) if plan.channels else {}
+            wrong = engine.channel_ports.activate(plan.channels, ACTIVATION_DEADLINE_S) if plan.channels else {}
         finally:
             with engine.lock:
                 # Whatever the trial came to, traffic does not wait for its rules to be gone.
-                engine.switches.post(model.intended.assign(TRIAL_OWNER, ()))
+                engine.switches.post(model.withdraw_trial())
         failed = [c for c in plan.channels if wrong[c] is not None]
         with engine.lock:
             for channel in plan.channels:
                 fault = wrong[channel]
-                lighting = model.spares[channel]
+                activating = model.spares[channel]
                 if fault is None:
-                    model.set_spare(channel, lighting.become(SpareState.LIT))
+                    model.set_spare(channel, activating.become(SpareState.LIT))
                     self._tell(channel)
                 else:
                     log.warning("spare %s: %s", channel, fault)
-                    model.set_spare(channel, lighting.fail(fault, engine.steady()))
+                    model.set_spare(channel, activating.fail(fault, engine.steady()))
                     self._tell(channel, reason=fault)
         if failed:
-            log_faults("spare", engine.lamps.darken(failed).wait(BARRIER_DEADLINE_S))
+            log_faults("spare", engine.channel_ports.deactivate(failed).wait(BARRIER_DEADLINE_S))
             return True
         self._move(lambda: self._take(plan))
         # Who has lost its way since the choice may find one over what is lit now.
@@ -142,10 +140,10 @@ class Relighting:
             decisions.append(restoration.Decision(connection, after, Cause.SPARE))
         return decisions
 
-    def put_out(self) -> None:
+    def deactivate(self) -> None:
         """Put out what has not been needed for the hold time; its traffic goes first."""
         engine, model = self._engine, self._engine.model
-        if engine.lamps is None:
+        if engine.channel_ports is None:
             return
         with engine.lock:
             due = self._holding.due(unneeded(model), engine.steady())
@@ -161,13 +159,13 @@ class Relighting:
             for channel in out:
                 model.set_spare(channel, model.spares[channel].become(SpareState.DARK))
                 self._tell(channel, reason="not needed any more")
-            pending = engine.lamps.darken(out)
+            pending = engine.channel_ports.deactivate(out)
         log_faults("spare", pending.wait(BARRIER_DEADLINE_S))
 
-    def hold_down(self, channels: Iterable[str]) -> None:
+    def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up, as after a switch has started anew: they are held down again."""
-        if self._engine.lamps is not None:
-            log_faults("spare", self._engine.lamps.darken(channels).wait(BARRIER_DEADLINE_S))
+        if self._engine.channel_ports is not None:
+            log_faults("spare", self._engine.channel_ports.deactivate(channels).wait(BARRIER_DEADLINE_S))
 
     def _tell(self, channel: str, reason: str | None = None, connections: tuple[str, ...] = ()) -> None:
         state = self._engine.model.spares[channel].state

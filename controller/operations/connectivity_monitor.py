@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
@@ -15,7 +14,7 @@ from controller.model.states import ConnectionState
 from controller.monitoring.connectivity import Reachability, moment
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import Engine
-from controller.operations.rerouting import Rerouting
+from controller.operations.restoration_service import RestorationService
 from controller.policy.fault_localization import Doubts
 from controller.policy.restoration import Decision
 
@@ -31,7 +30,7 @@ SWITCH_GRACE_S = 2.0
 class Confirming:
     """Keeps states true to what the probes say. ``check_switch`` compares and repairs one: True when it was right."""
 
-    def __init__(self, engine: Engine, rerouting: Rerouting, agent_came: Callable[[str], None]) -> None:
+    def __init__(self, engine: Engine, rerouting: RestorationService, agent_came: Callable[[str], None]) -> None:
         self._engine = engine
         self._rerouting = rerouting
         self._agent_came = agent_came
@@ -85,11 +84,11 @@ class Confirming:
             self._look_for_switches(now)
             epoch = engine.clock() - now
             self._reachability.judge(model.connections.values(), now, epoch)
-            model.findings = self._reachability.findings
+            model.observe_findings(self._reachability.findings)
             advice = self._doubts.advise(model, model.findings, now)
             touched = {*(self._deny(i) for i in advice.deny), *(self._clear(i) for i in advice.clear)}
             for name in sorted(touched):
-                engine.judge(name)
+                engine.refresh_state(name)
             self._tell_conditions(now, epoch)
         if advice.check:
             self._check(advice.check, check_switch)
@@ -108,7 +107,7 @@ class Confirming:
             log.warning("connection %s: %s", connection_id, reason)
             denied = model.set_state(connection_id, ConnectionState.DEGRADED, reason)
         else:
-            denied = model.connections[connection_id] = replace(connection, reason=reason)
+            denied = model.note_reason(connection_id, reason)
         engine.announce_connection(denied)
         return connection.request.slice_name
 
@@ -144,12 +143,8 @@ class Confirming:
     # --- conditions ----------------------------------------------------------------------------------------------
 
     def _look_for_switches(self, now: float) -> None:
-        away, switches = self._engine.model.switches_away, self._engine.switches
-        for site in self._engine.model.topology.site_names:
-            if switches.is_ready(site):
-                away.pop(site, None)
-            else:
-                away.setdefault(site, now)
+        model, switches = self._engine.model, self._engine.switches
+        model.observe_switches((site for site in model.topology.site_names if switches.is_ready(site)), now)
 
     def _tell_conditions(self, now: float, epoch: float) -> None:
         """An event for every connection about which something is to be known now that was not before."""
@@ -160,7 +155,7 @@ class Confirming:
             if conditions != model.conditions.get(connection_id, ()):
                 name = model.connections[connection_id].request.slice_name
                 engine.events.publish(ConditionsChanged(connection_id, name, conditions))
-        model.conditions = present
+        model.note_conditions(present)
 
 
 def conditions_of(

@@ -21,11 +21,11 @@ from controller.model.key_rates import SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
 from controller.operations.concurrency import Operation
-from controller.operations.drivers import Journal, KeyRates, Lamps, Pending, Switches, SwitchFault, Tunnels
+from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pending, Switches, SwitchFault, Tunnels
 from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,13 @@ class Engine:
     ``reached`` is told every step of :mod:`controller.testing.checkpoints`.
     """
 
-    model: Orchestrator
+    model: NetworkState
     switches: Switches
     tunnels: Tunnels
     key_rates: KeyRates
     journal: Journal
     events: EventLog
-    lamps: Lamps | None = None  # None: dark channels stay dark
+    channel_ports: ChannelPorts | None = None  # None: dark channels stay dark
     clock: Callable[[], float] = time.time
     steady: Callable[[], float] = time.monotonic
     reached: Callable[[str], None] = lambda step: None
@@ -76,10 +76,10 @@ class Engine:
         if self.drain_s:
             time.sleep(self.drain_s)
 
-    def judge(self, name: str) -> SliceRecord:
+    def refresh_state(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
         before = self.model.slice(name).state
-        record = self.model.judge(name)
+        record = self.model.refresh_state(name)
         if record.state is not before:
             self.announce(record)
         self.save_if_possible(name)
@@ -91,8 +91,9 @@ class Engine:
 
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
-        name = connection.request.slice_name
-        self.events.publish(ConnectionChanged(connection.id, name, connection.state, connection.explanation))
+        name, why = connection.request.slice_name, connection.explanation
+        detail, code = (None, None) if why is None else (why.detail, why.code)
+        self.events.publish(ConnectionChanged(connection.id, name, connection.state, detail, code))
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""

@@ -52,7 +52,7 @@ class Removal:
         engine = self._engine
         going = record.become(SliceState.DELETING)
         engine.journal.save((going, engine.model.connections_of(record.name)))
-        engine.model.slices[record.name] = going
+        engine.model.set_slice_state(record.name, SliceState.DELETING)
         engine.announce(going)
         operation = engine.operations.get(record.name)
         if operation is not None:
@@ -95,7 +95,7 @@ class Removal:
                 c if c.state is ConnectionState.REMOVING else engine.model.set_state(c.id, ConnectionState.REMOVING)
                 for c in engine.existing(c.id for c in connections)
             ]
-            pending = engine.switches.send(engine.model.shut(going))
+            pending = engine.switches.send(engine.model.withdraw_ingress(going))
         reached("delete.2-ingress-withdrawn")
         if operation is not None:  # an agent must not be told to add what it has just been told to remove
             operation.settle(TUNNEL_DEADLINE_S)
@@ -103,7 +103,7 @@ class Removal:
         log_faults(what, pending.wait(BARRIER_DEADLINE_S))
         reached("delete.3-ingress-confirmed")
         with engine.lock:
-            pending = engine.switches.send(engine.model.clear(going))
+            pending = engine.switches.send(engine.model.withdraw_all(going))
         reached("delete.4-transit-withdrawn")
         log_faults(what, pending.wait(BARRIER_DEADLINE_S))
         reached("delete.5-transit-confirmed")

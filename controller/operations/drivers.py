@@ -75,17 +75,17 @@ class Watches(Protocol):
         """By interface."""
 
 
-class Lamps(Protocol):
-    """Dark channels' light."""
+class ChannelPorts(Protocol):
+    """The ports at both ends of dark channels."""
 
-    def light(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
+    def activate(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
         """Raise both ends' ports, wait for carrier and try each channel: None when it works, else what is wrong.
 
         The rules of :mod:`controller.forwarding.continuity_test` must stand. What does not work is left as it is, to be
-        put out.
+        deactivated.
         """
 
-    def darken(self, channels: Iterable[str]) -> Pending:
+    def deactivate(self, channels: Iterable[str]) -> Pending:
         """Hold both ends' ports down. Doing so twice is harmless."""
 
 

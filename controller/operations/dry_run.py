@@ -14,7 +14,7 @@ from controller.forwarding.items import Item
 from controller.model.connection import Connection
 from controller.pce.computation import SlicePlan
 from controller.policy.slice_change import begin
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Preview:
     bandwidth_kbps: dict[str, int]  # by channel, in each direction
 
 
-def preview(model: Orchestrator, plan: SlicePlan) -> Preview:
+def preview(model: NetworkState, plan: SlicePlan) -> Preview:
     """What creating the slice would do. Call it with nobody else at the model. Raises what reserving raises."""
     reserved = _reserved(model)
     model.reserve(plan, now=0.0)
     try:
         return _look(model, plan, reserved)
     finally:
-        model.clear(model.connections_of(plan.request.name))
+        model.withdraw_all(model.connections_of(plan.request.name))
         model.forget(plan.request.name)
 
 
-def preview_change(model: Orchestrator, plan: SlicePlan) -> Preview:
+def preview_change(model: NetworkState, plan: SlicePlan) -> Preview:
     """What changing the slice would do; reservations are those beyond what it holds already.
 
     A change has too many parts to be taken back without a trace, so it is tried on a copy.
@@ -51,10 +51,10 @@ def preview_change(model: Orchestrator, plan: SlicePlan) -> Preview:
     return _look(trial, plan, reserved)
 
 
-def _look(model: Orchestrator, plan: SlicePlan, before: Mapping[tuple[bool, str], int]) -> Preview:
+def _look(model: NetworkState, plan: SlicePlan, before: Mapping[tuple[bool, str], int]) -> Preview:
     connections = model.connections_of(plan.request.name)
     ids = [connection.id for connection in connections]
-    told = join([model.prepare(ids), model.enter(ids)])
+    told = join([model.install_transit(ids), model.switch_ingress(ids)])
     more = {key: amount - before[key] for key, amount in _reserved(model).items() if amount > before[key]}
     return Preview(
         plan,
@@ -65,7 +65,7 @@ def _look(model: Orchestrator, plan: SlicePlan, before: Mapping[tuple[bool, str]
     )
 
 
-def _reserved(model: Orchestrator) -> dict[tuple[bool, str], int]:
+def _reserved(model: NetworkState) -> dict[tuple[bool, str], int]:
     """What is reserved by channel and, marked by True, by section."""
     network, topology = model.network, model.topology
     return {

@@ -55,7 +55,7 @@ class KeyWatch:
     def _note(self, status: SectionStatus) -> None:
         engine = self._engine
         before = engine.sections.get(status.id)
-        engine.model.network.set_section(status.id, status.rate_millibps, status.is_usable)
+        engine.model.observe_section(status.id, status.rate_millibps, is_usable=status.is_usable)
         engine.sections[status.id] = status
         if before is None or (
             status.is_usable and (not before.is_usable or status.rate_millibps > before.rate_millibps)

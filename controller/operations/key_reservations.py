@@ -17,14 +17,14 @@ from controller.model.errors import DriverError, NotSupported
 from controller.model.events import BookingShort
 from controller.model.key_rates import BookingRefused, KeyBooking
 from controller.operations.context import Engine
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 10.0  # after the KMS has promised less than is wanted
 
 
-def wanted_bookings(model: Orchestrator) -> dict[str, KeyBooking]:
+def wanted_bookings(model: NetworkState) -> dict[str, KeyBooking]:
     """By id: what the connections in the model hold of QKD sections. Call with the lock held."""
     found: dict[str, KeyBooking] = {}
     for connection in model.connections.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
@@ -100,11 +100,10 @@ class Modifying:
         """Nothing has left the controller yet: as if it had never been."""
         model = self._engine.model
         added = revert(model, modification)
-        model.settle(modification.changed)
+        model.remove_old(modification.changed)
         model.forget_connections(c.id for c in added)
         model.release_retained(modification.name)
-        model.connections.update({c.id: c for c in modification.connections_before})
-        model.slices[modification.name] = modification.before
+        model.put_back(modification.before, modification.connections_before)
 
     def _carry_out(self, modification: Modification, operation: Operation, stopwatch: Stopwatch) -> SliceRecord:
         rekeyed = self._rekeyed(modification)
@@ -141,7 +140,7 @@ class Modifying:
         with engine.lock:
             operation.check()
             moving = engine.existing(ids)
-            pending = engine.switches.send(model.prepare(c.id for c in moving if c.lanes))
+            pending = engine.switches.send(model.install_transit(c.id for c in moving if c.lanes))
             added = [c for c in moving if c.id in modification.added]
             adds = operation.run(
                 [Call(engine.tunnels.add, s, tunnel_end(model.topology, c, s)) for c in added for s in ends_of(c)]
@@ -155,7 +154,9 @@ class Modifying:
         with engine.lock:
             operation.check()
             entering = (ConnectionState.REROUTING, ConnectionState.INSTALLING)
-            pending = engine.switches.send(model.enter(c.id for c in engine.existing(ids) if c.state in entering))
+            pending = engine.switches.send(
+                model.switch_ingress(c.id for c in engine.existing(ids) if c.state in entering)
+            )
         engine.reached("change.6-ingress-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         engine.reached("change.7-ingress-confirmed")
@@ -170,7 +171,7 @@ class Modifying:
         engine, model = self._engine, self._engine.model
         with engine.lock:
             operation.check()
-            before = dict(model.connections)
+            before = model.connections_of(modification.name)
             for connection in engine.existing((*modification.changed, *modification.added)):
                 if connection.state in (ConnectionState.REROUTING, ConnectionState.INSTALLING):
                     model.set_state(connection.id, ConnectionState.ACTIVE)
@@ -178,7 +179,7 @@ class Modifying:
             try:
                 engine.journal.save((record, model.connections_of(record.name)))
             except DriverError:
-                model.connections = before
+                model.put_back(record, before)
                 raise
         engine.reached("change.9-journalled-new")
         return record
@@ -191,8 +192,8 @@ class Modifying:
             operation.check()
             leaving = engine.existing(modification.leaving)
             # What is held beside the new form stays held until it is off the switches; the old labels become free now.
-            model.retained[modification.name] = replace(model.retained[modification.name], lanes={})
-            pending = engine.switches.send(model.settle(c.id for c in engine.existing(modification.changed)))
+            model.release_old_lanes(modification.name)
+            pending = engine.switches.send(model.remove_old(c.id for c in engine.existing(modification.changed)))
         engine.reached("change.10-old-ways-withdrawn")
         log_faults(f"slice {modification.name}", pending.wait(BARRIER_DEADLINE_S))
         self._take_off(leaving, modification.name)
@@ -214,11 +215,11 @@ class Modifying:
             operation.check()
             added = revert(model, modification)
             old = [c for c in engine.existing(restored) if c.lanes]
-            pending = engine.switches.send(model.prepare(c.id for c in old))
+            pending = engine.switches.send(model.install_transit(c.id for c in old))
         log_faults("undoing a change", pending.wait(BARRIER_DEADLINE_S))
         with engine.lock:
             operation.check()
-            pending = engine.switches.send(model.enter(c.id for c in engine.existing(c.id for c in old)))
+            pending = engine.switches.send(model.switch_ingress(c.id for c in engine.existing(c.id for c in old)))
         log_faults("undoing a change", pending.wait(BARRIER_DEADLINE_S))
         try:
             self._rekey(operation, [_End(e.connection, e.site, e.new, e.old) for e in rekeyed])
@@ -229,7 +230,7 @@ class Modifying:
             for connection in engine.existing(restored):
                 if connection.state is ConnectionState.REROUTING:
                     model.set_state(connection.id, ConnectionState.ACTIVE)
-            pending = engine.switches.send(model.settle(c.id for c in engine.existing(restored)))
+            pending = engine.switches.send(model.remove_old(c.id for c in engine.existing(restored)))
         log_faults("undoing a change", pending.wait(BARRIER_DEADLINE_S))
         self._take_off(added, modification.name)
         with engine.lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from controller.forwarding.tunnel_endpoint import ends_of, tunnel_end
 from controller.model.errors import (
@@ -19,7 +18,7 @@ from controller.model.errors import (
 )
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
-from controller.model.states import ConnectionState, SliceState
+from controller.model.states import ConnectionState
 from controller.operations.concurrency import Call, Operation, Parallel, Stopwatch
 from controller.operations.context import BARRIER_DEADLINE_S, TUNNEL_DEADLINE_S, Engine, InfeasibleRequest, raise_faults
 from controller.operations.deletion import Removal
@@ -63,7 +62,7 @@ class Provisioning:
             made: list[SliceRecord] = []
             try:
                 if scheduled is not None:
-                    del engine.model.slices[scheduled.name]
+                    engine.model.unschedule(scheduled.name)
                 for request in requests:
                     watches[request.name].lap("checked")
                     plan = self.plan(request)
@@ -75,7 +74,7 @@ class Provisioning:
                 for record in made:
                     engine.model.forget(record.name)
                 if scheduled is not None:
-                    engine.model.slices[scheduled.name] = scheduled
+                    engine.model.schedule(scheduled)
                 raise
         return self._carry_out(operations, watches)
 
@@ -83,7 +82,7 @@ class Provisioning:
         """RESERVED slices become PROVISIONING, and journalled. Call with the lock held. Raises DriverError."""
         engine = self._engine
         for name in names:
-            engine.model.set_slice_state(name, SliceState.PROVISIONING, reservation=None, expires_at=None)
+            engine.model.begin_provisioning(name)
             for connection in engine.model.connections_of(name):
                 engine.model.set_state(connection.id, ConnectionState.INSTALLING)
         engine.save(*names)
@@ -127,7 +126,7 @@ class Provisioning:
         with engine.lock:
             operation.check()
             connections = engine.model.connections_of(name)
-            pending = engine.switches.send(engine.model.prepare(c.id for c in connections))
+            pending = engine.switches.send(engine.model.install_transit(c.id for c in connections))
         engine.reached("create.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("transit")
@@ -136,7 +135,7 @@ class Provisioning:
             operation.check()
             # What healing has moved meanwhile it also enters by itself.
             ids = [c.id for c in engine.model.connections_of(name) if c.state is ConnectionState.INSTALLING]
-            pending = engine.switches.send(engine.model.enter(ids))
+            pending = engine.switches.send(engine.model.switch_ingress(ids))
         engine.reached("create.5-ingress-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         stopwatch.lap("barriers")
@@ -168,7 +167,7 @@ class Provisioning:
         with engine.lock:
             for operation in operations.values():
                 operation.check()
-            before = dict(model.slices), dict(model.connections)
+            before = [(model.slice(name), model.connections_of(name)) for name in operations]
             for name in operations:
                 model.add_timings(name, watches[name].laps_ms)
                 for connection in model.connections_of(name):
@@ -178,7 +177,8 @@ class Provisioning:
             try:
                 engine.save(*operations)
             except DriverError:
-                model.slices, model.connections = before
+                for record, connections in before:
+                    model.put_back(record, connections)
                 raise
             engine.reached("create.9-journalled-active")
             for name in operations:
@@ -198,9 +198,7 @@ class Provisioning:
             plan = self.plan(request)
             record = engine.model.reserve(plan, now)
             reservation = Reservation(engine.new_id(), now + ttl_s, plan)
-            engine.model.slices[record.name] = replace(
-                record, reservation=reservation.id, expires_at=reservation.expires_at
-            )
+            engine.model.hold_reservation(record.name, reservation.id, reservation.expires_at)
             try:
                 engine.save(record.name)
             except DriverError:
@@ -231,8 +229,7 @@ class Provisioning:
             try:
                 operations = self._install([record.name])
             except DriverError:  # the reservation stands as it was
-                self._engine.model.slices[record.name] = record
-                self._engine.model.connections.update({c.id: c for c in connections})
+                self._engine.model.put_back(record, connections)
                 raise
             self._note_over(reservation_id, ReservationOutcome.COMMITTED)
         watches = {name: Stopwatch(self._engine.steady, received) for name in operations}

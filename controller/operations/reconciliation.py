@@ -72,7 +72,7 @@ class Recovery:
         with engine.lock:
             scheduled = SliceRecord(record.request, None, (), SliceState.SCHEDULED, created_at=record.created_at)
             engine.journal.save((scheduled, ()))
-            engine.model.slices[record.name] = scheduled
+            engine.model.schedule(scheduled)
             engine.announce(scheduled)
 
     def restore_tunnels(self) -> None:

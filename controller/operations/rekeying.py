@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import replace
 
 from controller.forwarding.tunnel_endpoint import tunnel_end
 from controller.model.errors import DriverError
@@ -41,10 +40,10 @@ class Rekeying:
             for change in changes:
                 self._tell(change)
             # Nothing waits for ways that are lost to be gone.
-            engine.switches.post(engine.model.settle([c.after.id for c in changes if c.is_stranded]))
+            engine.switches.post(engine.model.remove_old([c.after.id for c in changes if c.is_stranded]))
             engine.save_slices_of([c.after.id for c in changes])
             for name in sorted({c.after.request.slice_name for c in changes}):
-                engine.judge(name)
+                engine.refresh_state(name)
         for change in changes:
             if change.is_repaced:
                 self._pace(change.after.id)
@@ -74,7 +73,7 @@ class Rekeying:
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its key relay is not what was asked for: %s", after.id, wrong)
             self._engine.events.publish(Violation(after.id, name, wrong))
-        model.connections[after.id] = replace(after, reroutes=reroute_audit.add(after, reroute))
+        model.record_reroute(after.id, reroute)
         self._engine.events.publish(KeysRerouted(after.id, name, reroute))
 
     def _pace(self, connection_id: str) -> None:

@@ -37,14 +37,14 @@ from controller.operations.modification import Modifying
 from controller.operations.provisioning import PROVISIONING_DEADLINE_S, Provisioning
 from controller.operations.reconciliation import Recovery
 from controller.operations.rekeying import Rekeying
-from controller.operations.rerouting import Rerouting
 from controller.operations.reservation import Reservation
+from controller.operations.restoration_service import RestorationService
 from controller.pce.computation import SlicePlan
 from controller.policy.dark_channels import lit
 from controller.schema.config import DEFAULT_HOLD_S
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import Terms, check_times
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 __all__ = ["InfeasibleRequest", "Lifecycle", "ProvisioningFailed", "Reservation"]
 
@@ -58,7 +58,7 @@ class Lifecycle:
 
     def __init__(
         self,
-        model: Orchestrator,
+        model: NetworkState,
         switches: Switches,
         tunnels: Tunnels,
         key_rates: KeyRates,
@@ -72,7 +72,7 @@ class Lifecycle:
         self._provisioning = Provisioning(self._engine, self._removal)
         self._modifying = Modifying(self._engine, self._removal)
         self._recovery = Recovery(self._engine, self._removal)
-        self._rerouting = Rerouting(self._engine, self._recovery, spare_hold_s)
+        self._rerouting = RestorationService(self._engine, self._recovery, spare_hold_s)
         self._confirming = Confirming(self._engine, self._rerouting, self._recovery.restore_tunnels_at)
         self._keys = KeyWatch(self._engine)
         self._rekeying = Rekeying(self._engine)
@@ -85,7 +85,7 @@ class Lifecycle:
         return Terms(self.model.topology, self.model.forbidden_suites)
 
     @property
-    def model(self) -> Orchestrator:
+    def model(self) -> NetworkState:
         """To be read with :attr:`lock` held."""
         return self._engine.model
 
@@ -257,7 +257,7 @@ class Lifecycle:
                 raise DuplicateSlice(f"there is a slice {request.name!r} already")
             record = SliceRecord(request, None, (), SliceState.SCHEDULED, created_at=now)
             engine.journal.save((record, ()))
-            self.model.slices[record.name] = record
+            self.model.schedule(record)
             engine.announce(record)
             return record
 
@@ -277,7 +277,7 @@ class Lifecycle:
                 if self.model.slices.get(name) not in (None, scheduled):
                     return  # somebody has taken the name over since
                 failed = scheduled.become(SliceState.FAILED, reason=str(error))
-                self.model.slices[name] = failed
+                self.model.keep_failed(failed)
                 engine.announce(failed)
                 engine.save_if_possible(name)
 
@@ -319,9 +319,9 @@ class Lifecycle:
         """What healing has due by the clock; to be called about twice a second."""
         self._rerouting.care()
 
-    def hold_down(self, channels: Iterable[str]) -> None:
+    def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports were found up: they are held down again."""
-        self._rerouting.hold_down(channels)
+        self._rerouting.keep_dark(channels)
 
     def lit_spares(self) -> tuple[str, ...]:
         """The spares that are lit, as after a restart those in use."""

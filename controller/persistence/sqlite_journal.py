@@ -16,6 +16,7 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.path import Lane, Route
+from controller.model.reason import Reason, ReasonCode
 from controller.model.request import connections_of
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -111,7 +112,8 @@ def _slice_row(record: SliceRecord) -> tuple[Any, ...]:
 def _connection_row(record: SliceRecord, connection: Connection) -> tuple[Any, ...]:
     c = connection
     return (
-        c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value, c.reason,
+        c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value,
+        None if c.reason is None else _reason_text(c.reason),
         json.dumps([asdict(lane) for lane in c.lanes]), c.edition,
         json.dumps([reroute_view(reroute) for reroute in c.reroutes]),
         None if c.fallback is None else c.fallback.label,
@@ -132,7 +134,7 @@ def _slice_from_row(
             lanes=tuple(_lane_from_dict(raw) for raw in json.loads(lanes)),
             generation=generation,
             state=ConnectionState(connection_state),
-            reason=why,
+            reason=None if why is None else _reason(why),
             edition=edition,
             reroutes=tuple(reroute_from_dict(raw) for raw in json.loads(reroutes)),
             fallback=None if fallback is None else SecurityClass.parse(fallback),
@@ -165,6 +167,18 @@ def _slice_from_row(
         expires_at=expires_at,
     )
     return record, connections
+
+
+def _reason_text(reason: Reason) -> str:
+    return json.dumps({"code": reason.code.value, "detail": reason.detail, "about": list(reason.about)})
+
+
+def _reason(text: str) -> Reason:
+    """Inverse of :func:`_reason_text`; earlier versions wrote the sentence alone."""
+    if not text.startswith("{"):
+        return Reason(ReasonCode.EARLIER_VERSION, text)
+    raw = json.loads(text)
+    return Reason(ReasonCode(raw["code"]), raw["detail"], tuple(raw["about"]))
 
 
 def _lane_from_dict(raw: dict[str, Any]) -> Lane:

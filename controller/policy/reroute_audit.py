@@ -16,8 +16,6 @@ from controller.model.request import ConnectionRequest, Match
 from controller.model.reroute import Cause
 from topologies.spec import SecurityClass, Topology
 
-KEPT_REROUTES = 20
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -57,11 +55,6 @@ def note(topology: Topology, before: Connection, after: Connection, now: float, 
         old_key_links=() if before.route is None else before.route.key_links,
         new_key_links=after.route.key_links,
     )
-
-
-def add(connection: Connection, reroute: Reroute) -> tuple[Reroute, ...]:
-    """The connection's reroutes with one more, the oldest forgotten."""
-    return (*connection.reroutes, reroute)[-KEPT_REROUTES:]
 
 
 def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]:

@@ -1,31 +1,31 @@
-"""What to do about connections whose way has failed: a new way at the security asked for, or an explained DEGRADED.
+"""New paths and new backups for connections, at the security asked for. Decisions only.
 
-Decisions only. They change the model (reservations, lanes, states) and say which connections have moved; pushing
-rules is the caller's work. A connection whose lanes all work is never touched.
+They change the model (reservations, paths, states) and say which connections have moved; pushing rules is the caller's
+work. What a failure does to whom is told by :mod:`controller.policy.failure`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError
 from controller.model.path import Lane, Route
-from controller.model.request import ConnectionRequest, Protection
+from controller.model.reason import UNEXPLAINED, Reason, ReasonCode
+from controller.model.request import ConnectionRequest
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.pce.augmentation import cheapest_new_link
 from controller.pce.computation import find_route, search_route
 from controller.pce.infeasibility import Infeasible
 from controller.pce.network import Network
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
-UNEXPLAINED = "no feasible path"  # until there is time to say why
-HEALABLE = frozenset({ConnectionState.ACTIVE, ConnectionState.INSTALLING, ConnectionState.REROUTING})
+NO_BACKUP = Reason(ReasonCode.NO_BACKUP, "runs without a backup: no second way shares no channel with the first")
 
 
 @dataclass(frozen=True)
@@ -45,53 +45,7 @@ class Decision:
         return self.after.id
 
 
-def hit(model: Orchestrator) -> tuple[str, ...]:
-    """Connections that use something which does not work, the most urgent first."""
-    ids = [
-        c.id
-        for c in model.connections.values()
-        if (c.state in HEALABLE or _is_waiting_in_place(c)) and any(not _works(model, x) for x in c.lanes)
-    ]
-    return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
-
-
-def heal(model: Orchestrator, ids: Iterable[str], avoid: Mapping[str, frozenset[str]] | None = None) -> list[Decision]:
-    """Decide about the connections ``ids`` as one plan: what all of them hold on failed ways is free for any of them.
-
-    Whoever has lost every way is served first, in the order of :func:`rank`; new backups come from what is left then.
-    ``avoid`` names sites per connection that a further attempt must not cross (their switch refused the last one).
-    A connection for which there is no way is DEGRADED with :data:`UNEXPLAINED`; see :func:`explain`.
-    Ways that only BFD calls dead may carry packets all the same: they are left for others that work, never for nothing.
-    """
-    chosen = sorted((model.connections[i] for i in ids), key=rank)
-    avoided = avoid or {}
-    movable = {c.id for c in chosen if c.request.spec.protection is not Protection.NONE or not c.lanes}
-    doubtful = {c.id for c in chosen if _may_work(model, c) and c.id not in avoided}
-    for connection in chosen:
-        if connection.id in movable - doubtful:
-            failed = [x for x in connection.lanes if not _works(model, x) or _crosses(x, avoided.get(connection.id))]
-            model.drop_lanes(connection.id, failed)
-    survivors = [c for c in chosen if c.id in movable - doubtful and model.connections[c.id].lanes]
-    decisions = []
-    for before in chosen:
-        if before.id in doubtful:
-            decisions += _leave_for_better(model, before)
-        elif before.id not in movable:
-            reason = "its path has failed and it asked for no protection"
-            decisions.append(Decision(before, _degrade(model, before.id, reason)))
-        elif before in survivors:
-            continue
-        elif not _restore(model, before, avoided.get(before.id, frozenset())):
-            decisions.append(Decision(before, _degrade(model, before.id, UNEXPLAINED)))
-        elif before.request.spec.protection.has_backup:
-            survivors.append(before)
-        else:
-            decisions.append(Decision(before, model.set_state(before.id, ConnectionState.REROUTING)))
-    decisions += [protect_again(model, before, avoided.get(before.id, frozenset())) for before in survivors]
-    return decisions
-
-
-def retriable(model: Orchestrator) -> tuple[str, ...]:
+def retriable(model: NetworkState) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
     # What has a way and no keys waits for those (controller.policy.key_supply).
@@ -99,12 +53,12 @@ def retriable(model: Orchestrator) -> tuple[str, ...]:
         c.id
         for c in waiting
         if not c.lanes
-        or (not c.is_keyless and all(_works(model, lane) for lane in c.lanes) and not model.is_denied(c.id))
+        or (not c.is_keyless and all(works(model, lane) for lane in c.lanes) and not model.is_denied(c.id))
     ]
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
-def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def retry(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Try DEGRADED connections again; those that still cannot be served keep their state and get a fresh reason."""
     decisions = []
     for connection_id in ids:
@@ -112,11 +66,11 @@ def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
         if before.lanes or _find_lane(model, before.request, connection_id):
             decisions.append(Decision(before, model.set_state(connection_id, ConnectionState.REROUTING)))
         else:
-            model.connections[connection_id] = replace(before, reason=UNEXPLAINED)
+            model.note_reason(connection_id, UNEXPLAINED)
     return decisions
 
 
-def unprotected(model: Orchestrator) -> tuple[str, ...]:
+def unprotected(model: NetworkState) -> tuple[str, ...]:
     """Connections at work that have lost their backup and not found another."""
     return tuple(
         c.id
@@ -125,7 +79,7 @@ def unprotected(model: Orchestrator) -> tuple[str, ...]:
     )
 
 
-def protect(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def protect(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Look for backups again, now that something has come back; what finds none is left as it is."""
     decisions = []
     for connection_id in ids:
@@ -135,7 +89,7 @@ def protect(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
     return decisions
 
 
-def explain(network: Network, request: ConnectionRequest) -> str | None:
+def explain(network: Network, request: ConnectionRequest) -> Reason | None:
     """Why there is no way for the request on this (copy of the) network, and which new channel would give it one.
 
     None when there is one by now.
@@ -147,23 +101,23 @@ def explain(network: Network, request: ConnectionRequest) -> str | None:
         return None
     link = cheapest_new_link(network, request)
     remedy = "no single new channel would heal it" if link is None else f"{link} would heal it"
-    return f"{explain_briefly(found)}; {remedy}"
+    return Reason(ReasonCode.NO_PATH, f"{explain_briefly(found)}; {remedy}")
 
 
-def _restore(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+def restore(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
+    """Reserve a path that crosses none of the sites ``avoid``; False when there is none."""
     spec = before.request.spec
     request = replace(before.request, spec=replace(spec, exclude_sites=spec.exclude_sites | avoid))
     return _find_lane(model, request, before.id)
 
 
-def protect_again(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
+def protect_again(model: NetworkState, before: Connection, avoid: frozenset[str]) -> Decision:
     """The lane that is left carries the traffic; beside it a new backup, if there is one."""
     is_protected = _find_backup(model, before, avoid)
-    note = None if is_protected else "runs without a backup: no second way shares no channel with the first"
-    return Decision(before, model.set_state(before.id, ConnectionState.REROUTING, note))
+    return Decision(before, model.set_state(before.id, ConnectionState.REROUTING, None if is_protected else NO_BACKUP))
 
 
-def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+def _find_backup(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
     """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
     working = model.connections[before.id].lanes[0].route
     used = frozenset(working.channels)
@@ -181,55 +135,22 @@ def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str])
     return False
 
 
-def sharing_risk(model: Orchestrator, channels: frozenset[str]) -> frozenset[str]:
+def sharing_risk(model: NetworkState, channels: frozenset[str]) -> frozenset[str]:
     """The channels that fail together with any of ``channels``, those included."""
     topology = model.topology
     groups = frozenset().union(*(topology.channel(c).risk_groups for c in channels))
     return channels | {c.id for c in topology.channels if not groups.isdisjoint(c.risk_groups)}
 
 
-def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]:
-    """Another way for a connection whose own is called dead by BFD alone, if there is one; else it stays."""
-    silent = [lane for lane in before.lanes if not _works(model, lane)]
-    if before.request.spec.protection is not Protection.NONE:
-        model.drop_lanes(before.id, silent)
-        if model.connections[before.id].lanes:
-            return [protect_again(model, before, frozenset())]
-        if _restore(model, before, frozenset()):
-            if before.request.spec.protection.has_backup:
-                return [protect_again(model, before, frozenset())]
-            return [Decision(before, model.set_state(before.id, ConnectionState.REROUTING))]
-        model.take_back(before)
-    channels = sorted({c for lane in silent for c in lane.route.channels if not model.network.is_channel_up(c)})
-    reason = f"BFD hears nothing on {', '.join(channels)}, where there is carrier; there is no other way"
-    if model.is_passing(before.id) or (before.state, before.reason) == (ConnectionState.DEGRADED, reason):
-        return []
-    return [Decision(before, _degrade(model, before.id, reason))]
-
-
-def _degrade(model: Orchestrator, connection_id: str, reason: str) -> Connection:
+def degrade(model: NetworkState, connection_id: str, reason: Reason) -> Connection:
+    """DEGRADED for that reason, whether or not it has been DEGRADED already."""
     connection = model.connections[connection_id]
     if connection.state is ConnectionState.DEGRADED:
-        model.connections[connection_id] = replace(connection, reason=reason)
-        return model.connections[connection_id]
+        return model.note_reason(connection_id, reason)
     return model.set_state(connection_id, ConnectionState.DEGRADED, reason)
 
 
-def _is_waiting_in_place(connection: Connection) -> bool:
-    """Whether it is DEGRADED on a way that it still holds: its probes fail there, or it was only called dead."""
-    is_movable = connection.request.spec.protection is not Protection.NONE
-    return is_movable and connection.state is ConnectionState.DEGRADED and bool(connection.lanes)
-
-
-def _may_work(model: Orchestrator, connection: Connection) -> bool:
-    """Whether no failure on its ways is certain: all that is down there is silent, with carrier, and may yet pass."""
-    if connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
-        return False  # of a way being laid nobody has seen that it works
-    dead = {c for lane in connection.lanes for c in lane.route.channels if not model.network.is_channel_up(c)}
-    return bool(dead) and dead <= model.silent
-
-
-def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
+def _find_lane(model: NetworkState, request: ConnectionRequest, connection_id: str) -> bool:
     """Reserve a lane for the request, with the key rate at which it renews keys now, if there is one.
 
     Where there is a choice it goes round the channels in doubt.
@@ -250,7 +171,7 @@ def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: s
     return True
 
 
-def search_again(model: Orchestrator, connection_id: str, request: ConnectionRequest) -> Route | None:
+def search_again(model: NetworkState, connection_id: str, request: ConnectionRequest) -> Route | None:
     """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
     relay = model.kept_relay(connection_id) if request.spec.key_rate_millibps else None
     return search_route(model.network, request, relay=relay)
@@ -261,16 +182,12 @@ def explain_briefly(infeasible: Infeasible) -> str:
     return "no feasible path: " + infeasible.summary.replace("\n", "; ")
 
 
-def _works(model: Orchestrator, lane: Lane) -> bool:
+def works(model: NetworkState, lane: Lane) -> bool:
     return is_route_up(model, lane.route)
 
 
-def is_route_up(model: Orchestrator, route: Route) -> bool:
+def is_route_up(model: NetworkState, route: Route) -> bool:
     return all(model.network.is_channel_up(channel) for channel in route.channels)
-
-
-def _crosses(lane: Lane, sites: frozenset[str] | None) -> bool:
-    return sites is not None and not sites.isdisjoint(lane.route.sites)
 
 
 def rank(connection: Connection) -> tuple[int, int, int, str]:

@@ -20,8 +20,8 @@ TRIAL_S = 2.0
 EMIT_S = 0.05
 
 
-class ChannelLamps:
-    """Implements :class:`controller.operations.drivers.Lamps`."""
+class OpenFlowChannelPorts:
+    """Implements :class:`controller.operations.drivers.ChannelPorts`."""
 
     def __init__(self, topology: Topology, switchboard: Switchboard, links: LinkMonitor) -> None:
         self._switchboard = switchboard
@@ -31,18 +31,18 @@ class ChannelLamps:
         }
         self._heard: set[tuple[str, int]] = set()
 
-    def darken(self, channels: Iterable[str]) -> PendingTransactions:
+    def deactivate(self, channels: Iterable[str]) -> PendingTransactions:
         """Hold both ends of each channel down."""
         chosen = tuple(channels)
         for channel in chosen:
             self._links.set_dark(channel)
         return self._hold(chosen, is_down=True)
 
-    def light(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
+    def activate(self, channels: Iterable[str], deadline_s: float) -> Mapping[str, str | None]:
         """Raise the ports of channels, wait for them to come up and try them; per channel what is wrong with it."""
         chosen = tuple(channels)
         for channel in chosen:
-            self._links.raise_light(channel)
+            self._links.begin_activation(channel)
         faults = self._hold(chosen, is_down=False).wait(deadline_s)
         wrong: dict[str, str | None] = {}
         for channel in chosen:
@@ -50,7 +50,7 @@ class ChannelLamps:
             wrong[channel] = f"switch {refused[0].site}: {refused[0].message}" if refused else None
         self._wait_for_carrier([c for c in chosen if wrong[c] is None], deadline_s)
         for channel in chosen:
-            if wrong[channel] is None and not self._links.is_shining(channel):
+            if wrong[channel] is None and not self._links.is_activated(channel):
                 wrong[channel] = f"no carrier within {deadline_s:g} s"
         self._try([c for c in chosen if wrong[c] is None])
         for channel in chosen:
@@ -75,7 +75,7 @@ class ChannelLamps:
     def _wait_for_carrier(self, channels: list[str], deadline_s: float) -> None:
         deadline = time.monotonic() + deadline_s
         ask_at = time.monotonic() + ASK_S
-        while (dark := [c for c in channels if not self._links.is_shining(c)]) and time.monotonic() < deadline:
+        while (dark := [c for c in channels if not self._links.is_activated(c)]) and time.monotonic() < deadline:
             if time.monotonic() >= ask_at:
                 self._ask(dark)
                 ask_at = time.monotonic() + ASK_S

@@ -24,7 +24,7 @@ from controller.operations.slice_service import Lifecycle
 from controller.operations.switch_sync import Welcome
 from controller.schema.config import OpenFlowConfig
 from controller.southbound.carrier import CarrierWatch
-from controller.southbound.channel_ports import ChannelLamps
+from controller.southbound.channel_ports import OpenFlowChannelPorts
 from controller.southbound.openflow import Switchboard
 from controller.southbound.openflow_codec import port_report
 from controller.southbound.switch_listener import SwitchListener
@@ -53,7 +53,7 @@ class SliceController(RyuApp):
         lifecycle: Lifecycle,
         switchboard: Switchboard,
         links: LinkMonitor,
-        lamps: ChannelLamps,
+        channel_ports: OpenFlowChannelPorts,
         watches: Watches | None,
         carrier: CarrierWatch | None,
         **kwargs: Any,
@@ -62,7 +62,7 @@ class SliceController(RyuApp):
         self._lifecycle = lifecycle
         self._switchboard = switchboard
         self._links = links
-        self._lamps = lamps
+        self._channel_ports = channel_ports
         self._watches = watches
         self._carrier = carrier
         self._watch_plan = WatchPlan()
@@ -143,7 +143,7 @@ class SliceController(RyuApp):
     @set_ev_cls(ofp_event.EventOFPPacketIn, MAIN_DISPATCHER)
     def _on_packet(self, event: Any) -> None:
         # Only the rules of a trial send packets here.
-        self._tell(event.msg, lambda site: self._lamps.heard(site, event.msg.match["in_port"]))
+        self._tell(event.msg, lambda site: self._channel_ports.heard(site, event.msg.match["in_port"]))
 
     def _tell(self, message: Any, hand_over: Callable[[str], None]) -> None:
         site = None if message.datapath.id is None else self._switchboard.site_of(message.datapath.id)
@@ -238,10 +238,10 @@ class SliceController(RyuApp):
         changed = self._links.inventory(site, reports, time.monotonic(), asked_at)
         for fault in set(self._links.faults.values()) - known:
             log.error("inventory: %s", fault)
-        glowing = self._links.glowing(site, reports)
-        if glowing:
-            log.info("switch %s: dark channels %s are held down", site, ", ".join(glowing))
-            self._lifecycle.hold_down(glowing)
+        unexpectedly_up = self._links.unexpectedly_up(site, reports)
+        if unexpectedly_up:
+            log.info("switch %s: dark channels %s are held down", site, ", ".join(unexpectedly_up))
+            self._lifecycle.keep_dark(unexpectedly_up)
         if changed or self._links.silent != silent:
             self._lifecycle.channels_changed(changed, self._links.silent)
 
@@ -264,7 +264,7 @@ def start_openflow(
     lifecycle: Lifecycle,
     switchboard: Switchboard,
     links: LinkMonitor,
-    lamps: ChannelLamps,
+    channel_ports: OpenFlowChannelPorts,
     watches: Watches | None = None,
     carrier: CarrierWatch | None = None,
 ) -> None:
@@ -279,7 +279,7 @@ def start_openflow(
             lifecycle=lifecycle,
             switchboard=switchboard,
             links=links,
-            lamps=lamps,
+            channel_ports=channel_ports,
             watches=watches,
             carrier=carrier,
         ),

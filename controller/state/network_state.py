@@ -1,6 +1,6 @@
 """The controller's decisions about slices: what to reserve, what switches shall hold at each stage, what to give back.
 
-One :class:`Orchestrator` holds the whole model in memory. It does no I/O and never waits: each method is one
+One :class:`NetworkState` holds the whole model in memory. It does no I/O and never waits: each method is one
 decision, and the caller sees to it that two never run at once.
 """
 
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
+from controller.forwarding.continuity_test import TRIAL_OWNER, trial_rules
 from controller.forwarding.intended import Changes, IntendedSet, join
 from controller.forwarding.items import Item
 from controller.forwarding.labels import LabelPool
 from controller.forwarding.protection_groups import entry_items, has_detours, is_inner, lane_items
 from controller.forwarding.rules import PortMap
-from controller.model.connection import MAX_CONNECTIONS, Connection, owner_of
+from controller.model.connection import KEPT_REROUTES, MAX_CONNECTIONS, Connection, Reroute, SlowRekey, owner_of
 from controller.model.connectivity import Finding, Verdict
 from controller.model.dark_channel import Spare, SpareState, used_spares
 from controller.model.errors import ConnectionsExhausted, ControllerError, DuplicateSlice, UnknownSlice
 from controller.model.path import Lane, Route
+from controller.model.reason import Reason
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -32,7 +33,7 @@ from controller.state.allocation import Retained, _preferred
 from topologies.spec import SecurityClass, Topology
 
 
-class Orchestrator:
+class NetworkState:
     """Slices, connections, reservations, labels and the intended rules."""
 
     mutation: str | None = None  # how it is wrong on purpose (controller.testing.mutants)
@@ -130,7 +131,7 @@ class Orchestrator:
         return grown
 
     def drop_lanes(self, connection_id: str, lanes: Iterable[Lane]) -> Connection:
-        """Give back the bandwidth and key rate of lanes; their labels stay held until :meth:`settle`."""
+        """Give back the bandwidth and key rate of lanes; their labels stay held until :meth:`remove_old`."""
         connection = self.connections[connection_id]
         dropped = tuple(lanes)
         for lane in dropped:
@@ -149,7 +150,7 @@ class Orchestrator:
     def swap_lanes(self, connection_id: str, routes: Iterable[Route], fallback: SecurityClass | None) -> Connection:
         """Give a connection other lanes, at the level asked for or a fallback: all or nothing.
 
-        What it holds counts as free. The labels of the lanes that are left stay held until :meth:`settle`.
+        What it holds counts as free. The labels of the lanes that are left stay held until :meth:`remove_old`.
         """
         old = self.connections[connection_id]
         # A lower level has keys of its own, to be renewed as asked.
@@ -188,7 +189,7 @@ class Orchestrator:
             owner = owner_of(connection, lane)
             self.network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
 
-    def take_back(self, before: Connection) -> Connection:
+    def undo_release(self, before: Connection) -> Connection:
         """Undo :meth:`drop_lanes` before anything else was decided: the lanes that ``before`` had are its own again."""
         for lane in self.connections[before.id].lanes:
             self.network.release(owner_of(before, lane))
@@ -267,15 +268,122 @@ class Orchestrator:
         held = self.held_lanes.get(connection_id, [])
         self.held_lanes[connection_id] = [lane if x.generation == lane.generation else x for x in held]
 
+    # --- what is observed ----------------------------------------------------------------------------------------
+
+    def observe_channels(self, changes: Mapping[str, bool], silent: Iterable[str]) -> list[str]:
+        """Record which channels are up and which are down by BFD alone; those of ``changes`` that are news."""
+        self.silent = frozenset(silent)
+        return [channel for channel, is_up in changes.items() if self.network.set_channel_up(channel, is_up)]
+
+    def observe_section(self, section_id: str, rate_millibps: int, *, is_usable: bool) -> None:
+        """Record what key rate (millibit/s) the KMS tells of a QKD section."""
+        self.network.set_section(section_id, rate_millibps, is_usable)
+
+    def observe_findings(self, findings: Mapping[str, Finding]) -> None:
+        """Record what the tunnels' probes say, by connection."""
+        self.findings = findings
+
+    def observe_switches(self, ready: Iterable[str], now: float) -> None:
+        """Record the sites whose switch is there; the others are away since ``now`` (steady clock, s) or longer."""
+        present = frozenset(ready)
+        away = [site for site in self.topology.site_names if site not in present]
+        self.switches_away = {site: self.switches_away.get(site, now) for site in away}
+
+    def doubt_channels(self, channels: Iterable[str]) -> None:
+        """Avoid exactly these channels where there is a choice."""
+        self.doubted = frozenset(channels)
+
+    def note_conditions(self, conditions: Mapping[str, tuple[str, ...]]) -> None:
+        """Keep what is to be known of each connection beside its state."""
+        self.conditions = conditions
+
     # --- states --------------------------------------------------------------------------------------------------
 
-    def set_state(self, connection_id: str, state: ConnectionState, reason: str | None = None) -> Connection:
+    def note_reason(self, connection_id: str, reason: Reason | None) -> Connection:
+        """Say why the connection is not what was asked for; its state stays."""
+        return self._keep(replace(self.connections[connection_id], reason=reason))
+
+    def keep_fallback(self, connection_id: str, level: SecurityClass | None) -> Connection:
+        """Have the connection on this lower level; None: on the one asked for."""
+        return self._keep(replace(self.connections[connection_id], fallback=level))
+
+    def slow_down(self, connection_id: str, pace: SlowRekey) -> Connection:
+        """Renew the connection's keys less often than asked for."""
+        return self._keep(replace(self.connections[connection_id], slow_rekey=pace))
+
+    def restore_pace(self, connection_id: str) -> Connection:
+        """Renew the connection's keys as often as asked for."""
+        return self._keep(replace(self.connections[connection_id], slow_rekey=None))
+
+    def record_reroute(self, connection_id: str, reroute: Reroute) -> Connection:
+        """Add to the connection's reroutes, and forget the oldest of too many."""
+        connection = self.connections[connection_id]
+        return self._keep(replace(connection, reroutes=(*connection.reroutes, reroute)[-KEPT_REROUTES:]))
+
+    def _keep(self, connection: Connection) -> Connection:
+        self.connections[connection.id] = connection
+        return connection
+
+    def schedule(self, record: SliceRecord) -> None:
+        """Keep a slice whose start is to come; it holds nothing."""
+        self.slices[record.name] = record
+
+    def unschedule(self, name: str) -> None:
+        """Forget a slice that holds nothing: it is about to be made."""
+        del self.slices[name]
+
+    def keep_failed(self, record: SliceRecord) -> None:
+        """Keep a slice that could not be made at its start, for its reason; it holds nothing."""
+        self.slices[record.name] = record
+
+    def hold_reservation(self, name: str, reservation: str, expires_at: float) -> SliceRecord:
+        """Keep a RESERVED slice for whoever commits it by this id, until ``expires_at`` (seconds since the epoch)."""
+        self.slices[name] = replace(self.slice(name), reservation=reservation, expires_at=expires_at)
+        return self.slices[name]
+
+    def begin_provisioning(self, name: str) -> SliceRecord:
+        """A RESERVED slice is being made: its reservation cannot expire any more."""
+        self.slices[name] = self.slice(name).become(SliceState.PROVISIONING, reservation=None, expires_at=None)
+        return self.slices[name]
+
+    def put_back(self, record: SliceRecord, connections: Iterable[Connection]) -> None:
+        """Undo changes that the journal would not have: as the slice was, of which nothing else has been changed."""
+        self.slices[record.name] = record
+        self.connections.update({c.id: c for c in connections})
+
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    def take_labels(self, connection: Connection, route: Route, generation: int) -> Lane:
+        """A further lane for a connection that is being drafted; to be adopted or given back."""
+        return self.labels.allocate(route, generation, with_detours=has_detours(connection))
+
+    def give_back_labels(self, lane: Lane) -> None:
+        self.labels.release(lane)
+
+    def adopt_form(
+        self, record: SliceRecord, moved: Iterable[Connection], retained: Retained, network: Network
+    ) -> None:
+        """Let a slice have another form, at once: its reservations (``network``), connections, labels and what it
+        holds of its last form beside that."""
+        self.network = network
+        for connection in moved:
+            self.connections[connection.id] = connection
+            held = {lane.generation: lane for lane in (*self.held_lanes.get(connection.id, ()), *connection.lanes)}
+            self.held_lanes[connection.id] = list(held.values())
+        self.retained[record.name] = retained
+        self.slices[record.name] = record
+
+    def release_old_lanes(self, name: str) -> None:
+        """The labels of a slice's last form may go (see :meth:`remove_old`); what it reserved stays reserved."""
+        self.retained[name] = replace(self.retained[name], lanes={})
+
+    def set_state(self, connection_id: str, state: ConnectionState, reason: Reason | None = None) -> Connection:
         connection = self.connections[connection_id].become(state, reason=reason)
         self.connections[connection_id] = connection
         return connection
 
-    def set_slice_state(self, name: str, state: SliceState, **changes: Any) -> SliceRecord:
-        self.slices[name] = self.slice(name).become(state, **changes)
+    def set_slice_state(self, name: str, state: SliceState) -> SliceRecord:
+        self.slices[name] = self.slice(name).become(state)
         return self.slices[name]
 
     def add_timings(self, name: str, timings_ms: Mapping[str, float]) -> SliceRecord:
@@ -283,10 +391,10 @@ class Orchestrator:
         self.slices[name] = replace(record, timings_ms={**record.timings_ms, **timings_ms})
         return self.slices[name]
 
-    def judge(self, name: str) -> SliceRecord:
+    def refresh_state(self, name: str) -> SliceRecord:
         """Set a slice that is or was about to be ACTIVE or DEGRADED to what its connections amount to.
 
-        One being provisioned or modified is judged when that ends (see :meth:`settled`), not when healing passes by.
+        One being provisioned or modified is left alone until that ends (see :meth:`settled`).
         """
         record = self.slice(name)
         return self.settled(name) if record.state in (SliceState.ACTIVE, SliceState.DEGRADED) else record
@@ -300,14 +408,14 @@ class Orchestrator:
 
     # --- what the switches shall hold, stage by stage ------------------------------------------------------------
 
-    def prepare(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
+    def install_transit(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
         """Stage 1: transit and egress of the current lanes beside whatever the connections hold already."""
         return join(
             self.intended.assign(i, [*self.intended.of(i), *self._lane_rules(self.connections[i])])
             for i in connection_ids
         )
 
-    def enter(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
+    def switch_ingress(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
         """Stage 2: the ingress sends into the current lane. Rules of lanes that were left still stand."""
         parts = []
         for i in connection_ids:
@@ -317,7 +425,7 @@ class Orchestrator:
             parts.append(self.intended.assign(i, [*kept, *entry]))
         return join(parts)
 
-    def settle(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
+    def remove_old(self, connection_ids: Iterable[str]) -> dict[str, Changes]:
         """Stage 3: nothing but the current lanes and their entry; labels of lanes that were left become free."""
         parts = []
         for i in connection_ids:
@@ -333,20 +441,27 @@ class Orchestrator:
             self.held_lanes[i] = list({lane.generation: lane for lane in kept}.values())
         return join(parts)
 
-    def shut(self, connections: Iterable[Connection]) -> dict[str, Changes]:
+    def withdraw_ingress(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return join(
             self.intended.assign(c.id, [item for item in self.intended.of(c.id) if is_inner(item)]) for c in connections
         )
 
-    def clear(self, connections: Iterable[Connection]) -> dict[str, Changes]:
+    def install_trial(self, channels: Iterable[str]) -> dict[str, Changes]:
+        """While these channels are tried: both ends hand over what arrives on them of the trial's kind."""
+        return self.intended.assign(TRIAL_OWNER, trial_rules(self.topology, self.ports, channels))
+
+    def withdraw_trial(self) -> dict[str, Changes]:
+        return self.intended.assign(TRIAL_OWNER, ())
+
+    def withdraw_all(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """Second stage of removal: nothing is left."""
         return join(self.intended.assign(c.id, ()) for c in connections)
 
     # --- removing, restoring -------------------------------------------------------------------------------------
 
     def forget(self, name: str) -> None:
-        """Give back everything a slice holds. Its rules must have been withdrawn (see :meth:`clear`)."""
+        """Give back everything a slice holds. Its rules must have been withdrawn (see :meth:`withdraw_all`)."""
         self.forget_connections(c.id for c in self.everything_of(name))
         self.release_retained(name)
         del self.slices[name]
@@ -416,7 +531,7 @@ class Orchestrator:
                 owner = owner_of(connection, lane)
                 self.network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
             if connection.state is not ConnectionState.PENDING:
-                self.settle([connection.id])
+                self.remove_old([connection.id])
 
     def _lane_rules(self, connection: Connection) -> list[Item]:
         return [rule for lane in connection.lanes for rule in lane_items(self.ports, connection, lane)]

@@ -13,9 +13,9 @@ from controller.operations.event_log import EventLog
 from controller.operations.slice_service import Lifecycle
 from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import parse_slice_request
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from scripts.testbed.paths import REPOSITORY
-from tests.support.fake_switches import FakeKeyRates, FakeLamps, FakeSwitches, FakeTunnels
+from tests.support.fake_switches import FakeChannelPorts, FakeKeyRates, FakeSwitches, FakeTunnels
 from topologies.spec import Topology
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
@@ -44,13 +44,13 @@ class Bench:
         database: Path,
         switches: FakeSwitches | None = None,
         tunnels: FakeTunnels | None = None,
-        make_model: Callable[[Topology], Orchestrator] = Orchestrator,
+        make_model: Callable[[Topology], NetworkState] = NetworkState,
     ) -> None:
         self.topology = topology
         self.database = database
         self.switches = switches or FakeSwitches(topology)
         self.tunnels = tunnels or FakeTunnels()
-        self.lamps = FakeLamps(self.switches)
+        self.channel_ports = FakeChannelPorts(self.switches)
         self.key_rates = FakeKeyRates(tuple(s.id for s in topology.sections))
         self.model = make_model(topology)
         self.store = Store(database)
@@ -60,7 +60,7 @@ class Bench:
         self.at_step: Callable[[str], None] = self.steps.append
         self.lifecycle = Lifecycle(
             self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
-            lamps=self.lamps, clock=lambda: self.now, steady=lambda: self.now, drain_s=0.0,
+            channel_ports=self.channel_ports, clock=lambda: self.now, steady=lambda: self.now, drain_s=0.0,
             reached=lambda step: self.at_step(step),
         )  # fmt: skip
         self.lifecycle.refresh_keys()

@@ -173,8 +173,8 @@ class FakeSwitches:
         return channel
 
 
-class FakeLamps:
-    """Implements ``controller.operations.drivers.Lamps``.
+class FakeChannelPorts:
+    """Implements ``controller.operations.drivers.ChannelPorts``.
 
     A channel lights up unless it is broken, or dead to the switches.
     """
@@ -185,7 +185,7 @@ class FakeLamps:
         self.broken: set[str] = set()
         self.meanwhile: Callable[[], None] = lambda: None  # what happens while a channel is being lit
 
-    def light(self, channels: Iterable[str], deadline_s: float) -> dict[str, str | None]:
+    def activate(self, channels: Iterable[str], deadline_s: float) -> dict[str, str | None]:
         chosen = tuple(channels)
         for channel in chosen:
             for site in self._switches.topology.channel(channel).ends:
@@ -197,7 +197,7 @@ class FakeLamps:
         bad = self.broken | self._switches.dead
         return {channel: "no carrier" if channel in bad else None for channel in chosen}
 
-    def darken(self, channels: Iterable[str]) -> Delivered:
+    def deactivate(self, channels: Iterable[str]) -> Delivered:
         self.dark |= set(channels)
         return Delivered(())
 

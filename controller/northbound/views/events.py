@@ -12,6 +12,7 @@ from typing import Any
 from controller.model import events
 from controller.model.connection import Reroute
 from controller.model.dark_channel import SpareState
+from controller.model.reason import ReasonCode
 from controller.model.states import ConnectionState, SliceState
 from controller.northbound.views.paths import reroute_view
 from controller.northbound.views.schema_terms import (
@@ -42,7 +43,10 @@ MEMBERS: dict[type[events.Happening], dict[str, Any]] = {
         "slice": TEXT, "state": _one_of(SliceState), "reason": or_null(TEXT), "expires_at": or_null(NUMBER),
     },
     events.SliceWarned: {"slice": TEXT, "section": TEXT, "connections": TEXTS, "reason": TEXT},
-    events.ConnectionChanged: {**_CONNECTION, "state": _one_of(ConnectionState), "reason": or_null(TEXT)},
+    events.ConnectionChanged: {
+        **_CONNECTION, "state": _one_of(ConnectionState), "reason": or_null(TEXT),
+        "reason_code": or_null(_one_of(ReasonCode)),
+    },
     events.ConditionsChanged: {**_CONNECTION, "conditions": TEXTS},
     events.Rerouted: {**_CONNECTION, "reroute": ref("Reroute")},
     events.KeysRerouted: {**_CONNECTION, "reroute": ref("Reroute")},

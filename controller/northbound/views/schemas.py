@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from controller.forwarding.items import GroupType
+from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
 from controller.model.tunnel_profile import PADDINGS, SUITES
@@ -54,7 +55,8 @@ _ANSWERS: dict[str, Any] = {
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
-            "state": {"enum": [s.value for s in ConnectionState]}, "reason": or_null(TEXT), "conditions": TEXTS,
+            "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
+            "reason": or_null(TEXT), "reason_code": or_null({"enum": [c.value for c in ReasonCode]}),
             "bandwidth_mbps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
             "rekey_s": or_null(AMOUNT), "rekey_in_effect_s": or_null(AMOUNT), "rekey_reason": or_null(TEXT),
             "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred": or_null(ref("Path")),

@@ -14,13 +14,13 @@ from controller.pce.computation import PlannedConnection
 from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
 from controller.schema.slice_request import slice_request_to_dict
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 # The units in which path computation counts.
 UNITS = {"bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
 
 
-def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """One slice with its connections."""
     connections = [model.connections[i] for i in record.connection_ids if i in model.connections]
     return {
@@ -36,7 +36,7 @@ def slice_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
     }
 
 
-def reservation_view(model: Orchestrator, record: SliceRecord) -> dict[str, Any]:
+def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """What is held for a slice, and until when."""
     return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
 
@@ -58,7 +58,7 @@ def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
 
 
 def connection_view(connection: Connection) -> dict[str, Any]:
-    request = connection.request
+    request, explanation = connection.request, connection.explanation
     return {
         "name": request.name,
         "id": connection.id,
@@ -79,7 +79,8 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "match": request.spec.security.match.value,
         "protection": request.spec.protection.value,
         "state": connection.state.value,
-        "reason": connection.explanation,
+        "reason": None if explanation is None else explanation.detail,
+        "reason_code": None if explanation is None else explanation.code.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
         "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,

@@ -107,12 +107,12 @@ def test_what_a_dark_channel_reports_is_no_failure_and_no_return() -> None:
 def test_a_channel_that_is_being_lit_shines_when_both_ends_are_up_and_can_fail_once_it_is_lit() -> None:
     links = LinkMonitor(SPARES, hold_down_s=1.0)
     a, b = ENDS.values()
-    links.raise_light(SPARE.id)
-    assert not links.is_shining(SPARE.id)
+    links.begin_activation(SPARE.id)
+    assert not links.is_activated(SPARE.id)
     links.report(a.site, a.number, True, 0.0)
-    assert not links.is_shining(SPARE.id)
+    assert not links.is_activated(SPARE.id)
     links.report(b.site, b.number, True, 0.0)
-    assert links.is_shining(SPARE.id)
+    assert links.is_activated(SPARE.id)
     links.set_lit(SPARE.id)
     assert links.is_up(SPARE.id)
     assert links.report(b.site, b.number, False, 1.0) == {SPARE.id: False}
@@ -126,12 +126,12 @@ def test_a_dark_port_that_is_up_is_noticed_unless_it_is_being_raised() -> None:
     site, port = next(iter(ENDS.items()))
     others = {p.number: PortReport(p.number, p.interface, True, is_held_down=True) for p in SPARES.ports(site)}
     up = others | {port.number: PortReport(port.number, port.interface, True)}
-    assert links.glowing(site, others) == ()
-    assert links.glowing(site, up) == (SPARE.id,)
-    links.raise_light(SPARE.id)
-    assert links.glowing(site, up) == ()
+    assert links.unexpectedly_up(site, others) == ()
+    assert links.unexpectedly_up(site, up) == (SPARE.id,)
+    links.begin_activation(SPARE.id)
+    assert links.unexpectedly_up(site, up) == ()
     links.set_lit(SPARE.id)
-    assert links.glowing(site, up) == ()
+    assert links.unexpectedly_up(site, up) == ()
 
 
 def test_a_list_that_was_asked_for_before_a_port_spoke_does_not_overrule_it(links: LinkMonitor) -> None:

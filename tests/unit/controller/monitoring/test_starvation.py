@@ -124,10 +124,10 @@ def test_a_spare_may_be_lit_by_its_carrier_while_nobody_is_heard_anyway(links: L
     spare = next(c.id for c in TOPOLOGY.channels if c.dark)
     fall_silent(links, spare, 90.0, has_carrier=False)
     starve(links)
-    links.raise_light(spare)
-    assert not links.is_shining(spare)
+    links.begin_activation(spare)
+    assert not links.is_activated(spare)
     fall_silent(links, spare, 100.5)
-    assert links.is_shining(spare)
+    assert links.is_activated(spare)
     links.set_lit(spare)
     assert links.is_up(spare)
 

@@ -253,7 +253,7 @@ def test_probes_neither_end_nor_overrule_the_want_of_keys(bench: Bench, verdict:
 
 def test_what_has_keys_again_and_is_known_to_carry_nothing_waits_for_its_probes(bench: Bench) -> None:
     stop(bench, *AROUND_CORE1)
-    bench.model.findings = {BACKHAUL: Finding(Verdict.FAILS, 0.0)}
+    bench.model.observe_findings({BACKHAUL: Finding(Verdict.FAILS, 0.0)})
     stop(bench)
     assert not backhaul(bench).is_keyless
     assert backhaul(bench).state is ConnectionState.DEGRADED

@@ -81,13 +81,13 @@ def happened(bench: Bench, kind: str) -> list[Any]:
 
 def test_a_spare_is_known_and_not_used_until_it_is_needed(bench: Bench) -> None:
     connection = bench.model.connections[make(bench, security="qkd")]
-    assert {c for c, state in states(bench).items() if state == "dark"} == bench.lamps.dark
-    assert len(bench.lamps.dark) == 4
+    assert {c for c, state in states(bench).items() if state == "dark"} == bench.channel_ports.dark
+    assert len(bench.channel_ports.dark) == 4
     assert connection.route is not None
-    assert bench.lamps.dark.isdisjoint(connection.route.channels)
+    assert bench.channel_ports.dark.isdisjoint(connection.route.channels)
     # Its ports are down: no failure, nothing to be healed or brought back.
     before = bench.state()
-    bench.lifecycle.channels_changed(dict.fromkeys(bench.lamps.dark, True))
+    bench.lifecycle.channels_changed(dict.fromkeys(bench.channel_ports.dark, True))
     assert bench.state() == before
 
 
@@ -101,7 +101,7 @@ def test_a_split_network_is_joined_by_the_cheapest_spare_and_put_right_when_it_i
     assert "agg2-metro1-qra" in connection.route.channels
     assert lit(bench) == {"agg2-metro1-qra"}
     assert states(bench)["agg2-metro1-qra"] == "up"
-    assert bench.lamps.dark == {"agg1-metro3-qra", "agg1-metro3-qkd", "agg2-metro1-qkd"}
+    assert bench.channel_ports.dark == {"agg1-metro3-qra", "agg1-metro3-qkd", "agg2-metro1-qkd"}
     assert connection.reroutes[-1].cause == "spare"
     arrived, crossed = bench.switches.send_packet("cell1", ingress(bench, connection_id))
     assert [host for host, _ in arrived] == [connection.request.dst]
@@ -114,7 +114,7 @@ def test_a_split_network_is_joined_by_the_cheapest_spare_and_put_right_when_it_i
     pass_time(bench, 2)
     connection = bench.model.connections[connection_id]
     assert not lit(bench)
-    assert len(bench.lamps.dark) == 4
+    assert len(bench.channel_ports.dark) == 4
     assert connection.state is ConnectionState.ACTIVE
     assert connection.route == before
     assert connection.reroutes[-1].cause == "spare-put-out"
@@ -153,28 +153,28 @@ def test_what_no_spare_can_carry_is_degraded_and_says_which_new_link_would_heal_
     connection = bench.model.connections[connection_id]
     assert connection.state is ConnectionState.DEGRADED
     assert not lit(bench)
-    assert "a new dh channel of 20 Mbit/s between agg2 and metro3 (21 km) would heal it" in (connection.reason or "")
+    assert "a new dh channel of 20 Mbit/s between agg2 and metro3 (21 km) would heal it" in str(connection.reason)
 
 
 def test_a_broken_spare_is_found_out_before_anything_is_sent_over_it(bench: Bench) -> None:
-    bench.lamps.broken = {"agg2-metro1-qra"}
+    bench.channel_ports.broken = {"agg2-metro1-qra"}
     connection_id = make(bench)
     split(bench)
     connection = bench.model.connections[connection_id]
     assert connection.state is ConnectionState.ACTIVE
     assert lit(bench) == {"agg1-metro3-qra"}
     assert bench.model.spares["agg2-metro1-qra"].fault == "no carrier"
-    assert "agg2-metro1-qra" in bench.lamps.dark
+    assert "agg2-metro1-qra" in bench.channel_ports.dark
     assert SpareChanged("agg2-metro1-qra", SpareState.DARK, "no carrier") in happened(bench, "spare")
 
 
 def test_a_broken_spare_is_tried_again_after_a_while(bench: Bench) -> None:
-    bench.lamps.broken = set(bench.lamps.dark)
+    bench.channel_ports.broken = set(bench.channel_ports.dark)
     connection_id = make(bench)
     split(bench)
     assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
-    assert len(bench.lamps.dark) == 4
-    bench.lamps.broken = set()
+    assert len(bench.channel_ports.dark) == 4
+    bench.channel_ports.broken = set()
     pass_time(bench, RETEST_S / 2)
     assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
     pass_time(bench, RETEST_S / 2)
@@ -187,7 +187,7 @@ def test_what_fails_while_a_spare_is_being_lit_is_served_as_well(bench: Bench, f
     second = make(bench, "b", security="qra", match="exact", fallback=fallback)
     everything = list(between(bench.topology, *TIERS))
     qra = [c for c in everything if c.endswith("-qra")]
-    bench.lamps.meanwhile = lambda: bench.lifecycle.channels_changed(dict.fromkeys(qra, False))
+    bench.channel_ports.meanwhile = lambda: bench.lifecycle.channels_changed(dict.fromkeys(qra, False))
     bench.lifecycle.channels_changed(dict.fromkeys([c for c in everything if c not in qra], False))
     for connection_id in (first, second):
         connection = bench.model.connections[connection_id]

@@ -9,7 +9,7 @@ from controller.operations.dry_run import preview
 from controller.pce.computation import SlicePlan, plan_slice
 from controller.pce.infeasibility import Infeasible
 from controller.schema.slice_request import parse_slice_request
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from scripts.cli import main
 from scripts.cli.commands import slices
 from scripts.testbed.clients import Answer
@@ -19,8 +19,8 @@ from topologies.catalog import load
 KEY_RATE_MILLIBPS = 10**9  # millibit/s
 
 
-def model() -> Orchestrator:
-    fresh = Orchestrator(load("ukqntel"))
+def model() -> NetworkState:
+    fresh = NetworkState(load("ukqntel"))
     for section in fresh.topology.sections:
         fresh.network.set_section(section.id, KEY_RATE_MILLIBPS, usable=True)
     return fresh

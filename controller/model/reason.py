@@ -1,0 +1,37 @@
+"""Why a connection is DEGRADED, or is less than was asked for: a code for programs, a sentence for people. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ReasonCode(Enum):
+    """What kind of reason it is. Decisions look at this alone; the sentence is for reading."""
+
+    UNEXPLAINED = "unexplained"  # no path satisfies it; the searches that say why have not been made yet
+    NO_PATH = "no_path"  # no path satisfies it, and the sentence says why
+    NO_PROTECTION = "no_protection"  # its path has failed, and it asked for no protection
+    NO_BACKUP = "no_backup"  # it works, without the backup that it asked for
+    BFD_SILENT = "bfd_silent"  # BFD calls its path down, the carrier is there, and there is no other path
+    REFUSED = "refused"  # switches refused its rules, or did not confirm them
+    NO_KEYS = "no_keys"  # no QKD key rate for it; the keys in store serve on
+    UNCONFIRMED = "unconfirmed"  # it has a path and keys, and its probes have not passed yet
+    PROBES_FAIL = "probes_fail"
+    FALLBACK = "fallback"  # it runs at a lower level, one that the request lists
+    EARLIER_VERSION = "earlier_version"  # read from a journal that knew no codes
+
+
+@dataclass(frozen=True)
+class Reason:
+    """``detail`` is one sentence without a full stop; ``about`` names the channels or sites that it speaks of."""
+
+    code: ReasonCode
+    detail: str
+    about: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+UNEXPLAINED = Reason(ReasonCode.UNEXPLAINED, "no feasible path")
