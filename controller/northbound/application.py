@@ -155,7 +155,7 @@ def _problem_answer(problem: Problem, environ: Mapping[str, Any]) -> Answer:
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("answered 503: %s", problem)
     path = str(environ.get("RAW_PATH_INFO") or environ.get("PATH_INFO", "/"))
-    body = problem_document(problem.status, str(problem), path, problem.members)
+    body = problem_document(problem, path)
     headers = problem.headers
     if _may_have_unread_body(environ, problem.status) and CLOSE[0] not in headers:
         headers = (*headers, *CLOSE)

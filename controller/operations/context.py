@@ -41,10 +41,15 @@ class InfeasibleRequest(ControllerError):
 
     def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
         """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
-        is_about_keys = any(r.constraint == "key_rate" for r in infeasible.reasons)
-        more = f"; key rates are unknown: {silence}" if silence and is_about_keys else ""
-        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
         self.infeasible = infeasible
+        self.silence = silence
+        more = f"; key rates are unknown: {silence}" if silence and self.is_about_keys else ""
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
+
+    @property
+    def is_about_keys(self) -> bool:
+        """Whether key rate is among what it lacks."""
+        return any(reason.constraint == "key_rate" for reason in self.infeasible.reasons)
 
 
 @dataclass

@@ -116,7 +116,7 @@ class Modifying:
             operation.settle(TUNNEL_DEADLINE_S)
             self._undo(modification, operation, rekeyed)
             log.warning("slice %s: change undone: %s", modification.name, error)
-            raise ProvisioningFailed(f"slice {modification.name}: {error}; it is what it was") from error
+            raise ProvisioningFailed(f"slice {modification.name}: {error}; it is what it was", error) from error
         self._break(modification, operation)
         with self._engine.lock:
             operation.check()

@@ -118,7 +118,7 @@ class Provisioning:
             return error if isinstance(error, Overtaken) else Overtaken("deleted while it was being created")
         names = ", ".join(operations)
         log.warning("slice %s: rolled back: %s", names, error)
-        return ProvisioningFailed(f"slice {names}: {error}; rolled back")
+        return ProvisioningFailed(f"slice {names}: {error}; rolled back", error)
 
     def _provision(self, name: str, operation: Operation, stopwatch: Stopwatch) -> None:
         engine = self._engine

@@ -12,4 +12,8 @@ class MeasurementError(DemoError):
 
 
 class ApiError(DemoError):
-    """The northbound API did not answer as it should have."""
+    """The northbound API did not answer as it should have; ``code`` is the problem's, where it answered with one."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code

@@ -51,7 +51,7 @@ def create_slice(system: System, request: Mapping[str, Any], slowness: float = 1
     started = time.monotonic()
     status, answer = system.api("POST", "/v1/slices", dict(request))
     if status not in (201, 202):
-        raise ApiError(f"creating slice {name}: {_problem(status, answer)}")
+        raise ApiError(f"creating slice {name}: {_problem(status, answer)}", answer.get("code"))
 
     def active() -> bool:
         nonlocal answer
@@ -142,6 +142,8 @@ def _problem(status: int, answer: Mapping[str, Any]) -> str:
 
 
 FIRST_KEYS_S = 60.0
+# Problem codes of a request that is refused for want of keys alone.
+WANT_OF_KEYS = frozenset({"key_rate_lacking", "key_rate_unknown", "keys_missing"})
 
 
 def create_patiently(system: RunningSystem, request: Mapping[str, Any]) -> Provisioned:
@@ -151,6 +153,6 @@ def create_patiently(system: RunningSystem, request: Mapping[str, Any]) -> Provi
         try:
             return create_slice(system, request)
         except ApiError as error:
-            if "key" not in str(error) or time.monotonic() > until:
+            if error.code not in WANT_OF_KEYS or time.monotonic() > until:
                 raise
             time.sleep(1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -13,23 +12,40 @@ PROBLEM = "application/problem+json"
 
 
 class Problem(ControllerError):
-    """An answer other than success; ``members`` stand in the document beside those of RFC 9457."""
+    """An answer other than success; ``members`` stand in the document beside those of RFC 9457.
 
-    def __init__(self, status: HTTPStatus, detail: str, headers: tuple[tuple[str, str], ...] = (), **members: Any):
+    ``code`` says to programs what it is, more finely than the status; without one it is the status' own name.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        code: str | None = None,
+        **members: Any,
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.code = code or code_of(status)
         self.headers = headers
         self.members = members
 
 
-def problem_document(status: HTTPStatus, detail: str, instance: str, members: Mapping[str, Any]) -> bytes:
+def code_of(status: HTTPStatus) -> str:
+    """The status' name, as a code."""
+    return status.name.lower()
+
+
+def problem_document(problem: Problem, instance: str) -> bytes:
     """The document's bytes; ``instance`` is the path that was asked for (RFC 9457, 3.1.5)."""
     document = {
         "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": str(problem),
+        "code": problem.code,
         "instance": instance,
-        **members,
+        **problem.members,
     }
     return json.dumps(document).encode() + b"\n"

@@ -13,6 +13,7 @@ from controller.model.tunnel_profile import PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
 from controller.northbound.views.events import EVENT_SCHEMAS
 from controller.northbound.views.paths import PATH_MEMBERS, PATH_SCHEMAS
+from controller.northbound.views.problem_codes import ProblemCode
 from controller.northbound.views.schema_terms import (
     AMOUNT,
     COUNT,
@@ -43,6 +44,10 @@ def schemas() -> dict[str, Any]:
 _LIFETIME = {
     "type": "number", "exclusiveMinimum": 0, "maximum": MAX_RESERVATION_S, "default": DEFAULT_RESERVATION_S,
 }  # fmt: skip
+_PROBLEM_CODE = {
+    "anyOf": [{"enum": [code.value for code in ProblemCode]}, {"type": "string", "pattern": "^[a-z_]+$"}],
+    "description": "What it is to a program; where none of those named is, the status' name.",
+}
 _COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
 _IPV6 = {"type": "string", "format": "ipv6"}
 _ANSWERS: dict[str, Any] = {
@@ -194,7 +199,7 @@ _ANSWERS: dict[str, Any] = {
         **object_of(
             {
                 "type": TEXT, "title": TEXT, "status": {"type": "integer", "minimum": 400, "maximum": 599},
-                "detail": TEXT, "instance": TEXT,
+                "detail": TEXT, "instance": TEXT, "code": _PROBLEM_CODE,
             },
             {
                 "errors": list_of(ref("FieldError")), "reasons": list_of(ref("Reason")),

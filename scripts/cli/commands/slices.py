@@ -18,7 +18,12 @@ from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, _read, load_example
 
 FORMATS = ("qslice", "ietf", "3gpp")
-INFEASIBLE = "no feasible path"
+# By the problem's code; its reasons follow, in the units of the request.
+NOT_FEASIBLE = {
+    "infeasible": "no feasible path",
+    "key_rate_lacking": "no feasible path: QKD sections give too little key",
+    "key_rate_unknown": "no feasible path: the KMS does not tell its key rates",
+}
 # The controller counts in whole numbers of small units; a request is written in these.
 REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
 
@@ -58,11 +63,10 @@ def raise_problem(status: int, problem: Any) -> None:
         raise DidNotHold(f"the controller answered {status}: {problem}")
     detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
     reasons = [_reason_line(reason) for reason in problem.get("reasons", [])]
-    if reasons:
-        detail = detail.partition(INFEASIBLE)[0] + INFEASIBLE  # the rest of it says the same reasons without units
-    lines = [detail, *reasons]
+    headline = NOT_FEASIBLE.get(str(problem.get("code")))
+    lines = [headline or detail, *reasons]
     lines += [f"  would fit: {fit.get('description') or fit}" for fit in problem.get("nearest", [])]
-    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and "reasons" not in problem)
+    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and headline is None)
     error: type[CommandError] = WrongRequest if wrong else DidNotHold
     raise error("\n".join(lines))
 

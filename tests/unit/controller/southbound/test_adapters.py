@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.model.errors import ConfigError, DriverError
+from controller.model.errors import ConfigError, DriverError, KeysMissing
 from controller.model.events import LinkChanged, LinkState
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
@@ -155,6 +155,18 @@ def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
         for site in ("gone", "unheard-of"):
             with pytest.raises(TunnelError, match=site):
                 client.held(site)
+    finally:
+        agent.close()
+
+
+@pytest.mark.parametrize("lacks_key", [True, False])
+def test_the_tunnel_client_tells_a_want_of_keys_from_other_refusals(tmp_path: Path, lacks_key: bool) -> None:
+    agent = FakeTunnelAgent(tmp_path / "a")
+    agent.refuse["wait_up"], agent.lacks_key = "s/c is waiting after 1 s", lacks_key
+    try:
+        with pytest.raises(TunnelError, match="s/c is waiting") as caught:
+            TunnelClient({"a": tmp_path / "a"}).wait_up("a", "s/c", 1.0)
+        assert isinstance(caught.value, KeysMissing) is lacks_key
     finally:
         agent.close()
 
