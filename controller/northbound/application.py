@@ -39,7 +39,7 @@ from controller.northbound.metrics import Telemetry
 from controller.northbound.refusals import problem_of
 from controller.northbound.views.document import openapi_document
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import Lifecycle
+from controller.operations.slices.slice_service import SliceService
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Api:
 
     def __init__(
         self,
-        lifecycle: Lifecycle,
+        slices: SliceService,
         links: LinkMonitor,
         events: EventLog,
         tokens: Tokens,
@@ -74,14 +74,14 @@ class Api:
         self._keys = IdempotencyKeys()
         self.router = Router(
             [
-                *SliceHandlers(lifecycle).operations(),
-                *ReservationHandlers(lifecycle).operations(),
-                *NetworkHandlers(lifecycle, links).operations(),
+                *SliceHandlers(slices).operations(),
+                *ReservationHandlers(slices).operations(),
+                *NetworkHandlers(slices, links).operations(),
                 *EventHandlers(events).operations(),
-                *ServiceHandlers(lifecycle, events, self._telemetry, self.document).operations(),
+                *ServiceHandlers(slices, events, self._telemetry, self.document).operations(),
             ]
         )
-        self._document = openapi_document(self.router.operations, self._role_needed, lifecycle.model.topology)
+        self._document = openapi_document(self.router.operations, self._role_needed, slices.model.topology)
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""

@@ -10,17 +10,18 @@ from controller.model.errors import (
     DriverError,
     DuplicateSlice,
     KeysMissing,
-    Overtaken,
+    ProvisioningFailed,
     ReservationExpired,
     SliceBusy,
+    Superseded,
     UnknownReservation,
     UnknownSlice,
 )
 from controller.northbound.http.problems import Problem
 from controller.northbound.views.problem_codes import ProblemCode
 from controller.northbound.views.slices import infeasible_view
-from controller.operations.feasibility import UnknownJob
-from controller.operations.slice_service import InfeasibleRequest, ProvisioningFailed
+from controller.operations.context import InfeasibleRequest
+from controller.operations.slices.feasibility import UnknownJob
 from controller.schema.slice_request import InvalidRequest
 
 # What each of our errors is to a client, the first that matches.
@@ -31,7 +32,7 @@ MEANINGS: tuple[tuple[type[ControllerError], HTTPStatus, ProblemCode], ...] = (
     (ReservationExpired, HTTPStatus.GONE, ProblemCode.RESERVATION_OVER),
     (DuplicateSlice, HTTPStatus.CONFLICT, ProblemCode.DUPLICATE_SLICE),
     (SliceBusy, HTTPStatus.CONFLICT, ProblemCode.SLICE_BUSY),
-    (Overtaken, HTTPStatus.CONFLICT, ProblemCode.OVERTAKEN),
+    (Superseded, HTTPStatus.CONFLICT, ProblemCode.SUPERSEDED),
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID_REQUEST),
     (InfeasibleRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INFEASIBLE),
     (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.SET_UP_FAILED),

@@ -21,5 +21,5 @@ class ProblemCode(Enum):
     RESERVATION_OVER = "reservation_over"
     DUPLICATE_SLICE = "duplicate_slice"
     SLICE_BUSY = "slice_busy"
-    OVERTAKEN = "overtaken"  # a delete came first
+    SUPERSEDED = "superseded"  # a delete came first
     REFUSED = "refused"

@@ -28,8 +28,8 @@ from controller.northbound.views.schema_terms import (
     or_null,
     ref,
 )
-from controller.operations.provisioning import MAX_RESERVATION_S
-from controller.operations.slice_service import DEFAULT_RESERVATION_S
+from controller.operations.slices.feasibility import ReservationStatus
+from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import SliceWire
 
 
@@ -98,7 +98,7 @@ _ANSWERS: dict[str, Any] = {
     "FeasibilityJob": object_of(
         {
             "id": TEXT, "asked_at": NUMBER, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
-            "resourceReservationStatus": {"enum": ["RESERVED", "UNRESERVED", "USED"]}, "reservation": or_null(TEXT),
+            "resourceReservationStatus": {"enum": [s.value for s in ReservationStatus]}, "reservation": or_null(TEXT),
             "reservationExpiration": or_null(NUMBER), "request": ref("SliceRequest"),
         },
         {"inFeasibleReason": TEXT, "reasons": list_of(ref("Reason")), "nearest": list_of(ref("Relaxation"))},

@@ -9,13 +9,13 @@ from urllib.parse import quote
 import yaml
 
 from scripts.cli.commands.plan import print_plan
-from scripts.cli.output import print_json, print_table, say
 from scripts.cli.paths import path_text
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, _read, load_example
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document
 
 FORMATS = ("qslice", "ietf", "3gpp")
 # By the problem's code; its reasons follow, in the units of the request.
@@ -41,9 +41,11 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     listing.set_defaults(run=_list)
     show = group.add_parser("show", parents=[common], help="one slice with its connections")
     show.add_argument("name", metavar="NAME")
-    show.add_argument("--format", choices=FORMATS, default="qslice", help="in the words of another standard, as JSON")
+    show.add_argument(
+        "--format", choices=FORMATS, default="qslice", help="qslice, or JSON after IETF or 3GPP data models"
+    )
     show.set_defaults(run=_show)
-    patch = group.add_parser("patch", parents=[common], help="change a slice at work, make before break")
+    patch = group.add_parser("patch", parents=[common], help="change a slice in service, make before break")
     patch.add_argument("name", metavar="NAME")
     patch.add_argument("file", nargs="?", metavar="FILE", help="a merge patch in YAML or JSON; - reads standard input")
     patch.add_argument(
@@ -116,7 +118,7 @@ def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
 def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.file is None and not arguments.changes:
         raise WrongRequest("FILE: name a patch file, or what to change by --set")
-    patch = {} if arguments.file is None else _read(arguments.file)
+    patch = {} if arguments.file is None else read_document(arguments.file)
     for change in arguments.changes:
         _put(patch, change)
     suffix = "?dry_run=true" if arguments.dry_run else ""
@@ -149,7 +151,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
         raise WrongRequest("FILE: name a request file or --example, one of the two")
     if arguments.example:
         return load_example(arguments.example)
-    return _read(arguments.file)
+    return read_document(arguments.file)
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:

@@ -32,7 +32,7 @@ def test_what_does_not_fit_is_told_from_what_lacks_keys(
     assert refused(client, raw_request("cdn", {"access": {"bandwidth_mbps": 5000}})) == (422, "infeasible")
     rates = client.bench.key_rates
     rates.unusable = frozenset(rates.section_ids)
-    client.bench.lifecycle.poll_keys()
+    client.bench.maintenance.poll_keys()
     assert refused(client, raw_request("cdn")) == (422, "key_rate_lacking")
     status, _, problem = client.call("PATCH", "/v1/slices/nobody", {})
     assert (status, problem["code"]) == (404, "unknown_slice")
@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_told_from_what_lacks_keys(
         patched.setattr(type(rates), "sections", silent)
         assert refused(client, raw_request("cdn")) == (422, "key_rate_unknown")
     rates.unusable = frozenset()
-    client.bench.lifecycle.poll_keys()
+    client.bench.maintenance.poll_keys()
     assert client.call("POST", "/v1/slices", raw_request("cdn"))[0] == 201
 
 

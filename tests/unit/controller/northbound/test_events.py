@@ -14,8 +14,8 @@ from controller.model import events
 from controller.model.events import Happening
 from controller.model.key_rates import KeyPool
 from controller.northbound.views.events import MEMBERS, event_view
-from controller.operations.connectivity_monitor import SWITCH_GRACE_S
 from controller.operations.event_log import Event, EventLog
+from controller.operations.healing.connectivity_monitor import SWITCH_GRACE_S
 from tests.support.api_client import Client
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import metro_ring
@@ -43,34 +43,35 @@ def validator(client: Client) -> Any:
 
 def live(bench: Bench) -> None:
     """Slices made, short of keys, moved, without a path, on spares and fallbacks, changed, reserved and deleted."""
-    lifecycle, fibres = bench.lifecycle, [c.id for c in bench.topology.channels if not c.dark]
+    slices, maintenance = bench.slices, bench.maintenance
+    fibres = [c.id for c in bench.topology.channels if not c.dark]
     bench.key_rates.most_bps = 50
     bench.key_rates.stored[POOL] = 32
-    lifecycle.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
+    slices.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
     access = {"security": "qkd", "fallback": ["qra", "dh"], "bandwidth_mbps": 1, "latency_ms": 50}
-    lifecycle.create(request_for("cdn", {"access": access}, cells=["cell1"]))
-    lifecycle.poll_keys()
+    slices.create(request_for("cdn", {"access": access}, cells=["cell1"]))
+    maintenance.poll_keys()
     for section in bench.key_rates.section_ids:
         bench.key_rates.unusable |= {section}
-        lifecycle.poll_keys()
+        maintenance.poll_keys()
         bench.now += 1
     bench.key_rates.unusable = frozenset()
-    lifecycle.poll_keys()
+    maintenance.poll_keys()
     for channel in fibres:
         bench.cut(channel)
     for channel in fibres:
         bench.mend(channel)
     bench.now += 3600
-    lifecycle.care()
+    maintenance.run_due()
     bench.switches.is_ready = lambda site: site != "metro1"  # type: ignore[method-assign]
     for _ in range(2):
-        lifecycle.confirm(lambda site: True)
+        maintenance.confirm(lambda site: True)
         bench.now += SWITCH_GRACE_S
     bench.switches.is_ready = lambda site: True  # type: ignore[method-assign]
-    lifecycle.modify("cdn", {"connections": {"control": {"bandwidth_mbps": 2}}})
-    lifecycle.roll_back(lifecycle.reserve(request_for("cdn", name="held"), 60).id)
+    slices.modify("cdn", {"connections": {"control": {"bandwidth_mbps": 2}}})
+    slices.roll_back(slices.reserve(request_for("cdn", name="held"), 60).id)
     for name in ("cdn", "enterprise-app"):
-        lifecycle.delete(name)
+        slices.delete(name)
 
 
 def test_every_event_of_a_life_is_as_the_document_says_and_names_what_it_is_about_alike(tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ def test_a_journal_of_version_4_is_read_and_written_anew(database: Path) -> None
 
 def test_a_controller_goes_on_with_what_an_earlier_version_left(database: Path) -> None:
     bench = Bench(metro_ring(), database)
-    bench.lifecycle.load()
-    bench.lifecycle.poll_keys()
-    bench.lifecycle.retry()  # no channel is cut any more
+    bench.maintenance.load()
+    bench.maintenance.poll_keys()
+    bench.maintenance.retry()  # no channel is cut any more
     assert bench.model.slice("cdn").state is SliceState.ACTIVE
     assert all(c.reason is None and c.fallback is None for c in bench.model.connections_of("cdn"))
     bench.repair_all()
