@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
-from controller.model.errors import DriverError, NotSupported
+from controller.model.errors import DriverError, KeysMissing, NotSupported
 
 CALL_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4 << 20
@@ -85,7 +85,9 @@ class TunnelClient:
         except ValueError as error:
             raise TunnelError(f"tunnel agent at {site}: closed the connection without an answer") from error
         if not isinstance(answer, dict) or answer.get("ok") is not True:
-            raise TunnelRefused(site, answer.get("error") if isinstance(answer, dict) else None)
+            refusal = answer.get("error") if isinstance(answer, dict) else None
+            detail = refusal if isinstance(refusal, dict) else {}
+            raise (TunnelLacksKeys if detail.get("reason") == "no_key" else TunnelRefused)(site, detail)
         return answer.get("result")
 
     def _ask(self, site: str, path: Path, message: bytes, timeout_s: float) -> bytes:
@@ -143,8 +145,11 @@ class _Line:
 class TunnelRefused(TunnelError):
     """The agent's own error; ``type`` is invalid, conflict, not_found or unavailable."""
 
-    def __init__(self, site: str, error: Any) -> None:
-        detail = error if isinstance(error, dict) else {}
+    def __init__(self, site: str, detail: Mapping[str, Any]) -> None:
         self.type = str(detail.get("type", "unknown"))
         field = f" ({detail['field']})" if detail.get("field") else ""
         super().__init__(f"tunnel agent at {site}: {detail.get('message', 'refused')}{field}")
+
+
+class TunnelLacksKeys(TunnelRefused, KeysMissing):
+    """The KME of the tunnel's end gave it no key in time."""

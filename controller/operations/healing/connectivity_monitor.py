@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
 from controller.model.errors import DriverError, NotSupported
+from controller.model.events import ConditionsChanged
 from controller.model.states import ConnectionState
 from controller.monitoring.connectivity import Reachability, moment
 from controller.operations.concurrency import Call, Parallel
@@ -155,9 +156,7 @@ class ConnectivityMonitor:
         for connection_id, conditions in present.items():
             if conditions != model.conditions.get(connection_id, ()):
                 name = model.connections[connection_id].request.slice_name
-                context.events.publish(
-                    "condition", {"id": connection_id, "slice": name, "conditions": list(conditions)}
-                )
+                context.events.publish(ConditionsChanged(connection_id, name, conditions))
         model.note_conditions(present)
 
 

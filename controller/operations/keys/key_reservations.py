@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from controller.model.connection import owner_of
 from controller.model.errors import DriverError, NotSupported
+from controller.model.events import BookingShort
 from controller.model.key_rates import BookingRefused, KeyBooking
 from controller.operations.context import OperationContext
 from controller.state.network_state import NetworkState
@@ -98,9 +99,6 @@ class KeyReservations:
     def _note_short(self, wanted: KeyBooking, offer_bps: int) -> None:
         if wanted.id not in self._short:
             log.warning("key booking %s: the KMS promises %d bit/s", wanted, offer_bps)
-            self._context.events.publish(
-                "key_booking",
-                {"a": wanted.a, "b": wanted.b, "key_source": wanted.key_source, "wanted_bps": wanted.rate_bps,
-                 "promised_bps": offer_bps},
-            )  # fmt: skip
+            short = BookingShort(wanted.a, wanted.b, wanted.key_source, wanted.rate_bps, offer_bps)
+            self._context.events.publish(short)
         self._short[wanted.id] = wanted, self._context.steady() + RETRY_S

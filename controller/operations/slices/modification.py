@@ -116,7 +116,7 @@ class Modification:
             operation.settle(TUNNEL_DEADLINE_S)
             self._undo(change, operation, rekeyed)
             log.warning("slice %s: change undone: %s", change.name, error)
-            raise ProvisioningFailed(f"slice {change.name}: {error}; it is what it was") from error
+            raise ProvisioningFailed(f"slice {change.name}: {error}; it is what it was", error) from error
         self._break(change, operation)
         with self._context.lock:
             operation.check()

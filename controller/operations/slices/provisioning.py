@@ -113,7 +113,7 @@ class Provisioning:
             return error if isinstance(error, Superseded) else Superseded("deleted while it was being created")
         names = ", ".join(operations)
         log.warning("slice %s: rolled back: %s", names, error)
-        return ProvisioningFailed(f"slice {names}: {error}; rolled back")
+        return ProvisioningFailed(f"slice {names}: {error}; rolled back", error)
 
     def _provision(self, name: str, operation: Operation, stopwatch: Stopwatch) -> None:
         """From PROVISIONING to what the data plane says works; raises what went wrong."""

@@ -61,7 +61,7 @@ class Reservations:
             except DriverError:
                 context.model.forget(record.name)
                 raise
-            context.announce(context.model.slice(record.name), expires_at=reservation.expires_at)
+            context.announce(context.model.slice(record.name))
             return reservation
 
     def records(self) -> tuple[SliceRecord, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
-from controller.model.errors import ConfigError, DriverError
+from controller.model.errors import ConfigError, DriverError, KeysMissing
+from controller.model.events import LinkChanged, LinkState
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.config import load_config
@@ -163,13 +164,25 @@ def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
         agent.close()
 
 
+@pytest.mark.parametrize("lacks_key", [True, False])
+def test_the_tunnel_client_tells_a_want_of_keys_from_other_refusals(tmp_path: Path, lacks_key: bool) -> None:
+    agent = FakeTunnelAgent(tmp_path / "a")
+    agent.refuse["wait_up"], agent.lacks_key = "s/c is waiting after 1 s", lacks_key
+    try:
+        with pytest.raises(TunnelError, match="s/c is waiting") as caught:
+            TunnelClient({"a": tmp_path / "a"}).wait_up("a", "s/c", 1.0)
+        assert isinstance(caught.value, KeysMissing) is lacks_key
+    finally:
+        agent.close()
+
+
 def test_a_follower_that_falls_behind_is_cut_off_and_holds_up_nobody() -> None:
     events = EventLog(clock=lambda: 1.0)
     slow, quick = events.follow(), events.follow()
     for n in range(FOLLOWER_BACKLOG + 1):
-        events.publish("link", {"n": n})
+        events.publish(LinkChanged(f"c{n}", LinkState.UP))
         assert quick.next(1.0) is not None
     assert slow.is_cut_off
     assert not quick.is_cut_off
     events.unfollow(slow)
-    assert events.follow(after_id=FOLLOWER_BACKLOG).next(0.0) is not None
+    assert events.follow(after=FOLLOWER_BACKLOG).next(0.0) is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.errors import DriverError, NotSupported
+from controller.model.events import BookingShort
 from controller.model.key_rates import KeyBooking
 from controller.operations.keys.key_reservations import RETRY_S, differences
 from tests.support.controller_bench import Bench, request_for
@@ -95,8 +96,8 @@ def test_what_the_kms_cannot_promise_in_full_is_booked_as_far_as_it_can_and_aske
     bench.maintenance.poll_keys()
     told = []
     while (event := follower.next(0)) is not None:
-        if event.kind == "key_booking":
-            told.append((event.data["wanted_bps"], event.data["promised_bps"]))
+        if isinstance(event.what, BookingShort):
+            told.append((event.what.wanted_bps, event.what.promised_bps))
     assert told == [(86, 50)]
     bench.key_rates.most_bps = 1_000
     bench.now += RETRY_S + 1

@@ -21,6 +21,7 @@ from controller.model.errors import (
     Superseded,
     UnknownReservation,
 )
+from controller.model.events import SliceChanged
 from controller.model.request import SliceRequest
 from controller.model.states import SliceState
 from controller.operations.context import InfeasibleRequest
@@ -241,8 +242,8 @@ def test_a_scheduled_slice_that_does_not_fit_when_its_time_comes_fails_and_says_
     assert "no feasible path" in failed.reason
     seen = []
     while (event := follower.next(0)) is not None:
-        seen.append(event.data)
-    assert seen[-1] == {"name": "cdn", "state": "FAILED", "reason": failed.reason}
+        seen.append(event.what)
+    assert seen[-1] == SliceChanged("cdn", SliceState.FAILED, failed.reason)
     assert (failed, ()) in bench.store.load()
     bench.now += 10
     bench.maintenance.run_schedule()
