@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.model.errors import ControllerError
 from controller.model.path import Lane, Route
 
@@ -20,9 +21,10 @@ class LabelsExhausted(ControllerError):
 
 
 class LabelPool:
-    """Lowest free label first, so that the same history gives the same labels."""
+    """Lowest free label first, so that the same history gives the same labels; none that is in quarantine."""
 
-    def __init__(self) -> None:
+    def __init__(self, quarantine: LabelQuarantine) -> None:
+        self._quarantine = quarantine
         # Bit n set: label n is taken. Bit 0 is set from the start: label 0 means "priority tag only".
         self._taken: dict[tuple[str, str], int] = {}
 
@@ -58,17 +60,23 @@ class LabelPool:
         labels: list[int] = []
         for channel, sender in zip(channels, senders, strict=True):
             mask = self._taken.get((channel, sender), 1)
-            label = (~mask & (mask + 1)).bit_length() - 1
+            label = _lowest_free(mask)
+            while self._quarantine.is_held(channel, sender, label):
+                label = _lowest_free(mask := mask | 1 << label)
             if label > MAX_LABEL:
                 self._give_back(channels[: len(labels)], senders[: len(labels)], labels)
                 raise LabelsExhausted(f"channel {channel}: all {MAX_LABEL} labels away from {sender} are taken")
-            self._taken[channel, sender] = mask | 1 << label
+            self._taken[channel, sender] = self._taken.get((channel, sender), 1) | 1 << label
             labels.append(label)
         return tuple(labels)
 
     def _give_back(self, channels: Sequence[str], senders: Sequence[str], labels: Sequence[int]) -> None:
         for channel, sender, label in zip(channels, senders, labels, strict=True):
             self._taken[channel, sender] &= ~(1 << label)
+
+
+def _lowest_free(mask: int) -> int:
+    return (~mask & (mask + 1)).bit_length() - 1
 
 
 def _hops(route: Route, way: str) -> tuple[Sequence[str], Sequence[str]]:
