@@ -92,14 +92,25 @@ class Switch:
 
 
 class History:
-    """One run; ``quarantine`` makes the quarantine that labels go through."""
+    """One run; ``quarantine`` makes the quarantine that labels go through.
 
-    def __init__(self, seed: int, quarantine: Callable[[PortMap], LabelQuarantine] = LabelQuarantine) -> None:
+    Without ``only_compared``, switches take new paths as soon as they are connected.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        quarantine: Callable[[PortMap], LabelQuarantine] = LabelQuarantine,
+        *,
+        only_compared: bool = True,
+    ) -> None:
+        self._only_compared = only_compared
         self.random = random.Random(seed)
         self.now = 0.0
         self._order = 0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._make_quarantine = quarantine
+        self._processes = 0
         self.switches = {s: Switch(FakeTable({r.key: r for r in base_rules(s)})) for s in TOPOLOGY.site_names}
         self.connections: dict[str, Connection] = {}
         self.held: dict[str, tuple[Lane, ...]] = {}
@@ -110,7 +121,8 @@ class History:
         """A controller that has the journal and nothing else."""
         self.quarantine = self._make_quarantine(PORTS)
         self.intended = IntendedSet(TOPOLOGY.site_names, self.quarantine)
-        self.labels = LabelPool(self.quarantine)
+        self.labels = LabelPool(self.quarantine, self._processes)
+        self._processes += 1
         self.held = {c.id: c.lanes for c in self.connections.values()}
         for connection in self.connections.values():
             for lane in connection.lanes:
@@ -134,8 +146,12 @@ class History:
         self._advance(4.0)
 
     def _later(self, delay_s: float, event: Callable[[], None]) -> None:
+        self._at(self.now + delay_s, event)
+
+    def _at(self, when: float, event: Callable[[], None]) -> None:
+        """What is to happen at one time happens in the order in which it was said."""
         self._order += 1
-        heapq.heappush(self._events, (self.now + delay_s, self._order, event))
+        heapq.heappush(self._events, (when, self._order, event))
 
     def _advance(self, duration_s: float) -> None:
         until = self.now + duration_s
@@ -152,7 +168,10 @@ class History:
 
     def _usable(self, routes: Iterable[Route]) -> list[Route]:
         """Only switches that have been compared take new paths."""
-        return [r for r in routes if all(self.switches[s].is_ready for s in r.sites)]
+        return [r for r in routes if all(self._takes_paths(self.switches[s]) for s in r.sites)]
+
+    def _takes_paths(self, switch: Switch) -> bool:
+        return switch.is_ready if self._only_compared else switch.is_connected
 
     def _create(self) -> None:
         (src, dst), routes = self.random.choice(list(ROUTES.items()))
@@ -231,7 +250,7 @@ class History:
     def _send(self, changes: Mapping[str, Changes]) -> None:
         for site, change in changes.items():
             switch = self.switches[site]
-            if switch.is_ready:  # what cannot be sent shows when the switch is compared
+            if self._takes_paths(switch):  # what cannot be sent shows when the switch is compared
                 self._transmit(site, change)
 
     def _transmit(self, site: str, change: Changes) -> None:
@@ -254,7 +273,7 @@ class History:
             if switch.connection == connection and quarantine is self.quarantine:
                 quarantine.confirm(site, change.departures, self.now)
 
-        self._later(switch.arrives_at - self.now, arrive)
+        self._at(switch.arrives_at, arrive)
 
     def _any(self) -> tuple[str, Switch]:
         return self.random.choice(list(self.switches.items()))
@@ -325,7 +344,7 @@ class History:
             self._transmit(site, self.intended.repair(site, difference))
             self._look_at(site)
 
-        self._later(switch.arrives_at - self.now, read)
+        self._at(switch.arrives_at, read)
 
     # --- packets -------------------------------------------------------------------------------------------------
 
@@ -394,12 +413,16 @@ def _out_of(table: FakeTable, rule: Rule) -> list[tuple[int, int]]:
 
 
 def run_histories(
-    first: int, count: int, quarantine: Callable[[PortMap], LabelQuarantine] = LabelQuarantine
+    first: int,
+    count: int,
+    quarantine: Callable[[PortMap], LabelQuarantine] = LabelQuarantine,
+    *,
+    only_compared: bool = True,
 ) -> int | None:
     """The seed of the first history that fails; None when all hold."""
     for seed in range(first, first + count):
         try:
-            History(seed, quarantine).run()
+            History(seed, quarantine, only_compared=only_compared).run()
         except Misdelivered:
             return seed
     return None
