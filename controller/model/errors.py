@@ -53,7 +53,7 @@ class ReservationExpired(ControllerError):
         self.outcome = outcome
 
 
-class Overtaken(ControllerError):
+class Superseded(ControllerError):
     """Something that goes first, such as a delete, has taken the slice over."""
 
 

@@ -30,7 +30,7 @@ from controller.northbound.operations import Operation
 from controller.northbound.problems import PROBLEM, Problem, problem_document, problem_of
 from controller.northbound.router import Router, check_acceptable, check_media_type
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import Lifecycle
+from controller.operations.slice_service import SliceService
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Api:
 
     def __init__(
         self,
-        lifecycle: Lifecycle,
+        slices: SliceService,
         links: LinkMonitor,
         events: EventLog,
         tokens: Tokens,
@@ -65,14 +65,14 @@ class Api:
         self._keys = IdempotencyKeys()
         self.router = Router(
             [
-                *SliceHandlers(lifecycle).operations(),
-                *ReservationHandlers(lifecycle).operations(),
-                *NetworkHandlers(lifecycle, links).operations(),
+                *SliceHandlers(slices).operations(),
+                *ReservationHandlers(slices).operations(),
+                *NetworkHandlers(slices, links).operations(),
                 *EventHandlers(events).operations(),
-                *ServiceHandlers(lifecycle, events, self._telemetry, self.document).operations(),
+                *ServiceHandlers(slices, events, self._telemetry, self.document).operations(),
             ]
         )
-        self._document = openapi_document(self.router.operations, self._role_needed, lifecycle.model.topology)
+        self._document = openapi_document(self.router.operations, self._role_needed, slices.model.topology)
 
     def document(self) -> dict[str, Any]:
         """The OpenAPI document."""

@@ -11,15 +11,16 @@ from controller.model.errors import (
     ControllerError,
     DriverError,
     DuplicateSlice,
-    Overtaken,
+    ProvisioningFailed,
     ReservationExpired,
     SliceBusy,
+    Superseded,
     UnknownReservation,
     UnknownSlice,
 )
 from controller.northbound import views
+from controller.operations.context import InfeasibleRequest
 from controller.operations.feasibility import UnknownJob
-from controller.operations.slice_service import InfeasibleRequest, ProvisioningFailed
 from controller.schema.slice_request import InvalidRequest
 
 PROBLEM = "application/problem+json"
@@ -43,7 +44,7 @@ STATUS_OF: tuple[tuple[type[ControllerError], HTTPStatus], ...] = (
     (ReservationExpired, HTTPStatus.GONE),
     (DuplicateSlice, HTTPStatus.CONFLICT),
     (SliceBusy, HTTPStatus.CONFLICT),
-    (Overtaken, HTTPStatus.CONFLICT),
+    (Superseded, HTTPStatus.CONFLICT),
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (InfeasibleRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE),

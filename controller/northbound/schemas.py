@@ -12,8 +12,8 @@ from controller.model.reroute import Cause
 from controller.model.states import ConnectionState, SliceState
 from controller.model.tunnel_profile import PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
-from controller.operations.provisioning import MAX_RESERVATION_S
-from controller.operations.slice_service import DEFAULT_RESERVATION_S
+from controller.operations.feasibility import ReservationStatus
+from controller.operations.reservation import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import SliceWire
 
 TEXT: dict[str, Any] = {"type": "string"}
@@ -125,7 +125,7 @@ _ANSWERS: dict[str, Any] = {
     "FeasibilityJob": object_of(
         {
             "id": TEXT, "asked_at": NUMBER, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
-            "resourceReservationStatus": {"enum": ["RESERVED", "UNRESERVED", "USED"]}, "reservation": or_null(TEXT),
+            "resourceReservationStatus": {"enum": [s.value for s in ReservationStatus]}, "reservation": or_null(TEXT),
             "reservationExpiration": or_null(NUMBER), "request": ref("SliceRequest"),
         },
         {"inFeasibleReason": TEXT, "reasons": list_of(ref("Reason")), "nearest": list_of(ref("Relaxation"))},

@@ -9,7 +9,7 @@ from controller.model.path import Lane
 from controller.model.slice_record import SliceRecord
 from controller.northbound.network_views import switch_view
 from controller.operations.dry_run import Preview
-from controller.operations.feasibility import FeasibilityJob
+from controller.operations.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
 from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
@@ -42,13 +42,13 @@ def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]
     return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
 
 
-def job_view(job: FeasibilityJob, reservation_status: str) -> dict[str, Any]:
+def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict[str, Any]:
     """A feasibility job; names as in TS 28.541's FeasibilityCheckAndReservationJob where it has one."""
     view: dict[str, Any] = {
         "id": job.id,
         "asked_at": job.asked_at,
         "feasibilityResult": "FEASIBLE" if job.is_feasible else "INFEASIBLE",
-        "resourceReservationStatus": reservation_status,
+        "resourceReservationStatus": reservation_status.value,
         "reservation": job.reservation,
         "reservationExpiration": job.expires_at,
         "request": slice_request_to_dict(job.request),

@@ -11,7 +11,7 @@ from controller.model.dark_channel import SpareState
 from controller.model.errors import ControllerError
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
-from controller.operations.context import BARRIER_DEADLINE_S, Engine, log_faults
+from controller.operations.context import OperationContext
 from controller.policy import dark_channels, restoration, security_fallback
 from controller.policy.dark_channels import SparePlan, leave, replacements, unneeded
 
@@ -30,8 +30,8 @@ class Move(Protocol):
 class ChannelActivation:
     """One lighting at a time; nobody waits for a lamp while holding the lock."""
 
-    def __init__(self, engine: Engine, move: Move, hold_s: float) -> None:
-        self._engine = engine
+    def __init__(self, context: OperationContext, move: Move, hold_s: float) -> None:
+        self._context = context
         self._move = move
         self._holding = dark_channels.Holding(hold_s)
         self._is_busy = False
@@ -42,7 +42,7 @@ class ChannelActivation:
 
         False when somebody else is at it, who will then look after these as well.
         """
-        with self._engine.lock:
+        with self._context.lock:
             if self._is_busy:
                 self._has_more = True
                 return False
@@ -51,7 +51,7 @@ class ChannelActivation:
         try:
             while not is_done:
                 is_to_repeat = self._activate_once()
-                with self._engine.lock:
+                with self._context.lock:
                     is_done = not is_to_repeat and not self._has_more
                     self._is_busy = not is_done
                     self._has_more = False
@@ -62,26 +62,26 @@ class ChannelActivation:
 
     def _activate_once(self) -> bool:
         """True when a spare was broken: another set may help."""
-        engine, model = self._engine, self._engine.model
-        if engine.channel_ports is None:
+        context, model = self._context, self._context.model
+        if context.channel_ports is None:
             return False
-        with engine.lock:
+        with context.lock:
             plan = self._plan()
             if plan is None:
                 return False
             for channel in plan.channels:
                 model.set_spare(channel, model.spares[channel].become(SpareState.ACTIVATING))
                 self._tell(channel, connections=sorted(plan.routes))
-            pending = engine.switches.send(model.install_trial(plan.channels))
+            pending = context.switches.send(model.install_trial(plan.channels))
         try:
-            log_faults("trial", pending.wait(BARRIER_DEADLINE_S))
-            wrong = engine.channel_ports.activate(plan.channels, ACTIVATION_DEADLINE_S) if plan.channels else {}
+            context.wait_or_repair("trial", pending)
+            wrong = context.channel_ports.activate(plan.channels, ACTIVATION_DEADLINE_S) if plan.channels else {}
         finally:
-            with engine.lock:
+            with context.lock:
                 # Whatever the trial came to, traffic does not wait for its rules to be gone.
-                engine.switches.post(model.withdraw_trial())
+                context.switches.post(model.withdraw_trial())
         failed = [c for c in plan.channels if wrong[c] is not None]
-        with engine.lock:
+        with context.lock:
             for channel in plan.channels:
                 fault = wrong[channel]
                 activating = model.spares[channel]
@@ -90,10 +90,10 @@ class ChannelActivation:
                     self._tell(channel)
                 else:
                     log.warning("spare %s: %s", channel, fault)
-                    model.set_spare(channel, activating.fail(fault, engine.steady()))
+                    model.set_spare(channel, activating.fail(fault, context.steady()))
                     self._tell(channel, reason=fault)
         if failed:
-            log_faults("spare", engine.channel_ports.deactivate(failed).wait(BARRIER_DEADLINE_S))
+            context.wait_or_repair("spare", context.channel_ports.deactivate(failed))
             return True
         self._move(lambda: self._take(plan))
         # Who has lost its way since the choice may find one over what is lit now.
@@ -103,14 +103,14 @@ class ChannelActivation:
 
     def has_news(self) -> bool:
         """Whether a spare that was found broken may be tried again. Call with the lock held."""
-        model = self._engine.model
-        usable = dark_channels.candidates(model.spares, self._engine.steady(), RETEST_S)
+        model = self._context.model
+        usable = dark_channels.candidates(model.spares, self._context.steady(), RETEST_S)
         return any(model.spares[channel].fault is not None for channel in usable)
 
     def _plan(self) -> SparePlan | None:
         """Call with the lock held."""
-        model = self._engine.model
-        usable = dark_channels.candidates(model.spares, self._engine.steady(), RETEST_S)
+        model = self._context.model
+        usable = dark_channels.candidates(model.spares, self._context.steady(), RETEST_S)
         needy = [*security_fallback.waiting(model), *security_fallback.on_fallback(model)]
         if not usable or not needy:
             return None
@@ -122,7 +122,7 @@ class ChannelActivation:
 
     def _take(self, plan: SparePlan) -> list[restoration.Decision]:
         """The ways of the plan for those who still wait for one."""
-        model = self._engine.model
+        model = self._context.model
         decisions = []
         for connection in security_fallback.waiting(model):
             route = plan.routes.get(connection.request.id)
@@ -139,32 +139,32 @@ class ChannelActivation:
 
     def deactivate(self) -> None:
         """Put out what has not been needed for the hold time; its traffic goes first."""
-        engine, model = self._engine, self._engine.model
-        if engine.channel_ports is None:
+        context, model = self._context, self._context.model
+        if context.channel_ports is None:
             return
-        with engine.lock:
-            due = self._holding.due(unneeded(model), engine.steady())
+        with context.lock:
+            due = self._holding.due(unneeded(model), context.steady())
             if due and replacements(model, due) is None:
                 due = due[:1]
         if not due:
             return
         self._move(lambda: leave(model, due))
-        with engine.lock:
+        with context.lock:
             lanes = [lane for held in model.held_lanes.values() for lane in held]
             used = {channel for lane in lanes for channel in lane.route.channels}
             out = [c for c in due if c not in used and model.spares[c].state is SpareState.LIT]
             for channel in out:
                 model.set_spare(channel, model.spares[channel].become(SpareState.DARK))
                 self._tell(channel, reason="not needed any more")
-            pending = engine.channel_ports.deactivate(out)
-        log_faults("spare", pending.wait(BARRIER_DEADLINE_S))
+            pending = context.channel_ports.deactivate(out)
+        context.wait_or_repair("spare", pending)
 
     def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up, as after a switch has started anew: they are held down again."""
-        if self._engine.channel_ports is not None:
-            log_faults("spare", self._engine.channel_ports.deactivate(channels).wait(BARRIER_DEADLINE_S))
+        if self._context.channel_ports is not None:
+            self._context.wait_or_repair("spare", self._context.channel_ports.deactivate(channels))
 
     def _tell(self, channel: str, **more: object) -> None:
-        state = self._engine.model.spares[channel].state.value
+        state = self._context.model.spares[channel].state.value
         log.info("spare %s is %s", channel, state)
-        self._engine.events.publish("spare", {"channel": channel, "state": state, **more})
+        self._context.events.publish("spare", {"channel": channel, "state": state, **more})

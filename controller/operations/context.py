@@ -1,4 +1,4 @@
-"""What every part of the life cycle works with: the model and its lock, the drivers, the journal, the audience.
+"""What every operation works with: the model and its lock, the drivers, the journal, the audience.
 
 The lock guards the model, and covers deciding and sending; nobody waits for a switch, a tunnel or the KMS while
 holding it. So decisions come one at a time, their messages reach each switch in the order of the decisions, and
@@ -25,6 +25,7 @@ from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pendi
 from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
+from controller.schema.config import DEFAULT_HOLD_S
 from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,32 @@ class InfeasibleRequest(ControllerError):
         self.infeasible = infeasible
 
 
-@dataclass
-class Engine:
-    """Shared by the parts of the life cycle.
+@dataclass(frozen=True)
+class OperationOptions:
+    """How operations run. The defaults are those of the process; tests bring clocks and checkpoints of their own."""
 
-    ``reached`` is told every step of :mod:`controller.testing.checkpoints`.
-    """
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch. Starts and ends of slices and expiries of reservations go by it."""
+
+    steady: Callable[[], float] = time.monotonic
+    """Seconds on a clock that is never set. Durations, retries and hold times go by it."""
+
+    checkpoint: Callable[[str], None] = lambda name: None
+    """Called with each name in :mod:`controller.testing.checkpoints` when the work comes to it."""
+
+    drain_s: float = DRAIN_S
+    """How long rules stay after traffic has left them, in seconds, so that packets on their way still find them."""
+
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    """Makes the ids of reservations and feasibility jobs. No id is made twice, over restarts too."""
+
+    spare_hold_s: float = DEFAULT_HOLD_S
+    """How long an activated dark channel that nothing needs any more stays lit, in seconds."""
+
+
+@dataclass
+class OperationContext:
+    """Shared by all operations."""
 
     model: NetworkState
     switches: Switches
@@ -61,20 +82,47 @@ class Engine:
     journal: Journal
     events: EventLog
     channel_ports: ChannelPorts | None = None  # None: dark channels stay dark
-    clock: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
-    reached: Callable[[str], None] = lambda step: None
-    drain_s: float = DRAIN_S
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    options: OperationOptions = field(default_factory=OperationOptions)
     lock: threading.RLock = field(default_factory=threading.RLock)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice
     sections: dict[str, SectionStatus] = field(default_factory=dict)
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
 
+    # --- options -------------------------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        """Seconds since the epoch."""
+        return self.options.clock()
+
+    def steady(self) -> float:
+        """Seconds on a clock that is never set."""
+        return self.options.steady()
+
+    def checkpoint(self, name: str) -> None:
+        """The work has come to a checkpoint (:mod:`controller.testing.checkpoints`)."""
+        self.options.checkpoint(name)
+
+    def new_id(self) -> str:
+        return self.options.new_id()
+
     def drain(self) -> None:
         """Let what is on its way over rules that were left arrive before they go. Call without the lock."""
-        if self.drain_s:
-            time.sleep(self.drain_s)
+        if self.options.drain_s:
+            time.sleep(self.options.drain_s)
+
+    # --- switches ------------------------------------------------------------------------------------------------
+
+    def wait_or_repair(self, what: str, pending: Pending) -> None:
+        """Wait for changes after which the work goes on whatever became of them. Call without the lock.
+
+        A switch that refused or did not answer is compared with what it shall hold, and repaired, as after
+        :meth:`Switches.post`. ``what`` names the work in the log.
+        """
+        for fault in pending.wait(BARRIER_DEADLINE_S):
+            log.warning("%s: switch %s: %s; it will be repaired", what, fault.site, fault.message)
+            self.switches.report(fault)
+
+    # --- states told and journalled ------------------------------------------------------------------------------
 
     def refresh_state(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
@@ -121,6 +169,15 @@ class Engine:
     def existing(self, ids: Iterable[str]) -> list[Connection]:
         return [self.model.connections[i] for i in ids if i in self.model.connections]
 
+    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
+        """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
+        gone = record.become(SliceState.DELETED)
+        self.journal.forget(record.name)
+        self.model.forget(record.name)
+        self.announce(gone, **more)
+
+    # --- what is under way ---------------------------------------------------------------------------------------
+
     def begin_operation(self, name: str, what: str) -> Operation:
         """Note what is being done to the slice. Call with the lock held."""
         operation = Operation(what)
@@ -132,13 +189,6 @@ class Engine:
             if self.operations.get(name) is operation:
                 del self.operations[name]
 
-    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
-        """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
-        gone = record.become(SliceState.DELETED)
-        self.journal.forget(record.name)
-        self.model.forget(record.name)
-        self.announce(gone, **more)
-
 
 def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault, ...]:
     """Wait for all of several changes at once; what was at fault in any of them."""
@@ -149,8 +199,3 @@ def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault
 def raise_faults(faults: tuple[SwitchFault, ...]) -> None:
     if faults:
         raise DriverError("; ".join(f"switch {f.site}: {f.message}" for f in faults))
-
-
-def log_faults(what: str, faults: tuple[SwitchFault, ...]) -> None:
-    for fault in faults:
-        log.warning("%s: switch %s: %s", what, fault.site, fault.message)

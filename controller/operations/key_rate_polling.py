@@ -7,16 +7,16 @@ import logging
 from controller.model.errors import DriverError
 from controller.model.key_rates import SectionStatus
 from controller.model.states import ConnectionState
-from controller.operations.context import Engine
+from controller.operations.context import OperationContext
 
 log = logging.getLogger(__name__)
 
 
-class KeyWatch:
+class KeyRatePolling:
     """Keeps the model's key rates fresh, and says which slices a section that stops or returns concerns."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, context: OperationContext) -> None:
+        self._context = context
         self._has_news = False
 
     def refresh(self) -> frozenset[str] | None:
@@ -24,38 +24,38 @@ class KeyWatch:
 
         The sections that it has stopped; None when it does not answer: then nothing is known to be lost.
         """
-        engine = self._engine
+        context = self._context
         silence = None
         try:
-            told = {s.id: s for s in engine.key_rates.sections()}
+            told = {s.id: s for s in context.key_rates.sections()}
         except DriverError as error:
-            if any(s.is_usable for s in engine.sections.values()):
+            if any(s.is_usable for s in context.sections.values()):
                 log.warning("key rates unknown: %s", error)
             told, silence = {}, str(error)
-        with engine.lock:
-            for section in engine.model.topology.sections:
+        with context.lock:
+            for section in context.model.topology.sections:
                 self._note(told.get(section.id, SectionStatus(section.id, 0, False, None)))
             is_known = {s.id for s in told.values() if not s.is_starting}
-            silent = engine.model.network.index.section_ids if silence is not None else told.keys() - is_known
-            engine.model.set_unknown_sections(silent)
+            silent = context.model.network.index.section_ids if silence is not None else told.keys() - is_known
+            context.model.set_unknown_sections(silent)
         stopped = frozenset(s.id for s in told.values() if not s.is_usable and not s.is_starting)
-        engine.kms_silence = silence
+        context.kms_silence = silence
         return stopped if silence is None else None
 
     def take_news(self) -> bool:
         """Whether there is more key than before somewhere while a QKD connection waits; asked once, then forgotten."""
-        with self._engine.lock:
+        with self._context.lock:
             has_news, self._has_news = self._has_news, False
             return has_news and any(
                 (c.state is ConnectionState.DEGRADED or c.fallback is not None) and c.request.spec.key_rate_millibps
-                for c in self._engine.model.connections.values()
+                for c in self._context.model.connections.values()
             )
 
     def _note(self, status: SectionStatus) -> None:
-        engine = self._engine
-        before = engine.sections.get(status.id)
-        engine.model.observe_section(status.id, status.rate_millibps, is_usable=status.is_usable)
-        engine.sections[status.id] = status
+        context = self._context
+        before = context.sections.get(status.id)
+        context.model.observe_section(status.id, status.rate_millibps, is_usable=status.is_usable)
+        context.sections[status.id] = status
         if before is None or (
             status.is_usable and (not before.is_usable or status.rate_millibps > before.rate_millibps)
         ):
@@ -66,17 +66,17 @@ class KeyWatch:
         log.info("QKD section %s is %s", status.id, state)
         users = [
             c
-            for c in engine.model.connections.values()
+            for c in context.model.connections.values()
             if c.lanes and any(section == status.id for section, _ in c.lanes[0].route.key_sections)
         ]
         affected = sorted(c.id for c in users)
-        engine.events.publish(
+        context.events.publish(
             "key", {"section": status.id, "state": state, "qber": status.qber, "connections": affected}
         )
         for name in sorted({c.request.slice_name for c in users}):
             hit = [c.request.name for c in users if c.request.slice_name == name]
             warning = "it gives keys again" if status.is_usable else "it gives no keys any more"
-            engine.announce(
-                engine.model.slice(name), section=status.id, connections=sorted(hit),
+            context.announce(
+                context.model.slice(name), section=status.id, connections=sorted(hit),
                 warning=f"QKD section {status.id} is {state}: {warning}",
             )  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import replace
 from controller.model.connection import owner_of
 from controller.model.errors import DriverError, NotSupported
 from controller.model.key_rates import BookingRefused, KeyBooking
-from controller.operations.context import Engine
+from controller.operations.context import OperationContext
 from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
@@ -51,23 +51,23 @@ def differences(
             yield before, after
 
 
-class KeyBookings:
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+class KeyReservations:
+    def __init__(self, context: OperationContext) -> None:
+        self._context = context
         self._short: dict[str, tuple[KeyBooking, float]] = {}  # wanted and not promised in full; when to ask again
 
     def review(self) -> None:
         """To be called whenever the KMS has told its rates."""
-        engine = self._engine
+        context = self._context
         try:
-            held = engine.key_rates.bookings()
+            held = context.key_rates.bookings()
         except NotSupported:
             return
         except DriverError as error:
             log.warning("key bookings unknown: %s", error)
             return
-        with engine.lock:
-            wanted = wanted_bookings(engine.model)
+        with context.lock:
+            wanted = wanted_bookings(context.model)
         self._short = {i: short for i, short in self._short.items() if wanted.get(i) == short[0]}
         for before, after in differences(held, wanted):
             if after is not None and before is not None and self._is_resting(after):
@@ -79,10 +79,10 @@ class KeyBookings:
                 return
 
     def _is_resting(self, wanted: KeyBooking) -> bool:
-        return wanted.id in self._short and self._engine.steady() < self._short[wanted.id][1]
+        return wanted.id in self._short and self._context.steady() < self._short[wanted.id][1]
 
     def _change(self, before: KeyBooking | None, after: KeyBooking | None) -> None:
-        rates = self._engine.key_rates
+        rates = self._context.key_rates
         if after is None:
             assert before is not None
             rates.release(before)
@@ -98,9 +98,9 @@ class KeyBookings:
     def _note_short(self, wanted: KeyBooking, offer_bps: int) -> None:
         if wanted.id not in self._short:
             log.warning("key booking %s: the KMS promises %d bit/s", wanted, offer_bps)
-            self._engine.events.publish(
+            self._context.events.publish(
                 "key_booking",
                 {"a": wanted.a, "b": wanted.b, "key_source": wanted.key_source, "wanted_bps": wanted.rate_bps,
                  "promised_bps": offer_bps},
             )  # fmt: skip
-        self._short[wanted.id] = wanted, self._engine.steady() + RETRY_S
+        self._short[wanted.id] = wanted, self._context.steady() + RETRY_S

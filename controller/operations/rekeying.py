@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from controller.forwarding.tunnel_endpoint import tunnel_end
+from controller.forwarding.tunnel_endpoint import endpoint_at
 from controller.model.errors import DriverError
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
-from controller.operations.context import Engine
+from controller.operations.context import OperationContext
 from controller.policy import reroute_audit
 from controller.policy.key_supply import KeySupply, SupplyChange
 
@@ -19,30 +19,30 @@ log = logging.getLogger(__name__)
 class Rekeying:
     """Keeps connections in QKD keys, as well as can be."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._supply = KeySupply(engine.model)
+    def __init__(self, context: OperationContext) -> None:
+        self._context = context
+        self._supply = KeySupply(context.model)
 
     def review(self, stopped: Collection[str]) -> bool:
         """Look at the key supply; whether there is something to be moved or tried again for it."""
-        engine = self._engine
-        with engine.lock:
+        context = self._context
+        with context.lock:
             if not self._supply.is_tight(stopped):
                 return False
         try:
-            pools = engine.key_rates.pools()
+            pools = context.key_rates.pools()
         except DriverError as error:
             log.warning("key pools unknown: %s", error)
             return False
-        with engine.lock:
+        with context.lock:
             changes = self._supply.review(stopped, pools)
             for change in changes:
                 self._tell(change)
             # Nothing waits for ways that are lost to be gone.
-            engine.switches.post(engine.model.remove_old([c.after.id for c in changes if c.is_stranded]))
-            engine.save_slices_of([c.after.id for c in changes])
+            context.switches.post(context.model.remove_old([c.after.id for c in changes if c.is_stranded]))
+            context.save_slices_of([c.after.id for c in changes])
             for name in sorted({c.after.request.slice_name for c in changes}):
-                engine.refresh_state(name)
+                context.refresh_state(name)
         for change in changes:
             if change.is_repaced:
                 self._pace(change.after.id)
@@ -50,42 +50,42 @@ class Rekeying:
 
     def _tell(self, change: SupplyChange) -> None:
         """Events in the order of what happened, and the proof of a relay that has moved. Call with the lock held."""
-        engine, after = self._engine, change.after
+        context, after = self._context, change.after
         pace = {"connection": after.id, "rekey_s": after.rekey_s, "asked_s": after.request.spec.rekey_s}
         if change.is_slowed:
             assert after.slow_rekey is not None
             log.warning("connection %s: keys renewed every %g s: %s", after.id, after.rekey_s, after.slow_rekey.reason)
-            engine.events.publish("rekey_slowed", pace | {"state": "slowed", "reason": after.slow_rekey.reason})
+            context.events.publish("rekey_slowed", pace | {"state": "slowed", "reason": after.slow_rekey.reason})
         if change.is_relay_moved:
             self._note(change)
         if change.is_restored:
             log.info("connection %s: keys renewed every %g s again", after.id, after.rekey_s)
-            engine.events.publish("rekey_restored", pace | {"state": "restored"})
+            context.events.publish("rekey_restored", pace | {"state": "restored"})
         if after.state is not change.before.state:
             log.info("connection %s: %s %s", after.id, after.state.value, after.reason or "")
-            engine.announce_connection(after)
+            context.announce_connection(after)
 
     def _note(self, change: SupplyChange) -> None:
-        model, after = self._engine.model, change.after
-        reroute = reroute_audit.note(model.topology, change.before, after, self._engine.clock(), Cause.KEYS)
+        model, after = self._context.model, change.after
+        reroute = reroute_audit.note(model.topology, change.before, after, self._context.clock(), Cause.KEYS)
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its key relay is not what was asked for: %s", after.id, wrong)
-            self._engine.events.publish("violation", {"connection": after.id, "reason": wrong})
+            self._context.events.publish("violation", {"connection": after.id, "reason": wrong})
         model.record_reroute(after.id, reroute)
-        self._engine.events.publish("key_reroute", {"connection": after.id, **reroute_audit.reroute_view(reroute)})
+        self._context.events.publish("key_reroute", {"connection": after.id, **reroute_audit.reroute_view(reroute)})
 
     def _pace(self, connection_id: str) -> None:
         """Tell both ends, the responder first. An agent that is silent is told by the comparison with agents."""
-        engine = self._engine
-        with engine.lock:
-            connection = engine.model.connections.get(connection_id)
+        context = self._context
+        with context.lock:
+            connection = context.model.connections.get(connection_id)
             if connection is None or connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
                 return
             sites = (connection.request.dst, connection.request.src)
-            ends = [(site, tunnel_end(engine.model.topology, connection, site)) for site in sites]
+            ends = [(site, endpoint_at(context.model.topology, connection, site)) for site in sites]
         for site, end in ends:
             try:
-                engine.tunnels.modify(site, end)
+                context.tunnels.modify(site, end)
             except DriverError as error:
                 log.warning("connection %s: %s", connection_id, error)
 

@@ -15,9 +15,9 @@ from controller.model.reason import Reason, ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.concurrency import Call, Parallel
-from controller.operations.context import BARRIER_DEADLINE_S, Engine, log_faults, wait_for
+from controller.operations.context import BARRIER_DEADLINE_S, OperationContext, wait_for
 from controller.operations.drivers import Pending, SwitchFault
-from controller.operations.reconciliation import Recovery
+from controller.operations.reconciliation import Reconciliation
 from controller.policy import failure, reroute_audit
 from controller.policy.restoration import Decision, is_route_up
 from controller.state.network_state import NetworkState
@@ -72,14 +72,14 @@ class RerouteTransaction:
     stage before made of them.
     """
 
-    def __init__(self, engine: Engine, recovery: Recovery) -> None:
-        self._engine = engine
-        self._recovery = recovery
+    def __init__(self, context: OperationContext, reconciliation: Reconciliation) -> None:
+        self._context = context
+        self._reconciliation = reconciliation
         self._moved: list[str] = []  # what they left is to be taken off
 
     def run(self, decide: Decide) -> None:
         """Carry out what ``decide`` decides (with the lock held); nothing where that is nothing."""
-        started = self._engine.steady()
+        started = self._context.steady()
         for number in range(1, MAX_ATTEMPTS + 1):
             attempt = self._decide_and_lay(decide)
             if attempt is None:
@@ -87,7 +87,7 @@ class RerouteTransaction:
             self._switch(attempt)
             unkeyed = self._rekey(attempt)
             again = self._confirm(attempt, unkeyed)
-            is_last = number == MAX_ATTEMPTS or self._engine.steady() - started >= LAST_ATTEMPT_S
+            is_last = number == MAX_ATTEMPTS or self._context.steady() - started >= LAST_ATTEMPT_S
             round_them = self._give_up(again) if is_last else self._give_up_at_the_ends(again)
             if not round_them:
                 break
@@ -102,18 +102,18 @@ class RerouteTransaction:
         Where the old path is dead there is nothing to wait for: what enters the new one before it is whole would have
         been lost all the same.
         """
-        engine = self._engine
-        with engine.lock:
+        context = self._context
+        with context.lock:
             decisions = decide()
             if not decisions:
                 return None
             for decision in decisions:
                 log.info("connection %s: %s %s", decision.id, decision.after.state.value, decision.after.reason or "")
             attempt = Attempt(decisions)
-            self._at_once = [i for i in attempt.moving if not _carries(engine.model, attempt.before[i])]
+            self._at_once = [i for i in attempt.moving if not _carries(context.model, attempt.before[i])]
             laid = self._lay(attempt.lost, list(attempt.moving), frozenset(self._at_once))
             for decision in decisions:
-                engine.announce_connection(decision.after)
+                context.announce_connection(decision.after)
         attempt.refuse(wait_for(laid, BARRIER_DEADLINE_S), list(attempt.moving))
         return attempt
 
@@ -123,25 +123,25 @@ class RerouteTransaction:
         The most urgent leave for the switches while rules for the others are being made. With nothing to be laid there
         is nothing to wait for either.
         """
-        engine, model = self._engine, self._engine.model
+        context, model = self._context, self._context.model
         gone = model.remove_old([i for i in lost if not model.connections[i].lanes])
         if not moving:
-            engine.switches.post(gone)
+            context.switches.post(gone)
         pending = []
         for batch in batches(moving):
             laid = [model.install_transit(batch), model.switch_ingress([i for i in batch if i in at_once])]
-            pending.append(engine.switches.send(join([gone, *laid])))
+            pending.append(context.switches.send(join([gone, *laid])))
             gone = {}
             time.sleep(0)  # lets the senders run
         return pending
 
     def _switch(self, attempt: Attempt) -> None:
         """Let traffic enter the new paths that are whole."""
-        engine = self._engine
-        with engine.lock:
+        context = self._context
+        with context.lock:
             ready = attempt.accepted(self._unchanged(attempt.moving))
-            pending = engine.switches.send(engine.model.switch_ingress([i for i in ready if i not in self._at_once]))
-            engine.save_slices_of([*attempt.lost, *ready])
+            pending = context.switches.send(context.model.switch_ingress([i for i in ready if i not in self._at_once]))
+            context.save_slices_of([*attempt.lost, *ready])
         attempt.refuse(pending.wait(BARRIER_DEADLINE_S), ready)
         attempt.done = attempt.accepted(ready)
 
@@ -161,33 +161,33 @@ class RerouteTransaction:
         return frozenset(unkeyed)
 
     def _rekey_one(self, connection: Connection) -> None:
-        until = self._engine.steady() + REKEY_DEADLINE_S
-        self._recovery.restore_ends(connection)
+        until = self._context.steady() + REKEY_DEADLINE_S
+        self._reconciliation.restore_ends(connection)
         for site in ends_of(connection):
-            left_s = max(MIN_WAIT_S, until - self._engine.steady())
-            self._engine.tunnels.wait_up(site, connection.id, left_s)
+            left_s = max(MIN_WAIT_S, until - self._context.steady())
+            self._context.tunnels.wait_up(site, connection.id, left_s)
 
     def _confirm(self, attempt: Attempt, unkeyed: frozenset[str]) -> dict[str, frozenset[str]]:
         """Set states to what has been confirmed, audit and journal; who is to be tried again, and which sites refused.
 
         All of it in one decision: nobody sees a slice between two of them.
         """
-        engine = self._engine
-        with engine.lock:
+        context = self._context
+        with context.lock:
             attempt.done = attempt.accepted(self._unchanged(attempt.moving))
             for connection_id in attempt.done:
                 self._conclude(attempt, connection_id, is_unkeyed=connection_id in unkeyed)
-            for connection in engine.existing(attempt.done):
-                engine.announce_connection(connection)
-            engine.save_slices_of(attempt.done)
-            concerned = (*attempt.moving.values(), *engine.existing(attempt.lost))
-            for name in sorted({c.request.slice_name for c in concerned} & engine.model.slices.keys()):
-                engine.refresh_state(name)
+            for connection in context.existing(attempt.done):
+                context.announce_connection(connection)
+            context.save_slices_of(attempt.done)
+            concerned = (*attempt.moving.values(), *context.existing(attempt.lost))
+            for name in sorted({c.request.slice_name for c in concerned} & context.model.slices.keys()):
+                context.refresh_state(name)
             self._moved += attempt.done
             return {i: sites for i, sites in attempt.refused.items() if i in self._unchanged(attempt.moving)}
 
     def _conclude(self, attempt: Attempt, connection_id: str, *, is_unkeyed: bool) -> None:
-        model = self._engine.model
+        model = self._context.model
         before, cause = attempt.before[connection_id], attempt.causes[connection_id]
         reason = attempt.moving[connection_id].reason
         if is_unkeyed and cause is Cause.FALLBACK_UNDONE:
@@ -202,19 +202,19 @@ class RerouteTransaction:
 
     def _record(self, before: Connection, connection_id: str, cause: Cause) -> None:
         """Keep what the reroute came to, and audit it apart from those who decided it. Call with the lock held."""
-        engine, model = self._engine, self._engine.model
+        context, model = self._context, self._context.model
         after = model.connections[connection_id]
-        reroute = reroute_audit.note(model.topology, before, after, engine.clock(), cause)
+        reroute = reroute_audit.note(model.topology, before, after, context.clock(), cause)
         is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
         if is_same_way and after.key_source == before.key_source:
             return  # another backup, the same way
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
-            engine.events.publish("violation", {"connection": connection_id, "reason": wrong})
+            context.events.publish("violation", {"connection": connection_id, "reason": wrong})
         model.record_reroute(connection_id, reroute)
-        engine.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
+        context.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
         if before.fallback is not after.fallback:
-            engine.events.publish(
+            context.events.publish(
                 "fallback_undone" if after.fallback is None else "fallback_used",
                 {
                     "connection": connection_id,
@@ -227,51 +227,53 @@ class RerouteTransaction:
 
     def _clean_up(self) -> None:
         """Take the paths that were left off the switches, once nothing is on its way over them any more."""
-        engine = self._engine
+        context = self._context
         if not self._moved:
             return
-        engine.drain()
-        with engine.lock:
+        context.drain()
+        with context.lock:
             # What has moved on meanwhile is cleaned up after by whoever moved it.
             at_rest = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
-            quiet = [c.id for c in engine.existing(self._moved) if c.state in at_rest]
-            pending = engine.switches.send(engine.model.remove_old(quiet))
-        log_faults("reroute", pending.wait(BARRIER_DEADLINE_S))
+            quiet = [c.id for c in context.existing(self._moved) if c.state in at_rest]
+            pending = context.switches.send(context.model.remove_old(quiet))
+        context.wait_or_repair("reroute", pending)
 
     # --- refusals ------------------------------------------------------------------------------------------------
 
     def _give_up_at_the_ends(self, refused: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
         """No path goes round a connection's own ends: give up those; sites to go round for the others."""
-        engine = self._engine
-        with engine.lock:
-            avoid = {c.id: refused[c.id] - set(ends_of(c)) for c in engine.existing(refused)}
+        context = self._context
+        with context.lock:
+            avoid = {c.id: refused[c.id] - set(ends_of(c)) for c in context.existing(refused)}
         self._give_up({i: refused[i] for i, sites in avoid.items() if not sites})
         return {i: sites for i, sites in avoid.items() if sites}
 
     def _give_up(self, refused: dict[str, frozenset[str]]) -> dict[str, frozenset[str]]:
         """DEGRADED without a path; nothing is left to be tried."""
-        engine = self._engine
+        context = self._context
         if refused:
-            with engine.lock:
-                given_up = [c for c in engine.existing(refused) if c.state is ConnectionState.REROUTING]
+            with context.lock:
+                given_up = [c for c in context.existing(refused) if c.state is ConnectionState.REROUTING]
                 for connection in given_up:
                     sites = tuple(sorted(refused[connection.id]))
                     reason = Reason(ReasonCode.REFUSED, f"refused by switches: {', '.join(sites)}", sites)
-                    engine.model.drop_lanes(connection.id, connection.lanes)
-                    engine.announce_connection(engine.model.set_state(connection.id, ConnectionState.DEGRADED, reason))
-                    engine.refresh_state(connection.request.slice_name)
+                    context.model.drop_lanes(connection.id, connection.lanes)
+                    context.announce_connection(
+                        context.model.set_state(connection.id, ConnectionState.DEGRADED, reason)
+                    )
+                    context.refresh_state(connection.request.slice_name)
                 # The next attempt need not wait for what is taken off for good.
-                engine.switches.post(engine.model.remove_old([c.id for c in given_up]))
+                context.switches.post(context.model.remove_old([c.id for c in given_up]))
         return {}
 
     def _go_round(self, avoid: Mapping[str, frozenset[str]]) -> Decide:
-        engine = self._engine
-        return lambda: failure.decide(engine.model, [c.id for c in engine.existing(avoid)], avoid)
+        context = self._context
+        return lambda: failure.decide(context.model, [c.id for c in context.existing(avoid)], avoid)
 
     def _unchanged(self, moving: Mapping[str, Connection]) -> list[str]:
         """Those that nothing else (a delete, a second failure) has taken over since the decision."""
-        engine = self._engine
-        return [i for i, c in moving.items() if engine.model.connections.get(i) is c]
+        context = self._context
+        return [i for i, c in moving.items() if context.model.connections.get(i) is c]
 
 
 def batches(ids: list[str]) -> list[list[str]]:

@@ -17,12 +17,11 @@ from controller.model.reason import ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.channel_activation import ChannelActivation
-from controller.operations.context import Engine
-from controller.operations.reconciliation import Recovery
+from controller.operations.context import OperationContext
+from controller.operations.reconciliation import Reconciliation
 from controller.operations.reroute_transaction import Decide, RerouteTransaction
 from controller.policy import failure, restoration, security_fallback
 from controller.policy.reversion import Reversion, original_routes
-from controller.schema.config import DEFAULT_HOLD_S
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +32,24 @@ UNLIMITED_KEY_RATE = 1 << 62  # millibit/s
 class RestorationService:
     """Moves what is hit, and tries again what waits; see above."""
 
-    def __init__(self, engine: Engine, recovery: Recovery, spare_hold_s: float = DEFAULT_HOLD_S) -> None:
-        self._engine = engine
-        self._recovery = recovery
+    def __init__(self, context: OperationContext, reconciliation: Reconciliation) -> None:
+        self._context = context
+        self._reconciliation = reconciliation
         self._reversion = Reversion()
-        self._activation = ChannelActivation(engine, self._move, spare_hold_s)
+        self._activation = ChannelActivation(context, self._move, context.options.spare_hold_s)
         self._try_again_at = 0.0
         self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
     def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
         """Channels went down or came up: move what is hit, try again what waits. ``silent`` are down by BFD alone."""
-        engine = self._engine
-        with engine.lock:
-            suspected = engine.model.silent
-            news = engine.model.observe_channels(changes, silent)
+        context = self._context
+        with context.lock:
+            suspected = context.model.silent
+            news = context.model.observe_channels(changes, silent)
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
-                engine.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
-            is_certain = any(not engine.model.network.is_channel_up(c) for c in suspected - silent)
+                context.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
+            is_certain = any(not context.model.network.is_channel_up(c) for c in suspected - silent)
         if is_certain or not all(changes[c] for c in news):
             self.heal()
         if any(changes[c] for c in news):
@@ -58,8 +57,8 @@ class RestorationService:
 
     def heal(self) -> None:
         """Reroute everything that is hit."""
-        engine = self._engine
-        self._move(lambda: failure.decide(engine.model, failure.affected(engine.model)))
+        context = self._context
+        self._move(lambda: failure.decide(context.model, failure.affected(context.model)))
         self._resort()
         self._explain()
 
@@ -68,7 +67,7 @@ class RestorationService:
 
         Not while no switch is there, as after a restart: none would take a new way, and the first to come asks again.
         """
-        model, switches = self._engine.model, self._engine.switches
+        model, switches = self._context.model, self._context.switches
         if not any(switches.is_ready(site) for site in model.topology.site_names):
             return
         self._move(
@@ -81,13 +80,13 @@ class RestorationService:
         self._resort()
         self._explain()
 
-    def care(self) -> None:
+    def run_due(self) -> None:
         """What is due by the clock: back to original paths, spares put out, and what waits tried again."""
-        engine = self._engine
+        context = self._context
         self._move(self._revert)
         self._activation.deactivate()
-        with engine.lock:
-            now = engine.steady()
+        with context.lock:
+            now = context.steady()
             if now < self._try_again_at:
                 return
             self._try_again_at = now + TRY_AGAIN_S
@@ -103,7 +102,7 @@ class RestorationService:
         A slice that is deleted makes room and no news; a switch that refused, or was silent, may have thought better;
         and a spare that was found broken may have been mended.
         """
-        model = self._engine.model
+        model = self._context.model
         waiting = [model.connections[i] for i in restoration.retriable(model)]
         if self._activation.has_news():
             return True
@@ -118,20 +117,20 @@ class RestorationService:
         self._activation.keep_dark(channels)
 
     def _undo_fallbacks(self) -> None:
-        model = self._engine.model
+        model = self._context.model
         self._move(lambda: security_fallback.undo(model, [c.id for c in security_fallback.on_fallback(model)]))
 
     def _resort(self) -> None:
         """For those that cannot be served as they asked: dark channels where they may help, then fallbacks."""
-        model = self._engine.model
+        model = self._context.model
         self._move(lambda: security_fallback.fall_back(model, [c.id for c in security_fallback.keyless(model)]))
         if self._activation.activate():
             self._move(lambda: security_fallback.fall_back(model, [c.id for c in security_fallback.waiting(model)]))
 
     def _revert(self) -> list[restoration.Decision]:
-        model = self._engine.model
+        model = self._context.model
         decisions = []
-        for connection_id in self._reversion.due(model, self._engine.steady()):
+        for connection_id in self._reversion.due(model, self._context.steady()):
             before = model.connections[connection_id]
             routes = original_routes(model, before)
             if routes is None or before.request.slice_name in model.retained:
@@ -147,22 +146,22 @@ class RestorationService:
 
     def _explain(self) -> None:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
-        engine = self._engine
-        with engine.lock:
-            network, supplied = engine.model.network.copy(), engine.model.network.copy()
-            waiting = [c for c in engine.model.connections.values() if _is_unexplained(c)]
-            for section in engine.model.unknown_sections:
+        context = self._context
+        with context.lock:
+            network, supplied = context.model.network.copy(), context.model.network.copy()
+            waiting = [c for c in context.model.connections.values() if _is_unexplained(c)]
+            for section in context.model.unknown_sections:
                 supplied.set_section(section, UNLIMITED_KEY_RATE, usable=True)
-            keeping = {c.id for c in waiting if engine.model.kept_relay(c.id) is not None}  # it is not keys they lack
+            keeping = {c.id for c in waiting if context.model.kept_relay(c.id) is not None}  # it is not keys they lack
         for connection in waiting:
             reason = restoration.explain(supplied if connection.id in keeping else network, connection.request)
-            with engine.lock:
-                if reason is not None and engine.model.connections.get(connection.id) is connection:
-                    engine.model.note_reason(connection.id, reason)
-                    engine.save_slices_of([connection.id])
+            with context.lock:
+                if reason is not None and context.model.connections.get(connection.id) is connection:
+                    context.model.note_reason(connection.id, reason)
+                    context.save_slices_of([connection.id])
 
     def _move(self, decide: Decide) -> None:
-        RerouteTransaction(self._engine, self._recovery).run(decide)
+        RerouteTransaction(self._context, self._reconciliation).run(decide)
 
 
 def _is_unexplained(connection: Connection) -> bool:

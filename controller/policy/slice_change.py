@@ -28,7 +28,7 @@ from controller.state.network_state import NetworkState
 
 
 @dataclass(frozen=True)
-class Modification:
+class SliceChange:
     """A change under way: the old form, and the connections of the new one by what happens to them."""
 
     before: SliceRecord
@@ -91,7 +91,7 @@ def _as_planned(connection: Connection) -> PlannedConnection:
     return PlannedConnection(connection.request, routes[0], routes[1] if len(routes) > 1 else None)
 
 
-def begin(model: NetworkState, plan: SlicePlan) -> Modification:
+def begin(model: NetworkState, plan: SlicePlan) -> SliceChange:
     """Take over the plan of a change: all or nothing. The slice is MODIFYING and holds both its forms after it."""
     name = plan.request.name
     before, old = model.slice(name), model.connections_of(name)
@@ -124,16 +124,16 @@ def begin(model: NetworkState, plan: SlicePlan) -> Modification:
         request=plan.request, compute_site=plan.compute_site, connection_ids=tuple(c.id for c in new),
     )  # fmt: skip
     model.adopt_form(record, moved, retained, network)
-    return Modification(before, old, changed, added, leaving)
+    return SliceChange(before, old, changed, added, leaving)
 
 
-def revert(model: NetworkState, modification: Modification) -> tuple[Connection, ...]:
+def revert(model: NetworkState, change: SliceChange) -> tuple[Connection, ...]:
     """Put the old form back; the connections that are to be removed are returned, and retained until they are.
 
     Old ways are held again with what they had. One that is taken by now (it failed, healing left it, it came back and
     somebody else was quicker) leaves its connection DEGRADED, to be tried again.
     """
-    name, before = modification.name, modification.before
+    name, before = change.name, change.before
     network = model.network.copy()
     present = model.connections_of(name)
     _release(network, model, model.slice(name), present)
@@ -145,13 +145,13 @@ def revert(model: NetworkState, modification: Modification) -> tuple[Connection,
     assert before.compute_site is not None
     compute = before.request.compute
     network.reserve_compute(name, before.compute_site, compute.vcpus, compute.memory_gb)
-    added = tuple(c for c in present if c.id in modification.added)
-    moved = {*modification.changed, *modification.leaving}
+    added = tuple(c for c in present if c.id in change.added)
+    moved = {*change.changed, *change.leaving}
     for connection in present:
         if connection.id not in moved and connection not in added:
             _reserve_lanes(network, connection)
     returned = [c.become(ConnectionState.REMOVING, reason=None) for c in added]
-    for old in (c for c in modification.connections_before if c.id in moved):
+    for old in (c for c in change.connections_before if c.id in moved):
         now = model.connections[old.id]
         lanes = old.lanes if _reserve_lanes(network, old) else ()
         restored = replace(old, lanes=lanes, state=now.state, generation=now.generation)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
 from controller.model.errors import DriverError, NotSupported
 
 CALL_TIMEOUT_S = 5.0
@@ -31,11 +32,11 @@ class TunnelClient:
         self._sockets = dict(sockets)
         self._idle: defaultdict[str, list[_Line]] = defaultdict(list)
 
-    def add(self, site: str, connection: Mapping[str, Any]) -> None:
-        self._call(site, {"op": "add", "connection": dict(connection)}, CALL_TIMEOUT_S)
+    def add(self, site: str, endpoint: TunnelEndpoint) -> None:
+        self._call(site, {"op": "add", "connection": as_wire(endpoint)}, CALL_TIMEOUT_S)
 
-    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
-        self._call(site, {"op": "modify", "connection": dict(connection)}, CALL_TIMEOUT_S)
+    def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
+        self._call(site, {"op": "modify", "connection": as_wire(endpoint)}, CALL_TIMEOUT_S)
 
     def remove(self, site: str, connection_id: str) -> None:
         """Remove a connection; one that is not there is as good as removed."""
@@ -51,7 +52,7 @@ class TunnelClient:
         self._call(site, request, timeout_s + 1.0)
 
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
-        """The configuration of every connection that the agent holds."""
+        """Every connection that the agent lists, as it was told, and what it adds."""
         result = self._call(site, {"op": "list"}, CALL_TIMEOUT_S)
         connections = result.get("connections") if isinstance(result, dict) else None
         if not isinstance(connections, list) or not all(isinstance(c, dict) and "id" in c for c in connections):

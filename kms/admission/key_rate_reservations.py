@@ -16,7 +16,7 @@ from typing import Protocol
 
 from kms.admission.token_bucket import Bucket
 from kms.errors import ExhaustedError, KmsError
-from kms.keys.key import ANY_WAY, KeySource, Source, Way
+from kms.keys.key import UNCONSTRAINED, KeySource, RoutingConstraint, Source
 
 # What authenticates a key on its way over a section: a Poly1305 key that is used once (kms.qkdnet.qkd_network).
 TAG_BITS = 256
@@ -68,7 +68,7 @@ class QkdApp:
     sites: tuple[str, ...]  # the master's, then those of the slaves
     app_qos: AppQos
     app_priority: int = 1
-    way: Way = ANY_WAY
+    constraint: RoutingConstraint = UNCONSTRAINED
     owner: str = ""  # who looks after it, if anybody does
 
 
@@ -85,7 +85,12 @@ class KeySupply(Protocol):
         """The sections of the route that a key takes now, one for each crossing; empty when there is none."""
 
     def sustained(
-        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+        self,
+        a: str,
+        b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED,
+        needed_bps: float = 0.0,
+        taken_bps: Mapping[str, float] | None = None,
     ) -> tuple[str, ...]:
         """Those of the route that can give ``needed_bps`` in the long run beside what is taken of each section."""
 
@@ -205,7 +210,7 @@ class Applications:
             return counts
         needed, taken = _on_the_line(app.app_qos.min_bandwidth), dict(taken)
         for site in app.sites[1:]:
-            for section in self._supply.sustained(app.sites[0], site, app.way, needed, taken):
+            for section in self._supply.sustained(app.sites[0], site, app.constraint, needed, taken):
                 counts[section] = counts.get(section, 0) + 1
                 taken[section] = taken.get(section, 0.0) + needed
         return counts

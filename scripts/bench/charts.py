@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scripts.bench.common import percentile
-from scripts.bench.fill import Series
-from scripts.bench.provision import Case
-from scripts.bench.qkd import RatePoint
+from scripts.bench.provision.fill import Series
+from scripts.bench.provision.run import Case
+from scripts.bench.qkd.run import RatePoint
 
 # Okabe and Ito: distinct under colour blindness. Overlapping bars also differ in their hatching.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from scripts.cli.output import print_json
+from scripts.console.output import print_json
 from scripts.errors import CommandError
 from scripts.testbed.paths import Layout
 

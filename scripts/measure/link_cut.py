@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
-from scripts.measure.outage import SETTLE_S, Outage, measure_outage
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers, new_token
+from scripts.measure.probes.outage import SETTLE_S, Outage, measure_outage
+from scripts.measure.probes.probers import Probers, new_token
 from scripts.measure.system import System, counters_of
 from topologies.spec import Topology
 

@@ -146,12 +146,19 @@ pip_install() {
         --constraint "$qslice_root/constraints.txt" "$@"
 }
 
+# A venv is emptied before it is made, and behind a link that would be another clone's.
+refuse_linked_venv() {
+    [[ ! -L $(venv) ]] || missing "$(venv) is a symbolic link to $(readlink "$(venv)"), which was not made for this clone." \
+        "That is left as it is. Remove the link (rm '$(venv)') and run the same command again: this clone gets its own."
+}
+
 make_venv() { "$system_python" -m venv --clear --system-site-packages "$@" "$(venv)"; }
 
 install_python_packages() {
     local names advice
     advice="Check that this machine reaches its Python package index (pip download pip), and that the disk is not full."
     if ! venv_usable; then
+        refuse_linked_venv
         step "making .venv from $system_python" "Delete $(venv) and see whether $system_python runs." \
             make_venv
         venv_identity >"$(venv)/identity"

@@ -22,7 +22,7 @@ class Client:
         self.bench = bench
         self.now = 0.0
         self.api = Api(
-            bench.lifecycle, LinkMonitor(bench.topology), bench.events, Tokens(TOKEN, VIEWER), settings,
+            bench.slices, LinkMonitor(bench.topology), bench.events, Tokens(TOKEN, VIEWER), settings,
             steady=lambda: self.now,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A controller without a process: the real model, life cycle and journal over switches and tunnels in memory."""
+"""A controller without a process: the real model, operations and journal over switches and tunnels in memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from controller.model.request import SliceRequest
+from controller.operations.assembly import assemble
+from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import Lifecycle
 from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import parse_slice_request
 from controller.state.network_state import NetworkState
@@ -56,14 +57,27 @@ class Bench:
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
         self.events = EventLog(clock=lambda: self.now)
-        self.steps: list[str] = []
-        self.at_step: Callable[[str], None] = self.steps.append
-        self.lifecycle = Lifecycle(
-            self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
-            channel_ports=self.channel_ports, clock=lambda: self.now, steady=lambda: self.now, drain_s=0.0,
-            reached=lambda step: self.at_step(step),
-        )  # fmt: skip
-        self.lifecycle.refresh_keys()
+        self.checkpoints: list[str] = []
+        self.at_checkpoint: Callable[[str], None] = self.checkpoints.append
+        options = OperationOptions(
+            clock=lambda: self.now,
+            steady=lambda: self.now,
+            checkpoint=lambda name: self.at_checkpoint(name),
+            drain_s=0.0,
+        )
+        self.context = OperationContext(
+            self.model,
+            self.switches,
+            self.tunnels,
+            self.key_rates,
+            self.store,
+            self.events,
+            self.channel_ports,
+            options,
+        )
+        operations = assemble(self.context)
+        self.slices, self.maintenance = operations.slices, operations.maintenance
+        self.maintenance.refresh_keys()
 
     def next_process(self) -> Bench:
         """Another controller over the same switches, agents and journal: what a restart finds."""
@@ -72,16 +86,16 @@ class Bench:
         return Bench(self.topology, self.database, self.switches, self.tunnels)
 
     def cut(self, channel: str) -> None:
-        self.lifecycle.channels_changed({channel: False})
+        self.maintenance.channels_changed({channel: False})
 
     def mend(self, channel: str) -> None:
-        self.lifecycle.channels_changed({channel: True})
+        self.maintenance.channels_changed({channel: True})
 
     def repair_all(self) -> None:
         """What happens when every switch reconnects; asserts that one repair is enough."""
         for site in self.topology.site_names:
-            self.lifecycle.reconcile(site, self.switches.held()[site])
-            assert self.lifecycle.reconcile(site, self.switches.held()[site])
+            self.maintenance.reconcile(site, self.switches.held()[site])
+            assert self.maintenance.reconcile(site, self.switches.held()[site])
 
     def state(self) -> Any:
         """Everything that a slice can leave behind."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.judgement import Judgement
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.post_processing.parameter_estimation import Judgement
 from kms.sources.qkd.protocol import DistilledBlock
 from kms.sources.qkd.section import KeyBuffer, Section, SliceOfWork, Verdict
 

@@ -20,7 +20,7 @@ class Model(Enum):
 
 
 class AttackKind(Enum):
-    """What an eavesdropper does; :mod:`kms.sources.qkd.attacks` has the physics."""
+    """What an eavesdropper does; :mod:`kms.sources.qkd.link.attacks` has the physics."""
 
     INTERCEPT_RESEND = "intercept-resend"
     PHOTON_NUMBER_SPLITTING = "photon-number-splitting"

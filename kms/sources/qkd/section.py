@@ -3,7 +3,7 @@
 A section is paced by real time: :class:`PulseBudget` lets it send no more pulses than its laser could have sent. Work
 (:class:`KeyMaker`, the costly part) is apart from what the key service looks at (:class:`Section`), so that the one
 may run in a thread while the other answers. What makes the key is a :class:`KeyMaker`: the full simulation here, or the
-rate model of :mod:`kms.sources.qkd.ratemodel`.
+rate model of :mod:`kms.sources.qkd.rate_model`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Protocol as Interface
 import numpy as np
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import Bits, ChannelParameters
-from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
     BLOCK_DETECTIONS,
     RATE_BLOCK_DETECTIONS,
     sustainable_bps,
 )
-from kms.sources.qkd.judgement import Judge, Judgement
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import Bits, ChannelParameters
+from kms.sources.qkd.link.clicks import expected
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import Model, Protocol
-from kms.sources.qkd.montecarlo import QuantumChannel
+from kms.sources.qkd.post_processing.parameter_estimation import Judge, Judgement
 from kms.sources.qkd.protocol import DistilledBlock, Entropy, SiftedRound, Tally, Transcript, distil, run_round
-from kms.sources.qkd.settings import optimal_settings
 
 ROUND_DETECTIONS = 25_000
 # A section's first block is smaller: its key comes in half the time, and somebody may be waiting for it.

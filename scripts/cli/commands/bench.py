@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench import common
+from scripts.bench.failover import run as failover
+from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
+from scripts.bench.provision import fill
+from scripts.bench.provision import run as provision
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
-from scripts.cli.output import print_json, print_table, say
-from scripts.cli.progress import Steps
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.measure.errors import DemoError
 from scripts.measure.slices import create_patiently, delete_slice
@@ -89,8 +92,8 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
     topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
     with Runtime(load(topology), layout, RunOptions(api_port=arguments.api_port)) as runtime:
-        with Steps(f"up {topology}", START_STEPS) as steps:
-            runtime.start(steps)
+        with Progress(f"up {topology}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
         try:
             report = _fill(system, arguments.slices, folder) if is_fill else _runs(system, arguments.runs, folder)
@@ -140,22 +143,22 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     notes = [*failover.NOTES, common.load_note()]
     try:
         with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
-            with Steps(f"up {topology.name}", START_STEPS) as steps:
-                runtime.start(steps)
+            with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+                runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
             total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
-            with common.Countdown("failures", total) as countdown:
-                results = failover.measure(system, arguments.runs, countdown.advance)
+            with Progress("failures", total=total) as progress:
+                results = failover.measure(system, arguments.runs, progress.advance)
             figures |= failover.figures(results)
-            with common.Countdown("slices for one cut", arguments.slices) as countdown:
-                last_ms, hit = failover.hundred_slices(system, arguments.slices, countdown.advance)
+            with Progress("slices for one cut", total=arguments.slices) as progress:
+                last_ms, hit = failover.hundred_slices(system, arguments.slices, progress.advance)
             figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
-        with common.Countdown("spanning tree", arguments.stp_runs) as countdown:
+        with Progress("spanning tree", total=arguments.stp_runs) as progress:
             outages = []
             for _ in range(arguments.stp_runs):
                 outages.append(stp.outage_ms(topology, folder / "ryu.log"))
-                countdown.advance()
+                progress.advance()
         figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
     except DemoError as error:
         raise DidNotHold(str(error)) from error
@@ -178,7 +181,8 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     notes = [*tunnel.NOTES, common.load_note()]
     layout.make()
     try:
-        results = tunnel.run(plan, layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+        with Progress("bench tunnel") as progress:
+            results = tunnel.run(plan, layout.state / "peers", progress.say)
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("tunnel", results.figures(), [*notes, *results.notes])
@@ -194,20 +198,22 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import paths  # loads networkx
+    from scripts.bench.pce import run as paths  # loads networkx
 
     folder = _make(arguments.out)
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
     if "sizes" in options:
         options["sizes"] = tuple(options["sizes"])
-    report = paths.run(paths.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    with Progress("bench paths") as progress:
+        report = paths.run(paths.Effort(**options), progress.say)
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
 
 
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import charts, qkd
+    from scripts.bench import charts
+    from scripts.bench.qkd import run as qkd
 
     folder = _make(arguments.out)
     end_on_signals()
@@ -216,26 +222,27 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.no_peer:
         notes.append("SeQUeNCe was not measured: --no-peer")
     else:
-        python = SEQUENCE.python(layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+        with Progress("SeQUeNCe") as progress:
+            python = SEQUENCE.python(layout.state / "peers", progress.note)
     try:
-        with common.Countdown("sifting", len(qkd.PEER_KM) * (2 if python else 1)) as countdown:
+        with Progress("sifting", total=len(qkd.PEER_KM) * (2 if python else 1)) as progress:
             ours, peers = [], []
             for km in qkd.PEER_KM:
                 ours.append(qkd.sift(km))
-                countdown.advance()
+                progress.advance()
                 if python is not None:
                     peers.append(qkd.sift_with_sequence(python, km))
-                    countdown.advance()
+                    progress.advance()
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     bits = arguments.bits or qkd.DEFAULT_BITS
-    with common.Countdown("reconciliation", qkd.reconcile_blocks(bits)) as countdown:
-        reconciling = qkd.reconcile_many(bits, countdown.advance)
+    with Progress("reconciliation", total=qkd.reconcile_blocks(bits)) as progress:
+        reconciling = qkd.reconcile_many(bits, progress.advance)
     points = []
-    with common.Countdown("key rates over distance", len(qkd.DISTANCES_KM)) as countdown:
+    with Progress("key rates over distance", total=len(qkd.DISTANCES_KM)) as progress:
         for km in qkd.DISTANCES_KM:
             points.append(qkd.rate_at(km))
-            countdown.advance()
+            progress.advance()
     figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
     report = common.report("qkd", figures, notes)
     if python is not None:
@@ -246,12 +253,13 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import kms  # loads what the KMS is made of
+    from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
     folder = _make(arguments.out)
     names = ("seconds", "apps_seconds", "applications", "source")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    report = kms.run(kms.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    with Progress("bench kms") as progress:
+        report = kms.run(kms.Effort(**options), progress.note)
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 

@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.cli.output import say
-from scripts.cli.progress import Steps
-from scripts.demo.progress import ConsoleProgress
+from scripts.console.output import say
+from scripts.console.progress import Progress, StepList
 from scripts.demo.run import run_demo
 from scripts.errors import WrongRequest
 from scripts.testbed.interrupts import end_on_signals
@@ -52,12 +51,10 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
     end_on_signals()
     started = time.monotonic()
     with Runtime(load(DEMO_TOPOLOGY), layout, RunOptions(api_port=arguments.api_port)) as runtime:
-        with Steps(f"up {DEMO_TOPOLOGY}", START_STEPS) as steps:
-            runtime.start(steps)
+        with Progress(f"up {DEMO_TOPOLOGY}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
-        report = run_demo(
-            system, ConsoleProgress(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness
-        )
+        report = run_demo(system, StepList(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness)
     if arguments.json:
         print((folder / "report.json").read_text(encoding="utf-8").rstrip())
     else:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from controller.testing.mutants import MUTATIONS
-from scripts.cli.output import print_json, print_table, say
-from scripts.cli.progress import Steps
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
-from scripts.experiments.chaos import Trouble
-from scripts.experiments.chaos_run import ChaosResult, run_chaos
-from scripts.experiments.clock import Countdown
-from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
-from scripts.experiments.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.experiments.chaos.run import ChaosResult, run_chaos
+from scripts.experiments.chaos.steps import Trouble
+from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
+from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
@@ -79,11 +78,11 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
     options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
     with Runtime(scenario.topology, layout, options) as runtime:
-        with Steps(f"up {scenario.topology.name}", START_STEPS) as steps:
-            runtime.start(steps)
-        with Countdown(scenario.name, expected_s) as countdown:
+        with Progress(f"up {scenario.topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        with Progress(scenario.name, expected_s=expected_s) as progress:
             system = RunningSystem(runtime.record, layout)
-            result = run_experiment(system, scenario, settings, folder, countdown)
+            result = run_experiment(system, scenario, settings, folder, progress)
     document = result.to_dict()
     if arguments.json:
         print(json.dumps(document))
@@ -117,10 +116,10 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     result = ChaosResult(seed, faults, mutation=arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
     with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:
-        with Steps(f"up {topology.name}", START_STEPS) as progress:
-            runtime.start(progress)
-        with Countdown(CHAOS, 0.0) as countdown:
-            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, countdown)
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        with Progress(CHAOS) as progress:
+            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, progress)
     if arguments.json:
         print(json.dumps(result.to_dict()))
     else:

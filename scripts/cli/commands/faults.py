@@ -9,7 +9,7 @@ from typing import Any
 
 from kms.sources.qkd.modes import AttackKind
 from scripts.cli.commands.slices import raise_problem
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.testbed.fault_injector import Outcome
 from scripts.testbed.faults import Fault, FaultKind

@@ -11,7 +11,7 @@ from typing import Any
 from kms.errors import KmsError
 from kms.pki import authority
 from kms.pki.revocation import revoke_sae
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import read_record, running_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.cli.output import print_table, say
+from scripts.console.output import print_table, say
 
 
 def print_plan(plan: dict[str, Any]) -> None:

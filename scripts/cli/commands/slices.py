@@ -9,12 +9,12 @@ from urllib.parse import quote
 import yaml
 
 from scripts.cli.commands.plan import print_plan
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, _read, load_example
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document
 
 FORMATS = ("qslice", "ietf", "3gpp")
 INFEASIBLE = "no feasible path"
@@ -58,7 +58,7 @@ def raise_problem(status: int, problem: Any) -> None:
     detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
     reasons = [_reason_line(reason) for reason in problem.get("reasons", [])]
     if reasons:
-        detail = detail.partition(INFEASIBLE)[0] + INFEASIBLE  # the rest of it says the same reasons without units
+        detail = INFEASIBLE  # the controller's sentence says the same reasons without units
     lines = [detail, *reasons]
     lines += [f"  would fit: {fit.get('description') or fit}" for fit in problem.get("nearest", [])]
     wrong = status in (400, 404, 409, 413, 415) or (status == 422 and "reasons" not in problem)
@@ -111,7 +111,7 @@ def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
 def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.file is None and not arguments.changes:
         raise WrongRequest("FILE: name a patch file, or what to change by --set")
-    patch = {} if arguments.file is None else _read(arguments.file)
+    patch = {} if arguments.file is None else read_document(arguments.file)
     for change in arguments.changes:
         _put(patch, change)
     suffix = "?dry_run=true" if arguments.dry_run else ""
@@ -144,7 +144,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
         raise WrongRequest("FILE: name a request file or --example, one of the two")
     if arguments.example:
         return load_example(arguments.example)
-    return _read(arguments.file)
+    return read_document(arguments.file)
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record

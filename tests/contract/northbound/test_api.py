@@ -59,7 +59,7 @@ def test_a_connections_number_gives_it_a_pair_in_each_family(client: Client) -> 
             for end, ours, peers in ((c["src"], 0, 1), (c["dst"], 1, 0)):
                 told = client.bench.tunnels.told[end, c["id"]]
                 addresses = [c["src_address6"], c["dst_address6"]]
-                assert [told["local_address6"], told["peer_address6"]] == [addresses[ours], addresses[peers]]
+                assert [told.local_address6, told.peer_address6] == [addresses[ours], addresses[peers]]
 
     check(made)
     assert seen == {True, False}

@@ -159,7 +159,7 @@ def test_query_parameters_are_checked_by_name(client: Client, query: str, field:
 
 
 def test_a_mistake_of_ours_is_a_problem_too_and_says_nothing(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    client.bench.lifecycle.switch_count = lambda: 1 // 0  # type: ignore[method-assign, assignment, return-value]
+    client.bench.slices.switch_count = lambda: 1 // 0  # type: ignore[method-assign, assignment, return-value]
     status, _, problem = client.call("GET", "/v1/healthz")
     assert status == 500
     assert "ZeroDivision" not in json.dumps(problem)

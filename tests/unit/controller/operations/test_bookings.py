@@ -17,8 +17,8 @@ from topologies.catalog import metro_ring
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     made = Bench(metro_ring(), tmp_path / "db")
-    made.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
-    made.lifecycle.poll_keys()
+    made.slices.create(request_for("enterprise-app", cells=["cell1"]))
+    made.maintenance.poll_keys()
     return made
 
 
@@ -31,30 +31,30 @@ BACKHAUL = KeyBooking("core1", "metro1", "qkd", 86, 1)  # 256 bits every 3 s
 
 def test_what_a_slice_holds_is_booked_and_given_back(bench: Bench) -> None:
     assert booked(bench) == [BACKHAUL]
-    bench.lifecycle.delete("enterprise-app")
-    bench.lifecycle.poll_keys()
+    bench.slices.delete("enterprise-app")
+    bench.maintenance.poll_keys()
     assert booked(bench) == []
 
 
 def test_two_slices_between_the_same_sites_are_one_booking(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app", {"backhaul": {"priority": 7}}, name="second", cells=["cell1"]))
-    bench.lifecycle.poll_keys()
+    bench.slices.create(request_for("enterprise-app", {"backhaul": {"priority": 7}}, name="second", cells=["cell1"]))
+    bench.maintenance.poll_keys()
     assert booked(bench) == [replace(BACKHAUL, rate_bps=172, priority=8)]
-    bench.lifecycle.delete("second")
-    bench.lifecycle.poll_keys()
+    bench.slices.delete("second")
+    bench.maintenance.poll_keys()
     assert booked(bench) == [BACKHAUL]
 
 
 def test_what_is_right_is_left_alone(bench: Bench) -> None:
     asked = bench.key_rates.asked
     for _ in range(5):
-        bench.lifecycle.poll_keys()
+        bench.maintenance.poll_keys()
     assert bench.key_rates.asked == asked
 
 
 def test_a_kms_that_has_forgotten_is_told_again(bench: Bench) -> None:
     bench.key_rates.booked.clear()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert booked(bench) == [BACKHAUL]
 
 
@@ -62,8 +62,8 @@ def test_the_next_process_takes_over_what_is_booked_and_gives_back_what_is_nobod
     after = bench.next_process()
     nobodys = KeyBooking("agg1", "core1", "qkd", 500, 1)
     after.key_rates.booked = {b.id: b for b in (BACKHAUL, nobodys)}
-    after.lifecycle.load()
-    after.lifecycle.poll_keys()
+    after.maintenance.load()
+    after.maintenance.poll_keys()
     assert booked(after) == [BACKHAUL]
     assert after.key_rates.asked == 0
 
@@ -72,27 +72,27 @@ def test_a_section_that_stops_gives_the_rate_back_where_no_other_has_it(bench: B
     around_core1 = frozenset({"q-metro1-core1", "q-metro2-core1", "q-core1-core2"})
     bench.key_rates.unusable = around_core1
     for _ in range(2):
-        bench.lifecycle.poll_keys()
+        bench.maintenance.poll_keys()
     assert booked(bench) == []
     bench.key_rates.unusable = frozenset()
     for _ in range(3):
-        bench.lifecycle.poll_keys()
+        bench.maintenance.poll_keys()
     assert booked(bench) == [BACKHAUL]
 
 
 def test_what_the_kms_cannot_promise_in_full_is_booked_as_far_as_it_can_and_asked_for_again_later(bench: Bench) -> None:
-    bench.lifecycle.delete("enterprise-app")
-    bench.lifecycle.poll_keys()
+    bench.slices.delete("enterprise-app")
+    bench.maintenance.poll_keys()
     bench.key_rates.most_bps = 50
     follower = bench.events.follow(0)
-    bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
-    bench.lifecycle.poll_keys()
+    bench.slices.create(request_for("enterprise-app", cells=["cell1"]))
+    bench.maintenance.poll_keys()
     assert booked(bench) == [replace(BACKHAUL, rate_bps=50)]
     asked = bench.key_rates.asked
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert bench.key_rates.asked == asked
     bench.now += RETRY_S + 1
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     told = []
     while (event := follower.next(0)) is not None:
         if event.kind == "key_booking":
@@ -100,7 +100,7 @@ def test_what_the_kms_cannot_promise_in_full_is_booked_as_far_as_it_can_and_aske
     assert told == [(86, 50)]
     bench.key_rates.most_bps = 1_000
     bench.now += RETRY_S + 1
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert booked(bench) == [BACKHAUL]
 
 
@@ -113,7 +113,7 @@ def test_a_kms_that_cannot_book_changes_nothing(
 
     monkeypatch.setattr(bench.key_rates, "bookings", fail)
     state = bench.state()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert bench.state() == state
 
 

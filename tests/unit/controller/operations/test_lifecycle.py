@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import pytest
 from controller.forwarding.intended import Changes
 from controller.forwarding.items import HOST_PORT, Rule
 from controller.model.connection import Connection
-from controller.model.errors import DriverError, DuplicateSlice, UnknownSlice
+from controller.model.errors import DriverError, DuplicateSlice, ProvisioningFailed, UnknownSlice
 from controller.model.states import ConnectionState, SliceState
-from controller.operations.slice_service import InfeasibleRequest, ProvisioningFailed
+from controller.operations.context import InfeasibleRequest
 from controller.persistence.sqlite_journal import Store
 from tests.support.controller_bench import Bench, request_for
 from tests.support.fake_switches import Packet
@@ -55,7 +56,7 @@ def assert_delivers(bench: Bench, connection: Connection) -> None:
 
 
 def test_a_slice_delivers_every_connection_both_ways_over_its_own_path(bench: Bench) -> None:
-    record = bench.lifecycle.create(request_for("enterprise-app"))
+    record = bench.slices.create(request_for("enterprise-app"))
     assert record.state is SliceState.ACTIVE
     assert {"reserved", "transit", "barriers", "tunnels", "active"} <= record.timings_ms.keys()
     for connection in bench.model.connections_of("enterprise-app"):
@@ -66,7 +67,7 @@ def test_a_slice_delivers_every_connection_both_ways_over_its_own_path(bench: Be
 
 
 def test_a_packet_of_no_connection_is_dropped(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("cdn"))
     connection = next(c for c in bench.model.connections_of("cdn") if not c.is_encrypted)
     site, packet = packet_of(bench, connection)
     for change in ({"ipv4_dst": "10.200.0.77"}, {"ipv4_src": "10.200.0.77"}, {"eth_type": 0x86DD}):
@@ -76,7 +77,7 @@ def test_a_packet_of_no_connection_is_dropped(bench: Bench) -> None:
 
 
 def test_arp_is_answered_with_the_peers_address_to_the_asking_port(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     peer = bench.topology.host("core1")
     question: Packet = {
         "in_port": HOST_PORT, "eth_type": 0x0806, "arp_op": 1, "arp_spa": "172.20.0.2", "arp_tpa": peer.data_address,
@@ -95,39 +96,39 @@ def test_arp_is_answered_with_the_peers_address_to_the_asking_port(bench: Bench)
 
 
 def test_shared_arp_rules_stay_until_the_last_slice_leaves(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     before = bench.switches.held()
-    bench.lifecycle.create(request_for("cdn"))
-    bench.lifecycle.delete("cdn")
+    bench.slices.create(request_for("cdn"))
+    bench.slices.delete("cdn")
     assert bench.switches.held() == before
 
 
 def test_deleting_gives_everything_back(bench: Bench) -> None:
     start = bench.state()
-    bench.lifecycle.create(request_for("enterprise-app"))
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("cdn"))
     assert bench.state() != start
-    bench.lifecycle.delete("enterprise-app")
-    ended = bench.lifecycle.delete("cdn")
+    bench.slices.delete("enterprise-app")
+    ended = bench.slices.delete("cdn")
     assert ended.state is SliceState.DELETED
     assert ended.timings_ms["deprovisioned"] >= 0
     assert bench.state() == start
     with pytest.raises(UnknownSlice):
-        bench.lifecycle.delete("cdn")
+        bench.slices.delete("cdn")
 
 
 def test_a_name_is_used_once(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("cdn"))
     before = bench.state()
     with pytest.raises(DuplicateSlice):
-        bench.lifecycle.create(request_for("cdn"))
+        bench.slices.create(request_for("cdn"))
     assert bench.state() == before
 
 
 def test_what_does_not_fit_is_explained_and_reserves_nothing(bench: Bench) -> None:
     start = bench.state()
     with pytest.raises(InfeasibleRequest) as caught:
-        bench.lifecycle.create(request_for("cdn", {"access": {"bandwidth_mbps": 500}}))
+        bench.slices.create(request_for("cdn", {"access": {"bandwidth_mbps": 500}}))
     assert {r.constraint for r in caught.value.infeasible.reasons} == {"bandwidth"}
     assert bench.state() == start
 
@@ -135,7 +136,7 @@ def test_what_does_not_fit_is_explained_and_reserves_nothing(bench: Bench) -> No
 def test_without_word_from_the_kms_quantum_connections_are_refused(bench: Bench) -> None:
     bench.key_rates.unusable = frozenset(bench.key_rates.section_ids)
     with pytest.raises(InfeasibleRequest) as caught:
-        bench.lifecycle.create(request_for("cdn"))
+        bench.slices.create(request_for("cdn"))
     assert "key_rate" in {r.constraint for r in caught.value.infeasible.reasons}
 
 
@@ -146,8 +147,8 @@ def test_the_refusal_says_that_the_kms_is_silent(bench: Bench, monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr(type(bench.key_rates), "sections", silent)
         with pytest.raises(InfeasibleRequest, match="key rates are unknown: KMS at kms"):
-            bench.lifecycle.create(request_for("cdn"))
-    bench.lifecycle.create(request_for("cdn"))
+            bench.slices.create(request_for("cdn"))
+    bench.slices.create(request_for("cdn"))
 
 
 def fail_nth_send(n: int) -> Callable[[str, Changes], str | None]:
@@ -166,7 +167,7 @@ def test_whichever_switch_refuses_at_whichever_stage_nothing_is_left(bench: Benc
     start = bench.state()
     bench.switches.refuse = fail_nth_send(n)
     with pytest.raises(ProvisioningFailed, match="injected"):
-        bench.lifecycle.create(request_for("enterprise-app"))
+        bench.slices.create(request_for("enterprise-app"))
     assert bench.state() == start
 
 
@@ -176,12 +177,12 @@ def test_whichever_tunnel_refuses_nothing_is_left(bench: Bench, op: str, site: s
     start = bench.state()
     bench.tunnels.fail = lambda did, where, _: DriverError("dry") if (did, where) == (op, site) else None
     with pytest.raises(ProvisioningFailed, match="dry"):
-        bench.lifecycle.create(request_for("enterprise-app"))
+        bench.slices.create(request_for("enterprise-app"))
     assert bench.state() == start
 
 
 def test_a_cut_moves_what_it_hits_and_nothing_else(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     before = {c.id: c for c in bench.model.connections_of("enterprise-app")}
     cut = "agg1-metro1-ch3"
     bench.cut(cut)
@@ -201,7 +202,7 @@ def test_a_cut_moves_what_it_hits_and_nothing_else(bench: Bench) -> None:
 
 
 def test_what_has_no_way_left_is_degraded_and_returns(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     connection_id = "enterprise-app/cell1-compute"
     cuts = [f"cell1-agg1-ch{n}" for n in (3, 4, 5)]
     for cut in cuts:
@@ -222,7 +223,7 @@ def test_what_has_no_way_left_is_degraded_and_returns(bench: Bench) -> None:
 
 
 def test_a_protected_connection_goes_over_to_its_backup_and_gets_a_new_one_if_there_is_any(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     protected = bench.model.connections["enterprise-app/compute-core"]
     assert [lane.route.channels for lane in protected.lanes] == [("metro1-core1-ch4",), ("metro1-core1-ch5",)]
     bench.cut("metro1-core1-ch4")
@@ -236,7 +237,7 @@ def test_a_protected_connection_goes_over_to_its_backup_and_gets_a_new_one_if_th
 
 def test_a_switch_that_refuses_a_reroute_is_gone_round(tmp_path: Path) -> None:
     bench = Bench(metro_ring(), tmp_path / "db")
-    bench.lifecycle.create(request_for("cdn", cells=["cell1"], compute={"site": "metro2", "vcpus": 1, "memory_gb": 1}))
+    bench.slices.create(request_for("cdn", cells=["cell1"], compute={"site": "metro2", "vcpus": 1, "memory_gb": 1}))
     connection_id = "cdn/cell1-control"
     before = bench.model.connections[connection_id]
     assert before.route is not None
@@ -257,7 +258,7 @@ def test_a_switch_that_refuses_a_reroute_is_gone_round(tmp_path: Path) -> None:
 
 
 def test_a_connection_that_every_switch_refuses_ends_degraded_and_the_others_move(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     cell1 = bench.model.connections["enterprise-app/cell1-compute"]
 
     def refuse(site: str, changes: Changes) -> str | None:
@@ -272,23 +273,23 @@ def test_a_connection_that_every_switch_refuses_ends_degraded_and_the_others_mov
     other = bench.model.connections["enterprise-app/cell2-compute"]
     assert other.state is ConnectionState.ACTIVE
     bench.switches.refuse = lambda site, changes: None
-    bench.lifecycle.retry()
+    bench.maintenance.retry()
     bench.repair_all()
     assert_delivers(bench, bench.model.connections[cell1.id])
-    bench.lifecycle.delete("enterprise-app")
+    bench.slices.delete("enterprise-app")
     assert not bench.model.connections
 
 
 def test_edge_case_07_a_delete_during_a_reroute_wins(bench: Bench) -> None:
     start = bench.state()
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     done = False
 
     def refuse(site: str, changes: Changes) -> str | None:
         nonlocal done
         if not done:
             done = True
-            bench.lifecycle.delete("enterprise-app")
+            bench.slices.delete("enterprise-app")
         return None
 
     bench.switches.refuse = refuse
@@ -300,7 +301,7 @@ def test_edge_case_07_a_delete_during_a_reroute_wins(bench: Bench) -> None:
 
 
 def test_edge_case_07_a_second_cut_during_a_reroute_is_answered_too(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("enterprise-app"))
     done = False
 
     def refuse(site: str, changes: Changes) -> str | None:
@@ -326,22 +327,22 @@ def test_what_the_next_process_finds_in_the_journal(bench: Bench, tmp_path: Path
     def crash(*_: Any) -> str | None:
         raise KeyboardInterrupt
 
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("cdn"))
     if crash_after == "reserve":
-        bench.lifecycle.delete("cdn")
+        bench.slices.delete("cdn")
         bench.switches.refuse = crash
         with pytest.raises(KeyboardInterrupt):
-            bench.lifecycle.create(request_for("cdn"))
+            bench.slices.create(request_for("cdn"))
     elif crash_after == "cut":
         bench.cut("cell1-agg1-ch1")
     elif crash_after == "delete":
         bench.switches.refuse = crash
         with pytest.raises(KeyboardInterrupt):
-            bench.lifecycle.delete("cdn")
+            bench.slices.delete("cdn")
     after = bench.next_process()
-    after.lifecycle.load()
-    after.lifecycle.refresh_keys()
-    after.lifecycle.recover()
+    after.maintenance.load()
+    after.maintenance.refresh_keys()
+    after.maintenance.recover()
     after.repair_all()
     if crash_after in ("reserve", "delete"):
         assert after.state() == start
@@ -350,15 +351,16 @@ def test_what_the_next_process_finds_in_the_journal(bench: Bench, tmp_path: Path
         for connection in after.model.connections_of("cdn"):
             assert connection == bench.model.connections[connection.id]
             assert_delivers(after, connection)
-        after.lifecycle.delete("cdn")
+        after.slices.delete("cdn")
         assert not any(after.model.network.reserved_kbps(c.id) for c in after.topology.channels)
 
 
 def test_an_agent_that_has_forgotten_is_told_again_and_orphans_are_removed(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("cdn"))
     told = dict(bench.tunnels.told)
-    bench.tunnels.told = {e: c for e, c in told.items() if e[0] != "core1"} | {("agg1", "gone/x"): {}}
-    bench.lifecycle.restore_tunnels()
+    orphan = replace(next(iter(told.values())), id="gone/x")
+    bench.tunnels.told = {e: c for e, c in told.items() if e[0] != "core1"} | {("agg1", "gone/x"): orphan}
+    bench.maintenance.restore_tunnels()
     assert bench.tunnels.told == told
 
 
@@ -370,19 +372,19 @@ def test_a_journal_that_cannot_be_written_stops_the_creation(bench: Bench, monke
 
     monkeypatch.setattr(Store, "save", full)
     with pytest.raises(DriverError, match="full"):
-        bench.lifecycle.create(request_for("cdn"))
+        bench.slices.create(request_for("cdn"))
     monkeypatch.undo()
     assert bench.state() == start
 
 
 def test_a_delete_while_a_forgetful_agent_is_being_told_leaves_nothing_there(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("cdn"))
     bench.tunnels.told.clear()
 
     def delete_meanwhile(op: str, site: str, connection_id: str) -> None:
         if op == "add" and "cdn" in bench.model.slices:
-            bench.lifecycle.delete("cdn")
+            bench.slices.delete("cdn")
 
     bench.tunnels.fail = delete_meanwhile
-    bench.lifecycle.restore_tunnels()
+    bench.maintenance.restore_tunnels()
     assert bench.tunnels.told == {}

@@ -8,7 +8,7 @@ import pytest
 
 from controller.forwarding.items import Item
 from controller.model.errors import DriverError
-from controller.operations.switch_sync import ATTEMPTS, Welcome
+from controller.operations.switch_sync import ATTEMPTS, SwitchSync
 
 
 class Switch:
@@ -21,7 +21,7 @@ class Switch:
         self.is_there = True
         self.retried = 0
         self.due: list[tuple[Callable[[str], None], str]] = []
-        self.welcome = Welcome(self, self, lambda site: None, lambda after_s, call, site: self.due.append((call, site)))
+        self.sync = SwitchSync(self, self, lambda site: None, lambda after_s, call, site: self.due.append((call, site)))
 
     def is_connected(self, site: str) -> bool:
         return self.is_there
@@ -50,7 +50,7 @@ class Switch:
 @pytest.mark.parametrize("wrong_looks", [0, 1, ATTEMPTS, 3 * ATTEMPTS + 1])
 def test_repairs_that_reroutes_overtake_are_looked_at_again(wrong_looks: int) -> None:
     switch = Switch(wrong_looks)
-    switch.welcome.greet("agg1")
+    switch.sync.synchronise("agg1")
     for _ in range(wrong_looks // ATTEMPTS):
         assert not switch.is_ready
         switch.pass_time()
@@ -62,7 +62,7 @@ def test_repairs_that_reroutes_overtake_are_looked_at_again(wrong_looks: int) ->
 
 def test_a_switch_that_answers_late_is_asked_again() -> None:
     switch = Switch(silent_looks=2)
-    switch.welcome.greet("agg1")
+    switch.sync.synchronise("agg1")
     switch.pass_time()
     assert (switch.is_ready, switch.retried) == (False, 0)
     switch.pass_time()
@@ -71,7 +71,7 @@ def test_a_switch_that_answers_late_is_asked_again() -> None:
 
 def test_one_that_has_gone_is_left_until_it_is_back() -> None:
     switch = Switch(silent_looks=100)
-    switch.welcome.greet("agg1")
+    switch.sync.synchronise("agg1")
     switch.is_there = False
     switch.pass_time()
     assert (switch.looks, switch.is_ready, switch.due) == (1, False, [])

@@ -22,7 +22,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def make(bench: Bench, protection: str) -> None:
-    bench.lifecycle.create(
+    bench.slices.create(
         request_for("enterprise-app", {"control": {"protection": protection, "latency_ms": 50}}, cells=["cell1"])
     )
 
@@ -87,7 +87,7 @@ def test_the_story_from_the_cut_to_the_explanation(bench: Bench) -> None:
     after = bench.model.connections[ID]
     assert after.state is ConnectionState.ACTIVE
     assert after.lanes[0].route.channels == backup, "the switches had moved its traffic there already"
-    bench.lifecycle.channels_changed(dict.fromkeys((c.id for c in bench.topology.channels), False))
+    bench.maintenance.channels_changed(dict.fromkeys((c.id for c in bench.topology.channels), False))
     lost = bench.model.connections[ID]
     assert (lost.state, lost.lanes) == (ConnectionState.DEGRADED, ())
     assert lost.reason is not None

@@ -35,19 +35,19 @@ def split(bench: Bench) -> dict[str, bool]:
     """The access tiers lose every fibre to the rest."""
     cut = between(bench.topology, *TIERS)
     bench.switches.dead |= set(cut)
-    bench.lifecycle.channels_changed(cut)
+    bench.maintenance.channels_changed(cut)
     return cut
 
 
 def mend(bench: Bench, cut: dict[str, bool]) -> None:
     bench.switches.dead -= set(cut)
-    bench.lifecycle.channels_changed(dict.fromkeys(cut, True))
+    bench.maintenance.channels_changed(dict.fromkeys(cut, True))
 
 
 def pass_time(bench: Bench, seconds: float) -> None:
-    bench.lifecycle.care()
+    bench.maintenance.run_due()
     bench.now += seconds
-    bench.lifecycle.care()
+    bench.maintenance.run_due()
 
 
 def make(bench: Bench, name: str = "s", **control: Any) -> str:
@@ -55,7 +55,7 @@ def make(bench: Bench, name: str = "s", **control: Any) -> str:
     raw = raw_request("cdn", dict.fromkeys(("access", "backhaul"), little), cells=["cell1"], name=name)
     raw["connections"]["control"] = {"security": "qra", "bandwidth_mbps": 10, "latency_ms": 50} | control
     raw["compute"] |= {"vcpus": 0, "memory_gb": 0, "site": "agg1"}
-    bench.lifecycle.create(parse_slice_request(raw))
+    bench.slices.create(parse_slice_request(raw))
     return f"{name}/cell1-control"
 
 
@@ -86,7 +86,7 @@ def test_a_spare_is_known_and_not_used_until_it_is_needed(bench: Bench) -> None:
     assert bench.channel_ports.dark.isdisjoint(connection.route.channels)
     # Its ports are down: no failure, nothing to be healed or brought back.
     before = bench.state()
-    bench.lifecycle.channels_changed(dict.fromkeys(bench.channel_ports.dark, True))
+    bench.maintenance.channels_changed(dict.fromkeys(bench.channel_ports.dark, True))
     assert bench.state() == before
 
 
@@ -186,8 +186,8 @@ def test_what_fails_while_a_spare_is_being_lit_is_served_as_well(bench: Bench, f
     second = make(bench, "b", security="qra", match="exact", fallback=fallback)
     everything = list(between(bench.topology, *TIERS))
     qra = [c for c in everything if c.endswith("-qra")]
-    bench.channel_ports.meanwhile = lambda: bench.lifecycle.channels_changed(dict.fromkeys(qra, False))
-    bench.lifecycle.channels_changed(dict.fromkeys([c for c in everything if c not in qra], False))
+    bench.channel_ports.meanwhile = lambda: bench.maintenance.channels_changed(dict.fromkeys(qra, False))
+    bench.maintenance.channels_changed(dict.fromkeys([c for c in everything if c not in qra], False))
     for connection_id in (first, second):
         connection = bench.model.connections[connection_id]
         assert connection.state is ConnectionState.ACTIVE
@@ -213,10 +213,10 @@ def test_a_lit_spare_stays_lit_over_a_restart_while_it_is_used(bench: Bench) -> 
     connection_id = make(bench)
     cut = split(bench)
     after = bench.next_process()
-    after.lifecycle.load()
-    assert after.lifecycle.lit_spares() == ("agg2-metro1-qra",)
+    after.maintenance.load()
+    assert after.maintenance.lit_spares() == ("agg2-metro1-qra",)
     assert after.model.network.is_channel_up("agg2-metro1-qra")
-    after.lifecycle.channels_changed(cut)
+    after.maintenance.channels_changed(cut)
     connection = after.model.connections[connection_id]
     assert connection.state is ConnectionState.ACTIVE
     assert connection.route is not None

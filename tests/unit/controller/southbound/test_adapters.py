@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
 from controller.model.errors import ConfigError, DriverError
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
@@ -22,8 +24,8 @@ from topologies.catalog import ukqntel
 
 def test_what_is_saved_is_read_back_equal(tmp_path: Path) -> None:
     bench = Bench(ukqntel(), tmp_path / "db")
-    bench.lifecycle.create(request_for("enterprise-app"))
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("cdn"))
     bench.cut("agg1-metro1-ch3")
     for name in ("enterprise-app", "cdn"):
         record = bench.model.slice(name)
@@ -53,12 +55,12 @@ def test_a_locked_database_is_an_error_and_nothing_is_written(tmp_path: Path) ->
     bench = Bench(ukqntel(), tmp_path / "db")
     bench.store.close()
     bench.store = Store(tmp_path / "db", busy_timeout_s=0.01)
-    bench.lifecycle._engine.journal = bench.store
+    bench.context.journal = bench.store
     start = bench.state()
     other = sqlite3.connect(tmp_path / "db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(DriverError, match="locked"):
-        bench.lifecycle.create(request_for("cdn"))
+        bench.slices.create(request_for("cdn"))
     other.execute("ROLLBACK")
     other.close()
     assert bench.state() == start
@@ -140,14 +142,17 @@ def test_a_kms_that_is_away_or_talks_nonsense_is_an_error(tmp_path: Path) -> Non
 def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
     agent = FakeTunnelAgent(tmp_path / "a")
     client = TunnelClient({"a": tmp_path / "a", "gone": tmp_path / "gone"})
-    connection = {"id": "s/c", "mode": "esp"}
+    endpoint = TunnelEndpoint(
+        id="s/c", role="initiator", mode="esp", interface="q0", port=20000, peer_underlay="172.20.0.2",
+        local_address="10.200.0.0", peer_address="10.200.0.1", peer_sae="sae-b", key_source="dh",
+    )  # fmt: skip
     try:
-        client.add("a", connection)
-        client.add("a", connection)
+        client.add("a", endpoint)
+        client.add("a", endpoint)
         client.wait_up("a", "s/c", 1.0)
-        assert client.held("a") == {"s/c": connection}
+        assert client.held("a") == {"s/c": as_wire(endpoint)}
         with pytest.raises(TunnelError, match="differs"):
-            client.add("a", {**connection, "port": 1})
+            client.add("a", replace(endpoint, port=1))
         client.remove("a", "s/c")
         client.remove("a", "s/c")
         assert client.held("a") == {}

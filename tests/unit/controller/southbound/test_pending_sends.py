@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from controller.forwarding.items import Item
-from controller.operations.switch_sync import AGAIN_S, ATTEMPTS, Welcome
+from controller.operations.switch_sync import AGAIN_S, ATTEMPTS, SwitchSync
 from scripts.testbed.paths import REPOSITORY
 
 # In a process of its own: Ryu wants eventlet, and eventlet patches the whole process.
@@ -232,7 +232,7 @@ class Doubted:
         self.wrong_looks, self.looks = wrong_looks, 0
         self.is_there = True
         self.due: list[tuple[float, Callable[[str], None], str]] = []
-        self.welcome = Welcome(self, self, lambda site: None, lambda *call: self.due.append(call))
+        self.welcome = SwitchSync(self, self, lambda site: None, lambda *call: self.due.append(call))
 
     def is_connected(self, site: str) -> bool:
         return self.is_there

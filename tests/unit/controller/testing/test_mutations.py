@@ -17,7 +17,7 @@ from topologies.catalog import metro_ring
 
 def mutant(tmp_path: Path, name: str | None) -> Bench:
     bench = Bench(metro_ring(), tmp_path / "db", make_model=lambda topology: make_model(topology, name))
-    bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", cells=["cell1"]))
     return bench
 
 

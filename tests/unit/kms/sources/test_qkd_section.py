@@ -10,9 +10,6 @@ import pytest
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
 from kms.sources.qkd import protocol
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
     BLOCK_DETECTIONS,
@@ -20,10 +17,20 @@ from kms.sources.qkd.forecast import (
     expected_qber,
     forecast_rate,
 )
-from kms.sources.qkd.judgement import FALSE_ALARM, LEAST_SAMPLE_BITS, MOST_SAMPLE_BITS, Judge, Judgement
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import expected
+from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import AttackKind, Model, Protocol
+from kms.sources.qkd.post_processing.parameter_estimation import (
+    FALSE_ALARM,
+    LEAST_SAMPLE_BITS,
+    MOST_SAMPLE_BITS,
+    Judge,
+    Judgement,
+)
 from kms.sources.qkd.protocol import distil
-from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import (
     BUDGET_DEPTH_S,
     Distiller,
@@ -34,7 +41,6 @@ from kms.sources.qkd.section import (
     SliceOfWork,
     Verdict,
 )
-from kms.sources.qkd.settings import optimal_settings
 
 CHANNEL = ChannelParameters(length_km=30.0)
 TAPPED = Attack(AttackKind.INTERCEPT_RESEND, 1.0)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import qkd
 from scripts.bench.peer_venv import SEQUENCE, Peer
-from scripts.bench.qkd import RatePoint, Reconciling, Sifting
+from scripts.bench.qkd import run as qkd
+from scripts.bench.qkd.run import RatePoint, Reconciling, Sifting
 from scripts.errors import EnvironmentLacks
 
 

@@ -23,7 +23,7 @@ from controller.forwarding.items import (
 )
 from controller.forwarding.rules import arp_responder, base_rules
 from controller.northbound.network_views import switch_view
-from scripts.experiments.rules import cookies_of, differences, held_items, intended_items
+from scripts.experiments.chaos.rules import cookies_of, differences, held_items, intended_items
 
 # Captured from ovs-ofctl -O OpenFlow13 --no-names (3.1.0).
 FLOWS = """ cookie=0x5153000000000000, duration=3.1s, table=0, n_packets=1, n_bytes=42, priority=300,arp,in_port=1,\
