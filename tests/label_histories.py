@@ -24,7 +24,7 @@ from typing import Any
 
 from controller.forwarding.intended import Changes, IntendedSet
 from controller.forwarding.items import HOST_PORT, Group, Item, Output, Rule, ToGroup
-from controller.forwarding.label_quarantine import LabelQuarantine, longest_queue_s, sent_by
+from controller.forwarding.label_quarantine import LabelQuarantine, longest_queue_s, received_by, sent_by
 from controller.forwarding.labels import LabelPool
 from controller.forwarding.protection_groups import entry_items, has_detours, is_inner, lane_items
 from controller.forwarding.rules import PortMap, base_rules, connection_number
@@ -388,9 +388,9 @@ class History:
                     continue
                 for port, label in sent_by(item):
                     note(CHANNEL_AT[site, port], site, label, number)
-                if isinstance(item, Rule) and (tag := dict(item.match).get("vlan_vid")):
-                    name = CHANNEL_AT[site, int(dict(item.match)["in_port"])]
-                    note(name, TOPOLOGY.channel(name).other(site), int(tag) & 0xFFF, number)
+                for port, label in received_by(item):
+                    name = CHANNEL_AT[site, port]
+                    note(name, TOPOLOGY.channel(name).other(site), label, number)
 
 
 def _number(item: Item) -> int | None:

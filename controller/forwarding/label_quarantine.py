@@ -1,11 +1,12 @@
-"""Labels under which a switch may still send, although the connection that had them has left. Pure.
+"""Labels that a switch may still know, although the connection that had them has left. Pure.
 
-A label means a connection to the switch downstream. It may go to another connection only when nothing can arrive under
-it any more, or packets of the one come out at the hosts of the other. That is so when
+A label means a connection to the switches at both ends of a channel. It may go to another connection only when it means
+nothing to either any more, or packets of the one come out at the hosts of the other. That is so when
 
-* the switch upstream has confirmed that each rule and group that sent under the label is gone: by the barrier behind
-  the very message that took it away, or by a comparison of what it holds, asked for after that; and
-* what it had sent by then has passed the longest queue of the channel.
+* the switch upstream has confirmed that each rule and group that sent under the label is gone, and the switch
+  downstream that the rule that received under it is: by the barrier behind the very message that took it away, or by a
+  comparison of what the switch holds, asked for after that; and
+* what was sent by then has passed the longest queue of the channel.
 
 A switch that is away confirms nothing, and it goes on forwarding by the rules it has: its labels stay where they are
 until it is back and has been compared. (RFC 3031, 3.15 leaves the time of reuse to the label's owner.)
@@ -24,24 +25,26 @@ QUEUE_PACKETS = 20_000  # the longest queue of a channel (topologies.links.QUEUE
 FRAME_BITS = 8 * 1538  # of full size on the wire: preamble, header, tag, check sequence and gap included
 FORWARDING_S = 0.1  # within a switch: Open vSwitch confirms a change before all of its threads go by it
 
-Label = tuple[str, int]  # channel, label; the sender is known from the switch
+Label = tuple[str, str, int]  # channel, sender, label
 
 
 class LabelQuarantine:
     """What each switch has not confirmed to have let go of; ``now`` is seconds on a steady clock."""
 
     def __init__(self, ports: PortMap) -> None:
+        self._topology = ports.topology
         self._channels = {(site, number): channel for (site, channel), number in ports.numbers.items()}
         self._queue_s = {c.id: longest_queue_s(ports.topology, c.id) for c in ports.topology.channels}
         self._sequence = 0
         self._unconfirmed: dict[str, dict[int, tuple[Label, ...]]] = {}  # by site, by number of the change
-        self._passing: list[tuple[float, str, tuple[Label, ...]]] = []  # confirmed: free from that time on
-        self._held: Counter[tuple[str, str, int]] = Counter()  # channel, sender, label
+        self._passing: list[tuple[float, tuple[Label, ...]]] = []  # confirmed: free from that time on
+        self._held: Counter[Label] = Counter()
 
     def copy(self) -> LabelQuarantine:
         """An independent one for a dry run."""
         other = LabelQuarantine.__new__(LabelQuarantine)
-        other._channels, other._queue_s, other._sequence = self._channels, self._queue_s, self._sequence
+        other._topology, other._channels, other._queue_s = self._topology, self._channels, self._queue_s
+        other._sequence = self._sequence
         other._unconfirmed = {site: dict(waiting) for site, waiting in self._unconfirmed.items()}
         other._passing, other._held = list(self._passing), Counter(self._held)
         return other
@@ -52,14 +55,13 @@ class LabelQuarantine:
         return self._sequence
 
     def depart(self, site: str, items: Iterable[Item]) -> int | None:
-        """The switch is about to be told to let go of ``items``; the number to confirm that by, None if none sends."""
-        labels = tuple(dict.fromkeys(label for item in items for label in self._labels_sent_by(site, item)))
+        """The switch is about to be told to let go of ``items``; the number to confirm that by, None if no labels."""
+        labels = tuple(dict.fromkeys(label for item in items for label in self._labels_of(site, item)))
         if not labels:
             return None
         self._sequence += 1
         self._unconfirmed.setdefault(site, {})[self._sequence] = labels
-        for channel, label in labels:
-            self._held[channel, site, label] += 1
+        self._held.update(labels)
         return self._sequence
 
     def confirm(self, site: str, changes: Iterable[int], now: float) -> None:
@@ -68,8 +70,8 @@ class LabelQuarantine:
         for number in changes:
             labels = waiting.pop(number, None)
             if labels is not None:
-                queue_s = FORWARDING_S + max(self._queue_s[channel] for channel, _ in labels)
-                self._passing.append((now + queue_s, site, labels))
+                queue_s = FORWARDING_S + max(self._queue_s[channel] for channel, _, _ in labels)
+                self._passing.append((now + queue_s, labels))
 
     def compared(self, site: str, mark: int, now: float) -> None:
         """The switch holds what it shall and nothing else; it was asked when :attr:`mark` was ``mark``."""
@@ -81,11 +83,11 @@ class LabelQuarantine:
         if not due:
             return
         self._passing = [entry for entry in self._passing if entry[0] > now]
-        for _, site, labels in due:
-            for channel, label in labels:
-                self._held[channel, site, label] -= 1
-                if not self._held[channel, site, label]:
-                    del self._held[channel, site, label]
+        for _, labels in due:
+            for label in labels:
+                self._held[label] -= 1
+                if not self._held[label]:
+                    del self._held[label]
 
     def is_held(self, channel: str, sender: str, label: int) -> bool:
         return (channel, sender, label) in self._held
@@ -94,11 +96,16 @@ class LabelQuarantine:
         """How many changes the switch has not confirmed."""
         return len(self._unconfirmed.get(site, {}))
 
-    def _labels_sent_by(self, site: str, item: Item) -> Iterator[Label]:
+    def _labels_of(self, site: str, item: Item) -> Iterator[Label]:
+        """The labels under which an item sends or receives."""
         for port, label in sent_by(item):
             channel = self._channels.get((site, port))
             if channel is not None:
-                yield channel, label
+                yield channel, site, label
+        for port, label in received_by(item):
+            channel = self._channels.get((site, port))
+            if channel is not None:
+                yield channel, self._topology.channel(channel).other(site), label
 
 
 def longest_queue_s(topology: Topology, channel_id: str) -> float:
@@ -115,6 +122,15 @@ def sent_by(item: Item) -> Iterator[tuple[int, int]]:
         case Group():
             for bucket in item.buckets:
                 yield from _sent(bucket.actions, in_port=bucket.watch_port)
+
+
+def received_by(item: Item) -> Iterator[tuple[int, int]]:
+    """The port and label that an item takes packets by, if any."""
+    if isinstance(item, Rule):
+        match = dict(item.match)
+        port, tag = match.get("in_port"), match.get("vlan_vid")
+        if isinstance(port, int) and isinstance(tag, int) and tag & VLAN_PRESENT:
+            yield port, tag & ~VLAN_PRESENT
 
 
 def _sent(actions: tuple[Action, ...], in_port: int | str | None) -> Iterator[tuple[int, int]]:
