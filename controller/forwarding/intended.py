@@ -62,6 +62,14 @@ class IntendedSet:
             self._wanted[site] = Counter(base_rules(site))
             self._in_force[site] = {rule.key: rule for rule in base_rules(site)}
 
+    def copy(self) -> IntendedSet:
+        """An independent set in which everybody wants the same."""
+        twin = object.__new__(IntendedSet)
+        twin._wanted = {site: counts.copy() for site, counts in self._wanted.items()}
+        twin._in_force = {site: dict(items) for site, items in self._in_force.items()}
+        twin._by_owner = dict(self._by_owner)
+        return twin
+
     def of(self, owner: str) -> tuple[Item, ...]:
         """What ``owner`` wants now."""
         return self._by_owner.get(owner, ())

@@ -34,6 +34,12 @@ class LabelPool:
         # Bit n set: label n is taken. Bit 0 is set from the start: label 0 means "priority tag only".
         self._taken: dict[tuple[str, str], int] = {}
 
+    def copy(self) -> LabelPool:
+        """An independent pool in which the same labels are taken."""
+        twin = LabelPool()
+        twin._taken.update(self._taken)
+        return twin
+
     def allocate(self, route: Route, generation: int, *, with_detours: bool = False) -> Lane:
         """Labels for both directions of a route, all or nothing; LabelsExhausted names the channel.
 

@@ -30,7 +30,7 @@ from controller.northbound.operations import Operation
 from controller.northbound.problems import PROBLEM, Problem, problem_document, problem_of
 from controller.northbound.router import Router, check_acceptable, check_media_type
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import SliceService
+from controller.operations.slices.slice_service import SliceService
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from controller.model.errors import (
 )
 from controller.northbound import views
 from controller.operations.context import InfeasibleRequest
-from controller.operations.feasibility import UnknownJob
+from controller.operations.slices.feasibility import UnknownJob
 from controller.schema.slice_request import InvalidRequest
 
 PROBLEM = "application/problem+json"

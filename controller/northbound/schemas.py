@@ -12,8 +12,8 @@ from controller.model.reroute import Cause
 from controller.model.states import ConnectionState, SliceState
 from controller.model.tunnel_profile import PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
-from controller.operations.feasibility import ReservationStatus
-from controller.operations.reservation import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
+from controller.operations.slices.feasibility import ReservationStatus
+from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import SliceWire
 
 TEXT: dict[str, Any] = {"type": "string"}

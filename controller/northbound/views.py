@@ -8,8 +8,8 @@ from controller.model.connection import Connection
 from controller.model.path import Lane
 from controller.model.slice_record import SliceRecord
 from controller.northbound.network_views import switch_view
-from controller.operations.dry_run import Preview
-from controller.operations.feasibility import FeasibilityJob, ReservationStatus
+from controller.operations.slices.dry_run import Preview
+from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
 from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation

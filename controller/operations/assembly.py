@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.operations.connectivity_monitor import ConnectivityMonitor
 from controller.operations.context import OperationContext
-from controller.operations.deletion import Deletion
-from controller.operations.feasibility import FeasibilityJobs
-from controller.operations.key_rate_polling import KeyRatePolling
-from controller.operations.key_reservations import KeyReservations
+from controller.operations.healing.connectivity_monitor import ConnectivityMonitor
+from controller.operations.healing.rekeying import Rekeying
+from controller.operations.healing.restoration_service import RestorationService
+from controller.operations.keys.key_rate_polling import KeyRatePolling
+from controller.operations.keys.key_reservations import KeyReservations
 from controller.operations.maintenance import HealingOperations, KeyOperations, Maintenance, TimedOperations
-from controller.operations.modification import Modification
-from controller.operations.provisioning import Provisioning
 from controller.operations.reconciliation import Reconciliation
-from controller.operations.rekeying import Rekeying
-from controller.operations.reservation import Reservations
-from controller.operations.restoration_service import RestorationService
-from controller.operations.scheduling import Scheduling
-from controller.operations.slice_service import SliceOperations, SliceService
+from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.feasibility import FeasibilityJobs
+from controller.operations.slices.modification import Modification
+from controller.operations.slices.provisioning import Provisioning
+from controller.operations.slices.reservations import Reservations
+from controller.operations.slices.scheduling import Scheduling
+from controller.operations.slices.slice_service import SliceOperations, SliceService
 from controller.operations.startup import Startup
 
 

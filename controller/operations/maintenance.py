@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 from controller.forwarding.items import Item
 from controller.model.errors import DriverError
-from controller.operations.connectivity_monitor import ConnectivityMonitor
 from controller.operations.context import OperationContext
-from controller.operations.deletion import Deletion
-from controller.operations.key_rate_polling import KeyRatePolling
-from controller.operations.key_reservations import KeyReservations
+from controller.operations.healing.connectivity_monitor import ConnectivityMonitor
+from controller.operations.healing.rekeying import Rekeying
+from controller.operations.healing.restoration_service import RestorationService
+from controller.operations.keys.key_rate_polling import KeyRatePolling
+from controller.operations.keys.key_reservations import KeyReservations
 from controller.operations.reconciliation import Reconciliation
-from controller.operations.rekeying import Rekeying
-from controller.operations.reservation import Reservations
-from controller.operations.restoration_service import RestorationService
-from controller.operations.scheduling import Scheduling
+from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.reservations import Reservations
+from controller.operations.slices.scheduling import Scheduling
 from controller.operations.startup import Startup
 from controller.policy.dark_channels import lit
 from controller.state.network_state import NetworkState

@@ -8,8 +8,8 @@ from controller.model.errors import DriverError
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
 from controller.operations.context import OperationContext
-from controller.operations.deletion import Deletion
 from controller.operations.reconciliation import Reconciliation
+from controller.operations.slices.deletion import Deletion
 
 log = logging.getLogger(__name__)
 

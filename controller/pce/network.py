@@ -82,19 +82,23 @@ class Network:
     def copy(self) -> Network:
         """An independent network in the same state; the index is shared."""
         twin = object.__new__(Network)
-        twin.index = self.index
-        twin._channel_up = list(self._channel_up)
-        twin._dark = list(self._dark)
-        twin._site_up = list(self._site_up)
-        twin._reserved = list(self._reserved)
-        twin._key_rate = list(self._key_rate)
-        twin._key_usable = list(self._key_usable)
-        twin._key_reserved = list(self._key_reserved)
-        twin._compute_used = list(self._compute_used)
-        twin._holdings = dict(self._holdings)
-        twin._compute_holdings = dict(self._compute_holdings)
-        twin.headroom = list(self.headroom)
+        twin.take_over(self)
         return twin
+
+    def take_over(self, other: Network) -> None:
+        """Be in the state of ``other``, as of something tried on a copy; both stay independent."""
+        self.index = other.index
+        self._channel_up = list(other._channel_up)
+        self._dark = list(other._dark)
+        self._site_up = list(other._site_up)
+        self._reserved = list(other._reserved)
+        self._key_rate = list(other._key_rate)
+        self._key_usable = list(other._key_usable)
+        self._key_reserved = list(other._key_reserved)
+        self._compute_used = list(other._compute_used)
+        self._holdings = dict(other._holdings)
+        self._compute_holdings = dict(other._compute_holdings)
+        self.headroom = list(other.headroom)
 
     def onto(self, topology: Topology) -> Network:
         """A network of another topology, which has everything of this one's and more, in the same state."""

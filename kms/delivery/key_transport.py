@@ -170,6 +170,6 @@ def can_join(
     if not all(part is Source.QKD or part in party.mechanisms for part in source.parts):
         return False
     if Source.QKD in source.parts:
-        # The other parts go from KME to KME; which way a hybrid came is the way of its QKD part.
+        # The other parts go from KME to KME; the relay kind of a hybrid is that of its QKD part.
         return qkd is not None and qkd.can_join(a, b, constraint)
     return constraint.route is not RelayKind.RELAYED and constraint.disjoint_relays == 1

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from kms.delivery.key_stream import Status
 from kms.errors import MalformedMessageError
 from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, RelayKind
-from kms.sources.qkd.modes import AttackKind
+from kms.sources.qkd.modes import AttackKind, StopReason
 from kms.sources.qkd.section import SectionState
 
 MOST_KEYS = 1_024  # that one message may name
@@ -78,7 +78,7 @@ class SectionReport(Message):
     """How a section is that the answering KME simulates; rates in bit/s."""
 
     state: SectionState
-    stop_reason: str
+    stop_reason: StopReason | None
     qber: float | None
     skr_bps: Annotated[float, Field(ge=0)]
     attack: AttackKind

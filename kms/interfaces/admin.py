@@ -259,6 +259,6 @@ def _section(section: Section) -> dict[str, Any]:
         "protocol": section.protocol.value,
         "model": section.model.value,
         "secure": section.is_secure,
-        "stop_reason": section.stop_reason,
+        "stop_reason": "" if section.stop_reason is None else section.stop_reason.value,
         "cut": section.is_cut,
     }

@@ -42,7 +42,7 @@ class Diagnosis:
 
     @property
     def tunnel(self) -> str:
-        """Who seals and opens the tunnels' packets here, if nobody asks for another."""
+        """What encrypts the tunnels' packets here by default."""
         lacking = [found for found in self.capabilities if found.id in _KERNEL_TUNNEL and not found.is_present]
         if not lacking:
             return "kernel: it has ESP with AES-256-GCM and xfrm interfaces"

@@ -33,7 +33,7 @@ class Channel:
     """One client circuit between two sites on a wavelength: a single edge of the multigraph.
 
     ``risk_groups`` names everything whose failure takes the circuit down, its wavelength among them. A ``dark`` one is
-    a spare: its ports are held down until the network falls apart without it (paper 000, "self-healing").
+    administratively down until the network would be partitioned without it (paper 000, "self-healing").
     """
 
     id: str

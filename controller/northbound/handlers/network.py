@@ -9,7 +9,7 @@ from controller.northbound.auth import Role
 from controller.northbound.messages import Answer, Request, json_answer
 from controller.northbound.network_views import switch_view, topology_view
 from controller.northbound.operations import Operation, Reply
-from controller.operations.slice_service import SliceService
+from controller.operations.slices.slice_service import SliceService
 
 
 class NetworkHandlers:

@@ -9,7 +9,7 @@ from controller.northbound.auth import Role
 from controller.northbound.bodies import parse_feasibility, parse_reservation
 from controller.northbound.messages import Answer, Request, json_answer
 from controller.northbound.operations import Body, Operation, Reply
-from controller.operations.slice_service import SliceService
+from controller.operations.slices.slice_service import SliceService
 
 WRITE = ("IdempotencyKey",)
 TO_RESERVATION = (("getReservation", "id"), ("commitReservation", "id"), ("rollBackReservation", "id"))

@@ -10,7 +10,7 @@ from controller.northbound.messages import PROMETHEUS, Answer, Request, json_ans
 from controller.northbound.metrics import Telemetry, metrics_text
 from controller.northbound.operations import Operation, Reply
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import SliceService
+from controller.operations.slices.slice_service import SliceService
 
 
 class ServiceHandlers:

@@ -13,7 +13,7 @@ from controller.northbound.bodies import parse_batch, parse_slice
 from controller.northbound.export import ietf_slice_service, service_profile
 from controller.northbound.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
 from controller.northbound.operations import Body, Operation, QueryParameter, Reply, bad_parameter
-from controller.operations.slice_service import SliceService
+from controller.operations.slices.slice_service import SliceService
 
 DEFAULT_PAGE = 1000
 MAX_PAGE = 1000

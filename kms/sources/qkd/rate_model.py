@@ -57,9 +57,9 @@ class RateMaker:
         made = 0.0
         for _ in range(rounds):
             judgement = self._measure(line)
-            objection = self._judge.objection(judgement) or ""
+            objection = self._judge.objection(judgement)
             verdicts.append(Verdict(judgement, objection))
-            if not objection:
+            if objection is None:
                 made += line.secret_bps * self.round_pulses / self._channel.pulse_rate_hz
         blocks: tuple[DistilledBlock, ...] = ()
         if keep:

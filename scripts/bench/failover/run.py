@@ -121,7 +121,7 @@ def measure(system: RunningSystem, runs: int, advance: Callable[[], None]) -> di
 def one_failure(
     system: RunningSystem, probers: Probers, protection: str, detection: str, number: int, after_s: float
 ) -> Run:
-    """Wait until the connection is whole, fail one hop under the stream, mend it."""
+    """Wait until the connection is whole, fail one hop under the stream, repair it."""
     connection = whole_connection(system, protection)
     channel = connection["path"][number % len(connection["path"])]
     token = new_token()

@@ -35,52 +35,70 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
 
     parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
-    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each use case, on ukqntel")
+    parser.add_argument(
+        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="runs of each use case, on ukqntel"
+    )
     parser.add_argument(
         "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
-        help="instead: fill metro-ring until nothing fits, or N slices are there",
+        help="instead: add slices to metro-ring until one does not fit, at most N",
     )  # fmt: skip
     _add_out(parser, "provision")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_provision)
 
-    parser = bench.add_parser("failover", parents=[common_options], help="what failures cost, by protection class")
-    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each class and detection")
-    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="hit by one cut at once")
-    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="of the spanning-tree baseline")
+    parser = bench.add_parser(
+        "failover", parents=[common_options], help="packets lost and outage per failure, by protection class"
+    )
+    parser.add_argument(
+        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="failures of each protection class and detection"
+    )
+    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="slices hit by one cut")
+    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="runs of the spanning-tree baseline")
     _add_out(parser, "failover")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_failover)
 
-    parser = bench.add_parser("tunnel", parents=[common_options], help="the tunnel beside none and other people's")
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="of each measurement, interleaved")
-    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="that each TCP stream lasts")
+    parser = bench.add_parser(
+        "tunnel",
+        parents=[common_options],
+        help="the tunnel's throughput and latency, beside plain, kernel ESP, WireGuard and OpenVPN",
+    )
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each measurement, interleaved")
+    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="duration of each TCP stream")
     parser.add_argument(
         "--wires", nargs="+", choices=wires.KINDS, default=wires.KINDS, help="what the tunnels run over"
     )
-    parser.add_argument("--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="of the wire")
-    parser.add_argument("--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="whom to measure")
+    parser.add_argument(
+        "--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="MTUs of the wire, in bytes"
+    )
+    parser.add_argument(
+        "--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="tunnels to measure"
+    )
     parser.add_argument("--wireguard-go-new", type=Path, metavar="PATH", help="a newer wireguard-go's binary")
     parser.add_argument("--no-rekeying", action="store_true", help="leave out the cost of rekeying")
     _add_out(parser, "tunnel")
     parser.set_defaults(run=_tunnel)
 
     parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
-    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="numbers of sites to measure on")
-    parser.add_argument("--queries", type=_count, metavar="N", help="questions per size")
+    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="network sizes, in sites")
+    parser.add_argument("--queries", type=_count, metavar="N", help="requests per size")
     _add_out(parser, "paths")
     parser.set_defaults(run=_paths)
 
-    parser = bench.add_parser("qkd", parents=[common_options], help="the quantum layer: speed, efficiency, key rates")
-    parser.add_argument("--bits", type=_count, metavar="N", help="to reconcile (default 10^8)")
+    parser = bench.add_parser(
+        "qkd", parents=[common_options], help="the QKD simulation: sifting, reconciliation, key rates over distance"
+    )
+    parser.add_argument("--bits", type=_count, metavar="N", help="bits to reconcile (default 10^8)")
     parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
     _add_out(parser, "qkd")
     parser.set_defaults(run=_qkd)
 
     parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for each mode and number of clients")
-    parser.add_argument("--apps-seconds", type=_seconds, metavar="S", help="for the applications that rekey every 3 s")
-    parser.add_argument("--applications", type=_count, metavar="N", help="that rekey every 3 s")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="duration for each mode and number of clients")
+    parser.add_argument(
+        "--apps-seconds", type=_seconds, metavar="S", help="duration with the applications that rekey every 3 s"
+    )
+    parser.add_argument("--applications", type=_count, metavar="N", help="applications that rekey every 3 s")
     parser.add_argument("--source", metavar="SOURCE", help="where the keys come from: dh, qra, qkd or like qkd+qra")
     _add_out(parser, "kms")
     parser.set_defaults(run=_kms)
@@ -276,7 +294,13 @@ def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> i
 
 
 def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("--out", type=Path, default=RESULTS / name, metavar="DIR", help="for pictures and raw figures")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RESULTS / name,
+        metavar="DIR",
+        help="where plots and raw figures go (default %(default)s)",
+    )
 
 
 def _make(folder: Path) -> Path:

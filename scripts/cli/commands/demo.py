@@ -30,7 +30,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         type=_slowness,
         default=1.0,
         metavar="N",
-        help="where processors are computed: loads N times as thin, limits of time N times as long",
+        help="for emulated processors: loads divided by N, time limits multiplied by N",
     )
     parser.set_defaults(run=_demo)
 

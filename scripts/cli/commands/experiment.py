@@ -34,13 +34,19 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     run = group.add_parser("run", parents=[common], help="run one on a network of its own")
     run.add_argument("name", metavar="NAME|FILE", help=f"{', '.join(shipped_names())}, chaos, or a YAML file")
     run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default results/experiments/NAME)")
-    run.add_argument("--seed", type=int, metavar="N", help="of every random choice; the same seed, the same faults")
+    run.add_argument(
+        "--seed", type=int, metavar="N", help="of every random choice: the same seed gives the same faults"
+    )
     run.add_argument("--repetitions", type=int, metavar="N")
     run.add_argument("--faults", type=int, metavar="N", help=f"of chaos: how many (default {DEFAULT_FAULTS})")
     run.add_argument("--kinds", metavar="KIND,...", help=f"of chaos: which, of {', '.join(KINDS)} (default: all)")
-    run.add_argument("--no-bfd", action="store_true", help="of chaos: leave silent losses to the tunnels' probes")
-    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller that is wrong on purpose; it ends "
-                     "at the first violation, which there must be")  # fmt: skip
+    run.add_argument(
+        "--no-bfd",
+        action="store_true",
+        help="of chaos: without BFD; the tunnels' continuity checks detect silent failures",
+    )
+    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller with a defect on purpose; it ends "
+                     "at the first violation, and one is expected")  # fmt: skip
     run.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     run.add_argument("--time-scale", type=float, default=1.0, help=argparse.SUPPRESS)
     run.set_defaults(run=_run)

@@ -31,7 +31,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     issue.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
     issue.set_defaults(run=_issue)
     renew = group.add_parser(
-        "renew", parents=[common], help="a new certificate and key; the old stays good till it ends"
+        "renew", parents=[common], help="a new certificate and key; the old one stays valid until it expires"
     )
     renew.add_argument("sae_id", metavar="SAE_ID")
     renew.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
@@ -39,7 +39,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     revoke = group.add_parser("revoke", parents=[common], help="all certificates of an SAE, at once")
     revoke.add_argument("sae_id", metavar="SAE_ID")
     revoke.set_defaults(run=_revoke)
-    listing = group.add_parser("list", parents=[common], help="who has certificates, and until when")
+    listing = group.add_parser("list", parents=[common], help="SAEs with certificates, and their expiry")
     listing.set_defaults(run=_list)
 
 

@@ -39,9 +39,9 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     up.add_argument("--scale", type=float, default=DEFAULT_MBPS_PER_GBPS, metavar="MBPS",
                     help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
     up.add_argument("--bfd", action="store_true",
-                    help="watch channels for silent losses (when busy, it sees some that are none)")  # fmt: skip
+                    help="detect silent failures of channels by BFD (false alarms on a busy machine)")  # fmt: skip
     up.add_argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
-                    help="who encrypts; auto: the kernel, where it has ESP (default %(default)s)")  # fmt: skip
+                    help="what encrypts; auto: the kernel where it has ESP (default %(default)s)")  # fmt: skip
     up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
     up.add_argument("--supervise", type=int, metavar="DESCRIPTOR", help=argparse.SUPPRESS)
     up.set_defaults(run=_up)

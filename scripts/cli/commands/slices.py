@@ -35,9 +35,11 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     listing.set_defaults(run=_list)
     show = group.add_parser("show", parents=[common], help="one slice with its connections")
     show.add_argument("name", metavar="NAME")
-    show.add_argument("--format", choices=FORMATS, default="qslice", help="in the words of another standard, as JSON")
+    show.add_argument(
+        "--format", choices=FORMATS, default="qslice", help="qslice, or JSON after IETF or 3GPP data models"
+    )
     show.set_defaults(run=_show)
-    patch = group.add_parser("patch", parents=[common], help="change a slice at work, make before break")
+    patch = group.add_parser("patch", parents=[common], help="change a slice in service, make before break")
     patch.add_argument("name", metavar="NAME")
     patch.add_argument("file", nargs="?", metavar="FILE", help="a merge patch in YAML or JSON; - reads standard input")
     patch.add_argument(

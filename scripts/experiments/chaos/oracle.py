@@ -130,9 +130,11 @@ def is_feasible(
     view: Mapping[str, Any],
     level: str | None = None,
 ) -> bool:
-    """Whether a way exists under the faults, with the bandwidth, class, latency and keys asked for. Shortest latency
-    by networkx: if even that is too long, or there is none, there is no way. Dark channels count: they can be lit.
-    What the connection holds counts as free. ``level`` is a fallback; None: the level asked for."""
+    """Whether a path exists under the faults, with the bandwidth, class, latency and keys asked for.
+
+    Shortest latency by networkx: if even that is too long, or there is none, there is no path. Dark channels count:
+    they can be activated. What the connection holds counts as free. ``level`` is a fallback; None: the level asked for.
+    """
     asked = request["connections"][view["role"]]
     required = SecurityClass.parse(level or str(view["required"]))
     is_exact = view.get("match") == "exact"
@@ -174,7 +176,7 @@ def _has_keys(topology: Topology, seen: Observation, view: Mapping[str, Any], as
 
 
 def _rules(topology: Topology, seen: Observation) -> list[str]:
-    """Every connection has rules at the sites of its ways and nowhere else; no rule is nobody's."""
+    """Every connection has rules at the sites of its paths and nowhere else; every rule belongs to a connection."""
     wrong = []
     names = {connection_number(view["src_address"]): name for name, view in seen.connections.items()}
     sites_with: dict[str, set[str]] = {}

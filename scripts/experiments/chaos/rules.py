@@ -65,7 +65,10 @@ def differences(site: str, intended: Iterable[str], held: Iterable[str]) -> list
     wanted, present = set(intended), set(held)
     return [
         *(f"the switch at {site} lacks {item}" for item in sorted(wanted - present)),
-        *(f"the switch at {site} holds {item}, which nobody intends" for item in sorted(present - wanted)),
+        *(
+            f"the switch at {site} holds {item}, which the controller does not intend"
+            for item in sorted(present - wanted)
+        ),
     ]
 
 

@@ -54,7 +54,7 @@ FRACTIONS = (1.0, 1.0, 0.2)  # of the photons that an eavesdropper measures; a f
 
 class Move(Enum):
     INJECT = "inject"
-    FLAP = "flap"  # cut and mended several times, mended at the end
+    FLAP = "flap"  # cut and repaired several times, repaired at the end
     LIFT = "lift"
     CHECK = "check"  # quiet, with what is broken left broken
     MEND = "mend"  # everything lifted
@@ -69,7 +69,7 @@ class ChaosStep:
     faults: Faults = ()
     dwell_s: float = 0.0
     times: int = 0  # of a flap
-    half_s: float = 0.0  # of a flap: how long it is cut, and mended
+    half_s: float = 0.0  # of a flap: how long it is cut, and then up
 
     def __str__(self) -> str:
         flaps = f" {self.times} times" if self.times else ""
@@ -131,7 +131,7 @@ def chaos_steps(
 
 
 def _lifted(active: Sequence[Group], faults: Faults) -> list[Group]:
-    """What is left when the inverses of ``faults`` were done: mending a channel lifts all that it had."""
+    """What is left when the inverses of ``faults`` were done: repairing a channel lifts all its faults."""
     left = []
     for trouble, group in active:
         for fault in faults:

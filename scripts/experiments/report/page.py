@@ -11,11 +11,11 @@ from scripts.experiments.report.statistics import percentile
 from scripts.report.html_style import STYLE
 from scripts.report.topology_svg import MAIN, Emphasis, draw_topology, standalone
 
-# In the manner of paper 000: Fig. 2 (the network), 5 (after the failure), 6 (after healing).
+# In the manner of paper 000: Fig. 2 (the network), 5 (after the failure), 6 (after restoration, there "healing").
 PICTURES = {
     "before": "The network before the failure (as paper 000, Fig. 2)",
     "failure": "After the failure (as paper 000, Fig. 5)",
-    "healed": "After healing (as paper 000, Fig. 6)",
+    "healed": "After restoration (as paper 000, Fig. 6)",
 }
 
 

@@ -66,7 +66,7 @@ def run_experiment(
 
 
 class _Repetition:
-    """One run of the timeline: slices made, broken, mended, deleted."""
+    """One run of the timeline: slices created, faults injected and lifted, slices deleted."""
 
     def __init__(
         self,
@@ -219,8 +219,8 @@ class _Repetition:
             down = sorted(i for i in wanted if states.get(i) != "active")
             down += sorted(i for i in wanted if i not in down and views[i].get("is_on_fallback"))
             silent = [] if down else all_answer(self._probers, self._connections, 2.0)
-            lit = [] if down or silent else self._lit_spares()
-            if not down and not silent and not lit:
+            active = [] if down or silent else self._active_dark_channels()
+            if not down and not silent and not active:
                 self._result.recovered_s = time.monotonic() - started
                 return
             if time.monotonic() - started > RECOVERY_TIMEOUT_S:
@@ -229,14 +229,14 @@ class _Repetition:
                     if down
                     else f"ACTIVE but silent: {', '.join(silent)}"
                     if silent
-                    else f"spares still lit: {', '.join(lit)}"
+                    else f"dark channels still active: {', '.join(active)}"
                 )
                 self._result.violations.append(f"{RECOVERY_TIMEOUT_S:.0f} s after every fault was lifted: {what}")
                 return
             self._say("waiting for recovery")
             time.sleep(TICK_S)
 
-    def _lit_spares(self) -> list[str]:
+    def _active_dark_channels(self) -> list[str]:
         status, body = self._system.api("GET", "/v1/topology")
         channels = body["channels"] if status == 200 else ()
         return [c["id"] for c in channels if c.get("is_spare") and c["state"] != "dark"]

@@ -41,7 +41,7 @@ class Between(_Strict):
 
 
 class Around(_Strict):
-    """Every lit channel that joins these sites to the others: what splits the network. Spares lie apart."""
+    """Every channel that joins these sites to the others, dark ones apart: cutting them splits the network."""
 
     around: Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -282,7 +282,7 @@ class _Check:
                 if not gone:
                     raise _Wrong(at, f"{step.do!r}: there is no fault on {place} to lift")
                 if any(active[key] == step.at_s for key in gone):
-                    raise _Wrong(at, f"{place} is broken and mended at the same time")
+                    raise _Wrong(at, f"{place} is broken and repaired at the same time")
                 for key in gone:
                     del active[key]
             elif (step.do, place) in active:

@@ -1,4 +1,4 @@
-"""Who can reach whom: echo requests between every ordered pair of endpoints that share no connection.
+"""Isolation: echo requests between every ordered pair of endpoints that share no connection.
 
 Each is tried as the host would route it, and forced out of the host's data interface and out of the sender's own
 tunnel interface, so that a route that happens to be missing does not pass for isolation. A pair counts as reachable

@@ -165,7 +165,7 @@ def test_reroute_to_a_weaker_channel_is_not_security_kept():
 
 def test_cut_that_nobody_heals_is_an_outage_to_the_end():
     with Provisioned(heal_with=None) as up:
-        result = cut_and_watch(up.system, up.probers, up.connections, up.refresh, 0.3, 0.5, healing_timeout_s=0.5)
+        result = cut_and_watch(up.system, up.probers, up.connections, up.refresh, 0.3, 0.5, restoration_timeout_s=0.5)
         restored = ping_all(up.system, up.connections[:1], count=3, interval_s=0.01)
     assert not result.security_kept
     assert result.main.outage.outage_ms > 500

@@ -14,7 +14,7 @@ from controller.model.errors import DuplicateSlice, ProvisioningFailed, UnknownS
 from controller.model.states import ConnectionState
 from controller.operations.context import InfeasibleRequest
 from tests.support.controller_bench import Bench, request_for
-from tests.unit.controller.operations.test_lifecycle import packet_of
+from tests.unit.controller.operations.slices.test_slices import packet_of
 from topologies.catalog import metro_ring
 
 TOPOLOGY = metro_ring(mbps_per_gbps=0.5)

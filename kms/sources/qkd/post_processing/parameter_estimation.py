@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.link.clicks import Expected
 from kms.sources.qkd.link.settings import SourceSettings
+from kms.sources.qkd.modes import StopReason
 
 FALSE_ALARM = 1e-9
 LEAST_SAMPLE_BITS = 200
@@ -53,15 +54,15 @@ class Judge:
         needed = math.log(1 / self.false_alarm) / _relative_entropy(self.abort_qber, self.expected_qber)
         return min(MOST_SAMPLE_BITS, max(LEAST_SAMPLE_BITS, math.ceil(needed)))
 
-    def objection(self, judgement: Judgement) -> str | None:
+    def objection(self, judgement: Judgement) -> StopReason | None:
         """Why no key may be made of this, or None."""
         if judgement.errors > self.abort_qber * judgement.sample_bits:
-            return "error rate above the abort threshold"
+            return StopReason.TOO_MANY_ERRORS
         detected = judgement.signals + judgement.decoys
         if detected and 0 < self.decoy_share < 1:
             share = judgement.decoys / detected
             if detected * _relative_entropy(share, self.decoy_share) > math.log(2 / self.false_alarm):
-                return "the decoys' share of the detections is not that of the line"
+                return StopReason.WRONG_DECOY_SHARE
         return None
 
 

@@ -18,7 +18,7 @@ from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import InvalidRequest, slice_request_to_dict
 from controller.testing.checkpoints import CHANGE_CHECKPOINTS
 from tests.support.controller_bench import Bench, request_for
-from tests.unit.controller.operations.test_lifecycle import assert_delivers, packet_of
+from tests.unit.controller.operations.slices.test_slices import assert_delivers, packet_of
 from topologies.catalog import metro_ring, ukqntel
 
 NAME = "enterprise-app"

@@ -189,7 +189,7 @@ def test_back_from_a_fallback_that_was_cut_the_backup_is_of_the_class_asked_for_
     lower = found(bench, connection_id)
     assert lower.fallback is SecurityClass.DH
     for channel in FIBRE:
-        bench.model.network.set_channel_up(channel, True)  # and nobody has acted on it yet
+        bench.model.observe_channels({channel: True}, silent=())  # and nobody has acted on it yet
     cut(bench, *{c for lane in lower.lanes for c in lane.route.channels if c.startswith("agg1-metro1")})
     again = found(bench, connection_id)
     assert again.fallback is None

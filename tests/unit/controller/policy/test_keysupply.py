@@ -324,7 +324,7 @@ def test_without_a_way_at_the_fallback_either_it_is_degraded_until_there_is_one(
     bench = falling_back(tmp_path, "qra")
     around = [c.id for c in bench.topology.channels if "core1" in c.ends and not c.dark]
     for channel in around:
-        bench.model.network.set_channel_up(channel, False)
+        bench.model.observe_channels({channel: False}, silent=())
     stop(bench, *AROUND_CORE1)
     assert backhaul(bench).state is ConnectionState.DEGRADED
     assert backhaul(bench).fallback is None

@@ -11,7 +11,7 @@ from controller.forwarding.intended import Changes
 from controller.model.connection import KEPT_REROUTES, Reroute
 from controller.model.states import ConnectionState
 from controller.operations.context import BARRIER_DEADLINE_S
-from controller.operations.restoration_service import TRY_AGAIN_S
+from controller.operations.healing.restoration_service import TRY_AGAIN_S
 from controller.policy.reroute_audit import Asked, check
 from controller.schema.slice_request import parse_slice_request
 from tests.support.controller_bench import Bench, raw_request, request_for

@@ -11,7 +11,7 @@ from controller.forwarding.items import CONTROLLER_PORT, Output
 from controller.model.dark_channel import Spare, SpareState
 from controller.model.states import ConnectionState
 from controller.northbound.network_views import topology_view
-from controller.operations.channel_activation import RETEST_S
+from controller.operations.healing.channel_activation import RETEST_S
 from controller.policy.dark_channels import Holding
 from controller.schema.config import DEFAULT_HOLD_S
 from controller.schema.slice_request import parse_slice_request

@@ -17,8 +17,9 @@ from kms.errors import ExchangeError, NoRouteError, SectionStoppedError, ShortOf
 from kms.keys.key import QKD, RelayKind, RoutingConstraint
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import HORIZON_S, QkdNetwork, QkdSource, combine_shares, split_shares
+from kms.sources.qkd.modes import StopReason
 from kms.sources.qkd.post_processing.authentication import ONE_TIME_KEY_BYTES
-from kms.sources.qkd.section import NO_LIGHT, SectionState
+from kms.sources.qkd.section import SectionState
 from tests.support.filled_sections import fill, filled_section, resume, stop
 
 SITES = ("a", "b", "c", "d", "e", "f")
@@ -260,7 +261,7 @@ class TestReservations:
 def test_a_section_that_is_cut_gives_nothing_until_it_is_mended_and_judged_anew() -> None:
     section = filled_section("s", "a", "b", 1_000)
     section.cut()
-    assert (section.state, section.stop_reason, section.skr_bps) == (SectionState.STOPPED, NO_LIGHT, 0.0)
+    assert (section.state, section.stop_reason, section.skr_bps) == (SectionState.STOPPED, StopReason.NO_LIGHT, 0.0)
     fill(section, 1_000)  # what was under way
     assert len(section.buffer) == 1_000
     with pytest.raises(SectionStoppedError):

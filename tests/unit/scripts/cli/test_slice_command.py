@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controller.northbound.views import infeasible_view, plan_view
-from controller.operations.dry_run import preview
+from controller.operations.slices.dry_run import preview
 from controller.pce.computation import SlicePlan, plan_slice
 from controller.pce.infeasibility import Infeasible
 from controller.schema.slice_request import parse_slice_request

@@ -190,7 +190,10 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         lambda s: next(c for c in s["channels"] if c["id"] == WORKING[1]).update(state="dark"),
         "ACTIVE on agg1-metro1-qkd"),
     "a wrong rule": (lambda s: s["held"].update(agg1={"rule a to another port", "group b"}), "lacks rule a"),
-    "an excess rule": (lambda s: s["held"]["agg1"].add("meter c"), "holds meter c, which nobody intends"),
+    "an excess rule": (
+        lambda s: s["held"]["agg1"].add("meter c"),
+        "holds meter c, which the controller does not intend",
+    ),
     "a switch without rules": (lambda s: s.update(held={}), "agg1 lacks group b"),
     "unprotected and never back": (
         lambda s: view_of(s).update(protection="none", state="DEGRADED", reason="dead"), "nothing is broken any more"),

@@ -23,7 +23,7 @@ from controller.operations.context import (
     OperationContext,
     raise_faults,
 )
-from controller.operations.deletion import Deletion
+from controller.operations.slices.deletion import Deletion
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
 
@@ -116,16 +116,33 @@ class Provisioning:
         return ProvisioningFailed(f"slice {names}: {error}; rolled back")
 
     def _provision(self, name: str, operation: Operation, stopwatch: Stopwatch) -> None:
-        context = self._context
+        """From PROVISIONING to what the data plane says works; raises what went wrong."""
         stopwatch.lap("reserved")
+        self._install_transit(name, operation)
+        stopwatch.lap("transit")
+        self._context.checkpoint("create.4-transit-confirmed")
+        self._switch_ingress(name, operation)
+        stopwatch.lap("barriers")
+        self._context.checkpoint("create.6-ingress-confirmed")
+        # Not earlier: telling the agents meanwhile would hold the switches up, and their first words would be lost.
+        self._tell_agents(name, operation)
+        stopwatch.lap("tunnels")
+        self._context.checkpoint("create.7-tunnels-told")
+        self._wait_up(name, operation)
+        stopwatch.lap("active")
+        self._context.checkpoint("create.8-tunnels-up")
+
+    def _install_transit(self, name: str, operation: Operation) -> None:
+        context = self._context
         with context.lock:
             operation.check()
-            connections = context.model.connections_of(name)
-            pending = context.switches.send(context.model.install_transit(c.id for c in connections))
+            ids = [c.id for c in context.model.connections_of(name)]
+            pending = context.switches.send(context.model.install_transit(ids))
         context.checkpoint("create.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
-        stopwatch.lap("transit")
-        context.checkpoint("create.4-transit-confirmed")
+
+    def _switch_ingress(self, name: str, operation: Operation) -> None:
+        context = self._context
         with context.lock:
             operation.check()
             # What healing has moved meanwhile it also enters by itself.
@@ -133,28 +150,23 @@ class Provisioning:
             pending = context.switches.send(context.model.switch_ingress(ids))
         context.checkpoint("create.5-ingress-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
-        stopwatch.lap("barriers")
-        context.checkpoint("create.6-ingress-confirmed")
-        # Not earlier: telling the agents meanwhile would hold the switches up, and their first words would be lost.
+
+    def _tell_agents(self, name: str, operation: Operation) -> None:
+        context = self._context
         with context.lock:
             operation.check()
-            tunnels = operation.run(
-                [
-                    Call(context.tunnels.add, site, endpoint_at(context.model.topology, c, site))
-                    for c in connections
-                    for site in ends_of(c)
-                ]
-            )
-        tunnels.join(TUNNEL_DEADLINE_S)
-        stopwatch.lap("tunnels")
-        context.checkpoint("create.7-tunnels-told")
+            ends = [(site, c) for c in context.model.connections_of(name) for site in ends_of(c)]
+            adds = [Call(context.tunnels.add, site, endpoint_at(context.model.topology, c, site)) for site, c in ends]
+            telling = operation.run(adds)
+        telling.join(TUNNEL_DEADLINE_S)
+
+    def _wait_up(self, name: str, operation: Operation) -> None:
+        context = self._context
         with context.lock:
-            up = operation.watch(
-                [Call(context.tunnels.wait_up, s, c.id, TUNNEL_DEADLINE_S) for c in connections for s in ends_of(c)]
-            )
-        up.join(TUNNEL_DEADLINE_S + 1.0)
-        stopwatch.lap("active")
-        context.checkpoint("create.8-tunnels-up")
+            operation.check()
+            ends = [(site, c.id) for c in context.model.connections_of(name) for site in ends_of(c)]
+            waiting = operation.watch([Call(context.tunnels.wait_up, *end, TUNNEL_DEADLINE_S) for end in ends])
+        waiting.join(TUNNEL_DEADLINE_S + 1.0)
 
     def _activate(self, operations: dict[str, Operation], watches: dict[str, Stopwatch]) -> tuple[SliceRecord, ...]:
         """The end of a creation: in one transaction of the journal, then told."""

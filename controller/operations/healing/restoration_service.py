@@ -16,10 +16,10 @@ from controller.model.connection import Connection
 from controller.model.reason import ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
-from controller.operations.channel_activation import ChannelActivation
 from controller.operations.context import OperationContext
+from controller.operations.healing.channel_activation import ChannelActivation
+from controller.operations.healing.reroute_transaction import Decide, RerouteTransaction
 from controller.operations.reconciliation import Reconciliation
-from controller.operations.reroute_transaction import Decide, RerouteTransaction
 from controller.policy import failure, restoration, security_fallback
 from controller.policy.reversion import Reversion, original_routes
 

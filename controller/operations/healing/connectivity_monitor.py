@@ -13,7 +13,7 @@ from controller.model.states import ConnectionState
 from controller.monitoring.connectivity import Reachability, moment
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import OperationContext
-from controller.operations.restoration_service import RestorationService
+from controller.operations.healing.restoration_service import RestorationService
 from controller.policy.fault_localization import Doubts
 from controller.policy.restoration import Decision
 

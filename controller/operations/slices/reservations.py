@@ -11,7 +11,7 @@ from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.operations.concurrency import Operation, Stopwatch
 from controller.operations.context import OperationContext
-from controller.operations.provisioning import Provisioning
+from controller.operations.slices.provisioning import Provisioning
 from controller.pce.computation import SlicePlan
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import check_times

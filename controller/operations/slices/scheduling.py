@@ -10,9 +10,9 @@ from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import OperationContext
-from controller.operations.deletion import Deletion
-from controller.operations.key_rate_polling import KeyRatePolling
-from controller.operations.provisioning import PROVISIONING_DEADLINE_S, Provisioning
+from controller.operations.keys.key_rate_polling import KeyRatePolling
+from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.provisioning import PROVISIONING_DEADLINE_S, Provisioning
 
 log = logging.getLogger(__name__)
 

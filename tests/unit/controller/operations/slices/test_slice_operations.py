@@ -24,7 +24,7 @@ from controller.model.errors import (
 from controller.model.request import SliceRequest
 from controller.model.states import SliceState
 from controller.operations.context import InfeasibleRequest
-from controller.operations.feasibility import ReservationStatus, UnknownJob
+from controller.operations.slices.feasibility import ReservationStatus, UnknownJob
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
 from controller.testing.checkpoints import CREATE_CHECKPOINTS, DELETE_CHECKPOINTS

@@ -11,14 +11,14 @@ from controller.model.key_rates import SectionStatus
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.operations.context import OperationContext
-from controller.operations.deletion import Deletion
-from controller.operations.dry_run import Preview, preview, preview_change
-from controller.operations.feasibility import FeasibilityJob, FeasibilityJobs, ReservationStatus
-from controller.operations.key_rate_polling import KeyRatePolling
-from controller.operations.modification import Modification
-from controller.operations.provisioning import Provisioning
-from controller.operations.reservation import DEFAULT_RESERVATION_S, Reservation, Reservations
-from controller.operations.scheduling import Scheduling
+from controller.operations.keys.key_rate_polling import KeyRatePolling
+from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.dry_run import Preview, preview, preview_change
+from controller.operations.slices.feasibility import FeasibilityJob, FeasibilityJobs, ReservationStatus
+from controller.operations.slices.modification import Modification
+from controller.operations.slices.provisioning import Provisioning
+from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, Reservation, Reservations
+from controller.operations.slices.scheduling import Scheduling
 from controller.pce.computation import SlicePlan
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import Terms, check_times

@@ -12,8 +12,8 @@ from enum import Enum
 from controller.model.errors import ControllerError, ReservationExpired, ReservationOutcome
 from controller.model.request import SliceRequest
 from controller.operations.context import InfeasibleRequest, OperationContext
-from controller.operations.provisioning import Provisioning
-from controller.operations.reservation import Reservations
+from controller.operations.slices.provisioning import Provisioning
+from controller.operations.slices.reservations import Reservations
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
 from controller.schema.terms import check_times

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller.forwarding.intended import Changes
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire, endpoint_at, ends_of
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError, ProvisioningFailed, SliceBusy, Superseded
@@ -20,7 +21,7 @@ from controller.operations.context import (
     OperationContext,
     raise_faults,
 )
-from controller.operations.deletion import Deletion
+from controller.operations.slices.deletion import Deletion
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import SliceChange, begin, plan_change, revert
@@ -132,36 +133,45 @@ class Modification:
 
     def _make(self, change: SliceChange, operation: Operation, rekeyed: list[_End], stopwatch: Stopwatch) -> None:
         """Everything new, beside everything old, until it works."""
+        self._lay(change, operation, stopwatch)
+        self._context.checkpoint("change.5-tunnels-added")
+        self._switch(change, operation)
+        self._context.checkpoint("change.7-ingress-confirmed")
+        stopwatch.lap("change_barriers")
+        with self._context.lock:
+            added = [(site, c.id) for c in self._context.existing(change.added) for site in ends_of(c)]
+        self._wait_up(operation, added)
+        self._rekey(operation, rekeyed)
+        stopwatch.lap("change_tunnels")
+        self._context.checkpoint("change.8-keys-changed")
+
+    def _lay(self, change: SliceChange, operation: Operation, stopwatch: Stopwatch) -> None:
+        """Transit rules of the new paths, and at the same time the new tunnels."""
         context, model = self._context, self._context.model
-        ids = (*change.changed, *change.added)
         with context.lock:
             operation.check()
-            moving = context.existing(ids)
+            moving = context.existing((*change.changed, *change.added))
             pending = context.switches.send(model.install_transit(c.id for c in moving if c.lanes))
-            added = [c for c in moving if c.id in change.added]
+            added = [(site, c) for c in context.existing(change.added) for site in ends_of(c)]
             adds = operation.run(
-                [Call(context.tunnels.add, s, endpoint_at(model.topology, c, s)) for c in added for s in ends_of(c)]
+                [Call(context.tunnels.add, site, endpoint_at(model.topology, c, site)) for site, c in added]
             )
         context.checkpoint("change.3-transit-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
         context.checkpoint("change.4-transit-confirmed")
         stopwatch.lap("change_transit")
         adds.join(TUNNEL_DEADLINE_S)
-        context.checkpoint("change.5-tunnels-added")
+
+    def _switch(self, change: SliceChange, operation: Operation) -> None:
+        """Traffic enters the new paths."""
+        context = self._context
+        entering = (ConnectionState.REROUTING, ConnectionState.INSTALLING)
         with context.lock:
             operation.check()
-            entering = (ConnectionState.REROUTING, ConnectionState.INSTALLING)
-            pending = context.switches.send(
-                model.switch_ingress(c.id for c in context.existing(ids) if c.state in entering)
-            )
+            ids = [c.id for c in context.existing((*change.changed, *change.added)) if c.state in entering]
+            pending = context.switches.send(context.model.switch_ingress(ids))
         context.checkpoint("change.6-ingress-sent")
         raise_faults(pending.wait(BARRIER_DEADLINE_S))
-        context.checkpoint("change.7-ingress-confirmed")
-        stopwatch.lap("change_barriers")
-        self._wait_up(operation, [(s, c.id) for c in added for s in ends_of(c)])
-        self._rekey(operation, rekeyed)
-        stopwatch.lap("change_tunnels")
-        context.checkpoint("change.8-keys-changed")
 
     def _accept(self, change: SliceChange, operation: Operation) -> SliceRecord:
         """The point of no return: from here on a restart finds the new form."""
@@ -211,24 +221,15 @@ class Modification:
         with context.lock:
             operation.check()
             added = revert(model, change)
-            old = [c for c in context.existing(restored) if c.lanes]
-            pending = context.switches.send(model.install_transit(c.id for c in old))
+            old = [c.id for c in context.existing(restored) if c.lanes]
+            pending = context.switches.send(model.install_transit(old))
         context.wait_or_repair("undoing a change", pending)
-        with context.lock:
-            operation.check()
-            pending = context.switches.send(model.switch_ingress(c.id for c in context.existing(c.id for c in old)))
-        context.wait_or_repair("undoing a change", pending)
+        self._undo_stage(operation, lambda: model.switch_ingress(c.id for c in context.existing(old)))
         try:
             self._rekey(operation, [_End(e.connection, e.site, e.new, e.old) for e in rekeyed])
         except DriverError as error:
             log.warning("undoing a change: %s; the agent is put right when it answers again", error)
-        with context.lock:
-            operation.check()
-            for connection in context.existing(restored):
-                if connection.state is ConnectionState.REROUTING:
-                    model.set_state(connection.id, ConnectionState.ACTIVE)
-            pending = context.switches.send(model.remove_old(c.id for c in context.existing(restored)))
-        context.wait_or_repair("undoing a change", pending)
+        self._undo_stage(operation, lambda: self._return(restored))
         self._take_off(added, change.name)
         with context.lock:
             operation.check()
@@ -236,6 +237,21 @@ class Modification:
             record = model.settled(change.name)
             context.save_if_possible(change.name)
             context.announce(record)
+
+    def _undo_stage(self, operation: Operation, decide: Callable[[], Mapping[str, Changes]]) -> None:
+        with self._context.lock:
+            operation.check()
+            pending = self._context.switches.send(decide())
+        self._context.wait_or_repair("undoing a change", pending)
+
+    def _return(self, restored: Iterable[str]) -> Mapping[str, Changes]:
+        """The old paths are in use again; what the new ones left goes."""
+        context, model = self._context, self._context.model
+        connections = context.existing(restored)
+        for connection in connections:
+            if connection.state is ConnectionState.REROUTING:
+                model.set_state(connection.id, ConnectionState.ACTIVE)
+        return model.remove_old(c.id for c in connections)
 
     # --- keys ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import pytest
 
 from controller.model.errors import DriverError, NotSupported
 from controller.model.key_rates import KeyBooking
-from controller.operations.key_reservations import RETRY_S, differences
+from controller.operations.keys.key_reservations import RETRY_S, differences
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import metro_ring
 
