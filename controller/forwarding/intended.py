@@ -62,9 +62,10 @@ class IntendedSet:
             self._wanted[site] = Counter(base_rules(site))
             self._in_force[site] = {rule.key: rule for rule in base_rules(site)}
 
-    def copy(self) -> IntendedSet:
+    def copy(self, quarantine: LabelQuarantine) -> IntendedSet:
         """An independent set in which everybody wants the same."""
         twin = object.__new__(IntendedSet)
+        twin._quarantine = quarantine
         twin._wanted = {site: counts.copy() for site, counts in self._wanted.items()}
         twin._in_force = {site: dict(items) for site, items in self._in_force.items()}
         twin._by_owner = dict(self._by_owner)

@@ -30,13 +30,18 @@ class LabelPool:
 
     def __init__(self, quarantine: LabelQuarantine, process: int = 0) -> None:
         self._quarantine = quarantine
-        self._below = (1 << (1 + process % PARTS * (MAX_LABEL // PARTS))) - 1
+        self.begin(process)
         # Bit n set: label n is taken. Bit 0 is set from the start: label 0 means "priority tag only".
         self._taken: dict[tuple[str, str], int] = {}
 
-    def copy(self) -> LabelPool:
+    def begin(self, process: int) -> None:
+        """Look for free labels from this process' part on."""
+        self._below = (1 << (1 + process % PARTS * (MAX_LABEL // PARTS))) - 1
+
+    def copy(self, quarantine: LabelQuarantine) -> LabelPool:
         """An independent pool in which the same labels are taken."""
-        twin = LabelPool()
+        twin = LabelPool(quarantine)
+        twin._below = self._below
         twin._taken.update(self._taken)
         return twin
 
