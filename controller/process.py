@@ -93,6 +93,7 @@ def run(config: ControllerConfig) -> None:
     )
     operations = assemble(context)
     slices, maintenance = operations.slices, operations.maintenance
+    switchboard.confirmed = maintenance.switch_confirmed
     maintenance.load()
     for channel in maintenance.lit_spares():
         links.set_lit(channel)

@@ -127,6 +127,11 @@ class OperationContext:
             log.warning("%s: switch %s: %s; it will be repaired", what, fault.site, fault.message)
             self.switches.report(fault)
 
+    def look_at_switches(self) -> None:
+        """Note which switches may take new paths. Call with the lock held, before paths are searched."""
+        ready = [site for site in self.model.topology.site_names if self.switches.is_ready(site)]
+        self.model.observe_switches(ready, self.steady())
+
     # --- states told and journalled ------------------------------------------------------------------------------
 
     def refresh_state(self, name: str) -> SliceRecord:

@@ -42,6 +42,9 @@ class Switches(Protocol):
         For what cannot change what comes next: taking off what nothing uses any more.
         """
 
+    def repair(self, site: str, changes: Changes) -> Pending:
+        """As :meth:`send`, to a switch that is being compared: one that is not ready takes nothing else."""
+
     def report(self, fault: SwitchFault, /) -> None:
         """What has gone wrong in a change that was waited for and after which the work goes on: as for :meth:`post`.
 

@@ -32,7 +32,7 @@ class Board(Protocol):
 class Repairs(Protocol):
     """What of :class:`controller.operations.maintenance.Maintenance` is needed here."""
 
-    def reconcile(self, site: str, installed: Iterable[Item]) -> bool: ...
+    def reconcile(self, site: str, read: Callable[[], Iterable[Item]]) -> bool: ...
 
     def retry(self) -> None: ...
 
@@ -54,7 +54,7 @@ class SwitchSync:
         """Make it ready, now or later."""
         try:
             self._check_ports(site)
-            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+            is_right = any(self._is_right(site) for _ in range(ATTEMPTS))
         except DriverError as error:
             log.warning("%s", error)
             self._later(AGAIN_S, self._synchronise_again, site)
@@ -65,6 +65,9 @@ class SwitchSync:
             log.warning("switch %s: still not as intended after %d repairs", site, ATTEMPTS)
             self._later(AGAIN_S, self._synchronise_again, site)
         self._repairs.retry()
+
+    def _is_right(self, site: str) -> bool:
+        return self._repairs.reconcile(site, lambda: self._board.installed(site))
 
     def _synchronise_again(self, site: str) -> None:
         if self._board.is_connected(site):
@@ -84,7 +87,7 @@ class SwitchSync:
         if not self._board.is_connected(site):
             return  # greeted when it is back
         try:
-            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+            is_right = any(self._is_right(site) for _ in range(ATTEMPTS))
         except DriverError as error:
             log.warning("%s", error)
             is_right = False

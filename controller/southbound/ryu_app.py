@@ -207,7 +207,7 @@ class SliceController(RyuApp):
 
     def _is_right(self, site: str) -> bool:
         """Whether a switch holds what it shall; if not, it has been repaired."""
-        return self._maintenance.reconcile(site, self._switchboard.installed(site))
+        return self._maintenance.reconcile(site, lambda: self._switchboard.installed(site))
 
     def _watch(self, watches: Watches) -> None:
         """Let each channel be watched as closely as what it carries needs."""

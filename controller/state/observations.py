@@ -87,6 +87,9 @@ class Observations:
         """Record the sites whose switch is there; the others are away since ``now`` (steady clock, s) or longer."""
         present = frozenset(ready)
         away = [site for site in self._network.topology.site_names if site not in present]
+        if self._switches_away.keys() != set(away):
+            for site in self._network.topology.site_names:
+                self._network.set_open(site, site in present)
         self._switches_away = MappingProxyType({site: self._switches_away.get(site, now) for site in away})
 
     def doubt_channels(self, channels: Iterable[str]) -> None:

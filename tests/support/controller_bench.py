@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ class Bench:
         )
         operations = assemble(self.context)
         self.slices, self.maintenance = operations.slices, operations.maintenance
+        self.switches.confirmed = self.maintenance.switch_confirmed
         self.maintenance.refresh_keys()
 
     def next_process(self) -> Bench:
@@ -94,8 +96,9 @@ class Bench:
     def repair_all(self) -> None:
         """What happens when every switch reconnects; asserts that one repair is enough."""
         for site in self.topology.site_names:
-            self.maintenance.reconcile(site, self.switches.held()[site])
-            assert self.maintenance.reconcile(site, self.switches.held()[site])
+            read = partial(self.switches.installed, site)
+            self.maintenance.reconcile(site, read)
+            assert self.maintenance.reconcile(site, read)
 
     def state(self) -> Any:
         """Everything that a slice can leave behind."""

@@ -91,6 +91,7 @@ class FakeSwitches:
         self.topology = topology
         self.tables = {s: FakeTable({r.key: r for r in base_rules(s)}) for s in topology.site_names}
         self.refuse: Callable[[str, Changes], str | None] = lambda site, changes: None
+        self.confirmed: Callable[[str, tuple[int, ...]], None] = lambda site, departures: None
         self.sent = 0
         self.reported: list[SwitchFault] = []  # faults that nobody acts on: the switch is to be repaired
         self.reported_to: Callable[[SwitchFault], None] = lambda fault: None
@@ -104,8 +105,14 @@ class FakeSwitches:
             if message is not None:
                 faults.append(SwitchFault(site, None, message))
                 continue
-            faults += [SwitchFault(site, None, error) for error in self.tables[site].apply(change)]
+            errors = self.tables[site].apply(change)
+            faults += [SwitchFault(site, None, error) for error in errors]
+            if not errors:
+                self.confirmed(site, change.departures)
         return Delivered(tuple(faults))
+
+    def repair(self, site: str, changes: Changes) -> Delivered:
+        return self.send({site: changes})
 
     def post(self, changes: Mapping[str, Changes]) -> None:
         for fault in self.send(changes).wait(0.0):
@@ -117,6 +124,9 @@ class FakeSwitches:
 
     def is_ready(self, site: str) -> bool:
         return True
+
+    def installed(self, site: str) -> frozenset[Item]:
+        return frozenset(self.tables[site].items.values())
 
     def held(self) -> dict[str, frozenset[Item]]:
         return {site: frozenset(table.items.values()) for site, table in self.tables.items()}

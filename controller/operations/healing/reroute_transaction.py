@@ -105,6 +105,7 @@ class RerouteTransaction:
         """
         context = self._context
         with context.lock:
+            context.look_at_switches()
             decisions = decide()
             if not decisions:
                 return None

@@ -66,6 +66,7 @@ class Modification:
         request = patch_slice_request(record.request, patch)
         Terms(context.model.topology, context.model.forbidden_suites).check(request)
         check_times(request, context.clock())
+        context.look_at_switches()
         plan = plan_change(context.model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):
             raise InfeasibleRequest(name, plan, self._context.kms_silence)

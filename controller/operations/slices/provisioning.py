@@ -41,6 +41,7 @@ class Provisioning:
 
     def plan(self, request: SliceRequest) -> SlicePlan:
         """What a request would get. Call with the lock held. Raises InfeasibleRequest, DuplicateSlice."""
+        self._context.look_at_switches()
         plan = self._context.model.plan(request)
         if isinstance(plan, Infeasible):
             raise InfeasibleRequest(request.name, plan, self._context.kms_silence)

@@ -35,7 +35,8 @@ class Switch:
     def set_ready(self, site: str) -> None:
         self.is_ready = True
 
-    def reconcile(self, site: str, installed: Iterable[Item]) -> bool:
+    def reconcile(self, site: str, read: Callable[[], Iterable[Item]]) -> bool:
+        read()
         return self.looks - self.silent_looks > self.wrong_looks
 
     def retry(self) -> None:
