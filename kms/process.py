@@ -19,6 +19,7 @@ from aiohttp import web
 from kms.admission.key_rate_reservations import Applications
 from kms.admission.qkd_capacity import QkdSupply
 from kms.admission.token_bucket import RequestThrottle
+from kms.background.lease_expiry import expire_streams
 from kms.background.link_watch import Watcher
 from kms.background.pool_filler import PoolFiller, expire_keys
 from kms.background.upkeep import RunningSection, SectionRunner
@@ -111,7 +112,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         service = _service(config, store, journal, transport, applications)
         background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
         remote = None if peers is None else peers.streams
-        streams = KeyStreams(service, applications, uuid.uuid4, time.time, remote)
+        streams = KeyStreams(
+            service, applications, uuid.uuid4, time.time, remote,
+            lambda sae: config.quotas.get(sae, config.quota).stream_terms(), time.monotonic, config.stream_lease_s,
+        )  # fmt: skip
+        background.append(expire_streams(streams))
         if peers is not None:
             answers = PeerAnswers(peers, service, streams)
             await _listen_to_peers(stack, config, here[0], directories[here[0].site], answers, revocations)

@@ -158,7 +158,7 @@ class Applications:
         if Source.QKD not in app.source.parts:
             return app.app_qos.max_bandwidth
         offer = float("inf")
-        taken = self._taken_bps(besides=app.app_id)
+        taken = self._taken_bps(app)
         crossings = self._route_of(app, taken)
         if not crossings and len(set(app.sites)) > 1:
             return 0.0
@@ -169,12 +169,16 @@ class Applications:
 
     def expected_consumption_bps(self, section: str) -> float:
         """What the reservations cost a section (ETSI 015, expected_consumption)."""
-        return sum(self._section_loads().get(section, {}).values())
+        return self._load_bps(section, LOWEST_PRIORITY)
+
+    def _load_bps(self, section: str, least_priority: int) -> float:
+        loads = self._section_loads().get(section, {})
+        return sum(load for priority, load in loads.items() if priority >= least_priority)
 
     def crossings(self, app: QkdApp) -> dict[str, int]:
         """How often one key of the application crosses each section."""
         if self._apps.get(app.app_id) != app:
-            return self._route_of(app, self._taken_bps(besides=app.app_id))
+            return self._route_of(app, self._taken_bps(app))
         self._find_routes()
         return self._routes[app.app_id]
 
@@ -183,7 +187,7 @@ class Applications:
         if Source.QKD in app.source.parts and len(set(app.sites)) > 1:
             if not crossings or any(self._supply.skr_bps(section) <= 0 for section in crossings):
                 return AppStatus.DISCONNECTED
-            if any(self.expected_consumption_bps(s) > self._supply.skr_bps(s) for s in crossings):
+            if any(self._load_bps(s, _least_priority_beside(app)) > self._supply.skr_bps(s) for s in crossings):
                 return AppStatus.OUT_OF_TIME
         return AppStatus.ON
 
@@ -219,12 +223,13 @@ class Applications:
                 taken[section] = taken.get(section, 0.0) + needed
         return counts
 
-    def _taken_bps(self, besides: uuid.UUID) -> dict[str, float]:
-        """What is promised to all other applications, by section."""
-        taken = {section: sum(loads.values()) for section, loads in self._section_loads().items()}
-        own = self._apps.get(besides)
-        if own is not None:
-            for section, count in self._routes[besides].items():
+    def _taken_bps(self, app: QkdApp) -> dict[str, float]:
+        """What is promised to all other applications that do not give way to this one, by section."""
+        least = _least_priority_beside(app)
+        taken = {section: self._load_bps(section, least) for section in self._section_loads()}
+        own = self._apps.get(app.app_id)
+        if own is not None and own.app_priority >= least:
+            for section, count in self._routes[app.app_id].items():
                 taken[section] -= _on_the_line(own.app_qos.min_bandwidth) * count
         return taken
 
@@ -238,6 +243,9 @@ class Applications:
         }
 
     # Every request
+
+    def quota_bps(self, sae: str) -> float | None:
+        return self._quotas_bps.get(sae, self._default_quota_bps)
 
     def is_booked(self, caller: str, slave: str, source: KeySource) -> bool:
         """Whether the operator gives the two an application: what is kept for those is theirs."""
@@ -278,7 +286,7 @@ class Applications:
 
     def charge(self, payer: str | None, bits: int, now: float) -> None:
         """Count to the payer's quota; ExhaustedError when it has used that up."""
-        quota_bps = None if payer is None else self._quotas_bps.get(payer, self._default_quota_bps)
+        quota_bps = None if payer is None else self.quota_bps(payer)
         if payer is None or quota_bps is None or not bits:
             return
         bucket = self._sae_buckets.setdefault(payer, Bucket.full(quota_bps, MIN_BURST_BITS, now))
@@ -332,6 +340,11 @@ class _Free:
 
 
 FREE: KeyAccount = _Free()
+
+
+def _least_priority_beside(app: QkdApp) -> int:
+    """What clients reserve for themselves, at LOWEST_PRIORITY, gives way to what the operator books."""
+    return LOWEST_PRIORITY + 1 if app.app_priority > LOWEST_PRIORITY else LOWEST_PRIORITY
 
 
 def _on_the_line(bits: float) -> float:
