@@ -127,4 +127,7 @@ class Journal(Protocol):
 
     def forget(self, name: str) -> None: ...
 
+    def begin_process(self) -> int:
+        """How many processes have begun with this journal before; to be called once by each."""
+
     def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]: ...
