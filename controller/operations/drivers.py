@@ -114,9 +114,13 @@ class KeyRates(Protocol):
         """What the KMS has promised the controller, by id, when its sections were asked for last."""
 
     def book(self, booking: KeyBooking, is_new: bool) -> None:
-        """Reserve, or change what is reserved. BookingRefused when the rate is not there."""
+        """Reserve, or change what is reserved.
 
-    def release(self, booking: KeyBooking) -> None: ...
+        BookingRefused when the rate is not there, BookingFailed for any other answer about this booking alone.
+        """
+
+    def release(self, booking: KeyBooking) -> None:
+        """Give back. BookingFailed when the KMS answered and did not."""
 
 
 class Journal(Protocol):
