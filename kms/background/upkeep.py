@@ -125,6 +125,9 @@ class SectionRunner:
         section = running.section
         before = section.state
         section.absorb(work)
+        for block in work.blocks:
+            if block.reason:
+                _log.warning("QKD section %s: a block gave no key: %s", section.section_id, block.reason)
         if section.state is not before:
             level = logging.WARNING if section.state is SectionState.STOPPED else logging.INFO
             _log.log(
