@@ -88,10 +88,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         journal = Journal(store)
         stack.push_async_callback(journal.close)
 
-        revocations = Revocations(config.pki_dir)
         directories = {
             each.site: issue_peer_certificate(config.pki_dir, each.site, each.kme_id, each.host) for each in here
         }  # fmt: skip
+        revocations = Revocations(config.pki_dir)
+        revocations.check()
         parties = _parties(config, directories, revocations)
         algorithms = _algorithms(config, parties[here[0].site])
         sections, running_sections = _sections(config)
