@@ -281,6 +281,11 @@ class Section:
         self.is_cut, self.state, self.stop_reason = True, SectionState.STOPPED, StopReason.NO_LIGHT
         self._samples.clear()
 
+    def fail(self) -> None:
+        """Its devices do not work: nobody judges the line, so nothing is to be taken until somebody does again."""
+        self.state, self.stop_reason = SectionState.STOPPED, StopReason.FAULT
+        self._samples.clear()
+
     def mend(self) -> None:
         """Light gets through again; whether it is good is for the next judgement to say."""
         if self.is_cut:
