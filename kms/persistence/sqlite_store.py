@@ -161,15 +161,20 @@ class Journal:
             self._store.apply(change for changes, _ in batch for change in changes)
         except StoreError as error:
             _log.error("keys could not be stored: %s", error)
-            for _, done in batch:
-                done.set_exception(StoreError(str(error)))
+            _refuse(batch, str(error))
+        except Exception as error:  # noqa: BLE001 -- whatever it was, everybody who waits is told that nothing was written
+            _log.exception("keys could not be stored")
+            _refuse(batch, f"an internal error: {type(error).__name__}")
         else:
             for _, done in batch:
-                done.set_result(None)
-        finally:
-            # Whatever else went wrong: nobody waits for ever.
-            for _, done in batch:
-                done.cancel()
+                if not done.done():
+                    done.set_result(None)
+
+
+def _refuse(batch: Sequence[tuple[Sequence[Change], asyncio.Future[None]]], why: str) -> None:
+    for _, done in batch:
+        if not done.done():
+            done.set_exception(StoreError(why))
 
 
 @dataclass

@@ -5,6 +5,7 @@ Layout of a PKI directory (0700, keys 0600)::
     ca.pem, ca.key          the authority
     saes/<SAE id>.json      the register of issued SAEs: who is known, to which site it is bound, its certificates
     crl.pem                 the certificates that were revoked (kms.pki.revocation); absent until the first is
+    revoked/<SAE id>.json   what the register said of them: where there are any, crl.pem must not be missing
     lock                    held while the authority or the register changes
 
 An SAE's certificate has its id as common name and, so that no other certificate of this authority passes for one, the
@@ -17,7 +18,6 @@ import fcntl
 import ipaddress
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,17 +32,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kms.errors import PkiError
 from kms.keys.sae_id import is_sae_id
+from kms.pki.file_changes import FileChanges
 
 SAE_URN = "urn:qslice:sae:"
 SITE_URN = "urn:qslice:site:"
 KME_URN = "urn:qslice:kme:"
+CRL_FILE, REVOKED = "crl.pem", "revoked"
 ML_DSA_LABEL = b"qslice kme ml-dsa-65 public key"
 
 _CA_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
 _CLOCK_SKEW = timedelta(hours=1)
-_CLOCK_GRAIN_NS = 50_000_000  # a file's time of change may be so coarse; Linux' is 4 ms
 _REMEMBERED_SAES = 10_000
 
 
@@ -205,25 +206,6 @@ class SaeRegister:
         return self._known[sae_id]
 
 
-class FileChanges:
-    """Whether a file or a directory's list of files has changed since the last look."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._seen: int | None = None
-
-    def noticed(self) -> bool:
-        """True too when it changed so lately that the next change may bear the same time."""
-        try:
-            changed = os.stat(self._path).st_mtime_ns
-        except FileNotFoundError:
-            changed = 0
-        if changed == self._seen:
-            return False
-        self._seen = changed if abs(time.time_ns() - changed) > _CLOCK_GRAIN_NS else None
-        return True
-
-
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """One at a time may change the authority, the register or the CRL."""
@@ -267,9 +249,17 @@ def _make_authority(certificate_path: Path, key_path: Path) -> Authority:
         .sign(key, hashes.SHA256())
     )
     authority = Authority(certificate, key)
+    # The last authority's certificates are all void, and so is what it said of them.
+    remove_revocations(certificate_path.parent)
     write_whole(key_path, _private_pem(key), 0o600)
     write_whole(certificate_path, authority.pem, 0o644)
     return authority
+
+
+def remove_revocations(directory: Path) -> None:
+    (directory / CRL_FILE).unlink(missing_ok=True)
+    for record in (directory / REVOKED).glob("*.json"):
+        record.unlink(missing_ok=True)
 
 
 def _ensure_leaf(
