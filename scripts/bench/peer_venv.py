@@ -5,7 +5,6 @@ They are no part of what QSlice needs, so set-up leaves them alone; a benchmark'
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
+from scripts.files.marked_folder import MarkedFolder
 
 INSTALL_TIMEOUT_S = 900.0
 _DONE = "installed.txt"
@@ -45,8 +45,10 @@ class Peer:
             return python
         say(f"installing {self.without_dependencies} and what it uses into {home}, once: a minute or so")
         # What an interrupted installation left is of no use.
-        shutil.rmtree(home, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (home / _DONE).is_file():  # of another recipe
+            MarkedFolder(home, _DONE).remove()
+        MarkedFolder(home).empty()
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         steps = (
             ("an environment of its own", [sys.executable, "-m", "venv", str(home)]),

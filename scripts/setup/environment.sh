@@ -146,12 +146,29 @@ pip_install() {
         --constraint "$qslice_root/constraints.txt" "$@"
 }
 
-make_venv() { "$system_python" -m venv --clear --system-site-packages "$@" "$(venv)"; }
+# A .venv is emptied only when this set-up made it, also one that was interrupted at any point, or by an older version.
+venv_mark=.made-by-qslice
+venv_is_ours() {
+    local name
+    for name in "$venv_mark" identity pins unfinished; do
+        [[ ! -f $(venv)/$name ]] || return 0
+    done
+    [[ ! -e $(venv) || (-d $(venv) && -z $(ls -A "$(venv)")) ]]
+}
+
+empty_venv() {
+    mkdir --parents "$(venv)" && : >"$(venv)/$venv_mark" &&
+        find "$(venv)/" -mindepth 1 ! -path "$(venv)/$venv_mark" -delete
+}
+
+make_venv() { "$system_python" -m venv --system-site-packages "$@" "$(venv)"; }
 
 install_python_packages() {
     local names advice
     advice="Check that this machine reaches its Python package index (pip download pip), and that the disk is not full."
     if ! venv_usable; then
+        venv_is_ours || missing "$(venv) was not made by QSlice, which needs that place: move it away, then run this again."
+        step "emptying .venv" "Delete $(venv) and run this again." empty_venv
         step "making .venv from $system_python" "Delete $(venv) and see whether $system_python runs." \
             make_venv
         venv_identity >"$(venv)/identity"

@@ -68,6 +68,12 @@ class Layout:
     def faults_lock(self) -> Path:
         return self.run / "faults.lock"
 
+    def of_a_run(self) -> list[Path]:
+        """What is there now of all that a run puts into its folder: the lock alone outlives it."""
+        patterns = ("*.json", ".*.json.*", "*.sock", f"{self.database.name}*", self.faults_lock.name)
+        found = [path for pattern in patterns for path in self.run.glob(pattern) if not path.is_dir()]
+        return [*found, *(path for path in (self.kms_state,) if path.is_dir())]
+
     def tunnel_socket(self, site: str) -> Path:
         return self.run / f"tunnel-{site}.sock"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
@@ -17,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import CommandError
+from scripts.errors import CommandError, WrongRequest
+from scripts.files.marked_folder import MarkedFolder, NotOurs
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY
 from scripts.vm.host_settings import read_host_settings
@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, pytest_arguments: Sequence[str], tell: Teller) -> GuestReport:
     """Raises CommandError."""
+    _empty_results(options.out)  # before the image, which takes minutes
     cache = REPOSITORY / ".state/vm"
     image = ensure_image(REPOSITORY, cache, lambda: read_host_settings(os.environ), tell, rebuild=options.rebuild)
     seconds = {"image": round(tell.elapsed_s, 1)} if image.is_new else {}
@@ -84,6 +85,16 @@ def run(options: argparse.Namespace, pytest_arguments: Sequence[str], tell: Tell
         _unpack(Path(folder, "results.tar"), options.out)
     seconds["total"] = round(tell.elapsed_s, 1)
     return read_results(options.out, accelerator, seconds)
+
+
+def _empty_results(out: Path) -> None:
+    """What an earlier call left in ``out``; WrongRequest where somebody else's things are."""
+    try:
+        MarkedFolder(out).empty()
+    except NotOurs as error:
+        raise WrongRequest(f"--out: {error}") from error
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot write to {out}: {error.strerror}") from error
 
 
 def _scratch(cache: Path) -> Path:
@@ -98,8 +109,6 @@ def _run_guest(
 ) -> str:
     """The accelerator that it took."""
     job = {"demo": not options.no_demo, "pytest_arguments": list(pytest_arguments)}
-    shutil.rmtree(options.out, ignore_errors=True)
-    options.out.mkdir(parents=True)
     guest = Guest(image, folder / "tree.tar", folder / "results.tar", options.out / "console.log")
     wanted = [options.accel] if options.accel else ["kvm", "tcg"] if has_kvm() else ["tcg"]
     for accelerator in wanted:
