@@ -21,6 +21,7 @@ from scripts.experiments.oracle import Observation, judge
 from scripts.experiments.rules import cookies_of, held_items, intended_items
 from scripts.experiments.traffic import all_answer
 from scripts.experiments.wiretap import Inspector, Wiretap
+from scripts.files.results import write_result
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
 from scripts.measure.isolation import check_isolation
@@ -129,9 +130,7 @@ def tapped(inspector: Inspector) -> dict[str, int]:
 
 def keep(result: ChaosResult, folder: Path) -> None:
     """Write what there is, whole or not at all: an interruption must not leave half a file."""
-    part = folder / "results.json.part"
-    part.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / "results.json")
+    write_result(folder / "results.json", json.dumps(result.to_dict(), indent=1) + "\n")
 
 
 class _Chaos:

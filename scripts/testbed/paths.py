@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from kms.own_directory import OwnDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -92,7 +93,5 @@ class Layout:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    partial.replace(path)
+    with OwnDirectory.make(path.parent) as folder:
+        folder.write(path.name, text.encode(), 0o600)

@@ -18,6 +18,7 @@ from typing import Any
 
 from scripts.errors import CommandError, WrongRequest
 from scripts.files.marked_folder import MarkedFolder, NotOurs
+from scripts.files.results import give_to_caller, make_results_folder
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY
 from scripts.vm.host_settings import read_host_settings
@@ -89,6 +90,7 @@ def run(options: argparse.Namespace, pytest_arguments: Sequence[str], tell: Tell
 
 def _empty_results(out: Path) -> None:
     """What an earlier call left in ``out``; WrongRequest where somebody else's things are."""
+    make_results_folder("--out", out)
     try:
         MarkedFolder(out).empty()
     except NotOurs as error:
@@ -153,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (options.out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     text = as_text(report)
     (options.out / "report.txt").write_text(text + "\n")
+    give_to_caller(options.out)
     print(json.dumps(report.to_dict(), indent=2) if options.json else text)
     print(f"qslice: logs and results: {options.out}", file=sys.stderr)
     return 0 if report.ok else 1

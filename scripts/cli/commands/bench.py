@@ -14,7 +14,8 @@ from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.cli.output import print_json, print_table, say
 from scripts.cli.progress import Steps
-from scripts.errors import DidNotHold, WrongRequest
+from scripts.errors import DidNotHold
+from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.testbed.interrupts import end_on_signals
@@ -84,7 +85,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     is_fill = arguments.slices is not None
     topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
@@ -133,7 +134,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
 
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     topology = load(failover.TOPOLOGY)
     figures: dict[str, float] = {}
@@ -168,7 +169,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     plan = tunnel.Plan(
         wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
@@ -196,7 +197,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import paths  # loads networkx
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
     if "sizes" in options:
         options["sizes"] = tuple(options["sizes"])
@@ -209,7 +210,7 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts, qkd
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
     python = None
@@ -248,7 +249,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import kms  # loads what the KMS is made of
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     names = ("seconds", "apps_seconds", "applications", "source")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     report = kms.run(kms.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
@@ -269,14 +270,6 @@ def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> i
 
 def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / name, metavar="DIR", help="for pictures and raw figures")
-
-
-def _make(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
-    return folder
 
 
 def _seconds(text: str) -> float:
