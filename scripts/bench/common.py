@@ -26,6 +26,7 @@ from rich.progress import (
 
 from scripts.files.results import write_result
 from scripts.setup.machine import describe_machine, describe_versions
+from scripts.terminal import can_redraw
 
 LINE_EVERY_S = 10.0
 SPREAD = ("p50", "p90", "p99", "min", "max")
@@ -103,7 +104,7 @@ class Countdown:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Countdown:
-        if sys.stderr.isatty():
+        if can_redraw():
             self._bar = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                 TextColumn("left:"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from scripts.terminal import print_whole
 
 _STATE_STYLE = {"up": "green", "active": "green", "down": "red", "degraded": "yellow", "aborted": "red"}
 
@@ -21,10 +22,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     """A table; states are coloured where the terminal can."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    _console().print(table)
+    print_whole(table, title)
 
 
 def say(text: str) -> None:
@@ -38,9 +39,3 @@ def _cell(value: Any) -> str:
     text = "" if value is None else str(value)
     style = _STATE_STYLE.get(text.lower())
     return f"[{style}]{text}[/{style}]" if style else text.replace("[", r"\[")
-
-
-def _console() -> Console:
-    # A pipe has no width: do not fold what another program will read.
-    console = Console()
-    return console if console.is_terminal else Console(width=200)

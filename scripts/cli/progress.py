@@ -9,6 +9,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from scripts.terminal import can_redraw
+
 
 class Steps:
     """A job of ``total`` steps. Use it as a context manager and call it with the name of each step as it begins."""
@@ -21,7 +23,7 @@ class Steps:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Steps:
-        if sys.stderr.isatty():
+        if can_redraw():
             self._bar = Progress(
                 TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
                 TimeElapsedColumn(), console=self._console, transient=True,

@@ -53,7 +53,7 @@ class ConsoleProgress:
         self._console.print(text, markup=False, soft_wrap=True)
 
     def _spinner(self, title: str, expected_s: float) -> AbstractContextManager[object]:
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             return contextlib.nullcontext()
         expected = TextColumn(f"of about {expected_s:.0f} s")
         bars = Bars(

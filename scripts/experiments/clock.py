@@ -10,6 +10,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from scripts.terminal import can_redraw
+
 LINE_EVERY_S = 10.0
 
 
@@ -24,7 +26,7 @@ class Countdown:
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if can_redraw():
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()

@@ -38,7 +38,8 @@ step() {
     shift 2
     say "$what"
     printf '\n== %(%F %T)T %s\n' -1 "$what" >>"$(setup_log)"
-    "$@" >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
+    # The caller's directory may be gone, or another user's.
+    (cd / && "$@") >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
     ((status == 0)) && return
     {
         printf 'qslice: failed: %s (exit status %d). The end of %s:\n' "$what" "$status" "$(setup_log)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ def load_example(name: str) -> dict[str, Any]:
 
 
 def _read(file: str) -> dict[str, Any]:
-    path = Path("/dev/stdin" if file == "-" else file)
+    path = Path("standard input" if file == "-" else file)
     try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
+        # Not by the name /dev/stdin: a socket cannot be opened.
+        content = path.read_bytes() if file != "-" else sys.stdin.buffer.read() if sys.stdin is not None else b""
+        return _parse(content.decode("utf-8"), str(path))
     except OSError as error:
         raise WrongRequest(f"FILE: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

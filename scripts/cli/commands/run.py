@@ -14,6 +14,7 @@ from scripts.cli.commands.keys import section_model
 from scripts.cli.output import print_json, print_table, say
 from scripts.cli.progress import Steps
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.terminal import has_commands
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -68,6 +69,11 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
         return _supervise(topology, arguments, layout)
     if arguments.detach:
         return _start_detached(arguments, layout)
+    if not has_commands(sys.stdin):
+        raise WrongRequest(
+            "up: Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
+            "`up --detach` returns when everything runs, `down` ends it"
+        )
     end_on_signals()
     with Runtime(topology, layout, _options(arguments)) as runtime:
         with Steps(f"up {topology.name}", START_STEPS) as steps:
@@ -80,7 +86,7 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
     keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
     return RunOptions(
         api_port=arguments.api_port,
-        unsafe_keylog=Path(keylog) if keylog else None,
+        unsafe_keylog=Path(keylog).absolute() if keylog else None,
         tunnel=arguments.tunnel,
         bfd=arguments.bfd,
     )
@@ -112,7 +118,7 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd="/",
         )  # fmt: skip
     try:
         record = _await_ready(child, layout, arguments)
