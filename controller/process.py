@@ -18,10 +18,11 @@ import eventlet.hubs
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
-from controller.northbound.http_server import Limits, serve
-from controller.northbound.token_files import read_or_make_token
+from controller.northbound.http.server import Limits, serve
+from controller.northbound.http.token_files import read_or_make_token
+from controller.operations.assembly import assemble
+from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import Lifecycle
 from controller.persistence.sqlite_journal import Store
 from controller.schema.config import ControllerConfig, load_config
 from controller.southbound.carrier import CarrierWatch
@@ -31,7 +32,7 @@ from controller.southbound.openflow import Switchboard
 from controller.southbound.ovsdb import OvsdbClient
 from controller.southbound.ryu_app import start_openflow
 from controller.southbound.tunnel_client import TunnelClient
-from controller.testing.checkpoints import STEPS
+from controller.testing.checkpoints import CHECKPOINTS
 from controller.testing.mutants import MUTATIONS, make_model
 
 log = logging.getLogger(__name__)
@@ -62,13 +63,13 @@ def main() -> int:
 
 
 def check_test_hooks(config: ControllerConfig) -> None:
-    """Raises ConfigError for a step or a mutation that there is not."""
+    """Raises ConfigError for a checkpoint or a mutation that there is not."""
     if config.unsafe_mutation not in (None, *MUTATIONS):
         raise ConfigError(
             f"unsafe_mutation: there is no mutation {config.unsafe_mutation!r}: one of {', '.join(MUTATIONS)}"
         )
-    if config.crash_at_step not in (None, *STEPS):
-        raise ConfigError(f"crash_at_step: there is no step {config.crash_at_step!r}")
+    if config.crash_at_checkpoint not in (None, *CHECKPOINTS):
+        raise ConfigError(f"crash_at_checkpoint: there is no checkpoint {config.crash_at_checkpoint!r}")
 
 
 def run(config: ControllerConfig) -> None:
@@ -80,29 +81,31 @@ def run(config: ControllerConfig) -> None:
     links = LinkMonitor(topology, config.hold_down_s)
     channel_ports = OpenFlowChannelPorts(topology, switchboard, links)
     store = Store(config.database)
-    lifecycle = Lifecycle(
+    context = OperationContext(
         make_model(topology, config.unsafe_mutation, frozenset(config.forbidden_suites)),
         switchboard,
         TunnelClient(config.tunnel_sockets),
         KmsClient(config.kms_socket),
         store,
         events,
-        spare_hold_s=config.spare_hold_s,
-        channel_ports=channel_ports,
-        **({} if config.crash_at_step is None else {"reached": _killer(config.crash_at_step)}),
+        channel_ports,
+        OperationOptions(spare_hold_s=config.spare_hold_s, checkpoint=killer_at(config.crash_at_checkpoint)),
     )
-    lifecycle.load()
-    for channel in lifecycle.lit_spares():
+    operations = assemble(context)
+    slices, maintenance = operations.slices, operations.maintenance
+    switchboard.confirmed = maintenance.switch_confirmed
+    maintenance.load()
+    for channel in maintenance.lit_spares():
         links.set_lit(channel)
     tokens = Tokens(read_or_make_token(config.token_file), read_or_make_token(config.viewer_token))
     settings = Settings(require_token_for_reads=config.api.require_token_for_reads)
-    api = Api(lifecycle, links, events, tokens, settings)
+    api = Api(slices, links, events, tokens, settings)
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
     listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
     carrier = CarrierWatch() if config.watch_carrier else None
-    start_openflow(config.openflow, lifecycle, switchboard, links, channel_ports, watches, carrier)
-    eventlet.spawn(lifecycle.recover)
+    start_openflow(config.openflow, maintenance, switchboard, links, channel_ports, watches, carrier)
+    eventlet.spawn(maintenance.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
     eventlet.spawn(serve, listener, api, limits)
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
@@ -111,14 +114,14 @@ def run(config: ControllerConfig) -> None:
     log.info("ended; switches go on forwarding by the rules they have")
 
 
-def _killer(fatal_step: str) -> Callable[[str], None]:
-    """Dies at one step as a power cut would have it: no handler runs, nothing is flushed."""
+def killer_at(fatal: str | None) -> Callable[[str], None]:
+    """Dies at one checkpoint, None for none, as a power cut would have it: no handler runs, nothing is flushed."""
 
-    def reached(step: str) -> None:
-        if step == fatal_step:
+    def checkpoint(name: str) -> None:
+        if name == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    return reached
+    return checkpoint
 
 
 def wait_for_signal() -> None:

@@ -15,7 +15,7 @@ from kms.keys.limits import Limits
 from kms.keys.sae_id import is_sae_id
 from kms.qkdnet.topology import crossing_directions
 from kms.sources.kems import AUTO
-from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.modes import Model, Protocol
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -84,6 +84,23 @@ class QuotaConfig(_Model):
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
 
 
+class LimitsConfig(_Model):
+    """:class:`Limits`, and what they may be."""
+
+    key_size: int = Limits.key_size
+    min_key_size: Annotated[int, Field(ge=8)] = Limits.min_key_size
+    max_key_size: Annotated[int, Field(le=8192)] = Limits.max_key_size
+    max_key_per_request: Annotated[int, Field(ge=1)] = Limits.max_key_per_request
+    max_key_count: Annotated[int, Field(ge=1)] = Limits.max_key_count
+    pool_target: Annotated[int, Field(ge=1)] = Limits.pool_target
+    max_sae_id_count: Annotated[int, Field(ge=0)] = Limits.max_sae_id_count
+    max_awaiting_keys: Annotated[int, Field(ge=1)] = Limits.max_awaiting_keys
+    max_body_bytes: Annotated[int, Field(ge=256)] = Limits.max_body_bytes
+
+    def limits(self) -> Limits:
+        return Limits(**self.model_dump())
+
+
 class QkdConfig(_Model):
     """How the sections are run: see :mod:`kms.sources.qkd.section`."""
 
@@ -106,7 +123,7 @@ class KmsConfig(_Model):
     kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"
     default_key_source: str = "qkd"
     pairs: tuple[PairConfig, ...] = ()
-    limits: Limits = Limits()
+    limits: LimitsConfig = LimitsConfig()
     qkd: QkdConfig = QkdConfig()
     quota: QuotaConfig = QuotaConfig()  # of an SAE that is not named in quotas
     quotas: dict[str, QuotaConfig] = {}

@@ -75,6 +75,14 @@ class ExchangeError(KmsError):
     """A key exchange failed a check: an invalid public value, a tag that does not verify."""
 
 
+class MalformedMessageError(ExchangeError):
+    """Another KME sent what is not a message of this kind; ``field`` is the one that is wrong, and begins the text."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+
+
 class ClientError(KmsError):
     """Base of what :class:`kms.clients.etsi014_client.Kme014Client` raises."""
 

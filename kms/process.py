@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,33 +22,39 @@ from kms.admission.token_bucket import RequestThrottle
 from kms.background.link_watch import Watcher
 from kms.background.pool_filler import PoolFiller, expire_keys
 from kms.background.upkeep import RunningSection, SectionRunner
-from kms.config import KmsConfig
-from kms.delivery.exchange_party import algorithms_of, party_of
+from kms.config import KmsConfig, SiteConfig
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_transport import EmbeddedTransport, KeyTransport
-from kms.delivery.sae_registry import SaeHomes
+from kms.delivery.sae_registry import SaeRegistry
 from kms.delivery.stream_service import KeyStreams
-from kms.distributed.node import Node, sites_of_process
+from kms.distributed.node import PeerAnswers, PeerConnections, sites_of_process
+from kms.distributed.peer_rpc import PeerServer
 from kms.errors import ConfigError, KmsError
 from kms.event_log import EventLog
 from kms.interfaces.admin import Admin
 from kms.interfaces.admin_reservations import AdminApps
 from kms.interfaces.etsi004 import Etsi004
-from kms.interfaces.etsi014 import Kme014
+from kms.interfaces.etsi014 import Etsi014Server
 from kms.interfaces.listeners import KmeListeners, make_runner
 from kms.interfaces.skip import Skip
 from kms.keys.inventory import KeyInventory, PoolId
-from kms.keys.key import KeySource
+from kms.keys.key import KeySource, Source
 from kms.keys.ledger import Ledger
 from kms.persistence.sqlite_store import Journal, KeyStore
 from kms.pki import authority
+from kms.pki.parties import issue_peer_certificate, load_party
 from kms.pki.revocation import Revocations
+from kms.pki.tls import tls_context
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
+from kms.sources.agreement import Mechanism
+from kms.sources.dh import DhSource
+from kms.sources.exchange import Party
 from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
-from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
+from kms.sources.qra import QraSource
 
 _log = logging.getLogger(__name__)
 
@@ -83,49 +89,47 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         stack.push_async_callback(journal.close)
 
         revocations = Revocations(config.pki_dir)
-        kem = choose_kem(config.qra_kem)
-        parties = {each.site: party_of(config, each, kem, revocations) for each in here}
-        algorithms = algorithms_of(config, parties[here[0].site])
+        directories = {
+            each.site: issue_peer_certificate(config.pki_dir, each.site, each.kme_id, each.host) for each in here
+        }  # fmt: skip
+        parties = _parties(config, directories, revocations)
+        algorithms = _algorithms(config, parties[here[0].site])
         sections, running_sections = _sections(config)
         links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
-        node: Node | None = None
+        peers: PeerConnections | None = None
         transport: KeyTransport
         if site is None:
             network = QkdNetwork(sections, links, config.nodes)
             transport = EmbeddedTransport(parties, QkdSource(network, os.urandom), time.time)
         else:
-            node = Node(config, here[0], parties[site], sections, links, revocations)
-            network, transport = node.network, node.transport
-            running_sections = [each for each in running_sections if each.section.section_id in node.sections.hosted]
-            stack.push_async_callback(node.close)
+            peers = PeerConnections(config, here[0], parties[site], directories[site], sections, links)
+            network, transport = peers.network, peers.transport
+            running_sections = [each for each in running_sections if each.section.section_id in peers.sections.hosted]
+            stack.push_async_callback(peers.close)
         quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
         service = _service(config, store, journal, transport, applications)
         background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
-        streams = KeyStreams(
-            service, applications, uuid.uuid4, time.time, None if node is None else node.streams_of(service)
-        )
-        if node is not None:
-            node.serve(service, streams)
-            runner = await make_runner(node.application())
-            stack.push_async_callback(runner.cleanup)
-            listener = web.TCPSite(runner, here[0].host, here[0].peer_port, ssl_context=node.tls(), backlog=1024)
-            await listener.start()
-            background += [node.sections.pump(), node.sections.look(), node.sections.measure()]
+        remote = None if peers is None else peers.streams
+        streams = KeyStreams(service, applications, uuid.uuid4, time.time, remote)
+        if peers is not None:
+            answers = PeerAnswers(peers, service, streams)
+            await _listen_to_peers(stack, config, here[0], directories[here[0].site], answers, revocations)
+            background += answers.background()
 
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
         events = EventLog()
         configured = {each.site: list(each.sae_ids) for each in config.sites}
 
-        def peers() -> list[str]:
+        def known_saes() -> list[str]:
             issued = [sae.sae_id for sae in authority.issued_saes(config.pki_dir)]
             return [*issued, *(sae for saes in configured.values() for sae in saes)]
 
         kmes = {
-            each.site: Kme014(
+            each.site: Etsi014Server(
                 each.site, service, revocations, may_ask=throttle.may_ask, events=events,
-                adapters=(Etsi004(each.site, streams), Skip(each.site, service, peers)),
+                adapters=(Etsi004(each.site, streams), Skip(each.site, service, known_saes)),
             )
             for each in here
         }  # fmt: skip
@@ -150,6 +154,23 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
     raise AssertionError("not reached")
 
 
+def _parties(config: KmsConfig, directories: Mapping[str, Path], revocations: Revocations) -> dict[str, Party]:
+    """The KMEs of this process as partners in key exchanges; ``directories`` has their certificates by site."""
+    qra = QraSource(choose_kem(config.qra_kem))
+    mechanisms: dict[Source, Mechanism] = {Source.DH: DhSource(config.dh_group), Source.QRA: qra}
+    kme_ids = {each.site: each.kme_id for each in config.sites}
+    return {
+        site: load_party(directory, site, kme_ids, mechanisms, config.kme_signature, revocations)
+        for site, directory in directories.items()
+    }
+
+
+def _algorithms(config: KmsConfig, party: Party) -> dict[str, str]:
+    """What does what in this KMS, for the operator."""
+    exchanged = {source.value: mechanism.algorithm for source, mechanism in party.mechanisms.items()}
+    return {Source.QKD.value: QkdSource.algorithm, **exchanged, "signature": config.kme_signature}
+
+
 def _service(
     config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport, applications: Applications
 ) -> KeyService:
@@ -165,7 +186,7 @@ def _service(
         if not transport.can_join(pool_id.source, near, far):
             raise ConfigError(f"pairs: nothing gives {pair.key_source} keys between {pair.a} and {pair.b}")
         inventory.open(pool_id)
-    homes = SaeHomes(
+    registry = SaeRegistry(
         configured={sae: site.site for site in config.sites for sae in site.sae_ids},
         remembered=store.load_homes(),
         sites=frozenset(site.site for site in config.sites),
@@ -173,9 +194,9 @@ def _service(
     )
     return KeyService(
         kme_ids={site.site: site.kme_id for site in config.sites},
-        limits=config.limits,
+        limits=config.limits.limits(),
         default_source=KeySource.parse(config.default_key_source),
-        homes=homes,
+        registry=registry,
         transport=transport,
         inventory=inventory,
         ledger=Ledger(),
@@ -216,6 +237,19 @@ def _sole_owner(state_dir: Path) -> Iterator[None]:
         except BlockingIOError:
             raise KmsError(f"{state_dir}: another KMS is running on it") from None
         yield
+
+
+async def _listen_to_peers(
+    stack: contextlib.AsyncExitStack, config: KmsConfig, site: SiteConfig, directory: Path, answers: PeerAnswers,
+    revocations: Revocations,
+) -> None:  # fmt: skip
+    """Serve the KMEs of the other sites; ``directory`` has the certificate that ours shows them."""
+    sites = {each.kme_id: each.site for each in config.sites if each.site != site.site}
+    server = PeerServer(sites, answers.endpoints(), revocations.is_revoked)
+    runner = await make_runner(server.application())
+    stack.push_async_callback(runner.cleanup)
+    tls = tls_context(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
+    await web.TCPSite(runner, site.host, site.peer_port, ssl_context=tls, backlog=1024).start()
 
 
 async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Application, path: Path) -> None:

@@ -89,7 +89,7 @@ def metro_ring(mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS) -> Topology:
             channels.append(_circuit(a, b, wavelength, km, mbps_per_gbps, fibre=f"fibre-{a}-{b}"))
         sections.append(QkdSection(f"q-{a}-{b}", a, b, km))
         links.append(QkdLink(f"{a}-{b}", a, b, (f"q-{a}-{b}",)))
-    # Spares held dark, on fibres of their own: either joins the tiers again when all that is lit between them fails.
+    # Dark channels on fibres of their own: each joins two tiers again when all other channels between them fail.
     for (a, b), km in {("agg1", "metro3"): 33.0, ("agg2", "metro1"): 32.0}.items():
         for security in (QRA, QKD):
             wavelength = Wavelength(f"{a}-{b}-{security.label}", security)
@@ -98,7 +98,7 @@ def metro_ring(mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS) -> Topology:
     return Topology(
         "metro-ring", sites, tuple(wavelengths), tuple(channels), tuple(sections), tuple(links),
         description="A redundant metro network: two disjoint ways in every class between any cell and any core, "
-        "and four dark spares",
+        "and four dark channels",
     )  # fmt: skip
 
 

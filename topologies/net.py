@@ -66,7 +66,7 @@ class SiteHost(Node):
 
 
 class ControllerEndpoint(Controller):
-    """Where the switches find the controller, which somebody else starts and stops."""
+    """Where the switches find the controller, which is started and stopped elsewhere."""
 
     def __init__(self, name: str, host: str, port: int, protocol: str):
         super().__init__(name, ip=host, port=port, protocol=protocol, command=None)

@@ -14,6 +14,7 @@ from topologies.spec import SecurityClass
 
 MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
 FIRST_TUNNEL_PORT = 20_000
+KEPT_REROUTES = 20
 
 
 @dataclass(frozen=True)

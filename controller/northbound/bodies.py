@@ -9,8 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from controller.model.request import SliceRequest
-from controller.operations.provisioning import MAX_RESERVATION_S
-from controller.operations.slice_service import DEFAULT_RESERVATION_S
+from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import InvalidRequest, parse_slice_request
 from controller.schema.terms import Terms
 

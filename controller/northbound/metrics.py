@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from controller.model.key_rates import SectionStatus
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.event_log import EventLog
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -62,7 +62,7 @@ class Telemetry:
 
 
 def metrics_text(
-    model: Orchestrator, sections: Mapping[str, SectionStatus], events: EventLog, telemetry: Telemetry
+    model: NetworkState, sections: Mapping[str, SectionStatus], events: EventLog, telemetry: Telemetry
 ) -> str:
     """Everything there is to know, as text."""
     network, topology = model.network, model.network.topology

@@ -1,4 +1,4 @@
-"""Running calls to drivers side by side, operations that can be overtaken, and timing their stages."""
+"""Running calls to drivers side by side, operations that can be superseded, and timing their stages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from controller.model.errors import ControllerError, DriverError, Overtaken
+from controller.model.errors import ControllerError, DriverError, KeysMissing, Superseded
 
 
 class Stopwatch:
@@ -47,7 +47,7 @@ class Parallel:
         self._guard = threading.Lock()
         self._ended = threading.Event()
         self._roused = threading.Event()
-        self._overtaken: Overtaken | None = None
+        self._superseded: Superseded | None = None
         if not calls:
             self._ended.set()
             self._roused.set()
@@ -64,9 +64,9 @@ class Parallel:
                     self._ended.set()
                     self._roused.set()
 
-    def abandon(self, why: Overtaken) -> None:
+    def abandon(self, why: Superseded) -> None:
         """Let whoever waits in :meth:`join` go, with ``why``; the calls themselves run on."""
-        self._overtaken = why
+        self._superseded = why
         self._roused.set()
 
     def settle(self, deadline_s: float) -> None:
@@ -74,14 +74,17 @@ class Parallel:
         self._ended.wait(deadline_s)
 
     def join(self, deadline_s: float) -> None:
-        """Until all have ended; raises the first error, Overtaken, or DriverError when the deadline passes."""
+        """Until all have ended; raises the first error, Superseded, or DriverError when the deadline passes.
+
+        Of several errors one for want of keys goes first: at the other end of that tunnel it shows as mere silence.
+        """
         if not self._roused.wait(deadline_s):
             raise DriverError(f"a tunnel agent gave no answer within {deadline_s:g} s")
-        if self._overtaken is not None:
-            raise self._overtaken
-        for call in self._calls:
-            if call.error is not None:
-                raise call.error
+        if self._superseded is not None:
+            raise self._superseded
+        errors = [call.error for call in self._calls if call.error is not None]
+        for error in sorted(errors, key=lambda each: not isinstance(each, KeysMissing)):
+            raise error
 
 
 class Operation:
@@ -89,34 +92,34 @@ class Operation:
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self.is_overtaken = False
+        self.is_superseded = False
         self._running: list[Parallel] = []
         self._changing: list[Parallel] = []
 
     def run(self, calls: Sequence[Call]) -> Parallel:
-        """Calls that change something; :meth:`settle` waits for them. Call with the lock held. Raises Overtaken."""
+        """Calls that change something; :meth:`settle` waits for them. Call with the lock held. Raises Superseded."""
         parallel = self.watch(calls)
         self._changing.append(parallel)
         return parallel
 
     def watch(self, calls: Sequence[Call]) -> Parallel:
-        """Calls that only wait for something. Call with the lock held. Raises Overtaken."""
+        """Calls that only wait for something. Call with the lock held. Raises Superseded."""
         self.check()
         parallel = Parallel(calls)
         self._running.append(parallel)
         return parallel
 
     def check(self) -> None:
-        """Raises Overtaken; to be asked, with the lock held, before anything more is done."""
-        if self.is_overtaken:
+        """Raises Superseded; to be asked, with the lock held, before anything more is done."""
+        if self.is_superseded:
             raise self._why()
 
-    def _why(self) -> Overtaken:
-        return Overtaken(f"deleted while it was being {self.what}")
+    def _why(self) -> Superseded:
+        return Superseded(f"deleted while it was being {self.what}")
 
-    def overtake(self) -> None:
+    def supersede(self) -> None:
         """Whoever carries it out goes no further."""
-        self.is_overtaken = True
+        self.is_superseded = True
         for parallel in self._running:
             parallel.abandon(self._why())
 

@@ -1,4 +1,4 @@
-"""What every part of the life cycle works with: the model and its lock, the drivers, the journal, the audience.
+"""What every operation works with: the model and its lock, the drivers, the journal, the audience.
 
 The lock guards the model, and covers deciding and sending; nobody waits for a switch, a tunnel or the KMS while
 holding it. So decisions come one at a time, their messages reach each switch in the order of the decisions, and
@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError
+from controller.model.events import ConnectionChanged, SliceChanged
 from controller.model.key_rates import SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -25,7 +25,8 @@ from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pendi
 from controller.operations.event_log import EventLog
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
-from controller.state.network_state import Orchestrator
+from controller.schema.config import DEFAULT_HOLD_S
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -41,61 +42,116 @@ class InfeasibleRequest(ControllerError):
 
     def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
         """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
-        is_about_keys = any(r.constraint == "key_rate" for r in infeasible.reasons)
-        more = f"; key rates are unknown: {silence}" if silence and is_about_keys else ""
-        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
         self.infeasible = infeasible
+        self.silence = silence
+        more = f"; key rates are unknown: {silence}" if silence and self.is_about_keys else ""
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
+
+    @property
+    def is_about_keys(self) -> bool:
+        """Whether key rate is among what it lacks."""
+        return any(reason.constraint == "key_rate" for reason in self.infeasible.reasons)
+
+
+@dataclass(frozen=True)
+class OperationOptions:
+    """How operations run. The defaults are those of the process; tests bring clocks and checkpoints of their own."""
+
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch. Starts and ends of slices and expiries of reservations go by it."""
+
+    steady: Callable[[], float] = time.monotonic
+    """Seconds on a clock that is never set. Durations, retries and hold times go by it."""
+
+    checkpoint: Callable[[str], None] = lambda name: None
+    """Called with each name in :mod:`controller.testing.checkpoints` when the work comes to it."""
+
+    drain_s: float = DRAIN_S
+    """How long rules stay after traffic has left them, in seconds, so that packets on their way still find them."""
+
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    """Makes the ids of reservations and feasibility jobs. No id is made twice, over restarts too."""
+
+    spare_hold_s: float = DEFAULT_HOLD_S
+    """How long an activated dark channel that nothing needs any more stays lit, in seconds."""
 
 
 @dataclass
-class Engine:
-    """Shared by the parts of the life cycle.
+class OperationContext:
+    """Shared by all operations."""
 
-    ``reached`` is told every step of :mod:`controller.testing.checkpoints`.
-    """
-
-    model: Orchestrator
+    model: NetworkState
     switches: Switches
     tunnels: Tunnels
     key_rates: KeyRates
     journal: Journal
     events: EventLog
     channel_ports: ChannelPorts | None = None  # None: dark channels stay dark
-    clock: Callable[[], float] = time.time
-    steady: Callable[[], float] = time.monotonic
-    reached: Callable[[str], None] = lambda step: None
-    drain_s: float = DRAIN_S
-    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    options: OperationOptions = field(default_factory=OperationOptions)
     lock: threading.RLock = field(default_factory=threading.RLock)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice
     sections: dict[str, SectionStatus] = field(default_factory=dict)
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
 
+    # --- options -------------------------------------------------------------------------------------------------
+
+    def clock(self) -> float:
+        """Seconds since the epoch."""
+        return self.options.clock()
+
+    def steady(self) -> float:
+        """Seconds on a clock that is never set."""
+        return self.options.steady()
+
+    def checkpoint(self, name: str) -> None:
+        """The work has come to a checkpoint (:mod:`controller.testing.checkpoints`)."""
+        self.options.checkpoint(name)
+
+    def new_id(self) -> str:
+        return self.options.new_id()
+
     def drain(self) -> None:
         """Let what is on its way over rules that were left arrive before they go. Call without the lock."""
-        if self.drain_s:
-            time.sleep(self.drain_s)
+        if self.options.drain_s:
+            time.sleep(self.options.drain_s)
 
-    def judge(self, name: str) -> SliceRecord:
+    # --- switches ------------------------------------------------------------------------------------------------
+
+    def wait_or_repair(self, what: str, pending: Pending) -> None:
+        """Wait for changes after which the work goes on whatever became of them. Call without the lock.
+
+        A switch that refused or did not answer is compared with what it shall hold, and repaired, as after
+        :meth:`Switches.post`. ``what`` names the work in the log.
+        """
+        for fault in pending.wait(BARRIER_DEADLINE_S):
+            log.warning("%s: switch %s: %s; it will be repaired", what, fault.site, fault.message)
+            self.switches.report(fault)
+
+    def look_at_switches(self) -> None:
+        """Note which switches may take new paths. Call with the lock held, before paths are searched."""
+        ready = [site for site in self.model.topology.site_names if self.switches.is_ready(site)]
+        self.model.observe_switches(ready, self.steady())
+
+    # --- states told and journalled ------------------------------------------------------------------------------
+
+    def refresh_state(self, name: str) -> SliceRecord:
         """Bring the slice's state up to what its connections amount to; tell it, and journal it if possible."""
         before = self.model.slice(name).state
-        record = self.model.judge(name)
+        record = self.model.refresh_state(name)
         if record.state is not before:
             self.announce(record)
         self.save_if_possible(name)
         return record
 
-    def announce(self, record: SliceRecord, **more: Any) -> None:
-        reason = {} if record.reason is None else {"reason": record.reason}
-        self.events.publish("slice", {"name": record.name, "state": record.state.value, **reason, **more})
+    def announce(self, record: SliceRecord, reason: str | None = None) -> None:
+        """``reason`` instead of the record's own, where it has none."""
+        self.events.publish(SliceChanged(record.name, record.state, record.reason or reason, record.expires_at))
 
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
-        data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
-        explanation = connection.explanation
-        if explanation is not None:
-            data |= {"reason": explanation.detail, "reason_code": explanation.code.value}
-        self.events.publish("connection", data)
+        name, why = connection.request.slice_name, connection.explanation
+        detail, code = (None, None) if why is None else (why.detail, why.code)
+        self.events.publish(ConnectionChanged(connection.id, name, connection.state, detail, code))
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
@@ -121,6 +177,15 @@ class Engine:
     def existing(self, ids: Iterable[str]) -> list[Connection]:
         return [self.model.connections[i] for i in ids if i in self.model.connections]
 
+    def forget_at_once(self, record: SliceRecord, reason: str | None = None) -> None:
+        """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
+        gone = record.become(SliceState.DELETED)
+        self.journal.forget(record.name)
+        self.model.forget(record.name)
+        self.announce(gone, reason)
+
+    # --- what is under way ---------------------------------------------------------------------------------------
+
     def begin_operation(self, name: str, what: str) -> Operation:
         """Note what is being done to the slice. Call with the lock held."""
         operation = Operation(what)
@@ -132,13 +197,6 @@ class Engine:
             if self.operations.get(name) is operation:
                 del self.operations[name]
 
-    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
-        """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
-        gone = record.become(SliceState.DELETED)
-        self.journal.forget(record.name)
-        self.model.forget(record.name)
-        self.announce(gone, **more)
-
 
 def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault, ...]:
     """Wait for all of several changes at once; what was at fault in any of them."""
@@ -149,8 +207,3 @@ def wait_for(pending: Iterable[Pending], deadline_s: float) -> tuple[SwitchFault
 def raise_faults(faults: tuple[SwitchFault, ...]) -> None:
     if faults:
         raise DriverError("; ".join(f"switch {f.site}: {f.message}" for f in faults))
-
-
-def log_faults(what: str, faults: tuple[SwitchFault, ...]) -> None:
-    for fault in faults:
-        log.warning("%s: switch %s: %s", what, fault.site, fault.message)

@@ -1,4 +1,4 @@
-"""What the life cycle needs from the outside world: switches, tunnels, key rates, a journal, an audience."""
+"""What operations need from the outside world: switches, tunnels, key rates, a journal, an audience."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from controller.forwarding.intended import Changes
+from controller.forwarding.tunnel_endpoint import TunnelEndpoint
 from controller.model.connection import Connection
 from controller.model.key_rates import KeyBooking, KeyPool, SectionStatus
 from controller.model.slice_record import SliceRecord
@@ -41,6 +42,15 @@ class Switches(Protocol):
         For what cannot change what comes next: taking off what nothing uses any more.
         """
 
+    def repair(self, site: str, changes: Changes) -> Pending:
+        """As :meth:`send`, to a switch that is being compared: one that is not ready takes nothing else."""
+
+    def report(self, fault: SwitchFault, /) -> None:
+        """What has gone wrong in a change that was waited for and after which the work goes on: as for :meth:`post`.
+
+        Never waits.
+        """
+
     def is_ready(self, site: str) -> bool:
         """Whether the switch is connected and holds what it shall."""
 
@@ -48,10 +58,13 @@ class Switches(Protocol):
 class Tunnels(Protocol):
     """The tunnel agents of the hosts. Raises DriverError."""
 
-    def add(self, site: str, connection: Mapping[str, Any]) -> None: ...
+    def add(self, site: str, endpoint: TunnelEndpoint) -> None: ...
 
-    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
-        """Other keys for a connection that goes on: the one in use serves until one of the new kind is agreed."""
+    def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
+        """Other MODIFIABLE fields for a connection that goes on.
+
+        The key in use serves until one of a new kind, if that is asked for, is agreed.
+        """
 
     def remove(self, site: str, connection_id: str) -> None: ...
 
@@ -59,7 +72,7 @@ class Tunnels(Protocol):
         """Until the connection carries traffic both ways under keys of the kind it was last told."""
 
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
-        """What the agent was told, by connection id."""
+        """What the agent says that it was told, by connection id; see :meth:`TunnelEndpoint.differing`."""
 
     def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
         """A new token, and what has changed since ``token`` (None: everything), as soon as something has.

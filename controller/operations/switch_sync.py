@@ -30,14 +30,14 @@ class Board(Protocol):
 
 
 class Repairs(Protocol):
-    """What of the life cycle is needed here."""
+    """What of :class:`controller.operations.maintenance.Maintenance` is needed here."""
 
-    def reconcile(self, site: str, installed: Iterable[Item]) -> bool: ...
+    def reconcile(self, site: str, read: Callable[[], Iterable[Item]]) -> bool: ...
 
     def retry(self) -> None: ...
 
 
-class Welcome:
+class SwitchSync:
     """``check_ports`` learns a switch's links, ``later`` calls a function with an argument after so many seconds."""
 
     def __init__(
@@ -50,25 +50,28 @@ class Welcome:
         self._board, self._repairs, self._check_ports, self._later = board, repairs, check_ports, later
         self._doubted: set[str] = set()  # that will be looked at
 
-    def greet(self, site: str) -> None:
+    def synchronise(self, site: str) -> None:
         """Make it ready, now or later."""
         try:
             self._check_ports(site)
-            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+            is_right = any(self._is_right(site) for _ in range(ATTEMPTS))
         except DriverError as error:
             log.warning("%s", error)
-            self._later(AGAIN_S, self._greet_again, site)
+            self._later(AGAIN_S, self._synchronise_again, site)
             return
         if is_right:
             self._board.set_ready(site)
         else:
             log.warning("switch %s: still not as intended after %d repairs", site, ATTEMPTS)
-            self._later(AGAIN_S, self._greet_again, site)
+            self._later(AGAIN_S, self._synchronise_again, site)
         self._repairs.retry()
 
-    def _greet_again(self, site: str) -> None:
+    def _is_right(self, site: str) -> bool:
+        return self._repairs.reconcile(site, lambda: self._board.installed(site))
+
+    def _synchronise_again(self, site: str) -> None:
         if self._board.is_connected(site):
-            self.greet(site)
+            self.synchronise(site)
 
     def doubt(self, site: str) -> None:
         """Something sent there has failed, and nobody waited for it: the switch is looked at in a while. Never waits.
@@ -84,7 +87,7 @@ class Welcome:
         if not self._board.is_connected(site):
             return  # greeted when it is back
         try:
-            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+            is_right = any(self._is_right(site) for _ in range(ATTEMPTS))
         except DriverError as error:
             log.warning("%s", error)
             is_right = False

@@ -22,7 +22,7 @@ from controller.pce.joint_planning import JointPlanner
 from controller.pce.network import Network
 from controller.pce.network_index import NetworkIndex
 from controller.policy.restoration import Decision, rank
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 MAX_SETS = 5_000  # sets of spares tried; beyond that the answer lights none in vain but may not be the smallest
 
@@ -137,12 +137,12 @@ def _irreducible(
     return SparePlan(chosen, routes, is_proven=False)
 
 
-def lit(model: Orchestrator) -> tuple[str, ...]:
+def lit(model: NetworkState) -> tuple[str, ...]:
     """The spares that are lit."""
     return tuple(sorted(c for c, spare in model.spares.items() if spare.state is SpareState.LIT))
 
 
-def unneeded(model: Orchestrator) -> frozenset[str]:
+def unneeded(model: NetworkState) -> frozenset[str]:
     """Lit spares that could be put out now: all of them together, or else each by itself."""
     shining = lit(model)
     if not shining:
@@ -152,7 +152,7 @@ def unneeded(model: Orchestrator) -> frozenset[str]:
     return frozenset(c for c in shining if replacements(model, (c,)) is not None)
 
 
-def replacements(model: Orchestrator, spares: Collection[str]) -> Mapping[str, tuple[Route, ...]] | None:
+def replacements(model: NetworkState, spares: Collection[str]) -> Mapping[str, tuple[Route, ...]] | None:
     """Ways without ``spares`` for all that use them, together and with everything that was asked for; None: not now.
 
     What is on the move, or belongs to a slice that is being changed, is let come to rest first.
@@ -172,7 +172,7 @@ def replacements(model: Orchestrator, spares: Collection[str]) -> Mapping[str, t
     return {c.id: planned.routes for c, planned in zip(users, plan.connections, strict=True)}
 
 
-def leave(model: Orchestrator, spares: Collection[str]) -> list[Decision]:
+def leave(model: NetworkState, spares: Collection[str]) -> list[Decision]:
     """Move everybody off ``spares``, make before break; nobody when not all can go."""
     routes = replacements(model, spares)
     decisions = []
@@ -184,7 +184,7 @@ def leave(model: Orchestrator, spares: Collection[str]) -> list[Decision]:
     return decisions
 
 
-def _users(model: Orchestrator, spares: Collection[str]) -> list[Connection]:
+def _users(model: NetworkState, spares: Collection[str]) -> list[Connection]:
     chosen = frozenset(spares)
     users = [
         c for c in model.connections.values() if any(not chosen.isdisjoint(lane.route.channels) for lane in c.lanes)

@@ -34,7 +34,7 @@ from controller.model.reason import UNEXPLAINED, Reason, ReasonCode
 from controller.model.request import Protection
 from controller.model.states import ConnectionState
 from controller.policy.restoration import Decision, degrade, protect_again, rank, restore, works
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 HEALABLE = frozenset({ConnectionState.ACTIVE, ConnectionState.INSTALLING, ConnectionState.REROUTING})
 PATH_FAILED = Reason(ReasonCode.NO_PROTECTION, "its path has failed and it asked for no protection")
@@ -56,14 +56,14 @@ class Impact(Enum):
 GIVES_BACK = frozenset({Impact.SWITCHED_OVER, Impact.TO_PROTECT_AGAIN, Impact.TO_RESTORE})
 
 
-def affected(model: Orchestrator) -> tuple[str, ...]:
+def affected(model: NetworkState) -> tuple[str, ...]:
     """Connections that use something which does not work, the most urgent first."""
     concerned = [c for c in model.connections.values() if _can_be_healed(c)]
     hit = [c for c in concerned if classify(model, c) is not Impact.UNAFFECTED]
     return tuple(c.id for c in sorted(hit, key=rank))
 
 
-def classify(model: Orchestrator, connection: Connection, refusing: frozenset[str] = NOWHERE) -> Impact:
+def classify(model: NetworkState, connection: Connection, refusing: frozenset[str] = NOWHERE) -> Impact:
     """What has happened to a connection; ``refusing`` are sites whose switches refused the paths that it has."""
     if not refusing and connection.lanes and all(works(model, lane) for lane in connection.lanes):
         return Impact.UNAFFECTED
@@ -80,7 +80,7 @@ def classify(model: Orchestrator, connection: Connection, refusing: frozenset[st
 
 
 def decide(
-    model: Orchestrator, ids: Iterable[str], refusing: Mapping[str, frozenset[str]] | None = None
+    model: NetworkState, ids: Iterable[str], refusing: Mapping[str, frozenset[str]] | None = None
 ) -> list[Decision]:
     """Decide about the connections ``ids`` as one plan.
 
@@ -113,7 +113,7 @@ def decide(
     return decisions + [protect_again(model, before, sites.get(before.id, NOWHERE)) for before in unprotected]
 
 
-def _failed(model: Orchestrator, connection: Connection, refusing: frozenset[str]) -> tuple[Lane, ...]:
+def _failed(model: NetworkState, connection: Connection, refusing: frozenset[str]) -> tuple[Lane, ...]:
     """The paths that do not work, or cross a site whose switch refuses them."""
     return tuple(
         lane for lane in connection.lanes if not works(model, lane) or not refusing.isdisjoint(lane.route.sites)
@@ -128,7 +128,7 @@ def _can_be_healed(connection: Connection) -> bool:
     return is_movable and connection.state is ConnectionState.DEGRADED and bool(connection.lanes)
 
 
-def _may_still_pass(model: Orchestrator, connection: Connection) -> bool:
+def _may_still_pass(model: NetworkState, connection: Connection) -> bool:
     """Whether no failure on its paths is certain: all that is down there is silent, with carrier, and may yet pass."""
     if connection.state not in (ConnectionState.ACTIVE, ConnectionState.DEGRADED):
         return False  # of a path being laid nobody has seen that it works
@@ -136,7 +136,7 @@ def _may_still_pass(model: Orchestrator, connection: Connection) -> bool:
     return bool(dead) and dead <= model.silent
 
 
-def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]:
+def _leave_for_better(model: NetworkState, before: Connection) -> list[Decision]:
     """Another path for a connection whose own is called down by BFD alone, if there is one; else it stays."""
     silent = [lane for lane in before.lanes if not works(model, lane)]
     if before.request.spec.protection is not Protection.NONE:
@@ -147,11 +147,11 @@ def _leave_for_better(model: Orchestrator, before: Connection) -> list[Decision]
             if before.request.spec.protection.has_backup:
                 return [protect_again(model, before, NOWHERE)]
             return [_moved(model, before)]
-        model.take_back(before)
+        model.undo_release(before)
     return _stay(model, before, silent)
 
 
-def _stay(model: Orchestrator, before: Connection, silent: Iterable[Lane]) -> list[Decision]:
+def _stay(model: NetworkState, before: Connection, silent: Iterable[Lane]) -> list[Decision]:
     """DEGRADED where it is, unless its probes pass; told once."""
     channels = tuple(sorted({c for lane in silent for c in lane.route.channels if not model.network.is_channel_up(c)}))
     sentence = f"BFD hears nothing on {', '.join(channels)}, where there is carrier; there is no other way"
@@ -163,5 +163,5 @@ def _stay(model: Orchestrator, before: Connection, silent: Iterable[Lane]) -> li
     return [Decision(before, degrade(model, before.id, reason))]
 
 
-def _moved(model: Orchestrator, before: Connection) -> Decision:
+def _moved(model: NetworkState, before: Connection) -> Decision:
     return Decision(before, model.set_state(before.id, ConnectionState.REROUTING))

@@ -23,7 +23,7 @@ from controller.model.reason import Reason, ReasonCode
 from controller.model.request import Protection
 from controller.model.states import ConnectionState
 from controller.policy.restoration import Decision, protect_again, search_again
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Doubts:
         self._channels: dict[str, tuple[float, float]] = {}  # in doubt: since, until
         self._degraded_since: dict[str, float] = {}
 
-    def advise(self, model: Orchestrator, findings: Mapping[str, Finding], now: float) -> Advice:
+    def advise(self, model: NetworkState, findings: Mapping[str, Finding], now: float) -> Advice:
         """Look at every connection; call again soon, and after anything has happened."""
         deny: list[str] = []
         clear: list[str] = []
@@ -115,7 +115,7 @@ class Doubts:
             return f"{text}; no other way is left to try" if case.moves else f"{text}; there is no other way"
         return f"{text}; moved to another way" if case.moves else text
 
-    def _note_degraded(self, model: Orchestrator, now: float) -> None:
+    def _note_degraded(self, model: NetworkState, now: float) -> None:
         degraded = [c.id for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
         self._degraded_since = {i: self._degraded_since.get(i, now) for i in degraded}
 
@@ -125,7 +125,7 @@ class Doubts:
         return finding.since > degraded_at or now - degraded_at >= PROOF_AGE_S
 
     def _pursue(
-        self, model: Orchestrator, connection: Connection, now: float, check: list[str], move: list[str]
+        self, model: NetworkState, connection: Connection, now: float, check: list[str], move: list[str]
     ) -> None:
         case = self._cases.get(connection.id)
         if case is None:
@@ -172,7 +172,7 @@ class Doubts:
     # --- moving --------------------------------------------------------------------------------------------------
 
     def move(
-        self, model: Orchestrator, ids: Iterable[str], findings: Mapping[str, Finding], now: float
+        self, model: NetworkState, ids: Iterable[str], findings: Mapping[str, Finding], now: float
     ) -> list[Decision]:
         """Put connections on other ways where there are any. What has none keeps what it has."""
         decisions = []
@@ -181,7 +181,7 @@ class Doubts:
         for connection in chosen:
             for channel in frozenset(_channels_in_doubt(connection)) - proven:
                 self._channels[channel] = (self._channels.get(channel, (now, 0.0))[0], now + HOLD_S)
-        model.doubted = frozenset(self._channels)
+        model.doubt_channels(self._channels)
         for connection in chosen:
             case = self._cases[connection.id]
             if connection.state is not ConnectionState.DEGRADED or not connection.lanes:
@@ -201,7 +201,7 @@ class Doubts:
                 decisions.append(decision)
         return decisions
 
-    def _clear_channels(self, model: Orchestrator, findings: Mapping[str, Finding], now: float) -> None:
+    def _clear_channels(self, model: NetworkState, findings: Mapping[str, Finding], now: float) -> None:
         if self._channels:
             proven = _proven_channels(model, findings, now)
             self._channels = {
@@ -209,7 +209,7 @@ class Doubts:
                 for channel, (since, until) in self._channels.items()
                 if until > now and not (channel in proven and now - since >= PROOF_AGE_S)
             }
-        model.doubted = frozenset(self._channels)
+        model.doubt_channels(self._channels)
 
 
 def exclusions(connection: Connection, proven: frozenset[str]) -> tuple[frozenset[str], ...]:
@@ -220,7 +220,7 @@ def exclusions(connection: Connection, proven: frozenset[str]) -> tuple[frozense
 
 
 def move_away(
-    model: Orchestrator, before: Connection, leave_out: Iterable[frozenset[str]], tried: set[Way]
+    model: NetworkState, before: Connection, leave_out: Iterable[frozenset[str]], tried: set[Way]
 ) -> Decision | None:
     """Reserve another way in place of the one in doubt; None, and everything as it was, when there is none."""
     spec = before.in_force
@@ -228,7 +228,8 @@ def move_away(
     if spec.protection is Protection.ONE_TO_ONE and untried:  # its rules stand already
         model.drop_lanes(before.id, before.lanes[:1])
         return protect_again(model, before, frozenset())
-    model.connections[before.id] = replace(model.drop_lanes(before.id, before.lanes), fallback=before.fallback)
+    model.drop_lanes(before.id, before.lanes)
+    model.keep_fallback(before.id, before.fallback)
     choices = list(leave_out)
     for excluded in dict.fromkeys([*(e | model.doubted for e in choices), *choices]):
         narrowed = replace(spec, exclude_channels=spec.exclude_channels | excluded)
@@ -242,11 +243,11 @@ def move_away(
             if spec.protection.has_backup:
                 return protect_again(model, before, frozenset())
             return Decision(before, model.set_state(before.id, ConnectionState.REROUTING))
-    model.take_back(before)
+    model.undo_release(before)
     return None
 
 
-def _proven_channels(model: Orchestrator, findings: Mapping[str, Finding], now: float) -> frozenset[str]:
+def _proven_channels(model: NetworkState, findings: Mapping[str, Finding], now: float) -> frozenset[str]:
     """Channels that certainly carry packets: the only way of a connection whose probes pass, and have for a while."""
     return frozenset(
         channel

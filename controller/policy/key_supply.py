@@ -29,7 +29,7 @@ from controller.pce.network import OverCommitted
 from controller.pce.route_query import key_query, relay_of, search_relay
 from controller.policy import security_fallback
 from controller.policy.restoration import is_route_up, rank
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 # Keys in store shall last this long when no more come: time to find and mend a fibre, or the man who taps it.
 BRIDGE_S = 600.0
@@ -83,7 +83,7 @@ class SupplyChange:
 class KeySupply:
     """Looks at all QKD connections; to be asked whenever the KMS has been."""
 
-    def __init__(self, model: Orchestrator) -> None:
+    def __init__(self, model: NetworkState) -> None:
         self._model = model
         self._proven_after: set[str] = set()  # connections whose relay has just been reserved: not proven yet
 
@@ -98,8 +98,8 @@ class KeySupply:
         stranded = [c for c in waiting if self._is_stranded(c)]
         for connection in stranded:
             self._model.drop_lanes(connection.id, connection.lanes)
-            held = self._model.connections[connection.id]
-            self._model.connections[connection.id] = replace(held, slow_rekey=None, reason=UNEXPLAINED)
+            self._model.restore_pace(connection.id)
+            self._model.note_reason(connection.id, UNEXPLAINED)
         lost = [SupplyChange(c, self._model.connections[c.id]) for c in stranded]
         waiting = [c for c in waiting if c not in stranded]
         before = {c.id: c for c in (*short, *waiting)}
@@ -166,7 +166,7 @@ class KeySupply:
             if was.is_keyless:
                 self._return_to_service(now)
             if reserved >= wanted and self._is_proven(now, pools):
-                model.connections[now.id] = replace(model.connections[now.id], slow_rekey=None)
+                model.restore_pace(now.id)
             elif reserved < wanted:
                 self._slow_down(now.id, KEY_BITS * 1000 / reserved, culprit or _section_named(now))
             self._proven_after.discard(now.id)
@@ -175,7 +175,8 @@ class KeySupply:
         section = culprit or self._bottleneck(now)
         why = self._shortage(now, section, stopped)
         if now.state is ConnectionState.ACTIVE and security_fallback.has_way(model, now):
-            model.connections[now.id] = replace(now, slow_rekey=was.slow_rekey, reason=why)
+            self._set_pace(now.id, was.slow_rekey)  # what it has is as before, until the fallback is there
+            model.note_reason(now.id, why)
             return
         self._slow_down(now.id, self._pool_pace(now, pools), section)
         self._degrade(now.id, why)
@@ -228,7 +229,7 @@ class KeySupply:
         if connection.state is not ConnectionState.DEGRADED or not is_up:
             return
         if model.is_denied(connection.id):
-            model.connections[connection.id] = replace(connection, reason=UNCONFIRMED)
+            model.note_reason(connection.id, UNCONFIRMED)
         else:
             model.set_state(connection.id, ConnectionState.ACTIVE)
 
@@ -247,7 +248,7 @@ class KeySupply:
         lifetime_s = connection.request.spec.key_lifetime_s
         reason = replace(why, detail=f"{why}; keys in store serve on, each for {lifetime_s:g} s at most")
         if connection.state is ConnectionState.DEGRADED:
-            model.connections[connection_id] = replace(connection, reason=reason)
+            model.note_reason(connection_id, reason)
 
     def _slow_down(self, connection_id: str, rekey_s: float, section: str) -> None:
         connection = self._model.connections[connection_id]
@@ -258,7 +259,13 @@ class KeySupply:
             slow = None
         elif slow is None or slow.rekey_s != paced:
             slow = SlowRekey(paced, f"QKD section {section} gives too little key to renew it every {asked:g} s")
-        self._model.connections[connection_id] = replace(connection, slow_rekey=slow)
+        self._set_pace(connection_id, slow)
+
+    def _set_pace(self, connection_id: str, slow: SlowRekey | None) -> None:
+        if slow is None:
+            self._model.restore_pace(connection_id)
+        else:
+            self._model.slow_down(connection_id, slow)
 
     def _pool_pace(self, connection: Connection, pools: Mapping[KeyPool, int]) -> float:
         """Seconds between renewals with which the keys in store last for BRIDGE_S, in doublings of what was asked for:

@@ -7,16 +7,12 @@ keys must come from where it says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from controller.model.connection import Connection, Reroute
 from controller.model.request import ConnectionRequest, Match
 from controller.model.reroute import Cause
 from topologies.spec import SecurityClass, Topology
-
-KEPT_REROUTES = 20
 
 
 @dataclass(frozen=True)
@@ -59,11 +55,6 @@ def note(topology: Topology, before: Connection, after: Connection, now: float, 
     )
 
 
-def add(connection: Connection, reroute: Reroute) -> tuple[Reroute, ...]:
-    """The connection's reroutes with one more, the oldest forgotten."""
-    return (*connection.reroutes, reroute)[-KEPT_REROUTES:]
-
-
 def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]:
     """What is wrong with a reroute; empty when it kept what was asked for."""
     wrong: list[str] = []
@@ -104,33 +95,3 @@ def _check_relay(topology: Topology, asked: Asked, links: tuple[str, ...]) -> tu
             return (f"the key relay does not go on from {here} over {link_id}",)
         here = link.b if here == link.a else link.a
     return (f"the key relay ends at {here}, not at {asked.dst}",) if links and here != asked.dst else ()
-
-
-def reroute_view(reroute: Reroute) -> dict[str, Any]:
-    """For the API and the journal."""
-    return {
-        "at": reroute.at,
-        "old_path": list(reroute.old_path),
-        "new_path": list(reroute.new_path),
-        "classes": list(reroute.classes),
-        "key_source": reroute.key_source,
-        "level": reroute.level,
-        "cause": reroute.cause,
-        "old_key_links": list(reroute.old_key_links),
-        "new_key_links": list(reroute.new_key_links),
-    }
-
-
-def reroute_from_dict(raw: Mapping[str, Any]) -> Reroute:
-    """Inverse of :func:`reroute_view`."""
-    return Reroute(
-        at=raw["at"],
-        old_path=tuple(raw["old_path"]),
-        new_path=tuple(raw["new_path"]),
-        classes=tuple(raw["classes"]),
-        key_source=raw["key_source"],
-        level=raw["level"],
-        cause=raw["cause"],
-        old_key_links=tuple(raw["old_key_links"]),
-        new_key_links=tuple(raw["new_key_links"]),
-    )

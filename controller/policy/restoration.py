@@ -21,7 +21,7 @@ from controller.pce.augmentation import cheapest_new_link
 from controller.pce.computation import find_route, search_route
 from controller.pce.infeasibility import Infeasible
 from controller.pce.network import Network
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Decision:
         return self.after.id
 
 
-def retriable(model: Orchestrator) -> tuple[str, ...]:
+def retriable(model: NetworkState) -> tuple[str, ...]:
     """Connections to try again now that something has come back."""
     waiting = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED]
     # What has a way and no keys waits for those (controller.policy.key_supply).
@@ -58,7 +58,7 @@ def retriable(model: Orchestrator) -> tuple[str, ...]:
     return tuple(sorted(ids, key=lambda i: rank(model.connections[i])))
 
 
-def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def retry(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Try DEGRADED connections again; those that still cannot be served keep their state and get a fresh reason."""
     decisions = []
     for connection_id in ids:
@@ -66,11 +66,11 @@ def retry(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
         if before.lanes or _find_lane(model, before.request, connection_id):
             decisions.append(Decision(before, model.set_state(connection_id, ConnectionState.REROUTING)))
         else:
-            model.connections[connection_id] = replace(before, reason=UNEXPLAINED)
+            model.note_reason(connection_id, UNEXPLAINED)
     return decisions
 
 
-def unprotected(model: Orchestrator) -> tuple[str, ...]:
+def unprotected(model: NetworkState) -> tuple[str, ...]:
     """Connections at work that have lost their backup and not found another."""
     return tuple(
         c.id
@@ -79,7 +79,7 @@ def unprotected(model: Orchestrator) -> tuple[str, ...]:
     )
 
 
-def protect(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def protect(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Look for backups again, now that something has come back; what finds none is left as it is."""
     decisions = []
     for connection_id in ids:
@@ -104,20 +104,20 @@ def explain(network: Network, request: ConnectionRequest) -> Reason | None:
     return Reason(ReasonCode.NO_PATH, f"{explain_briefly(found)}; {remedy}")
 
 
-def restore(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+def restore(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
     """Reserve a path that crosses none of the sites ``avoid``; False when there is none."""
     spec = before.request.spec
     request = replace(before.request, spec=replace(spec, exclude_sites=spec.exclude_sites | avoid))
     return _find_lane(model, request, before.id)
 
 
-def protect_again(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> Decision:
+def protect_again(model: NetworkState, before: Connection, avoid: frozenset[str]) -> Decision:
     """The lane that is left carries the traffic; beside it a new backup, if there is one."""
     is_protected = _find_backup(model, before, avoid)
     return Decision(before, model.set_state(before.id, ConnectionState.REROUTING, None if is_protected else NO_BACKUP))
 
 
-def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str]) -> bool:
+def _find_backup(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
     """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
     working = model.connections[before.id].lanes[0].route
     used = frozenset(working.channels)
@@ -135,23 +135,22 @@ def _find_backup(model: Orchestrator, before: Connection, avoid: frozenset[str])
     return False
 
 
-def sharing_risk(model: Orchestrator, channels: frozenset[str]) -> frozenset[str]:
+def sharing_risk(model: NetworkState, channels: frozenset[str]) -> frozenset[str]:
     """The channels that fail together with any of ``channels``, those included."""
     topology = model.topology
     groups = frozenset().union(*(topology.channel(c).risk_groups for c in channels))
     return channels | {c.id for c in topology.channels if not groups.isdisjoint(c.risk_groups)}
 
 
-def degrade(model: Orchestrator, connection_id: str, reason: Reason) -> Connection:
+def degrade(model: NetworkState, connection_id: str, reason: Reason) -> Connection:
     """DEGRADED for that reason, whether or not it has been DEGRADED already."""
     connection = model.connections[connection_id]
     if connection.state is ConnectionState.DEGRADED:
-        model.connections[connection_id] = replace(connection, reason=reason)
-        return model.connections[connection_id]
+        return model.note_reason(connection_id, reason)
     return model.set_state(connection_id, ConnectionState.DEGRADED, reason)
 
 
-def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: str) -> bool:
+def _find_lane(model: NetworkState, request: ConnectionRequest, connection_id: str) -> bool:
     """Reserve a lane for the request, with the key rate at which it renews keys now, if there is one.
 
     Where there is a choice it goes round the channels in doubt.
@@ -172,7 +171,7 @@ def _find_lane(model: Orchestrator, request: ConnectionRequest, connection_id: s
     return True
 
 
-def search_again(model: Orchestrator, connection_id: str, request: ConnectionRequest) -> Route | None:
+def search_again(model: NetworkState, connection_id: str, request: ConnectionRequest) -> Route | None:
     """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
     relay = model.kept_relay(connection_id) if request.spec.key_rate_millibps else None
     return search_route(model.network, request, relay=relay)
@@ -183,11 +182,11 @@ def explain_briefly(infeasible: Infeasible) -> str:
     return "no feasible path: " + infeasible.summary.replace("\n", "; ")
 
 
-def works(model: Orchestrator, lane: Lane) -> bool:
+def works(model: NetworkState, lane: Lane) -> bool:
     return is_route_up(model, lane.route)
 
 
-def is_route_up(model: Orchestrator, route: Route) -> bool:
+def is_route_up(model: NetworkState, route: Route) -> bool:
     return all(model.network.is_channel_up(channel) for channel in route.channels)
 
 

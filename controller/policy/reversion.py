@@ -9,7 +9,7 @@ from controller.model.path import Route
 from controller.model.states import ConnectionState
 from controller.pce.route_query import search_relay
 from controller.policy.restoration import is_route_up
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 
 
 class Reversion:
@@ -18,7 +18,7 @@ class Reversion:
     def __init__(self) -> None:
         self._healthy_since: dict[str, float] = {}
 
-    def due(self, model: Orchestrator, now: float) -> tuple[str, ...]:
+    def due(self, model: NetworkState, now: float) -> tuple[str, ...]:
         """Connections whose original path has been healthy for long enough, without interruption."""
         waiting = {c.id: c for c in model.connections.values() if _waits(model, c)}
         self._healthy_since = {i: self._healthy_since.get(i, now) for i in waiting}
@@ -29,7 +29,7 @@ class Reversion:
         )
 
 
-def original_routes(model: Orchestrator, connection: Connection) -> tuple[Route, ...] | None:
+def original_routes(model: NetworkState, connection: Connection) -> tuple[Route, ...] | None:
     """The routes with which the connection is on its original path again; None when that does not fit now.
 
     Beside it, a protected connection keeps as its backup whichever of its present lanes shares the least with it: with
@@ -58,7 +58,7 @@ def original_routes(model: Orchestrator, connection: Connection) -> tuple[Route,
     return routes if fits else None
 
 
-def _waits(model: Orchestrator, connection: Connection) -> bool:
+def _waits(model: NetworkState, connection: Connection) -> bool:
     return (
         connection.state is ConnectionState.ACTIVE
         and connection.fallback is None

@@ -21,7 +21,7 @@ from controller.model.states import ConnectionState
 from controller.pce.joint_planning import plan_alone
 from controller.pce.route_query import NO_CAPS
 from controller.policy.restoration import Decision, rank
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from topologies.spec import SecurityClass
 
 log = logging.getLogger(__name__)
@@ -29,19 +29,19 @@ log = logging.getLogger(__name__)
 SETTLED = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
 
 
-def waiting(model: Orchestrator) -> tuple[Connection, ...]:
+def waiting(model: NetworkState) -> tuple[Connection, ...]:
     """Connections without a way, the most urgent first."""
     found = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED and not c.lanes]
     return tuple(sorted(found, key=rank))
 
 
-def on_fallback(model: Orchestrator) -> tuple[Connection, ...]:
+def on_fallback(model: NetworkState) -> tuple[Connection, ...]:
     """Connections at work below the level asked for, the most urgent first."""
     found = [c for c in model.connections.values() if c.state is ConnectionState.ACTIVE and c.fallback is not None]
     return tuple(sorted(found, key=rank))
 
 
-def keyless(model: Orchestrator) -> tuple[Connection, ...]:
+def keyless(model: NetworkState) -> tuple[Connection, ...]:
     """Connections that have a way and no QKD keys, and list a fallback, the most urgent first."""
     found = [
         c
@@ -54,12 +54,12 @@ def keyless(model: Orchestrator) -> tuple[Connection, ...]:
     return tuple(sorted(found, key=rank))
 
 
-def has_way(model: Orchestrator, connection: Connection) -> bool:
+def has_way(model: NetworkState, connection: Connection) -> bool:
     """Whether there is a way now at any of the levels that the request lists."""
     return any(_routes(model, connection, level) is not None for level in connection.request.spec.fallback)
 
 
-def fall_back(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def fall_back(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Give those without a way, or without keys, the first listed level that has one; others are left as they are."""
     decisions = []
     for connection_id in ids:
@@ -78,7 +78,7 @@ def fall_back(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
     return decisions
 
 
-def undo(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
+def undo(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     """Give those on a fallback what they asked for, where that is possible again; what they hold counts as free."""
     decisions = []
     for connection_id in ids:
@@ -92,7 +92,7 @@ def undo(model: Orchestrator, ids: Iterable[str]) -> list[Decision]:
     return decisions
 
 
-def _routes(model: Orchestrator, connection: Connection, level: SecurityClass | None) -> tuple[Route, ...] | None:
+def _routes(model: NetworkState, connection: Connection, level: SecurityClass | None) -> tuple[Route, ...] | None:
     """Ways at a level (None: the one asked for), with a backup if the request wants one and there is one."""
     trial = model.network.copy()
     for lane in connection.lanes:
@@ -107,7 +107,7 @@ def _routes(model: Orchestrator, connection: Connection, level: SecurityClass | 
     return None
 
 
-def _swap(model: Orchestrator, connection: Connection, routes: tuple[Route, ...], level: SecurityClass | None) -> bool:
+def _swap(model: NetworkState, connection: Connection, routes: tuple[Route, ...], level: SecurityClass | None) -> bool:
     try:
         model.swap_lanes(connection.id, routes, level)
     except ControllerError as error:

@@ -2,7 +2,7 @@
 
 A change is planned on a copy of the network that counts what the slice holds as free, and the copy takes the
 network's place at once or not at all. Until the change is proven the slice keeps, beside its new form, whatever the
-old one held more of (:class:`~controller.state.allocation.Retained`): so going back always fits.
+old one held more of (:class:`~controller.state.allocations.Retained`): so going back always fits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from controller.forwarding.protection_groups import has_detours, has_fitting_labels
+from controller.forwarding.protection_groups import has_fitting_labels
 from controller.model.connection import Connection, owner_of
 from controller.model.errors import ControllerError
 from controller.model.path import Lane, Route
@@ -23,12 +23,12 @@ from controller.pce.infeasibility import Infeasible
 from controller.pce.joint_planning import JointPlanner, PlannedConnection
 from controller.pce.network import Network, OverCommitted
 from controller.pce.placement import has_compute
-from controller.state.allocation import Retained
-from controller.state.network_state import Orchestrator
+from controller.state.allocations import Retained
+from controller.state.network_state import NetworkState
 
 
 @dataclass(frozen=True)
-class Modification:
+class SliceChange:
     """A change under way: the old form, and the connections of the new one by what happens to them."""
 
     before: SliceRecord
@@ -46,7 +46,7 @@ class Modification:
         return next(c for c in self.connections_before if c.id == connection_id)
 
 
-def plan_change(model: Orchestrator, request: SliceRequest, is_placement_open: bool) -> SlicePlan | Infeasible:
+def plan_change(model: NetworkState, request: SliceRequest, is_placement_open: bool) -> SlicePlan | Infeasible:
     """What the slice would get instead of what it has; nothing is changed.
 
     Connections that ask for nothing new and work stay where they are, unless the rest fits in no other way.
@@ -68,7 +68,7 @@ def plan_change(model: Orchestrator, request: SliceRequest, is_placement_open: b
 
 
 def _plan_the_rest(
-    model: Orchestrator, request: SliceRequest, site: str, old: tuple[Connection, ...]
+    model: NetworkState, request: SliceRequest, site: str, old: tuple[Connection, ...]
 ) -> SlicePlan | None:
     """A plan in which every connection that asks for nothing new keeps its way; None when the rest does not fit."""
     staying = {c.request.id: c for c in old if c.lanes and c.state is ConnectionState.ACTIVE}
@@ -91,7 +91,7 @@ def _as_planned(connection: Connection) -> PlannedConnection:
     return PlannedConnection(connection.request, routes[0], routes[1] if len(routes) > 1 else None)
 
 
-def begin(model: Orchestrator, plan: SlicePlan) -> Modification:
+def begin(model: NetworkState, plan: SlicePlan) -> SliceChange:
     """Take over the plan of a change: all or nothing. The slice is MODIFYING and holds both its forms after it."""
     name = plan.request.name
     before, old = model.slice(name), model.connections_of(name)
@@ -107,40 +107,33 @@ def begin(model: Orchestrator, plan: SlicePlan) -> Modification:
     except ControllerError:
         draft.undo()
         raise
-    model.network = network
     by_id = {c.id: c for c in old}
     leaving = tuple(c.id for c in old if c.id not in {n.id for n in new})
     changed = tuple(c.id for c in new if c.id in by_id and not _is_same(by_id[c.id], c))
     added = tuple(c.id for c in new if c.id not in by_id)
-    for connection in new:
-        if connection.id in changed:
-            connection = connection.become(ConnectionState.REROUTING, reason=None)
-        elif connection.id in added:
-            connection = connection.become(ConnectionState.INSTALLING)
-        else:
-            continue
-        model.connections[connection.id] = connection
-        held = {lane.generation: lane for lane in (*model.held_lanes.get(connection.id, ()), *connection.lanes)}
-        model.held_lanes[connection.id] = list(held.values())
-    for connection_id in leaving:
-        # What it held is in what the slice retains: healing must not touch it any more.
-        model.set_state(connection_id, ConnectionState.LEAVING)
     lanes = {c.id: c.lanes for c in old if c.id in changed or c.id in leaving}
-    model.retained[name] = Retained(owners, compute_owner, lanes, leaving)
-    model.slices[name] = replace(
+    retained = Retained(owners, compute_owner, lanes, leaving)
+    # What is leaving held is in what the slice retains: healing must not touch it any more.
+    moved = (
+        *(c.become(ConnectionState.REROUTING, reason=None) for c in new if c.id in changed),
+        *(c.become(ConnectionState.INSTALLING) for c in new if c.id in added),
+        *(model.connections[i].become(ConnectionState.LEAVING, reason=None) for i in leaving),
+    )
+    record = replace(
         before.become(SliceState.MODIFYING),
         request=plan.request, compute_site=plan.compute_site, connection_ids=tuple(c.id for c in new),
     )  # fmt: skip
-    return Modification(before, old, changed, added, leaving)
+    model.adopt_form(record, moved, retained, network)
+    return SliceChange(before, old, changed, added, leaving)
 
 
-def revert(model: Orchestrator, modification: Modification) -> tuple[Connection, ...]:
+def revert(model: NetworkState, change: SliceChange) -> tuple[Connection, ...]:
     """Put the old form back; the connections that are to be removed are returned, and retained until they are.
 
     Old ways are held again with what they had. One that is taken by now (it failed, healing left it, it came back and
     somebody else was quicker) leaves its connection DEGRADED, to be tried again.
     """
-    name, before = modification.name, modification.before
+    name, before = change.name, change.before
     network = model.network.copy()
     present = model.connections_of(name)
     _release(network, model, model.slice(name), present)
@@ -152,32 +145,30 @@ def revert(model: Orchestrator, modification: Modification) -> tuple[Connection,
     assert before.compute_site is not None
     compute = before.request.compute
     network.reserve_compute(name, before.compute_site, compute.vcpus, compute.memory_gb)
-    model.network = network
-    added = tuple(c for c in present if c.id in modification.added)
-    moved = {*modification.changed, *modification.leaving}
+    added = tuple(c for c in present if c.id in change.added)
+    moved = {*change.changed, *change.leaving}
     for connection in present:
         if connection.id not in moved and connection not in added:
             _reserve_lanes(network, connection)
-    for old in (c for c in modification.connections_before if c.id in moved):
+    returned = [c.become(ConnectionState.REMOVING, reason=None) for c in added]
+    for old in (c for c in change.connections_before if c.id in moved):
         now = model.connections[old.id]
         lanes = old.lanes if _reserve_lanes(network, old) else ()
         restored = replace(old, lanes=lanes, state=now.state, generation=now.generation)
         target = ConnectionState.REROUTING if lanes else ConnectionState.DEGRADED
-        model.connections[old.id] = restored if restored.state is target else restored.become(target)
-    for connection in added:
-        model.set_state(connection.id, ConnectionState.REMOVING)
-    model.retained[name] = Retained((), None, {}, tuple(c.id for c in added))
-    model.slices[name] = replace(
+        returned.append(restored if restored.state is target else restored.become(target))
+    record = replace(
         model.slice(name), request=before.request, compute_site=before.compute_site,
         connection_ids=before.connection_ids,
     )  # fmt: skip
+    model.adopt_form(record, returned, Retained((), None, {}, tuple(c.id for c in added)), network)
     return added
 
 
 class _Draft:
     """New connections on a copy of the network; labels and numbers are taken for real and given back by ``undo``."""
 
-    def __init__(self, model: Orchestrator, network: Network) -> None:
+    def __init__(self, model: NetworkState, network: Network) -> None:
         self._model = model
         self._network = network
         self._lanes: list[Lane] = []
@@ -203,7 +194,7 @@ class _Draft:
             lane = next((k for k in is_fit if _way(k.route) == _way(route)), None)
             if lane is None:
                 generation += 1
-                lane = self._model.labels.allocate(route, generation, with_detours=has_detours(connection))
+                lane = self._model.take_labels(connection, route, generation)
                 self._lanes.append(lane)
             else:
                 known.remove(lane)
@@ -216,7 +207,7 @@ class _Draft:
 
     def undo(self) -> None:
         for lane in self._lanes:
-            self._model.labels.release(lane)
+            self._model.give_back_labels(lane)
         for number in self._numbers:
             self._model.give_back_number(number)
 
@@ -253,7 +244,7 @@ def _reserve_lanes(network: Network, connection: Connection) -> bool:
     return bool(connection.lanes)
 
 
-def _release(network: Network, model: Orchestrator, record: SliceRecord, connections: Iterable[Connection]) -> None:
+def _release(network: Network, model: NetworkState, record: SliceRecord, connections: Iterable[Connection]) -> None:
     for connection in connections:
         _release_lanes(network, connection)
     if record.name in model.computing:

@@ -70,8 +70,8 @@ class ControllerConfig(_Section):
     """How long a lit spare must not have been needed before it is put out."""
     forbidden_suites: tuple[SuiteName, ...] = ()
     """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
-    crash_at_step: str | None = None
-    """For tests of recovery: the process kills itself at this step of :mod:`controller.testing.checkpoints`."""
+    crash_at_checkpoint: str | None = None
+    """For tests of recovery: the process kills itself at this one of :mod:`controller.testing.checkpoints`."""
 
     unsafe_mutation: str | None = None
     """For tests of experiments: the controller is wrong in this way of :mod:`controller.testing.mutants`.

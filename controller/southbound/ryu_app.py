@@ -20,8 +20,8 @@ from controller.model.errors import ControllerError, DriverError
 from controller.monitoring.bfd_intervals import WatchPlan, wanted_paces
 from controller.monitoring.link_state import LinkMonitor
 from controller.operations.drivers import Watches
-from controller.operations.slice_service import Lifecycle
-from controller.operations.switch_sync import Welcome
+from controller.operations.maintenance import Maintenance
+from controller.operations.switch_sync import SwitchSync
 from controller.schema.config import OpenFlowConfig
 from controller.southbound.carrier import CarrierWatch
 from controller.southbound.channel_ports import OpenFlowChannelPorts
@@ -37,20 +37,20 @@ KEY_POLL_S = 0.5  # a section that stops is known this soon after the KMS knows
 PORT_POLL_S = 2.0
 TUNNEL_POLL_S = 5.0
 WATCH_S = 0.25
-CARE_S = 0.5
+HEALING_S = 0.5
 CONFIRM_S = 0.25  # and at once when an agent has told something
 CLOCK_S = 0.5  # starts, ends and expiries come this late at most
 
 
 class SliceController(RyuApp):
-    """Joins switches, links and the life cycle. Handlers only note and spawn: the event loop must never wait."""
+    """Joins switches, links and the operations. Handlers only note and spawn: the event loop must never wait."""
 
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]  # noqa: RUF012 - Ryu reads it as a plain class attribute
 
     def __init__(
         self,
         *args: Any,
-        lifecycle: Lifecycle,
+        maintenance: Maintenance,
         switchboard: Switchboard,
         links: LinkMonitor,
         channel_ports: OpenFlowChannelPorts,
@@ -59,15 +59,15 @@ class SliceController(RyuApp):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._lifecycle = lifecycle
+        self._maintenance = maintenance
         self._switchboard = switchboard
         self._links = links
         self._channel_ports = channel_ports
         self._watches = watches
         self._carrier = carrier
         self._watch_plan = WatchPlan()
-        self._greeting = Welcome(switchboard, lifecycle, self._check_ports, eventlet.spawn_after)
-        switchboard.report = lambda fault: self._greeting.doubt(fault.site)
+        self._switch_sync = SwitchSync(switchboard, maintenance, self._check_ports, eventlet.spawn_after)
+        switchboard.report = lambda fault: self._switch_sync.doubt(fault.site)
         self._is_starving = False
         self._news: dict[str, bool] | None = None  # channels that went up or down, to be dealt with in a moment
 
@@ -75,17 +75,17 @@ class SliceController(RyuApp):
         """Start the event loop and the periodic work."""
         eventlet.spawn(self._every, TICK_S, self._tick)
         eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
-        eventlet.spawn(self._every, TUNNEL_POLL_S, self._lifecycle.restore_tunnels)
+        eventlet.spawn(self._every, TUNNEL_POLL_S, self._maintenance.restore_tunnels)
         if self._watches is not None:
             eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
         if self._carrier is not None:
             eventlet.spawn(self._heed_carrier, self._carrier)
-        eventlet.spawn(self._every, KEY_POLL_S, self._lifecycle.poll_keys)
-        eventlet.spawn(self._every, CLOCK_S, self._lifecycle.tick)
-        eventlet.spawn(self._every, CARE_S, self._lifecycle.care)
+        eventlet.spawn(self._every, KEY_POLL_S, self._maintenance.poll_keys)
+        eventlet.spawn(self._every, CLOCK_S, self._maintenance.run_schedule)
+        eventlet.spawn(self._every, HEALING_S, self._maintenance.run_due)
         eventlet.spawn(self._every, CONFIRM_S, self._confirm)
-        for site in self._lifecycle.model.topology.site_names:
-            eventlet.spawn(self._listen, site)
+        for site in self._maintenance.model.topology.site_names:
+            eventlet.spawn(self._poll_agent, site)
         return super().start()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
@@ -99,7 +99,7 @@ class SliceController(RyuApp):
         if event.state == MAIN_DISPATCHER:
             log.info("switch %s connected", site)
             self._switchboard.connect(site, datapath)
-            eventlet.spawn(self._welcome, site)
+            eventlet.spawn(self._on_connected, site)
         elif self._switchboard.disconnect(site, datapath):
             log.warning("switch %s disconnected; it goes on forwarding by the rules it has", site)
 
@@ -175,7 +175,7 @@ class SliceController(RyuApp):
             else:
                 log.info("no channel has fallen silent for a while: BFD is believed again")
         if changed:
-            self._lifecycle.channels_changed(changed, self._links.silent)
+            self._maintenance.channels_changed(changed, self._links.silent)
 
     def _heed_carrier(self, carrier: CarrierWatch) -> None:
         while True:
@@ -194,42 +194,42 @@ class SliceController(RyuApp):
 
     def _deal_with_news(self, news: dict[str, bool]) -> None:
         self._news = None
-        self._lifecycle.channels_changed(news, self._links.silent)
+        self._maintenance.channels_changed(news, self._links.silent)
 
     def _confirm(self) -> None:
-        self._lifecycle.confirm(self._is_right)
+        self._maintenance.confirm(self._is_right)
 
-    def _listen(self, site: str) -> None:
+    def _poll_agent(self, site: str) -> None:
         while True:
-            pause_s = self._lifecycle.listen(site)
+            pause_s = self._maintenance.poll_agent(site)
             eventlet.spawn(self._attempt, self._confirm)
             eventlet.sleep(pause_s)
 
     def _is_right(self, site: str) -> bool:
         """Whether a switch holds what it shall; if not, it has been repaired."""
-        return self._lifecycle.reconcile(site, self._switchboard.installed(site))
+        return self._maintenance.reconcile(site, lambda: self._switchboard.installed(site))
 
     def _watch(self, watches: Watches) -> None:
         """Let each channel be watched as closely as what it carries needs."""
-        with self._lifecycle.lock:
-            connections = tuple(self._lifecycle.model.connections.values())
-        wanted = wanted_paces(self._lifecycle.model.topology, connections, self._links.slowdown)
+        with self._maintenance.lock:
+            connections = tuple(self._maintenance.model.connections.values())
+        wanted = wanted_paces(self._maintenance.model.topology, connections, self._links.slowdown)
         changes = self._watch_plan.changes(wanted, time.monotonic(), is_starving=self._links.is_starving)
         watches.set_paces(changes)
         self._watch_plan.told(changes)
 
     def _poll_ports(self) -> None:
-        for site in self._lifecycle.model.topology.site_names:
+        for site in self._maintenance.model.topology.site_names:
             if self._switchboard.is_connected(site):
                 try:
                     self._check_ports(site)
                 except DriverError as error:
                     log.warning("%s", error)
 
-    def _welcome(self, site: str) -> None:
+    def _on_connected(self, site: str) -> None:
         """A switch is here, for the first time or again."""
-        self._watch_plan.forget(p.interface for p in self._lifecycle.model.topology.ports(site))
-        self._greeting.greet(site)
+        self._watch_plan.forget(p.interface for p in self._maintenance.model.topology.ports(site))
+        self._switch_sync.synchronise(site)
 
     def _check_ports(self, site: str) -> None:
         asked_at = time.monotonic()
@@ -241,9 +241,9 @@ class SliceController(RyuApp):
         unexpectedly_up = self._links.unexpectedly_up(site, reports)
         if unexpectedly_up:
             log.info("switch %s: dark channels %s are held down", site, ", ".join(unexpectedly_up))
-            self._lifecycle.keep_dark(unexpectedly_up)
+            self._maintenance.keep_dark(unexpectedly_up)
         if changed or self._links.silent != silent:
-            self._lifecycle.channels_changed(changed, self._links.silent)
+            self._maintenance.channels_changed(changed, self._links.silent)
 
 
 class SwitchHandler(OFPHandler):
@@ -261,7 +261,7 @@ class SwitchHandler(OFPHandler):
 
 def start_openflow(
     openflow: OpenFlowConfig,
-    lifecycle: Lifecycle,
+    maintenance: Maintenance,
     switchboard: Switchboard,
     links: LinkMonitor,
     channel_ports: OpenFlowChannelPorts,
@@ -276,7 +276,7 @@ def start_openflow(
         manager.instantiate(SwitchHandler, listener=listener),
         manager.instantiate(
             SliceController,
-            lifecycle=lifecycle,
+            maintenance=maintenance,
             switchboard=switchboard,
             links=links,
             channel_ports=channel_ports,

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from controller.model.errors import DriverError, NotSupported
+from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
+from controller.model.errors import DriverError, KeysMissing, NotSupported
 
 CALL_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4 << 20
@@ -31,11 +32,11 @@ class TunnelClient:
         self._sockets = dict(sockets)
         self._idle: defaultdict[str, list[_Line]] = defaultdict(list)
 
-    def add(self, site: str, connection: Mapping[str, Any]) -> None:
-        self._call(site, {"op": "add", "connection": dict(connection)}, CALL_TIMEOUT_S)
+    def add(self, site: str, endpoint: TunnelEndpoint) -> None:
+        self._call(site, {"op": "add", "connection": as_wire(endpoint)}, CALL_TIMEOUT_S)
 
-    def modify(self, site: str, connection: Mapping[str, Any]) -> None:
-        self._call(site, {"op": "modify", "connection": dict(connection)}, CALL_TIMEOUT_S)
+    def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
+        self._call(site, {"op": "modify", "connection": as_wire(endpoint)}, CALL_TIMEOUT_S)
 
     def remove(self, site: str, connection_id: str) -> None:
         """Remove a connection; one that is not there is as good as removed."""
@@ -51,7 +52,7 @@ class TunnelClient:
         self._call(site, request, timeout_s + 1.0)
 
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
-        """The configuration of every connection that the agent holds."""
+        """Every connection that the agent lists, as it was told, and what it adds."""
         result = self._call(site, {"op": "list"}, CALL_TIMEOUT_S)
         connections = result.get("connections") if isinstance(result, dict) else None
         if not isinstance(connections, list) or not all(isinstance(c, dict) and "id" in c for c in connections):
@@ -84,7 +85,9 @@ class TunnelClient:
         except ValueError as error:
             raise TunnelError(f"tunnel agent at {site}: closed the connection without an answer") from error
         if not isinstance(answer, dict) or answer.get("ok") is not True:
-            raise TunnelRefused(site, answer.get("error") if isinstance(answer, dict) else None)
+            refusal = answer.get("error") if isinstance(answer, dict) else None
+            detail = refusal if isinstance(refusal, dict) else {}
+            raise (TunnelLacksKeys if detail.get("reason") == "no_key" else TunnelRefused)(site, detail)
         return answer.get("result")
 
     def _ask(self, site: str, path: Path, message: bytes, timeout_s: float) -> bytes:
@@ -142,8 +145,11 @@ class _Line:
 class TunnelRefused(TunnelError):
     """The agent's own error; ``type`` is invalid, conflict, not_found or unavailable."""
 
-    def __init__(self, site: str, error: Any) -> None:
-        detail = error if isinstance(error, dict) else {}
+    def __init__(self, site: str, detail: Mapping[str, Any]) -> None:
         self.type = str(detail.get("type", "unknown"))
         field = f" ({detail['field']})" if detail.get("field") else ""
         super().__init__(f"tunnel agent at {site}: {detail.get('message', 'refused')}{field}")
+
+
+class TunnelLacksKeys(TunnelRefused, KeysMissing):
+    """The KME of the tunnel's end gave it no key in time."""

@@ -1,11 +1,11 @@
-"""The numbered steps of the operations on slices: where a process can die, and the tests kill it.
+"""The numbered checkpoints of the operations on slices: where a process can die, and the tests kill it.
 
-A step's name is reached when what it says has been done.
+The work comes to a checkpoint when what its name says has been done.
 """
 
 from __future__ import annotations
 
-CREATE_STEPS = (
+CREATE_CHECKPOINTS = (
     "create.1-reserved",
     "create.2-journalled",
     "create.3-transit-sent",
@@ -16,7 +16,7 @@ CREATE_STEPS = (
     "create.8-tunnels-up",
     "create.9-journalled-active",
 )
-CHANGE_STEPS = (
+CHANGE_CHECKPOINTS = (
     "change.1-reserved",
     "change.2-journalled",
     "change.3-transit-sent",
@@ -30,7 +30,7 @@ CHANGE_STEPS = (
     "change.11-old-tunnels-removed",
     "change.12-journalled-active",
 )
-DELETE_STEPS = (
+DELETE_CHECKPOINTS = (
     "delete.1-journalled",
     "delete.2-ingress-withdrawn",
     "delete.3-ingress-confirmed",
@@ -39,4 +39,4 @@ DELETE_STEPS = (
     "delete.6-tunnels-removed",
     "delete.7-struck-out",
 )
-STEPS = CREATE_STEPS + CHANGE_STEPS + DELETE_STEPS
+CHECKPOINTS = CREATE_CHECKPOINTS + CHANGE_CHECKPOINTS + DELETE_CHECKPOINTS

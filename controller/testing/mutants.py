@@ -16,13 +16,13 @@ from controller.model.reason import Reason
 from controller.model.states import ConnectionState
 from controller.pce.network import OverCommitted
 from controller.pce.network_index import NetworkIndex
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from topologies.spec import SecurityClass, Topology
 
 log = logging.getLogger(__name__)
 
 
-class _LowersSecurity(Orchestrator):
+class _LowersSecurity(NetworkState):
     """From the first reroute on, it takes every channel for a quantum-safe one."""
 
     mutation = "lower-security-on-reroute"
@@ -35,7 +35,7 @@ class _LowersSecurity(Orchestrator):
         return super().drop_lanes(connection_id, lanes)
 
 
-class _NeverReleases(Orchestrator):
+class _NeverReleases(NetworkState):
     """What a way that was left had reserved stays reserved, for nobody."""
 
     mutation = "never-release"
@@ -52,7 +52,7 @@ class _NeverReleases(Orchestrator):
         return connection
 
 
-class _CallsEverythingActive(Orchestrator):
+class _CallsEverythingActive(NetworkState):
     """What has no way left is called ACTIVE all the same."""
 
     mutation = "always-active"
@@ -60,8 +60,7 @@ class _CallsEverythingActive(Orchestrator):
     def set_state(self, connection_id: str, state: ConnectionState, reason: Reason | None = None) -> Connection:
         connection = super().set_state(connection_id, state, reason)
         if state is ConnectionState.DEGRADED:
-            connection = replace(connection, state=ConnectionState.ACTIVE, reason=None)
-            self.connections[connection_id] = connection
+            connection = super().set_state(connection_id, ConnectionState.ACTIVE)
         return connection
 
 
@@ -71,9 +70,9 @@ MUTATIONS = tuple(_MUTANTS)
 
 def make_model(
     topology: Topology, mutation: str | None, forbidden_suites: frozenset[str] = frozenset()
-) -> Orchestrator:
+) -> NetworkState:
     """The controller's model; one of :data:`MUTATIONS` is shouted about."""
     if mutation is None:
-        return Orchestrator(topology, forbidden_suites)
+        return NetworkState(topology, forbidden_suites)
     log.critical("THIS CONTROLLER IS WRONG ON PURPOSE (unsafe_mutation: %s): for tests of experiments alone", mutation)
     return _MUTANTS[mutation](topology, forbidden_suites)

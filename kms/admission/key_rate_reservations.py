@@ -16,7 +16,7 @@ from typing import Protocol
 
 from kms.admission.token_bucket import Bucket
 from kms.errors import ExhaustedError, KmsError
-from kms.keys.key import ANY_WAY, KeySource, Source, Way
+from kms.keys.key import UNCONSTRAINED, KeySource, RoutingConstraint, Source
 
 # What authenticates a key on its way over a section: a Poly1305 key that is used once (kms.qkdnet.qkd_network).
 TAG_BITS = 256
@@ -68,7 +68,7 @@ class QkdApp:
     sites: tuple[str, ...]  # the master's, then those of the slaves
     app_qos: AppQos
     app_priority: int = 1
-    way: Way = ANY_WAY
+    constraint: RoutingConstraint = UNCONSTRAINED
     owner: str = ""  # who looks after it, if anybody does
 
 
@@ -85,7 +85,12 @@ class KeySupply(Protocol):
         """The sections of the route that a key takes now, one for each crossing; empty when there is none."""
 
     def sustained(
-        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+        self,
+        a: str,
+        b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED,
+        needed_bps: float = 0.0,
+        taken_bps: Mapping[str, float] | None = None,
     ) -> tuple[str, ...]:
         """Those of the route that can give ``needed_bps`` in the long run beside what is taken of each section."""
 
@@ -107,9 +112,9 @@ class Applications:
         self._app_buckets: dict[uuid.UUID, Bucket] = {}
         self._sae_buckets: dict[str, Bucket] = {}
         self._by_ends: dict[tuple[str, str, KeySource], QkdApp] = {}
-        # Which way each goes, and what is promised on each section by priority; made anew when an application or a
+        # Which route each takes, and what is promised on each section by priority; made anew when an application or a
         # route has changed.
-        self._ways: dict[uuid.UUID, dict[str, int]] = {}
+        self._routes: dict[uuid.UUID, dict[str, int]] = {}
         self._loads: dict[str, dict[int, float]] = {}
         self._loads_of: int | None = None
         self.refused = 0
@@ -150,7 +155,7 @@ class Applications:
             return app.app_qos.max_bandwidth
         offer = float("inf")
         taken = self._taken_bps(besides=app.app_id)
-        crossings = self._way_of(app, taken)
+        crossings = self._route_of(app, taken)
         if not crossings and len(set(app.sites)) > 1:
             return 0.0
         for section, count in crossings.items():
@@ -165,9 +170,9 @@ class Applications:
     def crossings(self, app: QkdApp) -> dict[str, int]:
         """How often one key of the application crosses each section."""
         if self._apps.get(app.app_id) != app:
-            return self._way_of(app, self._taken_bps(besides=app.app_id))
-        self._find_ways()
-        return self._ways[app.app_id]
+            return self._route_of(app, self._taken_bps(besides=app.app_id))
+        self._find_routes()
+        return self._routes[app.app_id]
 
     def status(self, app: QkdApp) -> AppStatus:
         crossings = self.crossings(app)
@@ -179,33 +184,33 @@ class Applications:
         return AppStatus.ON
 
     def _section_loads(self) -> dict[str, dict[int, float]]:
-        self._find_ways()
+        self._find_routes()
         return self._loads
 
-    def _find_ways(self) -> None:
-        """One after the other, who has priority first: each takes the best way on which its rate is still free."""
+    def _find_routes(self) -> None:
+        """One after the other, who has priority first: each takes the best route on which its rate is still free."""
         epoch = self._supply.epoch()
         if epoch == self._loads_of:
             return
-        self._ways, self._loads = {}, {}
+        self._routes, self._loads = {}, {}
         taken: dict[str, float] = {}
         for app in sorted(self._apps.values(), key=lambda app: -app.app_priority):
-            way = self._ways[app.app_id] = self._way_of(app, taken)
-            for section, count in way.items():
+            route = self._routes[app.app_id] = self._route_of(app, taken)
+            for section, count in route.items():
                 load = _on_the_line(app.app_qos.min_bandwidth) * count
                 loads = self._loads.setdefault(section, {})
                 loads[app.app_priority] = loads.get(app.app_priority, 0.0) + load
                 taken[section] = taken.get(section, 0.0) + load
         self._loads_of = epoch
 
-    def _way_of(self, app: QkdApp, taken: Mapping[str, float]) -> dict[str, int]:
+    def _route_of(self, app: QkdApp, taken: Mapping[str, float]) -> dict[str, int]:
         """The crossings that one key of the application takes beside what is taken by others."""
         counts: dict[str, int] = {}
         if Source.QKD not in app.source.parts:
             return counts
         needed, taken = _on_the_line(app.app_qos.min_bandwidth), dict(taken)
         for site in app.sites[1:]:
-            for section in self._supply.sustained(app.sites[0], site, app.way, needed, taken):
+            for section in self._supply.sustained(app.sites[0], site, app.constraint, needed, taken):
                 counts[section] = counts.get(section, 0) + 1
                 taken[section] = taken.get(section, 0.0) + needed
         return counts
@@ -215,7 +220,7 @@ class Applications:
         taken = {section: sum(loads.values()) for section, loads in self._section_loads().items()}
         own = self._apps.get(besides)
         if own is not None:
-            for section, count in self._ways[besides].items():
+            for section, count in self._routes[besides].items():
                 taken[section] -= _on_the_line(own.app_qos.min_bandwidth) * count
         return taken
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kms.errors import ExhaustedError
-from kms.keys.key import ANY_WAY, Way
+from kms.keys.key import UNCONSTRAINED, RoutingConstraint
 from kms.qkdnet.disjoint_routing import Chain
 from kms.qkdnet.qkd_network import QkdNetwork
 
@@ -19,7 +19,7 @@ class _Found:
     """Routes that were asked for since the last change of epoch, as the sections that they cross."""
 
     now: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    sustained: dict[tuple[str, str, Way], tuple[str, ...]] = field(default_factory=dict)
+    sustained: dict[tuple[str, str, RoutingConstraint], tuple[str, ...]] = field(default_factory=dict)
 
 
 class QkdSupply:
@@ -45,7 +45,12 @@ class QkdSupply:
         return found[a, b]
 
     def sustained(
-        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+        self,
+        a: str,
+        b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED,
+        needed_bps: float = 0.0,
+        taken_bps: Mapping[str, float] | None = None,
     ) -> tuple[str, ...]:
         """The best route by rates alone as long as it has the rate free, else the best of those that have it, else the
         best again.
@@ -54,14 +59,14 @@ class QkdSupply:
             return ()
         found = self._of_now().sustained
         taken = taken_bps or {}
-        if (a, b, way) not in found:
+        if (a, b, constraint) not in found:
             rates = {name: section.skr_bps for name, section in self._network.sections.items()}
-            found[a, b, way] = _crossed(self._network.sustained_routes(a, b, way, rates, 0.0))
-        best = found[a, b, way]
+            found[a, b, constraint] = _crossed(self._network.sustained_routes(a, b, constraint, rates, 0.0))
+        best = found[a, b, constraint]
         if all(self.skr_bps(s) - taken.get(s, 0.0) >= n * needed_bps for s, n in Counter(best).items()):
             return best
         free = {name: section.skr_bps - taken.get(name, 0.0) for name, section in self._network.sections.items()}
-        return _crossed(self._network.sustained_routes(a, b, way, free, needed_bps)) or best
+        return _crossed(self._network.sustained_routes(a, b, constraint, free, needed_bps)) or best
 
     def skr_bps(self, section: str) -> float:
         return self._network.sections[section].skr_bps

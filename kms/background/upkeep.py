@@ -129,7 +129,7 @@ class SectionRunner:
             level = logging.WARNING if section.state is SectionState.STOPPED else logging.INFO
             _log.log(
                 level, "QKD section %s is %s, QBER %.4f%s", section.section_id, section.state.value, section.qber or 0,
-                f": {section.stop_reason}" if section.stop_reason else "",
+                "" if section.stop_reason is None else f": {section.stop_reason.value}",
             )  # fmt: skip
         if planned.urgency is Urgency.GENTLE:
             now = self._clock()

@@ -118,7 +118,7 @@ class KeyServer:
 
 
 @dataclass
-class Orchestrator:
+class KeyPairCoordinator:
     """Algorithms 3 and 6: both keys for every pair, taken into use together, and anew every ``refresh_s`` seconds."""
 
     qkd_server: Ordering

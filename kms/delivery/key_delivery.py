@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from kms.admission.key_rate_reservations import Applications
 from kms.delivery.key_transport import KeyTransport
 from kms.delivery.requests import EXTENSION_UNMET, DeliveredKey, EncRequest
-from kms.delivery.sae_registry import SaeHomes
+from kms.delivery.sae_registry import SaeRegistry
 from kms.errors import (
     ExhaustedError,
     KeysForgottenError,
@@ -28,7 +28,7 @@ from kms.errors import (
 )
 from kms.keys.changes import Change, SaveDelivery, SaveHome
 from kms.keys.inventory import KeyInventory, PoolId
-from kms.keys.key import ANY_WAY, Delivery, Key, KeySource, Route, Way
+from kms.keys.key import UNCONSTRAINED, Delivery, Key, KeySource, RelayKind, RoutingConstraint
 from kms.keys.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
 from kms.keys.limits import Limits
 from kms.sources.qkd.protocol import Entropy
@@ -65,7 +65,7 @@ class KeyService:
         kme_ids: Mapping[str, str],
         limits: Limits,
         default_source: KeySource,
-        homes: SaeHomes,
+        registry: SaeRegistry,
         transport: KeyTransport,
         inventory: KeyInventory,
         ledger: Ledger,
@@ -78,7 +78,7 @@ class KeyService:
         self.kme_ids = dict(kme_ids)
         self.limits = limits
         self.default_source = default_source
-        self.homes = homes
+        self.registry = registry
         self.inventory = inventory
         self.ledger = ledger
         self._transport = transport
@@ -91,7 +91,7 @@ class KeyService:
 
     async def admit(self, site: str, sae: str, bound_site: str | None) -> None:
         """Let an authenticated SAE in at a site's KME and remember where it was. UnauthorisedError otherwise."""
-        if self.homes.admit(site, sae, bound_site):
+        if self.registry.admit(site, sae, bound_site):
             await self._journal.write([SaveHome(sae, site)])
 
     def status(self, site: str, caller: str, slave: str) -> Status:
@@ -120,15 +120,17 @@ class KeyService:
         sites = {name: self._site_of_slave(name) or site for name in slaves}
         remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
         source = request.source or self.default_source
-        way = request.way
-        if way != ANY_WAY and any(self._site_of_slave(name) is None for name in slaves):
-            raise RequestError(EXTENSION_UNMET, (_unmet(way, "a slave's site is not known yet"),))
-        if (way.route is Route.RELAYED or way.disjoint_relays > 1) and site in sites.values():
-            raise RequestError(EXTENSION_UNMET, (_unmet(way, "a slave is at this site"),))
+        constraint = request.constraint
+        if constraint != UNCONSTRAINED and any(self._site_of_slave(name) is None for name in slaves):
+            raise RequestError(EXTENSION_UNMET, (_unmet(constraint, "a slave's site is not known yet"),))
+        if (constraint.route is RelayKind.RELAYED or constraint.disjoint_relays > 1) and site in sites.values():
+            raise RequestError(EXTENSION_UNMET, (_unmet(constraint, "a slave is at this site"),))
         for place in remote:
-            if not self._transport.can_join(source, site, place, way):
-                if way != ANY_WAY and self._transport.can_join(source, site, place):
-                    raise RequestError(EXTENSION_UNMET, (_unmet(way, f"no such {source.label} between these sites"),))
+            if not self._transport.can_join(source, site, place, constraint):
+                if constraint != UNCONSTRAINED and self._transport.can_join(source, site, place):
+                    raise RequestError(
+                        EXTENSION_UNMET, (_unmet(constraint, f"no such {source.label} between these sites"),)
+                    )
                 if request.source is not None:
                     raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
                 raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
@@ -140,12 +142,12 @@ class KeyService:
         if self.applications is not None:
             bits = request.number * request.size_bits
             self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
-        elsewhere = [place for place in remote if not self._transport.is_here(place)]
+        remote_kmes = [place for place in remote if not self._transport.is_here(place)]
         for is_last_attempt in (False, True):
             keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
-            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, _asked_route(way))
+            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, _asked_route(constraint))
             try:
-                for place in elsewhere:
+                for place in remote_kmes:
                     # From here on the keys are that KME's too: none goes back into the pool, whatever happens.
                     waiting = frozenset(name for name, home in sites.items() if home == place)
                     await self._transport.entrust(place, delivery, keys, waiting)
@@ -154,14 +156,14 @@ class KeyService:
                 self.inventory.drop_pools_with(place)
                 if is_last_attempt:
                     raise
-        here = frozenset(name for name, home in sites.items() if home not in elsewhere)
+        here = frozenset(name for name, home in sites.items() if home not in remote_kmes)
         delivered = tuple(key.delivered(delivery, keep, here) for key in keys)
         kept = delivered if here else ()
         entries = entries_of(LedgerEvent.DELIVERED_TO_MASTER, delivered, site, caller, now)
         try:
             await self._journal.write([SaveDelivery(delivery.delivery_id, kept), *entries])
         except StoreError:
-            if not elsewhere:
+            if not remote_kmes:
                 undo()
             raise
         self.inventory.await_slaves(kept)
@@ -260,9 +262,9 @@ class KeyService:
         return await attempt()
 
     def _site_of_slave(self, slave: str) -> str | None:
-        if not self.homes.is_known(slave):
+        if not self.registry.is_known(slave):
             raise RequestError(f"unknown SAE {slave[:64]!r}")
-        return self.homes.site_of(slave)
+        return self.registry.site_of(slave)
 
     def _open(self, pool_id: PoolId) -> None:
         if self._transport.can_join(pool_id.source, *self._ends_from_here(pool_id)):
@@ -276,7 +278,7 @@ class KeyService:
         self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
     ) -> tuple[list[Key], Callable[[], None]]:
         """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
-        number, size_bits, way = request.number, request.size_bits, request.way
+        number, size_bits, constraint = request.number, request.size_bits, request.constraint
         if not remote:
             return self._draw(site, source, number, size_bits, now), lambda: None
         pool_id = PoolId(site, remote[0], source)
@@ -292,19 +294,26 @@ class KeyService:
         try:
             keys = list(from_pool)
             if len(keys) < number:
-                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, way)
+                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, constraint)
             for place in remote[1:]:
-                keys = [await self._extend(key, site, place, way) for key in keys]
+                keys = [await self._extend(key, site, place, constraint) for key in keys]
         except BaseException:
             undo()
             raise
         return keys, undo
 
     async def _make(
-        self, a: str, b: str, source: KeySource, count: int, size_bits: int, now: float, way: Way = ANY_WAY
+        self,
+        a: str,
+        b: str,
+        source: KeySource,
+        count: int,
+        size_bits: int,
+        now: float,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> list[Key]:
         key_ids = self._new_ids(count)
-        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, way)
+        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, constraint)
         return [
             Key(
                 key_id, source, size_bits, now, {a: each.at_a} if each.at_b is None else {a: each.at_a, b: each.at_b},
@@ -321,8 +330,8 @@ class KeyService:
             for n, key_id in enumerate(self._new_ids(count))
         ]
 
-    async def _extend(self, key: Key, site: str, place: str, way: Way) -> Key:
-        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, way)
+    async def _extend(self, key: Key, site: str, place: str, constraint: RoutingConstraint) -> Key:
+        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, constraint)
         return key.arrived(place, copy)
 
     async def _find_copies(
@@ -354,20 +363,20 @@ class KeyService:
 
 def _what_suits(request: EncRequest, now: float) -> Callable[[Key], bool] | None:
     """Which of a pool's keys the request may be served with; None for all of them."""
-    way = request.way
-    if way == ANY_WAY and request.max_age_s is None:
+    constraint = request.constraint
+    if constraint == UNCONSTRAINED and request.max_age_s is None:
         return None
     made_since = now - request.max_age_s if request.max_age_s is not None else float("-inf")
     return lambda key: (
-        key.made_at >= made_since and way.route in (None, key.route) and key.relays >= way.disjoint_relays
+        key.made_at >= made_since and constraint.route in (None, key.route) and key.relays >= constraint.disjoint_relays
     )
 
 
-def _asked_route(way: Way) -> Route | None:
-    """What the delivery keeps of the way: whoever asked for several relays did not ask for any route."""
-    return Route.RELAYED if way.route is None and way.disjoint_relays > 1 else way.route
+def _asked_route(constraint: RoutingConstraint) -> RelayKind | None:
+    """What the delivery keeps of the constraint: whoever asked for several relays did not ask for any route."""
+    return RelayKind.RELAYED if constraint.route is None and constraint.disjoint_relays > 1 else constraint.route
 
 
-def _unmet(way: Way, why: str) -> dict[str, str]:
+def _unmet(constraint: RoutingConstraint, why: str) -> dict[str, str]:
     """Which extension cannot be met, and why."""
-    return {"disjoint_relays" if way.disjoint_relays > 1 else "route": why}
+    return {"disjoint_relays" if constraint.disjoint_relays > 1 else "route": why}

@@ -2,7 +2,7 @@
 
 The two ends of a stream get the same chunk under the same index, whoever asks first: that end orders the chunk's keys
 at its own KME as their master, the other fetches their twins at its own. The KME where the stream was opened first
-keeps it; the other end's asks there over a :class:`Desk`.
+keeps it; the other end's asks there over a :class:`StreamClient`.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Turn:
     key_ids: tuple[uuid.UUID, ...] | None
 
 
-class Desk(Protocol):
-    """Where one end asks about its stream: here (:class:`KeptStream`) or at another KME."""
+class StreamClient(Protocol):
+    """Where one end asks about its stream: here (:class:`KeyStream`) or at another KME."""
 
     async def look(self, caller: str, index: int, next_index: int) -> Status:
         """Whether the chunk may be had: OK, GET_KEY_PEER_ABSENT or INSUFFICIENT_KEY. ``next_index`` is the caller's."""
@@ -87,7 +87,7 @@ class _Order:
 
 
 @dataclass
-class KeptStream:
+class KeyStream:
     app: QkdApp
     qos: Qos
     ends: tuple[str, str]

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kms.errors import ExchangeError
-from kms.keys.key import ANY_WAY, QKD, Delivery, Key, KeySource, Route, Source, Way
+from kms.keys.key import QKD, UNCONSTRAINED, Delivery, Key, KeySource, RelayKind, RoutingConstraint, Source
 from kms.qkdnet.qkd_network import QkdSource
 from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey
 from kms.sources.exchange import Party, Terms
@@ -30,8 +30,8 @@ class KeyTransport(Protocol):
     of an exchange failed.
     """
 
-    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
-        """Whether this source could ever serve the pair in that way, whatever its state now."""
+    def can_join(self, source: KeySource, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
+        """Whether this source could ever serve the pair under that constraint, whatever its state now."""
 
     def is_here(self, site: str) -> bool:
         """Whether the site's KME is of this process: its copies are kept by this service."""
@@ -43,12 +43,18 @@ class KeyTransport(Protocol):
         b: str,
         key_ids: Sequence[uuid.UUID],
         size_bits: int,
-        way: Way = ANY_WAY,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> list[AgreedKey]:
         """Fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``."""
 
     async def carry(
-        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
+        self,
+        source: KeySource,
+        key_id: uuid.UUID,
+        key: bytes,
+        a: str,
+        b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> bytes | None:
         """``key``, held at site ``a``, as it arrives at ``b``; None when that is another process, which has it now.
 
@@ -90,21 +96,21 @@ class EmbeddedTransport:
         self._qkd = qkd
         self._clock = clock
 
-    def can_join(self, source: KeySource, a: str, b: str, way: Way = ANY_WAY) -> bool:
-        return can_join(source, a, b, way, self._parties.get(a), self._qkd)
+    def can_join(self, source: KeySource, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
+        return can_join(source, a, b, constraint, self._parties.get(a), self._qkd)
 
     def is_here(self, site: str) -> bool:
         return True
 
     async def agree(
         self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
-        way: Way = ANY_WAY,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> list[AgreedKey]:  # fmt: skip
         # QKD first: the only part that can run dry is asked before work is done.
         drawn: list[AgreedKey] | None = None
         if Source.QKD in source.parts:
             assert self._qkd is not None
-            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, way)
+            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, constraint)
         if source == QKD and drawn is not None:
             return drawn
         keys: list[AgreedKey] = []
@@ -123,16 +129,22 @@ class EmbeddedTransport:
         at_b = answered.exchanged.keys(
             terms.count, terms.size_bits, None if drawn is None else [key.at_b or b"" for key in drawn]
         )
-        ways = [(0, 1)] * terms.count if drawn is None else [(key.crossings, key.relays) for key in drawn]
-        return [AgreedKey(here, there, *way) for here, there, way in zip(at_a, at_b, ways, strict=True)]
+        travelled = [(0, 1)] * terms.count if drawn is None else [(key.crossings, key.relays) for key in drawn]
+        return [AgreedKey(here, there, *how) for here, there, how in zip(at_a, at_b, travelled, strict=True)]
 
     async def carry(
-        self, source: KeySource, key_id: uuid.UUID, key: bytes, a: str, b: str, way: Way = ANY_WAY
+        self,
+        source: KeySource,
+        key_id: uuid.UUID,
+        key: bytes,
+        a: str,
+        b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED,
     ) -> bytes:
         if source == QKD:
             assert self._qkd is not None
-            return self._qkd.carry(key, a, b, way)[0]
-        (wrapping,) = await self.agree(source, a, b, [key_id], WRAPPING_KEY_BITS, way)
+            return self._qkd.carry(key, a, b, constraint)[0]
+        (wrapping,) = await self.agree(source, a, b, [key_id], WRAPPING_KEY_BITS, constraint)
         assert wrapping.at_b is not None
         return unseal(wrapping.at_b, key_id, seal(wrapping.at_a, key_id, key))
 
@@ -146,16 +158,18 @@ class EmbeddedTransport:
 class JoinsSites(Protocol):
     """:class:`kms.qkdnet.qkd_network.QkdSource`, as far as routing goes."""
 
-    def can_join(self, a: str, b: str, way: Way = ANY_WAY) -> bool: ...
+    def can_join(self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool: ...
 
 
-def can_join(source: KeySource, a: str, b: str, way: Way, party: Party | None, qkd: JoinsSites | None) -> bool:
+def can_join(
+    source: KeySource, a: str, b: str, constraint: RoutingConstraint, party: Party | None, qkd: JoinsSites | None
+) -> bool:
     """See :meth:`KeyTransport.can_join`; ``party`` is that of ``a``."""
     if a == b or party is None:
         return False
     if not all(part is Source.QKD or part in party.mechanisms for part in source.parts):
         return False
     if Source.QKD in source.parts:
-        # The other parts go from KME to KME; which way a hybrid came is the way of its QKD part.
-        return qkd is not None and qkd.can_join(a, b, way)
-    return way.route is not Route.RELAYED and way.disjoint_relays == 1
+        # The other parts go from KME to KME; the relay kind of a hybrid is that of its QKD part.
+        return qkd is not None and qkd.can_join(a, b, constraint)
+    return constraint.route is not RelayKind.RELAYED and constraint.disjoint_relays == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 
-from kms.keys.key import ANY_WAY, KeySource, Route, Way
+from kms.keys.key import UNCONSTRAINED, KeySource, RelayKind, RoutingConstraint
 
 EXTENSION_UNMET = "not all extension_mandatory request options could be met"
 
@@ -18,14 +18,14 @@ class EncRequest:
     size_bits: int
     additional_slaves: tuple[str, ...] = ()
     source: KeySource | None = None
-    route: Route | None = None
+    route: RelayKind | None = None
     max_age_s: float | None = None
     disjoint_relays: int = 1
 
     @property
-    def way(self) -> Way:
+    def constraint(self) -> RoutingConstraint:
         is_any = self.route is None and self.disjoint_relays == 1
-        return ANY_WAY if is_any else Way(self.route, self.disjoint_relays)
+        return UNCONSTRAINED if is_any else RoutingConstraint(self.route, self.disjoint_relays)
 
 
 @dataclass(slots=True)
@@ -35,5 +35,5 @@ class DeliveredKey:
     key_id: uuid.UUID
     key: bytes = field(repr=False)
     source: KeySource
-    route: Route = Route.DIRECT
+    route: RelayKind = RelayKind.DIRECT
     relays: int = 1

@@ -7,12 +7,20 @@ either binds it to, else the site whose KME it last asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from kms.errors import UnauthorisedError
-from kms.pki.authority import IssuedSae
 
 
-class SaeHomes:
+class Registration(Protocol):
+    """What an authority knows of an SAE (:class:`kms.pki.authority.IssuedSae`)."""
+
+    @property
+    def site(self) -> str | None:
+        """The site that the SAE's certificate binds it to, None for a free one."""
+
+
+class SaeRegistry:
     """``configured`` and ``remembered`` map SAE ids to sites; ``find_issued`` looks into the authority's register."""
 
     def __init__(
@@ -20,7 +28,7 @@ class SaeHomes:
         configured: Mapping[str, str],
         remembered: Mapping[str, str],
         sites: frozenset[str],
-        find_issued: Callable[[str], IssuedSae | None],
+        find_issued: Callable[[str], Registration | None],
     ) -> None:
         self._configured = dict(configured)
         # A site that is no longer configured is nobody's home.

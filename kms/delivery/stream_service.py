@@ -1,14 +1,13 @@
 """Key streams of ETSI GS QKD 004 v2.1.1: OPEN_CONNECT, GET_KEY and CLOSE over the same keys as ETSI 014. No HTTP here.
 
 A chunk is as long as the stream's Key_chunk_size (bytes). Whose turn it is says the KME that keeps the stream
-(:mod:`kms.delivery.key_stream`), which may be another than the one that an end asks (:class:`Elsewhere`).
+(:mod:`kms.delivery.key_stream`), which may be another than the one that an end asks (:class:`RemoteStreams`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 import uuid
 from collections.abc import Callable
@@ -17,13 +16,14 @@ from typing import Protocol
 
 from kms.admission.key_rate_reservations import AdmissionError, Applications, AppQos, QkdApp
 from kms.delivery.key_delivery import KeyService
-from kms.delivery.key_stream import Desk, KeptStream, Qos, Status
+from kms.delivery.key_stream import KeyStream, Qos, Status, StreamClient
 from kms.delivery.requests import DeliveredKey, EncRequest
 from kms.errors import ExhaustedError, KmsError, NoRouteError, RequestError, SectionStoppedError, UnauthorisedError
 from kms.keys.key import KeySource
 
 MAX_STREAMS = 10_000
-METADATA_BYTES = 64  # no metadata of ours is longer
+METADATA_BYTES = 64  # no metadata of ours is longer, however an interface writes it
+_LONGEST_AGE_MS = 10**12
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,27 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class ChunkMetadata:
+    """How old the chunk's keys are, and where they come from."""
+
+    age_ms: int
+    source: KeySource
+
+
+@dataclass(frozen=True)
 class Chunk:
     status: Status
     index: int = 0
     key_buffer: bytes = field(default=b"", repr=False)
-    metadata: bytes = b""
+    metadata: ChunkMetadata | None = None
 
 
-class Elsewhere(Protocol):
+class RemoteStreams(Protocol):
     """The other KMEs, where the stream may be kept that an end wants to join."""
 
     async def join(
         self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID, likely: str | None
-    ) -> tuple[Opened, Desk] | None:
+    ) -> tuple[Opened, StreamClient] | None:
         """The answer of the KME that keeps it; None when none does. ``likely`` is the site to ask first."""
 
 
@@ -57,7 +65,7 @@ _Late = asyncio.Task[tuple[list[DeliveredKey], float]]
 class _End:
     """An end that is connected here."""
 
-    desk: Desk
+    client: StreamClient
     peer: str
     qos: Qos
     next_index: int = 0
@@ -70,14 +78,14 @@ class KeyStreams:
 
     def __init__(
         self, service: KeyService, applications: Applications, new_id: Callable[[], uuid.UUID],
-        clock: Callable[[], float], elsewhere: Elsewhere | None = None,
+        clock: Callable[[], float], remote: RemoteStreams | None = None,
     ) -> None:  # fmt: skip
         self._service = service
         self._applications = applications
         self._new_id = new_id
         self._clock = clock
-        self._elsewhere = elsewhere
-        self._kept: dict[uuid.UUID, KeptStream] = {}
+        self._remote = remote
+        self._kept: dict[uuid.UUID, KeyStream] = {}
         self._ends: dict[tuple[uuid.UUID, str], _End] = {}
 
     async def open_connect(self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID | None) -> Opened:
@@ -85,13 +93,17 @@ class KeyStreams:
         if key_stream_id is not None:
             if (key_stream_id, caller) in self._ends:
                 return Opened(Status.KSID_IN_USE, qos, key_stream_id)
-            if self._elsewhere is not None and key_stream_id not in self._kept:
-                likely = self._service.homes.site_of(destination) if self._service.homes.is_known(destination) else None
-                joined = await self._elsewhere.join(caller, destination, qos, key_stream_id, likely)
+            if self._remote is not None and key_stream_id not in self._kept:
+                likely = (
+                    self._service.registry.site_of(destination)
+                    if self._service.registry.is_known(destination)
+                    else None
+                )
+                joined = await self._remote.join(caller, destination, qos, key_stream_id, likely)
                 if joined is not None:
-                    opened, desk = joined
+                    opened, client = joined
                     if opened.status is Status.OK:
-                        self._ends[key_stream_id, caller] = _End(desk, destination, opened.qos)
+                        self._ends[key_stream_id, caller] = _End(client, destination, opened.qos)
                     return opened
         opened = self.connect(caller, destination, qos, key_stream_id)
         if opened.status in (Status.OK, Status.PEER_NOT_CONNECTED) and opened.key_stream_id is not None:
@@ -99,7 +111,7 @@ class KeyStreams:
             self._ends[opened.key_stream_id, caller] = _End(kept, destination, kept.qos)
         return opened
 
-    def kept(self, key_stream_id: uuid.UUID) -> KeptStream | None:
+    def kept(self, key_stream_id: uuid.UUID) -> KeyStream | None:
         return self._kept.get(key_stream_id)
 
     def connect(self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID | None) -> Opened:
@@ -109,7 +121,7 @@ class KeyStreams:
             if not stream.connect(caller, destination):
                 return Opened(Status.KSID_IN_USE, qos, key_stream_id)
             return Opened(Status.OK, stream.qos, key_stream_id)
-        if caller == destination or not self._service.homes.is_known(destination):
+        if caller == destination or not self._service.registry.is_known(destination):
             return Opened(Status.NO_LINK, qos, key_stream_id)
         if len(self._kept) >= MAX_STREAMS:
             return Opened(Status.QOS_UNMET, replace(qos, max_bps=0, min_bps=0), key_stream_id)
@@ -120,7 +132,7 @@ class KeyStreams:
         return self._admit(caller, destination, qos, key_stream_id or self._new_id())
 
     def _admit(self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID) -> Opened:
-        sites = tuple(self._service.homes.site_of(sae) for sae in (caller, destination))
+        sites = tuple(self._service.registry.site_of(sae) for sae in (caller, destination))
         app = QkdApp(
             key_stream_id, caller, (destination,), self._source, tuple(site for site in sites if site is not None),
             AppQos(qos.min_bps, qos.max_bps, qos.jitter / 1e3, qos.ttl), qos.priority,
@@ -138,7 +150,7 @@ class KeyStreams:
             del self._kept[key_stream_id]
             self._applications.release(key_stream_id)
 
-        self._kept[key_stream_id] = KeptStream(app, qos, ends, self._clock, forget, {caller})
+        self._kept[key_stream_id] = KeyStream(app, qos, ends, self._clock, forget, {caller})
         return Opened(Status.PEER_NOT_CONNECTED, qos, key_stream_id)
 
     @property
@@ -157,7 +169,7 @@ class KeyStreams:
         task = end.late.pop(wanted, None)
         if task is None:
             try:
-                status = await end.desk.look(caller, wanted, end.next_index)
+                status = await end.client.look(caller, wanted, end.next_index)
             except ExhaustedError:  # the KME that keeps the stream does not answer
                 return Chunk(Status.NO_LINK, wanted)
             if status is Status.GET_KEY_PEER_ABSENT:
@@ -180,21 +192,21 @@ class KeyStreams:
         end.next_index = max(end.next_index, wanted + 1)
         buffer = b"".join(key.key for key in keys)[: end.qos.key_chunk_size]
         age_ms = max(0, round(1e3 * (self._clock() - made_at)))
-        metadata = json.dumps({"age": min(age_ms, 10**12), "source": keys[0].source.label}).encode()
-        return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else b"")
+        metadata = ChunkMetadata(min(age_ms, _LONGEST_AGE_MS), keys[0].source)
+        return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else None)
 
     async def _chunk_keys(self, end: _End, site: str, caller: str, index: int) -> tuple[list[DeliveredKey], float]:
-        turn = await end.desk.claim(caller, index)
+        turn = await end.client.claim(caller, index)
         if turn.key_ids is not None:
             keys = await self._service.dec_keys(site, caller, turn.master, turn.key_ids)
-            await end.desk.fetched(caller, index)
+            await end.client.fetched(caller, index)
             return keys, turn.made_at
         try:
             keys = await self._service.enc_keys(site, caller, end.peer, self._request(end.qos))
-            await end.desk.ordered(caller, index, tuple(key.key_id for key in keys))
+            await end.client.ordered(caller, index, tuple(key.key_id for key in keys))
         except BaseException:
             with contextlib.suppress(KmsError):
-                await end.desk.failed(caller, index)
+                await end.client.failed(caller, index)
             raise
         return keys, turn.made_at
 
@@ -210,6 +222,6 @@ class KeyStreams:
         if end is None:
             raise UnauthorisedError("this SAE is no end of the key stream")
         try:
-            return await end.desk.leave(caller)
+            return await end.client.leave(caller)
         except (ExhaustedError, UnauthorisedError):  # the KME that keeps it has gone, or begun anew: so has the stream
             return Status.OK

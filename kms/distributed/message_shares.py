@@ -1,4 +1,4 @@
-"""Parts of relayed messages that came over several ways and wait for the others. Pure."""
+"""Shares of relayed messages that came over disjoint relays and wait for the others. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ MAX_WAITING = 10_000
 
 
 @dataclass(frozen=True)
-class Part:
+class Share:
     message: bytes = field(repr=False)
-    crossings: int  # of sections, on its way
+    crossings: int  # of sections, on its path
 
 
 @dataclass
 class _Message:
     began_at: float
     count: int
-    parts: dict[int, Part] = field(default_factory=dict, repr=False)
+    shares: dict[int, Share] = field(default_factory=dict, repr=False)
 
 
-class PartsArriving:
-    """By who sent them and which message of his they are of."""
+class ShareCollector:
+    """Shares by the site that sent the message and its batch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -34,8 +34,8 @@ class PartsArriving:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, name: tuple[str, str], count: int, number: int, part: Part) -> list[Part] | None:
-        """All parts in order once there are ``count``, which are gone from here then; None while some are missing."""
+    def add(self, name: tuple[str, str], count: int, number: int, share: Share) -> list[Share] | None:
+        """All shares in order once there are ``count``, which are gone from here then; None while some are missing."""
         now = self._clock()
         # In the order of their coming.
         for waiting, message in tuple(self._waiting.items()):
@@ -43,13 +43,13 @@ class PartsArriving:
                 break
             del self._waiting[waiting]
         if name not in self._waiting and len(self._waiting) >= MAX_WAITING:
-            raise ExhaustedError("too many relayed messages wait for their other parts")
+            raise ExhaustedError("too many relayed messages wait for their other shares")
         message = self._waiting.setdefault(name, _Message(now, count))
-        lengths = {len(each.message) for each in (part, *message.parts.values())}
-        if message.count != count or number in message.parts or len(lengths) != 1:
-            raise ExchangeError("the parts of a relayed message do not belong together")
-        message.parts[number] = part
-        if len(message.parts) < count:
+        lengths = {len(each.message) for each in (share, *message.shares.values())}
+        if message.count != count or number in message.shares or len(lengths) != 1:
+            raise ExchangeError("the shares of a relayed message do not belong together")
+        message.shares[number] = share
+        if len(message.shares) < count:
             return None
         del self._waiting[name]
-        return [message.parts[n] for n in range(count)]
+        return [message.shares[n] for n in range(count)]

@@ -1,27 +1,30 @@
-"""One site's KME as a process of its own: its parts, put together."""
+"""One site's KME as a process of its own: its parts, put together in the order in which they need each other.
+
+:class:`PeerConnections` asks the other KMEs; a key service is made over its transport, and :class:`PeerAnswers` over
+both answers them.
+"""
 
 from __future__ import annotations
 
 import os
-import ssl
 import time
-from collections.abc import Mapping, Sequence
-
-from aiohttp import web
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from kms.config import KmsConfig, SiteConfig
-from kms.delivery.exchange_party import peer_directory
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.stream_service import KeyStreams
 from kms.distributed.escrow import Escrow
-from kms.distributed.hop_relay import PadRelay
-from kms.distributed.peer_rpc import Peer, PeerClient, PeerServer
+from kms.distributed.hop_relay import RelayReceiver, RelaySender
+from kms.distributed.peer_key_service import PeerKeyService
+from kms.distributed.peer_messages import RELAY
+from kms.distributed.peer_rpc import Endpoint, Peer, PeerClient, endpoint
+from kms.distributed.peer_stream_service import PeerStreamService
 from kms.distributed.peer_transport import PeerTransport
 from kms.distributed.remote_streams import PeerStreams
 from kms.distributed.section_replication import SharedSections
 from kms.errors import ConfigError
-from kms.pki.revocation import Revocations
-from kms.pki.tls import tls_context
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork
 from kms.sources.exchange import Party
@@ -62,58 +65,60 @@ def _check_nodes(config: KmsConfig) -> None:
             raise ConfigError(f"qkd_links.{n}.sections: they do not lead from {link.a} to {link.b}")
 
 
-class Node:
-    """The KME of one site and its connections to the others."""
+class PeerConnections:
+    """What the KME of one site has of the others: what a key service needs to ask them for keys and streams."""
 
     def __init__(
-        self, config: KmsConfig, site: SiteConfig, party: Party, sections: Mapping[str, Section],
-        links: Sequence[Link], revocations: Revocations,
+        self, config: KmsConfig, site: SiteConfig, party: Party, directory: Path, sections: Mapping[str, Section],
+        links: Sequence[Link],
     ) -> None:  # fmt: skip
-        self._site = site.site
-        self._directory = peer_directory(config, site)
-        self._sites = {each.kme_id: each.site for each in config.sites if each.site != site.site}
-        self._revocations = revocations
+        """``directory`` has the certificate by which the others know this KME."""
 
         def site_of(node: str) -> str:
             return config.nodes.get(node, node)
 
         peers = {each.site: Peer(each.site, each.kme_id, each.host, each.peer_port) for each in config.sites}
-        self._client = PeerClient(peers, self._directory)
-        self._escrow = Escrow(site.site, config.available_lifetime_s + _ESCROW_MARGIN_S)
-        self._service: KeyService | None = None
-        self.sections = SharedSections(site.site, sections, site_of, self._client, self._forget)
+        self.site = site.site
+        self.party = party
+        self.client = PeerClient(peers, directory)
+        self.escrow = Escrow(site.site, config.available_lifetime_s + _ESCROW_MARGIN_S)
+        self.sections = SharedSections(site.site, sections, site_of, self.client)
         self.network = QkdNetwork(self.sections.mirrors, links, config.nodes)
-        self.transport = PeerTransport(party, self.network, self._client, self._escrow, os.urandom, time.time)
-        self.transport.relay = PadRelay(
-            site.site, self.network, self.sections.pads, site_of, self._client, self.transport.arrived,
-            os.urandom, time.time,
+        self.relay = RelaySender(site.site, self.network, self.sections.pads, site_of, self.client, os.urandom)
+        self.transport = PeerTransport(
+            party, self.network, self.relay, self.client, self.escrow, os.urandom, time.time
         )  # fmt: skip
-
-    def streams_of(self, service: KeyService) -> PeerStreams:
-        self._streams = PeerStreams(self._site, service.homes, self._client)
-        return self._streams
-
-    def serve(self, service: KeyService, streams: KeyStreams) -> None:
-        self._service = self.transport.service = service
-        self._streams.streams = streams
-
-    def application(self) -> web.Application:
-        handlers = {
-            **self.transport.handlers(), "state": self.sections.state, "bits": self.sections.take_bits,
-            "stream": self._streams.answer,
-        }  # fmt: skip
-        return PeerServer(self._sites, handlers, self._revocations.is_revoked).application()
-
-    def tls(self) -> ssl.SSLContext:
-        directory = self._directory
-        return tls_context(directory / "cert.pem", directory / "key.pem", directory / "ca.pem")
+        self.streams = PeerStreams(site.site, self.client)
 
     async def close(self) -> None:
-        await self._client.close()
+        await self.client.close()
+
+
+class PeerAnswers:
+    """What the KME of one site does for the others, over the connections that it has to them."""
+
+    def __init__(self, connections: PeerConnections, service: KeyService, streams: KeyStreams) -> None:
+        self._connections = connections
+        self._inventory = service.inventory
+        self._keys = PeerKeyService(connections.party, connections.escrow, service, time.time)
+        self._streams = PeerStreamService(service.registry, streams)
+        self._relay = RelayReceiver(
+            connections.site, connections.relay, connections.sections.pads, self._keys.arrived, time.time
+        )  # fmt: skip
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return (
+            *self._keys.endpoints(), *self._streams.endpoints(), *self._connections.sections.endpoints(),
+            endpoint(RELAY, self._relay.receive),
+        )  # fmt: skip
+
+    def background(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What goes on for as long as the KME runs."""
+        sections = self._connections.sections
+        return sections.pump(), sections.look(self._forget), sections.measure()
 
     def _forget(self, peer: str) -> None:
         """The peer was restarted: it has lost what we agreed on, and knows nothing of what it ordered here."""
-        self._escrow.drop_of(peer)
+        self._connections.escrow.drop_of(peer)
         self._streams.drop_of(peer)
-        if self._service is not None:
-            self._service.inventory.drop_pools_with(peer)
+        self._inventory.drop_pools_with(peer)

@@ -1,6 +1,6 @@
 """One end of a QKD section in the distributed form: one-time pads to send with and pads to receive with. Pure.
 
-A section's bits are parted by direction, so that the two ends never use the same bits at once. A sender uses its pads
+A section's bits are divided by direction, so that the two ends never use the same bits at once. A sender uses its pads
 from the front and says where; messages may overtake each other, so a receiver keeps what it skipped for a while. Bits
 have positions within one *generation*: a new one begins when either end has lost its bits (a restart), and what is left
 of the old is gone.

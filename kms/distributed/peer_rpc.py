@@ -1,12 +1,21 @@
-"""Talking to the other KMEs: HTTPS with mutual TLS, JSON, and errors that mean the same at both ends."""
+"""Talking to the other KMEs: HTTPS with mutual TLS, JSON, and errors that mean the same at both ends.
+
+========  ==============================================================================
+status    the answer
+========  ==============================================================================
+200       the body that the method answers with
+400       the request is not well formed: the text begins with the name of the field
+401       the caller is no KME of this network, or speaks for another's SAE
+409       the request is refused: a KmsError, raised at the caller as it was here
+500       a bug of this KME: the traceback is in its log
+========  ==============================================================================
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
+import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +26,16 @@ from aiohttp import web
 from cryptography import x509
 
 from kms import errors
-from kms.errors import ExchangeError, KmsError, PeerUnavailableError, UnauthorisedError
+from kms.distributed.peer_messages import Answer, Message, Method, Request, parse
+from kms.errors import ExchangeError, KmsError, MalformedMessageError, PeerUnavailableError, UnauthorisedError
 from kms.pki.kme_identity import kme_id_of
+
+_log = logging.getLogger(__name__)
 
 BASE_PATH = "/kme/v1"
 MAX_BODY_BYTES = 4 << 20
 TIMEOUT_S = 5.0
-_REFUSED = 409
+_JSON = {"Content-Type": "application/json"}
 
 # What a KME may tell another; anything else is an ExchangeError there.
 _ERRORS: dict[str, type[KmsError]] = {
@@ -35,7 +47,20 @@ _ERRORS: dict[str, type[KmsError]] = {
     )
 }  # fmt: skip
 
-Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What answers a method: the site of the KME that asks, and its body."""
+
+    name: str
+    answer: Callable[[str, bytes], Awaitable[Message]]
+
+
+def endpoint(method: Method[Request, Answer], handler: Callable[[str, Request], Awaitable[Answer]]) -> Endpoint:
+    async def answer(peer: str, body: bytes) -> Message:
+        return await handler(peer, parse(method.request, body))
+
+    return Endpoint(method.name, answer)
 
 
 @dataclass(frozen=True)
@@ -46,15 +71,11 @@ class Peer:
     port: int
 
 
-def encode(value: bytes) -> str:
-    return base64.b64encode(value).decode()
+class Refusal(Message):
+    """The body of every answer but 200: the kind of error by its name, and what to tell the operator."""
 
-
-def decode(text: Any) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        raise ExchangeError("a message of another KME is not well formed") from None
+    error: str
+    message: str
 
 
 class PeerClient:
@@ -67,24 +88,34 @@ class PeerClient:
         self._tls.load_cert_chain(directory / "cert.pem", directory / "key.pem")
         self._session: aiohttp.ClientSession | None = None
 
-    async def call(self, site: str, method: str, body: Mapping[str, Any], timeout_s: float = TIMEOUT_S) -> Any:
+    async def call(
+        self, site: str, method: Method[Request, Answer], body: Request, timeout_s: float = TIMEOUT_S
+    ) -> Answer:
         """The answer of a site's KME; what it refused is raised here as it was there."""
         peer = self.peers[site]
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls))
-        url = f"https://{peer.host}:{peer.port}{BASE_PATH}/{method}"
+        url = f"https://{peer.host}:{peer.port}{BASE_PATH}/{method.name}"
         timeout = aiohttp.ClientTimeout(total=timeout_s)
+        text = body.model_dump_json().encode()
         try:
             # Its certificate has to be of that KME, not only of our authority.
-            async with self._session.post(url, json=body, timeout=timeout, server_hostname=peer.kme_id) as response:
-                status, answer = response.status, await response.json()
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            async with self._session.post(
+                url, data=text, headers=_JSON, timeout=timeout, server_hostname=peer.kme_id
+            ) as response:
+                status, answer = response.status, await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise PeerUnavailableError(f"the KME of {site} does not answer ({type(error).__name__})") from None
-        if status == 200 and isinstance(answer, dict):
-            return answer
-        refusal = answer if isinstance(answer, dict) else {}
-        kind = _ERRORS.get(str(refusal.get("error")), ExchangeError)
-        raise kind(str(refusal.get("message", "refused"))[:400])
+        try:
+            if status == 200:
+                return parse(method.answer, answer)
+            refusal = parse(Refusal, answer)
+        except MalformedMessageError as error:
+            # Not MalformedMessageError: whoever asked us did nothing wrong.
+            raise ExchangeError(f"the KME of {site} answered {method.name} with {status}; {error}") from None
+        if status in (400, 500):
+            raise ExchangeError(f"the KME of {site} could not take {method.name}: {refusal.message}"[:400])
+        raise _ERRORS.get(refusal.error, ExchangeError)(refusal.message[:400])
 
     async def close(self) -> None:
         if self._session is not None:
@@ -95,10 +126,10 @@ class PeerServer:
     """The interface for other KMEs: no one else gets past its door."""
 
     def __init__(
-        self, sites_by_kme: Mapping[str, str], handlers: Mapping[str, Handler], is_revoked: Callable[[int], bool]
+        self, sites_by_kme: Mapping[str, str], endpoints: Sequence[Endpoint], is_revoked: Callable[[int], bool]
     ) -> None:
         self._sites = dict(sites_by_kme)
-        self._handlers = dict(handlers)
+        self._endpoints = {each.name: each for each in endpoints}
         self._is_revoked = is_revoked
         self._callers: WeakKeyDictionary[Any, tuple[str, int]] = WeakKeyDictionary()
 
@@ -108,19 +139,25 @@ class PeerServer:
         return app
 
     async def _answer(self, request: web.Request) -> web.Response:
+        name = request.match_info["method"]
         try:
-            site = self._caller(request)
-            handler = self._handlers.get(request.match_info["method"])
-            body = json.loads(await request.read())
-            if handler is None or not isinstance(body, dict):
-                raise ExchangeError("there is no such method")
-            return web.json_response(await handler(site, body))
+            peer = self._caller(request)
+            if name not in self._endpoints:
+                raise MalformedMessageError("method", f"there is no {name[:64]!r}")
+            answer = await self._endpoints[name].answer(peer, await request.read())
+        except MalformedMessageError as error:
+            return _refused(400, MalformedMessageError, str(error))
+        except UnauthorisedError as error:
+            return _refused(401, UnauthorisedError, str(error))
         except KmsError as error:
-            status = 401 if isinstance(error, UnauthorisedError) else _REFUSED
-            kind = next((k.__name__ for k in type(error).__mro__ if k.__name__ in _ERRORS), "ExchangeError")
-            return web.json_response({"error": kind, "message": str(error)}, status=status)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return web.json_response({"error": "ExchangeError", "message": "not well formed"}, status=400)
+            kind = next((k for k in type(error).__mro__ if k.__name__ in _ERRORS), ExchangeError)
+            return _refused(409, kind, str(error))
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:  # noqa: BLE001 -- whatever it is, the operator reads of it and the caller gets an answer
+            _log.exception("a bug of ours: %s could not be answered", name)
+            return _refused(500, KmsError, "an internal error; see that KME's log")
+        return _json(200, answer)
 
     def _caller(self, request: web.Request) -> str:
         """The site of the KME at the other end; UnauthorisedError when it is none."""
@@ -137,3 +174,11 @@ class PeerServer:
         if kme_id not in self._sites or self._is_revoked(serial):
             raise UnauthorisedError("the certificate is not that of a KME of this network")
         return self._sites[kme_id]
+
+
+def _refused(status: int, kind: type[Any], message: str) -> web.Response:
+    return _json(status, Refusal(error=kind.__name__, message=message))
+
+
+def _json(status: int, body: Message) -> web.Response:
+    return web.Response(status=status, body=body.model_dump_json().encode(), content_type="application/json")

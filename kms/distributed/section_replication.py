@@ -11,20 +11,26 @@ import asyncio
 import dataclasses
 import logging
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from kms.distributed.one_time_pads import Pads
-from kms.distributed.peer_rpc import PeerClient, decode, encode
+from kms.distributed.peer_messages import (
+    BITS,
+    STATE,
+    NodeReport,
+    Nothing,
+    SectionBits,
+    SectionReport,
+)
+from kms.distributed.peer_rpc import Endpoint, PeerClient, endpoint
 from kms.errors import ExchangeError, KmsError
-from kms.sources.qkd.attacks import Attack
-from kms.sources.qkd.modes import AttackKind
+from kms.sources.qkd.link.attacks import Attack
 from kms.sources.qkd.section import Section, SectionState
 
 _log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 2_048  # of the section's bits, half for either direction
-PADS_BYTES = 16_384  # per direction, beyond which no more are parted
+PADS_BYTES = 16_384  # per direction, beyond which no more are dealt out
 PUMP_INTERVAL_S = 0.02
 LOOK_INTERVAL_S = 0.3
 LOOK_TIMEOUT_S = 1.0
@@ -60,13 +66,11 @@ class SharedSections:
     """Every section, seen from one site."""
 
     def __init__(
-        self, site: str, sections: Mapping[str, Section], site_of: Callable[[str], str], client: PeerClient,
-        on_peer_restarted: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self, site: str, sections: Mapping[str, Section], site_of: Callable[[str], str], client: PeerClient
+    ) -> None:
         self._site = site
         self._site_of = site_of
         self._client = client
-        self._on_peer_restarted = on_peer_restarted
         self.boot = secrets.token_hex(8)
         self._boots: dict[str, str] = {}
         self.mirrors = {name: SectionMirror.of(section) for name, section in sections.items()}
@@ -77,41 +81,40 @@ class SharedSections:
 
     # What others ask
 
-    async def state(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def state(self, peer: str, body: Nothing) -> NodeReport:
         """Who this is since its start, and what it knows of its own sections."""
-        return {
-            "boot": self.boot,
-            "hosted": {
-                name: {
-                    "state": section.state.value, "stop_reason": section.stop_reason,
-                    "qber": self.mirrors[name].known_qber, "skr_bps": self.mirrors[name].known_skr_bps,
-                    "attack": section.attack.kind.value, "fraction": section.attack.fraction,
-                    "is_cut": section.is_cut,
-                }
-                for name, section in self.hosted.items()
-            },
-            "sendable": {name: pads.sendable for name, pads in self.pads.items()},
+        hosted = {
+            name: SectionReport(
+                state=section.state, stop_reason=section.stop_reason, qber=self.mirrors[name].known_qber,
+                skr_bps=self.mirrors[name].known_skr_bps, attack=section.attack.kind, fraction=section.attack.fraction,
+                is_cut=section.is_cut,
+            )
+            for name, section in self.hosted.items()
         }  # fmt: skip
+        sendable = {name: pads.sendable for name, pads in self.pads.items()}
+        return NodeReport(boot=self.boot, hosted=hosted, sendable=sendable)
 
-    async def take_bits(self, peer: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def take_bits(self, peer: str, body: SectionBits) -> Nothing:
         """Our end's bits of a section that the peer simulates."""
-        name = str(body["section"])
-        mirror = self.mirrors.get(name)
+        mirror = self.mirrors.get(body.section)
         if mirror is None or self._site_of(mirror.a) != peer or self._site_of(mirror.b) != self._site:
             raise ExchangeError("bits come for a QKD section that does not join these KMEs")
-        pads = self.pads[name]
-        if body["generation"] != pads.generation:
-            if body["at"] != 0:
+        pads = self.pads[body.section]
+        if body.generation != pads.generation:
+            if body.at != 0:
                 raise ExchangeError("bits come for a generation that this end does not know")
-            pads.begin(str(body["generation"]))
-        pads.store_to_receive(int(body["at"]), decode(body["forward"]))
-        pads.store_to_send(int(body["at"]), decode(body["backward"]))
-        return {}
+            pads.begin(body.generation)
+        pads.store_to_receive(body.at, body.forward)
+        pads.store_to_send(body.at, body.backward)
+        return Nothing()
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return endpoint(STATE, self.state), endpoint(BITS, self.take_bits)
 
     # Background
 
     async def pump(self) -> None:
-        """Part the bits of the sections that are simulated here, until cancelled."""
+        """Deal the bits of the sections that are simulated here out to their two ends, until cancelled."""
         for name in self.hosted:
             self.pads[name].begin(secrets.token_hex(8))
         while True:
@@ -120,7 +123,7 @@ class SharedSections:
                 section.attack = mirror.attack
                 if section.is_cut != mirror.is_cut:
                     (section.cut if mirror.is_cut else section.mend)()
-                await self._part(name, section)
+                await self._deal(name, section)
                 self._mirror_own(name, section)
             await asyncio.sleep(PUMP_INTERVAL_S)
 
@@ -132,7 +135,7 @@ class SharedSections:
                 mirror.known_qber, mirror.known_skr_bps = section.qber, section.skr_bps
             await asyncio.sleep(LOOK_INTERVAL_S)
 
-    async def _part(self, name: str, section: Section) -> None:
+    async def _deal(self, name: str, section: Section) -> None:
         pads = self.pads[name]
         far = self._site_of(section.b)
         if far not in self._boots:
@@ -146,11 +149,9 @@ class SharedSections:
             at = pads.sent_to
             generation = pads.generation
             pads.store_to_receive(at, alice[half:])
-            body = {"section": name, "generation": generation, "at": at}
+            bits = SectionBits(section=name, generation=generation, at=at, forward=bob[:half], backward=bob[half:])
             try:
-                await self._client.call(
-                    far, "bits", {**body, "forward": encode(bob[:half]), "backward": encode(bob[half:])}
-                )
+                await self._client.call(far, BITS, bits)
             except KmsError as error:
                 # Whether they arrived is not known: both ends begin anew.
                 _log.debug("QKD section %s: %s", name, error)
@@ -170,27 +171,17 @@ class SharedSections:
         here = self.pads[name].sendable if name in self.pads else self._sendable_there.get(name, 0)
         self.mirrors[name].known_available_bits = 8 * min(here, self._sendable_there.get(name, here))
 
-    async def look(self) -> None:
-        """See how the other KMEs are, until cancelled."""
+    async def look(self, on_peer_restarted: Callable[[str], None]) -> None:
+        """See how the other KMEs are, until cancelled; those that were restarted, or do not answer, are told of."""
         while True:
             others = [site for site in self._client.peers if site != self._site]
-            await asyncio.gather(*(self._look_at(site) for site in others))
+            await asyncio.gather(*(self._look_at(site, on_peer_restarted) for site in others))
             await asyncio.sleep(LOOK_INTERVAL_S)
 
-    async def _look_at(self, peer: str) -> None:
+    async def _look_at(self, peer: str, on_peer_restarted: Callable[[str], None]) -> None:
         try:
-            told = await self._client.call(peer, "state", {}, LOOK_TIMEOUT_S)
-            boot, hosted, sendable = str(told["boot"]), dict(told["hosted"]), dict(told["sendable"])
-            if self._boots.get(peer, boot) != boot:
-                self._begin_anew_with(peer)
-            self._boots[peer] = boot
-            for name, about in hosted.items():
-                self._take_over(name, peer, about)
-            for name, count in sendable.items():
-                if name in self.mirrors and peer in self._ends(name):
-                    self._sendable_there[name] = int(count)
-                    self._count(name)
-        except (KmsError, KeyError, TypeError, ValueError):
+            report = await self._client.call(peer, STATE, Nothing(), LOOK_TIMEOUT_S)
+        except KmsError:
             # Nothing goes over its sections until it is back.
             for name, mirror in self.mirrors.items():
                 if peer in self._ends(name):
@@ -199,23 +190,32 @@ class SharedSections:
             if self._boots.pop(peer, None) is not None:
                 _log.warning("the KME of %s does not answer", peer)
                 self._begin_anew_with(peer)
+                on_peer_restarted(peer)
+            return
+        if self._boots.get(peer, report.boot) != report.boot:
+            self._begin_anew_with(peer)
+            on_peer_restarted(peer)
+        self._boots[peer] = report.boot
+        for name, section in report.hosted.items():
+            self._take_over(name, peer, section)
+        for name, count in report.sendable.items():
+            if name in self.mirrors and peer in self._ends(name):
+                self._sendable_there[name] = count
+                self._count(name)
 
-    def _take_over(self, name: str, peer: str, about: Mapping[str, Any]) -> None:
+    def _take_over(self, name: str, peer: str, report: SectionReport) -> None:
         mirror = self.mirrors.get(name)
         if mirror is None or self._site_of(mirror.a) != peer:
             return
-        mirror.state = SectionState(about["state"])
-        mirror.known_qber = about["qber"]
-        mirror.known_skr_bps = float(about["skr_bps"])
-        mirror.stop_reason, mirror.is_cut = str(about["stop_reason"]), bool(about["is_cut"])
-        mirror.attack = Attack(AttackKind(about["attack"]), float(about["fraction"]))
+        mirror.state, mirror.stop_reason, mirror.is_cut = report.state, report.stop_reason, report.is_cut
+        mirror.known_qber, mirror.known_skr_bps = report.qber, report.skr_bps
+        mirror.attack = Attack(report.attack, report.fraction)
 
     def _begin_anew_with(self, peer: str) -> None:
         for name in self.hosted:
             if peer in self._ends(name):
                 self.pads[name].begin(secrets.token_hex(8))
                 self._sendable_there[name] = 0
-        self._on_peer_restarted(peer)
 
     def _ends(self, name: str) -> tuple[str, str]:
         mirror = self.mirrors[name]

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import Field
 
 from kms.delivery.key_delivery import KeyService
 from kms.errors import ExhaustedError
+from kms.interfaces.admin_answers import CannotListenError, NotThereError, answer_errors
 from kms.interfaces.admin_reservations import AdminApps
-from kms.interfaces.etsi014 import Kme014
+from kms.interfaces.etsi014 import Etsi014Server
 from kms.interfaces.etsi014_openapi import openapi_document
 from kms.interfaces.listeners import KmeListeners
 from kms.interfaces.prometheus import Sample, exposition
+from kms.interfaces.request_bodies import StrictModel, load_json, validate
 from kms.keys.inventory import PoolId, PoolState
 from kms.keys.key import Source
 from kms.qkdnet.qkd_network import QkdNetwork
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.modes import AttackKind
 from kms.sources.qkd.section import Section
 
 _MAX_BODY_BYTES = 4_096
+
+
+class _EavesdropBody(StrictModel):
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    attack: Annotated[AttackKind, Field(strict=False)] = AttackKind.INTERCEPT_RESEND
 
 
 class Admin:
@@ -30,7 +37,7 @@ class Admin:
         self,
         service: KeyService,
         network: QkdNetwork,
-        kmes: Mapping[str, Kme014],
+        kmes: Mapping[str, Etsi014Server],
         listeners: KmeListeners,
         algorithms: Mapping[str, str],
         apps: AdminApps,
@@ -43,14 +50,14 @@ class Admin:
         self._algorithms = algorithms
 
     def application(self) -> web.Application:
-        app = web.Application(client_max_size=_MAX_BODY_BYTES)
+        app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[answer_errors])
         app.router.add_get("/v1/status", self._get_status)
         app.router.add_get("/v1/keys", self._get_keys)
         app.router.add_get("/v1/ledger", self._get_ledger)
         app.router.add_post("/v1/sections/{section}/eavesdrop", self._start_eavesdropping)
         app.router.add_delete("/v1/sections/{section}/eavesdrop", self._stop_eavesdropping)
         app.router.add_post("/v1/sections/{section}/cut", self._cut)
-        app.router.add_delete("/v1/sections/{section}/cut", self._mend)
+        app.router.add_delete("/v1/sections/{section}/cut", self._repair)
         app.router.add_delete("/v1/kmes/{site}/listener", self._stop_kme)
         app.router.add_post("/v1/kmes/{site}/listener", self._start_kme)
         self._apps.add_routes(app)
@@ -145,60 +152,52 @@ class Admin:
         return web.json_response(openapi_document(self._service.limits))
 
     async def _start_eavesdropping(self, request: web.Request) -> web.Response:
-        section = self._network.sections.get(request.match_info["section"])
-        if section is None:
-            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
-        try:
-            body = json.loads(await request.text() or "{}")
-        except ValueError:
-            return _problem(400, "the body is not JSON")
-        if not isinstance(body, dict) or set(body) - {"fraction", "attack"}:
-            return _problem(400, "the body is an object with no more than: fraction, attack")
-        fraction = body.get("fraction", 1.0)
-        if not isinstance(fraction, int | float) or isinstance(fraction, bool) or not 0 < fraction <= 1:
-            return _problem(400, "fraction: it must be a number above 0 and at most 1")
-        try:
-            kind = AttackKind(body.get("attack", AttackKind.INTERCEPT_RESEND.value))
-        except ValueError:
-            return _problem(400, f"attack: it must be one of {', '.join(each.value for each in AttackKind)}")
-        section.attack = Attack(kind, float(fraction))
+        section = self._section(request)
+        body = await request.read()
+        asked = validate(_EavesdropBody, load_json(body) if body.strip() else {})
+        section.attack = Attack(asked.attack, asked.fraction)
         return web.json_response(_section(section))
 
     async def _stop_eavesdropping(self, request: web.Request) -> web.Response:
-        section = self._network.sections.get(request.match_info["section"])
-        if section is None:
-            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+        section = self._section(request)
         section.attack = NO_ATTACK
         return web.json_response(_section(section))
 
     async def _cut(self, request: web.Request) -> web.Response:
-        return self._light(request, Section.cut)
+        return self._cut_or_repair(request, Section.cut)
 
-    async def _mend(self, request: web.Request) -> web.Response:
-        return self._light(request, Section.mend)
+    async def _repair(self, request: web.Request) -> web.Response:
+        return self._cut_or_repair(request, Section.mend)
 
-    def _light(self, request: web.Request, change: Callable[[Section], None]) -> web.Response:
-        section = self._network.sections.get(request.match_info["section"])
-        if section is None:
-            return _problem(404, f"there is no section {request.match_info['section'][:64]!r}")
+    def _cut_or_repair(self, request: web.Request, change: Callable[[Section], None]) -> web.Response:
+        section = self._section(request)
         change(section)
         return web.json_response(_section(section))
 
+    def _section(self, request: web.Request) -> Section:
+        name = request.match_info["section"]
+        section = self._network.sections.get(name)
+        if section is None:
+            raise NotThereError(f"there is no section {name[:64]!r}")
+        return section
+
     async def _stop_kme(self, request: web.Request) -> web.Response:
-        site = request.match_info["site"]
-        if not self._listeners.has_site(site):
-            return _problem(404, f"there is no KME at {site[:64]!r}")
+        site = self._site(request)
         return web.json_response({"site": site, "listening": False, "changed": await self._listeners.stop(site)})
 
     async def _start_kme(self, request: web.Request) -> web.Response:
-        site = request.match_info["site"]
-        if not self._listeners.has_site(site):
-            return _problem(404, f"there is no KME at {site[:64]!r}")
+        site = self._site(request)
         try:
             changed = await self._listeners.start(site)
         except OSError as error:
-            return _problem(503, f"the KME of {site} cannot listen: {error}")
+            raise CannotListenError(f"the KME of {site} cannot listen: {error}") from error
         return web.json_response({"site": site, "listening": True, "changed": changed})
+
+    def _site(self, request: web.Request) -> str:
+        site = request.match_info["site"]
+        if not self._listeners.has_site(site):
+            raise NotThereError(f"there is no KME at {site[:64]!r}")
+        return site
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         text = exposition(self._samples())
@@ -260,10 +259,6 @@ def _section(section: Section) -> dict[str, Any]:
         "protocol": section.protocol.value,
         "model": section.model.value,
         "secure": section.is_secure,
-        "stop_reason": section.stop_reason,
+        "stop_reason": "" if section.stop_reason is None else section.stop_reason.value,
         "cut": section.is_cut,
     }
-
-
-def _problem(status: int, message: str) -> web.Response:
-    return web.json_response({"message": message}, status=status)

@@ -14,33 +14,30 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from kms.admission.key_rate_reservations import AdmissionError, Applications, AppQos, QkdApp
+from kms.admission.key_rate_reservations import Applications, AppQos, QkdApp
 from kms.delivery.key_delivery import KeyService
 from kms.errors import RequestError
 from kms.event_log import EventLog, Notification
-from kms.interfaces.etsi014_schema import load_json, parse_uuid, validate
+from kms.interfaces.admin_answers import ConflictError, NotThereError
 from kms.interfaces.etsi015 import app_tree, node_tree
-from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, Source, Way
+from kms.interfaces.request_bodies import StrictModel, load_json, parse_uuid, validate
+from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, RoutingConstraint, Source
 from kms.qkdnet.qkd_network import QkdNetwork
 
 _KEEP_ALIVE_S = 15.0
 _Rate = Annotated[float, Field(ge=0, le=1e12)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _QosBody(_Model):
+class _QosBody(StrictModel):
     min_bandwidth: _Rate
     max_bandwidth: _Rate | None = None
     jitter: Annotated[float, Field(ge=0)] | None = None
     ttl: Annotated[float, Field(gt=0)] | None = None
 
 
-class _AppBody(_Model):
+class _AppBody(StrictModel):
     server_app_id: str
     client_app_id: Annotated[list[str], Field(min_length=1, max_length=64)]
     app_qos: _QosBody
@@ -51,7 +48,7 @@ class _AppBody(_Model):
     disjoint_relays: Annotated[int, Field(ge=1, le=MAX_DISJOINT_RELAYS)] = 1
 
 
-class _QosUpdate(_Model):
+class _QosUpdate(StrictModel):
     app_qos: _QosBody
     app_priority: Annotated[int, Field(ge=0, le=255)] | None = None
 
@@ -82,47 +79,33 @@ class AdminApps:
         return web.json_response({"qkd_app": [self._tree(app) for app in self._applications]})
 
     async def _admit(self, request: web.Request) -> web.Response:
-        try:
-            app = self._parse(await request.read())
-            if self._applications.find(app.app_id) is not None:
-                return _problem(409, f"application {app.app_id} is there already")
-            self._applications.admit(app, self._clock())
-        except (RequestError, AdmissionError) as error:
-            return _refusal(error)
+        app = self._parse(await request.read())
+        if self._applications.find(app.app_id) is not None:
+            raise ConflictError(f"application {app.app_id} is there already")
+        self._applications.admit(app, self._clock())
         self._events.tell(self._clock(), Notification.APPLICATION_NEW, qkd_app=self._tree(app))
         return web.json_response(self._tree(app), status=201)
 
     async def _check(self, request: web.Request) -> web.Response:
         """What admission would say, with nothing changed."""
-        try:
-            app = self._parse(await request.read())
-        except RequestError as error:
-            return _refusal(error)
+        app = self._parse(await request.read())
         offer = self._applications.offer_bps(app)
         return web.json_response({"admitted": app.app_qos.min_bandwidth <= offer, "offer": {"min_bandwidth": offer}})
 
     async def _show(self, request: web.Request) -> web.Response:
-        app = self._find(request)
-        return _problem(404, "there is no such application") if app is None else web.json_response(self._tree(app))
+        return web.json_response(self._tree(self._app(request)))
 
     async def _change(self, request: web.Request) -> web.Response:
-        app = self._find(request)
-        if app is None:
-            return _problem(404, "there is no such application")
-        try:
-            parsed = validate(_QosUpdate, load_json(await request.read()))
-            priority = app.app_priority if parsed.app_priority is None else parsed.app_priority
-            changed = replace(app, app_qos=_qos(parsed.app_qos), app_priority=priority)
-            self._applications.admit(changed, self._clock())
-        except (RequestError, AdmissionError) as error:
-            return _refusal(error)
+        app = self._app(request)
+        parsed = validate(_QosUpdate, load_json(await request.read()))
+        priority = app.app_priority if parsed.app_priority is None else parsed.app_priority
+        changed = replace(app, app_qos=_qos(parsed.app_qos), app_priority=priority)
+        self._applications.admit(changed, self._clock())
         self._events.tell(self._clock(), Notification.APPLICATION_QOS_UPDATE, qkd_app=self._tree(changed))
         return web.json_response(self._tree(changed))
 
     async def _release(self, request: web.Request) -> web.Response:
-        app = self._find(request)
-        if app is None:
-            return _problem(404, "there is no such application")
+        app = self._app(request)
         self._applications.release(app.app_id)
         self._events.tell(self._clock(), Notification.APPLICATION_DISCONNECTED, app_id=str(app.app_id))
         return web.Response(status=204)
@@ -130,14 +113,14 @@ class AdminApps:
     async def _node(self, request: web.Request) -> web.Response:
         site = request.match_info["site"]
         if site not in self._service.kme_ids:
-            return _problem(404, f"there is no site {site[:64]!r}")
+            raise NotThereError(f"there is no site {site[:64]!r}")
         return web.json_response(node_tree(site, self._network, self._applications, self._sae_ids_of(site)))
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events, from the one after ``Last-Event-ID`` on, as long as the client stays."""
         text = request.headers.get("Last-Event-ID", request.query.get("after", "0"))
         if not (text.isascii() and text.isdigit() and len(text) < 16):
-            return _problem(400, "Last-Event-ID: the number of an event")
+            raise RequestError("Last-Event-ID: the number of an event")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionResetError):  # the client has left
@@ -163,7 +146,7 @@ class AdminApps:
             {
                 "app_id": str(app.app_id), "server_app_id": app.server_app_id, "client_app_id": list(app.client_app_id),
                 "key_source": app.source.label, "min_bandwidth": app.app_qos.min_bandwidth,
-                "app_status": self._applications.status(app).value, "disjoint_relays": app.way.disjoint_relays,
+                "app_status": self._applications.status(app).value, "disjoint_relays": app.constraint.disjoint_relays,
                 "app_priority": app.app_priority, "owner": app.owner,
                 "sections": list(self._applications.crossings(app)),
             }
@@ -182,11 +165,14 @@ class AdminApps:
     def _tree(self, app: QkdApp) -> dict[str, Any]:
         return app_tree(app, self._network, self._applications)
 
-    def _find(self, request: web.Request) -> QkdApp | None:
+    def _app(self, request: web.Request) -> QkdApp:
         try:
-            return self._applications.find(parse_uuid(request.match_info["app"]))
+            app = self._applications.find(parse_uuid(request.match_info["app"]))
         except RequestError:
-            return None
+            app = None
+        if app is None:
+            raise NotThereError("there is no such application")
+        return app
 
     def _parse(self, body: bytes) -> QkdApp:
         parsed = validate(_AppBody, load_json(body))
@@ -196,7 +182,7 @@ class AdminApps:
             raise RequestError(f"key_source: {error}") from None
         sites = []
         for sae in (parsed.server_app_id, *parsed.client_app_id):
-            site = self._service.homes.site_of(sae) if self._service.homes.is_known(sae) else None
+            site = self._service.registry.site_of(sae) if self._service.registry.is_known(sae) else None
             if site is None:
                 raise RequestError(f"nobody knows where SAE {sae[:64]!r} is")
             sites.append(site)
@@ -210,7 +196,7 @@ class AdminApps:
             tuple(sites),
             _qos(parsed.app_qos),
             parsed.app_priority,
-            Way(disjoint_relays=parsed.disjoint_relays),
+            RoutingConstraint(disjoint_relays=parsed.disjoint_relays),
             parsed.owner,
         )
 
@@ -222,13 +208,3 @@ def _qos(body: _QosBody) -> AppQos:
         return AppQos(body.min_bandwidth, most, body.jitter, body.ttl)
     except ValueError as error:
         raise RequestError(f"app_qos: {error}") from None
-
-
-def _refusal(error: RequestError | AdmissionError) -> web.Response:
-    if isinstance(error, AdmissionError):
-        return web.json_response({"message": str(error), "offer": {"min_bandwidth": error.offer_bps}}, status=409)
-    return _problem(400, str(error))
-
-
-def _problem(status: int, message: str) -> web.Response:
-    return web.json_response({"message": message}, status=status)

@@ -7,28 +7,25 @@ requests that cannot be read (400) and for callers that are no end of the stream
 from __future__ import annotations
 
 import base64
+import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from kms.delivery.key_stream import Qos
-from kms.delivery.stream_service import KeyStreams
+from kms.delivery.stream_service import ChunkMetadata, KeyStreams
 from kms.errors import UnauthorisedError
-from kms.interfaces.etsi014_schema import load_json, parse_uuid, validate
+from kms.interfaces.request_bodies import StrictModel, load_json, parse_uuid, validate
 
 PATH = "/api/etsi004/v2.1"
 
 Identify = Callable[[web.Request], str]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _QosBody(_Model):
+class _QosBody(StrictModel):
     Key_chunk_size: Annotated[int, Field(ge=1, le=1 << 20)]
     Max_bps: Annotated[int, Field(ge=0, le=1 << 48)]
     Min_bps: Annotated[int, Field(ge=0, le=1 << 48)] = 0
@@ -39,20 +36,20 @@ class _QosBody(_Model):
     Metadata_mimetype: str = "application/json"
 
 
-class _OpenBody(_Model):
+class _OpenBody(StrictModel):
     Source: str
     Destination: str
     QoS: _QosBody
     Key_stream_ID: str | None = None
 
 
-class _GetKeyBody(_Model):
+class _GetKeyBody(StrictModel):
     Key_stream_ID: str
     Index: Annotated[int, Field(ge=0, le=1 << 62)] | None = None
     Metadata_size: Annotated[int, Field(ge=0)] = 0
 
 
-class _CloseBody(_Model):
+class _CloseBody(StrictModel):
     Key_stream_ID: str
 
 
@@ -96,16 +93,21 @@ class Etsi004:
         chunk = await self._streams.get_key(
             self._site, caller, _stream_id(parsed.Key_stream_ID), parsed.Index, parsed.Metadata_size
         )
+        metadata = "" if chunk.metadata is None else _metadata(chunk.metadata)
         return {
             "Status": int(chunk.status),
             "Key_buffer": base64.b64encode(chunk.key_buffer).decode(),
             "Index": chunk.index,
-            "Metadata": {"Metadata_size": len(chunk.metadata), "Metadata_buffer": chunk.metadata.decode()},
+            "Metadata": {"Metadata_size": len(metadata), "Metadata_buffer": metadata},
         }
 
     async def close(self, caller: str, body: bytes) -> dict[str, Any]:
         parsed = validate(_CloseBody, load_json(body))
         return {"Status": int(await self._streams.close(caller, _stream_id(parsed.Key_stream_ID)))}
+
+
+def _metadata(metadata: ChunkMetadata) -> str:
+    return json.dumps({"age": metadata.age_ms, "source": metadata.source.label})
 
 
 def _stream_id(text: str) -> uuid.UUID:

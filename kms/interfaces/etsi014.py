@@ -75,7 +75,7 @@ class Adapter(Protocol):
         """``caller_of`` says which SAE a request comes from."""
 
 
-class Kme014:
+class Etsi014Server:
     """The HTTP face of one site's KME."""
 
     def __init__(

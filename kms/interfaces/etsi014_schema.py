@@ -7,24 +7,21 @@ optional field, because many clients write it so.
 from __future__ import annotations
 
 import base64
-import json
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from kms.delivery.requests import EXTENSION_UNMET, DeliveredKey, EncRequest
 from kms.errors import ExchangeError, ExhaustedError, KmsError, RequestError, StoreError, UnauthorisedError
-from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, Route
+from kms.interfaces.request_bodies import StrictModel, load_json, parse_uuid, validate
+from kms.keys.key import MAX_DISJOINT_RELAYS, KeySource, RelayKind
 
 SIZE_NOT_OCTETS = "size shall be a multiple of 8"
 EXTENSION_UNKNOWN = "not all extension_mandatory parameters are supported"
 MAX_AGE_S = 1_000_000_000
-
-_UUID = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 # What an error is to the caller; the first match counts.
 HTTP_STATUS: tuple[tuple[type[KmsError], int], ...] = (
@@ -51,11 +48,7 @@ class LimitsView(Protocol):
     def max_sae_id_count(self) -> int: ...
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _KeyRequestBody(_Model):
+class _KeyRequestBody(StrictModel):
     number: int | None = None
     size: int | None = None
     additional_slave_SAE_IDs: list[str] | None = None
@@ -63,17 +56,14 @@ class _KeyRequestBody(_Model):
     extension_optional: list[dict[str, Any]] | None = None
 
 
-class _KeyIdEntry(_Model):
+class _KeyIdEntry(StrictModel):
     key_ID: str
     key_ID_extension: dict[str, Any] | None = None
 
 
-class _KeyIdsBody(_Model):
+class _KeyIdsBody(StrictModel):
     key_IDs: Annotated[list[_KeyIdEntry], Field(min_length=1)]
     key_IDs_extension: dict[str, Any] | None = None
-
-
-_Body = TypeVar("_Body", bound=BaseModel)
 
 
 def parse_key_request(body: bytes, limits: LimitsView) -> EncRequest:
@@ -182,9 +172,9 @@ def _parse_source(value: Any) -> KeySource:
     return KeySource.parse(value if isinstance(value, str) else "")
 
 
-def _parse_route(value: Any) -> Route:
+def _parse_route(value: Any) -> RelayKind:
     try:
-        return Route(value)
+        return RelayKind(value)
     except ValueError:
         raise ValueError("it is direct or relayed") from None
 
@@ -225,44 +215,3 @@ def _mandatory(extensions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             if asked.setdefault(field_name, parsed) != parsed:
                 raise RequestError(EXTENSION_UNMET, ({name: "asked for twice, differently"},))
     return asked
-
-
-def load_json(body: bytes) -> Any:
-    """Strict JSON in UTF-8: no name twice, no NaN; RequestError otherwise."""
-    try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
-    except RequestError:
-        raise
-    except (ValueError, RecursionError):
-        raise RequestError("the body is not valid JSON in UTF-8") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise RequestError("a name occurs twice in a JSON object")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise RequestError(f"{name} is not JSON")
-
-
-def validate(model: type[_Body], document: Any) -> _Body:
-    """The document as the model has it; RequestError that names the fields otherwise."""
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        details = tuple(
-            {"field": ".".join(str(part)[:64] for part in problem["loc"]) or "body", "problem": problem["msg"]}
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)[:10]
-        )
-        raise RequestError(f"{details[0]['field']}: {details[0]['problem']}", details) from None
-
-
-def parse_uuid(text: str, what: str = "a key_ID") -> uuid.UUID:
-    """A UUID in RFC 4122's text form; RequestError otherwise."""
-    # uuid.UUID also takes braces and URNs; RFC 4122's text form alone is meant.
-    if not _UUID.fullmatch(text):
-        raise RequestError(f"{what} is not a UUID")
-    return uuid.UUID(text)

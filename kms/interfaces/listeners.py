@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from kms.config import KmsConfig
-from kms.interfaces.etsi014 import KEEP_ALIVE_S, SHUTDOWN_S, Kme014
+from kms.interfaces.etsi014 import KEEP_ALIVE_S, SHUTDOWN_S, Etsi014Server
 from kms.pki import authority
 from kms.pki.tls import tls_context
 
@@ -23,7 +23,7 @@ class KmeListeners:
     What the KME holds stays: its keys are in the store of the whole KMS, as those of a real one are on its disk.
     """
 
-    def __init__(self, config: KmsConfig, kmes: Mapping[str, Kme014]) -> None:
+    def __init__(self, config: KmsConfig, kmes: Mapping[str, Etsi014Server]) -> None:
         self._config = config
         self._sites = {site.site: site for site in config.sites}
         self._kmes = dict(kmes)

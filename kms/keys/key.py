@@ -64,7 +64,7 @@ QRA = KeySource((Source.QRA,))
 DH = KeySource((Source.DH,))
 
 
-class Route(Enum):
+class RelayKind(Enum):
     """How a key came, or has to come, from one site to the other.
 
     A key that was agreed over one QKD section, or by the two KMEs alone, came directly; one that passed a trusted node,
@@ -79,17 +79,17 @@ MAX_DISJOINT_RELAYS = 4
 
 
 @dataclass(frozen=True)
-class Way:
+class RoutingConstraint:
     """How keys are to travel: by which route if one is named, and over how many QKD relays that have nothing in common.
 
     Over several relays a key goes in as many parts, all of which are needed: who sees one knows nothing of the key.
     """
 
-    route: Route | None = None
+    route: RelayKind | None = None
     disjoint_relays: int = 1
 
 
-ANY_WAY = Way()
+UNCONSTRAINED = RoutingConstraint()
 
 
 class KeyState(Enum):
@@ -132,7 +132,7 @@ class Delivery:
     master_site: str
     named: frozenset[str]
     at: float
-    route: Route | None = None  # what the master asked for
+    route: RelayKind | None = None  # what the master asked for
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class Key:
     relays: int = 1
 
     @property
-    def route(self) -> Route:
-        return Route.RELAYED if self.crossings > 1 else Route.DIRECT
+    def route(self) -> RelayKind:
+        return RelayKind.RELAYED if self.crossings > 1 else RelayKind.DIRECT
 
     def __post_init__(self) -> None:
         for copy in self.copies.values():

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import dataclass
 
 
-class Limits(BaseModel):
-    """What ETSI 014's Status object announces; sizes in bits."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+@dataclass(frozen=True)
+class Limits:
+    """What ETSI 014's Status object announces; sizes in bits. :class:`kms.config.LimitsConfig` has their bounds."""
 
     key_size: int = 256
-    min_key_size: Annotated[int, Field(ge=8)] = 64
-    max_key_size: Annotated[int, Field(le=8192)] = 1024
-    max_key_per_request: Annotated[int, Field(ge=1)] = 128
-    max_key_count: Annotated[int, Field(ge=1)] = 128
-    pool_target: Annotated[int, Field(ge=1)] = 32  # keys to which a pool is filled in the background
-    max_sae_id_count: Annotated[int, Field(ge=0)] = 8
-    max_awaiting_keys: Annotated[int, Field(ge=1)] = 100_000  # delivered to a master and not yet fetched, in all
-    max_body_bytes: Annotated[int, Field(ge=256)] = 65_536
+    min_key_size: int = 64
+    max_key_size: int = 1024
+    max_key_per_request: int = 128
+    max_key_count: int = 128
+    pool_target: int = 32  # keys to which a pool is filled in the background
+    max_sae_id_count: int = 8
+    max_awaiting_keys: int = 100_000  # delivered to a master and not yet fetched, in all
+    max_body_bytes: int = 65_536

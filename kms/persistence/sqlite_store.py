@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from kms.errors import StoreError
 from kms.keys.changes import Change, SaveDelivery, SaveHome
-from kms.keys.key import Delivery, Key, KeySource, KeyState, Route
+from kms.keys.key import Delivery, Key, KeySource, KeyState, RelayKind
 from kms.keys.ledger import LedgerEntry
 from kms.own_directory import OwnDirectory
 
@@ -258,7 +258,7 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
 def _keys_from_json(delivery_id: uuid.UUID, document: bytes) -> Iterator[Key]:
     row = json.loads(document)
     named = frozenset(row["named"])
-    route = Route(row["route"]) if row["route"] else None
+    route = RelayKind(row["route"]) if row["route"] else None
     delivery = Delivery(delivery_id, row["master"], row["master_site"], named, row["delivered_at"], route)
     source, size_bits = KeySource.parse(row["source"]), row["size"]
     for group in row["groups"]:

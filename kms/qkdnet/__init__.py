@@ -1,1 +1,1 @@
-"""The QKD network: ways over its links, and the relay of keys through trusted nodes."""
+"""The QKD network: chains of its links, and the relay of keys through trusted nodes."""

@@ -10,8 +10,8 @@ Every node between two sections holds K in the clear for a moment: it is trusted
 message takes as many bits of that section's key as it has, and the tag 256 more; a route that crosses a section twice
 pays twice. Nothing is taken anywhere unless every section on the route has enough.
 
-Over several relays that have no trusted node in common a message goes in parts: all but one are random, the last is
-the message with all of them added (xor). Each node sees one part, and so nothing of the message.
+Over several relays that have no trusted node in common a message goes in shares: all but one are random, the last is
+the message with all of them added (xor). Each node sees one share, and so nothing of the message.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 
 from kms.errors import ExhaustedError, NoRouteError, SectionStoppedError, ShortOfKeyError
-from kms.keys.key import ANY_WAY, Route, Way
-from kms.qkdnet.disjoint_routing import Apart, Chain, Link, Map, Tariff
+from kms.keys.key import UNCONSTRAINED, RelayKind, RoutingConstraint
+from kms.qkdnet.disjoint_routing import Chain, DisjointnessKey, DisjointRouter, Link, LinkCosts
 from kms.qkdnet.topology import Traversal, crossing_directions
 from kms.sources.agreement import AgreedKey
-from kms.sources.qkd import authentication
+from kms.sources.qkd.post_processing import authentication
 from kms.sources.qkd.protocol import Entropy
 from kms.sources.qkd.section import Section, SectionState
 
@@ -46,7 +46,7 @@ class QkdNetwork:
         self.links = tuple(links)
         self._nodes = dict(nodes or {})
         self._traversals = {link.link_id: self._traversals_of(link) for link in links}
-        self._map = Map(links, self._touched)
+        self._router = DisjointRouter(links, self._touched)
 
     def _traversals_of(self, link: Link) -> tuple[Traversal, ...]:
         chain = [self.sections[section_id] for section_id in link.sections]
@@ -75,15 +75,19 @@ class QkdNetwork:
 
     # Routing
 
-    def are_joined(self, a: str, b: str, way: Way = ANY_WAY, avoiding: Collection[str] = ()) -> bool:
-        """Whether links join the sites in that way, in whatever state, without the sections ``avoiding``."""
+    def are_joined(
+        self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED, avoiding: Collection[str] = ()
+    ) -> bool:
+        """Whether links that meet the constraint join the sites, in whatever state, without sections ``avoiding``."""
 
         def bears(section: str) -> int:
             return 0 if section in avoiding else _WITHOUT_END
 
-        return self._find(a, b, way, Tariff(lambda section: 1.0, bears)) is not None
+        return self._find(a, b, constraint, LinkCosts(lambda section: 1.0, bears)) is not None
 
-    def routes(self, a: str, b: str, message_bytes: int, way: Way = ANY_WAY) -> tuple[Chain, ...]:
+    def routes(
+        self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED
+    ) -> tuple[Chain, ...]:
         """The links from ``a`` to ``b``, once for each relay: the cheapest by what their sections have in store and
         will have in HORIZON_S, over those with key for the message.
 
@@ -97,17 +101,19 @@ class QkdNetwork:
             section = sections[name]
             return 1e6 / (section.available_bits + HORIZON_S * section.skr_bps + 1)
 
-        found = self._find(a, b, way, Tariff(price, lambda name: sections[name].available_bits // needed_bits))
+        found = self._find(
+            a, b, constraint, LinkCosts(price, lambda name: sections[name].available_bits // needed_bits)
+        )
         if found is None:
-            raise self._why_no_route(a, b, way)
+            raise self._why_no_route(a, b, constraint)
         return found
 
-    def route(self, a: str, b: str, message_bytes: int, way: Way = ANY_WAY) -> Chain:
+    def route(self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED) -> Chain:
         """The one of :meth:`routes` when there is one."""
-        return self.routes(a, b, message_bytes, way)[0]
+        return self.routes(a, b, message_bytes, constraint)[0]
 
     def sustained_routes(
-        self, a: str, b: str, way: Way, free_bps: Mapping[str, float], needed_bps: float
+        self, a: str, b: str, constraint: RoutingConstraint, free_bps: Mapping[str, float], needed_bps: float
     ) -> tuple[Chain, ...]:
         """The routes that can bear ``needed_bps`` on every crossing for as long as it takes, of what each section has
         free; none when there are none. What is in store does not count, so they change with the rates alone.
@@ -117,7 +123,7 @@ class QkdNetwork:
             free = free_bps.get(name, 0.0)
             return 0 if free <= 0 else _WITHOUT_END if needed_bps <= 0 else int(free / needed_bps + 1e-9)
 
-        return self._find(a, b, way, Tariff(lambda name: 1e6 / free_bps[name], bears)) or ()
+        return self._find(a, b, constraint, LinkCosts(lambda name: 1e6 / free_bps[name], bears)) or ()
 
     def trusted_nodes(self, chain: Chain, start: str) -> tuple[str, ...]:
         """The QKD nodes between the ends of a route, in order."""
@@ -125,13 +131,13 @@ class QkdNetwork:
         nodes = [_ends(path[0])[0], *(_ends(traversal)[1] for traversal in path)]
         return tuple(dict.fromkeys(nodes[_BETWEEN_ENDS]))
 
-    def _find(self, a: str, b: str, way: Way, tariff: Tariff) -> tuple[Chain, ...] | None:
+    def _find(self, a: str, b: str, constraint: RoutingConstraint, costs: LinkCosts) -> tuple[Chain, ...] | None:
         def is_allowed(link: Link) -> bool:
-            return _is_allowed(link, a, b, way.route)
+            return _is_allowed(link, a, b, constraint.route)
 
-        return self._map.best_apart(a, b, way.disjoint_relays, tariff, is_allowed)
+        return self._router.disjoint_chains(a, b, constraint.disjoint_relays, costs, is_allowed)
 
-    def _touched(self, chain: Chain, start: str) -> Apart:
+    def _touched(self, chain: Chain, start: str) -> DisjointnessKey:
         """What has a part of a message in the clear, or its ciphertext: sites, nodes, sections between the two ends."""
         path = self._path(chain, start)
         sites, site = {start}, start
@@ -141,37 +147,41 @@ class QkdNetwork:
         # Links may meet in different rooms of a site.
         rooms = [end for traversal in path for end in _ends(traversal)][_BETWEEN_ENDS]
         places = sites | {self._nodes.get(room, room) for room in rooms}
-        return Apart(frozenset(places - {start, site}), frozenset(t.section.section_id for t in path))
+        return DisjointnessKey(frozenset(places - {start, site}), frozenset(t.section.section_id for t in path))
 
-    def _why_no_route(self, a: str, b: str, way: Way) -> ExhaustedError:
-        apart = "" if way.disjoint_relays == 1 else f" by {way.disjoint_relays} disjoint relays"
-        if not self.are_joined(a, b, way):
+    def _why_no_route(self, a: str, b: str, constraint: RoutingConstraint) -> ExhaustedError:
+        apart = "" if constraint.disjoint_relays == 1 else f" by {constraint.disjoint_relays} disjoint relays"
+        if not self.are_joined(a, b, constraint):
             return NoRouteError(f"no QKD links join {a} and {b}{apart}")
         stopped = {s.section_id for s in self.sections.values() if s.state is SectionState.STOPPED}
-        if not self.are_joined(a, b, way, avoiding=stopped):
+        if not self.are_joined(a, b, constraint, avoiding=stopped):
             which = ", ".join(sorted(stopped))
             return NoRouteError(f"no usable QKD route from {a} to {b}{apart}: section {which} stopped")
         return ShortOfKeyError(f"no QKD route from {a} to {b}{apart} has enough key now")
 
     # Transport
 
-    def send(self, parts: Sequence[bytes], a: str, b: str, way: Way = ANY_WAY) -> tuple[bytes, int]:
-        """The parts of a message (:func:`parted`, as many as ``way`` has relays), known at site ``a``, joined as they
-        arrive at ``b``, and how many sections they crossed; each is debited.
+    def send(
+        self, shares: Sequence[bytes], a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED
+    ) -> tuple[bytes, int]:
+        """The shares of a message (:func:`split_shares`, as many as ``constraint`` has relays), known at site ``a``,
+        combined as they arrive at ``b``, and how many sections they crossed; each is debited.
 
         Raises ExhaustedError (or a kind of it) with nothing debited, ExchangeError when a tag does not verify.
         """
-        paths = self.paths(a, b, len(parts[0]), way)
+        paths = self.paths(a, b, len(shares[0]), constraint)
         for path in paths:
-            self._require(path, len(parts[0]) + authentication.ONE_TIME_KEY_BYTES)
+            self._require(path, len(shares[0]) + authentication.ONE_TIME_KEY_BYTES)
         arrived = [
-            reduce(lambda text, hop: _cross(hop, text), path, part) for path, part in zip(paths, parts, strict=True)
+            reduce(lambda text, hop: _cross(hop, text), path, share) for path, share in zip(paths, shares, strict=True)
         ]
-        return joined(arrived), sum(map(len, paths))
+        return combine_shares(arrived), sum(map(len, paths))
 
-    def paths(self, a: str, b: str, message_bytes: int, way: Way = ANY_WAY) -> list[list[Traversal]]:
+    def paths(
+        self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED
+    ) -> list[list[Traversal]]:
         """The crossings of each of :meth:`routes`, in order."""
-        return [self._path(route, a) for route in self.routes(a, b, message_bytes, way)]
+        return [self._path(route, a) for route in self.routes(a, b, message_bytes, constraint)]
 
     def _path(self, links: Sequence[Link], start: str) -> list[Traversal]:
         site = start
@@ -206,10 +216,10 @@ def _ends(traversal: Traversal) -> tuple[str, str]:
     return (section.a, section.b) if traversal.is_forward else (section.b, section.a)
 
 
-def _is_allowed(link: Link, a: str, b: str, route: Route | None) -> bool:
+def _is_allowed(link: Link, a: str, b: str, route: RelayKind | None) -> bool:
     """Whether the link may be part of a route from ``a`` to ``b`` of that kind."""
     is_direct = {link.a, link.b} == {a, b} and len(link.sections) == 1
-    return route is None or is_direct == (route is Route.DIRECT)
+    return route is None or is_direct == (route is RelayKind.DIRECT)
 
 
 def _cross(traversal: Traversal, message: bytes) -> bytes:
@@ -222,14 +232,14 @@ def _cross(traversal: Traversal, message: bytes) -> bytes:
     return xor(ciphertext, far[: len(message)])
 
 
-def parted(message: bytes, count: int, entropy: Entropy) -> list[bytes]:
-    """``count`` parts, all of which make up the message and no fewer of which say anything of it."""
-    parts = [entropy(len(message)) for _ in range(count - 1)]
-    return [*parts, joined([message, *parts])]
+def split_shares(message: bytes, count: int, entropy: Entropy) -> list[bytes]:
+    """``count`` shares, all of which make up the message and no fewer of which say anything of it."""
+    shares = [entropy(len(message)) for _ in range(count - 1)]
+    return [*shares, combine_shares([message, *shares])]
 
 
-def joined(parts: Sequence[bytes]) -> bytes:
-    return reduce(xor, parts)
+def combine_shares(shares: Sequence[bytes]) -> bytes:
+    return reduce(xor, shares)
 
 
 def xor(left: bytes, right: bytes) -> bytes:
@@ -245,19 +255,22 @@ class QkdSource:
         self._network = network
         self._entropy = entropy
 
-    def can_join(self, a: str, b: str, way: Way = ANY_WAY) -> bool:
-        return a != b and self._network.are_joined(a, b, way)
+    def can_join(self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
+        return a != b and self._network.are_joined(a, b, constraint)
 
-    def carry(self, message: bytes, a: str, b: str, way: Way = ANY_WAY) -> tuple[bytes, int]:
+    def carry(self, message: bytes, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> tuple[bytes, int]:
         """``message`` as it arrives, and the sections that it crossed."""
-        return self._network.send(parted(message, way.disjoint_relays, self._entropy), a, b, way)
+        return self._network.send(split_shares(message, constraint.disjoint_relays, self._entropy), a, b, constraint)
 
-    def agree(self, a: str, b: str, count: int, size_bits: int, way: Way = ANY_WAY) -> list[AgreedKey]:
+    def agree(
+        self, a: str, b: str, count: int, size_bits: int, constraint: RoutingConstraint = UNCONSTRAINED
+    ) -> list[AgreedKey]:
         length = size_bits // 8
         # All in one message: one tag for the lot.
         drawn = self._entropy(length * count)
-        arrived, crossings = self.carry(drawn, a, b, way)
+        arrived, crossings = self.carry(drawn, a, b, constraint)
         places = range(0, length * count, length)
         return [
-            AgreedKey(drawn[p : p + length], arrived[p : p + length], crossings, way.disjoint_relays) for p in places
+            AgreedKey(drawn[p : p + length], arrived[p : p + length], crossings, constraint.disjoint_relays)
+            for p in places
         ]

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scripts.bench.common import percentile
-from scripts.bench.fill import Series
-from scripts.bench.provision import Case
-from scripts.bench.qkd import RatePoint
+from scripts.bench.provision.fill import Series
+from scripts.bench.provision.run import Case
+from scripts.bench.qkd.run import RatePoint
 from scripts.files.results import new_file
 
 # Okabe and Ito: distinct under colour blindness. Overlapping bars also differ in their hatching.

@@ -6,27 +6,12 @@ import importlib.metadata
 import json
 import math
 import os
-import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from scripts.files.results import write_result
 from scripts.setup.machine import describe_machine, describe_versions
-from scripts.terminal import can_redraw
 
 LINE_EVERY_S = 10.0
 SPREAD = ("p50", "p90", "p99", "min", "max")
@@ -92,43 +77,3 @@ def load_note() -> str:
 def write_json(path: Path, document: Any) -> None:
     """A file that programs and people read."""
     write_result(path, json.dumps(document, indent=2) + "\n")
-
-
-class Countdown:
-    """Work of ``total`` equal pieces on standard error: a bar with the time it still takes, or a line now and then."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
-        self._started = self._spoke = time.monotonic()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Countdown:
-        if can_redraw():
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("left:"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-            )  # fmt: skip
-            self._bar.start()
-            self._task = self._bar.add_task(self._title, total=self._total)
-        return self
-
-    def advance(self) -> None:
-        """One piece is done."""
-        self._done += 1
-        now = time.monotonic()
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task)
-        elif now - self._spoke >= LINE_EVERY_S:
-            self._spoke = now
-            left_s = (now - self._started) / self._done * max(0, self._total - self._done)
-            print(f"{self._title}: {self._done} of {self._total}, {left_s:.0f} s left", file=sys.stderr, flush=True)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        if kind is None:
-            took_s = time.monotonic() - self._started
-            print(f"{self._title}: {self._done} done in {took_s:.1f} s", file=sys.stderr, flush=True)

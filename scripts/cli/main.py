@@ -8,9 +8,9 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-from scripts.cli.output import print_json
+from scripts.console.output import print_json
+from scripts.console.streams import notice_children, take_standard_streams
 from scripts.errors import CommandError
-from scripts.terminal import notice_children, take_standard_streams
 from scripts.testbed.paths import Layout
 
 INTERRUPTED = 130

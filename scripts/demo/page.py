@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from scripts.demo.plot import draw_outage
-from scripts.measure.frames import hex_dump
+from scripts.measure.capture.frames import hex_dump
 from scripts.report.html_style import STYLE
 from scripts.report.topology_svg import MAIN, SMALL, Emphasis, draw_topology
 from topologies.spec import SecurityClass, Topology, topology_from_dict

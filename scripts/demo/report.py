@@ -13,11 +13,11 @@ from typing import Any
 
 from scripts.demo.page import render
 from scripts.files.results import make_results_folder, write_result
+from scripts.measure.capture.plaintext_search import MarkerResult
 from scripts.measure.connection import Connection
-from scripts.measure.isolation import IsolationResult
 from scripts.measure.link_cut import Affected, FailureResult
-from scripts.measure.ping import PingResult
-from scripts.measure.plaintext_search import MarkerResult
+from scripts.measure.probes.isolation import IsolationResult
+from scripts.measure.programs.ping import PingResult
 from scripts.measure.rekey_load import LoadResult
 from topologies.spec import Topology
 

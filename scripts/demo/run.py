@@ -10,18 +10,18 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scripts.demo.progress import Progress, Step
+from scripts.console.progress import Step, StepList
 from scripts.demo.report import Check, ConnectionReport, Report, SliceReport, write_report
 from scripts.errors import CommandError
 from scripts.measure import slices as provision
+from scripts.measure.capture.plaintext_search import MarkerResult, look_for_markers
 from scripts.measure.connection import Connection
 from scripts.measure.errors import DemoError, MeasurementError
-from scripts.measure.iperf import IperfResult, iperf_together
-from scripts.measure.isolation import WAIT_S, check_isolation
 from scripts.measure.link_cut import FailureResult, cut_and_watch
-from scripts.measure.ping import PingResult, ping_all
-from scripts.measure.plaintext_search import MarkerResult, look_for_markers
-from scripts.measure.probers import Probers
+from scripts.measure.probes.isolation import WAIT_S, check_isolation
+from scripts.measure.probes.probers import Probers
+from scripts.measure.programs.iperf import IperfResult, iperf_together
+from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.rekey_load import REKEYS, load_across_rekeys
 from scripts.measure.system import System
 from topologies.spec import SecurityClass
@@ -52,7 +52,7 @@ T = TypeVar("T", PingResult, IperfResult)
 
 def run_demo(
     system: System,
-    progress: Progress,
+    steps: StepList,
     report_dir: Path,
     *,
     setup_s: float = 0.0,
@@ -70,7 +70,7 @@ def run_demo(
     """
     started = time.monotonic()
     report = Report(system.topology, system.datapath, setup_s=setup_s, slowness=slowness)
-    demo = _Demo(system, progress, report, rekeys)
+    demo = _Demo(system, steps, report, rekeys)
     with Probers(system, system.topology.site_names) as probers:
         demo.provision(probers, requests)
         if demo.connections:
@@ -90,9 +90,9 @@ def run_demo(
 class _Demo:
     """The steps, in order; each fills its part of the report and adds its checks."""
 
-    def __init__(self, system: System, progress: Progress, report: Report, rekeys: int) -> None:
+    def __init__(self, system: System, steps: StepList, report: Report, rekeys: int) -> None:
         self._system = system
-        self._progress = progress
+        self._steps = steps
         self._report = report
         self._rekeys = rekeys
         self._slowness = report.slowness
@@ -308,7 +308,7 @@ class _Demo:
     # How a step becomes checks
 
     def _step(self, title: str, check: str, expected_s: float, action: Callable[[Step], None]) -> None:
-        with self._progress.step(title, expected_s) as step:
+        with self._steps.step(title, expected_s) as step:
             try:
                 action(step)
             except FAILURES as error:

@@ -8,15 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.experiments.scenario import Traffic
-from scripts.experiments.statistics import Sample
-from scripts.measure.children import Children, finish, wait_for_output
+from scripts.experiments.report.statistics import Sample
+from scripts.experiments.scripted.scenario import Traffic
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
-from scripts.measure.iperf import PORT as IPERF_PORT
-from scripts.measure.iperf import parse_iperf
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers, new_token, result_of
+from scripts.measure.probes.probers import Probers, new_token, result_of
+from scripts.measure.programs.children import Children, finish, wait_for_output
+from scripts.measure.programs.iperf import PORT as IPERF_PORT
+from scripts.measure.programs.iperf import parse_iperf
 from scripts.measure.system import System
 
 UDP_PORT = 5600

@@ -86,16 +86,5 @@ def _connection(slice_name: str, raw: Mapping[str, Any], request: Mapping[str, A
         required="+".join(required) if isinstance(required, list) else str(required),
         key_source=str(raw["key_source"]),
         path=tuple(str(c) for c in raw["path"]),
-        bandwidth_mbps=float(request["connections"][requirement_of(str(raw["name"]))]["bandwidth_mbps"]),
+        bandwidth_mbps=float(request["connections"][raw["role"]]["bandwidth_mbps"]),
     )
-
-
-def requirement_of(connection_name: str) -> str:
-    """The requirement in a slice request that a connection answers to."""
-    if connection_name.endswith("-control"):
-        return "control"
-    if connection_name.endswith("-compute"):
-        return "access"
-    if connection_name == "compute-core":
-        return "backhaul"
-    raise ValueError(f"connection {connection_name!r}: neither control, access nor backhaul")

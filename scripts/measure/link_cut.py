@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
-from scripts.measure.outage import SETTLE_S, Outage, measure_outage
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers, new_token
+from scripts.measure.probes.outage import SETTLE_S, Outage, measure_outage
+from scripts.measure.probes.probers import Probers, new_token
 from scripts.measure.system import System, counters_of
 from topologies.spec import Topology
 
@@ -19,7 +19,7 @@ PING_INTERVAL_S = 0.001
 OTHERS_INTERVAL_S = 0.01
 BEFORE_S = 0.6
 AFTER_S = 1.0
-HEALING_TIMEOUT_S = 10.0
+RESTORATION_TIMEOUT_S = 10.0
 REPLY_TIMEOUT_S = 3.0
 
 
@@ -88,7 +88,7 @@ def cut_and_watch(
     refresh: Callable[[], Mapping[str, Connection]],
     before_s: float = BEFORE_S,
     after_s: float = AFTER_S,
-    healing_timeout_s: float = HEALING_TIMEOUT_S,
+    restoration_timeout_s: float = RESTORATION_TIMEOUT_S,
     slowness: float = 1.0,
 ) -> FailureResult:
     """Cut, watch and restore. ``refresh`` asks the API for all connections, by id.
@@ -113,12 +113,12 @@ def cut_and_watch(
         system.link_down(cut)
         try:
 
-            def healed() -> bool:
+            def restored() -> bool:
                 nonlocal after
                 after = refresh()
                 return all(after[c.id].path and cut not in after[c.id].path for c in hit)
 
-            poll(healed, healing_timeout_s * slowness)
+            poll(restored, restoration_timeout_s * slowness)
             time.sleep(after_s * slowness)
             after = refresh()
         finally:

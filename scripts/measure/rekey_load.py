@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
-from scripts.measure.flows import Datagrams, start_sending, stop_sending, ways_of
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers
+from scripts.measure.probes.flows import Datagrams, flows_of, start_sending, stop_sending
+from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
 
 REKEYS = 5
@@ -61,9 +61,9 @@ def load_across_rekeys(
     """Load every connection both ways until each has changed its key ``rekeys`` times, or ``deadline_s`` (times
     ``slowness``) is over.
     """
-    ways = ways_of(connections)
-    for way in ways:
-        way.listen(probers, PORT)
+    flows = flows_of(connections)
+    for flow in flows:
+        flow.listen(probers, PORT)
     before = rekeys_of(system, connections)
     gained = dict.fromkeys(before, 0)
 
@@ -72,21 +72,21 @@ def load_across_rekeys(
         gained.update({connection_id: now[connection_id] - before[connection_id] for connection_id in now})
         return min(gained.values()) >= rekeys
 
-    start_sending(probers, [(way, _datagrams(way.connection, slowness)) for way in ways])
+    start_sending(probers, [(flow, _datagrams(flow.connection, slowness)) for flow in flows])
     try:
         poll(enough, deadline_s * slowness, POLL_S * slowness)
     finally:
-        sent = stop_sending(probers, ways)
-    poll(lambda: all(way.received(probers)["unique"] >= sent[way.flow] for way in ways), DRAIN_TIMEOUT_S * slowness)
+        sent = stop_sending(probers, flows)
+    poll(lambda: all(flow.received(probers)["unique"] >= sent[flow.id] for flow in flows), DRAIN_TIMEOUT_S * slowness)
     results: dict[str, LoadResult] = {}
-    for way in ways:
-        c = way.connection
-        got = probers[way.receiver.host].call("receive_stop", flow=way.flow)
+    for flow in flows:
+        c = flow.connection
+        got = probers[flow.receiver.host].call("receive_stop", flow=flow.id)
         one_way = LoadResult(
             connection=c.id,
             rekeys=gained[c.id],
-            sent=sent[way.flow],
-            lost=sent[way.flow] - int(got["unique"]),
+            sent=sent[flow.id],
+            lost=sent[flow.id] - int(got["unique"]),
             duplicates=int(got["duplicates"]),
             packets_per_s=packet_rate(c.bandwidth_mbps, slowness),
         )

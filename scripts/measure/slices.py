@@ -10,9 +10,9 @@ from typing import Any
 
 from scripts.files.located_yaml import load_located
 from scripts.measure.connection import Connection, connections_of
-from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.errors import ApiError, ApiRefusal, MeasurementError
 from scripts.measure.polling import poll
-from scripts.measure.probers import Probers, new_token, result_of
+from scripts.measure.probes.probers import Probers, new_token, result_of
 from scripts.measure.system import System
 from scripts.testbed.running_system import RunningSystem
 
@@ -49,7 +49,7 @@ def create_slice(system: System, request: Mapping[str, Any], slowness: float = 1
     started = time.monotonic()
     status, answer = system.api("POST", "/v1/slices", dict(request))
     if status not in (201, 202):
-        raise ApiError(f"creating slice {name}: {_problem(status, answer)}")
+        raise refusal(f"creating slice {name}", status, answer)
 
     def active() -> bool:
         nonlocal answer
@@ -93,7 +93,7 @@ def refresh_connections(system: System, requests: Sequence[Mapping[str, Any]]) -
     for request in requests:
         status, answer = system.api("GET", f"/v1/slices/{request['name']}")
         if status != 200:
-            raise ApiError(f"slice {request['name']}: {_problem(status, answer)}")
+            raise refusal(f"slice {request['name']}", status, answer)
         found |= {c.id: c for c in connections_of(answer, request)}
     return found
 
@@ -103,7 +103,7 @@ def delete_slice(system: System, name: str, slowness: float = 1.0) -> float:
     started = time.monotonic()
     status, answer = system.api("DELETE", f"/v1/slices/{name}")
     if status not in (200, 202, 204):
-        raise ApiError(f"deleting slice {name}: {_problem(status, answer)}")
+        raise refusal(f"deleting slice {name}", status, answer)
     timeout_s = GONE_TIMEOUT_S * slowness
     if not poll(lambda: system.api("GET", f"/v1/slices/{name}")[0] == 404, timeout_s, POLL_S * slowness):
         raise ApiError(f"slice {name} is still there {timeout_s:g} s after its deletion")
@@ -115,11 +115,11 @@ def what_remains(system: System, connection_ids: Sequence[str]) -> list[str]:
     remains = []
     status, answer = system.api("GET", "/v1/slices")
     if status != 200 or not isinstance(answer.get("slices"), list):
-        raise ApiError(f"listing slices: {_problem(status, answer)}")
+        raise refusal("listing slices", status, answer)
     remains += [f"slice {s['name']}" for s in answer["slices"]]
     status, answer = system.api("GET", "/v1/topology")
     if status != 200 or not answer.get("channels"):
-        raise ApiError(f"reading the topology: {_problem(status, answer)}")
+        raise refusal("reading the topology", status, answer)
     for channel in answer["channels"]:
         if float(channel["reserved_mbps"]) != 0:
             remains.append(f"{channel['reserved_mbps']} Mbit/s reserved on {channel['id']}")
@@ -132,11 +132,12 @@ def _state(answer: Mapping[str, Any]) -> str:
     return str(answer.get("state", "")).lower()
 
 
-def _problem(status: int, answer: Mapping[str, Any]) -> str:
-    """An RFC 9457 problem document in one line."""
+def refusal(what: str, status: int, answer: Mapping[str, Any]) -> ApiRefusal:
+    """The error for an RFC 9457 problem document; its message has all of it in one line."""
     text = " ".join(str(answer[key]) for key in ("title", "detail") if answer.get(key)) or str(dict(answer))[:200]
-    reasons = answer.get("reasons")
-    return f"HTTP {status}: {text}" + (f"; {reasons}" if reasons else "")
+    reasons = answer.get("reasons") or []
+    message = f"{what}: HTTP {status}: {text}" + (f"; {reasons}" if reasons else "")
+    return ApiRefusal(message, status, answer.get("code"))
 
 
 FIRST_KEYS_S = 60.0
@@ -148,7 +149,7 @@ def create_patiently(system: RunningSystem, request: Mapping[str, Any]) -> Provi
     while True:
         try:
             return create_slice(system, request)
-        except ApiError as error:
-            if "key" not in str(error) or time.monotonic() > until:
+        except ApiRefusal as error:
+            if not error.is_transient or time.monotonic() > until:
                 raise
             time.sleep(1.0)

@@ -152,7 +152,7 @@ def _channel(channel: Channel, curve: Curve, emphasis: Emphasis) -> str:
     if channel.id in emphasis.cut:
         tip += ", cut"
     elif channel.dark:
-        tip += ", a spare" + (", lit" if users else ", dark")
+        tip += ", a dark channel" + (", activated" if users else "")
     if users:
         tip += "; used by " + ", ".join(sorted(users))
     return f'<path class="{" ".join(classes)}" d="{curve.path}"><title>{escape(tip)}</title></path>'

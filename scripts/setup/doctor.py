@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from scripts.console.streams import take_standard_streams
 from scripts.setup.capabilities import Capability, is_sufficient, survey
 from scripts.setup.machine import describe_machine, describe_versions
-from scripts.terminal import take_standard_streams
 from topologies.datapath import Datapath
 
 EXIT_MISSING = 3
@@ -43,7 +43,7 @@ class Diagnosis:
 
     @property
     def tunnel(self) -> str:
-        """Who seals and opens the tunnels' packets here, if nobody asks for another."""
+        """What encrypts the tunnels' packets here by default."""
         lacking = [found for found in self.capabilities if found.id in _KERNEL_TUNNEL and not found.is_present]
         if not lacking:
             return "kernel: it has ESP with AES-256-GCM and xfrm interfaces"

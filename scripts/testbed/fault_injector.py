@@ -57,7 +57,7 @@ class Outcome:
 
 
 class FaultInjector:
-    """Breaks and mends the run that the layout's record describes."""
+    """Injects faults into, and lifts them from, the run that the layout's record describes."""
 
     def __init__(self, topology: Topology, layout: Layout, netem: bool, northbound: Northbound) -> None:
         self._topology, self._layout, self._netem, self._northbound = topology, layout, netem, northbound
@@ -121,7 +121,7 @@ class FaultInjector:
                 change(before, after)
             else:
                 self._start_again(name, effects(self._topology, before))
-        return Outcome(lifted, f"{name} is running again" if lifted else f"{name}: nobody had killed it; restarted")
+        return Outcome(lifted, f"{name} is running again" if lifted else f"{name}: it had not been killed; restarted")
 
     @contextmanager
     def _changing(self) -> Iterator[Callable[[Faults, Faults], None]]:
@@ -164,9 +164,9 @@ class FaultInjector:
 
     def _unsilence(self, interfaces: frozenset[str]) -> None:
         for channel in self._topology.channels:
-            mended = tuple(i for i in links.interfaces(self._topology, channel) if i in interfaces)
-            if mended:
-                links.restore(mended, links.shape_of(self._topology, channel, self._netem))
+            repaired = tuple(i for i in links.interfaces(self._topology, channel) if i in interfaces)
+            if repaired:
+                links.restore(repaired, links.shape_of(self._topology, channel, self._netem))
 
     def _start_again(self, name: str, state: Effects) -> None:
         """A controller is back when the switches have found it; those of sites that are off will not."""

@@ -57,7 +57,7 @@ FAULTS: Mapping[FaultKind, Description] = {
     FaultKind.BLACKHOLE: Description(Element.CHANNEL, "link up", "a black hole", is_directed=True),
     FaultKind.POWER_OFF: Description(Element.SITE, "node up", "off"),
     FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
-    FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "without light"),
+    FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "cut"),
     FaultKind.KILL: Description(Element.PROCESS, "restart", "killed"),
 }
 INVERSES = tuple(dict.fromkeys(d.inverse for d in FAULTS.values()))
@@ -192,7 +192,7 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
                 cut = links.sending(topology, topology.channel(fault.target), fault.direction)
                 dead.update(cut)
                 if topology.channel(fault.target).dark:
-                    # The controller raises a spare's ports when it lights it; that must not mend the fibre.
+                    # The controller raises a dark channel's ports when it activates it; that must not repair the fibre.
                     silent.update(cut)
             case FaultKind.BLACKHOLE:
                 silent.update(links.sending(topology, topology.channel(fault.target), fault.direction))
@@ -205,7 +205,7 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
                 unlit.add(fault.target)
             case FaultKind.KILL:
                 killed.add(fault.target)
-    if KMS in killed:  # nobody measures photons: when the KMS comes back so does Eve, and what was cut still is
+    if KMS in killed:  # no pulse is measured meanwhile: the attack and the cut are there again when the KMS is back
         eavesdropped, unlit = {}, set()
         killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
     return Effects(

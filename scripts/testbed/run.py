@@ -37,8 +37,8 @@ from topologies.spec import KME_PORT, Tier, Topology
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
-START_STEPS = 8
-# As Open vSwitch has from its own start script: what heals must not wait for what is to be healed.
+START_STEPS = 6
+# As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys

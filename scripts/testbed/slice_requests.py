@@ -22,7 +22,8 @@ def load_example(name: str) -> dict[str, Any]:
     return _parse((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"), name)
 
 
-def _read(file: str) -> dict[str, Any]:
+def read_document(file: str) -> dict[str, Any]:
+    """A request or a patch from a YAML or JSON file, ``-`` for standard input. Raises WrongRequest."""
     path = Path("standard input" if file == "-" else file)
     try:
         # Not by the name /dev/stdin: a socket cannot be opened.

@@ -107,7 +107,7 @@ def main(device: Path) -> None:
             # Named one by one: collecting the whole suite takes minutes on computed processors.
             slowness = max(slowness, measure_slowness())  # what else the host does changes
             patience = max(job["patience"], slowness)
-            files = sorted(str(path) for path in (TREE / "tests/integration").glob("test_kernel_*.py"))
+            files = sorted(str(path) for path in (TREE / "tests/integration").rglob("test_kernel_*.py"))
             tests = [python, "-m", "pytest", "-v", "-m", "needs_kernel_datapath", "-p", "no:cacheprovider", *files]
             tests += [f"--junitxml={RESULTS / 'junit.xml'}", *job["pytest_arguments"]]
             variables = ["QSLICE_REQUIRE_ALL=1", "QSLICE_REQUIRE_KERNEL=1", f"QSLICE_PATIENCE={patience:.1f}"]

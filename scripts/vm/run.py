@@ -11,11 +11,11 @@ import os
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.console.progress import Progress
 from scripts.errors import CommandError, WrongRequest
 from scripts.files.marked_folder import MarkedFolder, NotOurs
 from scripts.files.results import give_to_caller, make_results_folder
@@ -34,29 +34,16 @@ SLOWNESS = {"kvm": 1, "tcg": 10}
 """How many times thinner the demo's loads are, and longer its limits of time; the same holds."""
 
 
-class Teller:
-    """What is done now, and since when: lines on standard error."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self._started
-
-    def __call__(self, what: str) -> None:
-        print(f"[{self.elapsed_s:6.1f} s] {what}", file=sys.stderr, flush=True)
-
-    def message(self, message: dict[str, Any]) -> None:
-        """A line of the guest's."""
-        step, state = message.get("step"), message.get("state")
-        if state == "started":
-            self(f"guest: {step}")
-        elif state == "running":
-            self(f"guest: {step}: {message.get('line')}")
-        elif state == "ended":
-            status = f", exit status {message['status']}" if message.get("status") else ""
-            self(f"guest: {step} done after {message.get('seconds', 0):.0f} s{status}")
+def show_guest(progress: Progress, message: dict[str, Any]) -> None:
+    """Show a line of the guest's: what it begins and has ended stays."""
+    step, state = message.get("step"), message.get("state")
+    if state == "started":
+        progress.note(f"guest: {step}")
+    elif state == "running":
+        progress.say(f"guest: {step}: {message.get('line')}")
+    elif state == "ended":
+        status = f", exit status {message['status']}" if message.get("status") else ""
+        progress.note(f"guest: {step} done after {message.get('seconds', 0):.0f} s{status}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -75,16 +62,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(options: argparse.Namespace, pytest_arguments: Sequence[str], tell: Teller) -> GuestReport:
+def run(options: argparse.Namespace, pytest_arguments: Sequence[str], progress: Progress) -> GuestReport:
     """Raises CommandError."""
     _empty_results(options.out)  # before the image, which takes minutes
     cache = REPOSITORY / ".state/vm"
-    image = ensure_image(REPOSITORY, cache, lambda: read_host_settings(os.environ), tell, rebuild=options.rebuild)
-    seconds = {"image": round(tell.elapsed_s, 1)} if image.is_new else {}
+    image = ensure_image(
+        REPOSITORY, cache, lambda: read_host_settings(os.environ), progress.note, rebuild=options.rebuild
+    )
+    seconds = {"image": round(progress.elapsed_s, 1)} if image.is_new else {}
     with tempfile.TemporaryDirectory(prefix="run-", dir=_scratch(cache)) as folder:
-        accelerator = _run_guest(options, pytest_arguments, image, Path(folder), tell)
+        accelerator = _run_guest(options, pytest_arguments, image, Path(folder), progress)
         _unpack(Path(folder, "results.tar"), options.out)
-    seconds["total"] = round(tell.elapsed_s, 1)
+    seconds["total"] = round(progress.elapsed_s, 1)
     return read_results(options.out, accelerator, seconds)
 
 
@@ -107,7 +96,7 @@ def _scratch(cache: Path) -> Path:
 
 
 def _run_guest(
-    options: argparse.Namespace, pytest_arguments: Sequence[str], image: Image, folder: Path, tell: Teller
+    options: argparse.Namespace, pytest_arguments: Sequence[str], image: Image, folder: Path, progress: Progress
 ) -> str:
     """The accelerator that it took."""
     job = {"demo": not options.no_demo, "pytest_arguments": list(pytest_arguments)}
@@ -115,13 +104,13 @@ def _run_guest(
     wanted = [options.accel] if options.accel else ["kvm", "tcg"] if has_kvm() else ["tcg"]
     for accelerator in wanted:
         pack(REPOSITORY, guest.tree, {**job, "patience": PATIENCE[accelerator], "slowness": SLOWNESS[accelerator]})
-        tell(f"booting the guest ({accelerator}); its console: {guest.console}")
+        progress.note(f"booting the guest ({accelerator}); its console: {guest.console}")
         try:
-            run_guest(guest, accelerator, tell.message)
+            run_guest(guest, accelerator, lambda message: show_guest(progress, message))
         except BootFailed as error:
             if accelerator == wanted[-1]:
                 raise
-            tell(f"not with {accelerator}: {error}")
+            progress.note(f"not with {accelerator}: {error}")
         else:
             break
     return accelerator
@@ -141,9 +130,9 @@ def _unpack(archive: Path, out: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     options, pytest_arguments = parser().parse_known_args(argv)
     end_on_signals()
-    tell = Teller()
     try:
-        report = run(options, pytest_arguments, tell)
+        with Progress("test --vm") as progress:
+            report = run(options, pytest_arguments, progress)
     except CommandError as error:
         if options.json:
             print(json.dumps({"ok": False, "error": str(error), "exit_status": error.exit_status}, indent=2))

@@ -89,7 +89,7 @@ class Bombardment:
     def _one(self, end: End, datagram: bytes) -> None:
         before = fates(end)
         world = self._world
-        packet = end.session.receive_datagram(datagram, world.now)
+        packet = end.session.inbound.receive_datagram(datagram, world.now)
         world.settle(end)
         assert fates(end) == before + 1, datagram.hex()
         self.datagrams += 1
@@ -108,7 +108,7 @@ class Bombardment:
         before = fates(end)
         whole = b"".join(burst)
         self._frames.view[: len(whole)] = whole
-        rows = end.session.open_frames(self._frames.shape(len(first)), len(burst), self._world.now)
+        rows = end.session.inbound.open_frames(self._frames.shape(len(first)), len(burst), self._world.now)
         if rows is None:
             assert fates(end) == before
             for datagram in burst:

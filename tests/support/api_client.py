@@ -22,7 +22,7 @@ class Client:
         self.bench = bench
         self.now = 0.0
         self.api = Api(
-            bench.lifecycle, LinkMonitor(bench.topology), bench.events, Tokens(TOKEN, VIEWER), settings,
+            bench.slices, LinkMonitor(bench.topology), bench.events, Tokens(TOKEN, VIEWER), settings,
             steady=lambda: self.now,
         )  # fmt: skip
 
@@ -58,5 +58,6 @@ class Client:
                 assert parsed["type"] == "about:blank"
                 assert parsed["title"]
                 assert parsed["detail"]
+                assert parsed["code"]
                 assert parsed["instance"] == path
         return seen["status"], headers, parsed

@@ -1,19 +1,21 @@
-"""A controller without a process: the real model, life cycle and journal over switches and tunnels in memory."""
+"""A controller without a process: the real model, operations and journal over switches and tunnels in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from controller.model.request import SliceRequest
+from controller.operations.assembly import assemble
+from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import Lifecycle
 from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import parse_slice_request
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from scripts.testbed.paths import REPOSITORY
 from tests.support.fake_switches import FakeChannelPorts, FakeKeyRates, FakeSwitches, FakeTunnels
 from topologies.spec import Topology
@@ -44,7 +46,7 @@ class Bench:
         database: Path,
         switches: FakeSwitches | None = None,
         tunnels: FakeTunnels | None = None,
-        make_model: Callable[[Topology], Orchestrator] = Orchestrator,
+        make_model: Callable[[Topology], NetworkState] = NetworkState,
     ) -> None:
         self.topology = topology
         self.database = database
@@ -56,14 +58,28 @@ class Bench:
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
         self.events = EventLog(clock=lambda: self.now)
-        self.steps: list[str] = []
-        self.at_step: Callable[[str], None] = self.steps.append
-        self.lifecycle = Lifecycle(
-            self.model, self.switches, self.tunnels, self.key_rates, self.store, self.events,
-            channel_ports=self.channel_ports, clock=lambda: self.now, steady=lambda: self.now, drain_s=0.0,
-            reached=lambda step: self.at_step(step),
-        )  # fmt: skip
-        self.lifecycle.refresh_keys()
+        self.checkpoints: list[str] = []
+        self.at_checkpoint: Callable[[str], None] = self.checkpoints.append
+        options = OperationOptions(
+            clock=lambda: self.now,
+            steady=lambda: self.now,
+            checkpoint=lambda name: self.at_checkpoint(name),
+            drain_s=0.0,
+        )
+        self.context = OperationContext(
+            self.model,
+            self.switches,
+            self.tunnels,
+            self.key_rates,
+            self.store,
+            self.events,
+            self.channel_ports,
+            options,
+        )
+        operations = assemble(self.context)
+        self.slices, self.maintenance = operations.slices, operations.maintenance
+        self.switches.confirmed = self.maintenance.switch_confirmed
+        self.maintenance.refresh_keys()
 
     def next_process(self) -> Bench:
         """Another controller over the same switches, agents and journal: what a restart finds."""
@@ -72,16 +88,17 @@ class Bench:
         return Bench(self.topology, self.database, self.switches, self.tunnels)
 
     def cut(self, channel: str) -> None:
-        self.lifecycle.channels_changed({channel: False})
+        self.maintenance.channels_changed({channel: False})
 
     def mend(self, channel: str) -> None:
-        self.lifecycle.channels_changed({channel: True})
+        self.maintenance.channels_changed({channel: True})
 
     def repair_all(self) -> None:
         """What happens when every switch reconnects; asserts that one repair is enough."""
         for site in self.topology.site_names:
-            self.lifecycle.reconcile(site, self.switches.held()[site])
-            assert self.lifecycle.reconcile(site, self.switches.held()[site])
+            read = partial(self.switches.installed, site)
+            self.maintenance.reconcile(site, read)
+            assert self.maintenance.reconcile(site, read)
 
     def state(self) -> Any:
         """Everything that a slice can leave behind."""

@@ -7,12 +7,12 @@ import random
 from dataclasses import replace
 
 from scripts.demo.report import Check, ConnectionReport, Report, SliceReport
+from scripts.measure.capture.plaintext_search import ChannelSighting, MarkerResult
 from scripts.measure.connection import Connection
-from scripts.measure.isolation import IsolationResult
 from scripts.measure.link_cut import Affected, FailureResult
-from scripts.measure.outage import measure_outage
-from scripts.measure.ping import PingResult
-from scripts.measure.plaintext_search import ChannelSighting, MarkerResult
+from scripts.measure.probes.isolation import IsolationResult
+from scripts.measure.probes.outage import measure_outage
+from scripts.measure.programs.ping import PingResult
 from scripts.measure.rekey_load import LoadResult
 from topologies.catalog import ukqntel
 

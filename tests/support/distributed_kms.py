@@ -24,7 +24,7 @@ from kms import __main__ as kms_main
 from kms.config import KmsConfig, parse_config
 from kms.delivery import key_delivery
 from kms.pki import authority
-from kms.sources.qkd.attacks import Attack
+from kms.sources.qkd.link.attacks import Attack
 from kms.sources.qkd.protocol import DistilledBlock
 from kms.sources.qkd.section import Distiller, SliceOfWork
 from tests.support.filled_sections import CLEAN, TAPPED

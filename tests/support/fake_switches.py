@@ -25,6 +25,7 @@ from controller.forwarding.items import (
     ToGroup,
 )
 from controller.forwarding.rules import base_rules
+from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire
 from controller.model.errors import DriverError
 from controller.model.key_rates import BookingRefused, KeyBooking, KeyPool, SectionStatus
 from controller.operations.drivers import SwitchFault
@@ -90,8 +91,10 @@ class FakeSwitches:
         self.topology = topology
         self.tables = {s: FakeTable({r.key: r for r in base_rules(s)}) for s in topology.site_names}
         self.refuse: Callable[[str, Changes], str | None] = lambda site, changes: None
+        self.confirmed: Callable[[str, tuple[int, ...]], None] = lambda site, departures: None
         self.sent = 0
-        self.reported: list[SwitchFault] = []  # faults that nobody waited for
+        self.reported: list[SwitchFault] = []  # faults that nobody acts on: the switch is to be repaired
+        self.reported_to: Callable[[SwitchFault], None] = lambda fault: None
         self.dead: set[str] = set()  # channels that carry nothing, and whose ports are not live
 
     def send(self, changes: Mapping[str, Changes]) -> Delivered:
@@ -102,14 +105,28 @@ class FakeSwitches:
             if message is not None:
                 faults.append(SwitchFault(site, None, message))
                 continue
-            faults += [SwitchFault(site, None, error) for error in self.tables[site].apply(change)]
+            errors = self.tables[site].apply(change)
+            faults += [SwitchFault(site, None, error) for error in errors]
+            if not errors:
+                self.confirmed(site, change.departures)
         return Delivered(tuple(faults))
 
+    def repair(self, site: str, changes: Changes) -> Delivered:
+        return self.send({site: changes})
+
     def post(self, changes: Mapping[str, Changes]) -> None:
-        self.reported += self.send(changes).wait(0.0)
+        for fault in self.send(changes).wait(0.0):
+            self.report(fault)
+
+    def report(self, fault: SwitchFault, /) -> None:
+        self.reported.append(fault)
+        self.reported_to(fault)
 
     def is_ready(self, site: str) -> bool:
         return True
+
+    def installed(self, site: str) -> frozenset[Item]:
+        return frozenset(self.tables[site].items.values())
 
     def held(self) -> dict[str, frozenset[Item]]:
         return {site: frozenset(table.items.values()) for site, table in self.tables.items()}
@@ -229,7 +246,7 @@ class FakeTunnels:
     """
 
     def __init__(self) -> None:
-        self.told: dict[tuple[str, str], dict[str, object]] = {}
+        self.told: dict[tuple[str, str], TunnelEndpoint] = {}
         self.reports: dict[
             tuple[str, str], dict[str, object]
         ] = {}  # what ends say of their probes, else that they pass
@@ -245,20 +262,18 @@ class FakeTunnels:
         if error is not None:
             raise error
 
-    def add(self, site: str, connection: Mapping[str, object]) -> None:
-        end = site, str(connection["id"])
+    def add(self, site: str, endpoint: TunnelEndpoint) -> None:
+        end = site, endpoint.id
         self._step("add", *end)
-        if self.told.setdefault(end, dict(connection)) != connection:
+        if self.told.setdefault(end, endpoint) != endpoint:
             raise DriverError(f"{end} differs from the one there is")
 
-    def modify(self, site: str, connection: Mapping[str, object]) -> None:
-        end = site, str(connection["id"])
+    def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
+        end = site, endpoint.id
         self._step("modify", *end)
-        same = {"id", "role", "mode", "interface", "port", "local_address", "peer_address", "peer_sae",
-                "local_address6", "peer_address6"}  # fmt: skip
-        if any(self.told[end][name] != connection[name] for name in same):
+        if not endpoint.differing(as_wire(self.told[end])) <= MODIFIABLE:
             raise DriverError(f"{end} cannot be modified so")
-        self.told[end] = dict(connection)
+        self.told[end] = endpoint
 
     def remove(self, site: str, connection_id: str) -> None:
         self._step("remove", site, connection_id)
@@ -276,7 +291,7 @@ class FakeTunnels:
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")
-        return {i: end for (s, i), end in self.told.items() if s == site}
+        return {i: {**as_wire(end), "state": "up"} for (s, i), end in self.told.items() if s == site}
 
 
 @dataclass

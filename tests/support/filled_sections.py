@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.judgement import Judgement
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.modes import StopReason
+from kms.sources.qkd.post_processing.parameter_estimation import Judgement
 from kms.sources.qkd.protocol import DistilledBlock
 from kms.sources.qkd.section import KeyBuffer, Section, SliceOfWork, Verdict
 
 CLEAN = Verdict(Judgement(1_000, 10))
-TAPPED = Verdict(Judgement(1_000, 250), "error rate above the abort threshold")
+TAPPED = Verdict(Judgement(1_000, 250), StopReason.TOO_MANY_ERRORS)
 
 
 def fill(section: Section, count: int, bob_differs: bool = False) -> None:

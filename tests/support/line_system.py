@@ -178,7 +178,8 @@ class LineSystem:
         name = request["name"]
         pair = REQUESTS.index(request) if request in REQUESTS else 0
         connection = {
-            "name": "left-control" if name == "alpha" else "left-compute", "src": "left", "dst": "right",
+            "name": "left-control" if name == "alpha" else "left-compute",
+            "role": "control" if name == "alpha" else "access", "src": "left", "dst": "right",
             "src_address": f"10.200.0.{2 * pair}", "dst_address": f"10.200.0.{2 * pair + 1}",
             "required": "qkd" if name == "alpha" else "none", "key_source": "qkd" if name == "alpha" else "none",
             "path": ["l1", "m1"] if name == "alpha" else ["l3", "m3"], "state": "active",

@@ -170,7 +170,7 @@ class World:
 
     def send(self, end: End, packet: bytes) -> None:
         """An inner packet enters the tunnel at ``end``."""
-        datagram = end.session.send_packet(packet, self.now)
+        datagram = end.session.outbound.send_packet(packet, self.now)
         if datagram is not None:
             self._transmit(end, datagram)
         self.settle(end)
@@ -181,7 +181,7 @@ class World:
 
     def inject(self, end: End, datagram: bytes) -> None:
         """A datagram arrives at ``end`` now."""
-        packet = end.session.receive_datagram(datagram, self.now)
+        packet = end.session.inbound.receive_datagram(datagram, self.now)
         if packet is not None:
             end.delivered.append(packet)
         self.settle(end)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from controller.monitoring.link_state import LinkMonitor
-from controller.northbound.auth import Role
-from controller.northbound.messages import Answer, Request, json_answer
-from controller.northbound.network_views import switch_view, topology_view
-from controller.northbound.operations import Operation, Reply
-from controller.operations.slice_service import Lifecycle
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import Answer, Request, json_answer
+from controller.northbound.http.operations import Operation, Reply
+from controller.northbound.views.network import switch_view, topology_view
+from controller.operations.slices.slice_service import SliceService
 
 
 class NetworkHandlers:
     """Answers for ``/v1/topology`` and ``/v1/intended``."""
 
-    def __init__(self, lifecycle: Lifecycle, links: LinkMonitor) -> None:
-        self._lifecycle = lifecycle
+    def __init__(self, slices: SliceService, links: LinkMonitor) -> None:
+        self._slices = slices
         self._links = links
 
     def operations(self) -> tuple[Operation, ...]:
@@ -32,15 +32,15 @@ class NetworkHandlers:
         )  # fmt: skip
 
     def show(self, request: Request) -> Answer:
-        with self._lifecycle.lock:
-            network = self._lifecycle.model.network
-            broken = {c: f"spare {c}: {s.fault}" for c, s in self._lifecycle.model.spares.items() if s.fault}
-            view = topology_view(network, self._lifecycle.sections, {**self._links.faults, **broken})
+        with self._slices.lock:
+            network = self._slices.model.network
+            broken = {c: f"spare {c}: {s.fault}" for c, s in self._slices.model.spares.items() if s.fault}
+            view = topology_view(network, self._slices.sections, {**self._links.faults, **broken})
         return json_answer(HTTPStatus.OK, view)
 
     def show_intended(self, request: Request) -> Answer:
-        with self._lifecycle.lock:
-            model = self._lifecycle.model
+        with self._slices.lock:
+            model = self._slices.model
             items = {site: model.intended.at(site) for site in model.topology.site_names}
         switches = {site: switch_view(held) for site, held in items.items()}
         return json_answer(HTTPStatus.OK, {"switches": switches})

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.messages import PROMETHEUS, Answer, Request, json_answer
+from controller.northbound.http.messages import PROMETHEUS, Answer, Request, json_answer
+from controller.northbound.http.operations import Operation, Reply
 from controller.northbound.metrics import Telemetry, metrics_text
-from controller.northbound.operations import Operation, Reply
 from controller.operations.event_log import EventLog
-from controller.operations.slice_service import Lifecycle
+from controller.operations.slices.slice_service import SliceService
 
 
 class ServiceHandlers:
     """Answers for health, metrics and the description."""
 
     def __init__(
-        self, lifecycle: Lifecycle, events: EventLog, telemetry: Telemetry, document: Callable[[], dict[str, Any]]
+        self, slices: SliceService, events: EventLog, telemetry: Telemetry, document: Callable[[], dict[str, Any]]
     ) -> None:
-        self._lifecycle = lifecycle
+        self._slices = slices
         self._events = events
         self._telemetry = telemetry
         self._document = document
@@ -41,15 +41,15 @@ class ServiceHandlers:
         )  # fmt: skip
 
     def health(self, request: Request) -> Answer:
-        connected, expected = self._lifecycle.switch_count()
-        mutation = self._lifecycle.model.mutation
+        connected, expected = self._slices.switch_count()
+        mutation = self._slices.model.mutation
         wrong = {} if mutation is None else {"unsafe_mutation": mutation}
         health = {"status": "ok", "switches_connected": connected, "switches": expected}
         return json_answer(HTTPStatus.OK, health | wrong)
 
     def metrics(self, request: Request) -> Answer:
-        with self._lifecycle.lock:
-            text = metrics_text(self._lifecycle.model, self._lifecycle.sections, self._events, self._telemetry)
+        with self._slices.lock:
+            text = metrics_text(self._slices.model, self._slices.sections, self._events, self._telemetry)
         return Answer(HTTPStatus.OK, text.encode(), PROMETHEUS)
 
     def describe(self, request: Request) -> Answer:

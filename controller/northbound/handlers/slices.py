@@ -7,14 +7,13 @@ import binascii
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from controller.northbound import views
-from controller.northbound.auth import Role
 from controller.northbound.bodies import parse_batch, parse_slice
 from controller.northbound.export import ietf_slice_service, service_profile
-from controller.northbound.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
-from controller.northbound.operations import Body, Operation, QueryParameter, Reply, bad_parameter
-from controller.operations.dry_run import preview, preview_change
-from controller.operations.slice_service import Lifecycle
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
+from controller.northbound.http.operations import Body, Operation, QueryParameter, Reply, bad_parameter
+from controller.northbound.views.slices import plan_view, slice_view
+from controller.operations.slices.slice_service import SliceService
 
 DEFAULT_PAGE = 1000
 MAX_PAGE = 1000
@@ -33,8 +32,8 @@ TO_SLICE = tuple((name, "name") for name in ("getSlice", "changeSlice", "exportS
 class SliceHandlers:
     """Answers for everything under ``/v1/slices``."""
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
+    def __init__(self, slices: SliceService) -> None:
+        self._slices = slices
 
     def operations(self) -> tuple[Operation, ...]:
         return (
@@ -88,11 +87,11 @@ class SliceHandlers:
 
     def list(self, request: Request) -> Answer:
         limit, after = request.query["limit"], _name_in(request.query["cursor"])
-        with self._lifecycle.lock:
-            model = self._lifecycle.model
+        with self._slices.lock:
+            model = self._slices.model
             names = sorted(name for name in model.slices if name > after)
             page = names[:limit]
-            body = {"slices": [views.slice_view(model, model.slices[name]) for name in page]}
+            body = {"slices": [slice_view(model, model.slices[name]) for name in page]}
         if len(names) <= limit:
             return json_answer(HTTPStatus.OK, body)
         cursor = _cursor_after(page[-1])
@@ -100,54 +99,49 @@ class SliceHandlers:
         return json_answer(HTTPStatus.OK, body | {"next": cursor}, headers=(("Link", f'<{target}>; rel="next"'),))
 
     def show(self, request: Request) -> Answer:
-        with self._lifecycle.lock:
-            model = self._lifecycle.model
-            return json_answer(HTTPStatus.OK, views.slice_view(model, model.slice(request.parameters["name"])))
+        with self._slices.lock:
+            model = self._slices.model
+            return json_answer(HTTPStatus.OK, slice_view(model, model.slice(request.parameters["name"])))
 
     def create(self, request: Request) -> Answer:
-        wanted = parse_slice(request.json(), self._lifecycle.terms)
+        wanted = parse_slice(request.json(), self._slices.terms)
         if request.query["dry_run"]:
-            plan = self._lifecycle.plan(wanted)
-            with self._lifecycle.lock:
-                return json_answer(HTTPStatus.OK, views.plan_view(preview(self._lifecycle.model, plan)))
-        record = self._lifecycle.create(wanted)
-        with self._lifecycle.lock:
-            view = views.slice_view(self._lifecycle.model, record)
+            return json_answer(HTTPStatus.OK, plan_view(self._slices.preview(wanted)))
+        record = self._slices.create(wanted)
+        with self._slices.lock:
+            view = slice_view(self._slices.model, record)
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{quote(record.name)}"),))
 
     def create_all(self, request: Request) -> Answer:
-        records = self._lifecycle.create_batch(parse_batch(request.json(), self._lifecycle.terms))
-        with self._lifecycle.lock:
-            model = self._lifecycle.model
-            body = {"slices": [views.slice_view(model, record) for record in records]}
+        records = self._slices.create_batch(parse_batch(request.json(), self._slices.terms))
+        with self._slices.lock:
+            model = self._slices.model
+            body = {"slices": [slice_view(model, record) for record in records]}
         return json_answer(HTTPStatus.CREATED, body)
 
     def change(self, request: Request) -> Answer:
         name, patch = request.parameters["name"], request.json()
         if request.query["dry_run"]:
-            with self._lifecycle.lock:
-                plan = self._lifecycle.plan_change(name, patch)
-                view = views.plan_view(preview_change(self._lifecycle.model, plan))
-            return json_answer(HTTPStatus.OK, view)
-        record = self._lifecycle.modify(name, patch)
-        with self._lifecycle.lock:
-            return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
+            return json_answer(HTTPStatus.OK, plan_view(self._slices.preview_change(name, patch)))
+        record = self._slices.modify(name, patch)
+        with self._slices.lock:
+            return json_answer(HTTPStatus.OK, slice_view(self._slices.model, record))
 
     def delete(self, request: Request) -> Answer:
-        record = self._lifecycle.delete(request.parameters["name"])
-        with self._lifecycle.lock:
-            return json_answer(HTTPStatus.OK, views.slice_view(self._lifecycle.model, record))
+        record = self._slices.delete(request.parameters["name"])
+        with self._slices.lock:
+            return json_answer(HTTPStatus.OK, slice_view(self._slices.model, record))
 
     def show_ietf(self, request: Request) -> Answer:
-        with self._lifecycle.lock:
-            model = self._lifecycle.model
+        with self._slices.lock:
+            model = self._slices.model
             record = model.slice(request.parameters["name"])
             service = ietf_slice_service(model.topology, record, model.connections_of(record.name))
         return json_answer(HTTPStatus.OK, service, content_type=YANG_JSON)
 
     def show_3gpp(self, request: Request) -> Answer:
-        with self._lifecycle.lock:
-            return json_answer(HTTPStatus.OK, service_profile(self._lifecycle.model.slice(request.parameters["name"])))
+        with self._slices.lock:
+            return json_answer(HTTPStatus.OK, service_profile(self._slices.model.slice(request.parameters["name"])))
 
 
 def _cursor_after(name: str) -> str:

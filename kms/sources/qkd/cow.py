@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.entropy import binary_entropy
+from kms.sources.qkd.bounds.entropy import binary_entropy
+from kms.sources.qkd.link.channel import ChannelParameters
 
 MEAN_PHOTONS = 0.5  # per bit
 DECOY_SHARE = 0.1  # of the bits: both pulses full, for the monitoring line, no key

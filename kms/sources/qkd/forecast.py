@@ -6,12 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from kms.sources.qkd import authentication, cow
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import Expected, expected
+from kms.sources.qkd import cow
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import Expected, expected
+from kms.sources.qkd.link.settings import SourceSettings, optimal_settings, secret_bits
 from kms.sources.qkd.modes import Protocol
-from kms.sources.qkd.settings import SourceSettings, optimal_settings, secret_bits
+from kms.sources.qkd.post_processing import authentication
 
 # Detections per block of the full simulation: some seconds' worth at 30 km and 10 MHz. Larger blocks waste less on the
 # bounds, smaller ones come sooner.

@@ -19,8 +19,16 @@ class Model(Enum):
     RATE = "rate"
 
 
+class StopReason(Enum):
+    """Why a section gives no key, in the operator's words."""
+
+    TOO_MANY_ERRORS = "error rate above the abort threshold"
+    WRONG_DECOY_SHARE = "the decoys' share of the detections is not that of the line"
+    NO_LIGHT = "no light: the fibre is cut"
+
+
 class AttackKind(Enum):
-    """What an eavesdropper does; :mod:`kms.sources.qkd.attacks` has the physics."""
+    """What an eavesdropper does; :mod:`kms.sources.qkd.link.attacks` has the physics."""
 
     INTERCEPT_RESEND = "intercept-resend"
     PHOTON_NUMBER_SPLITTING = "photon-number-splitting"

@@ -6,7 +6,7 @@ channel, which each block authenticates with one-time keys taken from the key th
 ::
 
     Alice                                        Bob
-    bits, bases, ---- pulses, montecarlo.py --->  bases, bits
+    bits, bases, --- pulses, monte_carlo.py --->  bases, bits
     intensities
                  <--- which clicked, in which basis
                  ---- which bases agree, ------>
@@ -32,13 +32,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kms.errors import ExchangeError
-from kms.sources.qkd import authentication, finite
-from kms.sources.qkd.amplify import toeplitz_hash
-from kms.sources.qkd.cascade import ParityOracle, reconcile
-from kms.sources.qkd.channel import Bits, Positions
+from kms.sources.qkd.bounds import finite
 from kms.sources.qkd.forecast import AUTHENTICATION_BYTES
-from kms.sources.qkd.montecarlo import QuantumChannel
-from kms.sources.qkd.settings import SourceSettings
+from kms.sources.qkd.link.channel import Bits, Positions
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import SourceSettings
+from kms.sources.qkd.post_processing import authentication
+from kms.sources.qkd.post_processing.cascade import ParityOracle, reconcile
+from kms.sources.qkd.post_processing.privacy_amplification import toeplitz_hash
 
 Entropy = Callable[[int], bytes]
 

@@ -3,7 +3,7 @@
 A section is paced by real time: :class:`PulseBudget` lets it send no more pulses than its laser could have sent. Work
 (:class:`KeyMaker`, the costly part) is apart from what the key service looks at (:class:`Section`), so that the one
 may run in a thread while the other answers. What makes the key is a :class:`KeyMaker`: the full simulation here, or the
-rate model of :mod:`kms.sources.qkd.ratemodel`.
+rate model of :mod:`kms.sources.qkd.rate_model`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Protocol as Interface
 import numpy as np
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import Bits, ChannelParameters
-from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
     BLOCK_DETECTIONS,
     RATE_BLOCK_DETECTIONS,
     sustainable_bps,
 )
-from kms.sources.qkd.judgement import Judge, Judgement
-from kms.sources.qkd.modes import Model, Protocol
-from kms.sources.qkd.montecarlo import QuantumChannel
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import Bits, ChannelParameters
+from kms.sources.qkd.link.clicks import expected
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import optimal_settings
+from kms.sources.qkd.modes import Model, Protocol, StopReason
+from kms.sources.qkd.post_processing.parameter_estimation import Judge, Judgement
 from kms.sources.qkd.protocol import DistilledBlock, Entropy, SiftedRound, Tally, Transcript, distil, run_round
-from kms.sources.qkd.settings import optimal_settings
 
 ROUND_DETECTIONS = 25_000
 # A section's first block is smaller: its key comes in half the time, and somebody may be waiting for it.
@@ -95,10 +95,10 @@ class KeyBuffer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement of the line and the objection to it, "" when there is none."""
+    """A judgement of the line and the objection to it, None when there is none."""
 
     judgement: Judgement
-    objection: str = ""
+    objection: StopReason | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Distiller:
             verdict = self._judge_line(sifted.tally)
             if verdict is not None:
                 verdicts.append(verdict)
-                if verdict.objection:
+                if verdict.objection is not None:
                     self._begin_block()
                     continue
             if keep:
@@ -176,7 +176,7 @@ class Distiller:
         detected = judged.key + judged.test
         judgement = Judgement(signal_bits, int(judged.test_errors[0]), int(detected[0]), int(detected[1]))
         self._judged = Tally()
-        return Verdict(judgement, self._judge.objection(judgement) or "")
+        return Verdict(judgement, self._judge.objection(judgement))
 
     def _begin_block(self) -> None:
         self._alice: list[Bits] = []
@@ -208,9 +208,6 @@ class Distiller:
         return replace(block, alice=block.alice[cut:], bob=block.bob[cut:])
 
 
-NO_LIGHT = "no light: the fibre is cut"
-
-
 class SectionState(Enum):
     STARTING = "starting"  # not judged yet
     ACTIVE = "active"
@@ -229,7 +226,7 @@ class Section:
     model: Model = Model.FULL
     protocol: Protocol = Protocol.BB84
     state: SectionState = SectionState.STARTING
-    stop_reason: str = ""
+    stop_reason: StopReason | None = None
     attack: Attack = NO_ATTACK
     failed_blocks: int = 0
     is_cut: bool = False  # no light gets through: nothing is measured until it does
@@ -241,7 +238,7 @@ class Section:
         if self.is_cut:
             return  # what was under way when the light went out
         for verdict in work.verdicts:
-            state = SectionState.STOPPED if verdict.objection else SectionState.ACTIVE
+            state = SectionState.ACTIVE if verdict.objection is None else SectionState.STOPPED
             if state is not self.state:
                 # The error rate before the change says nothing about now.
                 self._samples.clear()
@@ -258,13 +255,13 @@ class Section:
 
     def cut(self) -> None:
         """The fibre is cut: both ends notice at once, as nothing is detected any more."""
-        self.is_cut, self.state, self.stop_reason = True, SectionState.STOPPED, NO_LIGHT
+        self.is_cut, self.state, self.stop_reason = True, SectionState.STOPPED, StopReason.NO_LIGHT
         self._samples.clear()
 
     def mend(self) -> None:
         """Light gets through again; whether it is good is for the next judgement to say."""
         if self.is_cut:
-            self.is_cut, self.state, self.stop_reason = False, SectionState.STARTING, ""
+            self.is_cut, self.state, self.stop_reason = False, SectionState.STARTING, None
 
     @property
     def is_usable(self) -> bool:

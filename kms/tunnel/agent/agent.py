@@ -23,11 +23,11 @@ from kms.tunnel.config import AgentConfig, ConnectionConfig
 from kms.tunnel.dataplane import addressing, kernel
 from kms.tunnel.dataplane.underlay_filter import UnderlayGuard
 from kms.tunnel.errors import Conflict, NotFound, Unavailable
-from kms.tunnel.protocol.session import RETUNABLE
+from kms.tunnel.protocol.session import RECONFIGURABLE
 
 logger = logging.getLogger(__name__)
 
-MODIFIABLE = (*RETUNABLE, "rate_kbps")
+MODIFIABLE = (*RECONFIGURABLE, "rate_kbps")
 _OWN = ("port", "interface", "local_address", "peer_address", "local_address6", "peer_address6")
 PROBE_SPACING_S = 0.005  # on average between the probes of a host's connections
 

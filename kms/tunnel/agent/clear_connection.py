@@ -9,11 +9,12 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from kms.tunnel.agent.stats import reach_stats
+from kms.tunnel.agent.stats import continuity_stats
+from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.errors import Unavailable
-from kms.tunnel.protocol.clear_echo import EchoSession
+from kms.tunnel.protocol.continuity.clear_echo import EchoSession
 from kms.tunnel.protocol.messages import MAX_DATAGRAM_BYTES
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class ClearConnection:
             config.id, probe_s, is_leader=config.role == "initiator", entropy=os.urandom(7)
         )  # fmt: skip
         self._socket: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._wake_up = WakeUp(self._loop, self._handle_timer)
         self._told: object = None
         self._is_up = False
 
@@ -66,9 +67,7 @@ class ClearConnection:
 
     async def close(self) -> None:
         self._is_up = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wake_up.cancel()
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -85,7 +84,7 @@ class ClearConnection:
             "key_source": "none",
             "mtu": self._mtu,
             "last_error": None,
-            **reach_stats(self._session.reach, self._loop.time()),
+            **continuity_stats(self._session.continuity, self._loop.time()),
         }
 
     def _open_socket(self) -> socket.socket:
@@ -125,18 +124,15 @@ class ClearConnection:
             logger.debug("connection %s: %s", self.config.id, error.strerror)
 
     def _settle(self) -> None:
-        reach = self._session.reach
-        if self._told != (reach.reachable, reach.failing):
-            self._told = (reach.reachable, reach.failing)
+        continuity = self._session.continuity
+        if self._told != (continuity.reachable, continuity.failing):
+            self._told = (continuity.reachable, continuity.failing)
             self._on_change()
         due = self._session.next_timer()
-        if due is not None and (self._timer is None or due < self._timer.when()):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._handle_timer)
+        if due is not None and due < self._wake_up.at:
+            self._wake_up.set(due)
 
     def _handle_timer(self) -> None:
-        self._timer = None
         question = self._session.handle_timer(self._loop.time())
         if question is not None:
             self._send(question)

@@ -8,15 +8,17 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
 
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
-from kms.tunnel.agent.stats import reach_stats, sa_stats
+from kms.tunnel.agent.stats import continuity_stats, sa_stats
+from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
-from kms.tunnel.dataplane.base import Surroundings
+from kms.tunnel.dataplane.base import DataPlaneEnvironment
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.userspace import UserspacePlane
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
@@ -26,9 +28,9 @@ from kms.tunnel.packet.ip_header import IPV6, AddressPair
 from kms.tunnel.protocol.effects import (
     AskDecKeys,
     AskEncKeys,
+    ContinuityChanged,
     Effect,
     LinkChanged,
-    ReachChanged,
     SaInstalled,
     SendDatagram,
 )
@@ -45,6 +47,11 @@ _KEY_TIMEOUT_S = 5.0
 _REFRESH_S = 1.0  # how often the data plane's own counters are looked at without being asked for
 _IP_MTU_DISCOVER = 10  # linux/in.h
 _IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
+
+_AS_TOLD = {field.name for field in fields(SessionSettings)} & (
+    ConnectionConfig.model_fields.keys() - {"role", "suite", "probe_s"}
+)
+"""What a session is told in the words in which the agent is: all but names that stand for something."""
 
 
 class EspConnection:
@@ -76,56 +83,45 @@ class EspConnection:
         _check_mtu(self._mtu, config)
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
         self._socket: socket.socket | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._wake_up = WakeUp(self._loop, self._handle_timer)
         self._key_tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         made = KernelPlane if in_kernel else UserspacePlane
         self._plane = made(
             config,
             self._session,
-            Surroundings(
+            DataPlaneEnvironment(
                 self._loop,
                 underlay_interface,
                 underlay_address,
                 self._mtu,
                 _pairs_here(config),
-                self._note,
+                self._report_error,
                 self._carry_out,
-                self._lose_plane,
+                self._report_lost,
             ),
         )
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._last_error = ""
+        self._lacks_key = False  # the KME refused when it was asked last
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
         return SessionSettings(
+            **{name: getattr(config, name) for name in _AS_TOLD},
             connection_id=config.id,
             role=Role(config.role),
-            local_address=config.local_address,
-            peer_address=config.peer_address,
-            local_address6=config.local_address6,
-            peer_address6=config.peer_address6,
-            local_sae=self._local_sae,
-            peer_sae=config.peer_sae,
-            key_source=config.key_source,
             suite=SUITES[config.suite],
-            rekey_s=config.rekey_s,
-            lifetime_s=config.lifetime_s,
-            replay_window=config.replay_window,
-            expects_copies=config.expects_copies,
-            repairs=config.repairs,
-            padding=config.padding,
-            padding_pps=config.padding_pps,
+            local_sae=self._local_sae,
             mtu=self._mtu,
             probe_s=self._probe_s,
         )
 
     def modify(self, config: ConnectionConfig) -> None:
         """Other keys while traffic goes on; ``wait_up`` then waits for them."""
-        self._session.retune(self._settings(config), self._loop.time())
+        self._session.reconfigure(self._settings(config), self._loop.time())
         self.config = config
-        self._plane.pace(config.rate_kbps)
-        if not self._session.is_in_tune:
+        self._plane.set_rate(config.rate_kbps)
+        if not self._session.is_reconfigured:
             self._up.clear()
         self._carry_out()
 
@@ -150,8 +146,7 @@ class EspConnection:
         """Forget the keys, stop, remove the interface."""
         self._session.close()
         self._up.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._wake_up.cancel()
         tasks = list(self._key_tasks)
         for task in tasks:
             task.cancel()
@@ -172,7 +167,7 @@ class EspConnection:
             status = self._session.status(self._loop.time())
             reason = f": {self._error(status.last_error)}" if self._error(status.last_error) else ""
             message = f"{self.config.id} is {status.link.value} after {timeout_s:g} s{reason}"
-            raise Unavailable(message) from None
+            raise Unavailable(message, lacks_key=self._lacks_key) from None
 
     def stats(self) -> dict[str, Any]:
         """Counters and state as plain values."""
@@ -193,7 +188,7 @@ class EspConnection:
             "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,
-            **reach_stats(self._session.reach, self._loop.time()),
+            **continuity_stats(self._session.continuity, self._loop.time()),
         }
 
     def _error(self, of_session: str) -> str:
@@ -237,12 +232,10 @@ class EspConnection:
         if self._session.has_effects():
             for effect in self._session.take_effects():
                 self._do(effect)
-        self._plane.follow()
+        self._plane.sync_sas()
         due = self._session.next_timer()
-        if due is not None and (self._timer is None or due < self._timer.when()):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._handle_timer)
+        if due is not None and due < self._wake_up.at:
+            self._wake_up.set(due)
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -254,12 +247,12 @@ class EspConnection:
                 task.add_done_callback(self._key_tasks.discard)
             case LinkChanged(link):
                 logger.info("connection %s is %s", self.config.id, link.value)
-                if self._session.is_in_tune:
+                if self._session.is_reconfigured:
                     self._up.set()
                 else:
                     self._up.clear()
                 self._on_change()
-            case ReachChanged():
+            case ContinuityChanged():
                 self._on_change()
             case SaInstalled():
                 self._plane.install(effect)
@@ -279,23 +272,24 @@ class EspConnection:
             self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
         else:
             now = self._loop.time()
+            self._lacks_key = False
             self._session.keys_obtained(question.request, found, now, os.urandom(len(found) * ENTROPY_BYTES))
             self._carry_out()
 
     def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:
         logger.warning("connection %s: no key: %s", self.config.id, reason)
+        self._lacks_key = True
         self._session.key_refused(request, reason, self._loop.time(), is_final=is_final)
         self._carry_out()
 
     def _handle_timer(self) -> None:
-        self._timer = None
         self._session.handle_timer(self._loop.time())
         self._carry_out()
 
-    def _note(self, error: OSError) -> None:
+    def _report_error(self, error: OSError) -> None:
         self._last_error = error.strerror or str(error)
 
-    def _lose_plane(self, reason: str) -> None:
+    def _report_lost(self, reason: str) -> None:
         """The interface was removed under us: nothing can pass, and the keys are of no more use."""
         logger.error("connection %s: %s", self.config.id, reason)
         self._last_error = reason

@@ -1,11 +1,11 @@
-"""What a connection says of its reach, as plain values for ``stats`` and ``watch``."""
+"""What a connection says of its continuity, as plain values for ``stats`` and ``watch``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from kms.tunnel.protocol.continuity_check import Reach
+from kms.tunnel.protocol.continuity.check import Continuity
 from kms.tunnel.protocol.security_association import SaPair
 
 _WATCHED = (
@@ -13,15 +13,15 @@ _WATCHED = (
 )  # fmt: skip
 
 
-def reach_stats(reach: Reach, now: float) -> dict[str, Any]:
+def continuity_stats(continuity: Continuity, now: float) -> dict[str, Any]:
     """``reachable_for_s``: for how long it has been what it is, also where that is false."""
     return {
-        "reachable": reach.reachable,
-        "reachable_for_s": None if reach.since is None else round(now - reach.since, 3),
-        "hears_peer": reach.hears_peer,
-        "is_heard": reach.is_heard,
-        "failing": reach.failing,
-        "rtt_ms": None if reach.rtt_s is None else round(reach.rtt_s * 1000, 3),
+        "reachable": continuity.reachable,
+        "reachable_for_s": None if continuity.since is None else round(now - continuity.since, 3),
+        "hears_peer": continuity.hears_peer,
+        "is_heard": continuity.is_heard,
+        "failing": continuity.failing,
+        "rtt_ms": None if continuity.rtt_s is None else round(continuity.rtt_s * 1000, 3),
     }
 
 

@@ -14,7 +14,7 @@ from kms.tunnel.protocol.effects import SaInstalled
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class DataPlaneEnvironment:
     """Where a data plane works, and whom it tells."""
 
     loop: asyncio.AbstractEventLoop
@@ -24,11 +24,11 @@ class Surroundings:
     """Of the tunnel's interface, octets."""
     pairs: tuple[AddressPair, ...]
     """Of the connection's inner addresses those that this kernel can have."""
-    note: Callable[[OSError], None]
+    report_error: Callable[[OSError], None]
     """An error that passes."""
     carry_out: Callable[[], None]
     """The session may have something to be done."""
-    lose: Callable[[str], None]
+    report_lost: Callable[[str], None]
     """Nothing can pass any more, for this reason."""
 
 
@@ -49,10 +49,10 @@ class Plane(Protocol):
     def install(self, sa: SaInstalled) -> None:
         """The session has a new SA."""
 
-    def follow(self) -> None:
+    def sync_sas(self) -> None:
         """The session may transmit on another SA now, or have forgotten some."""
 
-    def pace(self, rate_kbps: int | None) -> None:
+    def set_rate(self, rate_kbps: int | None) -> None:
         """The network lets this much through from now on."""
 
     def refresh(self) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing, netlink, xfrm
-from kms.tunnel.dataplane.base import Surroundings
+from kms.tunnel.dataplane.base import DataPlaneEnvironment
 from kms.tunnel.errors import Conflict, Unavailable
 from kms.tunnel.packet.cipher_suites import DEFAULT, SALT_BYTES, SUITES, Suite
 from kms.tunnel.packet.ip_header import AddressPair
@@ -136,13 +136,13 @@ class KernelPlane:
 
     name = "kernel"
 
-    def __init__(self, config: ConnectionConfig, session: Session, surroundings: Surroundings) -> None:
+    def __init__(self, config: ConnectionConfig, session: Session, environment: DataPlaneEnvironment) -> None:
         self._config = config
         self._session = session
         self._counters = session.counters
-        self._around = surroundings
+        self._environment = environment
         self._if_id = _MARK | config.port
-        self._out = xfrm.Ends(surroundings.underlay_address, config.peer_underlay, surroundings.pairs)
+        self._out = xfrm.Ends(environment.underlay_address, config.peer_underlay, environment.pairs)
         self._in = self._out.reversed()
         self._installed: dict[tuple[bool, int], xfrm.Usage] = {}  # whether outbound, SPI: as read last
         self._current: int | None = None  # outbound SPI
@@ -154,7 +154,7 @@ class KernelPlane:
         """Interface, policies and the socket's part; nothing passes yet. Raises Conflict or Unavailable."""
         name = self._config.interface
         try:
-            index = socket.if_nametoindex(self._around.underlay_interface)
+            index = socket.if_nametoindex(self._environment.underlay_interface)
             netlink.carry_out([xfrm.add_interface(name, index, self._if_id)])
         except OSError as error:
             if error.errno == errno.EEXIST:
@@ -162,9 +162,9 @@ class KernelPlane:
             raise Unavailable(f"cannot make interface {name}: {error.strerror}") from error
         self._is_open = True
         self._tell(*xfrm.let_nothing_out(self._out, self._if_id), *xfrm.let_in(self._in, self._if_id))
-        config, mtu = self._config, self._around.mtu
+        config, mtu = self._config, self._environment.mtu
         octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
-        addressing.configure_tun(name, mtu, octets, self._around.pairs)
+        addressing.configure_tun(name, mtu, octets, self._environment.pairs)
         try:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
@@ -174,7 +174,7 @@ class KernelPlane:
 
     def start(self) -> None:
         assert self._socket is not None
-        self._around.loop.add_reader(self._socket, self._read_control)
+        self._environment.loop.add_reader(self._socket, self._read_control)
 
     def send(self, datagram: bytes) -> None:
         """A control message that finds the socket full is lost, as on the network: it will be repeated."""
@@ -186,7 +186,7 @@ class KernelPlane:
                 continue  # that was about an earlier datagram; this one has not been sent yet
             except OSError as error:
                 self._counters.tx_socket_drops += 1
-                self._around.note(error)
+                self._environment.report_error(error)
             return
         self._counters.tx_socket_drops += 1
 
@@ -201,7 +201,7 @@ class KernelPlane:
         self._try_to_tell(xfrm.add_state(state))
         self._installed[sa.is_outbound, sa.spi] = xfrm.UNUSED
 
-    def follow(self) -> None:
+    def sync_sas(self) -> None:
         """Transmit on the SA that is in use or not at all, and forget what is not there any more."""
         if not self._is_open:
             return
@@ -228,24 +228,24 @@ class KernelPlane:
     def _read_control(self) -> None:
         """The kernel takes the ESP packets; what comes here is for the session, and never a packet to deliver."""
         assert self._socket is not None
-        now = self._around.loop.time()
+        now = self._environment.loop.time()
         for _ in range(_BATCH_DATAGRAMS):
             try:
                 datagram = self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 break
             except OSError as error:
-                self._around.note(error)
+                self._environment.report_error(error)
                 continue
-            self._session.receive_datagram(datagram, now)
-        self._around.carry_out()
+            self._session.inbound.receive_datagram(datagram, now)
+        self._environment.carry_out()
 
-    def pace(self, rate_kbps: int | None) -> None:
-        octets = addressing.super_packet_bytes(self._around.mtu, rate_kbps)
+    def set_rate(self, rate_kbps: int | None) -> None:
+        octets = addressing.super_packet_bytes(self._environment.mtu, rate_kbps)
         try:
             addressing.limit_super_packets(self._config.interface, octets)
         except Unavailable as error:
-            self._around.note(OSError(0, str(error)))
+            self._environment.report_error(OSError(0, str(error)))
 
     def refresh(self) -> int:
         """Bring the counters up to date. The highest sequence number of the SAs, either way.
@@ -264,7 +264,7 @@ class KernelPlane:
     def close(self) -> None:
         """Remove everything. What is gone already is no error."""
         if self._socket is not None:
-            self._around.loop.remove_reader(self._socket)
+            self._environment.loop.remove_reader(self._socket)
             self._socket = None
         if not self._is_open:
             return
@@ -318,7 +318,7 @@ class KernelPlane:
         now, before = _traffic_of(self._config.interface), self._traffic
         if now is None:
             self._forget()
-            self._around.lose(f"interface {self._config.interface} is gone")
+            self._environment.report_lost(f"interface {self._config.interface} is gone")
             return False
         counters = self._counters
         counters.rx_bytes += now.rx_bytes - before.rx_bytes
@@ -346,7 +346,7 @@ class KernelPlane:
             self._tell(*requests)
         except Unavailable as error:
             logger.error("connection %s: %s", self._config.id, error)
-            self._around.note(OSError(0, str(error)))
+            self._environment.report_error(OSError(0, str(error)))
 
 
 def _traffic_of(interface: str) -> _Traffic | None:

@@ -6,8 +6,10 @@ import socket
 
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
-from kms.tunnel.dataplane.base import Surroundings
-from kms.tunnel.dataplane.packet_loop import SOL_UDP, UDP_GRO, DataPlane, DeviceLost, largest_super_packet
+from kms.tunnel.dataplane.base import DataPlaneEnvironment
+from kms.tunnel.dataplane.batching import SOL_UDP, UDP_GRO
+from kms.tunnel.dataplane.inbound_path import InboundPath
+from kms.tunnel.dataplane.outbound_path import DeviceLost, OutboundPath, largest_super_packet
 from kms.tunnel.dataplane.tun import TunDevice
 from kms.tunnel.errors import Unavailable
 from kms.tunnel.protocol.effects import SaInstalled
@@ -20,14 +22,15 @@ class UserspacePlane:
 
     name = "userspace"
 
-    def __init__(self, config: ConnectionConfig, session: Session, surroundings: Surroundings) -> None:
+    def __init__(self, config: ConnectionConfig, session: Session, environment: DataPlaneEnvironment) -> None:
         self._config = config
         self._session = session
-        self._around = surroundings
-        self._loop = surroundings.loop
+        self._environment = environment
+        self._loop = environment.loop
         self._tun: TunDevice | None = None
         self._socket: socket.socket | None = None
-        self._plane: DataPlane | None = None
+        self._outbound: OutboundPath | None = None
+        self._inbound: InboundPath | None = None
         self._is_waiting = False  # for room in the socket
 
     def open(self, udp: socket.socket) -> None:
@@ -38,13 +41,15 @@ class UserspacePlane:
             raise Unavailable(f"UDP socket: {error.strerror}") from error
         self._tun = TunDevice(config.interface)
         self._socket = udp
-        self._plane = DataPlane(self._tun, udp, self._session, self._around.note)
-        self._around.carry_out()  # the first key is asked for while the interface is being set up
+        report_error = self._environment.report_error
+        self._outbound = OutboundPath(self._tun, udp, self._session.outbound, report_error)
+        self._inbound = InboundPath(self._tun, udp, self._session.inbound, report_error)
+        self._environment.carry_out()  # the first key is asked for while the interface is being set up
         addressing.configure_tun(
             config.interface,
-            self._around.mtu,
+            self._environment.mtu,
             self._super_packet(config.rate_kbps),
-            self._around.pairs,
+            self._environment.pairs,
         )
 
     def start(self) -> None:
@@ -65,27 +70,27 @@ class UserspacePlane:
 
     def send(self, datagram: bytes) -> None:
         """A control message that finds the socket full is lost, as on the network: it will be repeated."""
-        assert self._plane is not None
-        if self._plane.is_stalled:
+        assert self._outbound is not None
+        if self._outbound.is_stalled:
             self._session.counters.tx_socket_drops += 1
         else:
-            self._plane.send(datagram)
+            self._outbound.send(datagram)
             self._wait_for_room()
 
     def install(self, sa: SaInstalled) -> None:
         """The session itself seals and opens."""
 
-    def follow(self) -> None:
+    def sync_sas(self) -> None:
         """As above."""
 
-    def pace(self, rate_kbps: int | None) -> None:
+    def set_rate(self, rate_kbps: int | None) -> None:
         try:
             addressing.limit_super_packets(self._config.interface, self._super_packet(rate_kbps))
         except Unavailable as error:
-            self._around.note(OSError(0, str(error)))
+            self._environment.report_error(OSError(0, str(error)))
 
     def _super_packet(self, rate_kbps: int | None) -> int:
-        mtu = self._around.mtu
+        mtu = self._environment.mtu
         return addressing.super_packet_bytes(mtu, rate_kbps, largest_super_packet(mtu))
 
     def refresh(self) -> int:
@@ -95,26 +100,26 @@ class UserspacePlane:
         return None
 
     def _read_tun(self) -> None:
-        assert self._plane is not None
+        assert self._outbound is not None
         try:
-            self._plane.read_device(self._loop.time())
+            self._outbound.read_device(self._loop.time())
         except DeviceLost as error:
             assert self._tun is not None
             self._loop.remove_reader(self._tun.fd)
-            self._around.lose(f"interface {self._config.interface} is gone: {error.strerror}")
+            self._environment.report_lost(f"interface {self._config.interface} is gone: {error.strerror}")
             return
         self._wait_for_room()
-        self._around.carry_out()
+        self._environment.carry_out()
 
     def _read_socket(self) -> None:
-        assert self._plane is not None
-        self._plane.read_socket(self._loop.time())
-        self._around.carry_out()
+        assert self._inbound is not None
+        self._inbound.read_socket(self._loop.time())
+        self._environment.carry_out()
 
     def _wait_for_room(self) -> None:
         """While the socket is full the TUN is not read, so that senders feel it."""
-        assert self._plane is not None
-        if self._plane.is_stalled and not self._is_waiting:
+        assert self._outbound is not None
+        if self._outbound.is_stalled and not self._is_waiting:
             assert self._socket is not None
             self._is_waiting = True
             if self._tun is not None:
@@ -123,9 +128,9 @@ class UserspacePlane:
 
     def _resume(self) -> None:
         assert self._socket is not None
-        assert self._plane is not None
-        self._plane.resume()
-        if self._plane.is_stalled:
+        assert self._outbound is not None
+        self._outbound.resume()
+        if self._outbound.is_stalled:
             return
         self._is_waiting = False
         self._loop.remove_writer(self._socket)

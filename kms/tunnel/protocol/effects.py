@@ -42,8 +42,8 @@ class LinkChanged:
 
 
 @dataclass(frozen=True)
-class ReachChanged:
-    """What is known of the peer's reach has changed; ``Session.reach`` tells it."""
+class ContinuityChanged:
+    """Whether packets get through is known otherwise than before; ``Session.continuity`` tells it."""
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ class SaInstalled:
     suite: Suite = DEFAULT
 
 
-Effect = SendDatagram | AskEncKeys | AskDecKeys | LinkChanged | ReachChanged | SaInstalled
+Effect = SendDatagram | AskEncKeys | AskDecKeys | LinkChanged | ContinuityChanged | SaInstalled

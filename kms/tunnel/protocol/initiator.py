@@ -58,7 +58,7 @@ class Initiator:
     def start(self, now: float) -> None:
         self._begin(now, ExchangeInput.REKEY_DUE)
 
-    def retune(self, settings: SessionSettings, now: float) -> None:
+    def reconfigure(self, settings: SessionSettings, now: float) -> None:
         """Get a key of the kind that is wanted now; what was under way for another kind is dropped.
 
         Another pace alone costs no key: the next one is asked for sooner or later than it would have been.
@@ -74,7 +74,7 @@ class Initiator:
         self._retry_s = self._timing.first_retry_s
         self._stock.clear()
         self._forget_offer()
-        self._begin(now, ExchangeInput.RETUNED)
+        self._begin(now, ExchangeInput.RECONFIGURED)
 
     def next_timer(self) -> float | None:
         timers = (self._wake_at, self._stock.next_expiry())

@@ -98,7 +98,7 @@ class Responder:
         """Say that we are here: an initiator that has been offering for a while need not wait for its next turn."""
         self._send_hello(now)
 
-    def retune(self, settings: SessionSettings, now: float) -> None:
+    def reconfigure(self, settings: SessionSettings, now: float) -> None:
         """Offers are expected to be bound to the new kind of keys from now on."""
         if settings.context() != self._settings.context():
             self._stock.clear()

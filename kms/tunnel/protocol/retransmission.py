@@ -6,14 +6,14 @@ from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, SendDatagram
 from kms.tunnel.protocol.key_derivation import Sender
-from kms.tunnel.protocol.retransmission_buffer import Gaps, Range, Sent
+from kms.tunnel.protocol.retransmission_buffer import Range, ReceiveGaps, SentBuffer
 from kms.tunnel.protocol.security_association import SaBook, SaPair
 from kms.tunnel.protocol.settings import Role, SessionSettings
 
 _LOW = 2**32 - 1  # of a number, extended or not, this is sent
 
 
-class Repairing:
+class Retransmission:
     """One end's; ``is_on`` may change at any time. Outputs go to ``effects``.
 
     A question is signed under the SA whose packets it is about, so that nobody else can ask, and what it brings forth
@@ -28,15 +28,15 @@ class Repairing:
         self._book = book
         self._effects = effects
         self._counters = counters
-        self._sent: dict[bytes, Sent] = {}  # both by the pair's inbound SPI
-        self._gaps: dict[bytes, Gaps] = {}
+        self._sent: dict[bytes, SentBuffer] = {}  # both by the pair's inbound SPI
+        self._gaps: dict[bytes, ReceiveGaps] = {}
 
     def sent(self, pair: SaPair, sequence: int, datagram: bytes, now: float) -> None:
         """``pair`` has sealed ``datagram`` under ``sequence``."""
         kept = self._sent.get(pair.inbound_spi)
         if kept is None:
             self._forget_ended()
-            kept = self._sent[pair.inbound_spi] = Sent()
+            kept = self._sent[pair.inbound_spi] = SentBuffer()
         kept.keep(sequence, datagram, now)
 
     def arrived(self, pair: SaPair, first: int, count: int, now: float) -> None:
@@ -44,7 +44,7 @@ class Repairing:
         gaps = self._gaps.get(pair.inbound_spi)
         if gaps is None:
             self._forget_ended()
-            gaps = self._gaps[pair.inbound_spi] = Gaps()
+            gaps = self._gaps[pair.inbound_spi] = ReceiveGaps()
         self._counters.rx_repaired += gaps.arrived(first, count, now)
 
     def next_timer(self) -> float | None:

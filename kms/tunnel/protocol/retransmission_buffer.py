@@ -30,7 +30,7 @@ class Range:
     count: int
 
 
-class Sent:
+class SentBuffer:
     """What one SA has sent of late, by sequence number."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class _Missing:
     ask_at: float
 
 
-class Gaps:
+class ReceiveGaps:
     """Which numbers of one SA have been skipped, and when to ask for them."""
 
     def __init__(self) -> None:

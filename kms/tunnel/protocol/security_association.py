@@ -73,7 +73,7 @@ class SaBook:
         self.by_spi: dict[bytes, SaPair] = {}
         self.current: SaPair | None = None
 
-    def retune(self, *, context: bytes, suite: Suite, lifetime_s: float, replay_window: int) -> None:
+    def reconfigure(self, *, context: bytes, suite: Suite, lifetime_s: float, replay_window: int) -> None:
         """What holds for the pairs to come; those there are stay as they were made."""
         self._context = context
         self._suite = suite
@@ -81,7 +81,7 @@ class SaBook:
         self._replay_window = replay_window
 
     @property
-    def is_in_tune(self) -> bool:
+    def is_reconfigured(self) -> bool:
         """Whether the pair in use was made as pairs are made now."""
         return self.current is not None and self.current.context == self._context
 

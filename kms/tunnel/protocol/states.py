@@ -49,7 +49,7 @@ class ExchangeInput(Enum):
     RETRY_DUE = "back-off ended"
     CONFIRMED = "CONFIRM"
     REJECTED = "REJECT or no answer"
-    RETUNED = "other keys wanted"
+    RECONFIGURED = "other keys wanted"
 
 
 EXCHANGE: Mapping[tuple[Exchange, ExchangeInput], Exchange] = {
@@ -59,10 +59,10 @@ EXCHANGE: Mapping[tuple[Exchange, ExchangeInput], Exchange] = {
     (Exchange.BACKING_OFF, ExchangeInput.RETRY_DUE): Exchange.FETCHING,
     (Exchange.OFFERING, ExchangeInput.CONFIRMED): Exchange.IDLE,
     (Exchange.OFFERING, ExchangeInput.REJECTED): Exchange.BACKING_OFF,
-    (Exchange.IDLE, ExchangeInput.RETUNED): Exchange.FETCHING,
-    (Exchange.FETCHING, ExchangeInput.RETUNED): Exchange.FETCHING,
-    (Exchange.BACKING_OFF, ExchangeInput.RETUNED): Exchange.FETCHING,
-    (Exchange.OFFERING, ExchangeInput.RETUNED): Exchange.FETCHING,
+    (Exchange.IDLE, ExchangeInput.RECONFIGURED): Exchange.FETCHING,
+    (Exchange.FETCHING, ExchangeInput.RECONFIGURED): Exchange.FETCHING,
+    (Exchange.BACKING_OFF, ExchangeInput.RECONFIGURED): Exchange.FETCHING,
+    (Exchange.OFFERING, ExchangeInput.RECONFIGURED): Exchange.FETCHING,
 }
 
 

@@ -1,4 +1,4 @@
-"""Whoever carries the benchmark's traffic from a to b: nobody (plain), our tunnel, wireguard-go, OpenVPN."""
+"""What carries the benchmark's traffic from a to b: nothing (plain), our tunnel, wireguard-go, OpenVPN."""
 
 from __future__ import annotations
 

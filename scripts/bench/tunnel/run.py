@@ -33,7 +33,7 @@ NOTES = (
     "WIRE.MTU.tcp.WHO_gbps: one TCP stream (iperf3), what the receiver got; median of the rounds, with .min and .max",
     "WIRE.MTU.udp.WHO_gbps, .WHO_pps_N: UDP payloads of 1400 and of N octets, sent as fast as iperf3 can, what arrived",
     "WHO_cpu_s_per_gbit: user and system time of the tunnel's two processes; the applications and the wire come on top "
-    "(left out for kernel, whose work is in nobody's process)",
+    "(left out for kernel, whose work is in no process)",
     "WIRE.MTU.tcp.ours_to_WHO: how many times the other's stream ours was in the same round; median, .min and .max",
     "rekey: one TCP stream over ours with that pause between keys; throughput_ratio to the one with the longest in the "
     "same round; lost_packets are packets sealed at one end and not delivered at the other, both directions",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import common, failover, fill, provision, stp
+from scripts.bench import common
+from scripts.bench.failover import run as failover
+from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
+from scripts.bench.provision import fill
+from scripts.bench.provision import run as provision
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
-from scripts.cli.output import print_json, print_table, say
-from scripts.cli.progress import Steps
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
 from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
@@ -33,52 +36,70 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
 
     parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
-    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each use case, on ukqntel")
+    parser.add_argument(
+        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="runs of each use case, on ukqntel"
+    )
     parser.add_argument(
         "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
-        help="instead: fill metro-ring until nothing fits, or N slices are there",
+        help="instead: add slices to metro-ring until one does not fit, at most N",
     )  # fmt: skip
     _add_out(parser, "provision")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_provision)
 
-    parser = bench.add_parser("failover", parents=[common_options], help="what failures cost, by protection class")
-    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="of each class and detection")
-    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="hit by one cut at once")
-    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="of the spanning-tree baseline")
+    parser = bench.add_parser(
+        "failover", parents=[common_options], help="packets lost and outage per failure, by protection class"
+    )
+    parser.add_argument(
+        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="failures of each protection class and detection"
+    )
+    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="slices hit by one cut")
+    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="runs of the spanning-tree baseline")
     _add_out(parser, "failover")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_failover)
 
-    parser = bench.add_parser("tunnel", parents=[common_options], help="the tunnel beside none and other people's")
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="of each measurement, interleaved")
-    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="that each TCP stream lasts")
+    parser = bench.add_parser(
+        "tunnel",
+        parents=[common_options],
+        help="the tunnel's throughput and latency, beside plain, kernel ESP, WireGuard and OpenVPN",
+    )
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each measurement, interleaved")
+    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="duration of each TCP stream")
     parser.add_argument(
         "--wires", nargs="+", choices=wires.KINDS, default=wires.KINDS, help="what the tunnels run over"
     )
-    parser.add_argument("--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="of the wire")
-    parser.add_argument("--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="whom to measure")
+    parser.add_argument(
+        "--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="MTUs of the wire, in bytes"
+    )
+    parser.add_argument(
+        "--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="tunnels to measure"
+    )
     parser.add_argument("--wireguard-go-new", type=Path, metavar="PATH", help="a newer wireguard-go's binary")
     parser.add_argument("--no-rekeying", action="store_true", help="leave out the cost of rekeying")
     _add_out(parser, "tunnel")
     parser.set_defaults(run=_tunnel)
 
     parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
-    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="numbers of sites to measure on")
-    parser.add_argument("--queries", type=_count, metavar="N", help="questions per size")
+    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="network sizes, in sites")
+    parser.add_argument("--queries", type=_count, metavar="N", help="requests per size")
     _add_out(parser, "paths")
     parser.set_defaults(run=_paths)
 
-    parser = bench.add_parser("qkd", parents=[common_options], help="the quantum layer: speed, efficiency, key rates")
-    parser.add_argument("--bits", type=_count, metavar="N", help="to reconcile (default 10^8)")
+    parser = bench.add_parser(
+        "qkd", parents=[common_options], help="the QKD simulation: sifting, reconciliation, key rates over distance"
+    )
+    parser.add_argument("--bits", type=_count, metavar="N", help="bits to reconcile (default 10^8)")
     parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
     _add_out(parser, "qkd")
     parser.set_defaults(run=_qkd)
 
     parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for each mode and number of clients")
-    parser.add_argument("--apps-seconds", type=_seconds, metavar="S", help="for the applications that rekey every 3 s")
-    parser.add_argument("--applications", type=_count, metavar="N", help="that rekey every 3 s")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="duration for each mode and number of clients")
+    parser.add_argument(
+        "--apps-seconds", type=_seconds, metavar="S", help="duration with the applications that rekey every 3 s"
+    )
+    parser.add_argument("--applications", type=_count, metavar="N", help="applications that rekey every 3 s")
     parser.add_argument("--source", metavar="SOURCE", help="where the keys come from: dh, qra, qkd or like qkd+qra")
     _add_out(parser, "kms")
     parser.set_defaults(run=_kms)
@@ -90,8 +111,8 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
     topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
     with Runtime(load(topology), layout, RunOptions(api_port=arguments.api_port)) as runtime:
-        with Steps(f"up {topology}", START_STEPS) as steps:
-            runtime.start(steps)
+        with Progress(f"up {topology}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
         try:
             report = _fill(system, arguments.slices, folder) if is_fill else _runs(system, arguments.runs, folder)
@@ -141,22 +162,22 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     notes = [*failover.NOTES, common.load_note()]
     try:
         with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
-            with Steps(f"up {topology.name}", START_STEPS) as steps:
-                runtime.start(steps)
+            with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+                runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
             total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
-            with common.Countdown("failures", total) as countdown:
-                results = failover.measure(system, arguments.runs, countdown.advance)
+            with Progress("failures", total=total) as progress:
+                results = failover.measure(system, arguments.runs, progress.advance)
             figures |= failover.figures(results)
-            with common.Countdown("slices for one cut", arguments.slices) as countdown:
-                last_ms, hit = failover.hundred_slices(system, arguments.slices, countdown.advance)
+            with Progress("slices for one cut", total=arguments.slices) as progress:
+                last_ms, hit = failover.hundred_slices(system, arguments.slices, progress.advance)
             figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
-        with common.Countdown("spanning tree", arguments.stp_runs) as countdown:
+        with Progress("spanning tree", total=arguments.stp_runs) as progress:
             outages = []
             for _ in range(arguments.stp_runs):
                 outages.append(stp.outage_ms(topology, folder / "ryu.log"))
-                countdown.advance()
+                progress.advance()
         figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
     except DemoError as error:
         raise DidNotHold(str(error)) from error
@@ -179,7 +200,8 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     notes = [*tunnel.NOTES, common.load_note()]
     layout.make()
     try:
-        results = tunnel.run(plan, layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+        with Progress("bench tunnel") as progress:
+            results = tunnel.run(plan, layout.state / "peers", progress.say)
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("tunnel", results.figures(), [*notes, *results.notes])
@@ -195,20 +217,22 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import paths  # loads networkx
+    from scripts.bench.pce import run as paths  # loads networkx
 
     folder = make_results_folder("--out", arguments.out)
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
     if "sizes" in options:
         options["sizes"] = tuple(options["sizes"])
-    report = paths.run(paths.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    with Progress("bench paths") as progress:
+        report = paths.run(paths.Effort(**options), progress.say)
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
 
 
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import charts, qkd
+    from scripts.bench import charts
+    from scripts.bench.qkd import run as qkd
 
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
@@ -217,26 +241,27 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.no_peer:
         notes.append("SeQUeNCe was not measured: --no-peer")
     else:
-        python = SEQUENCE.python(layout.state / "peers", lambda line: print(line, file=sys.stderr, flush=True))
+        with Progress("SeQUeNCe") as progress:
+            python = SEQUENCE.python(layout.state / "peers", progress.note)
     try:
-        with common.Countdown("sifting", len(qkd.PEER_KM) * (2 if python else 1)) as countdown:
+        with Progress("sifting", total=len(qkd.PEER_KM) * (2 if python else 1)) as progress:
             ours, peers = [], []
             for km in qkd.PEER_KM:
                 ours.append(qkd.sift(km))
-                countdown.advance()
+                progress.advance()
                 if python is not None:
                     peers.append(qkd.sift_with_sequence(python, km))
-                    countdown.advance()
+                    progress.advance()
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     bits = arguments.bits or qkd.DEFAULT_BITS
-    with common.Countdown("reconciliation", qkd.reconcile_blocks(bits)) as countdown:
-        reconciling = qkd.reconcile_many(bits, countdown.advance)
+    with Progress("reconciliation", total=qkd.reconcile_blocks(bits)) as progress:
+        reconciling = qkd.reconcile_many(bits, progress.advance)
     points = []
-    with common.Countdown("key rates over distance", len(qkd.DISTANCES_KM)) as countdown:
+    with Progress("key rates over distance", total=len(qkd.DISTANCES_KM)) as progress:
         for km in qkd.DISTANCES_KM:
             points.append(qkd.rate_at(km))
-            countdown.advance()
+            progress.advance()
     figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
     report = common.report("qkd", figures, notes)
     if python is not None:
@@ -247,12 +272,13 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
-    from scripts.bench import kms  # loads what the KMS is made of
+    from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
     folder = make_results_folder("--out", arguments.out)
     names = ("seconds", "apps_seconds", "applications", "source")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    report = kms.run(kms.Effort(**options), lambda line: print(line, file=sys.stderr, flush=True))
+    with Progress("bench kms") as progress:
+        report = kms.run(kms.Effort(**options), progress.note)
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 
@@ -269,7 +295,13 @@ def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> i
 
 
 def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument("--out", type=Path, default=RESULTS / name, metavar="DIR", help="for pictures and raw figures")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RESULTS / name,
+        metavar="DIR",
+        help="where plots and raw figures go (default %(default)s)",
+    )
 
 
 def _seconds(text: str) -> float:

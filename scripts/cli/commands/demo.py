@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scripts.cli.output import say
-from scripts.cli.progress import Steps
-from scripts.demo.progress import ConsoleProgress
+from scripts.console.output import say
+from scripts.console.progress import Progress, StepList
 from scripts.demo.run import run_demo
 from scripts.files.results import make_results_folder
 from scripts.testbed.interrupts import end_on_signals
@@ -31,7 +30,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         type=_slowness,
         default=1.0,
         metavar="N",
-        help="where processors are computed: loads N times as thin, limits of time N times as long",
+        help="for emulated processors: loads divided by N, time limits multiplied by N",
     )
     parser.set_defaults(run=_demo)
 
@@ -48,12 +47,10 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
     end_on_signals()
     started = time.monotonic()
     with Runtime(load(DEMO_TOPOLOGY), layout, RunOptions(api_port=arguments.api_port)) as runtime:
-        with Steps(f"up {DEMO_TOPOLOGY}", START_STEPS) as steps:
-            runtime.start(steps)
+        with Progress(f"up {DEMO_TOPOLOGY}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
-        report = run_demo(
-            system, ConsoleProgress(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness
-        )
+        report = run_demo(system, StepList(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness)
     if arguments.json:
         print((folder / "report.json").read_text(encoding="utf-8").rstrip())
     else:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from controller.testing.mutants import MUTATIONS
-from scripts.cli.output import print_json, print_table, say
-from scripts.cli.progress import Steps
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
-from scripts.experiments.chaos import Trouble
-from scripts.experiments.chaos_run import ChaosResult, run_chaos
-from scripts.experiments.clock import Countdown
-from scripts.experiments.run import OVERHEAD_S, RunSettings, run_experiment
-from scripts.experiments.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.experiments.chaos.run import ChaosResult, run_chaos
+from scripts.experiments.chaos.steps import Trouble
+from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
+from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
 from scripts.files.results import make_results_folder
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -36,13 +35,19 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     run = group.add_parser("run", parents=[common], help="run one on a network of its own")
     run.add_argument("name", metavar="NAME|FILE", help=f"{', '.join(shipped_names())}, chaos, or a YAML file")
     run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default results/experiments/NAME)")
-    run.add_argument("--seed", type=int, metavar="N", help="of every random choice; the same seed, the same faults")
+    run.add_argument(
+        "--seed", type=int, metavar="N", help="of every random choice: the same seed gives the same faults"
+    )
     run.add_argument("--repetitions", type=int, metavar="N")
     run.add_argument("--faults", type=int, metavar="N", help=f"of chaos: how many (default {DEFAULT_FAULTS})")
     run.add_argument("--kinds", metavar="KIND,...", help=f"of chaos: which, of {', '.join(KINDS)} (default: all)")
-    run.add_argument("--no-bfd", action="store_true", help="of chaos: leave silent losses to the tunnels' probes")
-    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller that is wrong on purpose; it ends "
-                     "at the first violation, which there must be")  # fmt: skip
+    run.add_argument(
+        "--no-bfd",
+        action="store_true",
+        help="of chaos: without BFD; the tunnels' continuity checks detect silent failures",
+    )
+    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller with a defect on purpose; it ends "
+                     "at the first violation, and one is expected")  # fmt: skip
     run.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     run.add_argument("--time-scale", type=float, default=1.0, help=argparse.SUPPRESS)
     run.set_defaults(run=_run)
@@ -80,11 +85,11 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
     options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
     with Runtime(scenario.topology, layout, options) as runtime:
-        with Steps(f"up {scenario.topology.name}", START_STEPS) as steps:
-            runtime.start(steps)
-        with Countdown(scenario.name, expected_s) as countdown:
+        with Progress(f"up {scenario.topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        with Progress(scenario.name, expected_s=expected_s) as progress:
             system = RunningSystem(runtime.record, layout)
-            result = run_experiment(system, scenario, settings, folder, countdown)
+            result = run_experiment(system, scenario, settings, folder, progress)
     document = result.to_dict()
     if arguments.json:
         print(json.dumps(document))
@@ -118,10 +123,10 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     result = ChaosResult(seed, faults, mutation=arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
     with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:
-        with Steps(f"up {topology.name}", START_STEPS) as progress:
-            runtime.start(progress)
-        with Countdown(CHAOS, 0.0) as countdown:
-            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, countdown)
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        with Progress(CHAOS) as progress:
+            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, progress)
     if arguments.json:
         print(json.dumps(result.to_dict()))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kms.sources.qkd.modes import AttackKind
 from scripts.cli.commands.slices import raise_problem
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.testbed.fault_injector import Outcome
 from scripts.testbed.faults import Fault, FaultKind
@@ -20,38 +20,61 @@ from topologies.links import Direction
 
 DIRECTIONS = tuple(d.value for d in Direction)
 MAX_FLAPS = 10_000
-DIRECTION_HELP = "one direction alone: the channel's ends as `link list` shows them"
+DIRECTION_HELP = "only one direction, named by the channel's ends as `link list` shows them"
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    link = _group(commands, "link", "list channels; cut, silence and mend them")
+    link = _group(commands, "link", "list channels; cut, blackhole, flap and repair them")
     link.add_parser("list", parents=[common], help="every channel with its class, state and load").set_defaults(
         run=_list
     )
     _directed(_add(link, common, "down", "cut a channel: both ends lose carrier", "ID", _inject(FaultKind.CUT)))
-    _directed(_add(link, common, "up", "mend a channel, whatever was done to it", "ID", _lift("link up")))
-    _directed(_add(link, common, "blackhole", "lose every packet, keep carrier", "ID", _inject(FaultKind.BLACKHOLE)))
-    flap = _add(link, common, "flap", "cut and mend a channel again and again", "ID", _flap)
+    _directed(_add(link, common, "up", "repair a channel: lifts every fault on it", "ID", _lift("link up")))
+    _directed(
+        _add(
+            link,
+            common,
+            "blackhole",
+            "drop every packet and keep the carrier (a silent failure)",
+            "ID",
+            _inject(FaultKind.BLACKHOLE),
+        )
+    )
+    flap = _add(link, common, "flap", "cut and repair a channel repeatedly", "ID", _flap)
     flap.add_argument("--times", type=int, default=5, metavar="N", help="how often (default %(default)s)")
     flap.add_argument("--period", type=float, default=1.0, metavar="S",
                       help="seconds from one cut to the next, half of them down (default %(default)s)")  # fmt: skip
-    node = _group(commands, "node", "switch a site off and on")
-    _add(node, common, "down", "switch a site's switch off", "ID", _inject(FaultKind.POWER_OFF))
-    _add(node, common, "up", "switch it on again", "ID", _lift("node up"))
-    eavesdrop = _group(commands, "eavesdrop", "an attacker on a QKD section")
-    start = _add(eavesdrop, common, "start", "let Eve at the pulses", "SECTION", _inject(FaultKind.EAVESDROP))
-    start.add_argument("--fraction", type=float, default=1.0, help="share of the pulses she attacks (default 1)")
+    node = _group(commands, "node", "power a site off and on")
+    _add(
+        node,
+        common,
+        "down",
+        "power its switch off: ports lose carrier, rules are lost",
+        "ID",
+        _inject(FaultKind.POWER_OFF),
+    )
+    _add(node, common, "up", "power it on again", "ID", _lift("node up"))
+    eavesdrop = _group(commands, "eavesdrop", "an eavesdropper on a QKD section")
+    start = _add(
+        eavesdrop,
+        common,
+        "start",
+        "attack the pulses of a section",
+        "SECTION",
+        _inject(FaultKind.EAVESDROP),
+    )
+    start.add_argument("--fraction", type=float, default=1.0, help="share of the pulses that are attacked (default 1)")
     start.add_argument(
         "--attack", choices=[kind.value for kind in AttackKind], default=AttackKind.INTERCEPT_RESEND.value,
         help="how (default intercept-resend)",
     )  # fmt: skip
-    _add(eavesdrop, common, "stop", "send her away", "SECTION", _lift("eavesdrop stop"))
-    section = _group(commands, "section", "cut the fibre of a QKD section")
-    _add(section, common, "cut", "no light gets through", "SECTION", _inject(FaultKind.CUT_SECTION))
-    _add(section, common, "mend", "splice it", "SECTION", _lift("section mend"))
+    _add(eavesdrop, common, "stop", "end the attack", "SECTION", _lift("eavesdrop stop"))
+    section = _group(commands, "section", "cut and repair the fibre of a QKD section")
+    _add(section, common, "cut", "cut it: no pulse arrives, no key is made", "SECTION", _inject(FaultKind.CUT_SECTION))
+    _add(section, common, "mend", "repair it", "SECTION", _lift("section mend"))
     names = "kms, controller, tunnel-SITE or kme-SITE"
-    _add(commands, common, "kill", f"end a process at once: {names}", "NAME", _inject(FaultKind.KILL))
-    _add(commands, common, "restart", f"start it again: {names}", "NAME", _lift("restart"))
+    _add(commands, common, "kill", f"kill a process (SIGKILL): {names}", "NAME", _inject(FaultKind.KILL))
+    _add(commands, common, "restart", f"restart a process: {names}", "NAME", _lift("restart"))
 
 
 def _group(commands: Any, name: str, text: str) -> Any:

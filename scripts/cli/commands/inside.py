@@ -7,8 +7,8 @@ import os
 import sys
 from typing import Any
 
+from scripts.console.streams import usual_signals
 from scripts.errors import EnvironmentLacks, WrongRequest
-from scripts.terminal import usual_signals
 from scripts.testbed.callers_environment import callers_environment, callers_umask
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record

@@ -12,7 +12,7 @@ from kms.errors import KmsError
 from kms.own_directory import OwnDirectory, Owner
 from kms.pki import authority
 from kms.pki.revocation import revoke_sae
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.files.caller import who_called_sudo
 from scripts.testbed.paths import Layout
@@ -33,7 +33,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     issue.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
     issue.set_defaults(run=_issue)
     renew = group.add_parser(
-        "renew", parents=[common], help="a new certificate and key; the old stays good till it ends"
+        "renew", parents=[common], help="a new certificate and key; the old one stays valid until it expires"
     )
     renew.add_argument("sae_id", metavar="SAE_ID")
     renew.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
@@ -41,7 +41,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     revoke = group.add_parser("revoke", parents=[common], help="all certificates of an SAE, at once")
     revoke.add_argument("sae_id", metavar="SAE_ID")
     revoke.set_defaults(run=_revoke)
-    listing = group.add_parser("list", parents=[common], help="who has certificates, and until when")
+    listing = group.add_parser("list", parents=[common], help="SAEs with certificates, and their expiry")
     listing.set_defaults(run=_list)
 
 

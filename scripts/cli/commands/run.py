@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cli.commands.keys import section_model
-from scripts.cli.output import print_json, print_table, say
-from scripts.cli.progress import Steps
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
+from scripts.console.streams import has_commands
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
-from scripts.terminal import has_commands
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -22,6 +22,7 @@ from scripts.testbed.processes import end, tail
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, RunOptions, Runtime
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
+from scripts.testbed.start_reports import StartReporter, StartReports
 from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, ScaleError, load
 from topologies.spec import KME_PORT, Topology, TopologyError
 
@@ -39,11 +40,11 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     up.add_argument("--scale", type=float, default=DEFAULT_MBPS_PER_GBPS, metavar="MBPS",
                     help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
     up.add_argument("--bfd", action="store_true",
-                    help="watch channels for silent losses (when busy, it sees some that are none)")  # fmt: skip
+                    help="detect silent failures of channels by BFD (false alarms on a busy machine)")  # fmt: skip
     up.add_argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
-                    help="who encrypts; auto: the kernel, where it has ESP (default %(default)s)")  # fmt: skip
+                    help="what encrypts; auto: the kernel where it has ESP (default %(default)s)")  # fmt: skip
     up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
-    up.add_argument("--supervise", action="store_true", help=argparse.SUPPRESS)
+    up.add_argument("--supervise", type=int, metavar="DESCRIPTOR", help=argparse.SUPPRESS)
     up.set_defaults(run=_up)
     down = commands.add_parser("down", parents=[common], help="stop and clean exactly what was started")
     down.set_defaults(run=_down)
@@ -65,7 +66,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
     topology = topology_of(arguments)
     if not 0 < arguments.api_port < 65536:
         raise WrongRequest(f"--api-port: {arguments.api_port} is not a port")
-    if arguments.supervise:
+    if arguments.supervise is not None:
         return _supervise(topology, arguments, layout)
     if arguments.detach:
         return _start_detached(arguments, layout)
@@ -76,8 +77,8 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
         )
     end_on_signals()
     with Runtime(topology, layout, _options(arguments)) as runtime:
-        with Steps(f"up {topology.name}", START_STEPS) as steps:
-            runtime.start(steps)
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
         _open_shell(runtime)
     return 0
 
@@ -107,25 +108,31 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
         )
     layout.make()
     log = layout.log("supervisor")
-    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", "--topo", arguments.topo,
+    end_on_signals()
+    told, telling = os.pipe()
+    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), "--topo", arguments.topo,
             "--api-port", str(arguments.api_port), "--scale", str(arguments.scale),
             "--tunnel", arguments.tunnel]  # fmt: skip
     if arguments.unshaped:
         argv.append("--unshaped")
     if arguments.bfd:
         argv.append("--bfd")
-    end_on_signals()
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-        child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd="/",
-        )  # fmt: skip
-    try:
-        record = _await_ready(child, layout, arguments)
-    except KeyboardInterrupt:
-        child.terminate()
-        child.wait()
-        raise
+    with StartReports(told) as reports:
+        try:
+            with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+                child = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling],
+                    cwd="/",
+                )  # fmt: skip
+        finally:
+            os.close(telling)
+        try:
+            record = _await_ready(child, reports, layout, arguments)
+        except KeyboardInterrupt:
+            child.terminate()
+            child.wait()
+            raise
     if arguments.json:
         print_json(_status_document(record, layout))
     else:
@@ -134,42 +141,32 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
     return 0
 
 
-def _await_ready(child: subprocess.Popen[bytes], layout: Layout, arguments: argparse.Namespace) -> RunRecord:
-    """Follow the supervisor's own progress until the network is ready."""
-    log, shown = layout.log("supervisor"), 0
+def _await_ready(
+    child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, arguments: argparse.Namespace
+) -> RunRecord:
+    """Follow the supervisor until the network is ready. Raises the CommandError with which its start failed."""
+    log = layout.log("supervisor")
     deadline = time.monotonic() + START_STEPS * START_TIMEOUT_S
-    with Steps(f"up {arguments.topo}", START_STEPS) as steps:
-        while True:
-            status = child.poll()
-            lines = [line for line in log.read_text(errors="replace").splitlines() if f"up {arguments.topo}: " in line]
-            for line in lines[shown:]:
-                step = line.partition(f"up {arguments.topo}: ")[2]
-                if step != "done":
-                    steps(step)
-            shown = len(lines)
-            if status is not None:
-                _explain_early_end(status, layout)
-            record = read_record(layout)
-            if record is not None and record.phase == "ready" and record.supervisor.pid == child.pid:
-                return record
+    with Progress(f"up {arguments.topo}", total=START_STEPS) as progress:
+        while not reports.is_over:
+            for step in reports.steps(POLL_S):
+                progress.begin(step)
             if time.monotonic() > deadline:
                 child.terminate()
                 raise EnvironmentLacks(f"the network did not come up; see {log}")
-            time.sleep(POLL_S)
-
-
-def _explain_early_end(status: int, layout: Layout) -> None:
-    text = layout.log("supervisor").read_text(errors="replace")
-    message = text.rpartition("qslice: ")[2].strip() if "qslice: " in text else tail(layout.log("supervisor"))
-    raise (EnvironmentLacks if status == EnvironmentLacks.exit_status else DidNotHold)(message)
+        record = read_record(layout)
+        if record is None or record.phase != "ready" or record.supervisor.pid != child.pid:
+            raise DidNotHold(f"the network ended while it started; the end of {log}:\n{tail(log)}")
+        return record
 
 
 def _supervise(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
     """The process behind ``up --detach``: hold the network until told to stop."""
     end_on_signals()
-    with Runtime(topology, layout, _options(arguments)) as runtime:
-        with Steps(f"up {topology.name}", START_STEPS) as steps:
-            runtime.start(steps)
+    # A failed start is cleaned up before it is reported.
+    with StartReporter(arguments.supervise) as reporter, Runtime(topology, layout, _options(arguments)) as runtime:
+        runtime.start(reporter.step)
+        reporter.close()
         runtime.wait()
     return 0
 
@@ -182,12 +179,12 @@ def _down(arguments: argparse.Namespace, layout: Layout) -> int:
         else:
             say("nothing is running")
         return 0
-    with Steps("down", 2) as steps:
+    with Progress("down", total=2) as progress:
         was_running = record.supervisor.is_alive()
-        steps("stopping processes, bridges, links and namespaces")
+        progress.begin("stopping processes, bridges, links and namespaces")
         if was_running:
             end(record.supervisor, grace_s=DOWN_TIMEOUT_S)
-        steps("looking for leftovers")
+        progress.begin("looking for leftovers")
         left = read_or_guess(layout)
         removed = remove_leftovers(left, layout) if left is not None else []
     if arguments.json:

@@ -7,16 +7,22 @@ from typing import Any
 from urllib.parse import quote
 
 from scripts.cli.commands.plan import print_plan
-from scripts.cli.output import print_json, print_table, say
+from scripts.cli.paths import path_text
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
 from scripts.files.located_yaml import YamlError
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, _read, load_example, parse_value
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, parse_value, read_document
 
 FORMATS = ("qslice", "ietf", "3gpp")
-INFEASIBLE = "no feasible path"
+# By the problem's code; its reasons follow, in the units of the request.
+NOT_FEASIBLE = {
+    "infeasible": "no feasible path",
+    "key_rate_lacking": "no feasible path: QKD sections give too little key",
+    "key_rate_unknown": "no feasible path: the KMS does not tell its key rates",
+}
 # The controller counts in whole numbers of small units; a request is written in these.
 REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
 
@@ -34,9 +40,11 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     listing.set_defaults(run=_list)
     show = group.add_parser("show", parents=[common], help="one slice with its connections")
     show.add_argument("name", metavar="NAME")
-    show.add_argument("--format", choices=FORMATS, default="qslice", help="in the words of another standard, as JSON")
+    show.add_argument(
+        "--format", choices=FORMATS, default="qslice", help="qslice, or JSON after IETF or 3GPP data models"
+    )
     show.set_defaults(run=_show)
-    patch = group.add_parser("patch", parents=[common], help="change a slice at work, make before break")
+    patch = group.add_parser("patch", parents=[common], help="change a slice in service, make before break")
     patch.add_argument("name", metavar="NAME")
     patch.add_argument("file", nargs="?", metavar="FILE", help="a merge patch in YAML or JSON; - reads standard input")
     patch.add_argument(
@@ -56,11 +64,10 @@ def raise_problem(status: int, problem: Any) -> None:
         raise DidNotHold(f"the controller answered {status}: {problem}")
     detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
     reasons = [_reason_line(reason) for reason in problem.get("reasons", [])]
-    if reasons:
-        detail = detail.partition(INFEASIBLE)[0] + INFEASIBLE  # the rest of it says the same reasons without units
-    lines = [detail, *reasons]
+    headline = NOT_FEASIBLE.get(str(problem.get("code")))
+    lines = [headline or detail, *reasons]
     lines += [f"  would fit: {fit.get('description') or fit}" for fit in problem.get("nearest", [])]
-    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and "reasons" not in problem)
+    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and headline is None)
     error: type[CommandError] = WrongRequest if wrong else DidNotHold
     raise error("\n".join(lines))
 
@@ -110,7 +117,7 @@ def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
 def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.file is None and not arguments.changes:
         raise WrongRequest("FILE: name a patch file, or what to change by --set")
-    patch = {} if arguments.file is None else _read(arguments.file)
+    patch = {} if arguments.file is None else read_document(arguments.file)
     for change in arguments.changes:
         _put(patch, change)
     suffix = "?dry_run=true" if arguments.dry_run else ""
@@ -143,7 +150,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
         raise WrongRequest("FILE: name a request file or --example, one of the two")
     if arguments.example:
         return load_example(arguments.example)
-    return _read(arguments.file)
+    return read_document(arguments.file)
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -193,11 +200,6 @@ def _get(layout: Layout, path: str) -> Any:
     return body
 
 
-def _backup(connection: dict[str, Any]) -> str:
-    """The channels of the backup path, or a hyphen."""
-    return " ".join((connection.get("backup") or {}).get("path", ())) or "-"
-
-
 def _print_connections(body: dict[str, Any]) -> None:
     columns = (
         "connection",
@@ -217,7 +219,7 @@ def _print_connections(body: dict[str, Any]) -> None:
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
          c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
-         c.get("protection"), " ".join(c["path"]), _backup(c), c.get("state"))
+         c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
     for connection in body["connections"]:

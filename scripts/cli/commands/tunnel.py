@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from scripts.cli.output import print_json, print_table, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
@@ -16,10 +16,10 @@ _REACH = {True: "yes", False: "NO", None: "not known"}
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    group = commands.add_parser("tunnel", help="the encrypting agents at work").add_subparsers(
+    group = commands.add_parser("tunnel", help="the tunnel agents").add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
-    stats = group.add_parser("stats", parents=[common], help="counters, keys and reach of every connection")
+    stats = group.add_parser("stats", parents=[common], help="counters, keys and continuity of every connection")
     stats.add_argument("site", nargs="?", metavar="SITE", help="one site's agent alone (default: all)")
     stats.set_defaults(run=_stats)
 

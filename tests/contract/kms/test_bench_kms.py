@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.bench import kms
+from scripts.bench.kms import run as kms
 
 
 def test_every_figure_and_no_failure() -> None:

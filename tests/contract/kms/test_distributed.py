@@ -6,6 +6,7 @@ import http.client
 import itertools
 import json
 import ssl
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,11 +124,23 @@ def test_only_kmes_may_talk_to_kmes(kms: DistributedKms) -> None:
 def test_malformed_messages_between_kmes_are_refused(kms: DistributedKms) -> None:
     bodies: list[Any] = [
         [], {}, {"key_ids": 3}, {"key_ids": ["x"]}, {"hello": "!", "key_ids": []}, {"header": "{}", "index": 0},
-        {"header": '{"way": [["s3", true]]}', "index": 0, "ciphertext": "", "tag": "", "generation": "", "at": -1},
+        {"header": '{"path": [["s3", true]]}', "index": 0, "ciphertext": "", "tag": "", "generation": "", "at": -1},
+        {"header": '{"path": [["s3", true]]}', "index": 0, "ciphertext": "", "tag": "", "generation": "", "at": 0},
     ]  # fmt: skip
-    methods = ("exchange", "wrapped", "entrust", "claim", "relay", "bits", "nonsense")
+    methods = ("exchange", "wrapped", "entrust", "claim", "relay", "bits", "stream-join", "stream-turn", "nonsense")
     asked = [(method, body) for method in methods for body in bodies]
-    assert set(ask_peer(kms, kms.peer_tls("cell1"), *asked)) <= {400, 409}
+    assert set(ask_peer(kms, kms.peer_tls("cell1"), *asked)) == {400}
+
+
+def test_well_formed_messages_about_what_is_not_there_are_refused(kms: DistributedKms) -> None:
+    some = str(uuid.uuid4())
+    asked: list[tuple[str, Any]] = [
+        ("exchange", {"hello": "aGVsbG8=", "key_ids": [some]}),
+        ("wrapped", {"key_id": some, "wrapping_id": some, "source": "dh", "wrapped": ""}),
+        ("bits", {"section": "s9", "generation": "g", "at": 0, "forward": "", "backward": ""}),
+        ("bits", {"section": "s3", "generation": "g", "at": 0, "forward": "", "backward": ""}),
+    ]
+    assert set(ask_peer(kms, kms.peer_tls("cell1"), *asked)) == {409}
 
 
 def test_a_kmes_certificate_is_no_saes(kms: DistributedKms) -> None:
@@ -234,12 +247,12 @@ class TestStreamsOverTwoKmes:
     def test_no_kme_speaks_for_anothers_end(self, kms: DistributedKms) -> None:
         stream = self.opened(kms, "core1", "metro1")
         join = {
-            "what": "join", "key_stream_id": stream, "caller": "sae-metro1", "destination": "sae-core1",
+            "key_stream_id": stream, "caller": "sae-metro1", "destination": "sae-core1",
             "qos": {"key_chunk_size": 32, "max_bps": 100},
         }  # fmt: skip
-        claim = {"what": "claim", "key_stream_id": stream, "caller": "sae-core1", "index": 0}
-        assert ask_peer(kms, kms.peer_tls("cell1"), ("stream", join), ("stream", claim)) == [401, 401]
-        assert ask_peer(kms, kms.peer_tls("metro1"), ("stream", claim)) == [401]
+        turn = {"key_stream_id": stream, "caller": "sae-core1", "index": 0}
+        assert ask_peer(kms, kms.peer_tls("cell1"), ("stream-join", join), ("stream-turn", turn)) == [401, 401]
+        assert ask_peer(kms, kms.peer_tls("metro1"), ("stream-turn", turn)) == [401]
         self.call(kms, "core1", "close", Key_stream_ID=stream)
 
     def test_an_end_whose_kme_restarts_joins_anew(self, kms: DistributedKms) -> None:

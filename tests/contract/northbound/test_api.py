@@ -59,7 +59,7 @@ def test_a_connections_number_gives_it_a_pair_in_each_family(client: Client) -> 
             for end, ours, peers in ((c["src"], 0, 1), (c["dst"], 1, 0)):
                 told = client.bench.tunnels.told[end, c["id"]]
                 addresses = [c["src_address6"], c["dst_address6"]]
-                assert [told["local_address6"], told["peer_address6"]] == [addresses[ours], addresses[peers]]
+                assert [told.local_address6, told.peer_address6] == [addresses[ours], addresses[peers]]
 
     check(made)
     assert seen == {True, False}
@@ -79,7 +79,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(client: Client) -> None:
     made = client.call("POST", "/v1/slices", raw_request("cdn"))[2]
     for planned, real in zip(plan["connections"], made["connections"], strict=True):
         same = ("name", "path", "sites", "labels", "src_address", "dst_address", "latency_ms", "key_sections",
-                "src_address6", "dst_address6")  # fmt: skip
+                "key_links", "backup", "src_address6", "dst_address6")  # fmt: skip
         assert {key: planned[key] for key in same} == {key: real[key] for key in same}
     client.call("DELETE", "/v1/slices/cdn")
     assert client.call("POST", "/v1/slices?dry_run=perhaps", raw_request("cdn"))[0] == 422

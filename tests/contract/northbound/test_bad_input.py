@@ -73,7 +73,7 @@ def test_of_two_writers_the_second_is_told_what_the_first_is_doing(client: Clien
             status, _, problem = client.call("PATCH", "/v1/slices/cdn", {"connections": {"control": {"rekey_s": 9}}})
             seen.append((status, problem["detail"]))
 
-    client.bench.at_step = meanwhile
+    client.bench.at_checkpoint = meanwhile
     status, _, after = client.call("PATCH", "/v1/slices/cdn", patch)
     assert (status, after["request"]["connections"]["access"]["bandwidth_mbps"]) == (200, 5)
     assert after["request"]["connections"]["control"]["rekey_s"] == 3

@@ -27,7 +27,7 @@ def test_slices_are_applications_of_the_kms_and_follow_its_sections(tmp_path: Pa
     with running_kms(tmp_path / "kms", sites=sites, sections=sections, qkd_links=links) as world:
         bench = Bench(topology, tmp_path / "db")
         bench.key_rates = client = KmsClient(Path(world.config.admin_socket))  # type: ignore[assignment]
-        bench.lifecycle._engine.key_rates = client
+        bench.context.key_rates = client
         wait_until(lambda: all(s.is_usable for s in client.sections()), 30)
         foreign = {
             "server_app_id": "sae-cell1", "client_app_id": ["sae-agg1"], "key_source": "qkd",
@@ -35,18 +35,18 @@ def test_slices_are_applications_of_the_kms_and_follow_its_sections(tmp_path: Pa
         }  # fmt: skip
         assert world.admin("POST", "/v1/apps", foreign).status == 201
         others = reservations(world)
-        bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+        bench.slices.create(request_for("enterprise-app", cells=["cell1"]))
         for _ in range(2):
-            bench.lifecycle.poll_keys()
+            bench.maintenance.poll_keys()
             assert reservations(world) == [*others, ("sae-core1", 86.0, "ON", ("q-metro1-core1",))]
         assert world.admin("POST", "/v1/sections/q-metro1-core1/cut").status == 200
-        bench.lifecycle.poll_keys()
+        bench.maintenance.poll_keys()
         wait_until(lambda: reservations(world)[-1][2:] == ("ON", ("q-metro2-core1", "q-metro1-metro2")), 5)
-        bench.lifecycle.create(request_for("enterprise-app", name="second", cells=["cell1"]))
-        bench.lifecycle.poll_keys()
-        bench.lifecycle.poll_keys()
+        bench.slices.create(request_for("enterprise-app", name="second", cells=["cell1"]))
+        bench.maintenance.poll_keys()
+        bench.maintenance.poll_keys()
         assert reservations(world)[-1][1] == 172.0
         for name in ("enterprise-app", "second"):
-            bench.lifecycle.delete(name)
-        bench.lifecycle.poll_keys()
+            bench.slices.delete(name)
+        bench.maintenance.poll_keys()
         assert reservations(world) == others

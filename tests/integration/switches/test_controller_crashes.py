@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.testing.checkpoints import CHANGE_STEPS, CREATE_STEPS, DELETE_STEPS
+from controller.testing.checkpoints import CHANGE_CHECKPOINTS, CREATE_CHECKPOINTS, DELETE_CHECKPOINTS
 from scripts.testbed.paths import REPOSITORY
 from tests.support.switch_fabric import Controller, Fabric, free_port, unique_prefix, with_prefix
 from tests.support.wait import wait_until
@@ -105,32 +105,32 @@ def test_whatever_step_it_dies_at_the_slice_is_whole_or_gone(controller: Control
     assert differences(footprint(controller), gone) == {}
     assert differences(new, old).keys() >= {"rules", "agents", "bandwidth", "compute"}
 
-    survived = CHANGE_STEPS.index("change.9-journalled-new")
-    plan = [(step, "create", old if step == CREATE_STEPS[-1] else gone) for step in CREATE_STEPS]
-    plan += [(step, "change", new if n >= survived else old) for n, step in enumerate(CHANGE_STEPS)]
-    plan += [(step, "delete", gone) for step in DELETE_STEPS]
+    survived = CHANGE_CHECKPOINTS.index("change.9-journalled-new")
+    plan = [(step, "create", old if step == CREATE_CHECKPOINTS[-1] else gone) for step in CREATE_CHECKPOINTS]
+    plan += [(step, "change", new if n >= survived else old) for n, step in enumerate(CHANGE_CHECKPOINTS)]
+    plan += [(step, "delete", gone) for step in DELETE_CHECKPOINTS]
     answers = controller.directory / "pings"
     command = f"exec ping -i 0.01 {access['dst_address']} > {answers}"
     pinger = controller.fabric.popen(access["src"], "sh", "-c", command)
     controller.kill()
-    controller.restart(crash_at_step=plan[0][0])
+    controller.restart(crash_at_checkpoint=plan[0][0])
     for (step, operation, wanted), following in zip(plan, [*(step for step, _, _ in plan[1:]), None], strict=True):
         if operation != "create" and NAME not in footprint(controller)["states"]:
             assert create(controller) == 201, step
         if operation == "delete":
             controller.kill()
-            controller.restart(crash_at_step=step)
+            controller.restart(crash_at_checkpoint=step)
         with suppress(OSError, http.client.HTTPException):
             {"create": create, "change": patch, "delete": delete}[operation](controller)
         wait_until(lambda: is_dead(controller), 30)
         assert controller.process is not None
         assert controller.process.returncode == -signal.SIGKILL, step
         # The next process is told already where to die, except in deleting: it may have to do so to recover.
-        controller.restart(crash_at_step=None if following in DELETE_STEPS else following)
+        controller.restart(crash_at_checkpoint=None if following in DELETE_CHECKPOINTS else following)
         with suppress(AssertionError):  # said better below
             wait_until(lambda wanted=wanted: not differences(footprint(controller), wanted), 10, 0.05)  # type: ignore[misc]
         assert differences(footprint(controller), wanted) == {}, (step, controller.log_path.read_text())
-        if NAME in wanted["states"] and following not in DELETE_STEPS:
+        if NAME in wanted["states"] and following not in DELETE_CHECKPOINTS:
             assert delete(controller) == 200
             assert differences(footprint(controller), gone) == {}, step
     pinger.send_signal(signal.SIGINT)

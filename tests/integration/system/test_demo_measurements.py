@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from scripts.demo.progress import SilentProgress
 from scripts.demo.run import run_demo
-from scripts.measure.capture import ChannelCapture
+from scripts.measure.capture.channels import ChannelCapture
+from scripts.measure.capture.plaintext_search import look_for_markers
 from scripts.measure.errors import MeasurementError
-from scripts.measure.isolation import check_isolation
 from scripts.measure.link_cut import cut_and_watch
-from scripts.measure.ping import PingResult, ping_all
-from scripts.measure.plaintext_search import look_for_markers
-from scripts.measure.probers import Probers
+from scripts.measure.probes.isolation import check_isolation
+from scripts.measure.probes.probers import Probers
+from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.rekey_load import load_across_rekeys
 from scripts.measure.slices import create_slice, refresh_connections
 from tests.support.line_system import PREFIX, REQUESTS, SITES, LineSystem
+from tests.support.silent_steps import SilentSteps
 from tests.support.wait import PATIENCE
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.counts_packets]
@@ -68,7 +68,7 @@ def processes():
 
 def test_a_whole_run_holds_and_cleans_up(tmp_path):
     with LineSystem() as system:
-        report = run_demo(system, SilentProgress(), tmp_path, setup_s=1.5, requests=REQUESTS, rekeys=3)
+        report = run_demo(system, SilentSteps(), tmp_path, setup_s=1.5, requests=REQUESTS, rekeys=3)
         assert not processes()
     # How long the outage is depends on how busy the machine is.
     assert [c for c in report.checks if not c.ok and c.name != "outage"] == []
@@ -165,7 +165,7 @@ def test_reroute_to_a_weaker_channel_is_not_security_kept():
 
 def test_cut_that_nobody_heals_is_an_outage_to_the_end():
     with Provisioned(heal_with=None) as up:
-        result = cut_and_watch(up.system, up.probers, up.connections, up.refresh, 0.3, 0.5, healing_timeout_s=0.5)
+        result = cut_and_watch(up.system, up.probers, up.connections, up.refresh, 0.3, 0.5, restoration_timeout_s=0.5)
         restored = ping_all(up.system, up.connections[:1], count=3, interval_s=0.01)
     assert not result.security_kept
     assert result.main.outage.outage_ms > 500
@@ -175,11 +175,12 @@ def test_cut_that_nobody_heals_is_an_outage_to_the_end():
 def test_failing_measurements_become_failed_checks_and_the_rest_goes_on(tmp_path, monkeypatch):
     with LineSystem() as system:
         monkeypatch.setattr(
-            "scripts.measure.plaintext_search.ChannelCapture", lambda _: ChannelCapture({"l1": "qdt-nowhere"})
+            "scripts.measure.capture.plaintext_search.ChannelCapture",
+            lambda _, take_frame: ChannelCapture({"l1": "qdt-nowhere"}, take_frame),
         )
         monkeypatch.setattr("scripts.demo.run.iperf_together", no_iperf)
         monkeypatch.setattr("scripts.demo.run.check_isolation", lambda *_: int("no figure"))
-        report = run_demo(system, SilentProgress(), tmp_path, requests=REQUESTS, rekeys=1)
+        report = run_demo(system, SilentSteps(), tmp_path, requests=REQUESTS, rekeys=1)
     # How long the outage is depends on how busy the machine is.
     failed = {c.name: c.detail for c in report.checks if not c.ok and c.name != "outage"}
     assert set(failed) == {"ciphertext only", "isolation", "throughput"}
@@ -189,8 +190,9 @@ def test_failing_measurements_become_failed_checks_and_the_rest_goes_on(tmp_path
     assert report.to_dict()["isolation"]["reachable"] is None
 
 
-class InterruptedDuring(SilentProgress):
+class InterruptedDuring(SilentSteps):
     def __init__(self, title):
+        super().__init__()
         self._title = title
 
     def step(self, title, expected_s):
@@ -213,7 +215,7 @@ def test_refused_slice_is_a_failed_check_that_says_why(tmp_path, monkeypatch):
         monkeypatch.setattr(
             system, "api", lambda method, path, body=None: (422, problem) if method == "POST" else real(method, path)
         )
-        report = run_demo(system, SilentProgress(), tmp_path, requests=REQUESTS)
+        report = run_demo(system, SilentSteps(), tmp_path, requests=REQUESTS)
     details = [c.detail for c in report.checks if not c.ok]
     assert len(details) == 2
     assert all("HTTP 422: Infeasible no QKD channel" in d and "agg1-metro1" in d for d in details)
@@ -229,6 +231,6 @@ def test_slice_that_never_becomes_active_is_deleted_all_the_same(tmp_path, monke
             return status, answer | {"state": "PROVISIONING"} if "connections" in answer else answer
 
         monkeypatch.setattr(system, "api", stuck)
-        report = run_demo(system, SilentProgress(), tmp_path, requests=REQUESTS[:1])
+        report = run_demo(system, SilentSteps(), tmp_path, requests=REQUESTS[:1])
     held = {c.name: c.ok for c in report.checks}
     assert held == {"provision alpha": False, "delete alpha": True, "nothing remains": True}

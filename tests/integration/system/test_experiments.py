@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from scripts.experiments.clock import Countdown
-from scripts.experiments.results import ExperimentResult
-from scripts.experiments.run import RunSettings, run_experiment
-from scripts.experiments.scenario import find_scenario, parse_scenario, read_scenario, shipped_names
+from scripts.console.progress import Progress
+from scripts.experiments.report.results import ExperimentResult
+from scripts.experiments.scripted.run import RunSettings, run_experiment
+from scripts.experiments.scripted.scenario import find_scenario, parse_scenario, read_scenario, shipped_names
 from scripts.measure.slices import create_slice
 from scripts.testbed.faults import Fault, FaultKind
 from scripts.testbed.paths import Layout
@@ -46,8 +46,8 @@ def running(topology: str) -> Iterator[RunningSystem]:
 
 def run(system: RunningSystem, name: str, folder: Path) -> ExperimentResult:
     settings = RunSettings(seed=1, repetitions=1, time_scale=TIME_SCALE)
-    with Countdown(name, 10) as countdown:
-        result = run_experiment(system, SCENARIOS[name], settings, folder, countdown)
+    with Progress(name, expected_s=10) as progress:
+        result = run_experiment(system, SCENARIOS[name], settings, folder, progress)
     document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert document["violations"] == []
     (repetition,) = document["results"]
@@ -145,8 +145,8 @@ class TestOnMetroRing:
         head, rest = text.split("traffic:\n")[0], "duration_s" + text.split("duration_s")[1]
         traffic = "  - {kind: udp, rate_pps: 100}\n  - {kind: iperf3, connections: [steady/cell1-control]}\n"
         scenario = parse_scenario(f"{head}traffic:\n{traffic}{rest}", "traffic.yaml")
-        with Countdown("traffic", 10) as countdown:
-            result = run_experiment(metro_ring, scenario, RunSettings(1, 1, TIME_SCALE), tmp_path, countdown)
+        with Progress("traffic", expected_s=10) as progress:
+            result = run_experiment(metro_ring, scenario, RunSettings(1, 1, TIME_SCALE), tmp_path, progress)
         probes = {(p.connection, p.kind): p for p in result.results[0].probes}
         assert probes["steady/compute-core", "udp"].sent > 300
         assert probes["steady/compute-core", "udp"].lost < 100

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.measure.errors import MeasurementError
-from scripts.measure.host_prober import DATAGRAM
-from scripts.measure.probers import PROGRAM, HostProber, new_token
+from scripts.measure.probes.host_prober.packets import DATAGRAM
+from scripts.measure.probes.probers import PROGRAM, HostProber, new_token
 
 pytestmark = pytest.mark.needs_root
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from controller.model.request import ConnectionSpec, Match, Protection, Role, SecurityRequirement, SliceRequest
 from controller.pce.computation import Infeasible, Relaxation, find_route, plan_slice
-from scripts.bench import brute_force
-from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
+from scripts.bench.pce import brute_force
+from scripts.bench.pce.instances import SmallLimits, small_connection, small_network, small_slice
 from tests.support.disjoint_pairs import find_disjoint_pair
 from topologies.spec import SecurityClass
 

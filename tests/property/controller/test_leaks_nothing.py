@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from controller.model.errors import DuplicateSlice, UnknownSlice
+from controller.model.errors import DuplicateSlice, ProvisioningFailed, UnknownSlice
 from controller.model.states import ConnectionState
-from controller.operations.slice_service import InfeasibleRequest, ProvisioningFailed
+from controller.operations.context import InfeasibleRequest
 from tests.support.controller_bench import Bench, request_for
-from tests.unit.controller.operations.test_lifecycle import packet_of
+from tests.unit.controller.operations.slices.test_slices import packet_of
 from topologies.catalog import metro_ring
 
 TOPOLOGY = metro_ring(mbps_per_gbps=0.5)
@@ -43,14 +43,14 @@ class Operator(RuleBasedStateMachine):
 
         self.bench.switches.refuse = refuse
         with contextlib.suppress(DuplicateSlice, InfeasibleRequest, ProvisioningFailed):
-            self.bench.lifecycle.create(request_for(example, name=name))
+            self.bench.slices.create(request_for(example, name=name))
         self.bench.switches.refuse = lambda site, changes: None
         self.bench.repair_all()
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
         try:
-            self.bench.lifecycle.delete(name)
+            self.bench.slices.delete(name)
         except UnknownSlice:
             assert name not in self.bench.model.slices
 
@@ -67,10 +67,10 @@ class Operator(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.bench = self.bench.next_process()
-        self.bench.lifecycle.load()
-        self.bench.lifecycle.refresh_keys()
-        self.bench.lifecycle.channels_changed(dict.fromkeys(self.down, False))
-        self.bench.lifecycle.recover()
+        self.bench.maintenance.load()
+        self.bench.maintenance.refresh_keys()
+        self.bench.maintenance.channels_changed(dict.fromkeys(self.down, False))
+        self.bench.maintenance.recover()
         self.bench.repair_all()
 
     @invariant()
@@ -109,7 +109,7 @@ class Operator(RuleBasedStateMachine):
         if not hasattr(self, "bench"):
             return
         for name in list(self.bench.model.slices):
-            self.bench.lifecycle.delete(name)
+            self.bench.slices.delete(name)
         assert self.bench.state() == self.untouched
         self.bench.store.close()
         self.directory.cleanup()

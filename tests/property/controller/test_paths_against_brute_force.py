@@ -14,8 +14,8 @@ from controller.pce.cost import breakdown
 from controller.pce.disjoint_pair import RISK_PENALTY, SITE_PENALTY
 from controller.pce.network import Network
 from controller.pce.route_query import search_relay
-from scripts.bench import brute_force
-from scripts.bench.instances import SmallLimits, small_connection, small_network, small_slice
+from scripts.bench.pce import brute_force
+from scripts.bench.pce.instances import SmallLimits, small_connection, small_network, small_slice
 from tests.support.small_networks import ask, topology
 from topologies.spec import SecurityClass
 

@@ -13,7 +13,7 @@ from controller.model.request import ConnectionRequest, Match
 from controller.pce.augmentation import cheapest_new_link
 from controller.pce.network import Network
 from controller.policy.dark_channels import choose
-from scripts.bench import brute_force
+from scripts.bench.pce import brute_force
 from tests.support.small_networks import ask, channel, spec, topology
 from topologies.spec import Channel, SecurityClass, Topology
 

@@ -6,15 +6,15 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kms.sources.qkd.amplify import toeplitz_hash
-from kms.sources.qkd.asymptotic import infinite_decoy, key_rate, vacuum_weak
-from kms.sources.qkd.attacks import Attack
-from kms.sources.qkd.cascade import ParityOracle, reconcile
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import Clock, click_statistics, expected
+from kms.sources.qkd.bounds.asymptotic import infinite_decoy, key_rate, vacuum_weak
+from kms.sources.qkd.link.attacks import Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import Clock, click_statistics, expected
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import SourceSettings
 from kms.sources.qkd.modes import AttackKind
-from kms.sources.qkd.montecarlo import QuantumChannel
-from kms.sources.qkd.settings import SourceSettings
+from kms.sources.qkd.post_processing.cascade import ParityOracle, reconcile
+from kms.sources.qkd.post_processing.privacy_amplification import toeplitz_hash
 
 shares = st.floats(0.0, 0.5)
 channels = st.builds(

@@ -21,8 +21,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_transport import EmbeddedTransport
-from kms.delivery.sae_registry import SaeHomes
-from kms.interfaces.etsi014 import Caller, Kme014
+from kms.delivery.sae_registry import SaeRegistry
+from kms.interfaces.etsi014 import Caller, Etsi014Server
 from kms.keys.inventory import KeyInventory
 from kms.keys.key import DH, Source
 from kms.keys.ledger import Ledger
@@ -59,7 +59,7 @@ class StandardMachine(RuleBasedStateMachine):
         self.journal = Journal(self.store)
         self.inventory = KeyInventory(LIMITS.max_key_count, 1e9, 1e9)
         self.service = KeyService(
-            {"a": "kme-a", "b": "kme-b"}, LIMITS, DH, SaeHomes(HOMES, {}, frozenset("ab"), lambda _: None),
+            {"a": "kme-a", "b": "kme-b"}, LIMITS, DH, SaeRegistry(HOMES, {}, frozenset("ab"), lambda _: None),
             EmbeddedTransport(PARTIES, None, lambda: 1.7e9), self.inventory, Ledger(),
             self.journal, os.urandom, lambda: 1.0,
         )  # fmt: skip
@@ -68,7 +68,7 @@ class StandardMachine(RuleBasedStateMachine):
         self.given: set[tuple[str, str]] = set()
 
     async def client(self, site: str) -> TestClient[web.Request, web.Application]:
-        kme = Kme014(site, self.service, Revocations(self.directory.name))
+        kme = Etsi014Server(site, self.service, Revocations(self.directory.name))
         application = kme.application(identify=lambda request: Caller(request.headers["X-Sae"], None))
         client = TestClient(TestServer(application), loop=self.loop)
         await client.start_server()

@@ -134,10 +134,10 @@ def test_the_selector_sees_every_packet(count: int, length: int, pair: AddressPa
 def through(world: World, packets: list[bytes]) -> list[bytes] | None:
     """From a to b as frames."""
     _, shape = filled(packets)
-    if not world.a.session.seal_frames(shape, len(packets), len(packets[0]), world.now):
+    if not world.a.session.outbound.seal_frames(shape, len(packets), len(packets[0]), world.now):
         return None
     datagrams = [bytes(row) for row in shape.rows[: len(packets)]]
-    opened = world.b.session.open_frames(received(datagrams), len(packets), world.now)
+    opened = world.b.session.inbound.open_frames(received(datagrams), len(packets), world.now)
     return None if opened is None else [bytes(row) for row in opened]
 
 
@@ -162,7 +162,7 @@ def test_foreign_packets_do_not_go_out_as_frames() -> None:
 
 def test_a_peer_that_seals_foreign_packets_gets_none_of_them_through() -> None:
     world = up(World())
-    world.a.session._outgoing = Selector([AddressPair(IPv4Address("10.200.9.9"), B)])
+    world.a.session.outbound._selector = Selector([AddressPair(IPv4Address("10.200.9.9"), B)])
     packets = [inner_packet(IPv4Address("10.200.9.9"), B, bytes(80))] * 3
     assert through(world, packets) == []
     assert world.b.session.counters.rx_selector_drops == 3
@@ -199,7 +199,7 @@ def test_no_counter_is_used_twice_under_one_key(operations: list[tuple[str, int]
                 world.send(world.a, packet)
         elif operation == "many":
             _, shape = filled([packet] * amount)
-            if world.a.session.seal_frames(shape, amount, len(packet), world.now):
+            if world.a.session.outbound.seal_frames(shape, amount, len(packet), world.now):
                 for row in shape.rows[:amount]:
                     world._transmit(world.a, bytes(row))
             world.settle(world.a)

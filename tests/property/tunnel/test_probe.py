@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kms.tunnel.protocol import messages
-from kms.tunnel.protocol.clear_echo import EchoSession
-from kms.tunnel.protocol.continuity_check import Prober, Reach
+from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
+from kms.tunnel.protocol.continuity.clear_echo import EchoSession
 from tests.support.tunnel_world import End, Weather, World, both, kind_of, up
 
 PERIOD_S = 0.5
@@ -40,14 +40,14 @@ def silence(world: World, senders: set[str]) -> None:
 
 
 def reaches(world: World) -> tuple[bool | None, bool | None]:
-    return world.a.session.reach.reachable, world.b.session.reach.reachable
+    return world.a.session.continuity.reachable, world.b.session.continuity.reachable
 
 
 def test_both_ends_know_within_a_round_trip_of_the_first_key() -> None:
     world = up(World())
     world.run(PERIOD_S)
     assert reaches(world) == (True, True)
-    assert world.a.session.reach.rtt_s == pytest.approx(0.002, abs=1e-6)
+    assert world.a.session.continuity.rtt_s == pytest.approx(0.002, abs=1e-6)
 
 
 @QUICK
@@ -71,16 +71,16 @@ def test_a_direction_that_fails_is_known_in_time_and_named(
     silence(world, senders)
     world.run(KNOWN_WITHIN_S + 0.1)
     assert reaches(world)[0] is False
-    reach_a, reach_b = world.a.session.reach, world.b.session.reach
+    continuity_a, continuity_b = world.a.session.continuity, world.b.session.continuity
     if senders == {"a"}:
         world.run(2 * PERIOD_S)
-        assert (reach_a.failing, world.b.session.reach.failing) == ("out", "in")
-        assert reach_a.hears_peer is True
+        assert (continuity_a.failing, world.b.session.continuity.failing) == ("out", "in")
+        assert continuity_a.hears_peer is True
     elif senders == {"b"}:
         world.run(2 * PERIOD_S)
-        assert (reach_a.failing, world.b.session.reach.failing) == ("in", "out")
+        assert (continuity_a.failing, world.b.session.continuity.failing) == ("in", "out")
     else:
-        assert (reach_a.failing, reach_b.failing) == ("in", "in")
+        assert (continuity_a.failing, continuity_b.failing) == ("in", "in")
     world.weather = weather
     world.intercept = lambda _, datagram: datagram
     world.run(3 * PERIOD_S)
@@ -159,25 +159,25 @@ def test_a_flood_of_probes_is_answered_at_a_bounded_rate_and_never_at_length() -
 
 
 def test_a_process_that_was_not_run_does_not_take_its_own_sleep_for_a_failure() -> None:
-    prober = Prober(PERIOD_S, is_leader=True)
-    prober.start(0.0)
-    number = prober.handle_timer(0.0, 0)
+    check = ContinuityCheck(PERIOD_S, is_leader=True)
+    check.start(0.0)
+    number = check.handle_timer(0.0, 0)
     assert number is not None
-    assert prober.answered(number, 0.001)
-    assert prober.handle_timer(5.0, 0) is not None  # ten periods late
-    assert prober.reach.reachable is True
+    assert check.answered(number, 0.001)
+    assert check.handle_timer(5.0, 0) is not None  # ten periods late
+    assert check.continuity.reachable is True
 
 
 def test_traffic_that_arrives_is_proof_where_probes_are_drowned() -> None:
     """A meter that polices a connection at a tenth of what is sent drops probes with it."""
-    prober = Prober(PERIOD_S, is_leader=True)
-    prober.start(0.0)
+    check = ContinuityCheck(PERIOD_S, is_leader=True)
+    check.start(0.0)
     now, packets = 0.0, 0
     while now < 10.0:
         packets += 3
-        prober.handle_timer(now, packets)
+        check.handle_timer(now, packets)
         now += 0.01
-    assert prober.reach.hears_peer is True
+    assert check.continuity.hears_peer is True
 
 
 def test_without_a_key_nothing_is_known_and_with_one_it_is_again() -> None:
@@ -187,7 +187,7 @@ def test_without_a_key_nothing_is_known_and_with_one_it_is_again() -> None:
     world.keys.is_dry = True
     world.run(5.0)
     assert reaches(world) == (None, None)
-    assert world.a.session.reach == Reach()
+    assert world.a.session.continuity == Continuity()
     world.keys.is_dry = False
     world.run(3.0)
     assert reaches(world) == (True, True)
@@ -227,11 +227,11 @@ def test_echoes_in_the_clear_find_the_same_failures(seed: int, junk: bytes) -> N
             now += 0.01
 
     run(2.0)
-    assert [end.reach.reachable for end in ends] == [True, True]
+    assert [end.continuity.reachable for end in ends] == [True, True]
     assert ends[0].receive(junk, now) is None
     dead.add(0)
     run(KNOWN_WITHIN_S + 0.1)
-    assert [end.reach.failing for end in ends] == ["out", "in"]
+    assert [end.continuity.failing for end in ends] == ["out", "in"]
     dead.clear()
     run(2.0)
-    assert [end.reach.reachable for end in ends] == [True, True]
+    assert [end.continuity.reachable for end in ends] == [True, True]

@@ -136,4 +136,4 @@ def test_arbitrary_datagrams(datagram: bytes, is_control: bool) -> None:
     for settings_of_end in (INITIATOR, RESPONDER):
         session = Session(settings_of_end, bytes(8))
         session.start(0.0)
-        assert session.receive_datagram(bytes(4) + datagram if is_control else datagram, 0.0) is None
+        assert session.inbound.receive_datagram(bytes(4) + datagram if is_control else datagram, 0.0) is None

@@ -141,7 +141,7 @@ def test_no_nonce_is_used_twice(suite: Suite, operations: list[tuple[str, int]],
             world.send(world.a, packet)
         elif operation == "many":
             _, shape = filled([packet] * amount)
-            if world.a.session.seal_frames(shape, amount, len(packet), world.now):
+            if world.a.session.outbound.seal_frames(shape, amount, len(packet), world.now):
                 for row in shape.rows[:amount]:
                     world._transmit(world.a, bytes(row))
             world.settle(world.a)

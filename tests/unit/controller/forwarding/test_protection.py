@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.forwarding.items import Group, GroupType
-from controller.forwarding.tunnel_endpoint import tunnel_end
+from controller.forwarding.tunnel_endpoint import as_wire, endpoint_at
 from controller.model.connection import Connection
 from controller.model.states import ConnectionState
 from controller.schema.slice_request import InvalidRequest, parse_slice_request
@@ -26,7 +26,7 @@ def protected(bench: Bench, protection: str, security: str = "dh") -> Connection
     """The control connection, cell to core: several hops."""
     control = {"protection": protection, "security": security, "latency_ms": 50}
     raw = raw_request("enterprise-app", {"control": control}, cells=["cell1"])
-    bench.lifecycle.create(parse_slice_request(raw))
+    bench.slices.create(parse_slice_request(raw))
     return bench.model.connections["enterprise-app/cell1-control"]
 
 
@@ -124,14 +124,14 @@ def test_edge_case_05_both_lanes_fail_together_and_restoration_follows(bench: Be
     working, backup = connection.lanes
     both = {working.route.channels[0], backup.route.channels[0]}
     bench.switches.dead = both
-    bench.lifecycle.channels_changed(dict.fromkeys(both, False))
+    bench.maintenance.channels_changed(dict.fromkeys(both, False))
     after = bench.model.connections[connection.id]
     assert after.state is ConnectionState.ACTIVE
     assert not both & {c for lane in after.lanes for c in lane.route.channels}
     assert deliveries(bench, after) == [1, 1]
     assert all(bench.model.network.reserved_kbps(c) == 0 or c not in both for c in both)
-    bench.lifecycle.channels_changed(dict.fromkeys(both, True))
-    bench.lifecycle.delete("enterprise-app")
+    bench.maintenance.channels_changed(dict.fromkeys(both, True))
+    bench.slices.delete("enterprise-app")
     assert bench.state() == start  # labels, ways back and groups among them
 
 
@@ -148,8 +148,8 @@ def test_a_restart_keeps_ways_back_and_groups(bench: Bench) -> None:
     connection = protected(bench, "1:1")
     held = bench.switches.held()
     again = bench.next_process()
-    again.lifecycle.load()
-    again.lifecycle.recover()
+    again.maintenance.load()
+    again.maintenance.recover()
     assert again.model.connections[connection.id].lanes == connection.lanes
     assert {site: again.model.intended.at(site) for site in again.topology.site_names} == held
 
@@ -176,12 +176,12 @@ def test_the_replay_window_covers_the_difference_of_the_ways(
     bench: Bench, bandwidth_mbps: int, latency_ms: int, window: int
 ) -> None:
     access = {"protection": "1+1", "bandwidth_mbps": bandwidth_mbps, "latency_ms": latency_ms}
-    bench.lifecycle.create(request_for("enterprise-app", {"access": access}, cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"access": access}, cells=["cell1"]))
     connection = bench.model.connections["enterprise-app/cell1-compute"]
-    told = tunnel_end(bench.model.topology, connection, "cell1")
-    assert (told["expects_copies"], told["replay_window"]) == (True, window)
+    told = endpoint_at(bench.model.topology, connection, "cell1")
+    assert (told.expects_copies, told.replay_window) == (True, window)
     smallest_packets_per_s = bandwidth_mbps * 1e6 / 800
     assert window == 8192 or window >= smallest_packets_per_s * (latency_ms + 20) / 1000
-    ConnectionConfig.model_validate(told)
-    plain = tunnel_end(bench.model.topology, bench.model.connections["enterprise-app/cell1-control"], "cell1")
-    assert (plain["expects_copies"], plain["replay_window"]) == (False, 1024)
+    ConnectionConfig.model_validate(as_wire(told))
+    plain = endpoint_at(bench.model.topology, bench.model.connections["enterprise-app/cell1-control"], "cell1")
+    assert (plain.expects_copies, plain.replay_window) == (False, 1024)

@@ -30,7 +30,7 @@ FAST = PACES[Protection.ONE_TO_ONE]
 def test_each_channel_is_watched_as_closely_as_what_it_carries_needs(tmp_path: Path) -> None:
     bench = Bench(metro_ring(), tmp_path / "db")
     control = {"protection": "1:1", "latency_ms": 50}
-    bench.lifecycle.create(request_for("enterprise-app", {"control": control}, cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"control": control}, cells=["cell1"]))
     paces = wanted_paces(bench.topology, bench.model.connections.values())
     assert len(paces) == 2 * len(bench.topology.channels)
     connection = bench.model.connections["enterprise-app/cell1-control"]

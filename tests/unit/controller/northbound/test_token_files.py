@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from controller.model.errors import ConfigError
-from controller.northbound import token_files
-from controller.northbound.token_files import read_or_make_token
+from controller.northbound.http import token_files
+from controller.northbound.http.token_files import read_or_make_token
 from tests.support.kill_points import killed_at_each_line
 
 

@@ -22,7 +22,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def make(bench: Bench, protection: str) -> None:
-    bench.lifecycle.create(
+    bench.slices.create(
         request_for("enterprise-app", {"control": {"protection": protection, "latency_ms": 50}}, cells=["cell1"])
     )
 
@@ -64,10 +64,9 @@ def test_a_connection_without_backup_is_restored_if_it_asked_for_that(
 def test_what_bfd_alone_calls_down_is_suspected_until_the_loss_is_certain(bench: Bench) -> None:
     make(bench, "restoration")
     channel = path(bench, 0)[1]
-    bench.model.network.set_channel_up(channel, False)
-    bench.model.silent = frozenset({channel})
+    bench.model.observe_channels({channel: False}, {channel})
     assert failure.classify(bench.model, bench.model.connections[ID]) is Impact.SUSPECTED
-    bench.model.silent = frozenset()
+    bench.model.observe_channels({}, ())
     assert failure.classify(bench.model, bench.model.connections[ID]) is Impact.TO_RESTORE
 
 
@@ -87,7 +86,7 @@ def test_the_story_from_the_cut_to_the_explanation(bench: Bench) -> None:
     after = bench.model.connections[ID]
     assert after.state is ConnectionState.ACTIVE
     assert after.lanes[0].route.channels == backup, "the switches had moved its traffic there already"
-    bench.lifecycle.channels_changed(dict.fromkeys((c.id for c in bench.topology.channels), False))
+    bench.maintenance.channels_changed(dict.fromkeys((c.id for c in bench.topology.channels), False))
     lost = bench.model.connections[ID]
     assert (lost.state, lost.lanes) == (ConnectionState.DEGRADED, ())
     assert lost.reason is not None

@@ -21,7 +21,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def control(bench: Bench, **fields: object) -> Connection:
-    bench.lifecycle.create(request_for("enterprise-app", {"control": {"latency_ms": 50, **fields}}, cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"control": {"latency_ms": 50, **fields}}, cells=["cell1"]))
     return bench.model.connections["enterprise-app/cell1-control"]
 
 
@@ -44,7 +44,7 @@ def test_edge_case_01_a_flap_counts_as_up_only_when_it_has_lasted() -> None:
 
 def test_edge_case_04_one_that_is_refused_does_not_keep_the_others_of_the_event_from_moving(bench: Bench) -> None:
     connection = control(bench, bandwidth_mbps=1)
-    bench.lifecycle.create(request_for("enterprise-app", name="second", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", name="second", cells=["cell1"]))
     other = bench.model.connections["second/cell1-control"]
     assert connection.route is not None
     assert other.route is not None
@@ -93,7 +93,7 @@ def test_edge_case_07_when_the_new_way_cannot_be_installed_the_third_is_tried(be
 def test_edge_case_08_a_switch_compared_in_the_midst_of_a_reroute_keeps_both_ways(bench: Bench) -> None:
     connection = control(bench, protection="1:1")
     site = connection.lanes[0].route.sites[1]
-    bench.lifecycle.reconcile(site, bench.switches.held()[site])
+    bench.maintenance.reconcile(site, lambda: bench.switches.held()[site])
     during: list[bool] = []
     send = bench.switches.send
 

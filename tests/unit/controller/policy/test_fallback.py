@@ -10,10 +10,10 @@ import pytest
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.states import ConnectionState
-from controller.northbound.views import connection_view
+from controller.northbound.views.slices import connection_view
 from controller.policy.reroute_audit import Asked, check
 from tests.support.controller_bench import Bench
-from tests.unit.controller.policy.test_spares import kinds, make, mend, pass_time, split
+from tests.unit.controller.policy.test_spares import happened, make, mend, pass_time, split
 from topologies.catalog import metro_ring, ukqntel
 from topologies.spec import SecurityClass
 
@@ -26,11 +26,11 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def cut(bench: Bench, *channels: str) -> None:
-    bench.lifecycle.channels_changed(dict.fromkeys(channels, False))
+    bench.maintenance.channels_changed(dict.fromkeys(channels, False))
 
 
 def mend_all(bench: Bench, *channels: str) -> None:
-    bench.lifecycle.channels_changed(dict.fromkeys(channels, True))
+    bench.maintenance.channels_changed(dict.fromkeys(channels, True))
 
 
 def found(bench: Bench, connection_id: str) -> Connection:
@@ -38,7 +38,7 @@ def found(bench: Bench, connection_id: str) -> Connection:
 
 
 def told(bench: Bench, connection_id: str) -> set[Any]:
-    return {bench.tunnels.told[site, i]["key_source"] for site, i in bench.tunnels.told if i == connection_id}
+    return {bench.tunnels.told[site, i].key_source for site, i in bench.tunnels.told if i == connection_id}
 
 
 def test_the_first_listed_level_that_works_is_used_and_seen(bench: Bench) -> None:
@@ -54,8 +54,8 @@ def test_the_first_listed_level_that_works_is_used_and_seen(bench: Bench) -> Non
     assert view["is_on_fallback"]
     assert view["fallback"] == ["dh", "none"]
     assert view["reason"] == "uses the fallback dh: there is no way at qra"
-    (event,) = kinds(bench, "fallback_used")
-    assert (event["connection"], event["required"], event["level"]) == (connection_id, "qra", "dh")
+    (event,) = happened(bench, "fallback_used")
+    assert (event.connection, event.required, event.level) == (connection_id, "qra", "dh")
     reroute = connection.reroutes[-1]
     assert (reroute.level, reroute.cause, reroute.key_source) == ("dh", "fallback", "dh")
     assert check(bench.topology, Asked.of(connection.request), reroute) == ()
@@ -74,7 +74,7 @@ def test_the_level_asked_for_returns_as_soon_as_it_can(bench: Bench) -> None:
     assert told(bench, connection_id) == {"qra"}
     assert connection.reroutes[-1].cause == "fallback-undone"
     assert connection.reroutes[-1].old_path == connection.reroutes[-2].new_path  # from way to way, never without one
-    assert [e["level"] for e in kinds(bench, "fallback_undone")] == ["qra"]
+    assert [e.level for e in happened(bench, "fallback_undone")] == ["qra"]
     bench.repair_all()
 
 
@@ -89,7 +89,7 @@ def test_a_level_that_is_not_listed_is_never_used(bench: Bench) -> None:
     # At least as good as none is dh: the channel may be better than the level, the keys follow the level.
     assert second.fallback is SecurityClass.NONE
     assert told(bench, first.id) == {"qra"}
-    assert {bench.tunnels.told[s, i]["mode"] for s, i in bench.tunnels.told if i == second.id} == {"clear"}
+    assert {bench.tunnels.told[s, i].mode for s, i in bench.tunnels.told if i == second.id} == {"clear"}
 
 
 def test_nothing_is_left_when_not_even_a_fallback_works(bench: Bench) -> None:
@@ -112,7 +112,7 @@ def test_nothing_is_left_when_not_even_a_fallback_works(bench: Bench) -> None:
 def test_keys_that_are_gone_lead_to_the_fallback_and_keys_that_are_back_lead_out_of_it(bench: Bench) -> None:
     connection_id = make(bench, security="qkd", fallback=["qra"])
     bench.key_rates.unusable = frozenset({"s1"})
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     (channel, *_) = found(bench, connection_id).route.channels  # type: ignore[union-attr]
     cut(bench, channel)
     connection = found(bench, connection_id)
@@ -121,7 +121,7 @@ def test_keys_that_are_gone_lead_to_the_fallback_and_keys_that_are_back_lead_out
     assert connection.route.key_sections == ()
     assert bench.model.network.reserved_key_millibps("s1") == 0
     bench.key_rates.unusable = frozenset()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     connection = found(bench, connection_id)
     assert connection.fallback is None
     assert bench.model.network.reserved_key_millibps("s1") > 0
@@ -135,7 +135,7 @@ def test_while_the_better_keys_do_not_come_it_is_still_on_the_fallback(bench: Be
     connection = found(bench, connection_id)
     assert connection.fallback is SecurityClass.DH
     assert connection.state is ConnectionState.ACTIVE
-    assert not kinds(bench, "fallback_undone")
+    assert not happened(bench, "fallback_undone")
     bench.tunnels.fail = lambda op, site, i: None
     pass_time(bench, 6.0)
     assert found(bench, connection_id).fallback is None
@@ -155,8 +155,8 @@ def test_a_fallback_survives_a_restart(bench: Bench) -> None:
     connection_id = make(bench, fallback=["dh"])
     cut(bench, *FIBRE)
     after = bench.next_process()
-    after.lifecycle.load()
-    after.lifecycle.restore_tunnels()
+    after.maintenance.load()
+    after.maintenance.restore_tunnels()
     connection = found(after, connection_id)
     assert connection.fallback is SecurityClass.DH
     assert told(after, connection_id) == {"dh"}
@@ -178,7 +178,7 @@ def test_deleting_what_is_on_a_fallback_leaves_nothing(bench: Bench) -> None:
     connection_id = make(bench, security="qkd", protection="1:1", fallback=["qra"])
     cut(bench, "agg1-metro1-ch4", "agg1-metro1-ch5")
     assert found(bench, connection_id).fallback is SecurityClass.QRA
-    bench.lifecycle.delete("s")
+    bench.slices.delete("s")
     mend_all(bench, "agg1-metro1-ch4", "agg1-metro1-ch5")
     assert bench.state()[:-1] == before[:-1]
 
@@ -189,7 +189,7 @@ def test_back_from_a_fallback_that_was_cut_the_backup_is_of_the_class_asked_for_
     lower = found(bench, connection_id)
     assert lower.fallback is SecurityClass.DH
     for channel in FIBRE:
-        bench.model.network.set_channel_up(channel, True)  # and nobody has acted on it yet
+        bench.model.observe_channels({channel: True}, silent=())  # and nobody has acted on it yet
     cut(bench, *{c for lane in lower.lanes for c in lane.route.channels if c.startswith("agg1-metro1")})
     again = found(bench, connection_id)
     assert again.fallback is None

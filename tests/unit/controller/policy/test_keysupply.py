@@ -10,6 +10,7 @@ import pytest
 from controller.model.connection import Connection, owner_of
 from controller.model.connectivity import Finding, Verdict
 from controller.model.errors import DriverError
+from controller.model.events import ConnectionChanged, LinkChanged, LinkState
 from controller.model.key_rates import KeyPool
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.context import InfeasibleRequest
@@ -30,7 +31,7 @@ AROUND_CORE1 = frozenset({"q-metro1-core1", "q-metro2-core1", "q-core1-core2"})
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     made = Bench(metro_ring(), tmp_path / "db")
-    made.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+    made.slices.create(request_for("enterprise-app", cells=["cell1"]))
     made.key_rates.stored[POOL] = 32
     return made
 
@@ -45,7 +46,7 @@ def reserved(bench: Bench) -> dict[str, int]:
 
 
 def told(bench: Bench) -> dict[str, Any]:
-    return {site: end["rekey_s"] for (site, i), end in bench.tunnels.told.items() if i == BACKHAUL}
+    return {site: end.rekey_s for (site, i), end in bench.tunnels.told.items() if i == BACKHAUL}
 
 
 def kinds(bench: Bench, since: int) -> list[str]:
@@ -53,25 +54,26 @@ def kinds(bench: Bench, since: int) -> list[str]:
     follower = bench.events.follow(since)
     found = []
     while (event := follower.next(0)) is not None:
-        if event.data.get("connection", event.data.get("id")) == BACKHAUL:
-            found.append(str(event.data["state"]) if event.kind == "connection" else event.kind)
+        if getattr(event.what, "connection", None) == BACKHAUL:
+            what = event.what
+            found.append(what.state.value if isinstance(what, ConnectionChanged) else what.kind)
     bench.events.unfollow(follower)
     return found
 
 
 def last_event(bench: Bench) -> int:
-    bench.events.publish("mark", {})
+    bench.events.publish(LinkChanged("mark", LinkState.UP))
     follower = bench.events.follow(0)
     last = 0
     while (event := follower.next(0)) is not None:
-        last = event.id
+        last = event.sequence
     bench.events.unfollow(follower)
     return last
 
 
 def stop(bench: Bench, *sections: str) -> None:
     bench.key_rates.unusable = frozenset(sections)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
 
 
 def test_a_stopped_section_slows_renewal_moves_the_relay_and_pace_returns(bench: Bench) -> None:
@@ -85,7 +87,7 @@ def test_a_stopped_section_slows_renewal_moves_the_relay_and_pace_returns(bench:
     assert "q-metro1-core1" not in dict(moved.lanes[0].route.key_sections)
     assert reserved(bench) == dict.fromkeys(dict(moved.lanes[0].route.key_sections), NEEDED_MILLIBPS)
     assert told(bench) == {"metro1": 24.0, "core1": 24.0}  # 32 keys for ten minutes, in doublings of 3 s
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert told(bench) == {"metro1": 3.0, "core1": 3.0}
     assert kinds(bench, mark) == ["rekey_slowed", "key_reroute", "rekey_restored"]
     reroute = backhaul(bench).reroutes[-1]
@@ -98,10 +100,10 @@ def test_a_stopped_section_slows_renewal_moves_the_relay_and_pace_returns(bench:
 def test_a_relay_is_not_believed_while_the_pool_is_empty(bench: Bench) -> None:
     bench.key_rates.stored[POOL] = 0
     stop(bench, "q-metro1-core1")
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert told(bench) == {"metro1": 30.0, "core1": 30.0}  # half of a key's lifetime: the slowest there is
     bench.key_rates.stored[POOL] = 5
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert told(bench) == {"metro1": 3.0, "core1": 3.0}
 
 
@@ -118,13 +120,13 @@ def test_without_another_relay_it_is_degraded_keeps_its_way_and_comes_back(bench
     assert reserved(bench) == {}
     assert bench.switches.held() == held
     bench.key_rates.stored[POOL] = 16
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert told(bench) == {"metro1": 30.0, "core1": 30.0}
-    bench.lifecycle.retry()
+    bench.maintenance.retry()
     assert backhaul(bench).state is ConnectionState.DEGRADED
     mark = last_event(bench)
     stop(bench)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench).state is ConnectionState.ACTIVE
     assert bench.model.slice("enterprise-app").state is SliceState.ACTIVE
     assert backhaul(bench).lanes[0].route == before.lanes[0].route
@@ -135,37 +137,37 @@ def test_without_another_relay_it_is_degraded_keeps_its_way_and_comes_back(bench
 
 def test_the_slower_rate_that_is_left_is_reserved_within_the_policy(bench: Bench) -> None:
     bench.key_rates.rates = dict.fromkeys(AROUND_CORE1, 20_000)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     slowed = backhaul(bench)
     assert slowed.state is ConnectionState.ACTIVE
     rate = bench.model.network.reserved_rate_millibps(owner_of(slowed, slowed.lanes[0]))
     assert 19_000 < rate <= 20_000
     assert slowed.rekey_s == pytest.approx(256_000 / rate)
     assert "q-metro1-core1" in str(slowed.slow_rekey and slowed.slow_rekey.reason)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench) == slowed
     bench.cut(slowed.lanes[0].route.channels[0])  # a way is found at that pace too
     assert backhaul(bench).state is ConnectionState.ACTIVE
     bench.key_rates.rates = dict.fromkeys(AROUND_CORE1, 8_000)  # less than a key in half of its lifetime
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench).state is ConnectionState.DEGRADED
     bench.key_rates.rates = {}
-    bench.lifecycle.poll_keys()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
+    bench.maintenance.poll_keys()
     assert (backhaul(bench).state, backhaul(bench).rekey_s) == (ConnectionState.ACTIVE, 3.0)
 
 
 def test_who_is_less_urgent_gives_way_and_a_fluctuation_moves_nobody(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app", {"backhaul": {"priority": 5}}, name="first", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"backhaul": {"priority": 5}}, name="first", cells=["cell1"]))
     sections = dict(backhaul(bench).lanes[0].route.key_sections)
     assert sections == dict(bench.model.connections["first/compute-core"].lanes[0].route.key_sections)
     bench.key_rates.rates = dict.fromkeys(AROUND_CORE1, 0) | {
         "q-metro1-core1": round(2 * NEEDED_MILLIBPS / RATE_TOLERANCE) + 1
     }
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench).slow_rekey is None
     bench.key_rates.rates["q-metro1-core1"] = round(1.5 * NEEDED_MILLIBPS)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert bench.model.connections["first/compute-core"].rekey_s == 3.0
     assert 5.9 < backhaul(bench).rekey_s < 6.5
     assert reserved(bench)["q-metro1-core1"] <= 1.5 * NEEDED_MILLIBPS
@@ -174,21 +176,21 @@ def test_who_is_less_urgent_gives_way_and_a_fluctuation_moves_nobody(bench: Benc
 @pytest.mark.parametrize("protection", ["restoration", "1:1", "1+1"])
 def test_its_way_fails_too_while_it_has_no_keys(tmp_path: Path, protection: str) -> None:
     bench = Bench(metro_ring(), tmp_path / "db")
-    bench.lifecycle.create(request_for("enterprise-app", {"backhaul": {"protection": protection}}, cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": protection}}, cells=["cell1"]))
     stop(bench, *AROUND_CORE1)
     cut = backhaul(bench).lanes[0].route.channels[0]
     bench.cut(cut)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench).state is ConnectionState.DEGRADED
     assert backhaul(bench).reason
     stop(bench)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     back = backhaul(bench)
     assert back.state is ConnectionState.ACTIVE
     assert back.lanes[0].route.channels != ()
     assert cut not in back.lanes[0].route.channels
     assert not back.is_keyless
-    bench.lifecycle.delete("enterprise-app")
+    bench.slices.delete("enterprise-app")
     assert reserved(bench) == {}
     assert all(bench.model.network.reserved_kbps(c.id) == 0 for c in bench.topology.channels)
     assert not any(bench.model.labels.taken(c.id, end) for c in bench.topology.channels for end in c.ends)
@@ -202,13 +204,13 @@ def test_a_silent_kms_or_one_that_starts_is_no_loss(bench: Bench, monkeypatch: p
 
     with monkeypatch.context() as patched:
         patched.setattr(FakeKeyRates, "sections", silent)
-        bench.lifecycle.poll_keys()
+        bench.maintenance.poll_keys()
     assert backhaul(bench) == before
     bench.key_rates.starting = frozenset(bench.key_rates.section_ids)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench) == before
     bench.key_rates.starting = frozenset()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench) == before
 
 
@@ -217,7 +219,7 @@ def test_an_agent_that_was_silent_is_told_the_pace_later(bench: Bench) -> None:
     stop(bench, *AROUND_CORE1)
     assert set(told(bench).values()) == {3.0}
     bench.tunnels.fail = lambda op, site, connection_id: None
-    bench.lifecycle.restore_tunnels()
+    bench.maintenance.restore_tunnels()
     assert set(told(bench).values()) == {24.0}
 
 
@@ -225,8 +227,8 @@ def test_the_next_process_finds_one_without_keys_as_it_was(bench: Bench) -> None
     stop(bench, *AROUND_CORE1)
     following = bench.next_process()
     following.key_rates.unusable = AROUND_CORE1
-    following.lifecycle.load()
-    following.lifecycle.poll_keys()
+    following.maintenance.load()
+    following.maintenance.poll_keys()
     assert backhaul(following).state is ConnectionState.DEGRADED
     assert reserved(following) == {}
     stop(following)
@@ -251,7 +253,7 @@ def test_probes_neither_end_nor_overrule_the_want_of_keys(bench: Bench, verdict:
 
 def test_what_has_keys_again_and_is_known_to_carry_nothing_waits_for_its_probes(bench: Bench) -> None:
     stop(bench, *AROUND_CORE1)
-    bench.model.findings = {BACKHAUL: Finding(Verdict.FAILS, 0.0)}
+    bench.model.observe_findings({BACKHAUL: Finding(Verdict.FAILS, 0.0)})
     stop(bench)
     assert not backhaul(bench).is_keyless
     assert backhaul(bench).state is ConnectionState.DEGRADED
@@ -263,7 +265,7 @@ def test_what_has_keys_again_and_is_known_to_carry_nothing_waits_for_its_probes(
 
 def falling_back(tmp_path: Path, *levels: str) -> Bench:
     made = Bench(metro_ring(), tmp_path / "fallback-db")
-    made.lifecycle.create(
+    made.slices.create(
         request_for("enterprise-app", {"backhaul": {"fallback": list(levels)}}, cells=["cell1"]),
     )
     made.key_rates.stored[POOL] = 32
@@ -271,7 +273,7 @@ def falling_back(tmp_path: Path, *levels: str) -> Bench:
 
 
 def sources(bench: Bench) -> set[Any]:
-    return {end["key_source"] for (_, i), end in bench.tunnels.told.items() if i == BACKHAUL}
+    return {end.key_source for (_, i), end in bench.tunnels.told.items() if i == BACKHAUL}
 
 
 def test_a_listed_fallback_is_used_for_want_of_keys_and_undone_when_they_are_back(tmp_path: Path) -> None:
@@ -289,7 +291,7 @@ def test_a_listed_fallback_is_used_for_want_of_keys_and_undone_when_they_are_bac
     reroute = lowered.reroutes[-1]
     assert (reroute.level, reroute.cause, reroute.new_key_links) == ("qra", "fallback", ())
     assert reroute_audit.check(bench.topology, reroute_audit.Asked.of(lowered.request), reroute) == ()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert backhaul(bench) == lowered
     stop(bench)
     again = backhaul(bench)
@@ -324,11 +326,11 @@ def test_without_a_way_at_the_fallback_either_it_is_degraded_until_there_is_one(
     bench = falling_back(tmp_path, "qra")
     around = [c.id for c in bench.topology.channels if "core1" in c.ends and not c.dark]
     for channel in around:
-        bench.model.network.set_channel_up(channel, False)
+        bench.model.observe_channels({channel: False}, silent=())
     stop(bench, *AROUND_CORE1)
     assert backhaul(bench).state is ConnectionState.DEGRADED
     assert backhaul(bench).fallback is None
-    bench.lifecycle.channels_changed(dict.fromkeys(around, True))
+    bench.maintenance.channels_changed(dict.fromkeys(around, True))
     assert backhaul(bench).fallback is SecurityClass.QRA
     assert backhaul(bench).state is ConnectionState.ACTIVE
 
@@ -341,14 +343,14 @@ def silence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         raise DriverError("nobody there")
 
     monkeypatch.setattr(type(bench.key_rates), "sections", silent)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
 
 
 def test_a_cut_while_the_kms_is_silent_is_healed_with_the_relay_there_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(metro_ring(), tmp_path / "db")
-    bench.lifecycle.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
     before, rates = backhaul(bench), reserved(bench)
     with monkeypatch.context() as patched:
         silence(bench, patched)
@@ -359,8 +361,8 @@ def test_a_cut_while_the_kms_is_silent_is_healed_with_the_relay_there_was(
         assert moved.lanes[0].route.key_links == before.lanes[0].route.key_links
         assert reserved(bench) == rates
         with pytest.raises(InfeasibleRequest, match="key rates are unknown"):
-            bench.lifecycle.create(request_for("enterprise-app", name="second", cells=["cell1"]))
-    bench.lifecycle.poll_keys()
+            bench.slices.create(request_for("enterprise-app", name="second", cells=["cell1"]))
+    bench.maintenance.poll_keys()
     assert backhaul(bench) == moved
     assert reserved(bench) == rates
 
@@ -372,26 +374,26 @@ def test_one_that_lost_its_way_while_the_kms_is_silent_comes_back_with_the_relay
     around = [c.id for c in bench.topology.channels if "core1" in c.ends]
     with monkeypatch.context() as patched:
         silence(bench, patched)
-        bench.lifecycle.channels_changed(dict.fromkeys(around, False))
+        bench.maintenance.channels_changed(dict.fromkeys(around, False))
         assert backhaul(bench).state is ConnectionState.DEGRADED
         assert "no feasible path" in str(backhaul(bench).reason)
         assert "key" not in str(backhaul(bench).reason)
-        bench.lifecycle.channels_changed(dict.fromkeys(around, True))
+        bench.maintenance.channels_changed(dict.fromkeys(around, True))
         back = backhaul(bench)
         assert back.state is ConnectionState.ACTIVE
         assert back.lanes[0].route.key_links == before.lanes[0].route.key_links
     bench.key_rates.starting = frozenset(bench.key_rates.section_ids)
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     bench.cut(back.lanes[0].route.channels[0])
     assert backhaul(bench).state is ConnectionState.ACTIVE
     bench.key_rates.starting = frozenset()
-    bench.lifecycle.poll_keys()
+    bench.maintenance.poll_keys()
     assert reserved(bench) == rates
 
 
 def test_a_backup_that_takes_over_keeps_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(metro_ring(), tmp_path / "db")
-    bench.lifecycle.create(request_for("enterprise-app", {"backhaul": {"protection": "1:1"}}, cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "1:1"}}, cells=["cell1"]))
     before, rates = backhaul(bench), reserved(bench)
     with monkeypatch.context() as patched:
         silence(bench, patched)

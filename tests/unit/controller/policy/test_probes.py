@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from controller.model.errors import DriverError
 from controller.model.states import ConnectionState, SliceState
 from controller.monitoring.connectivity import Reachability
 from controller.monitoring.link_state import LinkMonitor, PortReport
-from controller.northbound.views import slice_view
+from controller.northbound.views.slices import slice_view
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import metro_ring, ukqntel
 from topologies.spec import Topology
@@ -30,11 +31,11 @@ class World(Bench):
 
     def __init__(self, topology: Topology, database: Path) -> None:
         super().__init__(topology, database)
-        self.lifecycle._engine.steady = lambda: self.now - 1_000_000.0
+        self.context.options = replace(self.context.options, steady=lambda: self.now - 1_000_000.0)
 
     def make(self, **fields: object) -> Connection:
         control = {"latency_ms": 50, **fields}
-        self.lifecycle.create(request_for("enterprise-app", {"control": control}, cells=["cell1"]))
+        self.slices.create(request_for("enterprise-app", {"control": control}, cells=["cell1"]))
         self.run(2.0)
         return self.model.connections[ID]
 
@@ -42,7 +43,7 @@ class World(Bench):
         for _ in range(round(duration_s / step_s)):
             self.now += step_s
             self.probe()
-            self.lifecycle.confirm(lambda site: self.switches_right)
+            self.maintenance.confirm(lambda site: self.switches_right)
 
     def probe(self) -> None:
         """The agents tell what their probes find on the ways as they are now."""
@@ -58,7 +59,7 @@ class World(Bench):
                 else:
                     self.tunnels.reports.pop((site, connection.id), None)
         for site in self.topology.site_names:
-            self.lifecycle.listen(site)
+            self.maintenance.poll_agent(site)
 
     @property
     def it(self) -> Connection:
@@ -163,7 +164,7 @@ def test_switches_are_looked_at_before_anything_is_moved_and_a_repair_is_given_t
 
     world.now += 0.25
     world.probe()
-    world.lifecycle.confirm(repaired)
+    world.maintenance.confirm(repaired)
     assert set(looked) == set(before.lanes[0].route.sites)
     world.run(3.0)
     assert world.it.state is ACTIVE
@@ -223,7 +224,7 @@ def test_a_delete_in_the_midst_of_it_leaves_nothing(world: World) -> None:
     world.make()
     world.holes = frozenset(c.id for c in world.topology.channels)
     world.run(2.5)
-    world.lifecycle.delete("enterprise-app")
+    world.slices.delete("enterprise-app")
     world.run(2.0)
     assert world.state() == before
 
@@ -231,7 +232,7 @@ def test_a_delete_in_the_midst_of_it_leaves_nothing(world: World) -> None:
 def everything_silent(world: World) -> None:
     """BFD sessions starve: all channels are called down though carrier is there."""
     all_channels = [c.id for c in world.topology.channels]
-    world.lifecycle.channels_changed(dict.fromkeys(all_channels, False), frozenset(all_channels))
+    world.maintenance.channels_changed(dict.fromkeys(all_channels, False), frozenset(all_channels))
 
 
 @pytest.mark.parametrize("protection", ["restoration", "1:1", "1+1", "none"])
@@ -244,7 +245,7 @@ def test_a_starved_bfd_takes_nothing_from_connections_whose_probes_pass(world: W
     assert world.it.state is ACTIVE
     assert world.switches.held() == held
     everyone = [c.id for c in world.topology.channels]
-    world.lifecycle.channels_changed(dict.fromkeys(everyone, True))
+    world.maintenance.channels_changed(dict.fromkeys(everyone, True))
     world.run(3.0)
     assert world.it.state is ACTIVE
     assert world.switches.held() == held
@@ -263,7 +264,7 @@ def test_a_starved_bfd_and_failing_probes_keep_the_rules_and_degrade(world: Worl
 def test_bfd_is_believed_where_there_is_another_way(world: World) -> None:
     before = world.make()
     hole = channels(before)[1]
-    world.lifecycle.channels_changed({hole: False}, frozenset({hole}))
+    world.maintenance.channels_changed({hole: False}, frozenset({hole}))
     assert world.it.state is ACTIVE
     assert hole not in channels(world.it)
 
@@ -272,7 +273,7 @@ def test_a_silent_channel_that_loses_its_carrier_is_certainly_dead(world: World)
     world.make()
     everything_silent(world)
     everyone = frozenset(c.id for c in world.topology.channels)
-    world.lifecycle.channels_changed({}, everyone - {channels(world.it)[0]})
+    world.maintenance.channels_changed({}, everyone - {channels(world.it)[0]})
     assert world.it.state is DEGRADED
     assert not world.it.lanes
 
@@ -297,8 +298,8 @@ def test_a_tunnel_without_a_key_is_no_fault_of_the_way(world: World) -> None:
     world.tunnels.reports["cell1", ID] = end
     for _ in range(10):
         world.now += 0.25
-        world.lifecycle.listen("cell1")
-        world.lifecycle.confirm(lambda site: True)
+        world.maintenance.poll_agent("cell1")
+        world.maintenance.confirm(lambda site: True)
     assert (world.it.state, world.it.lanes) == (DEGRADED, before.lanes)
     assert "has no key in use (the pool is dry)" in str(world.it.reason)
 
@@ -312,8 +313,8 @@ def test_a_tunnel_that_waits_for_its_first_key_is_given_a_moment(world: World, s
 
     def hear(seconds: float) -> None:
         world.now += seconds
-        world.lifecycle.listen(site)
-        world.lifecycle.confirm(lambda site: True)
+        world.maintenance.poll_agent(site)
+        world.maintenance.confirm(lambda site: True)
 
     hear(0.1)
     hear(0.3)
@@ -349,9 +350,9 @@ def test_edge_case_02_a_blip_during_a_reroute_does_not_overwrite_the_recovery(wo
         pending = send(changes)
         if not blips and world.model.connections[ID].state is ConnectionState.REROUTING:
             blips.append(hole)
-            world.lifecycle.channels_changed({hole: True})
-            world.lifecycle.channels_changed({hole: False})
-            world.lifecycle.channels_changed({hole: True})
+            world.maintenance.channels_changed({hole: True})
+            world.maintenance.channels_changed({hole: False})
+            world.maintenance.channels_changed({hole: True})
         return pending
 
     world.switches.send = blip  # type: ignore[assignment, method-assign]
@@ -432,7 +433,7 @@ def test_a_controller_killed_while_in_doubt_comes_back_to_the_same_rules(world: 
     world.run(4.0)
     held, there = world.switches.held(), world.it
     again = world.next_process()
-    again.lifecycle.load()
+    again.maintenance.load()
     again.repair_all()
     assert again.switches.held() == held
     assert again.model.connections[ID].lanes == there.lanes

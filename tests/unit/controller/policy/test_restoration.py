@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from controller.forwarding.intended import Changes
-from controller.model.connection import Reroute
+from controller.model.connection import KEPT_REROUTES, Reroute
 from controller.model.states import ConnectionState
 from controller.operations.context import BARRIER_DEADLINE_S
-from controller.operations.restoration_service import TRY_AGAIN_S
-from controller.policy.reroute_audit import KEPT_REROUTES, Asked, check
+from controller.operations.healing.restoration_service import TRY_AGAIN_S
+from controller.policy.reroute_audit import Asked, check
 from controller.schema.slice_request import parse_slice_request
 from tests.support.controller_bench import Bench, raw_request, request_for
-from tests.unit.controller.policy.test_spares import kinds, pass_time
+from tests.unit.controller.policy.test_spares import happened, pass_time
 from topologies.catalog import metro_ring, ukqntel
 
 
@@ -30,7 +30,7 @@ def make(bench: Bench, name: str, **control: object) -> str:
     raw = raw_request("cdn", dict.fromkeys(("access", "backhaul"), little), cells=["cell1"], name=name)
     raw["connections"]["control"] = {"security": "qra", "bandwidth_mbps": 40, "latency_ms": 50} | control
     raw["compute"] |= {"vcpus": 0, "memory_gb": 0}
-    bench.lifecycle.create(parse_slice_request(raw))
+    bench.slices.create(parse_slice_request(raw))
     return f"{name}/cell1-control"
 
 
@@ -38,7 +38,7 @@ def test_what_does_not_fit_any_more_is_shared_out_by_priority_and_never_over_com
     # Three channels of class QRA and above, 100 Mbit/s each, between the sites: six connections of 40 fit.
     ids = [make(bench, f"s{n}", priority=n) for n in range(6)]
     cuts = ["agg1-metro1-ch3", "agg1-metro1-ch4"]
-    bench.lifecycle.channels_changed(dict.fromkeys(cuts, False))
+    bench.maintenance.channels_changed(dict.fromkeys(cuts, False))
     states = [bench.model.connections[i].state for i in ids]
     network = bench.model.network
     for channel in bench.topology.channels:
@@ -53,7 +53,7 @@ def test_what_does_not_fit_any_more_is_shared_out_by_priority_and_never_over_com
             reason = bench.model.connections[connection_id].reason
             assert reason is not None
             assert "bandwidth" in str(reason)
-    bench.lifecycle.channels_changed(dict.fromkeys(cuts, True))
+    bench.maintenance.channels_changed(dict.fromkeys(cuts, True))
     assert all(bench.model.connections[i].state is ConnectionState.ACTIVE for i in ids)
 
 
@@ -101,7 +101,7 @@ def test_each_reroute_leaves_a_proof_that_an_independent_check_accepts(bench: Be
     assert connection.route is not None
     assert connection.reroutes[-1].new_path == connection.route.channels
     restarted = bench.next_process()
-    restarted.lifecycle.load()
+    restarted.maintenance.load()
     assert restarted.model.connections[connection_id].reroutes == connection.reroutes
 
 
@@ -147,24 +147,24 @@ def test_priority_is_part_of_the_request() -> None:
 def test_what_waits_is_tried_again_by_the_clock_when_there_is_room_and_nobody_told(tmp_path: Path) -> None:
     bench = Bench(metro_ring(), tmp_path / "db")
     room = {"control": {"bandwidth_mbps": 60, "security": "qkd", "latency_ms": 60, "priority": 9}}
-    bench.lifecycle.create(request_for("enterprise-app", room, name="first", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", room, name="first", cells=["cell1"]))
     first = bench.model.connections["first/cell1-control"]
     assert first.route is not None
     room["control"]["priority"] = 0
-    bench.lifecycle.create(request_for("enterprise-app", room, name="second", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", room, name="second", cells=["cell1"]))
     second = bench.model.connections["second/cell1-control"]
     assert second.route is not None
     bench.cut(second.route.channels[0])
     assert bench.model.connections[second.id].state is ConnectionState.DEGRADED
     pass_time(bench, TRY_AGAIN_S)
     assert bench.model.connections[second.id].state is ConnectionState.DEGRADED
-    bench.lifecycle.delete("first")
+    bench.slices.delete("first")
     pass_time(bench, TRY_AGAIN_S)
     assert bench.model.connections[second.id].state is ConnectionState.ACTIVE
 
 
 def test_what_switches_refused_is_tried_again_by_the_clock(bench: Bench) -> None:
-    bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", cells=["cell1"]))
     one = bench.model.connections["enterprise-app/cell1-control"]
     assert one.route is not None
     bench.switches.refuse = lambda site, changes: "full" if changes.add else None
@@ -179,7 +179,7 @@ def test_nothing_is_tried_again_while_no_switch_is_there(bench: Bench) -> None:
     """After a restart all switches are away for a while: what waits must not be sent round all of them."""
     connection_id = make(bench, "s", protection="restoration", security="qkd", bandwidth_mbps=1)
     channels = ["agg1-metro1-ch4", "agg1-metro1-ch5"]
-    bench.lifecycle.channels_changed(dict.fromkeys(channels, False))
+    bench.maintenance.channels_changed(dict.fromkeys(channels, False))
     assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
     ready = bench.switches.is_ready
     bench.switches.is_ready = lambda site: False  # type: ignore[method-assign]
@@ -188,7 +188,7 @@ def test_nothing_is_tried_again_while_no_switch_is_there(bench: Bench) -> None:
     assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
     assert bench.switches.sent == sent
     bench.switches.is_ready = ready  # type: ignore[method-assign]
-    bench.lifecycle.retry()
+    bench.maintenance.retry()
     assert bench.model.connections[connection_id].state is ConnectionState.ACTIVE
 
 
@@ -205,7 +205,7 @@ def test_switches_that_do_not_answer_are_not_waited_for_over_and_over(tmp_path: 
     bench.switches.refuse = answer_late
     bench.cut(route.channels[0])
     assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
-    states = [e["state"].lower() for e in kinds(bench, "connection") if e["id"] == connection_id]
+    states = [e.state.value.lower() for e in happened(bench, "connection") if e.connection == connection_id]
     assert states[:2] == ["rerouting", "degraded"]
     bench.switches.refuse = lambda site, changes: None
     pass_time(bench, TRY_AGAIN_S)

@@ -61,7 +61,7 @@ def test_an_interruption_starts_the_wait_anew(bench: Bench) -> None:
     bench.mend(first[0])
     pass_time(bench, 29.0)
     bench.cut(first[1])
-    bench.lifecycle.care()
+    bench.maintenance.run_due()
     bench.mend(first[1])
     pass_time(bench, 29.0)
     assert channels(bench, connection_id) != [first]
@@ -76,7 +76,7 @@ def test_the_original_is_remembered_over_several_moves_and_a_restart(bench: Benc
     (second,) = channels(bench, connection_id)
     bench.cut(second[1])
     after = bench.next_process()
-    after.lifecycle.load()
+    after.maintenance.load()
     after.cut(second[1])
     pass_time(after, 5.0)
     assert channels(after, connection_id) == [first]
@@ -102,7 +102,7 @@ def test_it_waits_while_the_original_path_is_full(bench: Bench) -> None:
     assert channels(bench, other) == [first]
     pass_time(bench, 10.0)
     assert channels(bench, connection_id) != [first]
-    bench.lifecycle.delete("other")
+    bench.slices.delete("other")
     pass_time(bench, 1.0)
     assert channels(bench, connection_id) == [first]
 
@@ -111,7 +111,7 @@ def test_a_change_of_the_slice_makes_another_path_the_original(bench: Bench) -> 
     connection_id = make(bench, revert={"after_s": 5})
     (first,) = channels(bench, connection_id)
     bench.cut(first[0])
-    bench.lifecycle.modify("s", {"connections": {"control": {"bandwidth_mbps": 20}}})
+    bench.slices.modify("s", {"connections": {"control": {"bandwidth_mbps": 20}}})
     assert bench.model.connections[connection_id].preferred is None
     bench.mend(first[0])
     pass_time(bench, 10.0)
@@ -160,5 +160,5 @@ def test_health_is_counted_per_connection_and_forgotten_with_it(bench: Bench) ->
     reversion = Reversion()
     assert reversion.due(bench.model, 0.0) == ()
     assert reversion.due(bench.model, 5.0) == (connection_id,)
-    bench.lifecycle.delete("s")
+    bench.slices.delete("s")
     assert reversion.due(bench.model, 6.0) == ()

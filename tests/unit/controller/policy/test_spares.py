@@ -9,9 +9,10 @@ import pytest
 
 from controller.forwarding.items import CONTROLLER_PORT, Output
 from controller.model.dark_channel import Spare, SpareState
+from controller.model.events import SpareChanged
 from controller.model.states import ConnectionState
-from controller.northbound.network_views import topology_view
-from controller.operations.channel_activation import RETEST_S
+from controller.northbound.views.network import topology_view
+from controller.operations.healing.channel_activation import RETEST_S
 from controller.policy.dark_channels import Holding
 from controller.schema.config import DEFAULT_HOLD_S
 from controller.schema.slice_request import parse_slice_request
@@ -35,19 +36,19 @@ def split(bench: Bench) -> dict[str, bool]:
     """The access tiers lose every fibre to the rest."""
     cut = between(bench.topology, *TIERS)
     bench.switches.dead |= set(cut)
-    bench.lifecycle.channels_changed(cut)
+    bench.maintenance.channels_changed(cut)
     return cut
 
 
 def mend(bench: Bench, cut: dict[str, bool]) -> None:
     bench.switches.dead -= set(cut)
-    bench.lifecycle.channels_changed(dict.fromkeys(cut, True))
+    bench.maintenance.channels_changed(dict.fromkeys(cut, True))
 
 
 def pass_time(bench: Bench, seconds: float) -> None:
-    bench.lifecycle.care()
+    bench.maintenance.run_due()
     bench.now += seconds
-    bench.lifecycle.care()
+    bench.maintenance.run_due()
 
 
 def make(bench: Bench, name: str = "s", **control: Any) -> str:
@@ -55,7 +56,7 @@ def make(bench: Bench, name: str = "s", **control: Any) -> str:
     raw = raw_request("cdn", dict.fromkeys(("access", "backhaul"), little), cells=["cell1"], name=name)
     raw["connections"]["control"] = {"security": "qra", "bandwidth_mbps": 10, "latency_ms": 50} | control
     raw["compute"] |= {"vcpus": 0, "memory_gb": 0, "site": "agg1"}
-    bench.lifecycle.create(parse_slice_request(raw))
+    bench.slices.create(parse_slice_request(raw))
     return f"{name}/cell1-control"
 
 
@@ -68,12 +69,12 @@ def states(bench: Bench) -> dict[str, str]:
     return {c["id"]: c["state"] for c in view["channels"]}
 
 
-def kinds(bench: Bench, kind: str) -> list[dict[str, Any]]:
+def happened(bench: Bench, kind: str) -> list[Any]:
     follower = bench.events.follow(0)
     found = []
     while (event := follower.next(0)) is not None:
-        if event.kind == kind:
-            found.append(dict(event.data))
+        if event.what.kind == kind:
+            found.append(event.what)
     bench.events.unfollow(follower)
     return found
 
@@ -86,7 +87,7 @@ def test_a_spare_is_known_and_not_used_until_it_is_needed(bench: Bench) -> None:
     assert bench.channel_ports.dark.isdisjoint(connection.route.channels)
     # Its ports are down: no failure, nothing to be healed or brought back.
     before = bench.state()
-    bench.lifecycle.channels_changed(dict.fromkeys(bench.channel_ports.dark, True))
+    bench.maintenance.channels_changed(dict.fromkeys(bench.channel_ports.dark, True))
     assert bench.state() == before
 
 
@@ -117,11 +118,11 @@ def test_a_split_network_is_joined_by_the_cheapest_spare_and_put_right_when_it_i
     assert connection.state is ConnectionState.ACTIVE
     assert connection.route == before
     assert connection.reroutes[-1].cause == "spare-put-out"
-    assert [(e["channel"], e["state"]) for e in kinds(bench, "spare")] == [
+    assert [(e.channel, e.state.value) for e in happened(bench, "spare")] == [
         ("agg2-metro1-qra", "lighting"), ("agg2-metro1-qra", "lit"), ("agg2-metro1-qra", "dark"),
     ]  # fmt: skip
     bench.repair_all()
-    assert not kinds(bench, "violation")
+    assert not happened(bench, "violation")
 
 
 def test_the_spare_has_the_class_that_is_asked_for(bench: Bench) -> None:
@@ -164,7 +165,7 @@ def test_a_broken_spare_is_found_out_before_anything_is_sent_over_it(bench: Benc
     assert lit(bench) == {"agg1-metro3-qra"}
     assert bench.model.spares["agg2-metro1-qra"].fault == "no carrier"
     assert "agg2-metro1-qra" in bench.channel_ports.dark
-    assert {"channel": "agg2-metro1-qra", "state": "dark", "reason": "no carrier"} in kinds(bench, "spare")
+    assert SpareChanged("agg2-metro1-qra", SpareState.DARK, "no carrier") in happened(bench, "spare")
 
 
 def test_a_broken_spare_is_tried_again_after_a_while(bench: Bench) -> None:
@@ -186,14 +187,14 @@ def test_what_fails_while_a_spare_is_being_lit_is_served_as_well(bench: Bench, f
     second = make(bench, "b", security="qra", match="exact", fallback=fallback)
     everything = list(between(bench.topology, *TIERS))
     qra = [c for c in everything if c.endswith("-qra")]
-    bench.channel_ports.meanwhile = lambda: bench.lifecycle.channels_changed(dict.fromkeys(qra, False))
-    bench.lifecycle.channels_changed(dict.fromkeys([c for c in everything if c not in qra], False))
+    bench.channel_ports.meanwhile = lambda: bench.maintenance.channels_changed(dict.fromkeys(qra, False))
+    bench.maintenance.channels_changed(dict.fromkeys([c for c in everything if c not in qra], False))
     for connection_id in (first, second):
         connection = bench.model.connections[connection_id]
         assert connection.state is ConnectionState.ACTIVE
         assert connection.fallback is None
     assert lit(bench) == {"agg2-metro1-qkd", "agg2-metro1-qra"}
-    assert not kinds(bench, "fallback_used")
+    assert not happened(bench, "fallback_used")
 
 
 def test_a_lit_spare_that_fails_is_like_any_other_channel(bench: Bench) -> None:
@@ -213,10 +214,10 @@ def test_a_lit_spare_stays_lit_over_a_restart_while_it_is_used(bench: Bench) -> 
     connection_id = make(bench)
     cut = split(bench)
     after = bench.next_process()
-    after.lifecycle.load()
-    assert after.lifecycle.lit_spares() == ("agg2-metro1-qra",)
+    after.maintenance.load()
+    assert after.maintenance.lit_spares() == ("agg2-metro1-qra",)
     assert after.model.network.is_channel_up("agg2-metro1-qra")
-    after.lifecycle.channels_changed(cut)
+    after.maintenance.channels_changed(cut)
     connection = after.model.connections[connection_id]
     assert connection.state is ConnectionState.ACTIVE
     assert connection.route is not None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.model.errors import ConfigError, DriverError
+from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
+from controller.model.errors import ConfigError, DriverError, KeysMissing
+from controller.model.events import LinkChanged, LinkState
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.config import load_config
@@ -22,8 +25,8 @@ from topologies.catalog import ukqntel
 
 def test_what_is_saved_is_read_back_equal(tmp_path: Path) -> None:
     bench = Bench(ukqntel(), tmp_path / "db")
-    bench.lifecycle.create(request_for("enterprise-app"))
-    bench.lifecycle.create(request_for("cdn"))
+    bench.slices.create(request_for("enterprise-app"))
+    bench.slices.create(request_for("cdn"))
     bench.cut("agg1-metro1-ch3")
     for name in ("enterprise-app", "cdn"):
         record = bench.model.slice(name)
@@ -53,12 +56,12 @@ def test_a_locked_database_is_an_error_and_nothing_is_written(tmp_path: Path) ->
     bench = Bench(ukqntel(), tmp_path / "db")
     bench.store.close()
     bench.store = Store(tmp_path / "db", busy_timeout_s=0.01)
-    bench.lifecycle._engine.journal = bench.store
+    bench.context.journal = bench.store
     start = bench.state()
     other = sqlite3.connect(tmp_path / "db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(DriverError, match="locked"):
-        bench.lifecycle.create(request_for("cdn"))
+        bench.slices.create(request_for("cdn"))
     other.execute("ROLLBACK")
     other.close()
     assert bench.state() == start
@@ -140,14 +143,17 @@ def test_a_kms_that_is_away_or_talks_nonsense_is_an_error(tmp_path: Path) -> Non
 def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
     agent = FakeTunnelAgent(tmp_path / "a")
     client = TunnelClient({"a": tmp_path / "a", "gone": tmp_path / "gone"})
-    connection = {"id": "s/c", "mode": "esp"}
+    endpoint = TunnelEndpoint(
+        id="s/c", role="initiator", mode="esp", interface="q0", port=20000, peer_underlay="172.20.0.2",
+        local_address="10.200.0.0", peer_address="10.200.0.1", peer_sae="sae-b", key_source="dh",
+    )  # fmt: skip
     try:
-        client.add("a", connection)
-        client.add("a", connection)
+        client.add("a", endpoint)
+        client.add("a", endpoint)
         client.wait_up("a", "s/c", 1.0)
-        assert client.held("a") == {"s/c": connection}
+        assert client.held("a") == {"s/c": as_wire(endpoint)}
         with pytest.raises(TunnelError, match="differs"):
-            client.add("a", {**connection, "port": 1})
+            client.add("a", replace(endpoint, port=1))
         client.remove("a", "s/c")
         client.remove("a", "s/c")
         assert client.held("a") == {}
@@ -158,13 +164,25 @@ def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
         agent.close()
 
 
+@pytest.mark.parametrize("lacks_key", [True, False])
+def test_the_tunnel_client_tells_a_want_of_keys_from_other_refusals(tmp_path: Path, lacks_key: bool) -> None:
+    agent = FakeTunnelAgent(tmp_path / "a")
+    agent.refuse["wait_up"], agent.lacks_key = "s/c is waiting after 1 s", lacks_key
+    try:
+        with pytest.raises(TunnelError, match="s/c is waiting") as caught:
+            TunnelClient({"a": tmp_path / "a"}).wait_up("a", "s/c", 1.0)
+        assert isinstance(caught.value, KeysMissing) is lacks_key
+    finally:
+        agent.close()
+
+
 def test_a_follower_that_falls_behind_is_cut_off_and_holds_up_nobody() -> None:
     events = EventLog(clock=lambda: 1.0)
     slow, quick = events.follow(), events.follow()
     for n in range(FOLLOWER_BACKLOG + 1):
-        events.publish("link", {"n": n})
+        events.publish(LinkChanged(f"c{n}", LinkState.UP))
         assert quick.next(1.0) is not None
     assert slow.is_cut_off
     assert not quick.is_cut_off
     events.unfollow(slow)
-    assert events.follow(after_id=FOLLOWER_BACKLOG).next(0.0) is not None
+    assert events.follow(after=FOLLOWER_BACKLOG).next(0.0) is not None

@@ -16,7 +16,7 @@ from ryu.ofproto import ofproto_v1_3 as of13, ofproto_v1_3_parser as parser13
 from controller.forwarding.items import Rule
 from controller.forwarding.intended import Changes
 from controller.southbound.openflow_codec import _action, messages_for
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from tests.support.controller_bench import request_for
 from topologies.catalog import ukqntel
 
@@ -47,13 +47,13 @@ def plain(rule, deleting):
         instructions=instructions)
 
 
-model = Orchestrator(ukqntel())
+model = NetworkState(ukqntel())
 for section in model.topology.sections:
     model.network.set_section(section.id, 10**9, True)
 for name in ("enterprise-app", "cdn"):
     record = model.reserve(model.plan(request_for(name)), 0.0)
-    model.prepare(record.connection_ids)
-    model.enter(record.connection_ids)
+    model.install_transit(record.connection_ids)
+    model.switch_ingress(record.connection_ids)
 compared = 0
 for site in model.topology.site_names:
     for rule in model.intended.at(site):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.states import ConnectionState
-from controller.state.network_state import Orchestrator
+from controller.state.network_state import NetworkState
 from controller.testing.mutants import MUTATIONS, make_model
 from scripts.experiments.observe import too_weak
 from tests.support.controller_bench import Bench, request_for
@@ -17,7 +17,7 @@ from topologies.catalog import metro_ring
 
 def mutant(tmp_path: Path, name: str | None) -> Bench:
     bench = Bench(metro_ring(), tmp_path / "db", make_model=lambda topology: make_model(topology, name))
-    bench.lifecycle.create(request_for("enterprise-app", cells=["cell1"]))
+    bench.slices.create(request_for("enterprise-app", cells=["cell1"]))
     return bench
 
 
@@ -59,7 +59,7 @@ def test_each_is_wrong_in_its_own_way_alone(tmp_path: Path, name: str | None) ->
 
 def test_it_is_shouted_about_and_not_the_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.CRITICAL):
-        assert type(make_model(metro_ring(), None)) is Orchestrator
+        assert type(make_model(metro_ring(), None)) is NetworkState
         assert not caplog.records
         assert make_model(metro_ring(), "never-release").mutation == "never-release"
         assert "WRONG ON PURPOSE" in caplog.text

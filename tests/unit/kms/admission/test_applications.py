@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kms.admission.key_rate_reservations import MIN_BURST_BITS, AdmissionError, Applications, AppQos, AppStatus, QkdApp
 from kms.admission.token_bucket import MIN_BURST_REQUESTS, RequestThrottle
 from kms.errors import ExhaustedError
-from kms.keys.key import ANY_WAY, DH, QKD, KeySource, Way
+from kms.keys.key import DH, QKD, UNCONSTRAINED, KeySource, RoutingConstraint
 
 ROUTES = {("a", "b"): ("s1",), ("a", "c"): ("s1", "s2"), ("b", "c"): ("s2",), ("a", "d"): ("s1", "s1")}
 
@@ -29,7 +29,12 @@ class Supply:
         return ROUTES.get((min(a, b), max(a, b)), ())
 
     def sustained(
-        self, a: str, b: str, way: Way = ANY_WAY, needed_bps: float = 0.0, taken_bps: Mapping[str, float] | None = None
+        self,
+        a: str,
+        b: str,
+        way: RoutingConstraint = UNCONSTRAINED,
+        needed_bps: float = 0.0,
+        taken_bps: Mapping[str, float] | None = None,
     ) -> tuple[str, ...]:
         return self.sections_between(a, b)
 

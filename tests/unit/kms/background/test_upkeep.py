@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kms.background.upkeep import ROUNDS_PER_SLICE, PlannedSlice, RunningSection, SectionRunner, Urgency, plan_slice
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import ChannelParameters
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section, SectionState
 
 ACTIVE, STOPPED, STARTING = SectionState.ACTIVE, SectionState.STOPPED, SectionState.STARTING

@@ -10,11 +10,11 @@ import pytest
 
 from kms.clients.paper003_key_servers import (
     ATTEMPTS,
+    KeyPairCoordinator,
     KeyRole,
     KeyServer,
     KeyServerAlertError,
     NetworkFunction,
-    Orchestrator,
 )
 from kms.errors import KmeRefusedError, KmeUnavailableError
 
@@ -53,10 +53,10 @@ class World:
         self.b = NetworkFunction("fn-b", self.kmes)  # type: ignore[arg-type]
         self.qkd = KeyServer(KeyRole.QKEY, os.urandom)
         self.ckm = KeyServer(KeyRole.CKEY, os.urandom)
-        self.orchestrator = Orchestrator(self.qkd, self.ckm, refresh_s=10.0)
+        self.coordinator = KeyPairCoordinator(self.qkd, self.ckm, refresh_s=10.0)
 
     def provide(self, now: float = 0.0) -> None:
-        asyncio.run(self.orchestrator.provide(self.a, self.b, now))
+        asyncio.run(self.coordinator.provide(self.a, self.b, now))
 
     def keys(self) -> tuple[bytes, bytes]:
         pairs = [(self.a.key("fn-b", role), self.b.key("fn-a", role)) for role in KeyRole]
@@ -66,12 +66,12 @@ class World:
 
 def test_both_ends_use_the_same_two_different_keys_and_they_are_refreshed() -> None:
     world = World()
-    assert world.orchestrator.is_due(world.a, world.b, 0.0)
+    assert world.coordinator.is_due(world.a, world.b, 0.0)
     world.provide(0.0)
     first = world.keys()
     assert first[0] != first[1]
-    assert not world.orchestrator.is_due(world.a, world.b, 9.9)
-    assert world.orchestrator.is_due(world.a, world.b, 10.0)
+    assert not world.coordinator.is_due(world.a, world.b, 9.9)
+    assert world.coordinator.is_due(world.a, world.b, 10.0)
     world.provide(10.0)
     assert len({*first, *world.keys()}) == 4
     assert len(world.a._keys) == 2  # the old ones are dropped

@@ -13,7 +13,7 @@ import pytest
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_transport import EmbeddedTransport
 from kms.delivery.requests import DeliveredKey, EncRequest
-from kms.delivery.sae_registry import SaeHomes
+from kms.delivery.sae_registry import SaeRegistry
 from kms.errors import (
     KeysNotFoundError,
     KmsError,
@@ -67,7 +67,7 @@ class World:
             {site: f"kme-{site}" for site in sites},
             Limits(max_key_count=16, pool_target=8, **limits),
             QKD,
-            SaeHomes({f"sae-{s}": s for s in sites}, {}, frozenset(sites), issued.get),
+            SaeRegistry({f"sae-{s}": s for s in sites}, {}, frozenset(sites), issued.get),
             transport,
             self.inventory,
             Ledger(),
@@ -141,7 +141,7 @@ def test_an_sae_that_moved_is_served_at_its_new_place() -> None:
         keys = await world.enc("a", "sae-a", "roamer", "qkd")
         await world.service.admit("c", "roamer", None)
         assert bits(await world.dec("c", "roamer", "sae-a", keys)) == bits(keys)
-        assert world.service.homes.site_of("roamer") == "c"
+        assert world.service.registry.site_of("roamer") == "c"
 
     play(scenario)
 

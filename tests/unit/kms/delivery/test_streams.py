@@ -13,6 +13,7 @@ from kms.admission.qkd_capacity import QkdSupply
 from kms.delivery.key_stream import Qos, Status
 from kms.delivery.stream_service import KeyStreams
 from kms.errors import UnauthorisedError
+from kms.keys.key import QKD
 from tests.support.filled_sections import fill, stop
 from tests.unit.kms.delivery.test_service import World
 
@@ -49,7 +50,8 @@ def test_both_ends_get_the_same_whoever_asks_first(chunk_bytes: int) -> None:
             for site in order:
                 chunk = await world.streams.get_key(site, f"sae-{site}", stream, None, 64)
                 assert chunk.status is Status.OK
-                assert b'"source": "qkd"' in chunk.metadata
+                assert chunk.metadata is not None
+                assert chunk.metadata.source == QKD
                 chunks[site].append(chunk.key_buffer)
         assert chunks["a"] == chunks["b"]
         assert {len(chunk) for chunk in chunks["a"]} == {chunk_bytes}

@@ -14,7 +14,7 @@ from kms.keys.key import QKD
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from kms.qkdnet.topology import crossing_directions
-from kms.sources.qkd.authentication import ONE_TIME_KEY_BYTES
+from kms.sources.qkd.post_processing.authentication import ONE_TIME_KEY_BYTES
 from tests.support.filled_sections import fill, filled_section, resume, stop
 
 KEY = bytes(range(32))

@@ -12,13 +12,14 @@ import pytest
 
 from kms.admission.key_rate_reservations import AdmissionError, Applications, AppQos, AppStatus, QkdApp
 from kms.admission.qkd_capacity import QkdSupply
-from kms.distributed.message_shares import WAIT_S, Part, PartsArriving
+from kms.distributed.message_shares import WAIT_S, Share, ShareCollector
 from kms.errors import ExchangeError, NoRouteError, SectionStoppedError, ShortOfKeyError
-from kms.keys.key import QKD, Route, Way
+from kms.keys.key import QKD, RelayKind, RoutingConstraint
 from kms.qkdnet.disjoint_routing import Link
-from kms.qkdnet.qkd_network import HORIZON_S, QkdNetwork, QkdSource, joined, parted
-from kms.sources.qkd.authentication import ONE_TIME_KEY_BYTES
-from kms.sources.qkd.section import NO_LIGHT, SectionState
+from kms.qkdnet.qkd_network import HORIZON_S, QkdNetwork, QkdSource, combine_shares, split_shares
+from kms.sources.qkd.modes import StopReason
+from kms.sources.qkd.post_processing.authentication import ONE_TIME_KEY_BYTES
+from kms.sources.qkd.section import SectionState
 from tests.support.filled_sections import fill, filled_section, resume, stop
 
 SITES = ("a", "b", "c", "d", "e", "f")
@@ -46,7 +47,7 @@ def test_a_detour_over_rich_sections_is_taken_before_a_poor_one_is_drained() -> 
     rate = mesh.sections["ad"].skr_bps
     assert 80_000 + HORIZON_S * rate < (8 * (1 << 20) + HORIZON_S * rate) / 2  # what the weights say of it
     assert names(mesh.route("a", "d", 32)) == ["ab", "bd"]
-    assert names(mesh.route("a", "d", 32, Way(Route.DIRECT))) == ["ad"]
+    assert names(mesh.route("a", "d", 32, RoutingConstraint(RelayKind.DIRECT))) == ["ad"]
     fill(mesh.sections["ad"], 1 << 20)
     assert names(mesh.route("a", "d", 32)) == ["ad"]
 
@@ -114,9 +115,9 @@ def test_routes_and_sets_of_routes_apart_are_the_cheapest_that_there_are(seed: i
         ]
         if not sets:
             with pytest.raises((NoRouteError, ShortOfKeyError)):
-                mesh.routes("a", "f", 32, Way(disjoint_relays=count))
+                mesh.routes("a", "f", 32, RoutingConstraint(disjoint_relays=count))
             continue
-        found = mesh.routes("a", "f", 32, Way(disjoint_relays=count))
+        found = mesh.routes("a", "f", 32, RoutingConstraint(disjoint_relays=count))
         assert len(found) == count
         least = min(sum(price(mesh, way) for way in each) for each in sets)
         assert sum(price(mesh, way) for way in found) == pytest.approx(least)
@@ -125,7 +126,7 @@ def test_routes_and_sets_of_routes_apart_are_the_cheapest_that_there_are(seed: i
 
 def test_two_relays_share_no_trusted_node_and_each_pays() -> None:
     mesh = ladder()
-    (key,) = QkdSource(mesh, os.urandom).agree("a", "d", 1, 256, Way(disjoint_relays=2))
+    (key,) = QkdSource(mesh, os.urandom).agree("a", "d", 1, 256, RoutingConstraint(disjoint_relays=2))
     assert key.at_a == key.at_b
     assert (key.crossings, key.relays) == (4, 2)
     assert {name: len(section.buffer) for name, section in mesh.sections.items()} == {
@@ -137,7 +138,7 @@ def test_the_trap_where_the_cheapest_way_stands_in_the_way_of_two() -> None:
     mesh = network({"ab": ("a", "b"), "bd": ("b", "d"), "ac": ("a", "c"), "cd": ("c", "d"), "bc": ("b", "c")}, 500)
     for name in ("ab", "bc", "cd"):
         fill(mesh.sections[name], 1 << 19)  # a - b - c - d is cheapest, and leaves no other way
-    found = mesh.routes("a", "d", 32, Way(disjoint_relays=2))
+    found = mesh.routes("a", "d", 32, RoutingConstraint(disjoint_relays=2))
     assert sorted(map(names, found)) == [["ab", "bd"], ["ac", "cd"]]
 
 
@@ -146,11 +147,11 @@ def test_rooms_of_one_site_and_shared_fibres_are_not_apart() -> None:
     ends = {"s1": ("a", "hut"), "s2": ("hut", "b"), "s3": ("a", "cellar"), "s4": ("cellar", "b")}
     sections = {name: filled_section(name, *nodes, 1_000) for name, nodes in ends.items()}
     links = [Link("one", "a", "b", ("s1", "s2")), Link("two", "a", "b", ("s3", "s4"))]
-    assert len(QkdNetwork(sections, links).routes("a", "b", 32, Way(disjoint_relays=2))) == 2
+    assert len(QkdNetwork(sections, links).routes("a", "b", 32, RoutingConstraint(disjoint_relays=2))) == 2
     mesh = QkdNetwork(sections, links, {"hut": "here", "cellar": "here"})
     with pytest.raises(NoRouteError, match="2 disjoint relays"):
-        mesh.routes("a", "b", 32, Way(disjoint_relays=2))
-    assert not mesh.are_joined("a", "b", Way(disjoint_relays=2))
+        mesh.routes("a", "b", 32, RoutingConstraint(disjoint_relays=2))
+    assert not mesh.are_joined("a", "b", RoutingConstraint(disjoint_relays=2))
     assert mesh.are_joined("a", "b")
 
 
@@ -158,55 +159,55 @@ def test_why_there_are_no_relays_apart() -> None:
     mesh = ladder()
     stop(mesh.sections["cd"])
     with pytest.raises(NoRouteError, match="2 disjoint relays: section cd stopped"):
-        mesh.routes("a", "d", 32, Way(disjoint_relays=2))
+        mesh.routes("a", "d", 32, RoutingConstraint(disjoint_relays=2))
     resume(mesh.sections["cd"])
     mesh.sections["cd"].take(20_000)
     with pytest.raises(ShortOfKeyError):
-        mesh.routes("a", "d", 32, Way(disjoint_relays=2))
+        mesh.routes("a", "d", 32, RoutingConstraint(disjoint_relays=2))
     with pytest.raises(NoRouteError, match="no QKD links join a and d by 3 disjoint relays"):
-        mesh.routes("a", "d", 32, Way(disjoint_relays=3))
+        mesh.routes("a", "d", 32, RoutingConstraint(disjoint_relays=3))
 
 
 def test_fewer_parts_than_all_say_nothing() -> None:
     message = bytes(2)  # with a whole alphabet of random parts each single part takes every value equally often
     seen = [Counter[int](), Counter[int]()]
     for first in range(256):
-        parts = parted(message[:1], 2, lambda count, first=first: bytes([first]) * count)  # type: ignore[misc]
-        assert joined(parts) == message[:1]
+        parts = split_shares(message[:1], 2, lambda count, first=first: bytes([first]) * count)  # type: ignore[misc]
+        assert combine_shares(parts) == message[:1]
         for counter, part in zip(seen, parts, strict=True):
             counter[part[0]] += 1
     assert all(set(counter.values()) == {1} and len(counter) == 256 for counter in seen)
-    assert parted(b"key", 1, os.urandom) == [b"key"]
+    assert split_shares(b"key", 1, os.urandom) == [b"key"]
 
 
 class TestPartsArriving:
     def setup_method(self) -> None:
         self.now = 0.0
-        self.parts = PartsArriving(lambda: self.now)
+        self.parts = ShareCollector(lambda: self.now)
 
     def test_all_of_them_in_order_whatever_the_order_of_coming(self) -> None:
-        assert self.parts.add(("a", "m"), 3, 2, Part(b"z", 1)) is None
-        assert self.parts.add(("a", "m"), 3, 0, Part(b"x", 2)) is None
-        found = self.parts.add(("a", "m"), 3, 1, Part(b"y", 3))
+        assert self.parts.add(("a", "m"), 3, 2, Share(b"z", 1)) is None
+        assert self.parts.add(("a", "m"), 3, 0, Share(b"x", 2)) is None
+        found = self.parts.add(("a", "m"), 3, 1, Share(b"y", 3))
         assert found is not None
         assert [part.message for part in found] == [b"x", b"y", b"z"]
         assert len(self.parts) == 0
 
     def test_what_does_not_belong_together_is_refused(self) -> None:
-        self.parts.add(("a", "m"), 2, 0, Part(b"x", 1))
+        self.parts.add(("a", "m"), 2, 0, Share(b"x", 1))
         for count, number, message in ((2, 0, b"y"), (3, 1, b"y"), (2, 1, b"longer")):
             with pytest.raises(ExchangeError):
-                self.parts.add(("a", "m"), count, number, Part(message, 1))
-        assert self.parts.add(("b", "m"), 2, 1, Part(b"y", 1)) is None  # of another sender
+                self.parts.add(("a", "m"), count, number, Share(message, 1))
+        assert self.parts.add(("b", "m"), 2, 1, Share(b"y", 1)) is None  # of another sender
 
     def test_what_never_gets_complete_goes(self) -> None:
-        self.parts.add(("a", "m"), 2, 0, Part(b"x", 1))
+        self.parts.add(("a", "m"), 2, 0, Share(b"x", 1))
         self.now = WAIT_S + 1
-        self.parts.add(("a", "n"), 2, 0, Part(b"x", 1))
+        self.parts.add(("a", "n"), 2, 0, Share(b"x", 1))
         assert len(self.parts) == 1
 
     def test_parts_do_not_show(self) -> None:
-        assert "secret" not in repr(Part(b"secret", 1))
+        assert "secret" not in repr(Share(b"secret", 1))
 
 
 class TestReservations:
@@ -218,7 +219,9 @@ class TestReservations:
 
     def app(self, share: float, priority: int = 1, relays: int = 1) -> QkdApp:
         qos = AppQos(share * self.rate, 2 * self.rate)
-        return QkdApp(uuid.uuid4(), "sae-a", ("sae-d",), QKD, ("a", "d"), qos, priority, Way(disjoint_relays=relays))
+        return QkdApp(
+            uuid.uuid4(), "sae-a", ("sae-d",), QKD, ("a", "d"), qos, priority, RoutingConstraint(disjoint_relays=relays)
+        )
 
     def crossed(self, app: QkdApp) -> list[str]:
         self.now += 1.0
@@ -258,7 +261,7 @@ class TestReservations:
 def test_a_section_that_is_cut_gives_nothing_until_it_is_mended_and_judged_anew() -> None:
     section = filled_section("s", "a", "b", 1_000)
     section.cut()
-    assert (section.state, section.stop_reason, section.skr_bps) == (SectionState.STOPPED, NO_LIGHT, 0.0)
+    assert (section.state, section.stop_reason, section.skr_bps) == (SectionState.STOPPED, StopReason.NO_LIGHT, 0.0)
     fill(section, 1_000)  # what was under way
     assert len(section.buffer) == 1_000
     with pytest.raises(SectionStoppedError):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kms.sources.qkd.attacks import Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import click_statistics
-from kms.sources.qkd.settings import SourceSettings
+from kms.sources.qkd.link.attacks import Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import click_statistics
+from kms.sources.qkd.link.settings import SourceSettings
 
 qiskit = pytest.importorskip("qiskit", reason="the optional extra `quantum` (qiskit) is not installed")
 quantum_info = pytest.importorskip("qiskit.quantum_info", reason="the optional extra `quantum` is not installed")

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from kms.errors import ExchangeError
-from kms.sources.qkd import amplify, finite, protocol
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.cascade import FRAME_BITS, MOST_FRAMES, ParityOracle, reconcile
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.entropy import binary_entropy
+from kms.sources.qkd import protocol
+from kms.sources.qkd.bounds import finite
+from kms.sources.qkd.bounds.entropy import binary_entropy
 from kms.sources.qkd.forecast import AUTHENTICATION_BYTES
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.monte_carlo import QuantumChannel
+from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import AttackKind
-from kms.sources.qkd.montecarlo import QuantumChannel
+from kms.sources.qkd.post_processing.cascade import FRAME_BITS, MOST_FRAMES, ParityOracle, reconcile
+from kms.sources.qkd.post_processing.privacy_amplification import MAX_INPUT_BITS, toeplitz_hash
 from kms.sources.qkd.protocol import Tally, Transcript, distil, run_round
-from kms.sources.qkd.settings import optimal_settings
 
 CHANNEL = ChannelParameters(length_km=30.0)
 DETECTIONS = 1 << 18
@@ -124,13 +126,13 @@ class TestPrivacyAmplification:
         bits = rng.integers(0, 2, n, dtype=np.uint8)
         seed = rng.integers(0, 2, n + length - 1, dtype=np.uint8)
         matrix = np.array([[seed[i - j + n - 1] for j in range(n)] for i in range(length)])
-        assert np.array_equal(amplify.toeplitz_hash(bits, seed, length), matrix @ bits % 2)
+        assert np.array_equal(toeplitz_hash(bits, seed, length), matrix @ bits % 2)
 
     def test_rounding_is_exact_in_the_worst_case_of_all_ones(self) -> None:
         n, length = 1 << 18, 1 << 17
-        hashed = amplify.toeplitz_hash(np.ones(n, np.uint8), np.ones(n + length - 1, np.uint8), length)
+        hashed = toeplitz_hash(np.ones(n, np.uint8), np.ones(n + length - 1, np.uint8), length)
         assert not hashed.any()  # each is the sum of n ones, n even
-        hashed = amplify.toeplitz_hash(np.ones(n - 1, np.uint8), np.ones(n + length - 2, np.uint8), length)
+        hashed = toeplitz_hash(np.ones(n - 1, np.uint8), np.ones(n + length - 2, np.uint8), length)
         assert hashed.all()
 
     def test_a_long_random_product_equals_exact_integer_arithmetic(self) -> None:
@@ -143,14 +145,14 @@ class TestPrivacyAmplification:
         right = int.from_bytes(seed.astype("<u2").tobytes(), "little")
         product = (left * right).to_bytes(2 * (2 * n + length), "little")
         expected = np.frombuffer(product, dtype="<u2")[n - 1 : n - 1 + length] & 1
-        assert np.array_equal(amplify.toeplitz_hash(bits, seed, length), expected)
+        assert np.array_equal(toeplitz_hash(bits, seed, length), expected)
 
     def test_outputs_of_the_longest_input_are_the_exact_sums(self) -> None:
-        n, length = amplify.MAX_INPUT_BITS, 1 << 20
+        n, length = MAX_INPUT_BITS, 1 << 20
         rng = nature(4)
         bits = rng.integers(0, 2, n, dtype=np.uint8)
         seed = rng.integers(0, 2, n + length - 1, dtype=np.uint8)
-        hashed = amplify.toeplitz_hash(bits, seed, length)
+        hashed = toeplitz_hash(bits, seed, length)
         reversed_bits = bits[::-1]
         for i in [0, 1, length - 1, *rng.integers(0, length, 40)]:
             exact = np.count_nonzero(seed[i : i + n] & reversed_bits)
@@ -159,7 +161,7 @@ class TestPrivacyAmplification:
     @pytest.mark.parametrize(("n", "seed", "length"), [(0, 1, 1), (4, 4, 2), (4, 9, 6), (4, 3, 0)])
     def test_sizes_that_do_not_fit_are_refused(self, n: int, seed: int, length: int) -> None:
         with pytest.raises(ValueError):
-            amplify.toeplitz_hash(np.zeros(n, np.uint8), np.zeros(seed, np.uint8), length)
+            toeplitz_hash(np.zeros(n, np.uint8), np.zeros(seed, np.uint8), length)
 
 
 @dataclass

@@ -8,15 +8,16 @@ from decimal import Decimal, localcontext
 import numpy as np
 import pytest
 
-from kms.sources.qkd import asymptotic, cow, finite
-from kms.sources.qkd.asymptotic import Line, infinite_decoy, key_rate, vacuum_weak
-from kms.sources.qkd.attacks import Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import click_statistics, expected
-from kms.sources.qkd.entropy import binary_entropy
+from kms.sources.qkd import cow
+from kms.sources.qkd.bounds import asymptotic, finite
+from kms.sources.qkd.bounds.asymptotic import Line, infinite_decoy, key_rate, vacuum_weak
+from kms.sources.qkd.bounds.entropy import binary_entropy
 from kms.sources.qkd.forecast import attacked_rate, expected_qber, forecast_rate, sustainable_bps
+from kms.sources.qkd.link.attacks import Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import click_statistics, expected
+from kms.sources.qkd.link.settings import SourceSettings, optimal_settings
 from kms.sources.qkd.modes import AttackKind, Protocol
-from kms.sources.qkd.settings import SourceSettings, optimal_settings
 
 # Gobby, Yuan and Shields 2004, as Ma et al. 2005 use it.
 MU, NU, F = 0.48, 0.05, 1.22

@@ -10,9 +10,6 @@ import pytest
 
 from kms.errors import SectionStoppedError, ShortOfKeyError
 from kms.sources.qkd import protocol
-from kms.sources.qkd.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.channel import ChannelParameters
-from kms.sources.qkd.clicks import expected
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
     BLOCK_DETECTIONS,
@@ -20,10 +17,20 @@ from kms.sources.qkd.forecast import (
     expected_qber,
     forecast_rate,
 )
-from kms.sources.qkd.judgement import FALSE_ALARM, LEAST_SAMPLE_BITS, MOST_SAMPLE_BITS, Judge, Judgement
-from kms.sources.qkd.modes import AttackKind, Model, Protocol
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
+from kms.sources.qkd.link.channel import ChannelParameters
+from kms.sources.qkd.link.clicks import expected
+from kms.sources.qkd.link.settings import optimal_settings
+from kms.sources.qkd.modes import AttackKind, Model, Protocol, StopReason
+from kms.sources.qkd.post_processing.parameter_estimation import (
+    FALSE_ALARM,
+    LEAST_SAMPLE_BITS,
+    MOST_SAMPLE_BITS,
+    Judge,
+    Judgement,
+)
 from kms.sources.qkd.protocol import distil
-from kms.sources.qkd.ratemodel import RateMaker
+from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import (
     BUDGET_DEPTH_S,
     Distiller,
@@ -34,7 +41,6 @@ from kms.sources.qkd.section import (
     SliceOfWork,
     Verdict,
 )
-from kms.sources.qkd.settings import optimal_settings
 
 CHANNEL = ChannelParameters(length_km=30.0)
 TAPPED = Attack(AttackKind.INTERCEPT_RESEND, 1.0)
@@ -60,7 +66,7 @@ class TestJudge:
 
     def test_the_threshold(self) -> None:
         assert self.QUIET.objection(Judgement(1_000, 110)) is None
-        assert "error rate" in (self.QUIET.objection(Judgement(1_000, 111)) or "")
+        assert self.QUIET.objection(Judgement(1_000, 111)) is StopReason.TOO_MANY_ERRORS
 
     @pytest.mark.parametrize("expected_qber_", [1e-6, 0.005, 0.02, 0.05, 0.08])
     def test_a_judgement_is_long_enough_for_the_stated_false_alarm_rate(self, expected_qber_: float) -> None:
@@ -101,6 +107,10 @@ class TestJudge:
         work = Distiller(CHANNEL, nature(1).bytes, nature()).work(300, NO_ATTACK, keep=False)
         assert len(work.verdicts) == 300
         assert not any(v.objection for v in work.verdicts)
+
+
+def reason_of(section: Section) -> StopReason | None:
+    return section.stop_reason
 
 
 def working_section(channel: ChannelParameters = CHANNEL, capacity_bytes: int = 1 << 15) -> tuple[Section, Distiller]:
@@ -148,21 +158,25 @@ class TestFullSimulation:
         assert used[1][0] == made[0].alice[:AUTHENTICATION_BYTES]
         assert len({keys[0] for keys in used}) == 2
 
-    @pytest.mark.parametrize(("attack", "reason"), [(TAPPED, "error rate"), (SPLIT, "decoys")])
-    def test_an_eavesdropper_stops_the_section_and_her_leaving_starts_it(self, attack: Attack, reason: str) -> None:
+    @pytest.mark.parametrize(
+        ("attack", "reason"), [(TAPPED, StopReason.TOO_MANY_ERRORS), (SPLIT, StopReason.WRONG_DECOY_SHARE)]
+    )
+    def test_an_eavesdropper_stops_the_section_and_her_leaving_starts_it(
+        self, attack: Attack, reason: StopReason
+    ) -> None:
         section, distiller = working_section()
         section.absorb(distiller.work(1, NO_ATTACK, keep=True))
         assert section.is_usable
         section.absorb(distiller.work(1, attack, keep=True))
         assert section.state is SectionState.STOPPED
-        assert reason in section.stop_reason
+        assert section.stop_reason is reason
         assert section.skr_bps == 0
         assert section.available_bits == 0
         with pytest.raises(SectionStoppedError):
             section.take(1)
         section.absorb(distiller.work(1, NO_ATTACK, keep=False))
         assert section.is_usable
-        assert not section.stop_reason
+        assert reason_of(section) is None
         assert section.qber is not None
         assert section.qber < 0.05
 
@@ -224,11 +238,11 @@ class TestRateModel:
         section.absorb(maker.work(5, NO_ATTACK, keep=True))
         before = section.skr_bps
         assert before > 0
-        for attack, reason in ((TAPPED, "error rate"), (SPLIT, "decoys")):
+        for attack, reason in ((TAPPED, StopReason.TOO_MANY_ERRORS), (SPLIT, StopReason.WRONG_DECOY_SHARE)):
             stored = len(section.buffer)
             section.absorb(maker.work(5, attack, keep=True))
             assert section.state is SectionState.STOPPED
-            assert reason in section.stop_reason
+            assert section.stop_reason is reason
             assert len(section.buffer) == stored
             section.absorb(maker.work(1, NO_ATTACK, keep=False))
             assert section.is_usable

@@ -60,12 +60,3 @@ def test_table_puts_the_spread_of_a_figure_in_one_row() -> None:
     columns, rows = common.table({"runs": 2, "x_ms.p50": 1.0, "x_ms.max": 3.0, "y.p50_last_10": 4.0})
     assert columns == ("figure", "value", "p50", "max")
     assert rows == [("runs", 2, None, None), ("x_ms", None, 1.0, 3.0), ("y.p50_last_10", 4.0, None, None)]
-
-
-def test_progress_says_how_long_it_takes_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with common.Countdown("counting", 3) as countdown:
-        for _ in range(3):
-            countdown.advance()
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("counting: 3 done in ")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scripts.bench.baseline import KShortestAndFilter
-from scripts.bench.instances import small_connection, small_network
-from scripts.bench.large import large_network, large_request
-from scripts.bench.paths import Effort, run
+from scripts.bench.pce.baseline import KShortestAndFilter
+from scripts.bench.pce.instances import small_connection, small_network
+from scripts.bench.pce.large import large_network, large_request
+from scripts.bench.pce.run import Effort, run
 from tests.support.small_networks import ask, channel, network
 
 SMALL = Effort(

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from controller.schema.slice_request import parse_slice_request
-from scripts.bench import charts, fill, provision
-from scripts.bench.fill import Added, Series
-from scripts.bench.provision import Case, Run
+from scripts.bench import charts
+from scripts.bench.provision import fill
+from scripts.bench.provision import run as provision
+from scripts.bench.provision.fill import Added, Series
+from scripts.bench.provision.run import Case, Run
 from scripts.cli.main import main
 
 PNG = b"\x89PNG\r\n\x1a\n"

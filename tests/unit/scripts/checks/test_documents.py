@@ -44,5 +44,17 @@ def test_the_readmes_commands_exist() -> None:
 def test_the_launcher_lists_the_commands_that_there_are() -> None:
     usage = (REPOSITORY / "scripts" / "qslice").read_text(encoding="utf-8")
     listed = set(re.findall(r"^  ([a-z]+) ", usage.partition("USAGE'")[2].partition("\nUSAGE")[0], re.MULTILINE))
-    actions = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
-    assert listed == set(actions[0].choices) | {"setup", "test", "doctor"}
+    assert listed == set(_choices(build_parser())) | {"setup", "test", "doctor"}
+
+
+def test_the_launcher_lists_every_action_and_every_bench() -> None:
+    usage = (REPOSITORY / "scripts" / "qslice").read_text(encoding="utf-8")
+    for command, parser in _choices(build_parser()).items():
+        (line,) = re.findall(rf"^  {command} (.*(?:\n {{38}}.*)*)$", usage, re.MULTILINE)
+        assert set(_choices(parser)) <= set(re.findall(r"[a-z]+", line)), f"the launcher's line on {command}"
+
+
+def _choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The sub-commands of a parser by name; none where it has none."""
+    found = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(found[0]) if found else {}

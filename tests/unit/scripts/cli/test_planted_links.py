@@ -11,7 +11,7 @@ import pytest
 from scripts.cli.main import build_parser
 from scripts.demo import report as demo_report
 from scripts.errors import WrongRequest
-from scripts.experiments import results
+from scripts.experiments.report import results
 from scripts.testbed.paths import Layout, write_private
 from tests.support.demo_report import example_report
 from topologies.catalog import ukqntel

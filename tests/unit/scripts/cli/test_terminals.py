@@ -21,8 +21,8 @@ from tests.support.launcher import argv, environment
 
 ID = "agg1-metro1-a-channel-of-a-very-long-name-qkd"
 TABLE = f"""
-from scripts.terminal import take_standard_streams
-from scripts.cli.output import print_table
+from scripts.console.streams import take_standard_streams
+from scripts.console.output import print_table
 take_standard_streams()
 columns = ("id", "a", "b", "state", "class", "capacity")
 print_table("Channels", columns, [("{ID}", "agg1", "metro1", "up", "qkd", 1.5)] * 3)
@@ -72,7 +72,10 @@ def test_fault_26_colours_only_where_they_are_wanted(variables: dict[str, str], 
 
 
 def test_fault_26_progress_is_lines_where_nothing_can_be_redrawn() -> None:
-    code = "from scripts.cli.progress import Steps\nwith Steps('up x', 2) as steps: steps('first'); steps('second')"
+    code = (
+        "from scripts.console.progress import Progress\n"
+        "with Progress('up x', total=2) as progress: progress.begin('first'); progress.begin('second')"
+    )
     shown = on_a_terminal([sys.executable, "-c", code], 80, TERM="dumb")
     assert "up x: first" in shown
     assert "up x: second" in shown

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from scripts.demo import run
-from scripts.demo.progress import SilentProgress
 from scripts.demo.report import ConnectionReport, Report, SliceReport
+from scripts.measure.capture.plaintext_search import MarkerResult
 from scripts.measure.connection import Connection
-from scripts.measure.plaintext_search import MarkerResult
-from scripts.measure.probers import Probers
+from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
+from tests.support.silent_steps import SilentSteps
 from topologies.catalog import load
 
 HERE = Connection("s", "c", "cell1", "core1", "10.200.0.2", "10.200.0.3", "qra", "qra", ("one",), 10.0)
@@ -38,7 +38,7 @@ def looked_at(
     monkeypatch.setattr("scripts.measure.slices.refresh_connections", lambda *_: {"s/c": next(now)})
     report = Report(load("ukqntel"), "system", setup_s=0.0)
     report.slices.append(SliceReport("s", connections=[ConnectionReport(HERE)]))
-    demo = run._Demo(cast(System, None), SilentProgress(), report, 5)
+    demo = run._Demo(cast(System, None), SilentSteps(), report, 5)
     demo.measure_markers(cast(Probers, None))
     (check,) = report.checks
     return check.ok, paths

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from scripts.experiments.chaos import ChaosStep, Move, Trouble, chaos_steps
-from scripts.experiments.chaos_run import ChaosResult, Pace, keep
-from scripts.experiments.oracle import Observation, connection_number, judge, number_of_cookie
-from scripts.experiments.wiretap import Inspector
-from scripts.measure.plaintext_search import new_marker
+from scripts.experiments.chaos.oracle import Observation, connection_number, judge, number_of_cookie
+from scripts.experiments.chaos.run import ChaosResult, Pace, keep
+from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_steps
+from scripts.measure.capture.plaintext_monitor import PlaintextMonitor
+from scripts.measure.capture.plaintext_search import new_marker
 from scripts.testbed.faults import FAULTS, Fault, FaultKind, Faults, with_fault, without
 from topologies.catalog import load
 from topologies.links import Direction
@@ -103,7 +103,8 @@ def cookie(number: int, generation: int = 1) -> int:
 def observation(path: tuple[str, ...] = WORKING, faults: Faults = ()) -> dict[str, Any]:
     sites = ["cell1", *(["agg2", "agg1"] if path == DETOUR else ["agg1"]), "metro1"]
     view = {
-        "name": "cell1-compute", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.6", "required": "qkd",
+        "name": "cell1-compute", "role": "access", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.6",
+        "required": "qkd",
         "key_source": "qkd", "match": "at-least", "protection": "restoration", "state": "ACTIVE", "reason": None,
         "bandwidth_mbps": 4.0, "path": list(path), "sites": sites, "backup": None,
     }  # fmt: skip
@@ -189,7 +190,10 @@ MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         lambda s: next(c for c in s["channels"] if c["id"] == WORKING[1]).update(state="dark"),
         "ACTIVE on agg1-metro1-qkd"),
     "a wrong rule": (lambda s: s["held"].update(agg1={"rule a to another port", "group b"}), "lacks rule a"),
-    "an excess rule": (lambda s: s["held"]["agg1"].add("meter c"), "holds meter c, which nobody intends"),
+    "an excess rule": (
+        lambda s: s["held"]["agg1"].add("meter c"),
+        "holds meter c, which the controller does not intend",
+    ),
     "a switch without rules": (lambda s: s.update(held={}), "agg1 lacks group b"),
     "unprotected and never back": (
         lambda s: view_of(s).update(protection="none", state="DEGRADED", reason="dead"), "nothing is broken any more"),
@@ -251,34 +255,34 @@ def esp(sequence: int, body: bytes, spi: int = 0x1234) -> bytes:
 
 
 def test_the_tap_is_silent_about_ciphertext_seen_on_several_channels() -> None:
-    inspector = Inspector(SECRET, CLEAR)
+    monitor = PlaintextMonitor(SECRET, CLEAR)
     for n in range(50):
         for channel in ("x", "y"):
-            inspector.inspect(channel, esp(n, b"ciphertext %d" % n))
-    inspector.inspect("z", frame(b"load" + CLEAR, port=5700))
-    assert inspector.violations == []
-    assert inspector.clear_frames == 1
-    assert inspector.esp_packets >= 100
+            monitor.inspect(channel, esp(n, b"ciphertext %d" % n))
+    monitor.inspect("z", frame(b"load" + CLEAR, port=5700))
+    assert monitor.violations == []
+    assert monitor.clear_frames == 1
+    assert monitor.esp_packets >= 100
 
 
 def test_the_tap_sees_plaintext() -> None:
-    inspector = Inspector(SECRET, CLEAR)
-    inspector.inspect("x", frame(b"load" + SECRET, port=5700))
-    assert "readable on x" in inspector.violations[0]
+    monitor = PlaintextMonitor(SECRET, CLEAR)
+    monitor.inspect("x", frame(b"load" + SECRET, port=5700))
+    assert "readable on x" in monitor.violations[0]
 
 
 def test_the_tap_sees_a_counter_used_twice_under_one_key() -> None:
-    inspector = Inspector(SECRET, CLEAR)
-    inspector.inspect("x", esp(7, b"one ciphertext"))
-    inspector.inspect("x", esp(7, b"another text", spi=0x9999))
-    assert inspector.violations == []
-    inspector.inspect("x", esp(7, b"the second text"))
-    assert "counter 7 for two packets" in inspector.violations[0]
+    monitor = PlaintextMonitor(SECRET, CLEAR)
+    monitor.inspect("x", esp(7, b"one ciphertext"))
+    monitor.inspect("x", esp(7, b"another text", spi=0x9999))
+    assert monitor.violations == []
+    monitor.inspect("x", esp(7, b"the second text"))
+    assert "counter 7 for two packets" in monitor.violations[0]
 
 
 def test_the_tap_does_not_take_the_switches_own_packets_for_esp() -> None:
-    inspector = Inspector(SECRET, CLEAR)
+    monitor = PlaintextMonitor(SECRET, CLEAR)
     for text in (b"one state of a session", b"another state of it"):
-        inspector.inspect("x", frame(struct.pack("!IIQ", 0x21400518, 1, 1_000_000) + text, port=3784))
-    assert inspector.violations == []
-    assert inspector.esp_packets == 0
+        monitor.inspect("x", frame(struct.pack("!IIQ", 0x21400518, 1, 1_000_000) + text, port=3784))
+    assert monitor.violations == []
+    assert monitor.esp_packets == 0

@@ -22,8 +22,8 @@ from controller.forwarding.items import (
     ToGroup,
 )
 from controller.forwarding.rules import arp_responder, base_rules
-from controller.northbound.network_views import switch_view
-from scripts.experiments.rules import cookies_of, differences, held_items, intended_items
+from controller.northbound.views.network import switch_view
+from scripts.experiments.chaos.rules import cookies_of, differences, held_items, intended_items
 
 # Captured from ovs-ofctl -O OpenFlow13 --no-names (3.1.0).
 FLOWS = """ cookie=0x5153000000000000, duration=3.1s, table=0, n_packets=1, n_bytes=42, priority=300,arp,in_port=1,\
@@ -107,7 +107,7 @@ def test_every_wrong_content_is_seen_on_both_sides(items: tuple[Item, ...]) -> N
 
 def test_missing_and_excess_are_told_apart() -> None:
     assert ["lacks" in what for what in differences("s", intended(ITEMS), HELD - {next(iter(HELD))})] == [True]
-    assert ["nobody intends" in what for what in differences("s", intended(ITEMS[1:]), HELD)] == [True]
+    assert ["does not intend" in what for what in differences("s", intended(ITEMS[1:]), HELD)] == [True]
 
 
 def test_a_meter_of_another_form_is_not_overlooked() -> None:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from scripts.errors import WrongRequest
-from scripts.experiments.scenario import SHIPPED, connection_ids, find_scenario, parse_scenario, read_scenario
-from scripts.experiments.schedule import schedule
+from scripts.experiments.scripted.scenario import SHIPPED, connection_ids, find_scenario, parse_scenario, read_scenario
+from scripts.experiments.scripted.schedule import schedule
 from scripts.testbed.paths import REPOSITORY
 
 GOOD = """\

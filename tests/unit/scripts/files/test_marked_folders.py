@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench.peer_venv import Peer
+from scripts.console.progress import Progress
 from scripts.errors import CommandError, WrongRequest
 from scripts.testbed.cleanup import forget
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -65,7 +66,9 @@ def test_fault_11_the_images_cache_keeps_what_is_no_image(tmp_path: Path, monkey
 
 
 def test_fault_11_a_peers_place_is_not_cleared(tmp_path: Path) -> None:
-    peer = Peer("peer", (), "nothing-of-that-name==0")
+    lock = tmp_path / "lock"
+    lock.touch()
+    peer = Peer("peer", "nothing-of-that-name==0", lock)
     (tmp_path / "peer").mkdir()
     (tmp_path / "peer/thesis.tex").write_text("years of work")
     with pytest.raises(CommandError, match=r"thesis\.tex"):
@@ -112,4 +115,4 @@ def _run_vm(out: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vm_run, "run_guest", fail)
     monkeypatch.setattr(vm_run, "_scratch", lambda _: os.fspath(folder))
     options = vm_run.parser().parse_args(["--out", str(out), "--accel", "tcg"])
-    vm_run.run(options, [], vm_run.Teller())
+    vm_run.run(options, [], Progress("test --vm"))

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.errors import WrongRequest
-from scripts.experiments.scenario import parse_scenario
+from scripts.experiments.scripted.scenario import parse_scenario
 from scripts.files.located_yaml import YamlError, load_located
-from scripts.testbed.slice_requests import _read, parse_value
+from scripts.testbed.slice_requests import parse_value, read_document
 
 
 def request(tmp_path: Path, content: str | bytes) -> dict[str, Any]:
     file = tmp_path / "request.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    found = _read(str(file))
+    found = read_document(str(file))
     json.dumps(found, allow_nan=False)  # what the API is sent
     return found
 

@@ -1,6 +1,6 @@
 """Which pairs are tried, and what counts as reachable."""
 
-from scripts.measure.isolation import Attempt, judge_isolation, split_pairs
+from scripts.measure.probes.isolation import Attempt, judge_isolation, split_pairs
 from tests.support.demo_report import example_connections
 
 

@@ -7,9 +7,9 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
+from scripts.measure.capture.frames import hex_dump, parse_frame
+from scripts.measure.capture.plaintext_search import contains_marker, judge, new_marker
 from scripts.measure.connection import Connection
-from scripts.measure.frames import hex_dump, parse_frame
-from scripts.measure.plaintext_search import contains_marker, judge, new_marker
 
 MARKER = b"QSLICE-PLAINTEXT-9f39c7f3df058148-"
 SECRET = Connection(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.measure.outage import measure_outage
+from scripts.measure.probes.outage import measure_outage
 
 INTERVAL_S = 0.001
 RTT_S = 0.0005

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from scripts.measure.connection import connections_of, requirement_of
+from scripts.measure.connection import connections_of
 from scripts.measure.errors import ApiError, MeasurementError
-from scripts.measure.iperf import parse_iperf
-from scripts.measure.ping import parse_ping
+from scripts.measure.programs.iperf import parse_iperf
+from scripts.measure.programs.ping import parse_ping
 from scripts.measure.rekey_load import OVERHEAD_BYTES, PAYLOAD_BYTES, packet_rate
+from scripts.measure.slices import refusal
 from topologies.spec import SecurityClass
 
 PING = """PING 10.200.0.1 (10.200.0.1) from 10.200.0.0 : 56(84) bytes of data.
@@ -66,7 +67,7 @@ def test_iperf_that_failed_says_why(text, why):
 
 
 ANSWER = {
-    "name": "cell1-compute", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.24",
+    "name": "cell1-compute", "role": "access", "src": "cell1", "dst": "metro1", "src_address": "10.200.0.24",
     "dst_address": "10.200.0.25", "required": "qra", "key_source": "qra", "path": ["cell1-agg1-ch3"], "state": "ACTIVE",
 }  # fmt: skip
 REQUEST = {"name": "enterprise-app", "connections": {"access": {"security": "qra", "bandwidth_mbps": 10}}}
@@ -87,18 +88,35 @@ def test_hybrid_needs_channels_of_its_strongest_part(required):
     assert connection.required_class is SecurityClass.QKD
 
 
-@pytest.mark.parametrize("gone", ["path", "src_address", "required"])
+@pytest.mark.parametrize("gone", ["path", "src_address", "required", "role"])
 def test_answer_that_lacks_a_field_is_named(gone):
     with pytest.raises(ApiError, match=gone):
         connections_of({"connections": [{k: v for k, v in ANSWER.items() if k != gone}]}, REQUEST)
 
 
-def test_which_requirement_a_connection_answers_to():
-    assert [requirement_of(n) for n in ("cell1-control", "cell2-compute", "compute-core")] == [
-        "control", "access", "backhaul",
-    ]  # fmt: skip
-    with pytest.raises(ValueError, match="uplink"):
-        requirement_of("uplink")
+def test_bandwidth_is_that_of_the_connections_role():
+    request = {"name": "s", "connections": {"control": {"bandwidth_mbps": 1}, "backhaul": {"bandwidth_mbps": 20}}}
+    answers = [ANSWER | {"role": "control"}, ANSWER | {"role": "backhaul"}]
+    assert [c.bandwidth_mbps for c in connections_of({"connections": answers}, request)] == [1, 20]
+    with pytest.raises(ApiError, match="uplink"):
+        connections_of({"connections": [ANSWER | {"role": "uplink"}]}, request)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "is_transient"),
+    [
+        (422, {"code": "key_rate_lacking", "detail": "no feasible path", "reasons": []}, True),
+        (422, {"code": "key_rate_unknown", "detail": "no feasible path", "reasons": []}, True),
+        (422, {"code": "infeasible", "detail": "no feasible path", "reasons": []}, False),
+        (422, {"code": "invalid_request", "detail": "the key of field compute is unknown"}, False),
+        (409, {"code": "duplicate_slice", "detail": "slice monkey exists"}, False),
+        (503, {"detail": "a tunnel agent does not answer; rolled back"}, True),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(status, answer, is_transient):
+    refused = refusal("creating slice s", status, answer)
+    assert refused.is_transient is is_transient
+    assert str(refused).startswith(f"creating slice s: HTTP {status}: {answer['detail']}")
 
 
 @pytest.mark.parametrize("mbps", [0.5, 1, 10, 1000])

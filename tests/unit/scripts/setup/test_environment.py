@@ -127,6 +127,28 @@ def test_interrupted_pip_leaves_a_venv_that_is_made_anew(
     assert not half_a_package.exists()
 
 
+def test_venv_that_is_a_link_to_another_clones_is_refused_and_left_as_it_is(machine: BareMachine) -> None:
+    """The real make_venv empties a directory that it finds, also behind a link."""
+    another = machine.folder / "another clone" / ".venv"
+    (another / "lib").mkdir(parents=True)
+    (another / "identity").write_text(f"{another} /usr/bin/python3.11")
+    (another / "lib" / "package").write_text("in use")
+    before = _contents(another)
+    link = machine.clone / ".venv"
+    link.symlink_to(another)
+    refused = ensure_ready(machine, _the_real("make_venv"))
+    assert refused.returncode == 3
+    assert f"{link} is a symbolic link to {another}" in refused.stderr
+    assert f"rm '{link}'" in refused.stderr
+    assert _contents(another) == before
+    assert names(machine.acts()) == ["dpkg", "apt-get update", "apt-get install"]
+
+    link.unlink()
+    assert ensure_ready(machine).returncode == 0
+    assert (link / "bin" / "python").exists()
+    assert _contents(another) == before
+
+
 def test_failure_shows_the_end_of_the_log_and_what_to_do(machine: BareMachine) -> None:
     broken = "pip_install() { echo 'Could not fetch URL'; return 7; }"
     failed = ensure_ready(machine, broken)
@@ -236,10 +258,12 @@ def test_requirements_come_from_pyproject(machine: BareMachine) -> None:
 
 
 def test_every_requirement_is_pinned(machine: BareMachine) -> None:
-    pinned = {
-        line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
-    }
-    wanted = {re.split(r"==|\[", line)[0].lower() for line in machine.bash("requirements").stdout.splitlines()}
+    def normal(name: str) -> str:
+        return re.sub(r"[-_.]+", "-", name).lower()
+
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {normal(line.split("==")[0]) for line in lines if "==" in line}
+    wanted = {normal(re.split(r"==|\[", line)[0]) for line in machine.bash("requirements").stdout.splitlines()}
     assert wanted <= pinned
 
 
@@ -250,6 +274,10 @@ def _the_real(function: str) -> str:
 
 def _status(is_success: bool) -> str:
     return "true" if is_success else "false"
+
+
+def _contents(folder: Path) -> dict[Path, str]:
+    return {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
 def _read(path: Path) -> str:

@@ -16,8 +16,8 @@ HEAVY = (
     "networkx",
     "matplotlib",
     "controller.state.network_state",
-    "scripts.experiments.run",
-    "scripts.bench.kms",
+    "scripts.experiments.scripted.run",
+    "scripts.bench.kms.run",
 )
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from kms.tunnel.dataplane.packet_loop import SOL_UDP, UDP_GRO, UDP_SEGMENT, DataPlane
+from kms.tunnel.dataplane.batching import SOL_UDP, UDP_GRO, UDP_SEGMENT
+from kms.tunnel.dataplane.inbound_path import InboundPath
 from kms.tunnel.dataplane.recvmmsg import ManyReceiver
 from kms.tunnel.packet.esp import datagram_bytes
 from kms.tunnel.packet.frame_buffer import Frames
@@ -24,17 +25,17 @@ from tests.support.tunnel_world import STRANGER, A, B, World, inner_packet, up
 
 @dataclass
 class Bench:
-    """``plane`` receives from ``sender`` and writes to a device that ``written`` reads."""
+    """``path`` receives from ``sender`` and writes to a device that ``written`` reads."""
 
     world: World
-    plane: DataPlane
+    path: InboundPath
     sender: socket.socket
     device: socket.socket
     receiver: socket.socket
     errors: list[OSError]
 
     def seal(self, payload: bytes) -> bytes:
-        sealed = self.world.a.session.send_packet(inner_packet(A, B, payload), self.world.now)
+        sealed = self.world.a.session.outbound.send_packet(inner_packet(A, B, payload), self.world.now)
         assert sealed is not None
         return sealed
 
@@ -45,7 +46,7 @@ class Bench:
     def written(self) -> list[bytes]:
         """Payloads in the order in which they came out."""
         while select.select([self.receiver], [], [], 0)[0]:  # as the event loop does
-            self.plane.read_socket(self.world.now)
+            self.path.read_socket(self.world.now)
         found = []
         while True:
             try:
@@ -60,7 +61,7 @@ def bench() -> Iterator[Bench]:
     with surroundings() as (host, tun, near, far):
         near.setsockopt(SOL_UDP, UDP_GRO, 1)
         errors: list[OSError] = []
-        yield Bench(world, DataPlane(tun, near, world.b.session, errors.append), far, host, near, errors)
+        yield Bench(world, InboundPath(tun, near, world.b.session.inbound, errors.append), far, host, near, errors)
 
 
 def test_whatever_comes_in_whatever_way_comes_out_once_and_in_order(bench: Bench) -> None:
@@ -80,7 +81,7 @@ def test_whatever_comes_in_whatever_way_comes_out_once_and_in_order(bench: Bench
                     bench.sender.send(datagram)
             expected += payloads
         assert bench.written() == expected
-        modes.add(bench.plane._many is not None)
+        modes.add(bench.path._many is not None)
     assert modes == {True, False}, "both ways of receiving were to be tried"
     assert bench.errors == []
     assert bench.world.b.session.counters.rx_packets == number
@@ -93,7 +94,7 @@ def test_what_must_not_pass_among_many_that_come_one_by_one(bench: Bench) -> Non
     for datagram in many():
         bench.sender.send(datagram)
     assert len(bench.written()) == 60
-    assert bench.plane._many is not None
+    assert bench.path._many is not None
     datagrams = many()
     datagrams[7] = datagrams[6]
     datagrams[20] = datagrams[20][:-1] + bytes((datagrams[20][-1] ^ 1,))
@@ -127,13 +128,13 @@ def test_rubbish_that_comes_one_by_one_in_all_lengths_is_dropped_and_counted(ben
 
 def test_gaps_do_not_make_everything_go_one_by_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     singly: list[bytes] = []
-    receive = bench.world.b.session.receive_datagram
+    receive = bench.world.b.session.inbound.receive_datagram
 
     def noted(datagram: bytes, now: float) -> bytes | None:
         singly.append(datagram)
         return receive(datagram, now)
 
-    monkeypatch.setattr(bench.world.b.session, "receive_datagram", noted)
+    monkeypatch.setattr(bench.world.b.session.inbound, "receive_datagram", noted)
     datagrams = [bench.seal(n.to_bytes(4, "big") + bytes(100)) for n in range(44)]
     arriving = [n for n in range(44) if n not in (0, 10, 12, 30)]
     arriving[-1], arriving[-2] = arriving[-2], arriving[-1]
@@ -151,10 +152,10 @@ def test_a_closed_port_at_the_other_end_is_noted_and_passes(bench: Bench) -> Non
     for n in range(40):
         bench.sender.send(bench.seal(bytes((n,))))
     assert len(bench.written()) == 40
-    assert bench.plane._many is not None
+    assert bench.path._many is not None
     bench.sender.close()
-    bench.plane.send(b"to nobody")
-    bench.plane.read_socket(bench.world.now)
+    bench.receiver.send(b"to nobody")
+    bench.path.read_socket(bench.world.now)
     assert [error.errno for error in bench.errors] == [111]
 
 
@@ -181,7 +182,7 @@ def test_packets_that_are_alike_are_looked_at_all_the_same() -> None:
     shape = Frames(65507, in_place=True).shape(datagram_bytes(100))
     for source, target, expected in ((A, B, True), (STRANGER, B, False), (A, STRANGER, False)):
         shape.texts[:5, :100] = np.frombuffer(inner_packet(source, target, bytes(80)), np.uint8)
-        assert session.seal_frames(shape, 5, 100, 1001.0, are_alike=True) is expected
+        assert session.outbound.seal_frames(shape, 5, 100, 1001.0, are_alike=True) is expected
 
 
 def test_many_of_which_none_may_pass_stop_nothing_else(bench: Bench) -> None:

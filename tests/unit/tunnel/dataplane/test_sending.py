@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 
-from kms.tunnel.dataplane.packet_loop import DataPlane
+from kms.tunnel.dataplane.outbound_path import OutboundPath
 from kms.tunnel.packet.segmentation import write_segments
 from kms.tunnel.packet.virtio_header import NO_OFFLOAD, VnetHeader
 from tests.support.tunnel_sockets import surroundings
@@ -49,10 +49,10 @@ class Door:
 
 @dataclass
 class Bench:
-    """``plane`` reads what is written to ``device`` and sends through ``door`` to ``receiver``."""
+    """``path`` reads what is written to ``device`` and sends through ``door`` to ``receiver``."""
 
     world: World
-    plane: DataPlane
+    path: OutboundPath
     door: Door
     device: socket.socket
     receiver: socket.socket
@@ -62,7 +62,7 @@ class Bench:
         found: list[bytes] = []
         while True:
             try:
-                packet = self.world.b.session.receive_datagram(self.receiver.recv(2048), self.world.now)
+                packet = self.world.b.session.inbound.receive_datagram(self.receiver.recv(2048), self.world.now)
             except BlockingIOError:
                 return found
             assert packet is not None
@@ -74,8 +74,8 @@ def bench() -> Iterator[Bench]:
     world = up(World())
     with surroundings() as (host, tun, near, far):
         door = Door(near)
-        plane = DataPlane(tun, cast("socket.socket", door), world.a.session, lambda _: None)
-        yield Bench(world, plane, door, host, far)
+        path = OutboundPath(tun, cast("socket.socket", door), world.a.session.outbound, lambda _: None)
+        yield Bench(world, path, door, host, far)
 
 
 class Stream:
@@ -131,13 +131,13 @@ def test_whatever_waits_in_whatever_order_leaves_once_and_in_order(bench: Bench)
         lambda: stream.single(30),
         lambda: stream.single(1200),
     ]
-    with patch("kms.tunnel.dataplane.packet_loop.write_segments", wraps=write_segments) as cut:
+    with patch("kms.tunnel.dataplane.outbound_path.write_segments", wraps=write_segments) as cut:
         for _ in range(200):
             items = [chance.choice(kinds)() for _ in range(chance.randrange(1, 12))]
             for item in items:
                 bench.device.send(item.wire())
             for _ in items:
-                bench.plane.read_device(bench.world.now)
+                bench.path.read_device(bench.world.now)
             assert bench.arrived() == [packet for item in items for packet in item.expected]
         together = {call.args[1] for call in cut.call_args_list}
     assert together >= {1, 2, 3, 4}, "super-packets were to be cut together, and alone"
@@ -150,12 +150,12 @@ def test_what_a_full_socket_does_not_take_leaves_later_in_order_and_in_as_few_ca
     bench.door.is_shut = True
     for item in items:
         bench.device.send(item.wire())
-    bench.plane.read_device(bench.world.now)
-    bench.plane.resume()
-    assert (bench.plane.is_stalled, bench.arrived()) == (True, [])
+    bench.path.read_device(bench.world.now)
+    bench.path.resume()
+    assert (bench.path.is_stalled, bench.arrived()) == (True, [])
     bench.door.is_shut = False
-    bench.plane.resume()
-    assert (bench.plane.is_stalled, bench.door.calls) == (False, len(items))
+    bench.path.resume()
+    assert (bench.path.is_stalled, bench.door.calls) == (False, len(items))
     assert bench.arrived() == [packet for item in items for packet in item.expected]
 
 
@@ -175,7 +175,7 @@ def test_no_virtio_header_whatever_it_says_stops_what_comes_with_it(
     for data in (*(item.wire() for item in before), odd, after.wire()):
         bench.device.send(data)
     for _ in range(4):
-        bench.plane.read_device(bench.world.now)
+        bench.path.read_device(bench.world.now)
     arrived = bench.arrived()
     expected = [packet for item in before for packet in item.expected]
     assert arrived[: len(expected)] == expected

@@ -126,7 +126,7 @@ def test_what_is_not_of_the_connection_does_not_enter(packet: bytes) -> None:
     assert world.b.delivered == []
     assert world.a.session.counters.tx_selector_drops == 1
     if len(packet) >= 20:
-        assert not world.a.session.seal_frames(filled([packet] * 3)[1], 3, len(packet), world.now)
+        assert not world.a.session.outbound.seal_frames(filled([packet] * 3)[1], 3, len(packet), world.now)
     assert world.a.session.counters.tx_packets == 0
 
 
@@ -151,7 +151,7 @@ def test_what_is_not_of_the_connection_does_not_leave(packet: bytes, next_header
     for pad_to in {0, MTU if is_cut else 0}:
         world.inject(world.b, current.outbound.seal(packet, next_header, pad_to))
     run = [current.outbound.seal(packet, next_header) for _ in range(4)]
-    opened = world.b.session.open_frames(received(run), 4, world.now)
+    opened = world.b.session.inbound.open_frames(received(run), 4, world.now)
     assert opened is None if is_cut else opened is not None and len(opened) == 0
     world.run(0.1)
     assert world.b.delivered == []
@@ -167,7 +167,7 @@ def test_what_esp_says_is_inside_must_be_inside(packet: bytes, next_header: int)
     if next_header in (4, 41):
         world.inject(world.b, current.outbound.seal(packet, next_header))
         run = [current.outbound.seal(packet, next_header) for _ in range(3)]
-        opened = world.b.session.open_frames(received(run), 3, world.now)
+        opened = world.b.session.inbound.open_frames(received(run), 3, world.now)
         assert opened is not None
         assert len(opened) == 0
         assert world.b.session.counters.rx_selector_drops == 4
@@ -214,7 +214,7 @@ def test_rubbish_that_a_peer_has_sealed_raises_nothing() -> None:
         for _ in range(source.randrange(1, 4)):
             packet[source.randrange(len(packet))] = source.randrange(256)
         sealed = current.outbound.seal(bytes(packet[: source.randrange(len(packet) + 1)]), source.choice((4, 41)))
-        got = world.b.session.receive_datagram(sealed, world.now)
+        got = world.b.session.inbound.receive_datagram(sealed, world.now)
         counters = world.b.session.counters
         assert counters.rx_packets + counters.rx_selector_drops == n + 1
         assert got is None or got[0] >> 4 in (4, 6)

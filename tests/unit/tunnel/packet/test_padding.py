@@ -33,10 +33,10 @@ def test_one_at_a_time_where_they_are_padded() -> None:
     world = world_of(Padding.MTU)
     packet = inner_packet(A, B, bytes(80))
     _, shape = filled([packet] * 3)
-    assert not world.a.session.seal_frames(shape, 3, len(packet), world.now)
+    assert not world.a.session.outbound.seal_frames(shape, 3, len(packet), world.now)
     world.send(world.a, packet)
     rows = received(esp_of(world.a) * 2)
-    assert world.b.session.open_frames(rows, 1, world.now) is None
+    assert world.b.session.inbound.open_frames(rows, 1, world.now) is None
     world.run(0.05)
     assert world.b.delivered == [packet]
 
@@ -99,7 +99,7 @@ def test_a_dummy_is_dropped_in_silence_by_an_end_that_makes_none() -> None:
     assert current is not None
     dummies = [current.outbound.seal(b"", 59, 100) for _ in range(4)]
     world.inject(world.b, dummies[0])
-    rows = world.b.session.open_frames(received(dummies[1:]), 3, world.now)
+    rows = world.b.session.inbound.open_frames(received(dummies[1:]), 3, world.now)
     assert rows is not None
     assert len(rows) == 0
     counters = world.b.session.counters

@@ -152,7 +152,7 @@ def test_traffic_goes_over_to_another_suite_without_a_loss(suite: Suite) -> None
     changed = both(suite=suite)
     for end, settings in ((world.b, changed["responder"]), (world.a, changed["initiator"])):
         world.settings[end.name] = settings
-        end.session.retune(settings, world.now)
+        end.session.reconfigure(settings, world.now)
         world.settle(end)
         world.send_payload(world.a, b"while it changes")
     world.run(0.1)

@@ -117,14 +117,14 @@ def test_other_keys_wanted_drops_what_was_fetched_ahead() -> None:
     assert before["a"]
     assert before["b"]
     for end in (world.b, world.a):
-        end.session.retune(replace(world.settings[end.name], key_source="qkd"), world.now)
+        end.session.reconfigure(replace(world.settings[end.name], key_source="qkd"), world.now)
         assert len(stock_of(end.session)) == 0
         world.settle(end)
     sent = len(world.a.sent)
     world.run(2.0)
     offered = {m.key_id for m in map(kind_of, world.a.sent[sent:]) if isinstance(m, messages.Offer)}
     assert offered.isdisjoint(before["a"])
-    assert world.a.session.is_in_tune
+    assert world.a.session.is_reconfigured
 
 
 def announcement(world: World, end: End, key_ids: list[str]) -> bytes:
@@ -186,7 +186,7 @@ def test_keys_of_which_one_is_unknown_are_fetched_one_by_one() -> None:
 
     world.keys.enc = with_a_lost_twin  # type: ignore[method-assign]
     for end in (world.b, world.a):
-        end.session.retune(replace(world.settings[end.name], rekey_s=0.1), world.now)
+        end.session.reconfigure(replace(world.settings[end.name], rekey_s=0.1), world.now)
         world.settle(end)
     rekeys = world.b.session.counters.rekeys
     world.run(10.0)

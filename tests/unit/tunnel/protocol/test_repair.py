@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.key_derivation import Sender
-from kms.tunnel.protocol.retransmission_buffer import KEEP_S, MAX_TIMES, Gaps, Range, Sent, runs
+from kms.tunnel.protocol.retransmission_buffer import KEEP_S, MAX_TIMES, Range, ReceiveGaps, SentBuffer, runs
 from tests.support.tunnel_world import End, World, both, payloads, up
 
 LATENCY_S = 0.001
@@ -113,7 +113,7 @@ def test_a_forged_or_reflected_question_brings_nothing_forth() -> None:
 def test_repairs_can_be_switched_on_and_off_at_work() -> None:
     world = up(Interrupted(repairs=False))
     for name, end in (("b", world.b), ("a", world.a)):
-        end.session.retune(replace(world.settings[name], repairs=True), world.now)
+        end.session.reconfigure(replace(world.settings[name], repairs=True), world.now)
         world.settle(end)
     world.run(0.2)
     everything = stream(world, 200, range(50, 60))
@@ -121,7 +121,7 @@ def test_repairs_can_be_switched_on_and_off_at_work() -> None:
 
 
 def test_memory_is_bounded_whatever_comes() -> None:
-    sent, gaps = Sent(), Gaps()
+    sent, gaps = SentBuffer(), ReceiveGaps()
     for n in range(20_000):
         sent.keep(n + 1, bytes(1400), 0.0)
     assert sum(map(len, sent.again([Range(1, 20_000), Range(15_000, 5_000)], 0.0))) <= 4 << 20
@@ -131,7 +131,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
 
 @given(st.sets(st.integers(1, 60)), st.permutations(range(1, 61)))
 def test_what_is_asked_for_is_what_has_been_skipped(lost: set[int], order: list[int]) -> None:
-    gaps = Gaps()
+    gaps = ReceiveGaps()
     arrived = [n for n in order if n not in lost]
     for number in arrived:
         gaps.arrived(number, 1, 0.0)

@@ -209,8 +209,8 @@ def test_no_packet_passes_after_the_lifetime_even_when_the_timer_is_late() -> No
     world.send_payload(world.a, b"in time")
     in_flight = world.a.sent[-1]
     late = world.now + 6.0
-    assert world.a.session.send_packet(inner_packet(A, B, b"late"), late) is None
-    assert world.b.session.receive_datagram(in_flight, late) is None
+    assert world.a.session.outbound.send_packet(inner_packet(A, B, b"late"), late) is None
+    assert world.b.session.inbound.receive_datagram(in_flight, late) is None
     assert world.b.session.counters.rx_expired_drops == 1
 
 
@@ -331,7 +331,7 @@ def test_a_closed_session_is_deaf_and_mute() -> None:
     world.run(70.0)
     assert world.a.session.link is Link.CLOSED
     assert not world.a.delivered
-    assert world.a.session.send_packet(inner_packet(A, B, b"x"), world.now) is None
+    assert world.a.session.outbound.send_packet(inner_packet(A, B, b"x"), world.now) is None
     assert world.a.session.next_timer() is None
     world.a.session.keys_obtained(1, [("late", bytes(32))], world.now, bytes(ENTROPY_BYTES))
     assert not world.a.session.has_effects()

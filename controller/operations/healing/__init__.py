@@ -1,0 +1,1 @@
+"""What keeps connections at work: reroutes, dark channels, keys stretched, states true to what probes say."""

@@ -1,0 +1,1 @@
+"""What follows the KMS: key rates asked for, and rates reserved there."""

@@ -1,0 +1,1 @@
+"""What is done to slices on request: made, changed, deleted, reserved, tried out."""

@@ -1,0 +1,91 @@
+"""Slices with a start or an end of their own: kept until it comes, made and removed by the clock."""
+
+from __future__ import annotations
+
+import logging
+
+from controller.model.errors import ControllerError, DuplicateSlice
+from controller.model.request import SliceRequest
+from controller.model.slice_record import SliceRecord
+from controller.model.states import SliceState
+from controller.operations.concurrency import Call, Parallel
+from controller.operations.context import OperationContext
+from controller.operations.keys.key_rate_polling import KeyRatePolling
+from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.provisioning import PROVISIONING_DEADLINE_S, Provisioning
+
+log = logging.getLogger(__name__)
+
+
+class Scheduling:
+    """Starts SCHEDULED slices and ends those whose time is over."""
+
+    def __init__(
+        self, context: OperationContext, provisioning: Provisioning, deletion: Deletion, key_rates: KeyRatePolling
+    ) -> None:
+        self._context = context
+        self._provisioning = provisioning
+        self._deletion = deletion
+        self._key_rates = key_rates
+
+    def is_to_come(self, request: SliceRequest) -> bool:
+        """Whether the slice is to start later than now."""
+        return request.start is not None and request.start > self._context.clock()
+
+    def schedule(self, request: SliceRequest) -> SliceRecord:
+        """Keep a slice until its start; it holds nothing until then. Raises DuplicateSlice, DriverError."""
+        context = self._context
+        with context.lock:
+            if request.name in context.model.slices:
+                raise DuplicateSlice(f"there is a slice {request.name!r} already")
+            record = SliceRecord(request, None, (), SliceState.SCHEDULED, created_at=context.clock())
+            context.journal.save((record, ()))
+            context.model.schedule(record)
+            context.announce(record)
+            return record
+
+    def run_due(self) -> None:
+        """Start and end what is due, side by side; returns when that has been done, well or not."""
+        with self._context.lock:
+            now = self._context.clock()
+            records = list(self._context.model.slices.values())
+        ending = [r for r in records if r.request.end is not None and r.request.end <= now]
+        over = {r.name for r in ending}
+        starting = [
+            r
+            for r in records
+            if r.state is SliceState.SCHEDULED and r.name not in over and (r.request.start or now) <= now
+        ]
+        calls = [Call(self._end, r.name) for r in ending if r.state is not SliceState.DELETING]
+        Parallel([*calls, *(Call(self.start, r.name) for r in starting)]).join(PROVISIONING_DEADLINE_S)
+
+    def start(self, name: str) -> None:
+        """Make a scheduled slice; when that cannot be, it is FAILED and says why."""
+        log.info("slice %s: its start has come", name)
+        context, received = self._context, self._context.steady()
+        self._key_rates.refresh()
+        with context.lock:
+            scheduled = context.model.slices.get(name)
+            if scheduled is None or scheduled.state is not SliceState.SCHEDULED:
+                return
+        try:
+            self._provisioning.create((scheduled.request,), received, scheduled)
+        except ControllerError as error:
+            self._fail(scheduled, error)
+
+    def _fail(self, scheduled: SliceRecord, error: ControllerError) -> None:
+        context, name = self._context, scheduled.name
+        with context.lock:
+            if context.model.slices.get(name) not in (None, scheduled):
+                return  # somebody has taken the name over since
+            failed = scheduled.become(SliceState.FAILED, reason=str(error))
+            context.model.keep_failed(failed)
+            context.announce(failed)
+            context.save_if_possible(name)
+
+    def _end(self, name: str) -> None:
+        log.info("slice %s: its end has come", name)
+        try:
+            self._deletion.delete(name)
+        except ControllerError as error:
+            log.warning("slice %s: not ended yet: %s", name, error)

@@ -1,0 +1,1 @@
+"""What theory proves of decoy-state BB84, as formulas: key rates without limit of size and with finite keys."""

@@ -1,0 +1,1 @@
+"""A section's fibre, source and detectors: parameters, exact statistics, simulated photons, attacks on the line."""

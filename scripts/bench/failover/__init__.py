@@ -1,0 +1,1 @@
+"""What failures cost, by protection class, with a spanning tree beside them."""

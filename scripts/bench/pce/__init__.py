@@ -1,0 +1,1 @@
+"""Path computation: exact against oracles that try everything, and fast against a baseline."""

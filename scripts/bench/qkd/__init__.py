@@ -1,0 +1,1 @@
+"""The simulated quantum layer, with SeQUeNCe measured beside it."""

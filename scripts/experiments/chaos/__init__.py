@@ -1,0 +1,1 @@
+"""Random faults under traffic, and an oracle that says what must hold."""

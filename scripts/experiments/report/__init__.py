@@ -1,0 +1,1 @@
+"""Results of experiments: values, statistics, plots, the page."""

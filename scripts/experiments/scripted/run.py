@@ -1,0 +1,275 @@
+"""One experiment on a running network: repetitions of a timeline of faults under traffic, measured and kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.console.progress import Progress
+from scripts.errors import CommandError
+from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
+from scripts.experiments.report.page import draw_pictures, render, users_of
+from scripts.experiments.report.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
+from scripts.experiments.report.statistics import Sample, phases
+from scripts.experiments.scripted.scenario import LIFT_ALL, Scenario
+from scripts.experiments.scripted.schedule import Action, Paths, schedule
+from scripts.experiments.traffic import Series, TrafficRun, all_answer
+from scripts.measure.connection import Connection
+from scripts.measure.errors import DemoError
+from scripts.measure.probes.probers import Probers
+from scripts.measure.slices import create_patiently, delete_slice
+from scripts.testbed.faults import Fault, FaultKind, Faults, surviving_channels
+from scripts.testbed.interrupts import deferred
+from scripts.testbed.running_system import RunningSystem
+
+log = logging.getLogger(__name__)
+
+RECOVERY_TIMEOUT_S = 25.0
+LEAST_SILENCE_S = 1.0  # ACTIVE without a packet for longer than this is worth a word
+OVERHEAD_S = 5.0  # of a repetition: making and deleting the slices, recovering
+TICK_S = 0.05
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the command line may change of a scenario."""
+
+    seed: int
+    repetitions: int
+    time_scale: float = 1.0  # of all times in the timeline; tests shorten
+
+
+def run_experiment(
+    system: RunningSystem, scenario: Scenario, settings: RunSettings, folder: Path, progress: Progress
+) -> ExperimentResult:
+    """All repetitions. What there is is written after each, and when Ctrl-C ends it (which then goes on)."""
+    file = scenario.file
+    duration_s = file.duration_s * settings.time_scale
+    result = ExperimentResult(
+        file.name, file.title, file.look_for, settings.seed, settings.repetitions, scenario.topology, duration_s
+    )
+    with Probers(system, system.topology.site_names) as probers:
+        for number in range(1, settings.repetitions + 1):
+            progress.expect((settings.repetitions - number + 1) * (duration_s + OVERHEAD_S))
+            repetition = Repetition(number)
+            result.results.append(repetition)
+            try:
+                _Repetition(system, probers, scenario, settings, repetition, progress).run()
+            finally:
+                with deferred():  # all of it or, killed outright, the last repetition's
+                    write_results(result, folder, draw_pictures(result), render(result))
+    return result
+
+
+class _Repetition:
+    """One run of the timeline: slices created, faults injected and lifted, slices deleted."""
+
+    def __init__(
+        self,
+        system: RunningSystem,
+        probers: Probers,
+        scenario: Scenario,
+        settings: RunSettings,
+        result: Repetition,
+        progress: Progress,
+    ) -> None:
+        self._system, self._probers, self._scenario = system, probers, scenario
+        self._settings, self._result, self._progress = settings, result, progress
+        self._duration_s = scenario.file.duration_s * settings.time_scale
+        self._connections: tuple[Connection, ...] = ()
+        self._hit: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            self._say("making slices")
+            made = [create_patiently(self._system, request) for request in self._scenario.requests]
+            self._connections = tuple(c for slice_ in made for c in slice_.connections)
+            self._views = look_around(self._system) or {}
+            self._break_and_watch()
+            self._recover()
+        except (DemoError, CommandError) as error:
+            self._result.violations.append(f"the repetition could not be completed: {error}")
+        finally:
+            self._clean_up()
+        self._result.complete = True
+
+    def _break_and_watch(self) -> None:
+        paths = {c.id: c.path for c in self._connections}
+        actions = schedule(self._scenario, paths, self._settings.seed, self._result.number)
+        with TrafficRun(
+            self._system, self._probers, self._connections, self._scenario.file.traffic, self._duration_s
+        ) as traffic:
+            traffic.wait_for_replies()
+            zero = time.monotonic()
+            with Observer(self._system, zero) as observer:
+                self._picture("before", observer.at(0.0), ())
+                try:
+                    self._timeline(actions, zero, observer)
+                    self._sleep_until(zero + self._duration_s, "watching")
+                finally:
+                    end_s = time.monotonic() - zero
+                    series = traffic.stop(zero)
+                    self._evaluate(series, observer, end_s)
+            self._result.findings += traffic.errors
+
+    def _timeline(self, actions: Sequence[Action], zero: float, observer: Observer) -> None:
+        scale = self._settings.time_scale
+        for action in actions:
+            self._sleep_until(zero + action.at_s * scale, "watching")
+            if not action.is_fault and "healed" not in self._result.pictures and self._result.events:
+                observer.sample()
+                self._picture("healed", observer.at(time.monotonic() - zero), self._system.faults.active())
+            looks = observer.at(time.monotonic() - zero)
+            now: Paths = {i: look.path for i, look in looks.items()}
+            targets = action.resolve(now)
+            at_s = time.monotonic() - zero
+            note = self._do(action, targets)
+            named = targets[0] if len(targets) == 1 else f"{targets[0]} and {len(targets) - 1} more" if targets else ""
+            self._result.events.append(Event(action.at_s * scale, at_s, action.do, named, action.is_fault, note))
+            self._say(note)
+            if action.is_fault:
+                self._note_hit(now)
+                if "failure" not in self._result.pictures:
+                    self._picture("failure", looks, self._system.faults.active())
+        if "healed" not in self._result.pictures:
+            self._sleep_until(zero + self._duration_s - 0.2, "watching")
+            self._picture("healed", observer.at(self._duration_s), self._system.faults.active())
+
+    def _do(self, action: Action, targets: Sequence[str]) -> str:
+        faults = self._system.faults
+        if action.do == LIFT_ALL:
+            return faults.lift_all().note
+        if action.is_fault:
+            return faults.inject(
+                *(Fault(FaultKind(action.do), t, action.direction, action.fraction) for t in targets)
+            ).note
+        return "; ".join(faults.lift(action.do, target, action.direction).note for target in targets)
+
+    def _note_hit(self, paths: Paths) -> None:
+        alive = surviving_channels(self._system.topology, self._system.faults.active())
+        self._hit |= {i for i, path in paths.items() if any(channel not in alive for channel in path)}
+
+    def _picture(self, name: str, looks: Mapping[str, Any], active: Faults) -> None:
+        alive = surviving_channels(self._system.topology, active)
+        broken = [c.id for c in self._system.topology.channels if c.id not in alive]
+        used = users_of({i: look.path for i, look in looks.items()})
+        self._result.pictures[name] = Picture(used, broken)
+
+    def _evaluate(self, series: Sequence[Series], observer: Observer, end_s: float) -> None:
+        result = self._result
+        events = [(e.at_s, e.label) for e in result.events]
+        for one in series:
+            view = self._views.get(one.connection, {})
+            found = phases(one.samples, events, end_s) if one.samples else ()
+            is_hit = one.connection in self._hit or any(p.lost for p in found[1:])
+            result.probes.append(
+                ProbeResult(
+                    one.connection, one.kind, str(view.get("protection", "")), str(view.get("required", "")), is_hit,
+                    one.samples, found, one.mbps, one.error,
+                )
+            )  # fmt: skip
+            changes = observer.changes.get(one.connection, [])
+            for start, stop in silent_spells(changes, _lost_runs(one.samples, end_s), LEAST_SILENCE_S, end_s):
+                result.findings.append(
+                    f"{one.connection} was called ACTIVE from {start:.1f} s to {stop:.1f} s while every {one.kind} "
+                    "probe was lost"
+                )
+        for connection in self._connections:
+            changes = observer.changes.get(connection.id, [])
+            if not changes:
+                continue
+            result.findings += [f"{connection.id}: {told}" for told in key_changes(changes)]
+            degraded = next((c.look for c in reversed(changes) if c.look.state.lower() == "degraded"), None)
+            if degraded is not None:
+                result.findings.append(f"{connection.id} was DEGRADED: {degraded.reason or 'without a reason'}")
+                if not degraded.reason:
+                    result.violations.append(f"{connection.id} was DEGRADED without a reason")
+            result.connections.append(
+                {
+                    "id": connection.id,
+                    "protection": str(self._views.get(connection.id, {}).get("protection", "")),
+                    "required": connection.required,
+                    "path_before": list(changes[0].look.path),
+                    "path_after": list(changes[-1].look.path),
+                    "states": [
+                        {"at_s": round(c.at_s, 3), "state": c.look.state, "path": list(c.look.path),
+                         "reason": c.look.reason, "key_source": c.look.key_source,
+                         "key_links": list(c.look.relay), "rekey_s": c.look.rekey_s}
+                        for c in changes
+                    ],
+                }
+            )  # fmt: skip
+        result.violations += observer.violations
+
+    def _recover(self) -> None:
+        """Lift what is left; everything must become ACTIVE and carry packets again."""
+        self._say("lifting every fault")
+        lifted = self._system.faults.lift_all()
+        started = time.monotonic()
+        if lifted.faults:
+            self._result.findings.append(f"after the timeline: {lifted.note}")
+        wanted = {c.id for c in self._connections}
+        while True:
+            views = look_around(self._system) or {}
+            states = {i: v["state"].lower() for i, v in views.items()}
+            down = sorted(i for i in wanted if states.get(i) != "active")
+            down += sorted(i for i in wanted if i not in down and views[i].get("is_on_fallback"))
+            silent = [] if down else all_answer(self._probers, self._connections, 2.0)
+            active = [] if down or silent else self._active_dark_channels()
+            if not down and not silent and not active:
+                self._result.recovered_s = time.monotonic() - started
+                return
+            if time.monotonic() - started > RECOVERY_TIMEOUT_S:
+                what = (
+                    f"not ACTIVE as asked: {', '.join(down)}"
+                    if down
+                    else f"ACTIVE but silent: {', '.join(silent)}"
+                    if silent
+                    else f"dark channels still active: {', '.join(active)}"
+                )
+                self._result.violations.append(f"{RECOVERY_TIMEOUT_S:.0f} s after every fault was lifted: {what}")
+                return
+            self._say("waiting for recovery")
+            time.sleep(TICK_S)
+
+    def _active_dark_channels(self) -> list[str]:
+        status, body = self._system.api("GET", "/v1/topology")
+        channels = body["channels"] if status == 200 else ()
+        return [c["id"] for c in channels if c.get("is_spare") and c["state"] != "dark"]
+
+    def _clean_up(self) -> None:
+        """The next repetition begins with a network without faults and slices."""
+        self._system.faults.lift_all()
+        for request in self._scenario.requests:
+            try:
+                if self._system.api("GET", f"/v1/slices/{request['name']}")[0] != 404:
+                    delete_slice(self._system, str(request["name"]))
+            except (DemoError, CommandError) as error:
+                log.warning("slice %s: %s", request["name"], error)
+
+    def _sleep_until(self, when: float, what: str) -> None:
+        while (left := when - time.monotonic()) > 0:
+            self._say(what)
+            time.sleep(min(left, TICK_S) if left < 1 else min(left - 0.5, 0.5))
+
+    def _say(self, text: str) -> None:
+        self._progress.say(f"{self._result.number}/{self._settings.repetitions} {text}")
+
+
+def _lost_runs(samples: Sequence[Sample], end_s: float) -> list[tuple[float, float]]:
+    """Runs of lost probes: from the first that was lost to the next that got through."""
+    runs: list[tuple[float, float]] = []
+    began: float | None = None
+    for sample in samples:
+        if sample.took_ms is None:
+            began = sample.at_s if began is None else began
+        elif began is not None:
+            runs.append((began, sample.at_s))
+            began = None
+    if began is not None:
+        runs.append((began, end_s))
+    return runs

@@ -1,0 +1,1 @@
+"""Frames captured on the channels, and what is readable in them."""

@@ -1,0 +1,1 @@
+"""Probes from inside the hosts: echo requests, numbered datagrams, outages, isolation."""

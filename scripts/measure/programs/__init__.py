@@ -1,0 +1,1 @@
+"""Programs of others run in the hosts: ping and iperf3."""

@@ -1,0 +1,45 @@
+"""What a network is, as plain values: sites, channels, wavelengths, QKD sections and links, hosts.
+
+A topology is described here and instantiated elsewhere (``net.py``). Everything is frozen and validated when it
+is made, so that whoever holds a :class:`Topology` holds a consistent one. Lengths are kilometres, rates Mbit/s,
+delays microseconds.
+
+This is the public face of the package, and the one thing that ``controller`` may import of ``topologies``: importers
+name ``topologies.spec``, not the files in it.
+"""
+
+from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
+from topologies.spec.errors import TopologyError
+from topologies.spec.qkd import QkdLink, QkdSection
+from topologies.spec.security import SecurityClass
+from topologies.spec.site import (
+    DATA_PREFIX_LENGTH,
+    KME_PORT,
+    MANAGEMENT_PREFIX_LENGTH,
+    ROOT_MANAGEMENT_INDEX,
+    HostSpec,
+    Site,
+    Tier,
+)
+from topologies.spec.topology import Port, Topology, topology_from_dict
+
+__all__ = [
+    "DATA_PREFIX_LENGTH",
+    "ENCRYPTION_CARD_DELAY_US",
+    "FIBRE_DELAY_US_PER_KM",
+    "KME_PORT",
+    "MANAGEMENT_PREFIX_LENGTH",
+    "ROOT_MANAGEMENT_INDEX",
+    "Channel",
+    "HostSpec",
+    "Port",
+    "QkdLink",
+    "QkdSection",
+    "SecurityClass",
+    "Site",
+    "Tier",
+    "Topology",
+    "TopologyError",
+    "Wavelength",
+    "topology_from_dict",
+]

@@ -1,0 +1,70 @@
+"""Wavelengths, and the channels on them: the edges of the multigraph. Lengths in km, delays in us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from topologies.spec.errors import TopologyError
+from topologies.spec.security import SecurityClass
+
+FIBRE_DELAY_US_PER_KM = 4.9  # group index 1.468
+ENCRYPTION_CARD_DELAY_US = 15.0  # paper 001, section 2: 4 us in the card, 11 us in the CFP module
+
+
+@dataclass(frozen=True)
+class Wavelength:
+    """A DWDM channel with its encryption card (paper 001: 5 x 100G, ten client ports each).
+
+    All circuits on a wavelength share its fate: it is their shared-risk group.
+    """
+
+    id: str
+    security: SecurityClass
+    capacity_gbps: float = 100.0
+    client_ports: int = 10
+
+    def __post_init__(self) -> None:
+        if self.capacity_gbps <= 0 or self.client_ports < 1:
+            raise TopologyError(f"wavelength {self.id}: capacity_gbps and client_ports must be positive")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One client circuit between two sites on a wavelength: a single edge of the multigraph.
+
+    ``risk_groups`` names everything whose failure takes the circuit down, its wavelength among them. A ``dark`` one is
+    administratively down until the network would be partitioned without it (paper 000, "self-healing").
+    """
+
+    id: str
+    a: str
+    b: str
+    wavelength: str
+    security: SecurityClass
+    capacity_mbps: float
+    length_km: float
+    risk_groups: frozenset[str] = frozenset()
+    dark: bool = False
+
+    def __post_init__(self) -> None:
+        if self.a == self.b:
+            raise TopologyError(f"channel {self.id}: both ends are {self.a}")
+        if not self.capacity_mbps > 0:
+            raise TopologyError(f"channel {self.id}: capacity_mbps must be positive, not {self.capacity_mbps}")
+        if not self.length_km >= 0:
+            raise TopologyError(f"channel {self.id}: length_km must not be negative, not {self.length_km}")
+
+    @property
+    def delay_us(self) -> float:
+        """One-way delay: the fibre and the transponder's encryption card."""
+        return self.length_km * FIBRE_DELAY_US_PER_KM + ENCRYPTION_CARD_DELAY_US
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        return self.a, self.b
+
+    def other(self, site: str) -> str:
+        """The far end as seen from ``site``."""
+        if site not in self.ends:
+            raise KeyError(f"channel {self.id} does not touch {site}")
+        return self.b if site == self.a else self.a

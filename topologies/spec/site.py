@@ -1,0 +1,67 @@
+"""Sites, and the addresses of the host and the KME at each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from topologies.spec.errors import TopologyError
+
+# Bridge and port names are built from site names and must fit the kernel's 15 characters: "qs-metro1-10".
+SITE_NAME = re.compile(r"[a-z][a-z0-9]{0,8}")
+DATA_PREFIX_LENGTH = 16  # 172.20.0.0/16
+MANAGEMENT_PREFIX_LENGTH = 30
+KME_PORT = 8443
+ROOT_MANAGEMENT_INDEX = 255  # 10.254.255.0/30 joins the KMS to the machine itself
+
+
+class Tier(Enum):
+    """Place of a site in the transport hierarchy of paper 002, Fig. 2."""
+
+    CELL = "cell"
+    AGGREGATION = "aggregation"
+    METRO = "metro"
+    CORE = "core"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One location: an Open vSwitch bridge, a host of the same name and a KME."""
+
+    name: str
+    tier: Tier
+    vcpus: int = 0
+    memory_gb: int = 0
+    x: float = 0.0  # place on the drawing, in units of the drawing's width and height (0..1)
+    y: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not SITE_NAME.fullmatch(self.name):
+            raise TopologyError(f"site {self.name!r}: a name is a letter, then up to 8 letters or digits, lower case")
+        if self.vcpus < 0 or self.memory_gb < 0:
+            raise TopologyError(f"site {self.name}: vcpus and memory_gb must not be negative")
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """The host at a site: its addresses on the data and the management network."""
+
+    site: str
+    index: int  # 1-based, in the order of the topology's sites
+
+    @property
+    def data_address(self) -> str:
+        return f"172.20.{self.index // 250}.{self.index % 250 + 1}"
+
+    @property
+    def data_mac(self) -> str:
+        return f"02:51:53:00:{self.index >> 8:02x}:{self.index & 255:02x}"
+
+    @property
+    def management_address(self) -> str:
+        return f"10.254.{self.index}.2"
+
+    @property
+    def kme_address(self) -> str:
+        return f"10.254.{self.index}.1"

@@ -1,0 +1,197 @@
+"""A whole network: its parts, checked against each other, its switch ports, and its form in JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from topologies.spec.channel import Channel, Wavelength
+from topologies.spec.errors import TopologyError
+from topologies.spec.qkd import QkdLink, QkdSection
+from topologies.spec.security import SecurityClass
+from topologies.spec.site import ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
+
+
+@dataclass(frozen=True)
+class Port:
+    """One end of a channel, or the host's attachment (``channel`` None), on a site's switch."""
+
+    site: str
+    number: int
+    interface: str
+    channel: str | None
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A whole network. Raises TopologyError when its parts do not fit together."""
+
+    name: str
+    sites: tuple[Site, ...]
+    wavelengths: tuple[Wavelength, ...]
+    channels: tuple[Channel, ...]
+    sections: tuple[QkdSection, ...] = ()
+    qkd_links: tuple[QkdLink, ...] = ()
+    description: str = ""
+    shaped: bool = True  # False leaves the channels at the machine's own speed, for throughput measurements
+    _site_index: dict[str, int] = field(init=False, repr=False, compare=False)
+    _channel_index: dict[str, Channel] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_site_index", {s.name: i for i, s in enumerate(self.sites, start=1)})
+        object.__setattr__(self, "_channel_index", {c.id: c for c in self.channels})
+        if not self.sites:
+            raise TopologyError(f"topology {self.name}: it has no sites")
+        for kind, ids in (
+            ("site", [s.name for s in self.sites]),
+            ("wavelength", [w.id for w in self.wavelengths]),
+            ("channel", [c.id for c in self.channels]),
+            ("section", [s.id for s in self.sections]),
+            ("QKD link", [q.id for q in self.qkd_links]),
+        ):
+            _require_unique(kind, ids)
+        self._check_channels()
+        self._check_qkd()
+
+    def _check_channels(self) -> None:
+        wavelengths = {w.id: w for w in self.wavelengths}
+        for channel in self.channels:
+            for end in channel.ends:
+                if end not in self._site_index:
+                    raise TopologyError(f"channel {channel.id}: there is no site {end!r}")
+            wavelength = wavelengths.get(channel.wavelength)
+            if wavelength is None:
+                raise TopologyError(f"channel {channel.id}: there is no wavelength {channel.wavelength!r}")
+            if channel.security is not wavelength.security:
+                raise TopologyError(
+                    f"channel {channel.id}: its class {channel.security.label} is not that of its wavelength "
+                    f"{wavelength.id} ({wavelength.security.label})"
+                )
+            if channel.wavelength not in channel.risk_groups:
+                raise TopologyError(f"channel {channel.id}: its wavelength must be among its risk_groups")
+        for wavelength_id, used in Counter(c.wavelength for c in self.channels).items():
+            if used > wavelengths[wavelength_id].client_ports:
+                ports = wavelengths[wavelength_id].client_ports
+                raise TopologyError(f"wavelength {wavelength_id}: {used} circuits on {ports} client ports")
+
+    def _check_qkd(self) -> None:
+        sections = {s.id: s for s in self.sections}
+        for link in self.qkd_links:
+            for end in (link.a, link.b):
+                if end not in self._site_index:
+                    raise TopologyError(f"QKD link {link.id}: there is no site {end!r}")
+            for section in link.sections:
+                if section not in sections:
+                    raise TopologyError(f"QKD link {link.id}: there is no section {section!r}")
+            for left, right in zip(link.sections, link.sections[1:], strict=False):
+                if not {sections[left].a, sections[left].b} & {sections[right].a, sections[right].b}:
+                    raise TopologyError(f"QKD link {link.id}: sections {left} and {right} do not meet")
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        return tuple(s.name for s in self.sites)
+
+    def site(self, name: str) -> Site:
+        return self.sites[self._site_index[name] - 1]
+
+    def has_site(self, name: str) -> bool:
+        return name in self._site_index
+
+    def channel(self, channel_id: str) -> Channel:
+        return self._channel_index[channel_id]
+
+    def has_channel(self, channel_id: str) -> bool:
+        return channel_id in self._channel_index
+
+    def channels_of(self, site: str) -> tuple[Channel, ...]:
+        return tuple(c for c in self.channels if site in c.ends)
+
+    def host(self, site: str) -> HostSpec:
+        """The site's host. TopologyError beyond the 254 sites that the emulation's address plan has room for."""
+        index = self._site_index[site]
+        if index >= ROOT_MANAGEMENT_INDEX:
+            raise TopologyError(f"site {site} is number {index}: at most {ROOT_MANAGEMENT_INDEX - 1} can be emulated")
+        return HostSpec(site, index)
+
+    def dpid(self, site: str) -> int:
+        """OpenFlow datapath id of the site's switch; the high byte marks it as ours."""
+        return 0x5100_0000_0000 | self._site_index[site]
+
+    def bridge(self, site: str) -> str:
+        return f"qs-{site}"
+
+    def ports(self, site: str) -> tuple[Port, ...]:
+        """The switch's ports: the host on 1, then the site's channels in the topology's order."""
+        host = Port(site, 1, f"qs-{site}-1", None)
+        return (
+            host,
+            *(Port(site, n, f"qs-{site}-{n}", c.id) for n, c in enumerate(self.channels_of(site), start=2)),
+        )
+
+    def port_of(self, site: str, channel_id: str) -> Port:
+        """The port of ``site`` on which ``channel_id`` ends."""
+        for port in self.ports(site):
+            if port.channel == channel_id:
+                return port
+        raise KeyError(f"channel {channel_id} does not touch {site}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; :func:`topology_from_dict` is its inverse."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "shaped": self.shaped,
+            "sites": [
+                {"name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y}
+                for s in self.sites
+            ],
+            "wavelengths": [
+                {
+                    "id": w.id, "security": w.security.label,
+                    "capacity_gbps": w.capacity_gbps, "client_ports": w.client_ports,
+                }
+                for w in self.wavelengths
+            ],
+            "channels": [
+                {
+                    "id": c.id, "a": c.a, "b": c.b, "wavelength": c.wavelength, "security": c.security.label,
+                    "capacity_mbps": c.capacity_mbps, "length_km": c.length_km, "risk_groups": sorted(c.risk_groups),
+                    "dark": c.dark,
+                }
+                for c in self.channels
+            ],
+            "sections": [{name: getattr(s, name) for name in QkdSection.__dataclass_fields__} for s in self.sections],
+            "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in self.qkd_links],
+        }  # fmt: skip
+
+
+def topology_from_dict(raw: dict[str, Any]) -> Topology:
+    """The topology that :meth:`Topology.to_dict` wrote; TopologyError when a field is missing or unknown."""
+    try:
+        return Topology(
+            name=raw["name"],
+            description=raw.get("description", ""),
+            shaped=raw.get("shaped", True),
+            sites=tuple(Site(**{**s, "tier": Tier(s["tier"])}) for s in raw["sites"]),
+            wavelengths=tuple(
+                Wavelength(**{**w, "security": SecurityClass.parse(w["security"])}) for w in raw["wavelengths"]
+            ),
+            channels=tuple(
+                Channel(
+                    **{**c, "security": SecurityClass.parse(c["security"]), "risk_groups": frozenset(c["risk_groups"])}
+                )
+                for c in raw["channels"]
+            ),
+            sections=tuple(QkdSection(**s) for s in raw.get("sections", ())),
+            qkd_links=tuple(QkdLink(**{**q, "sections": tuple(q["sections"])}) for q in raw.get("qkd_links", ())),
+        )
+    except (KeyError, TypeError) as error:
+        raise TopologyError(f"not a topology: {error}") from error
+
+
+def _require_unique(kind: str, ids: Iterable[str]) -> None:
+    twice = [i for i, n in Counter(ids).items() if n > 1]
+    if twice:
+        raise TopologyError(f"{kind} {twice[0]!r} is named twice")
