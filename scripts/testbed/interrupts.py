@@ -11,9 +11,11 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_on_signals() -> None:
-    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does."""
+    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does; a SIGHUP that nohup(1) has ignored stays so."""
     for number in ENDING:
-        signal.signal(number, _interrupt)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 @contextmanager
