@@ -94,10 +94,10 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
 
 
 def _open_shell(runtime: Runtime) -> None:
-    from mininet.cli import CLI  # only here: no other command needs a terminal
+    from scripts.cli.shell import NetworkShell  # only here: no other command needs a terminal
 
     say(f"datapath: {runtime.record.datapath}; API: {runtime.record.api_url}; leave with `exit`")
-    CLI(runtime.network.mininet)
+    NetworkShell(runtime.network.mininet, RunningSystem(runtime.record, runtime.layout))
 
 
 def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
