@@ -232,6 +232,8 @@ def authority_of(directory: Path) -> Authority:
     if not key_path.exists():
         if certificate_path.exists():
             raise PkiError(f"{key_path} is missing: remove the directory to start a new authority")
+        # Another key: what an earlier authority has certified is void, and so is what it said of that.
+        remove_revocations(directory)
         write_whole(key_path, _private_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
@@ -261,8 +263,6 @@ def _certified(certificate_path: Path, key: ec.EllipticCurvePrivateKey) -> Autho
         .sign(key, hashes.SHA256())
     )
     authority = Authority(certificate, key)
-    # The last authority's certificates are all void, and so is what it said of them.
-    remove_revocations(certificate_path.parent)
     write_whole(certificate_path, authority.pem, 0o644)
     return authority
 
