@@ -85,10 +85,12 @@ class EventLog:
             if len(self._followers) >= MAX_FOLLOWERS:
                 raise TooManyFollowers(f"{MAX_FOLLOWERS} readers follow already")
             oldest = self._recent[0].id if self._recent else self._next_id
-            follower = Follower(has_missed=after_id is not None and after_id + 1 < oldest)
+            # An id that is still to come is of a process whose clock was ahead: what came after it is not known.
+            is_foreign = after_id is not None and after_id >= self._next_id
+            follower = Follower(has_missed=after_id is not None and (is_foreign or after_id + 1 < oldest))
             if after_id is not None:
                 for event in self._recent:
-                    if event.id > after_id:
+                    if is_foreign or event.id > after_id:
                         follower.offer(event)
             self._followers.append(follower)
         return follower

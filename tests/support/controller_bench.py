@@ -56,11 +56,12 @@ class Bench:
         self.model = make_model(topology)
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
+        self.set_forth_s = 0.0  # how far somebody has set the machine's clock from it
         self.events = EventLog(clock=lambda: self.now)
         self.checkpoints: list[str] = []
         self.at_checkpoint: Callable[[str], None] = self.checkpoints.append
         options = OperationOptions(
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.set_forth_s,
             steady=lambda: self.now,
             checkpoint=lambda name: self.at_checkpoint(name),
             drain_s=0.0,

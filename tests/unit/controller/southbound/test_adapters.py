@@ -173,3 +173,17 @@ def test_a_follower_that_falls_behind_is_cut_off_and_holds_up_nobody() -> None:
     assert not quick.is_cut_off
     events.unfollow(slow)
     assert events.follow(after_id=FOLLOWER_BACKLOG).next(0.0) is not None
+
+
+def test_fault_30_a_follower_from_before_the_clock_was_set_back_is_told_that_it_missed_something() -> None:
+    ahead = EventLog(clock=lambda: 1_000_000.0)
+    ahead.publish("link", {})
+    last = ahead.follow(after_id=0).next(0.0)
+    assert last is not None
+    after = EventLog(clock=lambda: 1_000.0)  # the next process
+    after.publish("slice", {"state": "DELETED"})
+    follower = after.follow(after_id=last.id)
+    assert follower.has_missed
+    seen = follower.next(0.0)
+    assert seen is not None
+    assert seen.kind == "slice"

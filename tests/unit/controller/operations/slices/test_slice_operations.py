@@ -25,6 +25,7 @@ from controller.model.request import SliceRequest
 from controller.model.states import SliceState
 from controller.operations.context import InfeasibleRequest
 from controller.operations.slices.feasibility import ReservationStatus, UnknownJob
+from controller.operations.slices.reservations import MAX_RESERVATION_S
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
 from controller.testing.checkpoints import CREATE_CHECKPOINTS, DELETE_CHECKPOINTS
@@ -451,3 +452,32 @@ def test_a_creation_that_cannot_be_journalled_as_done_is_rolled_back(
         bench.slices.create(request_for(NAME))
     monkeypatch.undo()
     assert bench.state() == start
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
+def test_fault_30_a_reservation_lasts_as_long_as_promised_whatever_the_clock_is_set_to(
+    bench: Bench, step_s: float
+) -> None:
+    held = bench.slices.reserve(request_for(NAME), 30.0)
+    bench.set_forth_s = step_s
+    bench.now += 29.0
+    bench.maintenance.run_schedule()
+    assert bench.slices.reservation(held.id).reservation == held.id
+    bench.now += 2.0
+    bench.maintenance.run_schedule()
+    with pytest.raises(ReservationExpired):
+        bench.slices.reservation(held.id)
+
+
+def test_fault_30_a_reservation_of_an_earlier_process_whose_clock_was_ahead_does_not_last_for_ever(
+    bench: Bench,
+) -> None:
+    bench.set_forth_s = 10 * 86_400.0
+    bench.slices.reserve(request_for(NAME), 30.0)
+    after = bench.next_process()
+    after.maintenance.load()
+    after.maintenance.run_schedule()
+    assert NAME in after.model.slices
+    after.now += MAX_RESERVATION_S
+    after.maintenance.run_schedule()
+    assert NAME not in after.model.slices
