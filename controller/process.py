@@ -18,8 +18,8 @@ import eventlet.hubs
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
-from controller.northbound.http_server import Limits, serve
-from controller.northbound.token_files import read_or_make_token
+from controller.northbound.http.server import Limits, serve
+from controller.northbound.http.token_files import read_or_make_token
 from controller.operations.assembly import assemble
 from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
@@ -93,6 +93,7 @@ def run(config: ControllerConfig) -> None:
     )
     operations = assemble(context)
     slices, maintenance = operations.slices, operations.maintenance
+    switchboard.confirmed = maintenance.switch_confirmed
     maintenance.load()
     for channel in maintenance.lit_spares():
         links.set_lit(channel)

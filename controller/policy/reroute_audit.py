@@ -7,9 +7,7 @@ keys must come from where it says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from controller.model.connection import Connection, Reroute
 from controller.model.request import ConnectionRequest, Match
@@ -97,33 +95,3 @@ def _check_relay(topology: Topology, asked: Asked, links: tuple[str, ...]) -> tu
             return (f"the key relay does not go on from {here} over {link_id}",)
         here = link.b if here == link.a else link.a
     return (f"the key relay ends at {here}, not at {asked.dst}",) if links and here != asked.dst else ()
-
-
-def reroute_view(reroute: Reroute) -> dict[str, Any]:
-    """For the API and the journal."""
-    return {
-        "at": reroute.at,
-        "old_path": list(reroute.old_path),
-        "new_path": list(reroute.new_path),
-        "classes": list(reroute.classes),
-        "key_source": reroute.key_source,
-        "level": reroute.level,
-        "cause": reroute.cause,
-        "old_key_links": list(reroute.old_key_links),
-        "new_key_links": list(reroute.new_key_links),
-    }
-
-
-def reroute_from_dict(raw: Mapping[str, Any]) -> Reroute:
-    """Inverse of :func:`reroute_view`."""
-    return Reroute(
-        at=raw["at"],
-        old_path=tuple(raw["old_path"]),
-        new_path=tuple(raw["new_path"]),
-        classes=tuple(raw["classes"]),
-        key_source=raw["key_source"],
-        level=raw["level"],
-        cause=raw["cause"],
-        old_key_links=tuple(raw["old_key_links"]),
-        new_key_links=tuple(raw["new_key_links"]),
-    )

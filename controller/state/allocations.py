@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.labels import LabelPool
 from controller.forwarding.protection_groups import has_detours
 from controller.model.connection import Connection, owner_of
@@ -37,9 +38,9 @@ class LabelCounts(Protocol):
 class Allocations:
     """Reserves in ``network``, which the other parts read and tell what they observe."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, quarantine: LabelQuarantine) -> None:
         self._network = network
-        self._labels = LabelPool()
+        self._labels = LabelPool(quarantine)
         self._computing: frozenset[str] = frozenset()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
         self._held_lanes: dict[str, tuple[Lane, ...]] = {}
@@ -48,10 +49,10 @@ class Allocations:
         self._held_lanes_view = MappingProxyType(self._held_lanes)
         self._retained_view = MappingProxyType(self._retained)
 
-    def fork(self, network: Network) -> Allocations:
-        """Independent allocations that are the same, in a copy of the network."""
-        twin = Allocations(network)
-        twin._labels = self._labels.copy()
+    def fork(self, network: Network, quarantine: LabelQuarantine) -> Allocations:
+        """Independent allocations that are the same, in copies of the network and of the quarantine."""
+        twin = Allocations(network, quarantine)
+        twin._labels = self._labels.copy(quarantine)
         twin._computing = self._computing
         twin._held_lanes.update(self._held_lanes)
         twin._retained.update(self._retained)
@@ -142,6 +143,10 @@ class Allocations:
             if lane.generation not in generations:
                 self._labels.release(lane)
         self._held_lanes[connection.id] = tuple({lane.generation: lane for lane in kept}.values())
+
+    def begin_process(self, process: int) -> None:
+        """Take labels of another part than the process before this one did."""
+        self._labels.begin(process)
 
     def restore_connection(self, connection: Connection) -> None:
         """Take over what a connection read back from the journal had, whatever the key rates are by now."""

@@ -8,10 +8,10 @@ from typing import Protocol
 from controller.forwarding.continuity_test import TRIAL_OWNER, trial_rules
 from controller.forwarding.intended import Changes, Difference, IntendedSet, join
 from controller.forwarding.items import Item
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.protection_groups import entry_items, is_inner, lane_items
 from controller.forwarding.rules import PortMap
 from controller.model.connection import Connection
-from topologies.spec import Topology
 
 
 class IntendedItems(Protocol):
@@ -19,6 +19,10 @@ class IntendedItems(Protocol):
 
     def at(self, site: str) -> frozenset[Item]:
         """Everything that the switch of ``site`` shall hold."""
+        ...
+
+    def revision(self, site: str) -> int:
+        """Another number whenever what the switch shall hold has been changed."""
         ...
 
     def difference(self, site: str, installed: Iterable[Item]) -> Difference:
@@ -29,16 +33,16 @@ class IntendedItems(Protocol):
 class InstallStages:
     """Each stage answers with what changes at each switch."""
 
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
-        self._ports = PortMap.of(topology)
-        self._intended = IntendedSet(topology.site_names)
+    def __init__(self, ports: PortMap, quarantine: LabelQuarantine) -> None:
+        self._ports = ports
+        self._topology = ports.topology
+        self._intended = IntendedSet(ports.topology.site_names, quarantine)
 
-    def fork(self) -> InstallStages:
+    def fork(self, quarantine: LabelQuarantine) -> InstallStages:
         """Independent stages at which everything stands as it does here."""
         twin = object.__new__(InstallStages)
         twin._topology, twin._ports = self._topology, self._ports
-        twin._intended = self._intended.copy()
+        twin._intended = self._intended.copy(quarantine)
         return twin
 
     @property
@@ -88,6 +92,10 @@ class InstallStages:
     def withdraw_trial(self) -> dict[str, Changes]:
         """The end of the trial of all channels."""
         return self._intended.assign(TRIAL_OWNER, ())
+
+    def repair(self, site: str, difference: Difference) -> Changes:
+        """What makes a switch right that differs from what it shall hold."""
+        return self._intended.repair(site, difference)
 
     def _lane_rules(self, connection: Connection) -> list[Item]:
         return [rule for lane in connection.lanes for rule in lane_items(self._ports, connection, lane)]

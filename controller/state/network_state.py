@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterable
 from typing import Self
 
-from controller.forwarding.intended import Changes
+from controller.forwarding.intended import Changes, Difference
 from controller.model.connection import Connection
 from controller.model.dark_channel import Spare, SpareState, used_spares
 from controller.model.errors import ControllerError, DuplicateSlice
@@ -39,9 +39,10 @@ class NetworkState(StateRecording):
         twin = copy.copy(self)
         twin._network = self._network.copy()
         twin._registry = self._registry.fork()
-        twin._allocations = self._allocations.fork(twin._network)
+        twin._quarantine = self._quarantine.copy()
+        twin._allocations = self._allocations.fork(twin._network, twin._quarantine)
         twin._keys = self._keys.fork(twin._network)
-        twin._stages = self._stages.fork()
+        twin._stages = self._stages.fork(twin._quarantine)
         twin._observations = self._observations.fork(twin._network)
         return twin
 
@@ -146,6 +147,10 @@ class NetworkState(StateRecording):
         """First stage of removal: nothing enters any more."""
         return self._stages.withdraw_ingress(connections)
 
+    def repair(self, site: str, difference: Difference) -> Changes:
+        """What makes a switch right that differs from what it shall hold."""
+        return self._stages.repair(site, difference)
+
     def withdraw_all(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """Second stage of removal: nothing is left."""
         return self._stages.withdraw_all(connections)
@@ -173,14 +178,16 @@ class NetworkState(StateRecording):
             self._keys.forget_relay(connection_id)
             self._allocations.forget_connection(self._registry.forget_connection(connection_id))
 
-    def restore(self, kept: Iterable[tuple[SliceRecord, Iterable[Connection]]]) -> None:
+    def restore(self, kept: Iterable[tuple[SliceRecord, Iterable[Connection]]], process: int = 0) -> None:
         """Take over the slices read back from the journal, with the labels and addresses they had.
 
-        What was reserved stays reserved whatever the key rates are now; they count as unknown until told anew.
+        ``process`` counts the processes of this journal. What was reserved stays reserved whatever the key rates are
+        now; they count as unknown until told anew.
         """
         for section in self.topology.sections:
             self.observe_section(section.id, 0, is_usable=False)
         self.set_unknown_sections(s.id for s in self.topology.sections)
+        self._allocations.begin_process(process)
         for record, connections in kept:
             self._registry.restore_slice(record)
             if record.compute_site is not None:

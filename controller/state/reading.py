@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.rules import PortMap
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
@@ -28,9 +29,10 @@ class StateReading:
         self._forbidden_suites = forbidden_suites
         self._network = Network(topology)
         self._registry = SliceRegistry()
-        self._allocations = Allocations(self._network)
+        self._quarantine = LabelQuarantine(PortMap.of(topology))
+        self._allocations = Allocations(self._network, self._quarantine)
         self._keys = KeyAllocations(self._network)
-        self._stages = InstallStages(topology)
+        self._stages = InstallStages(PortMap.of(topology), self._quarantine)
         self._observations = Observations(self._network)
 
     @property
@@ -76,6 +78,11 @@ class StateReading:
     @property
     def labels(self) -> LabelCounts:
         return self._allocations.labels
+
+    @property
+    def departures(self) -> int:
+        """How many times switches have been told to let go of labels: for :meth:`confirm_comparison`."""
+        return self._quarantine.mark
 
     @property
     def computing(self) -> frozenset[str]:

@@ -113,6 +113,23 @@ class StateRecording(StateReading):
         """Give back what a modification kept of the old form; nothing where none is under way."""
         self._allocations.release_retained(name)
 
+    # --- labels that switches may still know ---------------------------------------------------------------------
+
+    def confirm_departures(self, site: str, departures: Iterable[int], now: float) -> None:
+        """The switch has done all of the changes with these numbers; ``now`` is seconds on a steady clock.
+
+        Changes nothing that a decision under way looks at twice: this may be called between two of its steps.
+        """
+        self._quarantine.confirm(site, departures, now)
+
+    def confirm_comparison(self, site: str, departures: int, now: float) -> None:
+        """The switch held what it shall and nothing else; :attr:`departures` was that before it was asked."""
+        self._quarantine.compared(site, departures, now)
+
+    def release_due_labels(self, now: float) -> None:
+        """Labels under which nothing can arrive any more may be used again."""
+        self._quarantine.release_due(now)
+
     # --- what is observed ----------------------------------------------------------------------------------------
 
     def set_unknown_sections(self, sections: Iterable[str]) -> None:

@@ -88,6 +88,11 @@ def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str, site: str |
 
     An SAE without ``site`` may use any KME. PkiError for an id that is none.
     """
+    with locked(Path(pki_dir)):
+        _issue_locked(Path(pki_dir), sae_id, Path(out_dir), site)
+
+
+def _issue_locked(directory: Path, sae_id: str, out_dir: Path, site: str | None) -> None:
     if not is_sae_id(sae_id):
         raise PkiError(f"SAE id {sae_id!r}: letters, digits, dots, underscores and hyphens, at most 64, no dot first")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(SAE_URN + sae_id)]
@@ -95,24 +100,25 @@ def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str, site: str |
         if not is_sae_id(site):
             raise PkiError(f"site {site!r} of SAE {sae_id}: not a site's name")
         names.append(x509.UniformResourceIdentifier(SITE_URN + site))
-    directory = Path(pki_dir)
-    with locked(directory):
-        authority = authority_of(directory)
-        issued = _write_leaf(authority, Path(out_dir), sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
-        now = datetime.now(UTC).timestamp()
-        known = find_issued(directory, sae_id)
-        # What has expired is no more worth revoking.
-        earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
-        newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
-        _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
+    authority = authority_of(directory)
+    issued = _write_leaf(authority, out_dir, sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+    now = datetime.now(UTC).timestamp()
+    known = find_issued(directory, sae_id)
+    # What has expired is no more worth revoking.
+    earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
+    newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
+    _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
 
 
 def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str) -> None:
     """A new certificate and key for an SAE that is in the register; what it has stays good until it expires."""
-    known = find_issued(Path(pki_dir), sae_id)
-    if known is None:
-        raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
-    issue_sae(pki_dir, sae_id, out_dir, known.site)
+    directory = Path(pki_dir)
+    # One look and one lock: whoever withdraws or moves the SAE meanwhile comes before or after, and is not undone.
+    with locked(directory):
+        known = find_issued(directory, sae_id)
+        if known is None:
+            raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
+        _issue_locked(directory, sae_id, Path(out_dir), known.site)
 
 
 def issued_saes(pki_dir: Path | str) -> list[IssuedSae]:

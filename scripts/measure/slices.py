@@ -139,7 +139,7 @@ def refusal(what: str, status: int, answer: Mapping[str, Any]) -> ApiRefusal:
     text = " ".join(str(answer[key]) for key in ("title", "detail") if answer.get(key)) or str(dict(answer))[:200]
     reasons = answer.get("reasons") or []
     message = f"{what}: HTTP {status}: {text}" + (f"; {reasons}" if reasons else "")
-    return ApiRefusal(message, status, frozenset(str(reason.get("constraint")) for reason in reasons))
+    return ApiRefusal(message, status, answer.get("code"))
 
 
 FIRST_KEYS_S = 60.0

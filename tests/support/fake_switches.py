@@ -26,8 +26,9 @@ from controller.forwarding.items import (
 )
 from controller.forwarding.rules import base_rules
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire
+from controller.model.connectivity import TunnelReport
 from controller.model.errors import DriverError
-from controller.model.key_rates import BookingRefused, KeyBooking, KeyPool, SectionStatus
+from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking, KeyPool, SectionStatus
 from controller.operations.drivers import SwitchFault
 from topologies.spec import Topology
 
@@ -91,6 +92,7 @@ class FakeSwitches:
         self.topology = topology
         self.tables = {s: FakeTable({r.key: r for r in base_rules(s)}) for s in topology.site_names}
         self.refuse: Callable[[str, Changes], str | None] = lambda site, changes: None
+        self.confirmed: Callable[[str, tuple[int, ...]], None] = lambda site, departures: None
         self.sent = 0
         self.reported: list[SwitchFault] = []  # faults that nobody acts on: the switch is to be repaired
         self.reported_to: Callable[[SwitchFault], None] = lambda fault: None
@@ -104,8 +106,14 @@ class FakeSwitches:
             if message is not None:
                 faults.append(SwitchFault(site, None, message))
                 continue
-            faults += [SwitchFault(site, None, error) for error in self.tables[site].apply(change)]
+            errors = self.tables[site].apply(change)
+            faults += [SwitchFault(site, None, error) for error in errors]
+            if not errors:
+                self.confirmed(site, change.departures)
         return Delivered(tuple(faults))
+
+    def repair(self, site: str, changes: Changes) -> Delivered:
+        return self.send({site: changes})
 
     def post(self, changes: Mapping[str, Changes]) -> None:
         for fault in self.send(changes).wait(0.0):
@@ -117,6 +125,9 @@ class FakeSwitches:
 
     def is_ready(self, site: str) -> bool:
         return True
+
+    def installed(self, site: str) -> frozenset[Item]:
+        return frozenset(self.tables[site].items.values())
 
     def held(self) -> dict[str, frozenset[Item]]:
         return {site: frozenset(table.items.values()) for site, table in self.tables.items()}
@@ -272,11 +283,13 @@ class FakeTunnels:
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
 
-    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, dict[str, object]]]:
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, TunnelReport]]:
         self._step("watch", site, "")
         self.watched += 1
         return f"{self.instance}.{self.watched}", {
-            i: self.reports.get((site, i), PASSING) for (s, i) in self.told if s == site
+            i: TunnelReport(**self.reports.get((site, i), PASSING))  # type: ignore[arg-type]
+            for (s, i) in self.told
+            if s == site
         }
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
@@ -296,6 +309,7 @@ class FakeKeyRates:
     stored: dict[KeyPool, int] = field(default_factory=dict)
     booked: dict[str, KeyBooking] = field(default_factory=dict)
     most_bps: int = 1 << 40  # that is promised to one booking
+    failing: set[str] = field(default_factory=set)  # ids of bookings about which the KMS answers with an error
     asked: int = 0  # how often for a booking
 
     def bookings(self) -> dict[str, KeyBooking]:
@@ -304,11 +318,15 @@ class FakeKeyRates:
     def book(self, booking: KeyBooking, is_new: bool) -> None:
         self.asked += 1
         assert is_new == (booking.id not in self.booked)
+        if booking.id in self.failing:
+            raise BookingFailed("KMS answered 400: app_priority")
         if booking.rate_bps > self.most_bps:
             raise BookingRefused("too much", self.most_bps)
         self.booked[booking.id] = booking
 
     def release(self, booking: KeyBooking) -> None:
+        if booking.id in self.failing:
+            raise BookingFailed("KMS answered 500")
         del self.booked[booking.id]
 
     def sections(self) -> tuple[SectionStatus, ...]:

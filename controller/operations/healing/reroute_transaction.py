@@ -11,6 +11,7 @@ from controller.forwarding.intended import join
 from controller.forwarding.rules import connection_number
 from controller.forwarding.tunnel_endpoint import ends_of
 from controller.model.connection import Connection
+from controller.model.events import FallbackUndone, FallbackUsed, Rerouted, Violation
 from controller.model.reason import Reason, ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
@@ -104,6 +105,7 @@ class RerouteTransaction:
         """
         context = self._context
         with context.lock:
+            context.look_at_switches()
             decisions = decide()
             if not decisions:
                 return None
@@ -204,26 +206,20 @@ class RerouteTransaction:
         """Keep what the reroute came to, and audit it apart from those who decided it. Call with the lock held."""
         context, model = self._context, self._context.model
         after = model.connections[connection_id]
+        name, spec = after.request.slice_name, after.request.spec
         reroute = reroute_audit.note(model.topology, before, after, context.clock(), cause)
         is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
         if is_same_way and after.key_source == before.key_source:
             return  # another backup, the same way
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
-            context.events.publish("violation", {"connection": connection_id, "reason": wrong})
+            context.events.publish(Violation(connection_id, name, wrong))
         model.record_reroute(connection_id, reroute)
-        context.events.publish("reroute", {"connection": connection_id, **reroute_audit.reroute_view(reroute)})
+        context.events.publish(Rerouted(connection_id, name, reroute))
         if before.fallback is not after.fallback:
-            context.events.publish(
-                "fallback_undone" if after.fallback is None else "fallback_used",
-                {
-                    "connection": connection_id,
-                    "slice": after.request.slice_name,
-                    "required": after.request.spec.security.level.label,
-                    "level": after.in_force.security.level.label,
-                    "key_source": after.key_source,
-                },
-            )
+            kind = FallbackUndone if after.fallback is None else FallbackUsed
+            required, level = spec.security.level.label, after.in_force.security.level.label
+            context.events.publish(kind(connection_id, name, required, level, after.key_source))
 
     def _clean_up(self) -> None:
         """Take the paths that were left off the switches, once nothing is on its way over them any more."""

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable
 
 from controller.model.connection import Connection
+from controller.model.events import LinkChanged, LinkState
 from controller.model.reason import ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
@@ -48,7 +49,7 @@ class RestorationService:
             news = context.model.observe_channels(changes, silent)
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
-                context.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
+                context.events.publish(LinkChanged(channel, LinkState.of(changes[channel])))
             is_certain = any(not context.model.network.is_channel_up(c) for c in suspected - silent)
         if is_certain or not all(changes[c] for c in news):
             self.heal()

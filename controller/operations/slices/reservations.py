@@ -63,7 +63,7 @@ class Reservations:
                 context.model.forget(record.name)
                 raise
             self._deadlines[reservation.id] = context.steady() + ttl_s
-            context.announce(context.model.slice(record.name), expires_at=reservation.expires_at)
+            context.announce(context.model.slice(record.name))
             return reservation
 
     def records(self) -> tuple[SliceRecord, ...]:

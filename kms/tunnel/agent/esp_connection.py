@@ -103,6 +103,7 @@ class EspConnection:
         )
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._last_error = ""
+        self._lacks_key = False  # the KME refused when it was asked last
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
         return SessionSettings(
@@ -166,7 +167,7 @@ class EspConnection:
             status = self._session.status(self._loop.time())
             reason = f": {self._error(status.last_error)}" if self._error(status.last_error) else ""
             message = f"{self.config.id} is {status.link.value} after {timeout_s:g} s{reason}"
-            raise Unavailable(message) from None
+            raise Unavailable(message, lacks_key=self._lacks_key) from None
 
     def stats(self) -> dict[str, Any]:
         """Counters and state as plain values."""
@@ -271,11 +272,13 @@ class EspConnection:
             self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
         else:
             now = self._loop.time()
+            self._lacks_key = False
             self._session.keys_obtained(question.request, found, now, os.urandom(len(found) * ENTROPY_BYTES))
             self._carry_out()
 
     def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:
         logger.warning("connection %s: no key: %s", self.config.id, reason)
+        self._lacks_key = True
         self._session.key_refused(request, reason, self._loop.time(), is_final=is_final)
         self._carry_out()
 

@@ -334,6 +334,7 @@ def test_without_a_kme_traffic_goes_on_until_the_lifetime_and_resumes_with_it(la
         assert pair.stats("a")["tx_packets"] == before
         answer = lab.clients["a"].ask("wait_up", connection_id=pair.id, timeout_s=0.05)
         assert answer["error"]["type"] == "unavailable"
+        assert answer["error"]["reason"] == "no_key"
         assert "expired" in answer["error"]["message"]
     finally:
         lab.start_kme()

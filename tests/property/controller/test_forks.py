@@ -61,6 +61,7 @@ def seen(model: NetworkState) -> dict[str, Any]:
         "fingerprint": network.fingerprint(),
         "rates": [(owner, network.is_reserved(owner), network.reserved_rate_millibps(owner)) for owner in owners],
         "labels": [model.labels.taken(c.id, end) for c in TOPOLOGY.channels for end in c.ends],
+        "departures": model.departures,
         "intended": {site: model.intended.at(site) for site in SITES},
         "relays": {i: model.kept_relay(i) for i in model.connections},
         "number": trial.take_number(),
@@ -189,6 +190,15 @@ def note(model: NetworkState, rng: random.Random) -> None:
     model.put_back(replace(record, reason=rng.choice([None, "no"])), [model.connections[connection.id]])
 
 
+def confirm(model: NetworkState, rng: random.Random) -> None:
+    """Switches have done what they were told, or are repaired; labels become free."""
+    site, now = rng.choice(SITES), rng.uniform(0.0, 100.0)
+    model.confirm_departures(site, range(rng.randint(0, model.departures + 1)), now)
+    model.confirm_comparison(rng.choice(SITES), rng.randint(0, model.departures), now)
+    model.repair(site, model.intended.difference(site, rng.sample(sorted(model.intended.at(site), key=repr), 1)))
+    model.release_due_labels(now)
+
+
 def schedule(model: NetworkState, rng: random.Random) -> None:
     name = "later"
     scheduled = SliceRecord(request_for("cdn", name=name), None, (), SliceState.SCHEDULED)
@@ -264,7 +274,7 @@ def draft(model: NetworkState, rng: random.Random) -> None:
 
 HAPPENINGS: tuple[Callable[[NetworkState, random.Random], None], ...] = (
     create, create, create, remove, cut, mend, move, lose, supply, note, schedule, observe, light, change, change,
-    draft,
+    draft, confirm,
 )  # fmt: skip
 HISTORIES = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.integers(0, 2**16)), max_size=8)
 History = list[tuple[Callable[[NetworkState, random.Random], None], int]]

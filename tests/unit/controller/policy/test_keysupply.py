@@ -10,6 +10,7 @@ import pytest
 from controller.model.connection import Connection, owner_of
 from controller.model.connectivity import Finding, Verdict
 from controller.model.errors import DriverError
+from controller.model.events import ConnectionChanged, LinkChanged, LinkState
 from controller.model.key_rates import KeyPool
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.context import InfeasibleRequest
@@ -53,18 +54,19 @@ def kinds(bench: Bench, since: int) -> list[str]:
     follower = bench.events.follow(since)
     found = []
     while (event := follower.next(0)) is not None:
-        if event.data.get("connection", event.data.get("id")) == BACKHAUL:
-            found.append(str(event.data["state"]) if event.kind == "connection" else event.kind)
+        if getattr(event.what, "connection", None) == BACKHAUL:
+            what = event.what
+            found.append(what.state.value if isinstance(what, ConnectionChanged) else what.kind)
     bench.events.unfollow(follower)
     return found
 
 
 def last_event(bench: Bench) -> int:
-    bench.events.publish("mark", {})
+    bench.events.publish(LinkChanged("mark", LinkState.UP))
     follower = bench.events.follow(0)
     last = 0
     while (event := follower.next(0)) is not None:
-        last = event.id
+        last = event.sequence
     bench.events.unfollow(follower)
     return last
 

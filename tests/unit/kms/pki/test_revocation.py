@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,34 @@ def test_what_revoking_would_lose_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PkiError):
         revoke_sae(tmp_path / "pki", "s")
     assert [sae.sae_id for sae in pki.issued_saes(tmp_path / "pki")] == ["s"]
+
+
+@pytest.mark.parametrize("what", ["revoked", "moved"])
+def test_fault_23_who_is_revoked_or_moved_while_a_renewal_waits_for_the_lock_stays_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    pki.issue_sae(tmp_path / "pki", "s", tmp_path / "out", site="cell1")
+    really_locked = pki.locked
+
+    @contextmanager
+    def locked_after_somebody_else(directory: Path) -> Iterator[None]:
+        monkeypatch.setattr(pki, "locked", really_locked)
+        if what == "revoked":
+            revoke_sae(directory, "s")
+        else:
+            pki.issue_sae(directory, "s", tmp_path / "moved", site="metro1")
+        with really_locked(directory):
+            yield
+
+    monkeypatch.setattr(pki, "locked", locked_after_somebody_else)
+    if what == "revoked":
+        with pytest.raises(PkiError, match="not registered"):
+            pki.renew_sae(tmp_path / "pki", "s", tmp_path / "new")
+        assert pki.issued_saes(tmp_path / "pki") == []
+    else:
+        pki.renew_sae(tmp_path / "pki", "s", tmp_path / "new")
+        (sae,) = pki.issued_saes(tmp_path / "pki")
+        assert sae.site == "metro1"
 
 
 def damage(path: Path) -> None:

@@ -8,42 +8,29 @@ from typing import Any
 from controller.forwarding.items import GroupType
 from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
-from controller.model.reroute import Cause
 from controller.model.states import ConnectionState, SliceState
 from controller.model.tunnel_profile import PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
+from controller.northbound.views.events import EVENT_SCHEMAS
+from controller.northbound.views.paths import PATH_MEMBERS, PATH_SCHEMAS
+from controller.northbound.views.problem_codes import ProblemCode
+from controller.northbound.views.schema_terms import (
+    AMOUNT,
+    COUNT,
+    FLAG,
+    LEVEL,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    list_of,
+    map_of,
+    object_of,
+    or_null,
+    ref,
+)
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import SliceWire
-
-TEXT: dict[str, Any] = {"type": "string"}
-NUMBER: dict[str, Any] = {"type": "number"}
-COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
-AMOUNT: dict[str, Any] = {"type": "number", "minimum": 0}
-FLAG: dict[str, Any] = {"type": "boolean"}
-TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
-
-
-def ref(schema: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def object_of(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A closed object: what is given is what is described."""
-    properties = {**required, **(optional or {})}
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
-
-
-def list_of(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-def map_of(values: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": values}
-
-
-def or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
 
 
 @cache
@@ -51,49 +38,35 @@ def schemas() -> dict[str, Any]:
     """All of them by name. Treat them as read-only: they are made once."""
     request = SliceWire.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions = request.pop("$defs", {})
-    return {**definitions, "SliceRequest": request, **_ANSWERS}
+    return {**definitions, "SliceRequest": request, **PATH_SCHEMAS, **EVENT_SCHEMAS, **_ANSWERS}
 
 
 _LIFETIME = {
     "type": "number", "exclusiveMinimum": 0, "maximum": MAX_RESERVATION_S, "default": DEFAULT_RESERVATION_S,
 }  # fmt: skip
-_WAY = object_of(
-    {
-        "path": TEXTS, "sites": TEXTS, "latency_ms": AMOUNT,
-        "labels": object_of({"forward": list_of(COUNT), "reverse": list_of(COUNT)}),
-    }
-)  # fmt: skip
+_PROBLEM_CODE = {
+    "anyOf": [{"enum": [code.value for code in ProblemCode]}, {"type": "string", "pattern": "^[a-z_]+$"}],
+    "description": "What it is to a program; where none of those named is, the status' name.",
+}
 _COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
 _IPV6 = {"type": "string", "format": "ipv6"}
-_LEVEL: dict[str, Any] = {"enum": ["none", "dh", "qra", "qkd"]}
 _ANSWERS: dict[str, Any] = {
-    "Labels": object_of({"forward": list_of(COUNT), "reverse": list_of(COUNT)}),
-    "Way": _WAY,
     "Connection": object_of(
         {
             "name": TEXT, "id": TEXT, "role": {"enum": [r.value for r in Role]}, "src": TEXT, "dst": TEXT,
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
-            "required": _LEVEL, "level": _LEVEL, "fallback": list_of(_LEVEL), "is_on_fallback": FLAG,
+            "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
-            "reason": or_null(TEXT), "reason_code": {"enum": [None, *(c.value for c in ReasonCode)]},
-            "bandwidth_mbps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT),
-            "labels": or_null(ref("Labels")), "key_links": TEXTS,
-            "key_sections": map_of(COUNT), "backup": or_null(ref("Way")),
+            "reason": or_null(TEXT), "reason_code": or_null({"enum": [c.value for c in ReasonCode]}),
+            "bandwidth_mbps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
             "rekey_s": or_null(AMOUNT), "rekey_in_effect_s": or_null(AMOUNT), "rekey_reason": or_null(TEXT),
-            "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred_path": or_null(TEXTS),
+            "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred": or_null(ref("Path")),
             "reroutes": list_of(ref("Reroute")),
             "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
-        }
-    ),
-    "Reroute": object_of(
-        {
-            "at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT,
-            "level": _LEVEL, "cause": {"enum": [c.value for c in Cause]},
-            "old_key_links": TEXTS, "new_key_links": TEXTS,
         }
     ),
     "Slice": object_of(
@@ -143,9 +116,8 @@ _ANSWERS: dict[str, Any] = {
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
-            "key_rate_bps": AMOUNT, "path": TEXTS, "sites": TEXTS, "latency_ms": AMOUNT, "labels": ref("Labels"),
-            "key_links": TEXTS, "key_sections": map_of(COUNT), "cost": COUNT, "cost_parts": ref("Cost"),
-            "backup": or_null(TEXTS), "backup_way": or_null(ref("Way")), "shared": TEXTS,
+            "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")), "shared": TEXTS,
+            "cost": COUNT, "cost_parts": ref("Cost"),
         }
     ),
     "PlannedRule": object_of(
@@ -227,7 +199,7 @@ _ANSWERS: dict[str, Any] = {
         **object_of(
             {
                 "type": TEXT, "title": TEXT, "status": {"type": "integer", "minimum": 400, "maximum": 599},
-                "detail": TEXT, "instance": TEXT,
+                "detail": TEXT, "instance": TEXT, "code": _PROBLEM_CODE,
             },
             {
                 "errors": list_of(ref("FieldError")), "reasons": list_of(ref("Reason")),

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
-from controller.northbound.messages import Answer
-from controller.northbound.problems import Problem
+from controller.northbound.http.messages import Answer
+from controller.northbound.http.problems import Problem
 
 
 def etag_of(answer: Answer) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.auth import Role
-from controller.northbound.examples import example_bodies
-from controller.northbound.idempotency import KEY_PATTERN
-from controller.northbound.operations import Operation, Reply
-from controller.northbound.problems import PROBLEM
-from controller.northbound.schemas import schemas
+from controller.northbound.http.auth import Role
+from controller.northbound.http.idempotency import KEY_PATTERN
+from controller.northbound.http.operations import Operation, Reply
+from controller.northbound.http.problems import PROBLEM
+from controller.northbound.views.examples import example_bodies
+from controller.northbound.views.schemas import schemas
 from topologies.spec import Topology
 
 TITLE = "QSlice northbound API"
@@ -116,7 +116,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 def _replies(operation: Operation) -> dict[str, Any]:
     replies: dict[str, Any] = {}
     for reply in operation.replies:
-        described = {"description": reply.description, "content": {_media_type(reply): {"schema": _schema(reply)}}}
+        described = {"description": reply.description, "content": {_media_type(reply): _content(reply)}}
         replies[str(reply.status)] = described
         if reply.leads_to:
             described["links"] = {name: _link(name, field) for name, field in reply.leads_to}
@@ -136,8 +136,10 @@ def _media_type(reply: Reply) -> str:
     return reply.media_type.partition(";")[0]
 
 
-def _schema(reply: Reply) -> dict[str, Any]:
-    return {"type": "string"} if reply.schema is None else _ref(reply.schema)
+def _content(reply: Reply) -> dict[str, Any]:
+    schema = {"schema": {"type": "string"} if reply.schema is None else _ref(reply.schema)}
+    # OpenAPI 3.2 calls it `itemSchema`, and 3.1 has no word for it.
+    return schema if reply.items is None else {**schema, "x-item-schema": _ref(reply.items)}
 
 
 def _problem(code: int) -> dict[str, Any]:

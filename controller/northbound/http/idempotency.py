@@ -14,8 +14,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from controller.northbound.messages import Answer
-from controller.northbound.problems import Problem
+from controller.northbound.http.messages import Answer
+from controller.northbound.http.problems import Problem
 
 MAX_KEYS = 1000
 KEPT_S = 86_400.0

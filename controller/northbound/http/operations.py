@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.auth import Role
-from controller.northbound.messages import JSON, Answer, Request
-from controller.northbound.problems import Problem
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import JSON, Answer, Request
+from controller.northbound.http.problems import Problem
 
 Schema = Mapping[str, Any]
 
@@ -59,7 +59,8 @@ def bad_parameter(name: str, what: str) -> Problem:
 class Reply:
     """One way in which an operation succeeds; ``schema`` names one of the document's, None for plain text.
 
-    ``leads_to`` names operations on what was made, with the field of the answer that stands in their path.
+    ``items`` names the schema of the data of each event in a stream. ``leads_to`` names operations on what was made,
+    with the field of the answer that stands in their path.
     """
 
     status: int
@@ -67,6 +68,7 @@ class Reply:
     schema: str | None = None
     media_type: str = JSON
     leads_to: tuple[tuple[str, str], ...] = ()
+    items: str | None = None
 
 
 @dataclass(frozen=True)

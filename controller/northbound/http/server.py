@@ -13,7 +13,7 @@ from typing import Any
 import eventlet
 import eventlet.wsgi
 
-from controller.northbound.problems import PROBLEM, problem_document
+from controller.northbound.http.problems import PROBLEM, Problem, problem_document
 
 MAX_CONNECTIONS = 512
 SEND_BUFFER_BYTES = 64 << 10
@@ -109,7 +109,7 @@ class _Protocol(eventlet.wsgi.HttpProtocol):
         self._refuse(HTTPStatus(code), message or HTTPStatus(code).description)
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        body = problem_document(status, detail, str(getattr(self, "path", None) or "/"), {})
+        body = problem_document(Problem(status, detail), str(getattr(self, "path", None) or "/"))
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {PROBLEM}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from controller.model.connection import Connection
-from controller.model.path import Lane
 from controller.model.slice_record import SliceRecord
-from controller.northbound.network_views import switch_view
+from controller.northbound.views.network import switch_view
+from controller.northbound.views.paths import connection_paths, path_view, reroute_view
 from controller.operations.slices.dry_run import Preview
 from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
 from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
-from controller.policy.reroute_audit import reroute_view
 from controller.schema.slice_request import slice_request_to_dict
 from controller.state.network_state import NetworkState
 
@@ -59,8 +58,7 @@ def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict
 
 
 def connection_view(connection: Connection) -> dict[str, Any]:
-    request, route, explanation = connection.request, connection.route, connection.explanation
-    working = _lane_view(connection.lanes[0]) if connection.lanes else None
+    request, explanation = connection.request, connection.explanation
     return {
         "name": request.name,
         "id": connection.id,
@@ -87,29 +85,14 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
         "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,
         "rekey_reason": None if connection.slow_rekey is None else connection.slow_rekey.reason,
-        "path": [] if route is None else list(route.channels),
-        "sites": [] if route is None else list(route.sites),
-        "latency_ms": None if route is None else route.latency_us / 1000,
-        "labels": None if working is None else working["labels"],
-        "key_links": [] if route is None else list(route.key_links),
-        "key_sections": {} if route is None else dict(route.key_sections),
-        "backup": _lane_view(connection.lanes[1]) if len(connection.lanes) > 1 else None,
+        **connection_paths(connection),
         "priority": request.spec.priority,
         "revert_after_s": request.spec.revert_after_s,
-        "preferred_path": None if connection.preferred is None else list(connection.preferred.channels),
+        "preferred": None if connection.preferred is None else path_view(connection.preferred).to_json(),
         "reroutes": [reroute_view(reroute) for reroute in connection.reroutes],
         "tunnel": {"interface": connection.tunnel_interface, "port": connection.tunnel_port}
         if connection.is_encrypted
         else None,
-    }
-
-
-def _lane_view(lane: Lane) -> dict[str, Any]:
-    return {
-        "path": list(lane.route.channels),
-        "sites": list(lane.route.sites),
-        "latency_ms": lane.route.latency_us / 1000,
-        "labels": {"forward": list(lane.forward), "reverse": list(lane.reverse)},
     }
 
 
@@ -131,8 +114,7 @@ def plan_view(preview: Preview) -> dict[str, Any]:
 
 
 def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[str, Any]:
-    request, working = planned.request, planned.working
-    lanes = [_lane_view(lane) for lane in connection.lanes]
+    request = planned.request
     return {
         "name": request.name,
         "src": request.src,
@@ -148,16 +130,9 @@ def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[st
         "protection": request.spec.protection.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "key_rate_bps": request.spec.key_rate_millibps / 1000,
-        "path": list(working.channels),
-        "sites": list(working.sites),
-        "latency_ms": working.latency_us / 1000,
-        "labels": lanes[0]["labels"],
-        "key_links": list(working.key_links),
-        "key_sections": dict(working.key_sections),
+        **connection_paths(connection),
         "cost": planned.cost,
         "cost_parts": cost_view(planned.cost),
-        "backup": None if planned.backup is None else list(planned.backup.channels),
-        "backup_way": lanes[1] if len(lanes) > 1 else None,
         "shared": list(planned.shared),
     }
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from controller.northbound.problems import Problem
+from controller.northbound.http.problems import Problem
 
 MAX_BODY_BYTES = 1 << 20
 

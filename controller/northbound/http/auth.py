@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from http import HTTPStatus
 
-from controller.northbound.problems import Problem
+from controller.northbound.http.problems import Problem
 
 REALM = 'Bearer realm="qslice"'
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
-from controller.northbound.messages import Envelope
-from controller.northbound.operations import Operation
-from controller.northbound.problems import Problem
+from controller.northbound.http.messages import Envelope
+from controller.northbound.http.operations import Operation
+from controller.northbound.http.problems import Problem
 
 
 class Router:
