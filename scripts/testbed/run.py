@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from kms.errors import PkiError
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed import clients, openvswitch
@@ -211,7 +212,10 @@ class Runtime:
     def _issue_certificates(self) -> Path:
         """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
         root = self.layout.pki
-        authority.ensure_ca(root)
+        try:
+            authority.ensure_ca(root)
+        except PkiError as error:
+            raise EnvironmentLacks(str(error)) from error
         for name in (self.layout.switch_certificate.name, "controller"):
             authority.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
         for site in self.topology.site_names:
