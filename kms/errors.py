@@ -75,6 +75,10 @@ class KeysForgottenError(ExhaustedError):
     """The other KME no longer has its copies of keys that were agreed on: it was restarted."""
 
 
+class RevocationsUnknownError(ExhaustedError):
+    """The list of revoked certificates cannot be read or trusted: nobody is let in on a certificate until it can."""
+
+
 class ExchangeError(KmsError):
     """A key exchange failed a check: an invalid public value, a tag that does not verify."""
 

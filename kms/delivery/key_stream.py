@@ -93,22 +93,21 @@ class KeyStream:
     ends: tuple[str, str]
     clock: Callable[[], float]
     on_left: Callable[[], None]  # both ends have
-    steady: Callable[[], float]
     connected: set[str] = field(default_factory=set)
-    used_at: float = field(init=False)  # by the steady clock: its lease runs from here on
+    used_at: float = field(init=False)  # its lease runs from here on
     _next_index: dict[str, int] = field(default_factory=dict)
     _orders: dict[int, _Order] = field(default_factory=dict)
     _done: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.used_at = self.steady()
+        self.used_at = self.clock()
 
     def connect(self, caller: str, destination: str) -> bool:
         """Let an end in; False when it is none of this stream's, or is here already."""
         if set(self.ends) != {caller, destination} or caller in self.connected:
             return False
         self.connected.add(caller)
-        self.used_at = self.steady()
+        self.used_at = self.clock()
         return True
 
     async def look(self, caller: str, index: int, next_index: int) -> Status:
@@ -125,7 +124,7 @@ class KeyStream:
     async def claim(self, caller: str, index: int) -> Turn:
         self._require(caller)
         # Chunks are asked for when both ends are there; who waits for the other alone does not keep the stream.
-        self.used_at = self.steady()
+        self.used_at = self.clock()
         order, now = self._orders.get(index), self.clock()
         if index in self._done:
             raise RequestError("both ends have had the chunk")

@@ -85,12 +85,11 @@ class KeyStreams:
     def __init__(
         self, service: KeyService, applications: Applications, new_id: Callable[[], uuid.UUID],
         clock: Callable[[], float], remote: RemoteStreams | None = None,
-        terms: Callable[[str], StreamTerms] = lambda sae: StreamTerms(), steady: Callable[[], float] | None = None,
-        lease_s: float = LEASE_S,
+        terms: Callable[[str], StreamTerms] = lambda sae: StreamTerms(), lease_s: float = LEASE_S,
     ) -> None:  # fmt: skip
         """``terms`` says what the operator grants an SAE.
 
-        A stream ends when no chunk has been asked for in ``lease_s`` seconds of the ``steady`` clock.
+        A stream ends when no chunk has been asked for in ``lease_s`` seconds.
         """
         self._service = service
         self._applications = applications
@@ -98,7 +97,6 @@ class KeyStreams:
         self._clock = clock
         self._remote = remote
         self._terms = terms
-        self._steady = steady or clock
         self._lease_s = lease_s
         self._opened: Counter[str] = Counter()  # streams that are kept, by the SAE that opened them
         self._kept: dict[uuid.UUID, KeyStream] = {}
@@ -119,12 +117,12 @@ class KeyStreams:
                 if joined is not None:
                     opened, client = joined
                     if opened.status is Status.OK:
-                        self._ends[key_stream_id, caller] = _End(client, destination, opened.qos, self._steady())
+                        self._ends[key_stream_id, caller] = _End(client, destination, opened.qos, self._clock())
                     return opened
         opened = self.connect(caller, destination, qos, key_stream_id)
         if opened.status in (Status.OK, Status.PEER_NOT_CONNECTED) and opened.key_stream_id is not None:
             kept = self._kept[opened.key_stream_id]
-            self._ends[opened.key_stream_id, caller] = _End(kept, destination, kept.qos, self._steady())
+            self._ends[opened.key_stream_id, caller] = _End(kept, destination, kept.qos, self._clock())
         return opened
 
     def kept(self, key_stream_id: uuid.UUID) -> KeyStream | None:
@@ -174,7 +172,7 @@ class KeyStreams:
             self._opened -= Counter((caller,))
             self._applications.release(key_stream_id)
 
-        self._kept[key_stream_id] = KeyStream(app, qos, ends, self._clock, forget, self._steady, {caller})
+        self._kept[key_stream_id] = KeyStream(app, qos, ends, self._clock, forget, {caller})
         self._opened[caller] += 1
         return Opened(Status.PEER_NOT_CONNECTED, qos, key_stream_id)
 
@@ -190,7 +188,7 @@ class KeyStreams:
 
     async def expire(self) -> int:
         """End what has not been used for a lease: streams that are kept here, ends of others; how many."""
-        overdue = self._steady() - self._lease_s
+        overdue = self._clock() - self._lease_s
         streams = [stream for stream in self._kept.values() if stream.used_at <= overdue]
         for stream in streams:
             stream.end()
@@ -250,7 +248,7 @@ class KeyStreams:
         return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else None)
 
     async def _chunk_keys(self, end: _End, site: str, caller: str, index: int) -> tuple[list[DeliveredKey], float]:
-        end.used_at = self._steady()
+        end.used_at = self._clock()
         turn = await end.client.claim(caller, index)
         if turn.key_ids is not None:
             keys = await self._service.dec_keys(site, caller, turn.master, turn.key_ids)

@@ -30,12 +30,16 @@ from kms.sources.exchange import Party
 
 
 class PeerKeyService:
-    def __init__(self, party: Party, escrow: Escrow, service: KeyService, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, party: Party, escrow: Escrow, service: KeyService, wall: Callable[[], float], steady: Callable[[], float]
+    ) -> None:
+        """By ``wall`` the times in exchanges are judged, by ``steady`` how long anything is kept."""
         self._site = party.site
         self._party = party
         self._escrow = escrow
         self._service = service
-        self._clock = clock
+        self._wall = wall
+        self._steady = steady
 
     async def arrived(self, header: RelayHeader, message: bytes, crossings: int, relays: int) -> None:
         """What the relay brought here, by all of its paths."""
@@ -44,7 +48,7 @@ class PeerKeyService:
         if length * len(ids) != len(message):
             raise ExchangeError("a relayed message has not as many keys as it names")
         parts = tuple(message[place : place + length] for place in range(0, len(message), length))
-        now = self._clock()
+        now = self._steady()
         if header.kind is Payload.PSKS:
             self._escrow.put_psks(batch_name(ids), Psks(header.origin, now, crossings, parts, relays))
         else:
@@ -52,7 +56,7 @@ class PeerKeyService:
 
     async def exchange(self, peer: str, body: ExchangeHello) -> ExchangeReply:
         ids = body.key_ids
-        answered = self._party.answer(body.hello, self._clock())
+        answered = self._party.answer(body.hello, self._wall())
         terms = answered.terms
         if answered.initiator != peer or terms.batch != batch_name(ids) or terms.count != len(ids):
             raise ExchangeError("an exchange is about other keys than it says")
@@ -63,7 +67,7 @@ class PeerKeyService:
             if len(psks) != len(ids) or any(8 * len(psk) != terms.size_bits for psk in psks):
                 raise ExchangeError("the QKD bits of a hybrid are of another number or size")
         copies = answered.exchanged.keys(terms.count, terms.size_bits, psks)
-        self._escrow.put(peer, ids, copies, terms.source, self._clock(), crossings, relays)
+        self._escrow.put(peer, ids, copies, terms.source, self._steady(), crossings, relays)
         return ExchangeReply(reply=answered.reply)
 
     async def unwrap(self, peer: str, body: WrappedKey) -> Nothing:
@@ -72,7 +76,7 @@ class PeerKeyService:
         if body.source != wrapping.source:
             raise ExchangeError("a key was wrapped under another source's key than its own")
         self._escrow.put(
-            peer, [body.key_id], [key], body.source, self._clock(), wrapping.crossings, wrapping.relays
+            peer, [body.key_id], [key], body.source, self._steady(), wrapping.crossings, wrapping.relays
         )  # fmt: skip
         return Nothing()
 
@@ -81,7 +85,8 @@ class PeerKeyService:
         named, awaiting = frozenset(body.named), frozenset(body.awaiting)
         if not awaiting <= named or len(body.journeys) != len(body.key_ids):
             raise ExchangeError("keys are entrusted for slaves that their delivery does not name")
-        delivery = Delivery(body.delivery, body.master, peer, named, body.at, body.route)
+        # They are kept here for as long as by our clock they have been here, whatever the peer's clock says.
+        delivery = Delivery(body.delivery, body.master, peer, named, self._steady(), body.route)
         amount = self._escrow.amount(peer, body.key_ids)
 
         def take() -> Sequence[Key]:

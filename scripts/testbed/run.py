@@ -20,9 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from kms.errors import PkiError
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed import clients, openvswitch
+from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.paths import Layout, write_private
@@ -160,6 +162,7 @@ class Runtime:
             netem,
             ControllerAddress(*OPENFLOW_ADDRESS),
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
+            callers_environment(),
         )
         self._stack.callback(self._network.stop)
         self._network.start()
@@ -209,7 +212,10 @@ class Runtime:
     def _issue_certificates(self) -> Path:
         """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
         root = self.layout.pki
-        authority.ensure_ca(root)
+        try:
+            authority.ensure_ca(root)
+        except PkiError as error:
+            raise EnvironmentLacks(str(error)) from error
         for name in (self.layout.switch_certificate.name, "controller"):
             authority.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
         for site in self.topology.site_names:

@@ -26,6 +26,7 @@ from controller.forwarding.items import (
 )
 from controller.forwarding.rules import base_rules
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire
+from controller.model.connectivity import TunnelReport
 from controller.model.errors import DriverError
 from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking, KeyPool, SectionStatus
 from controller.operations.drivers import SwitchFault
@@ -282,11 +283,13 @@ class FakeTunnels:
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
 
-    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, dict[str, object]]]:
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, TunnelReport]]:
         self._step("watch", site, "")
         self.watched += 1
         return f"{self.instance}.{self.watched}", {
-            i: self.reports.get((site, i), PASSING) for (s, i) in self.told if s == site
+            i: TunnelReport(**self.reports.get((site, i), PASSING))  # type: ignore[arg-type]
+            for (s, i) in self.told
+            if s == site
         }
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
