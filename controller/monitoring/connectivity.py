@@ -13,12 +13,18 @@ from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding, Verdict
+from controller.model.states import ConnectionState
+from topologies.spec import SecurityClass
 
 AGENT_GRACE_S = 0.5  # an agent that is being restarted is not yet one that is away
 # A tunnel waits for its first key for some milliseconds. That it does may be heard when it is over: what an agent tells
 # by itself and what it answers come by different ways.
 FIRST_KEY_GRACE_S = 0.5
 WAITING = "waiting"
+AT_REST = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
+# An agent tells of new keys by itself; what calls a connection ACTIVE is told by other ways, and may be quicker.
+OTHER_KEYS_GRACE_S = 0.5
+LEVELS = frozenset(level.label for level in SecurityClass)
 KEYLESS = frozenset({WAITING, "expired", "closed"})
 
 
@@ -31,6 +37,7 @@ class _End:
     since: float | None
     rtt_ms: float | None
     last_error: str | None
+    keys_in_use: str | None
 
 
 class Reachability:
@@ -39,6 +46,7 @@ class Reachability:
     def __init__(self) -> None:
         self._ends: dict[tuple[str, str], _End] = {}  # (site, connection)
         self._away: dict[str, float] = {}  # site -> since
+        self._other_keys: dict[str, float] = {}  # connection -> since when it is at rest with keys of another source
         self.findings: dict[str, Finding] = {}
 
     def tell(self, site: str, told: Mapping[str, Mapping[str, Any]], now: float, *, is_all: bool) -> None:
@@ -54,7 +62,7 @@ class Reachability:
             told_at = last.told_at if last is not None and last.state == state else now
             self._ends[site, connection_id] = _End(
                 state, told_at, _flag(raw.get("hears_peer")), _flag(raw.get("is_heard")), since,
-                raw.get("rtt_ms"), raw.get("last_error"),
+                raw.get("rtt_ms"), raw.get("last_error"), _source(raw.get("keys_in_use")),
             )  # fmt: skip
 
     def silent(self, site: str, now: float) -> None:
@@ -69,6 +77,7 @@ class Reachability:
         present = {c.id: c for c in connections}
         for key in [key for key in self._ends if key[1] not in present]:
             del self._ends[key]
+        self._other_keys = {i: since for i, since in self._other_keys.items() if i in present}
         for connection in present.values():
             before = self.findings.get(connection.id, Finding(since=now))
             verdict, since, text, rtt_ms = self._judge(connection, now)
@@ -78,7 +87,9 @@ class Reachability:
                 since = now
             if text is not None:
                 text = f"{text} since {moment(epoch + since)}"
-            kept[connection.id] = Finding(verdict, since, text, rtt_ms, connection.is_encrypted)
+            kept[connection.id] = Finding(
+                verdict, since, text, rtt_ms, connection.is_encrypted, self._keys_in_use(connection)
+            )
         self.findings = kept
 
     def _judge(self, connection: Connection, now: float) -> tuple[Verdict, float | None, str | None, float | None]:
@@ -95,6 +106,9 @@ class Reachability:
             if end.state in KEYLESS:
                 why = f" ({end.last_error})" if end.last_error else ""
                 return Verdict.NO_KEY, None, f"the tunnel at {site} has no key in use{why}", None
+        other = self._judge_keys(connection, a, b, now)
+        if other is not None:
+            return Verdict.OTHER_KEYS, None, other, None
         there, back = _direction(a.is_heard, b.hears_peer), _direction(b.is_heard, a.hears_peer)
         since = max((e.since for e in (a, b) if e.since is not None), default=None)
         if there is False or back is False:
@@ -109,6 +123,25 @@ class Reachability:
             return Verdict.PASSES, since, None, a.rtt_ms if a.rtt_ms is not None else b.rtt_ms
         return Verdict.UNKNOWN, None, None, None
 
+    def _judge_keys(self, connection: Connection, a: _End, b: _End, now: float) -> str | None:
+        """What is wrong with the source of the keys in use; a connection on its way to other keys has none to answer
+        for.
+        """
+        ends = ((connection.request.src, a.keys_in_use), (connection.request.dst, b.keys_in_use))
+        wrong = [(site, keys) for site, keys in ends if keys is not None and keys != connection.key_source]
+        if not wrong or connection.state not in AT_REST:
+            self._other_keys.pop(connection.id, None)
+            return None
+        if now - self._other_keys.setdefault(connection.id, now) < OTHER_KEYS_GRACE_S:
+            return None
+        site, keys = wrong[0]
+        return f"the tunnel at {site} uses keys of {keys}, not of {connection.key_source},"
+
+    def _keys_in_use(self, connection: Connection) -> str | None:
+        ends = [self._ends.get((site, connection.id)) for site in (connection.request.src, connection.request.dst)]
+        sources = {None if end is None else end.keys_in_use for end in ends}
+        return sources.pop() if len(sources) == 1 else None
+
 
 def moment(at: float) -> str:
     """A time (seconds since the epoch) as it stands in a reason."""
@@ -118,6 +151,11 @@ def moment(at: float) -> str:
 def _direction(is_heard: bool | None, is_hearing: bool | None) -> bool | None:
     """What the receiver knows; where it knows nothing, what the sender was told."""
     return is_heard if is_hearing is None else is_hearing
+
+
+def _source(value: Any) -> str | None:
+    is_one = isinstance(value, str) and all(part in LEVELS for part in value.split("+"))
+    return value if is_one else None
 
 
 def _flag(value: Any) -> bool | None:
