@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from controller.model.connectivity import UNREADABLE, TunnelReport
+from topologies.spec import SecurityClass
 
 _MAX_TEXT = 500
 _LONGEST = 1e9  # in seconds thirty years, in milliseconds twelve days
@@ -27,6 +28,8 @@ def _shown(text: Any) -> Any:
 
 _Text = Annotated[str, BeforeValidator(_shown)]
 _Duration = Annotated[float, Field(ge=0.0, le=_LONGEST, allow_inf_nan=False)]
+_LEVEL = "|".join(level.label for level in SecurityClass)
+_SOURCES = rf"^({_LEVEL})(\+({_LEVEL}))*$"
 M = TypeVar("M", bound=BaseModel)
 _Id = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -53,6 +56,7 @@ class _Report(_Answer):
     reachable_for_s: _Duration | None = None
     rtt_ms: _Duration | None = None
     last_error: _Text | None = None
+    keys_in_use: Annotated[str, Field(pattern=_SOURCES)] | None = None
     warning: _Text | None = None
 
 

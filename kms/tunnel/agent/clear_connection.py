@@ -82,6 +82,7 @@ class ClearConnection:
             "state": "up" if self._is_up else "closed",
             "mode": "clear",
             "key_source": "none",
+            "keys_in_use": "none",
             "mtu": self._mtu,
             "last_error": None,
             **continuity_stats(self._session.continuity, self._loop.time()),

@@ -103,6 +103,7 @@ class EspConnection:
         )
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._last_error = ""
+        self._sources = {self._session.settings.context().digest(): config.key_source}  # by what keys are bound to
         self._lacks_key = False  # the KME refused when it was asked last
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
@@ -118,7 +119,9 @@ class EspConnection:
 
     def modify(self, config: ConnectionConfig) -> None:
         """Other keys while traffic goes on; ``wait_up`` then waits for them."""
-        self._session.reconfigure(self._settings(config), self._loop.time())
+        settings = self._settings(config)
+        self._sources[settings.context().digest()] = config.key_source
+        self._session.reconfigure(settings, self._loop.time())
         self.config = config
         self._plane.set_rate(config.rate_kbps)
         if not self._session.is_reconfigured:
@@ -180,6 +183,7 @@ class EspConnection:
             "data_plane": self._plane.name,
             "host_refusals": self._plane.host_refusals(),
             "key_source": self.config.key_source,
+            "keys_in_use": self._keys_in_use(),
             "suite": self.config.suite,
             "key_id": status.key_id,
             "key_age_s": status.key_age_s,
@@ -190,6 +194,11 @@ class EspConnection:
             "last_error": self._error(status.last_error) or None,
             **continuity_stats(self._session.continuity, self._loop.time()),
         }
+
+    def _keys_in_use(self) -> str | None:
+        """The source of the key that packets are sealed under now, whatever was asked for since; None without a key."""
+        current = self._session.current
+        return None if current is None else self._sources.get(current.context)
 
     def _error(self, of_session: str) -> str:
         return self._last_error or of_session
