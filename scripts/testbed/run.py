@@ -27,6 +27,7 @@ from scripts.testbed import clients, openvswitch
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
+from scripts.testbed.log_rotation import LogRotation
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import end, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
@@ -145,6 +146,7 @@ class Runtime:
         progress("checking that nothing else runs")
         self.layout.make()
         self._take_lock()
+        self._stack.callback(LogRotation(self.layout.logs).close)
         self._clean_up_after_last_run()
         for what, port in (("the API", self.options.api_port), ("OpenFlow", OPENFLOW_ADDRESS[1])):
             _require_free_port(what, port)
