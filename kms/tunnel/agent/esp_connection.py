@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
@@ -81,7 +81,7 @@ class EspConnection:
         self._local_sae = local_sae
         self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
         _check_mtu(self._mtu, config)
-        self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
+        self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES), self)
         self._socket: socket.socket | None = None
         self._wake_up = WakeUp(self._loop, self._handle_timer)
         self._key_tasks: set[asyncio.Task[None]] = set()
@@ -254,9 +254,16 @@ class EspConnection:
             case ContinuityChanged():
                 self._on_change()
             case SaInstalled():
-                self._plane.install(effect)
                 if self._keylog is not None:
                     self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
+
+    # What the session asks of the data plane before an SA is one
+
+    def install(self, sas: Sequence[SaInstalled]) -> None:
+        self._plane.install(sas)
+
+    def transmit_on(self, spi: int) -> None:
+        self._plane.transmit_on(spi)
 
     async def _ask(self, question: AskEncKeys | AskDecKeys) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
@@ -77,8 +78,11 @@ class UserspacePlane:
             self._outbound.send(datagram)
             self._wait_for_room()
 
-    def install(self, sa: SaInstalled) -> None:
+    def install(self, sas: Sequence[SaInstalled]) -> None:
         """The session itself seals and opens."""
+
+    def transmit_on(self, spi: int) -> None:
+        """As above."""
 
     def sync_sas(self) -> None:
         """As above."""

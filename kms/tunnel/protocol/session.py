@@ -9,7 +9,8 @@ What happens, and what follows (the machines' tables are in :mod:`kms.tunnel.pro
 
 1. :meth:`Session.start`: the initiator asks for a key, the responder says that it is there.
 2. :meth:`Session.keys_obtained`, :meth:`Session.key_refused`, a control message: the key exchange goes on. In its
-   course a pair of SAs comes to be, which receives at once.
+   course a pair of SAs comes to be, which receives at once; where the kernel has to have it, too, its consent is part
+   of the exchange (:class:`kms.tunnel.protocol.effects.Installer`).
 3. The exchange, or a packet that was sealed under such a pair, proves that the peer has it: the pair transmits from
    now on, and the link is UP. This happens again with every new key.
 4. The time: what is due is repeated, a key that is old enough replaced, a pair that has ended forgotten. When the one
@@ -25,12 +26,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kms.tunnel.errors import Malformed
+from kms.tunnel.errors import Malformed, Unavailable
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.continuity.check import Continuity
 from kms.tunnel.protocol.continuity.probes import ContinuityProbes
 from kms.tunnel.protocol.counters import Counters
-from kms.tunnel.protocol.effects import Effect, LinkChanged
+from kms.tunnel.protocol.effects import Effect, Installer, LinkChanged, SessionAlone
 from kms.tunnel.protocol.inbound_traffic import InboundTraffic
 from kms.tunnel.protocol.initiator import Initiator
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES
@@ -62,7 +63,7 @@ class Status:
 class Session:
     """Seals, opens, and keeps itself in keys. ``instance`` is 8 fresh random octets."""
 
-    def __init__(self, settings: SessionSettings, instance: bytes) -> None:
+    def __init__(self, settings: SessionSettings, instance: bytes, installer: Installer | None = None) -> None:
         if len(instance) != messages.INSTANCE_BYTES:
             raise ValueError(f"an instance is {messages.INSTANCE_BYTES} octets")
         self._settings = settings
@@ -70,6 +71,7 @@ class Session:
         self._connection = messages.connection_tag(settings.connection_id)
         self._effects: list[Effect] = []
         self._book = SaBook(
+            installer or SessionAlone(),
             context=settings.context().digest(),
             suite=settings.suite,
             lifetime_s=settings.lifetime_s,
@@ -138,6 +140,13 @@ class Session:
         """Transmit on ``pair`` from now on; the one before drains. A pair that has ended or been overtaken stays so."""
         if pair.stage is not Stage.PENDING or self._book.by_spi.get(pair.inbound_spi) is not pair:
             return
+        try:
+            self._book.let_out(pair)
+        except Unavailable as error:
+            # The peer, which hears nothing under it, repeats itself, and this is tried again.
+            self._exchange.last_error = str(error)
+            return
+        self._exchange.last_error = ""
         if self._book.current is not None or self._link is Link.EXPIRED:
             self.counters.rekeys += 1
         was_up, was_reconfigured = self._link is Link.UP, self._book.is_reconfigured
