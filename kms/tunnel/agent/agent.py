@@ -15,6 +15,7 @@ from kms.tunnel.agent import prometheus
 from kms.tunnel.agent.change_log import ChangeLog
 from kms.tunnel.agent.clear_connection import ClearConnection
 from kms.tunnel.agent.esp_connection import EspConnection
+from kms.tunnel.agent.host_keeper import HostKeeper
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient
 from kms.tunnel.agent.loop_lag import LagMeter
@@ -50,6 +51,7 @@ class Agent:
         self._lag = LagMeter()
         self._kernel_lacks: str | None = "not looked at"
         self._guard = UnderlayGuard(config.underlay_interface)
+        self._keeper = HostKeeper(config, self._guard, self._connections.values)
 
     def start(self) -> None:
         """Check the host. Raises ConfigurationError or Unavailable."""
@@ -58,6 +60,10 @@ class Agent:
         if self._config.unsafe_keylog is not None:
             self._keylog = KeyLog(self._config.unsafe_keylog)
         self._guard.filter_sources()
+        try:
+            self._keeper.start()
+        except OSError as error:
+            raise Unavailable(f"the host's interfaces cannot be read: {error.strerror}") from error
         self._lag.start()
 
     def _choose_data_plane(self) -> None:
@@ -68,6 +74,7 @@ class Agent:
         self._kernel_lacks = kernel_host.probe(self._config.underlay_interface)
         if self._kernel_lacks is None:
             kernel_host.sweep()
+            self._guard.keep_policies()
             logger.info("the kernel seals and opens (%s)", wanted)
         elif wanted == "kernel":
             raise Unavailable(f"data_plane: the kernel cannot carry tunnels: {self._kernel_lacks}")
@@ -77,6 +84,7 @@ class Agent:
     async def close(self) -> None:
         """Remove every connection and everything that was set on the host."""
         self._lag.stop()
+        self._keeper.stop()
         await asyncio.gather(*(self.remove(connection_id) for connection_id in list(self._connections)))
         self._guard.withdraw()
         if self._keylog is not None:

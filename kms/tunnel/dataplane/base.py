@@ -35,13 +35,19 @@ class DataPlaneEnvironment:
 class Plane(Protocol):
     """One connection's data plane, and the session's :class:`Installer`. ``close`` may be called at any time.
 
-    Nothing but ``install`` and ``transmit_on`` raises once it is open.
+    Nothing but ``configure``, ``install`` and ``transmit_on`` raises once it is open.
     """
 
     name: str
 
     def open(self, udp: socket.socket) -> None:
         """Make the interface with its address and route. Raises Conflict or Unavailable."""
+
+    def configure(self) -> None:
+        """The interface as ``open`` made it, with address and route. Raises Unavailable. May be done twice."""
+
+    def pump(self) -> None:
+        """Something has just been sent through the interface: what this end counts of it is up to date afterwards."""
 
     def start(self) -> None:
         """Packets may pass from now on, as soon as there is a key."""

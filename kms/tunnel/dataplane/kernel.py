@@ -60,6 +60,7 @@ class KernelPlane:
         self._out = xfrm.Ends(environment.underlay_address, config.peer_underlay, environment.pairs)
         self._in = self._out.reversed()
         self._installed: dict[tuple[bool, int], xfrm.Usage] = {}  # whether outbound, SPI: as read last
+        self._rate_kbps = config.rate_kbps
         self._current: int | None = None  # outbound SPI that the policies name; _UNCLEAR: they may differ
         self._is_refusing = False  # until the counters are looked at again
         self._traffic = _Traffic()
@@ -82,15 +83,20 @@ class KernelPlane:
             raise Unavailable(f"cannot make interface {name}: {error.strerror}") from error
         self._is_open = True
         self._tell(*xfrm.let_nothing_out(self._out, self._if_id), *xfrm.let_in(self._in, self._if_id))
-        config, mtu = self._config, self._environment.mtu
-        octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
-        addressing.configure_tun(name, mtu, octets, self._environment.pairs)
+        self.configure()
         try:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
         except OSError as error:
             raise Unavailable(f"ESP in UDP: {error.strerror}") from error
         self._socket = udp
+
+    def configure(self) -> None:
+        octets = addressing.super_packet_bytes(self._environment.mtu, self._rate_kbps)
+        addressing.configure_tun(self._config.interface, self._environment.mtu, octets, self._environment.pairs)
+
+    def pump(self) -> None:
+        """The interface counts by itself."""
 
     def start(self) -> None:
         assert self._socket is not None
@@ -195,6 +201,7 @@ class KernelPlane:
         self._environment.carry_out()
 
     def set_rate(self, rate_kbps: int | None) -> None:
+        self._rate_kbps = rate_kbps
         octets = addressing.super_packet_bytes(self._environment.mtu, rate_kbps)
         try:
             addressing.limit_super_packets(self._config.interface, octets)

@@ -18,6 +18,13 @@ class SendDatagram:
 
 
 @dataclass(frozen=True)
+class SendInside:
+    """Send this UDP payload to the peer through the tunnel, as an application of this host would."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True)
 class AskEncKeys:
     """Call enc_keys at the own KME, then answer with ``keys_obtained`` or ``key_refused``."""
 
@@ -59,7 +66,7 @@ class SaInstalled:
     suite: Suite = DEFAULT
 
 
-Effect = SendDatagram | AskEncKeys | AskDecKeys | LinkChanged | ContinuityChanged | SaInstalled
+Effect = SendDatagram | SendInside | AskEncKeys | AskDecKeys | LinkChanged | ContinuityChanged | SaInstalled
 
 
 class Installer(Protocol):

@@ -36,7 +36,6 @@ class SaPair:
     context: bytes  # what its key was bound to, the key source included
     stage: Stage = Stage.PENDING
     is_let_out: bool = False  # the installer transmits on it
-    highest_probe: int = 0  # the greatest number of a probe accepted under it
     tx_bytes: int = 0  # of inner packets, as in Counters; ``outbound.sequence`` is how many packets
     rx_packets: int = 0
     rx_bytes: int = 0

@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from kms.tunnel.errors import Malformed, Unavailable
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.continuity.check import Continuity
+from kms.tunnel.protocol.continuity.passage import PassageProbes, joined
 from kms.tunnel.protocol.continuity.probes import ContinuityProbes
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, Installer, LinkChanged, SessionAlone
@@ -83,6 +84,7 @@ class Session:
             Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
         )
         self._probes = ContinuityProbes(*parts)
+        self._passage = PassageProbes(*parts)
         self._retransmission = Retransmission(*parts)
         self.outbound = OutboundTraffic(*parts, self._retransmission, self._replace_worn)
         self.inbound = InboundTraffic(
@@ -157,6 +159,7 @@ class Session:
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)
         self._probes.start(now)
+        self._passage.start(now)
         self.outbound.use(pair, now)
 
     def _change_link(self, event: LinkInput) -> None:
@@ -165,6 +168,7 @@ class Session:
             self._effects.append(LinkChanged(self._link))
             if self._link is not Link.UP:
                 self._probes.stop()
+                self._passage.stop()
                 self.outbound.halt()
 
     # 4. The time, and what wears a key out
@@ -177,6 +181,7 @@ class Session:
             self._book.next_expiry(),
             self._exchange.next_timer(),
             self._probes.next_timer(),
+            self._passage.next_timer(),
             self._retransmission.next_timer(),
             self.outbound.next_timer(),
         )
@@ -190,6 +195,7 @@ class Session:
             self._change_link(LinkInput.LIFETIME_ENDED)
         self._exchange.handle_timer(now)
         self._probes.handle_timer(now)
+        self._passage.handle_timer(now)
         self._retransmission.handle_timer(now)
         self.outbound.handle_timer(now)
 
@@ -233,9 +239,15 @@ class Session:
         """Whether traffic can pass under keys of the kind that was asked for last."""
         return self._link is Link.UP and self._book.is_reconfigured
 
-    def pace_probes(self, period_s: float) -> None:
-        """Ask the peer that often from now on whether it hears us; 0: never."""
+    def pace_probes(self, period_s: float, passage_s: float) -> None:
+        """Ask the peer that often from now on whether it hears us, beside and through the tunnel; 0: never."""
         self._probes.set_period(period_s)
+        self._passage.set_period(passage_s)
+
+    def receive_inside(self, payload: bytes, now: float) -> None:
+        """A UDP payload that has come to this end through the tunnel."""
+        if self._link is Link.UP:
+            self._passage.receive_inside(payload, now)
 
     # 6. The end
 
@@ -265,7 +277,12 @@ class Session:
     @property
     def continuity(self) -> Continuity:
         """Whether packets get through, as the last probes have shown; unknown while there is no key to ask with."""
-        return self._probes.continuity
+        return joined(self._probes.continuity, self._passage.continuity)
+
+    @property
+    def is_blocked_inside(self) -> bool:
+        """Datagrams of the peer's come, and packets of the largest size do not get through the tunnel."""
+        return self._probes.continuity.reachable is True and self._passage.continuity.reachable is False
 
     def status(self, now: float) -> Status:
         current = self._book.current
