@@ -84,6 +84,10 @@ class QuotaConfig(_Model):
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
 
 
+# More than any application of ours needs, and less than what a KMS can do: one SAE alone does not keep it busy.
+DEFAULT_QUOTA = QuotaConfig(bits_per_s=4_000_000.0, requests_per_s=1_000.0)
+
+
 class LimitsConfig(_Model):
     """:class:`Limits`, and what they may be."""
 
@@ -95,6 +99,10 @@ class LimitsConfig(_Model):
     pool_target: Annotated[int, Field(ge=1)] = Limits.pool_target
     max_sae_id_count: Annotated[int, Field(ge=0)] = Limits.max_sae_id_count
     max_awaiting_keys: Annotated[int, Field(ge=1)] = Limits.max_awaiting_keys
+    max_awaiting_bits: Annotated[int, Field(ge=8)] = Limits.max_awaiting_bits
+    awaiting_share_of_sae: Annotated[float, Field(gt=0, le=1)] = Limits.awaiting_share_of_sae
+    awaiting_share_of_pair: Annotated[float, Field(gt=0, le=1)] = Limits.awaiting_share_of_pair
+    awaiting_share_booked: Annotated[float, Field(ge=0, lt=1)] = Limits.awaiting_share_booked
     max_body_bytes: Annotated[int, Field(ge=256)] = Limits.max_body_bytes
 
     def limits(self) -> Limits:
@@ -125,7 +133,7 @@ class KmsConfig(_Model):
     pairs: tuple[PairConfig, ...] = ()
     limits: LimitsConfig = LimitsConfig()
     qkd: QkdConfig = QkdConfig()
-    quota: QuotaConfig = QuotaConfig()  # of an SAE that is not named in quotas
+    quota: QuotaConfig = DEFAULT_QUOTA  # of an SAE that is not named in quotas
     quotas: dict[str, QuotaConfig] = {}
     available_lifetime_s: Annotated[float, Field(gt=0)] = 86_400.0
     awaiting_lifetime_s: Annotated[float, Field(gt=0)] = 3_600.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import logging
@@ -21,6 +20,7 @@ from kms.admission.qkd_capacity import QkdSupply
 from kms.admission.token_bucket import RequestThrottle
 from kms.background.link_watch import Watcher
 from kms.background.pool_filler import PoolFiller, expire_keys
+from kms.background.supervision import Supervisor, Work
 from kms.background.upkeep import RunningSection, SectionRunner
 from kms.config import KmsConfig, SiteConfig
 from kms.delivery.key_delivery import KeyService
@@ -88,10 +88,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         journal = Journal(store)
         stack.push_async_callback(journal.close)
 
-        revocations = Revocations(config.pki_dir)
         directories = {
             each.site: issue_peer_certificate(config.pki_dir, each.site, each.kme_id, each.host) for each in here
         }  # fmt: skip
+        revocations = Revocations(config.pki_dir)
+        revocations.check()
         parties = _parties(config, directories, revocations)
         algorithms = _algorithms(config, parties[here[0].site])
         sections, running_sections = _sections(config)
@@ -109,13 +110,18 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
         service = _service(config, store, journal, transport, applications)
-        background = [SectionRunner(running_sections).run(), PoolFiller(service).run(), expire_keys(service)]
+        filler = PoolFiller(service)
+        permanent: dict[str, Work] = {
+            "QKD sections": SectionRunner(running_sections).run,
+            "pools": filler.run,
+            "expiry of keys": lambda: expire_keys(service),
+        }
         remote = None if peers is None else peers.streams
         streams = KeyStreams(service, applications, uuid.uuid4, time.time, remote)
         if peers is not None:
             answers = PeerAnswers(peers, service, streams)
             await _listen_to_peers(stack, config, here[0], directories[here[0].site], answers, revocations)
-            background += answers.background()
+            permanent |= answers.background()
 
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
         throttle = RequestThrottle(asked, config.quota.requests_per_s)
@@ -139,16 +145,16 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             await listeners.start(each.site)
 
         apps = AdminApps(service, applications, network, events, lambda name: configured[name], time.time)
-        admin = Admin(service, network, kmes, listeners, algorithms, apps)
+        supervisor = Supervisor()
+        stack.push_async_callback(supervisor.close)
+        admin = Admin(service, network, kmes, listeners, algorithms, apps, supervisor.reports)
         await _listen_on_unix_socket(stack, admin.application(), admin_socket)
 
         watcher = Watcher(
             network, applications, lambda: service.inventory, config.limits.pool_target, events, time.time
         )  # fmt: skip
-        for work in (*background, watcher.run()):
-            task = asyncio.create_task(work)
-            task.add_done_callback(_report_death)
-            stack.push_async_callback(_cancel, task)
+        for name, work in {**permanent, "watch on links and pools": watcher.run}.items():
+            supervisor.start(name, work)
         _log.info("KMS serves %d KMEs, %d QKD sections, %s", len(kmes), len(network.sections), algorithms)
         return RunningKms(service, listeners, stack.pop_all())
     raise AssertionError("not reached")
@@ -266,14 +272,3 @@ async def _listen_on_unix_socket(stack: contextlib.AsyncExitStack, app: web.Appl
         os.umask(mask)
     stack.callback(path.unlink, missing_ok=True)
     await web.SockSite(runner, listener).start()
-
-
-def _report_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.critical("background work ended", exc_info=task.exception())
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -5,6 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+UNREADABLE = "unreadable"
+"""The state of an end of which the agent's answer cannot be read."""
+
+
+@dataclass(frozen=True)
+class TunnelReport:
+    """What an agent tells of its end of a connection. Times are finite and not negative."""
+
+    state: str
+    hears_peer: bool | None
+    is_heard: bool | None
+    reachable_for_s: float | None = None
+    rtt_ms: float | None = None
+    last_error: str | None = None
+    """In the state UNREADABLE what is wrong with the answer."""
+    warning: str | None = None
+    """Something on its host is not as it shall be; packets pass all the same."""
+    keys_in_use: str | None = None
+    """The source of the key that packets are sealed under; None where it has none, or does not say."""
+
 
 class Verdict(Enum):
     """What is known of a connection's traffic."""

@@ -235,6 +235,11 @@ class Applications:
 
     # Every request
 
+    def is_booked(self, caller: str, slave: str, source: KeySource) -> bool:
+        """Whether the operator gives the two an application: what is kept for those is theirs."""
+        app = self._by_ends.get((caller, slave, source))
+        return app is not None and app.app_priority > LOWEST_PRIORITY
+
     def debit(self, caller: str, slave: str, source: KeySource, sites: tuple[str, str], bits: int, now: float) -> None:
         """Count what a request is about to take; ExhaustedError when it may not have it now.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from kms.admission.key_rate_reservations import Applications
+from kms.admission.waiting_room import WaitingRoom
 from kms.delivery.key_transport import KeyTransport
 from kms.delivery.requests import EXTENSION_UNMET, DeliveredKey, EncRequest
 from kms.delivery.sae_registry import SaeRegistry
@@ -21,6 +22,7 @@ from kms.errors import (
     ExhaustedError,
     KeysForgottenError,
     KeysNotFoundError,
+    NoRoomError,
     NoRouteError,
     RequestError,
     ShortOfKeyError,
@@ -31,6 +33,7 @@ from kms.keys.inventory import KeyInventory, PoolId
 from kms.keys.key import UNCONSTRAINED, Delivery, Key, KeySource, RelayKind, RoutingConstraint
 from kms.keys.ledger import Ledger, LedgerEntry, LedgerEvent, entries_of
 from kms.keys.limits import Limits
+from kms.keys.waiting_counts import Amount
 from kms.sources.qkd.protocol import Entropy
 
 # How long a request waits for QKD sections that are short of key, before it is refused: two seconds in all.
@@ -81,6 +84,7 @@ class KeyService:
         self.registry = registry
         self.inventory = inventory
         self.ledger = ledger
+        self._room = WaitingRoom(limits, can_book=applications is not None)
         self._transport = transport
         self._journal = journal
         self._entropy = entropy
@@ -134,14 +138,24 @@ class KeyService:
                 if request.source is not None:
                     raise RequestError(EXTENSION_UNMET, ({"key_source": f"no {source.label} between these sites"},))
                 raise ExhaustedError(f"no {source.label} keys can be had between {site} and {place}")
-        if self.inventory.awaiting_count + request.number > self.limits.max_awaiting_keys:
-            raise ExhaustedError("too many delivered keys wait for their slaves")
+        amount = Amount(request.number, request.number * request.size_bits)
+        is_booked = self.applications is not None and all(
+            self.applications.is_booked(caller, name, source) for name in slaves
+        )
+        with self._room.held(self.inventory.waiting, caller, slaves, amount, is_booked):
+            return await self._deliver(site, caller, sites, remote, source, request, is_booked)
 
+    async def _deliver(
+        self, site: str, caller: str, sites: Mapping[str, str], remote: Sequence[str], source: KeySource,
+        request: EncRequest, is_booked: bool,
+    ) -> list[DeliveredKey]:  # fmt: skip
+        """Make what was asked for and may be had: ``sites`` are those of the slaves, ``remote`` the other ones."""
+        constraint, slaves = request.constraint, tuple(sites)
         now = self._clock()
         keep = frozenset(sites.values())
         if self.applications is not None:
             bits = request.number * request.size_bits
-            self.applications.debit(caller, slave, source, (site, sites[slave]), bits, now)
+            self.applications.debit(caller, slaves[0], source, (site, sites[slaves[0]]), bits, now)
         remote_kmes = [place for place in remote if not self._transport.is_here(place)]
         for is_last_attempt in (False, True):
             keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
@@ -150,8 +164,12 @@ class KeyService:
                 for place in remote_kmes:
                     # From here on the keys are that KME's too: none goes back into the pool, whatever happens.
                     waiting = frozenset(name for name, home in sites.items() if home == place)
-                    await self._transport.entrust(place, delivery, keys, waiting)
+                    await self._transport.entrust(place, delivery, keys, waiting, is_booked)
                 break
+            except NoRoomError:
+                if place == remote_kmes[0]:
+                    undo()  # that KME looked before it took its copies, and nobody else has been asked
+                raise
             except KeysForgottenError:
                 self.inventory.drop_pools_with(place)
                 if is_last_attempt:
@@ -206,13 +224,18 @@ class KeyService:
             self.ledger.add(entry)
         return tuple(key.arrived(site, copy) for key, copy in zip(keys, copies, strict=True))
 
-    async def accept(self, site: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
-        """Keep what another KME entrusts to ``site``; on disk when this returns."""
-        held = tuple(key.delivered(delivery, frozenset({site}), awaiting) for key in keys)
-        if self.inventory.awaiting_count + len(held) > self.limits.max_awaiting_keys:
-            raise ExhaustedError("too many delivered keys wait for their slaves")
-        await self._journal.write([SaveDelivery(delivery.delivery_id, held)])
-        self.inventory.await_slaves(held)
+    async def accept(
+        self, site: str, delivery: Delivery, take: Callable[[], Sequence[Key]], amount: Amount,
+        awaiting: frozenset[str], is_booked: bool,
+    ) -> None:  # fmt: skip
+        """Keep what another KME entrusts to ``site``; on disk when this returns.
+
+        ``take`` gives the keys. It is called when there is room for them: NoRoomError leaves them where they are.
+        """
+        with self._room.held(self.inventory.waiting, delivery.master, tuple(awaiting), amount, is_booked):
+            held = tuple(key.delivered(delivery, frozenset({site}), awaiting) for key in take())
+            await self._journal.write([SaveDelivery(delivery.delivery_id, held)])
+            self.inventory.await_slaves(held)
 
     def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
         deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)

@@ -62,10 +62,13 @@ class KeyTransport(Protocol):
         which it travels with AES-256-GCM: it is then as well protected as a key of that source itself.
         """
 
-    async def entrust(self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+    async def entrust(
+        self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str], is_booked: bool
+    ) -> None:
         """Have the KME of ``place``, another process, keep its copies of delivered keys for the slaves ``awaiting``.
 
-        They are on its disk when this returns. When it raises, they may be there or not: the keys are not to be used.
+        They are on its disk when this returns. NoRoomError when it has no room for them, and they are as before. After
+        any other error they may be there or not: the keys are not to be used.
         """
 
     async def claim(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[Key] | None:
@@ -148,7 +151,9 @@ class EmbeddedTransport:
         assert wrapping.at_b is not None
         return unseal(wrapping.at_b, key_id, seal(wrapping.at_a, key_id, key))
 
-    async def entrust(self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+    async def entrust(
+        self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str], is_booked: bool
+    ) -> None:
         raise AssertionError("every site is here")
 
     async def claim(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[Key] | None:

@@ -24,7 +24,7 @@ from kms.distributed.peer_messages import (
 )
 from kms.distributed.peer_rpc import Endpoint, endpoint
 from kms.errors import ExchangeError, KeysNotFoundError
-from kms.keys.key import Delivery, Source
+from kms.keys.key import Delivery, Key, Source
 from kms.sources.exchange import Party
 
 
@@ -81,8 +81,12 @@ class PeerKeyService:
         if not awaiting <= named:
             raise ExchangeError("keys are entrusted for slaves that their delivery does not name")
         delivery = Delivery(body.delivery, body.master, peer, named, body.at, body.route)
-        keys = self._escrow.take(peer, body.key_ids)
-        await self._service.accept(self._site, delivery, keys, awaiting)
+        amount = self._escrow.amount(peer, body.key_ids)
+
+        def take() -> Sequence[Key]:
+            return self._escrow.take(peer, body.key_ids)
+
+        await self._service.accept(self._site, delivery, take, amount, awaiting, body.is_booked)
         return Nothing()
 
     async def hand_over(self, peer: str, body: Claim) -> ClaimAnswer:

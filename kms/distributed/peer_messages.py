@@ -177,6 +177,7 @@ class EntrustedKeys(Message):
     route: RelayKind | None
     awaiting: Annotated[tuple[str, ...], Field(min_length=1)]
     key_ids: KeyIds
+    is_booked: bool
 
 
 class Claim(Message):

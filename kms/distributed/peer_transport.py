@@ -118,10 +118,13 @@ class PeerTransport:
         )
         return None
 
-    async def entrust(self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str]) -> None:
+    async def entrust(
+        self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str], is_booked: bool
+    ) -> None:
         entrusted = EntrustedKeys(
             delivery=delivery.delivery_id, master=delivery.master, named=tuple(sorted(delivery.named)), at=delivery.at,
             route=delivery.route, awaiting=tuple(sorted(awaiting)), key_ids=tuple(key.key_id for key in keys),
+            is_booked=is_booked,
         )  # fmt: skip
         await self._client.call(place, ENTRUST, entrusted)
 

@@ -17,4 +17,8 @@ class Limits:
     pool_target: int = 32  # keys to which a pool is filled in the background
     max_sae_id_count: int = 8
     max_awaiting_keys: int = 100_000  # delivered to a master and not yet fetched, in all
+    max_awaiting_bits: int = 100_000 * 256
+    awaiting_share_of_sae: float = 0.25  # of those, what the keys of one master may be
+    awaiting_share_of_pair: float = 0.125  # and those of one master for one slave
+    awaiting_share_booked: float = 0.25  # what only booked applications may use
     max_body_bytes: int = 65_536

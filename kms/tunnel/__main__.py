@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import ssl
 import sys
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("asyncio").setLevel(logging.INFO)
+    _allow_many_descriptors()
     # What has been imported stays. To go through it for garbage, most of it numba's, would stop all packets for 65 ms.
     gc.freeze()
     try:
@@ -46,6 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
         logger.error("%s", error)
         return EXIT_ENVIRONMENT
     return 0
+
+
+def _allow_many_descriptors() -> None:
+    """As many as the system lets us have: a connection takes up to four, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: AgentConfig) -> None:

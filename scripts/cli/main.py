@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from scripts.console.output import print_json
+from scripts.console.streams import notice_children, take_standard_streams
 from scripts.errors import CommandError
 from scripts.testbed.paths import Layout
 
@@ -59,6 +60,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1, 2 or 3 as contracts.md says, 130 when interrupted."""
+    take_standard_streams()
+    notice_children()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     words = sys.argv[1:] if argv is None else argv
     arguments = build_parser(words[0] if words else None).parse_args(words)
@@ -73,8 +76,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qslice: interrupted; everything this command started has been stopped", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@
 system_python=/usr/bin/python3
 
 # Ryu 4.34 (2020) does not build with a setuptools of today: docs/decisions/0001.
-ryu_build_tools=(setuptools==57.5.0 wheel==0.38.4)
+build_tools=scripts/setup/build-tools.txt
 
 # One set-up at a time on a machine, whichever clone it is for: apt, Open vSwitch.
 lock_file=/run/qslice-setup.lock
@@ -38,7 +38,8 @@ step() {
     shift 2
     say "$what"
     printf '\n== %(%F %T)T %s\n' -1 "$what" >>"$(setup_log)"
-    "$@" >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
+    # The caller's directory may be gone, or another user's.
+    (cd / && "$@") >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
     ((status == 0)) && return
     {
         printf 'qslice: failed: %s (exit status %d). The end of %s:\n' "$what" "$status" "$(setup_log)"
@@ -102,7 +103,7 @@ venv_identity() { printf '%s %s' "$(venv)" "$(readlink -f "$system_python")"; }
 
 # What was installed into it.
 pins_hash() {
-    cat "$qslice_root/pyproject.toml" "$qslice_root/constraints.txt" | sha256sum | cut -d ' ' -f 1
+    cat "$qslice_root/pyproject.toml" "$qslice_root/constraints.txt" "$qslice_root/$build_tools" | sha256sum | cut -d ' ' -f 1
 }
 
 stamp_holds() { [[ -f $1 && $(<"$1") == "$2" ]]; }
@@ -141,24 +142,39 @@ with open(sys.argv[1], "rb") as file:
 print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' "$qslice_root/pyproject.toml"
 }
 
+# pip_install FILE [OPTION]...: what a file of pinned packages lists, each byte for byte as when it was pinned, and
+# nothing that they ask for beyond.
 pip_install() {
     PIP_USER=0 "$(venv)/bin/python" -m pip --disable-pip-version-check --no-input install --progress-bar off \
-        --constraint "$qslice_root/constraints.txt" "$@"
+        --require-hashes --no-deps --requirement "$@"
 }
 
-# A venv is emptied before it is made, and behind a link that would be another clone's.
-refuse_linked_venv() {
+# A .venv is emptied only when this set-up made it, also one that was interrupted at any point, or by an older version.
+venv_mark=.made-by-qslice
+refuse_foreign_venv() {
+    local name
     [[ ! -L $(venv) ]] || missing "$(venv) is a symbolic link to $(readlink "$(venv)"), which was not made for this clone." \
         "That is left as it is. Remove the link (rm '$(venv)') and run the same command again: this clone gets its own."
+    for name in "$venv_mark" identity pins unfinished; do
+        [[ ! -f $(venv)/$name ]] || return 0
+    done
+    [[ ! -e $(venv) || (-d $(venv) && -z $(ls -A "$(venv)")) ]] ||
+        missing "$(venv) was not made by QSlice, which needs that place: move it away, then run this again."
 }
 
-make_venv() { "$system_python" -m venv --clear --system-site-packages "$@" "$(venv)"; }
+empty_venv() {
+    mkdir --parents "$(venv)" && : >"$(venv)/$venv_mark" &&
+        find "$(venv)/" -mindepth 1 ! -path "$(venv)/$venv_mark" -delete
+}
+
+make_venv() { "$system_python" -m venv --system-site-packages "$@" "$(venv)"; }
 
 install_python_packages() {
     local names advice
     advice="Check that this machine reaches its Python package index (pip download pip), and that the disk is not full."
     if ! venv_usable; then
-        refuse_linked_venv
+        refuse_foreign_venv
+        step "emptying .venv" "Delete $(venv) and run this again." empty_venv
         step "making .venv from $system_python" "Delete $(venv) and see whether $system_python runs." \
             make_venv
         venv_identity >"$(venv)/identity"
@@ -168,16 +184,20 @@ install_python_packages() {
     rm -f "$(venv)/pins"
     : >"$(venv)/unfinished"
     step "building Ryu" "$advice" build_ryu "${names[@]}"
-    step "installing Python packages" "$advice" pip_install "${names[@]}"
+    # Wheels alone: what a build fetches for itself has no hash.
+    step "installing Python packages" "$advice" pip_install "$qslice_root/constraints.txt" --only-binary :all:
     pins_hash >"$(venv)/pins"
     rm "$(venv)/unfinished"
 }
+
+# pinned NAME==VERSION: its lines in constraints.txt.
+pinned() { sed -n "/^$1 /,/[^\\\\]\$/p" "$qslice_root/constraints.txt"; }
 
 build_ryu() {
     local ryu
     ryu=$(printf '%s\n' "$@" | grep '^ryu==') || return
     "$(venv)/bin/python" -m pip freeze | grep --line-regexp --fixed-strings "$ryu" && return
-    pip_install "${ryu_build_tools[@]}" pbr && pip_install --no-build-isolation "$ryu"
+    pip_install "$qslice_root/$build_tools" && pip_install <(pinned "$ryu") --no-build-isolation
 }
 
 # -- Open vSwitch ---------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed import clients, openvswitch
+from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.paths import Layout, write_private
@@ -160,6 +161,7 @@ class Runtime:
             netem,
             ControllerAddress(*OPENFLOW_ADDRESS),
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
+            callers_environment(),
         )
         self._stack.callback(self._network.stop)
         self._network.start()

@@ -26,8 +26,9 @@ from controller.forwarding.items import (
 )
 from controller.forwarding.rules import base_rules
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire
+from controller.model.connectivity import TunnelReport
 from controller.model.errors import DriverError
-from controller.model.key_rates import BookingRefused, KeyBooking, KeyPool, SectionStatus
+from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking, KeyPool, SectionStatus
 from controller.operations.drivers import SwitchFault
 from topologies.spec import Topology
 
@@ -297,11 +298,11 @@ class FakeTunnels:
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
 
-    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, dict[str, object]]]:
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, TunnelReport]]:
         self._step("watch", site, "")
         self.watched += 1
         return f"{self.instance}.{self.watched}", {
-            i: {**self.reports.get((site, i), PASSING), "keys_in_use": self.keys_in_use(site, i)}
+            i: TunnelReport(**self.reports.get((site, i), PASSING), keys_in_use=self.keys_in_use(site, i))  # type: ignore[arg-type]
             for (s, i) in list(self.told)
             if s == site
         }
@@ -327,6 +328,7 @@ class FakeKeyRates:
     stored: dict[KeyPool, int] = field(default_factory=dict)
     booked: dict[str, KeyBooking] = field(default_factory=dict)
     most_bps: int = 1 << 40  # that is promised to one booking
+    failing: set[str] = field(default_factory=set)  # ids of bookings about which the KMS answers with an error
     asked: int = 0  # how often for a booking
 
     def bookings(self) -> dict[str, KeyBooking]:
@@ -335,11 +337,15 @@ class FakeKeyRates:
     def book(self, booking: KeyBooking, is_new: bool) -> None:
         self.asked += 1
         assert is_new == (booking.id not in self.booked)
+        if booking.id in self.failing:
+            raise BookingFailed("KMS answered 400: app_priority")
         if booking.rate_bps > self.most_bps:
             raise BookingRefused("too much", self.most_bps)
         self.booked[booking.id] = booking
 
     def release(self, booking: KeyBooking) -> None:
+        if booking.id in self.failing:
+            raise BookingFailed("KMS answered 500")
         del self.booked[booking.id]
 
     def sections(self) -> tuple[SectionStatus, ...]:

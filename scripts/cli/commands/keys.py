@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kms.errors import KmsError
+from kms.own_directory import OwnDirectory, Owner
 from kms.pki import authority
 from kms.pki.revocation import revoke_sae
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import DidNotHold, WrongRequest
+from scripts.files.caller import who_called_sudo
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import read_record, running_record
 from scripts.testbed.running_system import RunningSystem
@@ -111,13 +113,21 @@ def _renew(arguments: argparse.Namespace, layout: Layout) -> int:
     return _certify(arguments, lambda out: authority.renew_sae(layout.pki, arguments.sae_id, out), layout)
 
 
-def _certify(arguments: argparse.Namespace, certify: Callable[[Path], None], layout: Layout) -> int:
+def _certify(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], None], layout: Layout) -> int:
     out: Path = arguments.out
     if out.exists() and not out.is_dir():
         raise WrongRequest(f"--out: {out} is not a directory")
     try:
         authority.ensure_ca(layout.pki)
-        certify(out)
+        caller = who_called_sudo()
+        directory = OwnDirectory.make_trusted(out, None if caller is None else Owner(*caller))
+    except KmsError as error:
+        raise WrongRequest(f"--out: {error}") from error
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot write to {out}: {error.strerror}") from error
+    try:
+        with directory:
+            certify(directory)
     except KmsError as error:
         raise WrongRequest(f"SAE_ID: {error}") from error
     except OSError as error:

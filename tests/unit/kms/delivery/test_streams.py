@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from kms.admission.key_rate_reservations import Applications
-from kms.admission.qkd_capacity import QkdSupply
 from kms.delivery.key_stream import Qos, Status
 from kms.delivery.stream_service import KeyStreams
 from kms.errors import UnauthorisedError
@@ -23,7 +21,6 @@ QOS = Qos(key_chunk_size=32, max_bps=10_000_000)
 class Streams(World):
     def __init__(self, key_bytes: int = 20_000) -> None:
         super().__init__(key_bytes)
-        self.applications = Applications(QkdSupply(self.network, lambda: self.now), {}, None)
         self.streams = KeyStreams(self.service, self.applications, uuid.uuid4, lambda: self.now)
 
     async def joined(self, qos: Qos = QOS) -> uuid.UUID:
