@@ -24,6 +24,8 @@ class TunnelReport:
     """The source of the keys in use, as in a request's level (``qkd+qra`` for both); None where it does not say."""
     warning: str | None = None
     """Something on its host is not as it shall be; packets pass all the same."""
+    keys_in_use: str | None = None
+    """The source of the key that packets are sealed under; None where it has none, or does not say."""
 
 
 class Verdict(Enum):

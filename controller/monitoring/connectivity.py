@@ -18,10 +18,10 @@ AGENT_GRACE_S = 0.5  # an agent that is being restarted is not yet one that is a
 # A tunnel waits for its first key for some milliseconds. That it does may be heard when it is over: what an agent tells
 # by itself and what it answers come by different ways.
 FIRST_KEY_GRACE_S = 0.5
-WAITING = "waiting"
-AT_REST = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
 # An agent tells of new keys by itself; what calls a connection ACTIVE is told by other ways, and may be quicker.
 OTHER_KEYS_GRACE_S = 0.5
+WAITING = "waiting"
+AT_REST = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
 KEYLESS = frozenset({WAITING, "expired", "closed"})
 
 
@@ -97,17 +97,17 @@ class Reachability:
             if state in KEYLESS:
                 why = f" ({error})" if error else ""
                 return Verdict.NO_KEY, None, f"the tunnel at {site} has no key in use{why}", None
-        other = self._judge_keys(connection, a, b, now)
+        other = self._judge_keys(connection, ((src, a), (dst, b)), now)
         if other is not None:
             return Verdict.OTHER_KEYS, None, other, None
         return _compared((src, a), (dst, b))
 
-    def _judge_keys(self, connection: Connection, a: _End, b: _End, now: float) -> str | None:
+    def _judge_keys(self, connection: Connection, ends: Iterable[tuple[str, _End]], now: float) -> str | None:
         """What is wrong with the source of the keys in use; a connection on its way to other keys has none to answer
         for.
         """
-        ends = ((connection.request.src, a.report.keys_in_use), (connection.request.dst, b.report.keys_in_use))
-        wrong = [(site, keys) for site, keys in ends if keys is not None and keys != connection.key_source]
+        told = [(site, end.report.keys_in_use) for site, end in ends]
+        wrong = [(site, keys) for site, keys in told if keys is not None and keys != connection.key_source]
         if not wrong or connection.state not in AT_REST:
             self._other_keys.pop(connection.id, None)
             return None

@@ -12,6 +12,7 @@ from controller.model.connectivity import UNREADABLE, TunnelReport
 from topologies.spec import SecurityClass
 
 _MAX_TEXT = 500
+_LEVELS = "|".join(level.label for level in SecurityClass)
 _LONGEST = 1e9  # in seconds thirty years, in milliseconds twelve days
 
 
@@ -27,6 +28,7 @@ def _shown(text: Any) -> Any:
 
 
 _Text = Annotated[str, BeforeValidator(_shown)]
+_Source = Annotated[str, Field(pattern=rf"^(?:{_LEVELS})(?:\+(?:{_LEVELS}))*$", max_length=100)]
 _Duration = Annotated[float, Field(ge=0.0, le=_LONGEST, allow_inf_nan=False)]
 _LEVEL = "|".join(level.label for level in SecurityClass)
 _SOURCES = rf"^({_LEVEL})(\+({_LEVEL}))*$"
@@ -58,6 +60,7 @@ class _Report(_Answer):
     last_error: _Text | None = None
     keys_in_use: Annotated[str, Field(pattern=_SOURCES)] | None = None
     warning: _Text | None = None
+    keys_in_use: _Source | None = None
 
 
 class _Changes(_Answer):
