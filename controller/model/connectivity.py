@@ -20,8 +20,6 @@ class TunnelReport:
     rtt_ms: float | None = None
     last_error: str | None = None
     """In the state UNREADABLE what is wrong with the answer."""
-    keys_in_use: str | None = None
-    """The source of the keys in use, as in a request's level (``qkd+qra`` for both); None where it does not say."""
     warning: str | None = None
     """Something on its host is not as it shall be; packets pass all the same."""
     keys_in_use: str | None = None

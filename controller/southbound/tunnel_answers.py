@@ -30,8 +30,6 @@ def _shown(text: Any) -> Any:
 _Text = Annotated[str, BeforeValidator(_shown)]
 _Source = Annotated[str, Field(pattern=rf"^(?:{_LEVELS})(?:\+(?:{_LEVELS}))*$", max_length=100)]
 _Duration = Annotated[float, Field(ge=0.0, le=_LONGEST, allow_inf_nan=False)]
-_LEVEL = "|".join(level.label for level in SecurityClass)
-_SOURCES = rf"^({_LEVEL})(\+({_LEVEL}))*$"
 M = TypeVar("M", bound=BaseModel)
 _Id = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -58,7 +56,6 @@ class _Report(_Answer):
     reachable_for_s: _Duration | None = None
     rtt_ms: _Duration | None = None
     last_error: _Text | None = None
-    keys_in_use: Annotated[str, Field(pattern=_SOURCES)] | None = None
     warning: _Text | None = None
     keys_in_use: _Source | None = None
 
