@@ -325,15 +325,9 @@ def test_fault_29_what_is_changed_by_hand_on_a_switch_is_put_right_without_a_pro
     made = create(clean, example("cdn"))["cell1-compute"]
     site = made["src"]
     before, meters = clean.fabric.all_rules()[site], clean.fabric.meters(site)
-    arguments = {
-        "del-flows": ("priority=200",),
-        "mod-flows": ("priority=200,ip,in_port=1", "actions=drop"),
-        "del-meters": (),
-        "add-flow": ("priority=900,in_port=1,actions=drop",),
-    }
-    bridge = clean.fabric.topology.bridge(site)
-    run("ovs-ofctl", "-O", "OpenFlow13", command, bridge, *(",".join(a.split(",")) for a in arguments[command][:1]),
-        *arguments[command][1:], check=command != "del-flows")  # fmt: skip
+    what = {"del-flows": ["in_port=1"], "mod-flows": ["in_port=1,ip,actions=drop"], "del-meters": []}
+    added = ["priority=900,in_port=1,actions=drop"]
+    run("ovs-ofctl", "-O", "OpenFlow13", command, clean.fabric.topology.bridge(site), *what.get(command, added))
     assert (clean.fabric.all_rules()[site], clean.fabric.meters(site)) != (before, meters), "it has been changed"
     wait_until(lambda: (clean.fabric.all_rules()[site], clean.fabric.meters(site)) == (before, meters), 15)
     assert ping(clean, site, made["dst_address"]) == 3
