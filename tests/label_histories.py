@@ -94,7 +94,8 @@ class Switch:
 class History:
     """One run; ``quarantine`` makes the quarantine that labels go through.
 
-    Without ``only_compared``, switches take new paths as soon as they are connected.
+    Without ``is_careful``, switches take new paths as soon as they are connected, and each process begins with the
+    same labels.
     """
 
     def __init__(
@@ -102,9 +103,9 @@ class History:
         seed: int,
         quarantine: Callable[[PortMap], LabelQuarantine] = LabelQuarantine,
         *,
-        only_compared: bool = True,
+        is_careful: bool = True,
     ) -> None:
-        self._only_compared = only_compared
+        self._is_careful = is_careful
         self.random = random.Random(seed)
         self.now = 0.0
         self._order = 0
@@ -122,7 +123,7 @@ class History:
         self.quarantine = self._make_quarantine(PORTS)
         self.intended = IntendedSet(TOPOLOGY.site_names, self.quarantine)
         self.labels = LabelPool(self.quarantine, self._processes)
-        self._processes += 1
+        self._processes += self._is_careful
         self.held = {c.id: c.lanes for c in self.connections.values()}
         for connection in self.connections.values():
             for lane in connection.lanes:
@@ -171,7 +172,7 @@ class History:
         return [r for r in routes if all(self._takes_paths(self.switches[s]) for s in r.sites)]
 
     def _takes_paths(self, switch: Switch) -> bool:
-        return switch.is_ready if self._only_compared else switch.is_connected
+        return switch.is_ready if self._is_careful else switch.is_connected
 
     def _create(self) -> None:
         (src, dst), routes = self.random.choice(list(ROUTES.items()))
@@ -417,12 +418,12 @@ def run_histories(
     count: int,
     quarantine: Callable[[PortMap], LabelQuarantine] = LabelQuarantine,
     *,
-    only_compared: bool = True,
+    is_careful: bool = True,
 ) -> int | None:
     """The seed of the first history that fails; None when all hold."""
     for seed in range(first, first + count):
         try:
-            History(seed, quarantine, only_compared=only_compared).run()
+            History(seed, quarantine, is_careful=is_careful).run()
         except Misdelivered:
             return seed
     return None

@@ -58,6 +58,7 @@ class IntendedSet:
         self._wanted: dict[str, Counter[Item]] = {}
         self._in_force: dict[str, dict[object, Item]] = {}
         self._by_owner: dict[str, tuple[Item, ...]] = {}
+        self._revision: Counter[str] = Counter()  # by site: how often it was to be changed
         for site in sites:
             self._wanted[site] = Counter(base_rules(site))
             self._in_force[site] = {rule.key: rule for rule in base_rules(site)}
@@ -69,6 +70,7 @@ class IntendedSet:
         twin._wanted = {site: counts.copy() for site, counts in self._wanted.items()}
         twin._in_force = {site: dict(items) for site, items in self._in_force.items()}
         twin._by_owner = dict(self._by_owner)
+        twin._revision = Counter(self._revision)
         return twin
 
     def of(self, owner: str) -> tuple[Item, ...]:
@@ -109,6 +111,7 @@ class IntendedSet:
             self._by_owner[owner] = tuple(new)
         else:
             self._by_owner.pop(owner, None)
+        self._revision.update(dict.fromkeys((*removed, *added, *replaced), 1))
         numbers = {site: self._quarantine.depart(site, items) for site, items in leaving.items()}
         return {
             site: Changes(
@@ -119,6 +122,10 @@ class IntendedSet:
             )
             for site in dict.fromkeys([*removed, *added, *replaced])
         }
+
+    def revision(self, site: str) -> int:
+        """Another number whenever what the switch shall hold has been changed."""
+        return self._revision[site]
 
     def at(self, site: str) -> frozenset[Item]:
         """Everything that the switch of ``site`` shall hold."""

@@ -14,8 +14,7 @@ until it is back and has been compared. (RFC 3031, 3.15 leaves the time of reuse
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from controller.forwarding.items import IN_PORT, VLAN_PRESENT, Action, Group, Item, Output, Rule, SetField
 from controller.forwarding.rules import PortMap
@@ -38,7 +37,7 @@ class LabelQuarantine:
         self._sequence = 0
         self._unconfirmed: dict[str, dict[int, tuple[Label, ...]]] = {}  # by site, by number of the change
         self._passing: list[tuple[float, tuple[Label, ...]]] = []  # confirmed: free from that time on
-        self._held: Counter[Label] = Counter()
+        self._held: dict[Label, int] = {}  # how many changes keep it
 
     def copy(self) -> LabelQuarantine:
         """An independent one for a dry run."""
@@ -46,7 +45,7 @@ class LabelQuarantine:
         other._topology, other._channels, other._queue_s = self._topology, self._channels, self._queue_s
         other._sequence = self._sequence
         other._unconfirmed = {site: dict(waiting) for site, waiting in self._unconfirmed.items()}
-        other._passing, other._held = list(self._passing), Counter(self._held)
+        other._passing, other._held = list(self._passing), dict(self._held)
         return other
 
     @property
@@ -56,12 +55,13 @@ class LabelQuarantine:
 
     def depart(self, site: str, items: Iterable[Item]) -> int | None:
         """The switch is about to be told to let go of ``items``; the number to confirm that by, None if no labels."""
-        labels = tuple(dict.fromkeys(label for item in items for label in self._labels_of(site, item)))
+        labels = {label: None for item in items for label in self._labels_of(site, item)}
         if not labels:
             return None
         self._sequence += 1
-        self._unconfirmed.setdefault(site, {})[self._sequence] = labels
-        self._held.update(labels)
+        self._unconfirmed.setdefault(site, {})[self._sequence] = tuple(labels)
+        for label in labels:
+            self._held[label] = self._held.get(label, 0) + 1
         return self._sequence
 
     def confirm(self, site: str, changes: Iterable[int], now: float) -> None:
@@ -96,16 +96,14 @@ class LabelQuarantine:
         """How many changes the switch has not confirmed."""
         return len(self._unconfirmed.get(site, {}))
 
-    def _labels_of(self, site: str, item: Item) -> Iterator[Label]:
+    def _labels_of(self, site: str, item: Item) -> list[Label]:
         """The labels under which an item sends or receives."""
-        for port, label in sent_by(item):
-            channel = self._channels.get((site, port))
-            if channel is not None:
-                yield channel, site, label
+        labels = [(c, site, label) for port, label in sent_by(item) if (c := self._channels.get((site, port)))]
         for port, label in received_by(item):
             channel = self._channels.get((site, port))
             if channel is not None:
-                yield channel, self._topology.channel(channel).other(site), label
+                labels.append((channel, self._topology.channel(channel).other(site), label))
+        return labels
 
 
 def longest_queue_s(topology: Topology, channel_id: str) -> float:
@@ -114,32 +112,40 @@ def longest_queue_s(topology: Topology, channel_id: str) -> float:
     return QUEUE_PACKETS * FRAME_BITS / (channel.capacity_mbps * 1e6) + channel.delay_us / 1e6
 
 
-def sent_by(item: Item) -> Iterator[tuple[int, int]]:
+def sent_by(item: Item) -> list[tuple[int, int]]:
     """The ports and labels that an item sends out by."""
-    match item:
-        case Rule():
-            yield from _sent(item.actions, in_port=dict(item.match).get("in_port"))
-        case Group():
-            for bucket in item.buckets:
-                yield from _sent(bucket.actions, in_port=bucket.watch_port)
-
-
-def received_by(item: Item) -> Iterator[tuple[int, int]]:
-    """The port and label that an item takes packets by, if any."""
     if isinstance(item, Rule):
-        match = dict(item.match)
-        port, tag = match.get("in_port"), match.get("vlan_vid")
-        if isinstance(port, int) and isinstance(tag, int) and tag & VLAN_PRESENT:
-            yield port, tag & ~VLAN_PRESENT
+        return _sent(item.actions, next((value for name, value in item.match if name == "in_port"), None))
+    if isinstance(item, Group):
+        return [way for bucket in item.buckets for way in _sent(bucket.actions, bucket.watch_port)]
+    return []
 
 
-def _sent(actions: tuple[Action, ...], in_port: int | str | None) -> Iterator[tuple[int, int]]:
-    label = None
+def received_by(item: Item) -> list[tuple[int, int]]:
+    """The port and label that an item takes packets by, if any."""
+    if not isinstance(item, Rule):
+        return []
+    port: int | str | None = None
+    tag: int | str | None = None
+    for name, value in item.match:
+        if name == "in_port":
+            port = value
+        elif name == "vlan_vid":
+            tag = value
+    if isinstance(port, int) and isinstance(tag, int) and tag & VLAN_PRESENT:
+        return [(port, tag & ~VLAN_PRESENT)]
+    return []
+
+
+def _sent(actions: tuple[Action, ...], in_port: int | str | None) -> list[tuple[int, int]]:
+    """Plain tests and no generator: this is asked of each rule that a failure takes off."""
+    label, found = None, []
     for action in actions:
-        match action:
-            case SetField("vlan_vid", int(value)):
-                label = value & ~VLAN_PRESENT
-            case Output(port) if label is not None:
-                where = in_port if port == IN_PORT else port
-                if isinstance(where, int):
-                    yield where, label
+        if isinstance(action, SetField):
+            if action.field == "vlan_vid" and isinstance(action.value, int):
+                label = action.value & ~VLAN_PRESENT
+        elif isinstance(action, Output) and label is not None:
+            port = in_port if action.port == IN_PORT else action.port
+            if isinstance(port, int):
+                found.append((port, label))
+    return found

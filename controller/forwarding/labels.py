@@ -86,10 +86,12 @@ class LabelPool:
 
     def _free(self, channel: str, sender: str) -> int | None:
         taken = self._taken.get((channel, sender), 1)
+        is_held = self._quarantine.is_held
         for mask in (taken | self._below, taken):
             label = _lowest_free(mask)
-            while self._quarantine.is_held(channel, sender, label):
-                label = _lowest_free(mask := mask | 1 << label)
+            while is_held(channel, sender, label):
+                mask |= 1 << label
+                label = _lowest_free(mask)
             if label <= MAX_LABEL:
                 return label
         return None

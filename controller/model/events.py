@@ -79,6 +79,17 @@ class ConditionsChanged:
 
 
 @dataclass(frozen=True)
+class SwitchRepaired:
+    """A switch at work held other rules, groups or meters than it shall, as when somebody has changed them by hand."""
+
+    kind: ClassVar[str] = "switch_repaired"
+    site: str
+    missing: int
+    excess: int
+    misconfigured: int
+
+
+@dataclass(frozen=True)
 class Rerouted:
     """The traffic of a connection goes another way, or its keys come from another source."""
 
@@ -211,6 +222,7 @@ Happening = (
     | SliceWarned
     | ConnectionChanged
     | ConditionsChanged
+    | SwitchRepaired
     | Rerouted
     | KeysRerouted
     | FallbackUsed

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from controller.forwarding.intended import Changes
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint
 from controller.model.connection import Connection
+from controller.model.connectivity import TunnelReport
 from controller.model.key_rates import KeyBooking, KeyPool, SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.monitoring.bfd_intervals import Pace
@@ -74,7 +75,7 @@ class Tunnels(Protocol):
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
         """What the agent says that it was told, by connection id; see :meth:`TunnelEndpoint.differing`."""
 
-    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, TunnelReport]]:
         """A new token, and what has changed since ``token`` (None: everything), as soon as something has.
 
         NotSupported when the agent is too old to tell.
@@ -114,9 +115,13 @@ class KeyRates(Protocol):
         """What the KMS has promised the controller, by id, when its sections were asked for last."""
 
     def book(self, booking: KeyBooking, is_new: bool) -> None:
-        """Reserve, or change what is reserved. BookingRefused when the rate is not there."""
+        """Reserve, or change what is reserved.
 
-    def release(self, booking: KeyBooking) -> None: ...
+        BookingRefused when the rate is not there, BookingFailed for any other answer about this booking alone.
+        """
+
+    def release(self, booking: KeyBooking) -> None:
+        """Give back. BookingFailed when the KMS answered and did not."""
 
 
 class Journal(Protocol):
@@ -126,5 +131,8 @@ class Journal(Protocol):
         """Write slices with exactly these connections, all or none."""
 
     def forget(self, name: str) -> None: ...
+
+    def begin_process(self) -> int:
+        """How many processes have begun with this journal before; to be called once by each."""
 
     def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]: ...

@@ -10,6 +10,7 @@ from controller.forwarding.items import Item
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, endpoint_at, ends_of
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
+from controller.model.events import SwitchRepaired
 from controller.model.states import ConnectionState
 from controller.operations.context import OperationContext
 
@@ -97,7 +98,7 @@ class Reconciliation:
         """
         context = self._context
         with context.lock:
-            departures = context.model.departures
+            departures, revision = context.model.departures, context.model.intended.revision(site)
         installed = read()
         with context.lock:
             difference = context.model.intended.difference(site, installed)
@@ -106,6 +107,9 @@ class Reconciliation:
                 return True
             counts = (len(difference.missing), len(difference.excess), len(difference.misconfigured))
             log.info("switch %s: %d missing, %d excess, %d misconfigured: repaired", site, *counts)
+            # One that has just come holds what it held when it went, and what is being changed is not there yet.
+            if context.switches.is_ready(site) and context.model.intended.revision(site) == revision:
+                context.events.publish(SwitchRepaired(site, *counts))
             pending = context.switches.repair(site, context.model.repair(site, difference))
         context.wait_or_repair("repair", pending)
         return False

@@ -7,7 +7,7 @@ switch answers late: so it is looked at until it is right, or gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from controller.forwarding.items import Item
@@ -17,12 +17,18 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 AGAIN_S = 1.0
+# Every switch is looked at every few seconds, whatever happens: nobody tells when somebody else has changed it by hand.
+# Reading a table takes time that restoration may need, so looking never takes more than a small part of it.
+PATROL_S = 5.0
+PATROL_SHARE = 0.05
 
 
 class Board(Protocol):
     """What of the switches is needed here. Raises DriverError."""
 
     def is_connected(self, site: str) -> bool: ...
+
+    def is_ready(self, site: str) -> bool: ...
 
     def installed(self, site: str) -> Iterable[Item]: ...
 
@@ -49,6 +55,7 @@ class SwitchSync:
     ) -> None:
         self._board, self._repairs, self._check_ports, self._later = board, repairs, check_ports, later
         self._doubted: set[str] = set()  # that will be looked at
+        self._patrolled: dict[str, None] = {}  # ready switches, the one looked at longest ago first
 
     def synchronise(self, site: str) -> None:
         """Make it ready, now or later."""
@@ -72,6 +79,21 @@ class SwitchSync:
     def _synchronise_again(self, site: str) -> None:
         if self._board.is_connected(site):
             self.synchronise(site)
+
+    def patrol(self, sites: Sequence[str], steady: Callable[[], float]) -> float:
+        """Look at the switch that was looked at longest ago, and repair it; how long to wait before the next (s)."""
+        ready = [site for site in (*self._patrolled, *sites) if self._board.is_ready(site)]
+        self._patrolled = dict.fromkeys(ready)
+        if not self._patrolled:
+            return PATROL_S
+        site, began = next(iter(self._patrolled)), steady()
+        del self._patrolled[site]
+        try:
+            if not self._is_right(site):
+                self.doubt(site)  # whether the repair has held
+        except DriverError as error:
+            log.warning("%s", error)
+        return max(PATROL_S / (1 + len(self._patrolled)), (steady() - began) / PATROL_SHARE)
 
     def doubt(self, site: str) -> None:
         """Something sent there has failed, and nobody waited for it: the switch is looked at in a while. Never waits.

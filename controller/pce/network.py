@@ -65,6 +65,7 @@ class Network:
         self._dark = list(self.index.is_spare)
         self._site_up = [True] * sites
         self._is_open = [True] * sites
+        self._works = [True] * channels
         self._reserved = [0] * channels
         self._key_rate = [0] * sections
         self._key_usable = [False] * sections
@@ -94,6 +95,7 @@ class Network:
         self._dark = list(other._dark)
         self._site_up = list(other._site_up)
         self._is_open = list(other._is_open)
+        self._works = list(other._works)
         self._reserved = list(other._reserved)
         self._key_rate = list(other._key_rate)
         self._key_usable = list(other._key_usable)
@@ -170,7 +172,7 @@ class Network:
 
     def is_channel_up(self, channel_id: str) -> bool:
         """Whether the channel and both its sites are up; a dark one is not."""
-        return self._is_up(self.index.channel_number[channel_id])
+        return self._works[self.index.channel_number[channel_id]]
 
     def is_site_up(self, site: str) -> bool:
         return self._site_up[self.index.site_number[site]]
@@ -295,9 +297,7 @@ class Network:
     def _refresh(self, channels: Iterable[int]) -> None:
         for number in channels:
             a, b = self.index.ends[number]
-            usable = self._is_up(number) and self._is_open[a] and self._is_open[b]
+            up = self._channel_up[number] and not self._dark[number] and self._site_up[a] and self._site_up[b]
+            self._works[number] = up
+            usable = up and self._is_open[a] and self._is_open[b]
             self.headroom[number] = self.index.capacity_kbps[number] - self._reserved[number] if usable else -1
-
-    def _is_up(self, number: int) -> bool:
-        a, b = self.index.ends[number]
-        return self._channel_up[number] and not self._dark[number] and self._site_up[a] and self._site_up[b]

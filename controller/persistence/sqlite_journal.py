@@ -27,6 +27,7 @@ CREATE TABLE connections (
     number INTEGER NOT NULL UNIQUE, document TEXT NOT NULL
 ) STRICT
 """
+PROCESSES = "CREATE TABLE processes (begun INTEGER NOT NULL) STRICT"
 
 
 class StoreError(DriverError):
@@ -61,6 +62,8 @@ class Store:
             kept = [] if version == 0 else self._take_version_4()
             self._db.execute(SLICES)
             self._db.execute(CONNECTIONS)
+            self._db.execute(PROCESSES)
+            self._db.execute("INSERT INTO processes VALUES (0)")
             for record, connections in kept:
                 self._write(record, connections)
             self._db.execute(f"PRAGMA user_version = {codec.VERSION}")
@@ -97,6 +100,14 @@ class Store:
             self._db.execute("DELETE FROM slices WHERE name = ?", (name,))
         except sqlite3.Error as error:
             raise StoreError(f"slice {name} not struck out: {error}") from error
+
+    def begin_process(self) -> int:
+        """How many processes have begun with this journal before."""
+        try:
+            (begun,) = self._db.execute("UPDATE processes SET begun = begun + 1 RETURNING begun - 1").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"database {self._path}: {error}") from error
+        return int(begun)
 
     def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]:
         """Everything that was saved, oldest slice first."""

@@ -2,23 +2,31 @@
 
 Connections are kept and used again, each by one call at a time. An agent that has been restarted closes them; the call
 that finds out is made once more, on a new one: every operation may be done twice.
+
+What an agent answers is read here and nowhere else (:mod:`controller.southbound.tunnel_answers`): what cannot be read
+concerns that agent, or of its connections that one.
 """
 
 from __future__ import annotations
 
 import json
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
+from controller.model.connectivity import TunnelReport
 from controller.model.errors import DriverError, KeysMissing, NotSupported
+from controller.southbound import tunnel_answers
+from controller.southbound.tunnel_answers import Refusal, Unreadable
 
 CALL_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4 << 20
 MAX_IDLE = 16  # connections kept per agent
+_RECEIVE_BYTES = 65536
 
 
 class TunnelError(DriverError):
@@ -54,24 +62,24 @@ class TunnelClient:
     def held(self, site: str) -> Mapping[str, Mapping[str, Any]]:
         """Every connection that the agent lists, as it was told, and what it adds."""
         result = self._call(site, {"op": "list"}, CALL_TIMEOUT_S)
-        connections = result.get("connections") if isinstance(result, dict) else None
-        if not isinstance(connections, list) or not all(isinstance(c, dict) and "id" in c for c in connections):
-            raise TunnelError(f"tunnel agent at {site}: not a list of connections")
-        return {str(c["id"]): c for c in connections}
+        try:
+            return tunnel_answers.connections(result)
+        except Unreadable as error:
+            raise TunnelError(f"tunnel agent at {site}: not a list of connections: {error}") from error
 
-    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, Mapping[str, TunnelReport]]:
         """What has changed since ``token``, as soon as something has."""
         if site not in self._sockets:
             raise NotSupported(f"no tunnel agent is configured at {site}")
         request = {"op": "watch", "since": token, "timeout_s": timeout_s}
         try:
-            result = self._call(site, request, 2 * timeout_s)
+            return tunnel_answers.changes(self._call(site, request, 2 * timeout_s))
         except TunnelRefused as error:
-            raise NotSupported(str(error)) from error
-        connections = result.get("connections") if isinstance(result, dict) else None
-        if not isinstance(connections, dict) or not all(isinstance(c, dict) for c in connections.values()):
-            raise NotSupported(f"tunnel agent at {site}: tells no changes")
-        return str(result.get("token")), connections
+            if error.type == "invalid":
+                raise NotSupported(str(error)) from error
+            raise
+        except Unreadable as error:
+            raise TunnelError(f"tunnel agent at {site}: tells no changes: {error}") from error
 
     def _call(self, site: str, request: dict[str, Any], timeout_s: float) -> Any:
         path = self._sockets.get(site)
@@ -79,16 +87,18 @@ class TunnelClient:
             raise TunnelError(f"no tunnel agent is configured at {site}")
         message = json.dumps({"id": 1, **request}).encode() + b"\n"
         try:
-            answer = json.loads(self._ask(site, path, message, timeout_s))
+            line = self._ask(site, path, message, timeout_s)
         except OSError as error:
             raise TunnelError(f"tunnel agent at {site}: {error}") from error
-        except ValueError as error:
-            raise TunnelError(f"tunnel agent at {site}: closed the connection without an answer") from error
-        if not isinstance(answer, dict) or answer.get("ok") is not True:
-            refusal = answer.get("error") if isinstance(answer, dict) else None
-            detail = refusal if isinstance(refusal, dict) else {}
-            raise (TunnelLacksKeys if detail.get("reason") == "no_key" else TunnelRefused)(site, detail)
-        return answer.get("result")
+        if not line:
+            raise TunnelError(f"tunnel agent at {site}: closed the connection without an answer")
+        try:
+            answer = tunnel_answers.answer(line)
+        except Unreadable as error:
+            raise TunnelError(f"tunnel agent at {site}: {error}") from error
+        if isinstance(answer, Refusal):
+            raise (TunnelLacksKeys if answer.reason == "no_key" else TunnelRefused)(site, answer)
+        return answer
 
     def _ask(self, site: str, path: Path, message: bytes, timeout_s: float) -> bytes:
         """The line that answers ``message``; empty when the agent closed the connection instead. Raises OSError."""
@@ -123,32 +133,42 @@ class _Line:
         except BaseException:
             self._socket.close()
             raise
-        self._answers = self._socket.makefile("rb")
 
     def ask(self, message: bytes, timeout_s: float) -> bytes:
+        """The whole line that answers; empty when there is none. An answer that drips is late all the same."""
+        until = time.monotonic() + timeout_s
         try:
             self._socket.settimeout(timeout_s)
             self._socket.sendall(message)
-            answer = self._answers.readline(MAX_LINE_BYTES)
+            answer = bytearray()
+            while not answer.endswith(b"\n") and len(answer) <= MAX_LINE_BYTES:
+                left_s = until - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError("timed out")
+                self._socket.settimeout(left_s)
+                part = self._socket.recv(_RECEIVE_BYTES)
+                if not part:
+                    break
+                answer += part
         except BaseException:
             self.close()
             raise
-        if not answer:
+        if not answer.endswith(b"\n"):
             self.close()
-        return answer
+            return b""
+        return bytes(answer)
 
     def close(self) -> None:
-        self._answers.close()
         self._socket.close()
 
 
 class TunnelRefused(TunnelError):
     """The agent's own error; ``type`` is invalid, conflict, not_found or unavailable."""
 
-    def __init__(self, site: str, detail: Mapping[str, Any]) -> None:
-        self.type = str(detail.get("type", "unknown"))
-        field = f" ({detail['field']})" if detail.get("field") else ""
-        super().__init__(f"tunnel agent at {site}: {detail.get('message', 'refused')}{field}")
+    def __init__(self, site: str, refusal: Refusal) -> None:
+        self.type = refusal.type
+        field = f" ({refusal.field})" if refusal.field else ""
+        super().__init__(f"tunnel agent at {site}: {refusal.message}{field}")
 
 
 class TunnelLacksKeys(TunnelRefused, KeysMissing):

@@ -21,6 +21,10 @@ class IntendedItems(Protocol):
         """Everything that the switch of ``site`` shall hold."""
         ...
 
+    def revision(self, site: str) -> int:
+        """Another number whenever what the switch shall hold has been changed."""
+        ...
+
     def difference(self, site: str, installed: Iterable[Item]) -> Difference:
         """Installed compared with intended, for one switch."""
         ...

@@ -84,12 +84,16 @@ class Observations:
         self._findings = MappingProxyType(dict(findings))
 
     def observe_switches(self, ready: Iterable[str], now: float) -> None:
-        """Record the sites whose switch is there; the others are away since ``now`` (steady clock, s) or longer."""
+        """Record the sites whose switch is there; the others are away since ``now`` (steady clock, s) or longer.
+
+        New paths go round those that are away. While all are, nothing can be laid, and plans are made as if all were
+        there.
+        """
         present = frozenset(ready)
         away = [site for site in self._network.topology.site_names if site not in present]
         if self._switches_away.keys() != set(away):
             for site in self._network.topology.site_names:
-                self._network.set_open(site, site in present)
+                self._network.set_open(site, not present or site in present)
         self._switches_away = MappingProxyType({site: self._switches_away.get(site, now) for site in away})
 
     def doubt_channels(self, channels: Iterable[str]) -> None:

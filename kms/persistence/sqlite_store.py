@@ -162,15 +162,20 @@ class Journal:
             self._store.apply(change for changes, _ in batch for change in changes)
         except StoreError as error:
             _log.error("keys could not be stored: %s", error)
-            for _, done in batch:
-                done.set_exception(StoreError(str(error)))
+            _refuse(batch, str(error))
+        except Exception as error:  # noqa: BLE001 -- whatever it was, everybody who waits is told that nothing was written
+            _log.exception("keys could not be stored")
+            _refuse(batch, f"an internal error: {type(error).__name__}")
         else:
             for _, done in batch:
-                done.set_result(None)
-        finally:
-            # Whatever else went wrong: nobody waits for ever.
-            for _, done in batch:
-                done.cancel()
+                if not done.done():
+                    done.set_result(None)
+
+
+def _refuse(batch: Sequence[tuple[Sequence[Change], asyncio.Future[None]]], why: str) -> None:
+    for _, done in batch:
+        if not done.done():
+            done.set_exception(StoreError(why))
 
 
 @dataclass
@@ -225,12 +230,12 @@ def _is_empty(path: Path) -> bool:
 
 
 def _keys_to_json(keys: Sequence[Key]) -> bytes:
-    """A delivery's keys, which share everything but their bytes, how they came and whom they still wait for."""
+    """A delivery's keys: they share all but their bytes, where and how they came, and whom they still wait for."""
     first = keys[0]
     delivery = first.known_delivery
-    groups: dict[tuple[frozenset[str], int, int], list[Key]] = {}
+    groups: dict[tuple[frozenset[str], frozenset[str], int, int], list[Key]] = {}
     for key in keys:
-        groups.setdefault((key.awaiting, key.crossings, key.relays), []).append(key)
+        groups.setdefault((frozenset(key.copies), key.awaiting, key.crossings, key.relays), []).append(key)
     return json.dumps(
         {
             "source": first.source.label,
@@ -247,9 +252,9 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
                     "crossings": crossings,
                     "relays": relays,
                     "key_ids": _joined(key.key_id.bytes for key in group),
-                    "copies": {site: _joined(key.copies[site] for key in group) for site in first.copies},
+                    "copies": {site: _joined(key.copies[site] for key in group) for site in sorted(sites)},
                 }
-                for (awaiting, crossings, relays), group in groups.items()
+                for (sites, awaiting, crossings, relays), group in groups.items()
             ],
         }
     ).encode()

@@ -5,6 +5,7 @@ Layout of a PKI directory (0700, keys 0600)::
     ca.key, ca.pem          the authority: its key, and the certificate that is made from it
     saes/<SAE id>.json      the register of issued SAEs: who is known, to which site it is bound, its certificates
     crl.pem                 the certificates that were revoked (kms.pki.revocation); absent until the first is
+    revoked/<SAE id>.json   what the register said of them: where there are any, crl.pem must not be missing
     lock                    held while the authority or the register changes
 
 An SAE's certificate has its id as common name and, so that no other certificate of this authority passes for one, the
@@ -17,7 +18,6 @@ import fcntl
 import ipaddress
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,17 +33,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from kms.errors import PkiError
 from kms.keys.sae_id import is_sae_id
 from kms.own_directory import OwnDirectory
+from kms.pki.file_changes import FileChanges
 
 SAE_URN = "urn:qslice:sae:"
 SITE_URN = "urn:qslice:site:"
 KME_URN = "urn:qslice:kme:"
+CRL_FILE, REVOKED = "crl.pem", "revoked"
 ML_DSA_LABEL = b"qslice kme ml-dsa-65 public key"
 
 _CA_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
+# Certificates of a private authority may begin before they were made. So a machine whose clock was ahead then is not
+# locked out when it is set right.
+_BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(hours=1)
-_CLOCK_GRAIN_NS = 50_000_000  # a file's time of change may be so coarse; Linux' is 4 ms
 _REMEMBERED_SAES = 10_000
 
 
@@ -87,6 +91,11 @@ def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory, si
 
     An SAE without ``site`` may use any KME. PkiError for an id that is none.
     """
+    with locked(Path(pki_dir)):
+        _issue_locked(Path(pki_dir), sae_id, out_dir, site)
+
+
+def _issue_locked(directory: Path, sae_id: str, out_dir: Path | OwnDirectory, site: str | None) -> None:
     if not is_sae_id(sae_id):
         raise PkiError(f"SAE id {sae_id!r}: letters, digits, dots, underscores and hyphens, at most 64, no dot first")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(SAE_URN + sae_id)]
@@ -94,24 +103,25 @@ def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory, si
         if not is_sae_id(site):
             raise PkiError(f"site {site!r} of SAE {sae_id}: not a site's name")
         names.append(x509.UniformResourceIdentifier(SITE_URN + site))
-    directory = Path(pki_dir)
-    with locked(directory):
-        authority = authority_of(directory)
-        issued = _write_leaf(authority, out_dir, sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
-        now = datetime.now(UTC).timestamp()
-        known = find_issued(directory, sae_id)
-        # What has expired is no more worth revoking.
-        earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
-        newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
-        _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
+    authority = authority_of(directory)
+    issued = _write_leaf(authority, out_dir, sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+    now = datetime.now(UTC).timestamp()
+    known = find_issued(directory, sae_id)
+    # What has expired is no more worth revoking.
+    earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
+    newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
+    _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
 
 
 def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory) -> None:
     """A new certificate and key for an SAE that is in the register; what it has stays good until it expires."""
-    known = find_issued(Path(pki_dir), sae_id)
-    if known is None:
-        raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
-    issue_sae(pki_dir, sae_id, out_dir, known.site)
+    directory = Path(pki_dir)
+    # One look and one lock: whoever withdraws or moves the SAE meanwhile comes before or after, and is not undone.
+    with locked(directory):
+        known = find_issued(directory, sae_id)
+        if known is None:
+            raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
+        _issue_locked(directory, sae_id, out_dir, known.site)
 
 
 def issued_saes(pki_dir: Path | str) -> list[IssuedSae]:
@@ -202,25 +212,6 @@ class SaeRegister:
         return self._known[sae_id]
 
 
-class FileChanges:
-    """Whether a file or a directory's list of files has changed since the last look."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._seen: int | None = None
-
-    def noticed(self) -> bool:
-        """True too when it changed so lately that the next change may bear the same time."""
-        try:
-            changed = os.stat(self._path).st_mtime_ns
-        except FileNotFoundError:
-            changed = 0
-        if changed == self._seen:
-            return False
-        self._seen = changed if abs(time.time_ns() - changed) > _CLOCK_GRAIN_NS else None
-        return True
-
-
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """One at a time may change the authority, the register or the CRL."""
@@ -244,6 +235,8 @@ def authority_of(directory: Path) -> Authority:
     if not key_path.exists():
         if certificate_path.exists():
             raise PkiError(f"{key_path} is missing: remove the directory to start a new authority")
+        # Another key: what an earlier authority has certified is void, and so is what it said of that.
+        remove_revocations(directory)
         write_whole(key_path, _private_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
@@ -256,6 +249,7 @@ def authority_of(directory: Path) -> Authority:
         raise PkiError(f"{directory}: its authority cannot be read: {error}") from error
     if key.public_key() != certificate.public_key():
         raise PkiError(f"{directory}: ca.key is not the key of ca.pem")
+    _require_begun(certificate, directory)
     return Authority(certificate, key) if _lasts(certificate) else _certified(certificate_path, key)
 
 
@@ -275,6 +269,12 @@ def _certified(certificate_path: Path, key: ec.EllipticCurvePrivateKey) -> Autho
     authority = Authority(certificate, key)
     write_whole(certificate_path, authority.pem, 0o644)
     return authority
+
+
+def remove_revocations(directory: Path) -> None:
+    (directory / CRL_FILE).unlink(missing_ok=True)
+    for record in (directory / REVOKED).glob("*.json"):
+        record.unlink(missing_ok=True)
 
 
 def _ensure_leaf(
@@ -350,7 +350,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_before(min(_BEGINNING, now - _CLOCK_SKEW))
         .not_valid_after(now + lifetime)
     )
 
@@ -369,7 +369,22 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _lasts(certificate: x509.Certificate) -> bool:
-    return certificate.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+    """Whether it is valid now and for a while."""
+    now = datetime.now(UTC)
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_BEFORE
+
+
+def _require_begun(authority: x509.Certificate, directory: Path) -> None:
+    """A new authority would void all certificates that people hold: whether the clock was wrong then or is now is
+    theirs to say.
+    """
+    now, begins = datetime.now(UTC), authority.not_valid_before_utc
+    if begins > now:
+        raise PkiError(
+            f"{directory / 'ca.pem'} is valid from {begins:%Y-%m-%d %H:%M} UTC on, and this machine's clock says "
+            f"{now:%Y-%m-%d %H:%M}: set the clock; if it was wrong when the authority was made, remove {directory} for "
+            "a new one, and issue the SAEs' certificates anew"
+        )
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

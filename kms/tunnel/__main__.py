@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import ssl
 import sys
 from pathlib import Path
 
 from kms.clients.etsi014_client import Kme014Client
+from kms.log_lines import configure_logging
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.agent.control_server import ControlServer
 from kms.tunnel.agent.kme_client import KmeKeys
@@ -30,11 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON, see docs/tunnel.md")
     parser.add_argument("--verbose", action="store_true", help="log what happens to each connection in detail")
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure_logging(logging.DEBUG if options.verbose else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.INFO)
+    _allow_many_descriptors()
     # What has been imported stays. To go through it for garbage, most of it numba's, would stop all packets for 65 ms.
     gc.freeze()
     try:
@@ -46,6 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         logger.error("%s", error)
         return EXIT_ENVIRONMENT
     return 0
+
+
+def _allow_many_descriptors() -> None:
+    """As many as the system lets us have: a connection takes up to four, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(config: AgentConfig) -> None:

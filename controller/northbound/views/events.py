@@ -48,6 +48,7 @@ MEMBERS: dict[type[events.Happening], dict[str, Any]] = {
         "reason_code": or_null(_one_of(ReasonCode)),
     },
     events.ConditionsChanged: {**_CONNECTION, "conditions": TEXTS},
+    events.SwitchRepaired: {"site": TEXT, "missing": COUNT, "excess": COUNT, "misconfigured": COUNT},
     events.Rerouted: {**_CONNECTION, "reroute": ref("Reroute")},
     events.KeysRerouted: {**_CONNECTION, "reroute": ref("Reroute")},
     events.FallbackUsed: _FALLBACK,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from controller.model.connection import Connection
+from controller.model.connection import UNCONFIRMED_KEYS, Connection
 from controller.model.connectivity import Finding
 from controller.model.errors import DriverError, NotSupported
 from controller.model.events import ConditionsChanged
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 WATCH_TIMEOUT_S = 2.0  # an agent that hangs shows after twice that
 UNSUPPORTED_AGAIN_S = 10.0
 AGAIN_S = 0.25  # an agent that does not answer is asked again after this
+PAUSE_S = 0.02  # after an answer without news: an agent that gives them at once must not have the processor
 CHECK_DEADLINE_S = 5.0
 SWITCH_GRACE_S = 2.0
 
@@ -63,7 +65,7 @@ class ConnectivityMonitor:
         self._tokens[site] = new_token
         if is_new:
             self._agent_came(site)
-        return 0.0
+        return 0.0 if told else PAUSE_S
 
     def something_came_back(self) -> None:
         """A channel works again: there may be other ways for what is in doubt."""
@@ -88,7 +90,7 @@ class ConnectivityMonitor:
             self._reachability.judge(model.connections.values(), now, epoch)
             model.observe_findings(self._reachability.findings)
             advice = self._doubts.advise(model, model.findings, now)
-            touched = {*(self._deny(i) for i in advice.deny), *(self._clear(i) for i in advice.clear)}
+            touched = {*self._each(advice.deny, self._deny), *self._each(advice.clear, self._clear)}
             for name in sorted(touched):
                 context.refresh_state(name)
             self._tell_conditions(now, epoch)
@@ -96,6 +98,16 @@ class ConnectivityMonitor:
             self._check(advice.check, check_switch)
         if advice.move:
             self._restoration.leave(lambda: self._move(advice.move))
+
+    def _each(self, ids: tuple[str, ...], act: Callable[[str], str]) -> set[str]:
+        """The slices of those with which it could be done: what goes wrong with one connection is that one's."""
+        touched = set()
+        for connection_id in ids:
+            try:
+                touched.add(act(connection_id))
+            except Exception:
+                log.exception("connection %s: what its probes say cannot be carried out", connection_id)
+        return touched
 
     def _move(self, ids: tuple[str, ...]) -> list[Decision]:
         context = self._context
@@ -116,8 +128,12 @@ class ConnectivityMonitor:
     def _clear(self, connection_id: str) -> str:
         context, model = self._context, self._context.model
         log.info("connection %s: its probes pass", connection_id)
-        context.announce_connection(model.set_state(connection_id, ConnectionState.ACTIVE))
-        return model.connections[connection_id].request.slice_name
+        active = model.set_state(connection_id, ConnectionState.ACTIVE)
+        last = active.reroutes[-1] if active.reroutes else None
+        if last is not None and last.key_source == UNCONFIRMED_KEYS:  # the agents have said now what they use
+            model.record_reroute(connection_id, replace(last, at=context.clock(), key_source=active.key_source))
+        context.announce_connection(active)
+        return active.request.slice_name
 
     def _check(self, ids: tuple[str, ...], check_switch: Callable[[str], bool]) -> None:
         """Compare the switches on these connections' ways with what they shall hold, and repair them."""

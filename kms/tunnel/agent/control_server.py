@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from kms.tunnel.agent.acceptor import Acceptor
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.config import (
     AddRequest,
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_LINE_BYTES = 65536
 _MAX_OPEN_REQUESTS = 256  # of one client; the next is read when one has been answered
+_MAX_CLIENTS = 256  # one more is closed at once: each takes a descriptor
 
 _ERROR_TYPES: tuple[tuple[type[TunnelError], str], ...] = (
     (Conflict, "conflict"),
@@ -42,30 +44,41 @@ class ControlServer:
     def __init__(self, agent: Agent, path: Path) -> None:
         self._agent = agent
         self._path = path
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen. Unavailable when another agent does so already; a socket left behind by a dead one is replaced."""
-        listener = _bind(self._path)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_LINE_BYTES)
+        self._acceptor = Acceptor(_bind(self._path), self._welcome)
+        self._acceptor.start()
 
     async def close(self) -> None:
         """Stop listening, end every client's requests, unlink the path."""
-        if self._server is None:
+        if self._acceptor is None:
             return
-        self._server.close()
+        self._acceptor.close()
         self._path.unlink(missing_ok=True)
         clients = list(self._clients)
         for client in clients:
             client.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
-        self._server = None
+        self._acceptor = None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = asyncio.current_task()
-        assert client is not None
+    def _welcome(self, connection: socket.socket) -> None:
+        if len(self._clients) >= _MAX_CLIENTS:
+            connection.close()
+            return
+        client = asyncio.ensure_future(self._serve(connection))
         self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_MAX_LINE_BYTES)
+        except OSError as error:
+            connection.close()
+            logger.debug("a control client has gone: %s", error.strerror)
+            return
         requests: set[asyncio.Task[None]] = set()
         room = asyncio.Semaphore(_MAX_OPEN_REQUESTS)
         try:
@@ -85,7 +98,6 @@ class ControlServer:
             for request in requests:
                 request.cancel()
             writer.close()
-            self._clients.discard(client)
 
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         identifier: Any = None
@@ -95,6 +107,8 @@ class ControlServer:
             answer = {"id": identifier, "ok": True, "result": await self._carry_out(raw)}
         except TunnelError as error:
             answer = _failure(identifier, error)
+        except OSError as error:  # no descriptor for a question to the kernel, say: that concerns this request alone
+            answer = _failure(identifier, Unavailable(f"the system refuses: {error.strerror or error}"))
         await _write(writer, answer)
 
     async def _carry_out(self, raw: dict[str, Any]) -> dict[str, Any]:

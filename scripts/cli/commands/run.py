@@ -234,6 +234,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     document["switches"] = {"connected": health.get("switches_connected", 0), "of": len(record.network.site_names)}
     keys = _ask(system.kms.call, "GET", "/v1/keys")
     document["sections"] = keys.get("sections", [])
+    document["kms_background"] = _ask(system.kms.call, "GET", "/v1/status").get("background", [])
     document["faults"] = [fault.to_dict() for fault in system.faults.active()]
     if arguments.json:
         print_json(document)
@@ -250,6 +251,9 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     dead = [name for name, state in document["processes"].items() if state == "down"]
     if dead:
         say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
+    for task in document["kms_background"]:
+        if task["restarts"]:
+            say(f"KMS: {task['task']} had to begin anew {task['restarts']} times: {task['last_error']}")
     print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
                 [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
                  for s in document["sections"]])  # fmt: skip

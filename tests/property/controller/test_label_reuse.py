@@ -17,4 +17,4 @@ def test_fault_01_without_the_quarantine_of_labels_one_is_found_soon() -> None:
 
 
 def test_fault_01_with_paths_over_switches_that_nobody_has_compared_one_is_found_soon() -> None:
-    assert run_histories(0, 2_000, only_compared=False) is not None
+    assert run_histories(0, 4_000, is_careful=False) is not None

@@ -33,6 +33,9 @@ class Board:
     def is_connected(self, site: str) -> bool:
         return True
 
+    def is_ready(self, site: str) -> bool:
+        return True
+
     def installed(self, site: str) -> Iterable[Item]:
         return self._switches.held()[site]
 

@@ -9,7 +9,7 @@ import pytest
 
 from controller.forwarding.intended import Changes
 from controller.model.connection import Connection
-from controller.model.connectivity import Verdict
+from controller.model.connectivity import TunnelReport, Verdict
 from controller.model.errors import DriverError
 from controller.model.states import ConnectionState, SliceState
 from controller.monitoring.connectivity import Reachability
@@ -419,7 +419,7 @@ def test_both_ends_words_are_put_together(
         (connection.request.dst, dst),
     ]
     for site, (hears, heard) in ends:
-        book.tell(site, {ID: {"state": "up", "hears_peer": hears, "is_heard": heard}}, 5.0, is_all=True)
+        book.tell(site, {ID: TunnelReport("up", hears, heard)}, 5.0, is_all=True)
     book.judge([connection], 5.0, 0.0)
     finding = book.findings[ID]
     assert finding.verdict is verdict
