@@ -19,6 +19,7 @@ from aiohttp import web
 from kms.admission.key_rate_reservations import Applications
 from kms.admission.qkd_capacity import QkdSupply
 from kms.admission.token_bucket import RequestThrottle
+from kms.background.lease_expiry import expire_streams
 from kms.background.link_watch import Watcher
 from kms.background.pool_filler import PoolFiller, expire_keys
 from kms.background.supervision import Supervisor, Work
@@ -120,7 +121,11 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             "expiry of keys": lambda: expire_keys(service),
         }
         remote = None if peers is None else peers.streams
-        streams = KeyStreams(service, applications, uuid.uuid4, steady, remote)
+        streams = KeyStreams(
+            service, applications, uuid.uuid4, steady, remote,
+            lambda sae: config.quotas.get(sae, config.quota).stream_terms(), steady, config.stream_lease_s,
+        )  # fmt: skip
+        permanent["leases of streams"] = lambda: expire_streams(streams)
         if peers is not None:
             answers = PeerAnswers(peers, service, streams, steady)
             await _listen_to_peers(stack, config, here[0], directories[here[0].site], answers, revocations)

@@ -17,6 +17,7 @@ from kms.distributed.peer_messages import (
     EntrustedKeys,
     ExchangeHello,
     ExchangeReply,
+    Journey,
     Nothing,
     Payload,
     RelayHeader,
@@ -24,7 +25,7 @@ from kms.distributed.peer_messages import (
 )
 from kms.distributed.peer_rpc import Endpoint, endpoint
 from kms.errors import ExchangeError, KeysNotFoundError
-from kms.keys.key import Delivery, Source
+from kms.keys.key import Delivery, Key, Source
 from kms.sources.exchange import Party
 
 
@@ -82,21 +83,30 @@ class PeerKeyService:
     async def keep(self, peer: str, body: EntrustedKeys) -> Nothing:
         """Keys that the peer has just delivered to a master: on disk here when this is answered."""
         named, awaiting = frozenset(body.named), frozenset(body.awaiting)
-        if not awaiting <= named:
+        if not awaiting <= named or len(body.journeys) != len(body.key_ids):
             raise ExchangeError("keys are entrusted for slaves that their delivery does not name")
         # They are kept here for as long as by our clock they have been here, whatever the peer's clock says.
         delivery = Delivery(body.delivery, body.master, peer, named, self._steady(), body.route)
-        keys = self._escrow.take(peer, body.key_ids)
-        await self._service.accept(self._site, delivery, keys, awaiting)
+        amount = self._escrow.amount(peer, body.key_ids)
+
+        def take() -> Sequence[Key]:
+            taken = self._escrow.take(peer, body.key_ids)
+            return [
+                key.arrived(self._site, None, told.crossings, told.relays)
+                for key, told in zip(taken, body.journeys, strict=True)
+            ]
+
+        await self._service.accept(self._site, delivery, take, amount, awaiting, body.is_booked)
         return Nothing()
 
     async def hand_over(self, peer: str, body: Claim) -> ClaimAnswer:
         """Keys that wait here, for a slave that asks for them at the peer's KME."""
         try:
-            await self._service.hand_over(peer, body.slave, body.master, body.key_ids)
+            keys = await self._service.hand_over(peer, body.slave, body.master, body.key_ids)
         except KeysNotFoundError:
             return ClaimAnswer(held=False)
-        return ClaimAnswer(held=True)
+        journeys = tuple(Journey(crossings=key.crossings, relays=key.relays) for key in keys)
+        return ClaimAnswer(held=True, journeys=journeys)
 
     def endpoints(self) -> Sequence[Endpoint]:
         return (

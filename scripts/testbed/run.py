@@ -24,6 +24,7 @@ from kms.errors import PkiError
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed import clients, openvswitch
+from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.log_rotation import LogRotation
@@ -163,6 +164,7 @@ class Runtime:
             netem,
             ControllerAddress(*OPENFLOW_ADDRESS),
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
+            callers_environment(),
         )
         self._stack.callback(self._network.stop)
         self._network.start()
