@@ -15,11 +15,12 @@ import eventlet
 import eventlet.event
 import eventlet.hubs
 
+from controller.log_lines import configure_logging
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
-from controller.northbound.http_server import Limits, serve
-from controller.northbound.token_files import read_or_make_token
+from controller.northbound.http.server import Limits, serve
+from controller.northbound.http.token_files import read_or_make_token
 from controller.operations.assembly import assemble
 from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
@@ -46,10 +47,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, help="JSON file")
     parser.add_argument("--verbose", action="store_true", help="debug messages too")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
     logging.getLogger("ryu").setLevel(logging.WARNING)
     try:
         run(load_config(arguments.config))
@@ -93,6 +91,7 @@ def run(config: ControllerConfig) -> None:
     )
     operations = assemble(context)
     slices, maintenance = operations.slices, operations.maintenance
+    switchboard.confirmed = maintenance.switch_confirmed
     maintenance.load()
     for channel in maintenance.lit_spares():
         links.set_lit(channel)

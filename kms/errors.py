@@ -51,6 +51,10 @@ class ExhaustedError(KmsError):
     """There is no key to give now; later there may be (ETSI 014: 503)."""
 
 
+class NoRoomError(ExhaustedError):
+    """Too many delivered keys wait for their slaves already: of this SAE, of this pair, or in all."""
+
+
 class ShortOfKeyError(ExhaustedError):
     """QKD sections on the way have too little key at this moment, and are making more."""
 
@@ -69,6 +73,10 @@ class PeerUnavailableError(ExhaustedError):
 
 class KeysForgottenError(ExhaustedError):
     """The other KME no longer has its copies of keys that were agreed on: it was restarted."""
+
+
+class RevocationsUnknownError(ExhaustedError):
+    """The list of revoked certificates cannot be read or trusted: nobody is let in on a certificate until it can."""
 
 
 class ExchangeError(KmsError):

@@ -13,6 +13,7 @@ from enum import Enum
 from topologies.spec import Channel, Topology
 
 CHANNEL_MTU = 1600  # room for the label that the ingress switch pushes, and more
+QUEUE_PACKETS = 20_000  # the controller keeps labels until so many have passed (forwarding.label_quarantine)
 BURST = "64kb"  # a TSO burst; smaller ones cut TCP's rate
 
 
@@ -31,7 +32,7 @@ class Shape:
         """The ``tc`` line that gives ``interface`` this shape."""
         if self.delay_us:
             rate = f" rate {self.rate_mbps:g}mbit" if self.rate_mbps else ""
-            return f"qdisc replace dev {interface} root netem delay {self.delay_us:.0f}us limit 20000{rate}"
+            return f"qdisc replace dev {interface} root netem delay {self.delay_us:.0f}us limit {QUEUE_PACKETS}{rate}"
         if self.rate_mbps:
             return f"qdisc replace dev {interface} root tbf rate {self.rate_mbps:g}mbit burst {BURST} latency 30ms"
         return f"qdisc replace dev {interface} root pfifo"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.forwarding.items import Group, Item, Meter, Rule
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.rules import base_rules
 
 
@@ -20,6 +21,7 @@ class Changes:
     remove: tuple[Item, ...] = ()
     add: tuple[Item, ...] = ()
     replace: tuple[Meter | Group, ...] = ()
+    departures: tuple[int, ...] = ()  # to be confirmed to the quarantine of labels when the switch has done all of it
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,25 @@ class IntendedSet:
     later is in force: so a connection's ingress rule passes from one route to the next without a gap.
     """
 
-    def __init__(self, sites: Iterable[str]) -> None:
+    def __init__(self, sites: Iterable[str], quarantine: LabelQuarantine) -> None:
+        self._quarantine = quarantine
         self._wanted: dict[str, Counter[Item]] = {}
         self._in_force: dict[str, dict[object, Item]] = {}
         self._by_owner: dict[str, tuple[Item, ...]] = {}
+        self._revision: Counter[str] = Counter()  # by site: how often it was to be changed
         for site in sites:
             self._wanted[site] = Counter(base_rules(site))
             self._in_force[site] = {rule.key: rule for rule in base_rules(site)}
+
+    def copy(self, quarantine: LabelQuarantine) -> IntendedSet:
+        """An independent set in which everybody wants the same."""
+        twin = object.__new__(IntendedSet)
+        twin._quarantine = quarantine
+        twin._wanted = {site: counts.copy() for site, counts in self._wanted.items()}
+        twin._in_force = {site: dict(items) for site, items in self._in_force.items()}
+        twin._by_owner = dict(self._by_owner)
+        twin._revision = Counter(self._revision)
+        return twin
 
     def of(self, owner: str) -> tuple[Item, ...]:
         """What ``owner`` wants now."""
@@ -69,12 +83,15 @@ class IntendedSet:
         removed: dict[str, list[Item]] = {}
         added: dict[str, list[Item]] = {}
         replaced: dict[str, list[Meter | Group]] = {}
+        leaving: dict[str, list[Item]] = {}  # what a switch holds now and shall not hold any more
         for item in new:
             if item in old:
                 continue
             self._wanted[item.site][item] += 1
             before = self._in_force[item.site].get(item.key)
             self._in_force[item.site][item.key] = item
+            if before is not None and before != item:
+                leaving.setdefault(item.site, []).append(before)
             if isinstance(item, Meter | Group) and before is not None and before != item:
                 replaced.setdefault(item.site, []).append(item)
             elif before != item:
@@ -89,14 +106,26 @@ class IntendedSet:
                 if self._in_force[item.site].get(item.key) == item:
                     del self._in_force[item.site][item.key]
                     removed.setdefault(item.site, []).append(item)
+                    leaving.setdefault(item.site, []).append(item)
         if new:
             self._by_owner[owner] = tuple(new)
         else:
             self._by_owner.pop(owner, None)
+        self._revision.update(dict.fromkeys((*removed, *added, *replaced), 1))
+        numbers = {site: self._quarantine.depart(site, items) for site, items in leaving.items()}
         return {
-            site: Changes(tuple(removed.get(site, ())), tuple(added.get(site, ())), tuple(replaced.get(site, ())))
+            site: Changes(
+                tuple(removed.get(site, ())),
+                tuple(added.get(site, ())),
+                tuple(replaced.get(site, ())),
+                () if (number := numbers.get(site)) is None else (number,),
+            )
             for site in dict.fromkeys([*removed, *added, *replaced])
         }
+
+    def revision(self, site: str) -> int:
+        """Another number whenever what the switch shall hold has been changed."""
+        return self._revision[site]
 
     def at(self, site: str) -> frozenset[Item]:
         """Everything that the switch of ``site`` shall hold."""
@@ -104,6 +133,12 @@ class IntendedSet:
 
     def difference(self, site: str, installed: Iterable[Item]) -> Difference:
         return compare(self.at(site), installed)
+
+    def repair(self, site: str, difference: Difference) -> Changes:
+        """The changes that make the switch right; labels that it has sent under against our will are kept as well."""
+        wrong = (*difference.excess, *(installed for installed, _ in difference.misconfigured))
+        number = self._quarantine.depart(site, wrong)
+        return replace(difference.repair(), departures=() if number is None else (number,))
 
 
 def compare(intended: Iterable[Item], installed: Iterable[Item]) -> Difference:
@@ -119,11 +154,12 @@ def compare(intended: Iterable[Item], installed: Iterable[Item]) -> Difference:
 
 def join(parts: Iterable[Mapping[str, Changes]]) -> dict[str, Changes]:
     """Several sets of changes as one per switch, in the order given."""
-    joined: dict[str, tuple[list[Item], list[Item], list[Meter | Group]]] = {}
+    joined: dict[str, tuple[list[Item], list[Item], list[Meter | Group], list[int]]] = {}
     for part in parts:
         for site, changes in part.items():
-            remove, add, replace = joined.setdefault(site, ([], [], []))
+            remove, add, replace, departures = joined.setdefault(site, ([], [], [], []))
             remove += changes.remove
             add += changes.add
             replace += changes.replace
-    return {site: Changes(tuple(r), tuple(a), tuple(m)) for site, (r, a, m) in joined.items()}
+            departures += changes.departures
+    return {site: Changes(tuple(r), tuple(a), tuple(m), tuple(d)) for site, (r, a, m, d) in joined.items()}

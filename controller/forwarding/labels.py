@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.model.errors import ControllerError
 from controller.model.path import Lane, Route
 
 MAX_LABEL = 4094  # VLAN ids 0 and 4095 are reserved (IEEE 802.1Q, table 9-2)
+PARTS = 8  # a process takes longer to start than an eighth of what packets wait in the longest of queues
 WAYS = ("forward", "reverse", "forward_detour", "reverse_detour")  # the kinds of labels that a lane has
 
 
@@ -20,11 +22,28 @@ class LabelsExhausted(ControllerError):
 
 
 class LabelPool:
-    """Lowest free label first, so that the same history gives the same labels."""
+    """Lowest free label first, so that the same history gives the same labels; none that is in quarantine.
 
-    def __init__(self) -> None:
+    A new process knows nothing of what the one before it had in quarantine, and packets may still be on their way under
+    those labels. So each ``process`` (any number that counts up) begins in another part of the labels than the last.
+    """
+
+    def __init__(self, quarantine: LabelQuarantine, process: int = 0) -> None:
+        self._quarantine = quarantine
+        self.begin(process)
         # Bit n set: label n is taken. Bit 0 is set from the start: label 0 means "priority tag only".
         self._taken: dict[tuple[str, str], int] = {}
+
+    def begin(self, process: int) -> None:
+        """Look for free labels from this process' part on."""
+        self._below = (1 << (1 + process % PARTS * (MAX_LABEL // PARTS))) - 1
+
+    def copy(self, quarantine: LabelQuarantine) -> LabelPool:
+        """An independent pool in which the same labels are taken."""
+        twin = LabelPool(quarantine)
+        twin._below = self._below
+        twin._taken.update(self._taken)
+        return twin
 
     def allocate(self, route: Route, generation: int, *, with_detours: bool = False) -> Lane:
         """Labels for both directions of a route, all or nothing; LabelsExhausted names the channel.
@@ -57,18 +76,33 @@ class LabelPool:
     def _take(self, channels: Sequence[str], senders: Sequence[str]) -> tuple[int, ...]:
         labels: list[int] = []
         for channel, sender in zip(channels, senders, strict=True):
-            mask = self._taken.get((channel, sender), 1)
-            label = (~mask & (mask + 1)).bit_length() - 1
-            if label > MAX_LABEL:
+            label = self._free(channel, sender)
+            if label is None:
                 self._give_back(channels[: len(labels)], senders[: len(labels)], labels)
                 raise LabelsExhausted(f"channel {channel}: all {MAX_LABEL} labels away from {sender} are taken")
-            self._taken[channel, sender] = mask | 1 << label
+            self._taken[channel, sender] = self._taken.get((channel, sender), 1) | 1 << label
             labels.append(label)
         return tuple(labels)
+
+    def _free(self, channel: str, sender: str) -> int | None:
+        taken = self._taken.get((channel, sender), 1)
+        is_held = self._quarantine.is_held
+        for mask in (taken | self._below, taken):
+            label = _lowest_free(mask)
+            while is_held(channel, sender, label):
+                mask |= 1 << label
+                label = _lowest_free(mask)
+            if label <= MAX_LABEL:
+                return label
+        return None
 
     def _give_back(self, channels: Sequence[str], senders: Sequence[str], labels: Sequence[int]) -> None:
         for channel, sender, label in zip(channels, senders, labels, strict=True):
             self._taken[channel, sender] &= ~(1 << label)
+
+
+def _lowest_free(mask: int) -> int:
+    return (~mask & (mask + 1)).bit_length() - 1
 
 
 def _hops(route: Route, way: str) -> tuple[Sequence[str], Sequence[str]]:

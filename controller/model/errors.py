@@ -30,7 +30,14 @@ class ConnectionsExhausted(ControllerError):
 
 
 class ProvisioningFailed(ControllerError):
-    """A switch or a tunnel refused or did not answer; everything was rolled back."""
+    """A switch or a tunnel refused or did not answer; everything was rolled back.
+
+    ``lacks_keys``: a tunnel was given no key of its source in time.
+    """
+
+    def __init__(self, message: str, cause: ControllerError) -> None:
+        super().__init__(message)
+        self.lacks_keys = isinstance(cause, KeysMissing)
 
 
 class UnknownReservation(ControllerError):
@@ -63,6 +70,10 @@ class ConfigError(ControllerError):
 
 class DriverError(ControllerError):
     """Something outside the controller refused or did not answer."""
+
+
+class KeysMissing(DriverError):
+    """A tunnel was given no key of its source in time."""
 
 
 class NotSupported(DriverError):

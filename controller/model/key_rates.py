@@ -36,6 +36,10 @@ class BookingRefused(DriverError):
         self.offer_bps = offer_bps
 
 
+class BookingFailed(DriverError):
+    """The KMS answered and did not do what was asked about one booking: others are not concerned."""
+
+
 # Ids of bookings are derived from what they are about (RFC 9562, version 5): the same after a restart.
 BOOKINGS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:qslice:controller:key-bookings")
 
@@ -48,7 +52,7 @@ class KeyBooking:
     b: str
     key_source: str
     rate_bps: int
-    priority: int
+    priority: int  # that of the slices, as they ask for it: -100 to 100
 
     @property
     def id(self) -> str:

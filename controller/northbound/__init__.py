@@ -4,7 +4,7 @@ An operation is declared once: the router obeys the declaration, and the OpenAPI
 """
 
 from controller.northbound.application import Api, Settings
-from controller.northbound.auth import Role, Tokens
-from controller.northbound.messages import MAX_BODY_BYTES
+from controller.northbound.http.auth import Role, Tokens
+from controller.northbound.http.messages import MAX_BODY_BYTES
 
 __all__ = ["MAX_BODY_BYTES", "Api", "Role", "Settings", "Tokens"]

@@ -15,20 +15,29 @@ from typing import Any
 
 from controller.model.errors import ControllerError
 from controller.monitoring.link_state import LinkMonitor
-from controller.northbound.auth import Role, Tokens, authorise
-from controller.northbound.conditional import check_match, with_etag
-from controller.northbound.document import openapi_document
 from controller.northbound.handlers.network import NetworkHandlers
 from controller.northbound.handlers.news import EventHandlers
 from controller.northbound.handlers.reservations import ReservationHandlers
 from controller.northbound.handlers.service import ServiceHandlers
 from controller.northbound.handlers.slices import SliceHandlers
-from controller.northbound.idempotency import IdempotencyKeys, fingerprint_of
-from controller.northbound.messages import CLOSE, Answer, Envelope, Request, StartResponse, read_body, read_envelope
+from controller.northbound.http.auth import Role, Tokens, authorise
+from controller.northbound.http.conditional import check_match, with_etag
+from controller.northbound.http.idempotency import IdempotencyKeys, fingerprint_of
+from controller.northbound.http.messages import (
+    CLOSE,
+    Answer,
+    Envelope,
+    Request,
+    StartResponse,
+    read_body,
+    read_envelope,
+)
+from controller.northbound.http.operations import Operation
+from controller.northbound.http.problems import PROBLEM, Problem, problem_document
+from controller.northbound.http.router import Router, check_acceptable, check_media_type
 from controller.northbound.metrics import Telemetry
-from controller.northbound.operations import Operation
-from controller.northbound.problems import PROBLEM, Problem, problem_document, problem_of
-from controller.northbound.router import Router, check_acceptable, check_media_type
+from controller.northbound.refusals import problem_of
+from controller.northbound.views.document import openapi_document
 from controller.operations.event_log import EventLog
 from controller.operations.slices.slice_service import SliceService
 
@@ -146,7 +155,7 @@ def _problem_answer(problem: Problem, environ: Mapping[str, Any]) -> Answer:
     if problem.status is HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("answered 503: %s", problem)
     path = str(environ.get("RAW_PATH_INFO") or environ.get("PATH_INFO", "/"))
-    body = problem_document(problem.status, str(problem), path, problem.members)
+    body = problem_document(problem, path)
     headers = problem.headers
     if _may_have_unread_body(environ, problem.status) and CLOSE[0] not in headers:
         headers = (*headers, *CLOSE)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from controller.model.errors import ControllerError, DriverError, Superseded
+from controller.model.errors import ControllerError, DriverError, KeysMissing, Superseded
 
 
 class Stopwatch:
@@ -74,14 +74,17 @@ class Parallel:
         self._ended.wait(deadline_s)
 
     def join(self, deadline_s: float) -> None:
-        """Until all have ended; raises the first error, Superseded, or DriverError when the deadline passes."""
+        """Until all have ended; raises the first error, Superseded, or DriverError when the deadline passes.
+
+        Of several errors one for want of keys goes first: at the other end of that tunnel it shows as mere silence.
+        """
         if not self._roused.wait(deadline_s):
             raise DriverError(f"a tunnel agent gave no answer within {deadline_s:g} s")
         if self._superseded is not None:
             raise self._superseded
-        for call in self._calls:
-            if call.error is not None:
-                raise call.error
+        errors = [call.error for call in self._calls if call.error is not None]
+        for error in sorted(errors, key=lambda each: not isinstance(each, KeysMissing)):
+            raise error
 
 
 class Operation:

@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError
+from controller.model.events import ConnectionChanged, SliceChanged
 from controller.model.key_rates import SectionStatus
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -42,10 +42,15 @@ class InfeasibleRequest(ControllerError):
 
     def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
         """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
-        is_about_keys = any(r.constraint == "key_rate" for r in infeasible.reasons)
-        more = f"; key rates are unknown: {silence}" if silence and is_about_keys else ""
-        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
         self.infeasible = infeasible
+        self.silence = silence
+        more = f"; key rates are unknown: {silence}" if silence and self.is_about_keys else ""
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
+
+    @property
+    def is_about_keys(self) -> bool:
+        """Whether key rate is among what it lacks."""
+        return any(reason.constraint == "key_rate" for reason in self.infeasible.reasons)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,11 @@ class OperationContext:
             log.warning("%s: switch %s: %s; it will be repaired", what, fault.site, fault.message)
             self.switches.report(fault)
 
+    def look_at_switches(self) -> None:
+        """Note which switches may take new paths. Call with the lock held, before paths are searched."""
+        ready = [site for site in self.model.topology.site_names if self.switches.is_ready(site)]
+        self.model.observe_switches(ready, self.steady())
+
     # --- states told and journalled ------------------------------------------------------------------------------
 
     def refresh_state(self, name: str) -> SliceRecord:
@@ -133,17 +143,15 @@ class OperationContext:
         self.save_if_possible(name)
         return record
 
-    def announce(self, record: SliceRecord, **more: Any) -> None:
-        reason = {} if record.reason is None else {"reason": record.reason}
-        self.events.publish("slice", {"name": record.name, "state": record.state.value, **reason, **more})
+    def announce(self, record: SliceRecord, reason: str | None = None) -> None:
+        """``reason`` instead of the record's own, where it has none."""
+        self.events.publish(SliceChanged(record.name, record.state, record.reason or reason, record.expires_at))
 
     def announce_connection(self, connection: Connection) -> None:
         """Told of what healing moves or loses; creation, change and removal are told by slice."""
-        data = {"id": connection.id, "slice": connection.request.slice_name, "state": connection.state.value}
-        explanation = connection.explanation
-        if explanation is not None:
-            data |= {"reason": explanation.detail, "reason_code": explanation.code.value}
-        self.events.publish("connection", data)
+        name, why = connection.request.slice_name, connection.explanation
+        detail, code = (None, None) if why is None else (why.detail, why.code)
+        self.events.publish(ConnectionChanged(connection.id, name, connection.state, detail, code))
 
     def save(self, *names: str) -> None:
         """Journal slices as they are. One being modified is journalled by the modification alone: all or nothing."""
@@ -169,12 +177,12 @@ class OperationContext:
     def existing(self, ids: Iterable[str]) -> list[Connection]:
         return [self.model.connections[i] for i in ids if i in self.model.connections]
 
-    def forget_at_once(self, record: SliceRecord, **more: Any) -> None:
+    def forget_at_once(self, record: SliceRecord, reason: str | None = None) -> None:
         """Strike out a slice that has nothing on any switch or host. Call with the lock held. Raises DriverError."""
         gone = record.become(SliceState.DELETED)
         self.journal.forget(record.name)
         self.model.forget(record.name)
-        self.announce(gone, **more)
+        self.announce(gone, reason)
 
     # --- what is under way ---------------------------------------------------------------------------------------
 

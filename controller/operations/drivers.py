@@ -43,6 +43,9 @@ class Switches(Protocol):
         For what cannot change what comes next: taking off what nothing uses any more.
         """
 
+    def repair(self, site: str, changes: Changes) -> Pending:
+        """As :meth:`send`, to a switch that is being compared: one that is not ready takes nothing else."""
+
     def report(self, fault: SwitchFault, /) -> None:
         """What has gone wrong in a change that was waited for and after which the work goes on: as for :meth:`post`.
 
@@ -112,9 +115,13 @@ class KeyRates(Protocol):
         """What the KMS has promised the controller, by id, when its sections were asked for last."""
 
     def book(self, booking: KeyBooking, is_new: bool) -> None:
-        """Reserve, or change what is reserved. BookingRefused when the rate is not there."""
+        """Reserve, or change what is reserved.
 
-    def release(self, booking: KeyBooking) -> None: ...
+        BookingRefused when the rate is not there, BookingFailed for any other answer about this booking alone.
+        """
+
+    def release(self, booking: KeyBooking) -> None:
+        """Give back. BookingFailed when the KMS answered and did not."""
 
 
 class Journal(Protocol):
@@ -124,5 +131,8 @@ class Journal(Protocol):
         """Write slices with exactly these connections, all or none."""
 
     def forget(self, name: str) -> None: ...
+
+    def begin_process(self) -> int:
+        """How many processes have begun with this journal before; to be called once by each."""
 
     def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]: ...

@@ -7,15 +7,15 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from controller.model.errors import ControllerError
+from controller.model.events import Happening, StreamReset
 
 KEPT_EVENTS = 1000
 FOLLOWER_BACKLOG = 1000
 MAX_FOLLOWERS = 64
-# Ids of one process start where no earlier process, however busy, has come to: a million events a second.
-IDS_PER_SECOND = 1_000_000
+# Sequence numbers of one process start where no earlier process, however busy, has come to: a million events a second.
+EVENTS_PER_SECOND = 1_000_000
 
 
 class TooManyFollowers(ControllerError):
@@ -24,21 +24,21 @@ class TooManyFollowers(ControllerError):
 
 @dataclass(frozen=True)
 class Event:
-    """``id`` grows with every event, over restarts too; ``at`` is in seconds since the epoch."""
+    """``sequence`` grows with every event, over restarts too; ``time`` is in seconds since the epoch."""
 
-    id: int
-    at: float
-    kind: str  # slice, connection, link, key
-    data: Mapping[str, Any]
+    sequence: int
+    time: float
+    what: Happening
 
 
 class Follower:
     """One reader; when it falls too far behind it is cut off rather than held in memory."""
 
-    def __init__(self, has_missed: bool = False) -> None:
+    def __init__(self, reset: Event | None = None) -> None:
+        """``reset`` comes first: where events after the one that it saw last are no longer kept."""
         self._queue: queue.Queue[Event] = queue.Queue(FOLLOWER_BACKLOG)
+        self._reset = reset
         self.is_cut_off = False
-        self.has_missed = has_missed  # events after the one it saw last are no longer kept
 
     def offer(self, event: Event) -> None:
         if self.is_cut_off:
@@ -50,6 +50,9 @@ class Follower:
 
     def next(self, timeout_s: float) -> Event | None:
         """The next event; None when none came in time, or when it is cut off and has read what there was."""
+        if self._reset is not None:
+            reset, self._reset = self._reset, None
+            return reset
         try:
             return self._queue.get_nowait() if self.is_cut_off else self._queue.get(timeout=timeout_s)
         except queue.Empty:
@@ -62,33 +65,39 @@ class EventLog:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._next_id = int(clock()) * IDS_PER_SECOND + 1
+        self._next = int(clock()) * EVENTS_PER_SECOND + 1
         self._recent: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._followers: list[Follower] = []
         self._totals: Counter[tuple[str, str]] = Counter()
 
-    def publish(self, kind: str, data: Mapping[str, Any]) -> None:
+    def publish(self, what: Happening) -> None:
+        state = getattr(what, "state", None)
         with self._lock:
-            event = Event(self._next_id, self._clock(), kind, data)
-            self._next_id += 1
+            event = Event(self._next, self._clock(), what)
+            self._next += 1
             self._recent.append(event)
-            self._totals[kind, str(data.get("state", ""))] += 1
+            self._totals[what.kind, "" if state is None else state.value] += 1
             for follower in self._followers:
                 follower.offer(event)
 
-    def follow(self, after_id: int | None = None) -> Follower:
-        """A follower of what comes; with ``after_id`` also of what is still kept of the events after that one.
+    def follow(self, after: int | None = None) -> Follower:
+        """A follower of what comes; with ``after`` also of what is still kept of the events after that one.
+
+        When some of those are no longer kept, a StreamReset comes first, numbered so that one can go on after it.
 
         Raises TooManyFollowers.
         """
         with self._lock:
             if len(self._followers) >= MAX_FOLLOWERS:
                 raise TooManyFollowers(f"{MAX_FOLLOWERS} readers follow already")
-            oldest = self._recent[0].id if self._recent else self._next_id
-            follower = Follower(has_missed=after_id is not None and after_id + 1 < oldest)
-            if after_id is not None:
+            oldest = self._recent[0].sequence if self._recent else self._next
+            # A number that is still to come is of a process whose clock was ahead: what came after it is not known.
+            is_foreign = after is not None and after >= self._next
+            has_missed = after is not None and (is_foreign or after + 1 < oldest)
+            follower = Follower(Event(oldest - 1, self._clock(), StreamReset()) if has_missed else None)
+            if after is not None:
                 for event in self._recent:
-                    if event.id > after_id:
+                    if is_foreign or event.sequence > after:
                         follower.offer(event)
             self._followers.append(follower)
         return follower

@@ -109,7 +109,9 @@ class Maintenance:
     # --- clock ---------------------------------------------------------------------------------------------------
 
     def run_schedule(self) -> None:
-        """Reservations expire, slices begin and end; returns when they have. To be called about once a second."""
+        """Reservations expire, slices begin and end; what takes time goes on after this has returned. To be called
+        about once a second.
+        """
         self._timed.reservations.expire()
         try:
             self._timed.deletion.strike_out_again()
@@ -117,8 +119,15 @@ class Maintenance:
             log.warning("%s", error)
         self._timed.scheduling.run_due()
 
+    @property
+    def begun_by_schedule(self) -> frozenset[str]:
+        """The slices that are being started or ended by the clock now."""
+        return self._timed.scheduling.under_way
+
     def run_due(self) -> None:
         """What healing has due: reversions, dark channels put out, retries. To be called about twice a second."""
+        with self.lock:
+            self.model.release_due_labels(self._context.steady())
         self._healing.restoration.run_due()
 
     # --- links ---------------------------------------------------------------------------------------------------
@@ -143,9 +152,16 @@ class Maintenance:
 
     # --- switches ------------------------------------------------------------------------------------------------
 
-    def reconcile(self, site: str, installed: Iterable[Item]) -> bool:
-        """Repair a switch by difference; True when it was right already. What is right is not touched."""
-        return self._healing.reconciliation.reconcile(site, installed)
+    def reconcile(self, site: str, read: Callable[[], Iterable[Item]]) -> bool:
+        """Ask a switch what it holds and repair it by difference; True when it was right already. Raises DriverError.
+
+        What is right is not touched.
+        """
+        return self._healing.reconciliation.reconcile(site, read)
+
+    def switch_confirmed(self, site: str, departures: tuple[int, ...]) -> None:
+        """A switch has done changes. Never waits: not for the lock either."""
+        self.model.confirm_departures(site, departures, self._context.steady())
 
     # --- tunnel agents -------------------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from controller.forwarding.items import Item
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, endpoint_at, ends_of
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
+from controller.model.events import SwitchRepaired
 from controller.model.states import ConnectionState
 from controller.operations.context import OperationContext
 
@@ -90,15 +91,25 @@ class Reconciliation:
                 and present.state is not ConnectionState.REMOVING
             )
 
-    def reconcile(self, site: str, installed: Iterable[Item]) -> bool:
-        """Repair a switch; True when it was right already. One that refuses the repair is looked at again."""
+    def reconcile(self, site: str, read: Callable[[], Iterable[Item]]) -> bool:
+        """Repair a switch; True when it was right already. One that refuses the repair is looked at again.
+
+        ``read`` asks it what it holds. Raises DriverError.
+        """
         context = self._context
+        with context.lock:
+            departures, revision = context.model.departures, context.model.intended.revision(site)
+        installed = read()
         with context.lock:
             difference = context.model.intended.difference(site, installed)
             if difference.is_empty:
+                context.model.confirm_comparison(site, departures, context.steady())
                 return True
             counts = (len(difference.missing), len(difference.excess), len(difference.misconfigured))
             log.info("switch %s: %d missing, %d excess, %d misconfigured: repaired", site, *counts)
-            pending = context.switches.send({site: difference.repair()})
+            # One that has just come holds what it held when it went, and what is being changed is not there yet.
+            if context.switches.is_ready(site) and context.model.intended.revision(site) == revision:
+                context.events.publish(SwitchRepaired(site, *counts))
+            pending = context.switches.repair(site, context.model.repair(site, difference))
         context.wait_or_repair("repair", pending)
         return False

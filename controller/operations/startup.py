@@ -29,7 +29,7 @@ class Startup:
         """
         context, model = self._context, self._context.model
         with context.lock:
-            model.restore(context.journal.load())
+            model.restore(context.journal.load(), context.journal.begin_process())
             for record in list(model.slices.values()):
                 log.info("slice %s: %s, from the journal", record.name, record.state.value)
                 if record.state is SliceState.MODIFYING:

@@ -7,7 +7,7 @@ switch answers late: so it is looked at until it is right, or gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from controller.forwarding.items import Item
@@ -17,12 +17,18 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 AGAIN_S = 1.0
+# Every switch is looked at every few seconds, whatever happens: nobody tells when somebody else has changed it by hand.
+# Reading a table takes time that restoration may need, so looking never takes more than a small part of it.
+PATROL_S = 5.0
+PATROL_SHARE = 0.05
 
 
 class Board(Protocol):
     """What of the switches is needed here. Raises DriverError."""
 
     def is_connected(self, site: str) -> bool: ...
+
+    def is_ready(self, site: str) -> bool: ...
 
     def installed(self, site: str) -> Iterable[Item]: ...
 
@@ -32,7 +38,7 @@ class Board(Protocol):
 class Repairs(Protocol):
     """What of :class:`controller.operations.maintenance.Maintenance` is needed here."""
 
-    def reconcile(self, site: str, installed: Iterable[Item]) -> bool: ...
+    def reconcile(self, site: str, read: Callable[[], Iterable[Item]]) -> bool: ...
 
     def retry(self) -> None: ...
 
@@ -49,12 +55,13 @@ class SwitchSync:
     ) -> None:
         self._board, self._repairs, self._check_ports, self._later = board, repairs, check_ports, later
         self._doubted: set[str] = set()  # that will be looked at
+        self._patrolled: dict[str, None] = {}  # ready switches, the one looked at longest ago first
 
     def synchronise(self, site: str) -> None:
         """Make it ready, now or later."""
         try:
             self._check_ports(site)
-            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+            is_right = any(self._is_right(site) for _ in range(ATTEMPTS))
         except DriverError as error:
             log.warning("%s", error)
             self._later(AGAIN_S, self._synchronise_again, site)
@@ -66,9 +73,27 @@ class SwitchSync:
             self._later(AGAIN_S, self._synchronise_again, site)
         self._repairs.retry()
 
+    def _is_right(self, site: str) -> bool:
+        return self._repairs.reconcile(site, lambda: self._board.installed(site))
+
     def _synchronise_again(self, site: str) -> None:
         if self._board.is_connected(site):
             self.synchronise(site)
+
+    def patrol(self, sites: Sequence[str], steady: Callable[[], float]) -> float:
+        """Look at the switch that was looked at longest ago, and repair it; how long to wait before the next (s)."""
+        ready = [site for site in (*self._patrolled, *sites) if self._board.is_ready(site)]
+        self._patrolled = dict.fromkeys(ready)
+        if not self._patrolled:
+            return PATROL_S
+        site, began = next(iter(self._patrolled)), steady()
+        del self._patrolled[site]
+        try:
+            if not self._is_right(site):
+                self.doubt(site)  # whether the repair has held
+        except DriverError as error:
+            log.warning("%s", error)
+        return max(PATROL_S / (1 + len(self._patrolled)), (steady() - began) / PATROL_SHARE)
 
     def doubt(self, site: str) -> None:
         """Something sent there has failed, and nobody waited for it: the switch is looked at in a while. Never waits.
@@ -84,7 +109,7 @@ class SwitchSync:
         if not self._board.is_connected(site):
             return  # greeted when it is back
         try:
-            is_right = any(self._repairs.reconcile(site, self._board.installed(site)) for _ in range(ATTEMPTS))
+            is_right = any(self._is_right(site) for _ in range(ATTEMPTS))
         except DriverError as error:
             log.warning("%s", error)
             is_right = False

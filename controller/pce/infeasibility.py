@@ -100,6 +100,9 @@ def _reasons(
         if reason is not None:
             return [reason, *reasons]
     if not found:
+        away = [site for site in (request.src, request.dst) if not network.is_open(site)]
+        if away:
+            return [Reason(request.id, "connectivity", ", ".join(away), "a connected switch", "none"), *reasons]
         down = [site for site in (request.src, request.dst) if not network.is_site_up(site)]
         where = ", ".join(down) or f"{request.src}-{request.dst}"
         reasons.append(Reason(request.id, "connectivity", where, "a path", None))

@@ -64,6 +64,8 @@ class Network:
         self._channel_up = [True] * channels
         self._dark = list(self.index.is_spare)
         self._site_up = [True] * sites
+        self._is_open = [True] * sites
+        self._works = [True] * channels
         self._reserved = [0] * channels
         self._key_rate = [0] * sections
         self._key_usable = [False] * sections
@@ -71,7 +73,8 @@ class Network:
         self._compute_used = [(0, 0)] * sites
         self._holdings: dict[str, _Holding] = {}
         self._compute_holdings: dict[str, tuple[int, int, int]] = {}
-        # What path computation may use: the residual, or -1 while the channel is dark or down, or one of its sites is.
+        # What path computation may use: the residual, or -1 while the channel is dark or down, or one of its sites is
+        # down or closed.
         self.headroom = list(self.index.capacity_kbps)
         self._refresh(number for number, is_dark in enumerate(self._dark) if is_dark)
 
@@ -82,19 +85,25 @@ class Network:
     def copy(self) -> Network:
         """An independent network in the same state; the index is shared."""
         twin = object.__new__(Network)
-        twin.index = self.index
-        twin._channel_up = list(self._channel_up)
-        twin._dark = list(self._dark)
-        twin._site_up = list(self._site_up)
-        twin._reserved = list(self._reserved)
-        twin._key_rate = list(self._key_rate)
-        twin._key_usable = list(self._key_usable)
-        twin._key_reserved = list(self._key_reserved)
-        twin._compute_used = list(self._compute_used)
-        twin._holdings = dict(self._holdings)
-        twin._compute_holdings = dict(self._compute_holdings)
-        twin.headroom = list(self.headroom)
+        twin.take_over(self)
         return twin
+
+    def take_over(self, other: Network) -> None:
+        """Be in the state of ``other``, as of something tried on a copy; both stay independent."""
+        self.index = other.index
+        self._channel_up = list(other._channel_up)
+        self._dark = list(other._dark)
+        self._site_up = list(other._site_up)
+        self._is_open = list(other._is_open)
+        self._works = list(other._works)
+        self._reserved = list(other._reserved)
+        self._key_rate = list(other._key_rate)
+        self._key_usable = list(other._key_usable)
+        self._key_reserved = list(other._key_reserved)
+        self._compute_used = list(other._compute_used)
+        self._holdings = dict(other._holdings)
+        self._compute_holdings = dict(other._compute_holdings)
+        self.headroom = list(other.headroom)
 
     def onto(self, topology: Topology) -> Network:
         """A network of another topology, which has everything of this one's and more, in the same state."""
@@ -106,6 +115,7 @@ class Network:
             other._reserved[there] = self._reserved[number]
         for site, number in self.index.site_number.items():
             other._site_up[other.index.site_number[site]] = self._site_up[number]
+            other._is_open[other.index.site_number[site]] = self._is_open[number]
         for section_id, number in self.index.section_number.items():
             there = other.index.section_number[section_id]
             other._key_rate[there] = self._key_rate[number]
@@ -141,6 +151,15 @@ class Network:
         self._refresh(self.index.channels_at[number])
         return changed
 
+    def set_open(self, site: str, is_open: bool) -> None:
+        """Whether new paths may cross the site; what crosses it already works on, and its keys are relayed."""
+        number = self.index.site_number[site]
+        self._is_open[number] = is_open
+        self._refresh(self.index.channels_at[number])
+
+    def is_open(self, site: str) -> bool:
+        return self._is_open[self.index.site_number[site]]
+
     def set_section(self, section_id: str, rate_millibps: int, usable: bool) -> bool:
         """Record the secret-key rate of a QKD section (millibit/s), whether it may be used; True when that is news."""
         if rate_millibps < 0:
@@ -153,7 +172,7 @@ class Network:
 
     def is_channel_up(self, channel_id: str) -> bool:
         """Whether the channel and both its sites are up; a dark one is not."""
-        return self.headroom[self.index.channel_number[channel_id]] >= 0
+        return self._works[self.index.channel_number[channel_id]]
 
     def is_site_up(self, site: str) -> bool:
         return self._site_up[self.index.site_number[site]]
@@ -279,4 +298,6 @@ class Network:
         for number in channels:
             a, b = self.index.ends[number]
             up = self._channel_up[number] and not self._dark[number] and self._site_up[a] and self._site_up[b]
-            self.headroom[number] = self.index.capacity_kbps[number] - self._reserved[number] if up else -1
+            self._works[number] = up
+            usable = up and self._is_open[a] and self._is_open[b]
+            self.headroom[number] = self.index.capacity_kbps[number] - self._reserved[number] if usable else -1

@@ -1,5 +1,8 @@
 """The journal on SQLite: one row per slice and one per connection, written in one transaction per change of a slice.
 
+What a row holds is :mod:`controller.persistence.codec`'s affair; beside it stand what SQLite is to keep unique and in
+order. A journal of version 4 is written anew when it is opened.
+
 WAL with synchronous=NORMAL: a commit survives the death of the process at once and does not wait for the disk; after
 a loss of power the last commits may be missing, and reconciliation brings the switches to what is left.
 """
@@ -9,33 +12,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
-from controller.model.path import Lane, Route
-from controller.model.reason import Reason, ReasonCode
-from controller.model.request import connections_of
 from controller.model.slice_record import SliceRecord
-from controller.model.states import ConnectionState, SliceState
-from controller.policy.reroute_audit import reroute_from_dict, reroute_view
-from controller.schema.slice_request import parse_slice_request, slice_request_to_dict
-from topologies.spec import SecurityClass
+from controller.persistence import codec, version_4
 
-SCHEMA_VERSION = 4
-SCHEMA = """
-CREATE TABLE slices (
-    name TEXT PRIMARY KEY, request TEXT NOT NULL, compute_site TEXT, state TEXT NOT NULL,
-    created_at REAL NOT NULL, timings_ms TEXT NOT NULL, reason TEXT, reservation TEXT, expires_at REAL
-) STRICT;
+SLICES = "CREATE TABLE slices (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL) STRICT"
+CONNECTIONS = """
 CREATE TABLE connections (
     id TEXT PRIMARY KEY, slice TEXT NOT NULL REFERENCES slices (name) ON DELETE CASCADE, position INTEGER NOT NULL,
-    number INTEGER NOT NULL UNIQUE, generation INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, lanes TEXT NOT NULL,
-    edition INTEGER NOT NULL, reroutes TEXT NOT NULL, fallback TEXT, preferred TEXT
-) STRICT;
+    number INTEGER NOT NULL UNIQUE, document TEXT NOT NULL
+) STRICT
 """
+PROCESSES = "CREATE TABLE processes (begun INTEGER NOT NULL) STRICT"
 
 
 class StoreError(DriverError):
@@ -48,9 +40,10 @@ class Store:
     def __init__(self, path: Path, busy_timeout_s: float = 1.0) -> None:
         self._path = path
         try:
+            path.touch(mode=0o600)
             self._db = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
             self._prepare()
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error, codec.Unreadable) as error:
             raise StoreError(f"database {path}: {error}") from error
         path.chmod(0o600)
 
@@ -59,10 +52,32 @@ class Store:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
-            raise StoreError(f"database {self._path}: it is of version {version}, this program reads {SCHEMA_VERSION}")
+        if version == codec.VERSION:
+            return
+        if version not in (0, version_4.VERSION):
+            text = f"it is of version {version}, this program reads {version_4.VERSION} and {codec.VERSION}"
+            raise StoreError(f"database {self._path}: {text}")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            kept = [] if version == 0 else self._take_version_4()
+            self._db.execute(SLICES)
+            self._db.execute(CONNECTIONS)
+            self._db.execute(PROCESSES)
+            self._db.execute("INSERT INTO processes VALUES (0)")
+            for record, connections in kept:
+                self._write(record, connections)
+            self._db.execute(f"PRAGMA user_version = {codec.VERSION}")
+            self._db.execute("COMMIT")
+        finally:
+            self._undo()
+
+    def _take_version_4(self) -> list[tuple[SliceRecord, list[Connection]]]:
+        """What is there, and its tables gone."""
+        slices, connections = (self._db.execute(q).fetchall() for q in (version_4.SLICES, version_4.CONNECTIONS))
+        kept = list(version_4.read_slices(slices, connections))
+        self._db.execute("DROP TABLE connections")
+        self._db.execute("DROP TABLE slices")
+        return kept
 
     def close(self) -> None:
         self._db.close()
@@ -72,9 +87,7 @@ class Store:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for record, connections in entries:
-                self._db.execute("INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", _slice_row(record))
-                rows = [_connection_row(record, connection) for connection in connections]
-                self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                self._write(record, connections)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._undo()
@@ -88,116 +101,44 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"slice {name} not struck out: {error}") from error
 
+    def begin_process(self) -> int:
+        """How many processes have begun with this journal before."""
+        try:
+            (begun,) = self._db.execute("UPDATE processes SET begun = begun + 1 RETURNING begun - 1").fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"database {self._path}: {error}") from error
+        return int(begun)
+
     def load(self) -> tuple[tuple[SliceRecord, tuple[Connection, ...]], ...]:
         """Everything that was saved, oldest slice first."""
         try:
-            slices = self._db.execute("SELECT * FROM slices ORDER BY created_at, name").fetchall()
-            rows = self._db.execute("SELECT * FROM connections ORDER BY position").fetchall()
-        except sqlite3.Error as error:
+            slices = self._db.execute("SELECT name, document FROM slices ORDER BY created_at, name").fetchall()
+            rows = self._db.execute("SELECT slice, document FROM connections ORDER BY position").fetchall()
+            return tuple(_read(document, [d for s, d in rows if s == name]) for name, document in slices)
+        except (sqlite3.Error, codec.Unreadable) as error:
             raise StoreError(f"database {self._path}: {error}") from error
-        return tuple(_slice_from_row(s, [r for r in rows if r[1] == s[0]]) for s in slices)
+
+    def _write(self, record: SliceRecord, connections: Iterable[Connection]) -> None:
+        row: tuple[Any, ...] = (record.name, record.created_at, json.dumps(codec.encode_slice(record)))
+        self._db.execute("INSERT OR REPLACE INTO slices VALUES (?, ?, ?)", row)
+        rows = [
+            (c.id, record.name, record.connection_ids.index(c.id), c.number, json.dumps(codec.encode_connection(c)))
+            for c in connections
+        ]
+        self._db.executemany("INSERT INTO connections VALUES (?, ?, ?, ?, ?)", rows)
 
     def _undo(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
 
-def _slice_row(record: SliceRecord) -> tuple[Any, ...]:
-    return (
-        record.name, json.dumps(slice_request_to_dict(record.request)), record.compute_site, record.state.value,
-        record.created_at, json.dumps(dict(record.timings_ms)), record.reason, record.reservation, record.expires_at,
-    )  # fmt: skip
+def _read(document: str, connection_documents: list[str]) -> tuple[SliceRecord, tuple[Connection, ...]]:
+    connections = tuple(codec.decode_connection(_parse(text)) for text in connection_documents)
+    return codec.decode_slice(_parse(document), (c.id for c in connections)), connections
 
 
-def _connection_row(record: SliceRecord, connection: Connection) -> tuple[Any, ...]:
-    c = connection
-    return (
-        c.id, record.name, record.connection_ids.index(c.id), c.number, c.generation, c.state.value,
-        None if c.reason is None else _reason_text(c.reason),
-        json.dumps([asdict(lane) for lane in c.lanes]), c.edition,
-        json.dumps([reroute_view(reroute) for reroute in c.reroutes]),
-        None if c.fallback is None else c.fallback.label,
-        None if c.preferred is None else json.dumps(asdict(c.preferred)),
-    )  # fmt: skip
-
-
-def _slice_from_row(
-    row: tuple[Any, ...], connection_rows: list[tuple[Any, ...]]
-) -> tuple[SliceRecord, tuple[Connection, ...]]:
-    _, request_json, compute_site, state, created_at, timings, reason, reservation, expires_at = row
-    request = parse_slice_request(json.loads(request_json))
-    requests = {} if compute_site is None else {c.id: c for c in connections_of(request, compute_site)}
-    connections = tuple(
-        Connection(
-            request=requests[connection_id.partition("@")[0]],
-            number=number,
-            lanes=tuple(_lane_from_dict(raw) for raw in json.loads(lanes)),
-            generation=generation,
-            state=ConnectionState(connection_state),
-            reason=None if why is None else _reason(why),
-            edition=edition,
-            reroutes=tuple(reroute_from_dict(raw) for raw in json.loads(reroutes)),
-            fallback=None if fallback is None else SecurityClass.parse(fallback),
-            preferred=None if preferred is None else _route_from_dict(json.loads(preferred)),
-        )
-        for (
-            connection_id,
-            _,
-            _,
-            number,
-            generation,
-            connection_state,
-            why,
-            lanes,
-            edition,
-            reroutes,
-            fallback,
-            preferred,
-        ) in connection_rows
-    )
-    record = SliceRecord(
-        request=request,
-        compute_site=compute_site,
-        connection_ids=tuple(c.id for c in connections),
-        state=SliceState(state),
-        created_at=created_at,
-        timings_ms=json.loads(timings),
-        reason=reason,
-        reservation=reservation,
-        expires_at=expires_at,
-    )
-    return record, connections
-
-
-def _reason_text(reason: Reason) -> str:
-    return json.dumps({"code": reason.code.value, "detail": reason.detail, "about": list(reason.about)})
-
-
-def _reason(text: str) -> Reason:
-    """Inverse of :func:`_reason_text`; earlier versions wrote the sentence alone."""
-    if not text.startswith("{"):
-        return Reason(ReasonCode.EARLIER_VERSION, text)
-    raw = json.loads(text)
-    return Reason(ReasonCode(raw["code"]), raw["detail"], tuple(raw["about"]))
-
-
-def _lane_from_dict(raw: dict[str, Any]) -> Lane:
-    return Lane(
-        route=_route_from_dict(raw["route"]),
-        forward=tuple(raw["forward"]),
-        reverse=tuple(raw["reverse"]),
-        generation=raw["generation"],
-        forward_detour=tuple(raw.get("forward_detour", ())),
-        reverse_detour=tuple(raw.get("reverse_detour", ())),
-    )
-
-
-def _route_from_dict(raw: dict[str, Any]) -> Route:
-    return Route(
-        sites=tuple(raw["sites"]),
-        channels=tuple(raw["channels"]),
-        latency_us=raw["latency_us"],
-        cost=raw["cost"],
-        key_links=tuple(raw["key_links"]),
-        key_sections=tuple((section, times) for section, times in raw["key_sections"]),
-    )
+def _parse(document: str) -> Any:
+    try:
+        return json.loads(document)
+    except ValueError as error:
+        raise codec.Unreadable(str(error)) from error

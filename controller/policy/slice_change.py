@@ -2,7 +2,7 @@
 
 A change is planned on a copy of the network that counts what the slice holds as free, and the copy takes the
 network's place at once or not at all. Until the change is proven the slice keeps, beside its new form, whatever the
-old one held more of (:class:`~controller.state.allocation.Retained`): so going back always fits.
+old one held more of (:class:`~controller.state.allocations.Retained`): so going back always fits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from controller.pce.infeasibility import Infeasible
 from controller.pce.joint_planning import JointPlanner, PlannedConnection
 from controller.pce.network import Network, OverCommitted
 from controller.pce.placement import has_compute
-from controller.state.allocation import Retained
+from controller.state.allocations import Retained
 from controller.state.network_state import NetworkState
 
 

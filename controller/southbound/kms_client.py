@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import math
 import socket
 from collections.abc import Callable, Mapping
@@ -11,13 +12,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from controller.model.errors import DriverError, NotSupported
-from controller.model.key_rates import BookingRefused, KeyBooking, KeyPool, SectionStatus
+from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking, KeyPool, SectionStatus
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_S = 2.0
 MAX_ANSWER_BYTES = 4 << 20
 OWNER = "controller"
 # What tunnels may take above what is booked: renewal is bounded by the controller, and not to be stopped in the middle.
 NO_MAXIMUM_BPS = 1e12
+# ETSI GS QKD 015's app_priority goes from 0, which is that of whoever booked nothing, to 255; a slice's priority from
+# -100 to 100. The order is kept, and every slice comes before whoever booked nothing.
+APP_PRIORITY_OF_ZERO = 101
 T = TypeVar("T")
 
 
@@ -56,13 +62,22 @@ class KmsClient:
         if "reservations" not in self._told:
             raise NotSupported("the KMS tells of no reservations")
         try:
-            return dict(_booking(r) for r in self._told["reservations"] if r.get("owner") == OWNER)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            ours = [r for r in self._told["reservations"] if r.get("owner") == OWNER]
+        except (TypeError, AttributeError) as error:
             raise KmsError(f"KMS: not a list of reservations: {error!r}") from error
+        found: dict[str, KeyBooking] = {}
+        for raw in ours:
+            try:
+                booking_id, booking = _booking(raw)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+                log.warning("KMS: a reservation that cannot be read is left alone: %r", error)
+                continue
+            found[booking_id] = booking
+        return found
 
     def book(self, booking: KeyBooking, is_new: bool) -> None:
         qos = {"min_bandwidth": float(booking.rate_bps), "max_bandwidth": NO_MAXIMUM_BPS}
-        changing: dict[str, Any] = {"app_qos": qos, "app_priority": min(booking.priority, 255)}
+        changing: dict[str, Any] = {"app_qos": qos, "app_priority": APP_PRIORITY_OF_ZERO + booking.priority}
         if is_new:
             status, answer = self._ask("POST", "/v1/apps", changing | {
                 "app_id": booking.id, "owner": OWNER, "key_source": booking.key_source,
@@ -71,14 +86,14 @@ class KmsClient:
         else:
             status, answer = self._ask("PATCH", f"/v1/apps/{booking.id}", changing)
         if status == 409 and "offer" in answer:
-            raise BookingRefused(str(answer.get("message")), int(answer["offer"]["min_bandwidth"]))
+            raise BookingRefused(str(answer.get("message")), _offer(answer["offer"]))
         if status not in (200, 201):
-            raise KmsError(f"KMS answered {status}: {answer.get('message')}")
+            raise BookingFailed(f"KMS answered {status}: {answer.get('message')}")
 
     def release(self, booking: KeyBooking) -> None:
         status, answer = self._ask("DELETE", f"/v1/apps/{booking.id}")
         if status not in (204, 404):
-            raise KmsError(f"KMS answered {status}: {answer.get('message')}")
+            raise BookingFailed(f"KMS answered {status}: {answer.get('message')}")
 
     def _read(self, member: str, parse: Callable[[Any], T]) -> T:
         status, self._told = self._ask("GET", "/v1/keys")
@@ -130,8 +145,19 @@ def _pool(raw: dict[str, Any]) -> tuple[KeyPool, int]:
 
 def _booking(raw: dict[str, Any]) -> tuple[str, KeyBooking]:
     a, b = (str(sae).removeprefix("sae-") for sae in (raw["server_app_id"], raw["client_app_id"][0]))
-    rate, priority = int(raw["min_bandwidth"]), int(raw["app_priority"])
+    rate, priority = int(raw["min_bandwidth"]), int(raw["app_priority"]) - APP_PRIORITY_OF_ZERO
     return str(raw["app_id"]), KeyBooking(a, b, str(raw["key_source"]), rate, priority)
+
+
+def _offer(raw: Any) -> int:
+    """The rate that a refusal offers, in bit/s. BookingFailed when it is none."""
+    try:
+        offer = int(raw["min_bandwidth"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise BookingFailed(f"KMS: a refusal offers no rate: {error!r}") from error
+    if offer < 0:
+        raise BookingFailed("KMS: a refusal offers less than nothing")
+    return offer
 
 
 USABLE_STATES = frozenset({"active"})

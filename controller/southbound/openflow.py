@@ -71,9 +71,10 @@ class Transaction:
     them. It is open until it is settled, once: confirmed, failed as a whole, or too late.
     """
 
-    def __init__(self, site: str, *, is_posted: bool) -> None:
+    def __init__(self, site: str, *, is_posted: bool, departures: tuple[int, ...] = ()) -> None:
         self.site = site
         self.is_posted = is_posted
+        self.departures = departures  # what is confirmed when all of it has been done
         self.sent: dict[int, tuple[Any, int | None]] = {}  # xid -> message, cookie of the rule that it carries
         self.adding: dict[int, Any] = {}  # xid -> message that adds a meter or a group
         self.barriers: set[int] = set()  # that have not been answered
@@ -110,6 +111,7 @@ class Switchboard:
 
     def __init__(self, topology: Topology, later: Callable[..., Timer] = call_later) -> None:
         self.report: Callable[[SwitchFault], None] = lambda fault: None
+        self.confirmed: Callable[[str, tuple[int, ...]], None] = lambda site, departures: None
         self._later = later
         self._sites = {topology.dpid(site): site for site in topology.site_names}
         self._datapaths: dict[str, Any] = {}
@@ -153,6 +155,10 @@ class Switchboard:
         """Send each switch its changes and a barrier in one write."""
         return PendingTransactions([self._send(site, c, is_posted=False) for site, c in changes.items()], self)
 
+    def repair(self, site: str, changes: Changes) -> PendingTransactions:
+        """Send to a switch that is connected, whether or not it is ready."""
+        return PendingTransactions([self._send(site, changes, is_posted=False, is_repair=True)], self)
+
     def post(self, changes: Mapping[str, Changes]) -> None:
         """As :meth:`send`, in the same order with it, but nobody waits: what goes wrong is reported."""
         for site, wanted in changes.items():
@@ -185,19 +191,33 @@ class Switchboard:
             )
         )
 
-    def _send(self, site: str, changes: Changes, *, is_posted: bool) -> Transaction:
-        return self._send_messages(site, lambda datapath: messages_for(datapath, changes), is_posted=is_posted)
+    def _send(self, site: str, changes: Changes, *, is_posted: bool, is_repair: bool = False) -> Transaction:
+        transaction = Transaction(site, is_posted=is_posted, departures=changes.departures)
+        is_waiting = self.is_connected(site) and not (is_repair or self.is_ready(site))
+        return self._transmit(
+            transaction,
+            lambda datapath: messages_for(datapath, changes),
+            # What is to be changed is in what the switch is compared with: it comes with the repair.
+            refusal="being compared with what it shall hold" if is_waiting else None,
+        )
 
     def _send_messages(
         self, site: str, make: Callable[[Any], list[tuple[Any, int | None]]], *, is_posted: bool
     ) -> Transaction:
-        transaction = Transaction(site, is_posted=is_posted)
-        datapath = self._datapaths.get(site)
+        return self._transmit(Transaction(site, is_posted=is_posted), make)
+
+    def _transmit(
+        self,
+        transaction: Transaction,
+        make: Callable[[Any], list[tuple[Any, int | None]]],
+        refusal: str | None = None,
+    ) -> Transaction:
+        datapath, is_posted = self._datapaths.get(transaction.site), transaction.is_posted
         # By the clock as well, and not by who waits alone: neither an answer nor a waiter is sure to come.
         deadline_s = POSTED_DEADLINE_S if is_posted else CLAIM_DEADLINE_S
         transaction.timer = self._later(deadline_s, self._expire, transaction, deadline_s)
-        if datapath is None:
-            self._settle(transaction, "not connected")
+        if datapath is None or refusal is not None:
+            self._settle(transaction, refusal or "not connected")
             return transaction
         buffer = bytearray()
         for message, cookie in make(datapath):
@@ -261,6 +281,8 @@ class Switchboard:
             transaction.faults.append(SwitchFault(transaction.site, None, why))
         for xid in transaction.sent:
             self._by_xid.pop((transaction.site, xid), None)
+        if transaction.departures and not transaction.faults:
+            self.confirmed(transaction.site, transaction.departures)
         transaction.done.send(None)
         if transaction.is_posted:
             _cancel(transaction)

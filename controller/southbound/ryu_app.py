@@ -75,6 +75,7 @@ class SliceController(RyuApp):
         """Start the event loop and the periodic work."""
         eventlet.spawn(self._every, TICK_S, self._tick)
         eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
+        eventlet.spawn(self._patrol)
         eventlet.spawn(self._every, TUNNEL_POLL_S, self._maintenance.restore_tunnels)
         if self._watches is not None:
             eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
@@ -205,9 +206,14 @@ class SliceController(RyuApp):
             eventlet.spawn(self._attempt, self._confirm)
             eventlet.sleep(pause_s)
 
+    def _patrol(self) -> None:
+        sites = self._maintenance.model.topology.site_names
+        while True:
+            eventlet.sleep(self._switch_sync.patrol(sites, time.monotonic))
+
     def _is_right(self, site: str) -> bool:
         """Whether a switch holds what it shall; if not, it has been repaired."""
-        return self._maintenance.reconcile(site, self._switchboard.installed(site))
+        return self._maintenance.reconcile(site, lambda: self._switchboard.installed(site))
 
     def _watch(self, watches: Watches) -> None:
         """Let each channel be watched as closely as what it carries needs."""

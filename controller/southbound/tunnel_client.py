@@ -19,7 +19,7 @@ from typing import Any
 
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
 from controller.model.connectivity import TunnelReport
-from controller.model.errors import DriverError, NotSupported
+from controller.model.errors import DriverError, KeysMissing, NotSupported
 from controller.southbound import tunnel_answers
 from controller.southbound.tunnel_answers import Refusal, Unreadable
 
@@ -97,7 +97,7 @@ class TunnelClient:
         except Unreadable as error:
             raise TunnelError(f"tunnel agent at {site}: {error}") from error
         if isinstance(answer, Refusal):
-            raise TunnelRefused(site, answer)
+            raise (TunnelLacksKeys if answer.reason == "no_key" else TunnelRefused)(site, answer)
         return answer
 
     def _ask(self, site: str, path: Path, message: bytes, timeout_s: float) -> bytes:
@@ -169,3 +169,7 @@ class TunnelRefused(TunnelError):
         self.type = refusal.type
         field = f" ({refusal.field})" if refusal.field else ""
         super().__init__(f"tunnel agent at {site}: {refusal.message}{field}")
+
+
+class TunnelLacksKeys(TunnelRefused, KeysMissing):
+    """The KME of the tunnel's end gave it no key in time."""

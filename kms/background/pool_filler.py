@@ -17,6 +17,7 @@ from kms.sources.agreement import KEYS_PER_AGREEMENT
 _log = logging.getLogger(__name__)
 
 FILL_RETRY_S = 0.25
+FAULT_RETRY_S = 5.0
 # Keys of one filling: of QKD as few as poor sections can bear, else those of a whole agreement.
 _QKD_BATCH, _BATCH = 32, KEYS_PER_AGREEMENT
 # A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
@@ -81,6 +82,10 @@ class PoolFiller:
         except (ExhaustedError, ExchangeError) as error:
             _log.debug("pool %s-%s %s: %s", pool_id.a, pool_id.b, pool_id.source.label, error)
             self._retry_at[pool_id] = now + FILL_RETRY_S
+            return False
+        except Exception:  # noqa: BLE001 -- what ails one pool is not to concern the others
+            _log.exception("pool %s-%s %s could not be filled", pool_id.a, pool_id.b, pool_id.source.label)
+            self._retry_at[pool_id] = now + FAULT_RETRY_S
             return False
 
 

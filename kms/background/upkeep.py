@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from kms.background.waiting import wait_for
-from kms.errors import ExchangeError
 from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
 
 _log = logging.getLogger(__name__)
@@ -25,6 +24,7 @@ PROBE_INTERVAL_S = 1.0
 # Of one core, what topping up buffers that are not low may take.
 GENTLE_SHARE = 0.02
 ROUNDS_PER_SLICE = 8
+FAULT_REST_S = 5.0  # after an error in a section's own work
 _URGENT_BELOW = 0.25  # of the buffer's capacity
 
 
@@ -64,6 +64,7 @@ class RunningSection:
     maker: KeyMaker
     budget: PulseBudget
     last_run: float = float("-inf")
+    rests_until: float = float("-inf")
 
 
 class SectionRunner:
@@ -93,8 +94,10 @@ class SectionRunner:
                     work = await loop.run_in_executor(
                         thread, running.maker.work, planned.rounds, running.section.attack, planned.keep
                     )
-                except ExchangeError as error:
-                    _log.error("QKD section %s: %s", running.section.section_id, error)
+                except Exception:  # noqa: BLE001 -- what ails one section is not to concern the others
+                    _log.exception("QKD section %s could not be run: it is stopped", running.section.section_id)
+                    running.section.fail()
+                    running.rests_until = self._clock() + FAULT_REST_S
                     continue
                 self._finish(running, planned, work)
         finally:
@@ -104,7 +107,7 @@ class SectionRunner:
         best: tuple[tuple[int, float], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
             section, pulses = running.section, running.maker.round_pulses
-            if section.is_cut:
+            if section.is_cut or running.rests_until > now:
                 continue
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses
@@ -125,6 +128,9 @@ class SectionRunner:
         section = running.section
         before = section.state
         section.absorb(work)
+        for block in work.blocks:
+            if block.reason:
+                _log.warning("QKD section %s: a block gave no key: %s", section.section_id, block.reason)
         if section.state is not before:
             level = logging.WARNING if section.state is SectionState.STOPPED else logging.INFO
             _log.log(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import ssl
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ KEY_SIZE_BITS = 256
 # Below the server's own limit (kms.interfaces.etsi014), so that a request seldom meets a connection that is being
 # closed.
 KEEP_ALIVE_S = 30.0
+_UUID = re.compile("[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
 class Kme014Client:
@@ -62,9 +63,11 @@ class Kme014Client:
 
     async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> list[bytes]:
         """The twins of several keys at once, in the order of ``key_ids``; all or none."""
-        answer = await self._post(master_sae, "dec_keys", {"key_IDs": [{"key_ID": key_id} for key_id in key_ids]})
-        found = dict(_keys(answer, len(key_ids)))
-        wanted = [str(uuid.UUID(key_id)) for key_id in key_ids]
+        wanted = [canonical(key_id) for key_id in key_ids]
+        if len(set(wanted)) != len(wanted):
+            raise KmeRefusedError("one key is asked for twice", 400)
+        answer = await self._post(master_sae, "dec_keys", {"key_IDs": [{"key_ID": key_id} for key_id in wanted]})
+        found = dict(_keys(answer, len(wanted)))
         for key_id in wanted:
             if key_id not in found:
                 raise KmeRefusedError(f"the KME answered with {', '.join(found)} instead of key {key_id}", 200)
@@ -113,6 +116,16 @@ class Kme014Client:
         raise KmeRefusedError(f"{self._base_url}: {status}: {message}", status)
 
 
+def canonical(key_id: str) -> str:
+    """A key's id as RFC 4122, 3 has it written: letters may come in either case, and stand for the same key.
+
+    KmeRefusedError, as the KME itself would refuse it, for what is no UUID.
+    """
+    if not _UUID.fullmatch(key_id):
+        raise KmeRefusedError("a key_ID is not a UUID", 400)
+    return key_id.lower()
+
+
 def _json_object(text: str) -> dict[str, Any]:
     # "from None" throughout: a decoding error carries the document, and the document carries the key.
     try:
@@ -127,10 +140,9 @@ def _json_object(text: str) -> dict[str, Any]:
 def _keys(container: dict[str, Any], number: int) -> list[tuple[str, bytes]]:
     try:
         found = [
-            (str(uuid.UUID(entry["key_ID"])), base64.b64decode(entry["key"], validate=True))
-            for entry in container["keys"]
+            (canonical(entry["key_ID"]), base64.b64decode(entry["key"], validate=True)) for entry in container["keys"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, KmeRefusedError):
         raise KmeRefusedError("the KME's answer is not a key container", 200) from None
     if len(found) != number or len({key_id for key_id, _ in found}) != number:
         raise KmeRefusedError(f"the KME's answer does not hold {number} different keys", 200)

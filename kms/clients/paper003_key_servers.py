@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from kms.clients.etsi014_client import Kme014Client
+from kms.clients.etsi014_client import Kme014Client, canonical
 from kms.errors import ClientError
 
 _log = logging.getLogger(__name__)
@@ -38,11 +38,14 @@ class KeyServerAlertError(ClientError):
 
 def receipt(key: bytes, key_id: str, nonce: bytes) -> bytes:
     """What proves that its maker has the key of that id, and says nothing of the key."""
-    return hmac.new(key, b"qslice key receipt" + nonce + key_id.encode(), hashlib.sha256).digest()
+    return hmac.new(key, b"qslice key receipt" + nonce + canonical(key_id).encode(), hashlib.sha256).digest()
 
 
 class NetworkFunction:
-    """A function that takes keys at its KME: its SAE id, its client, and the keys that it holds by id."""
+    """A function that takes keys at its KME: its SAE id, its client, and the keys that it holds by id.
+
+    Ids may come in letters of either case.
+    """
 
     def __init__(self, sae_id: str, client: Kme014Client) -> None:
         self.sae_id = sae_id
@@ -52,14 +55,14 @@ class NetworkFunction:
 
     async def order(self, peer: str, role: KeyRole) -> str:
         key_id, key = await self._client.enc_key(peer, role.value)
-        self._keys[key_id] = key
-        return key_id
+        self._keys[canonical(key_id)] = key
+        return canonical(key_id)
 
     async def fetch(self, master: str, key_id: str) -> None:
-        self._keys[key_id] = await self._client.dec_key(master, key_id)
+        self._keys[canonical(key_id)] = await self._client.dec_key(master, key_id)
 
     def receipt(self, key_id: str, nonce: bytes) -> bytes:
-        return receipt(self._keys[key_id], key_id, nonce)
+        return receipt(self._keys[canonical(key_id)], key_id, nonce)
 
     def key(self, peer: str, role: KeyRole) -> bytes:
         """The key in use with a peer."""
@@ -67,11 +70,13 @@ class NetworkFunction:
 
     def use(self, peer: str, role: KeyRole, key_id: str) -> None:
         """Take the key into use; the one before is dropped."""
-        self.drop(self.in_use.get((peer, role), ""))
-        self.in_use[peer, role] = key_id
+        before = self.in_use.get((peer, role))
+        self.in_use[peer, role] = canonical(key_id)
+        if before is not None and before != canonical(key_id):
+            self.drop(before)
 
     def drop(self, key_id: str) -> None:
-        self._keys.pop(key_id, None)
+        self._keys.pop(canonical(key_id), None)
 
 
 class Ordering(Protocol):
@@ -95,7 +100,7 @@ class KeyServer:
     async def give(self, a: NetworkFunction, b: NetworkFunction) -> str:
         """The id of a fresh key that both ends have; KeyServerAlertError after the last attempt."""
         for _ in range(ATTEMPTS):
-            key_id = ""
+            key_id = None
             try:
                 key_id = await a.order(b.sae_id, self.role)
                 await b.fetch(a.sae_id, key_id)
@@ -108,8 +113,9 @@ class KeyServer:
                     self.ledger.add(key_id)
                     return key_id
                 self._note("the ends' receipts differ" if not is_same else "a key was given before")
-            for end in (a, b):
-                end.drop(key_id)
+            if key_id is not None:
+                for end in (a, b):
+                    end.drop(key_id)
         raise KeyServerAlertError(f"no {self.role.name} for {a.sae_id} and {b.sae_id}: {self.failures[-1]}")
 
     def _note(self, reason: str) -> None:

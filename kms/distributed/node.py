@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kms.config import KmsConfig, SiteConfig
 from kms.delivery.key_delivery import KeyService
@@ -97,13 +96,15 @@ class PeerConnections:
 class PeerAnswers:
     """What the KME of one site does for the others, over the connections that it has to them."""
 
-    def __init__(self, connections: PeerConnections, service: KeyService, streams: KeyStreams) -> None:
+    def __init__(
+        self, connections: PeerConnections, service: KeyService, streams: KeyStreams, steady: Callable[[], float]
+    ) -> None:
         self._connections = connections
         self._inventory = service.inventory
-        self._keys = PeerKeyService(connections.party, connections.escrow, service, time.time)
+        self._keys = PeerKeyService(connections.party, connections.escrow, service, time.time, steady)
         self._streams = PeerStreamService(service.registry, streams)
         self._relay = RelayReceiver(
-            connections.site, connections.relay, connections.sections.pads, self._keys.arrived, time.time
+            connections.site, connections.relay, connections.sections.pads, self._keys.arrived, steady
         )  # fmt: skip
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -112,10 +113,14 @@ class PeerAnswers:
             endpoint(RELAY, self._relay.receive),
         )  # fmt: skip
 
-    def background(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """What goes on for as long as the KME runs."""
+    def background(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What goes on for as long as the KME runs, by its name."""
         sections = self._connections.sections
-        return sections.pump(), sections.look(self._forget), sections.measure()
+        return {
+            "dealing of QKD bits": sections.pump,
+            "watch on the other KMEs": lambda: sections.look(self._forget),
+            "measuring of QKD sections": sections.measure,
+        }
 
     def _forget(self, peer: str) -> None:
         """The peer was restarted: it has lost what we agreed on, and knows nothing of what it ordered here."""

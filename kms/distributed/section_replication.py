@@ -123,7 +123,11 @@ class SharedSections:
                 section.attack = mirror.attack
                 if section.is_cut != mirror.is_cut:
                     (section.cut if mirror.is_cut else section.mend)()
-                await self._deal(name, section)
+                try:
+                    await self._deal(name, section)
+                except Exception:  # noqa: BLE001 -- what ails one section is not to concern the others
+                    _log.exception("QKD section %s: its bits could not be dealt out: both ends begin anew", name)
+                    self._begin_anew(name)
                 self._mirror_own(name, section)
             await asyncio.sleep(PUMP_INTERVAL_S)
 
@@ -175,7 +179,11 @@ class SharedSections:
         """See how the other KMEs are, until cancelled; those that were restarted, or do not answer, are told of."""
         while True:
             others = [site for site in self._client.peers if site != self._site]
-            await asyncio.gather(*(self._look_at(site, on_peer_restarted) for site in others))
+            looks = (self._look_at(site, on_peer_restarted) for site in others)
+            for site, problem in zip(others, await asyncio.gather(*looks, return_exceptions=True), strict=True):
+                if isinstance(problem, Exception):
+                    # What one KME tells, and what it leads to here, is not to keep us from seeing the others.
+                    _log.error("the KME of %s could not be looked at", site, exc_info=problem)
             await asyncio.sleep(LOOK_INTERVAL_S)
 
     async def _look_at(self, peer: str, on_peer_restarted: Callable[[str], None]) -> None:
@@ -214,8 +222,11 @@ class SharedSections:
     def _begin_anew_with(self, peer: str) -> None:
         for name in self.hosted:
             if peer in self._ends(name):
-                self.pads[name].begin(secrets.token_hex(8))
-                self._sendable_there[name] = 0
+                self._begin_anew(name)
+
+    def _begin_anew(self, name: str) -> None:
+        self.pads[name].begin(secrets.token_hex(8))
+        self._sendable_there[name] = 0
 
     def _ends(self, name: str) -> tuple[str, str]:
         mirror = self.mirrors[name]

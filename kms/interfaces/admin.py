@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
 from aiohttp import web
 from pydantic import Field
@@ -32,6 +32,19 @@ class _EavesdropBody(StrictModel):
     attack: Annotated[AttackKind, Field(strict=False)] = AttackKind.INTERCEPT_RESEND
 
 
+class PermanentTask(Protocol):
+    """:class:`kms.background.supervision.TaskReport`, to whom it may concern."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_running(self) -> bool: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def last_error(self) -> str: ...
+
+
 class Admin:
     def __init__(
         self,
@@ -41,7 +54,9 @@ class Admin:
         listeners: KmeListeners,
         algorithms: Mapping[str, str],
         apps: AdminApps,
+        permanent_tasks: Sequence[PermanentTask] = (),
     ) -> None:
+        self._permanent_tasks = permanent_tasks
         self._apps = apps
         self._service = service
         self._network = network
@@ -82,6 +97,7 @@ class Admin:
                 "default_key_source": self._service.default_source.label,
                 "awaiting_keys": self._service.inventory.awaiting_count,
                 "sections": {s.section_id: s.state.value for s in self._network.sections.values()},
+                "background": [_task(each) for each in self._permanent_tasks],
             }
         )
 
@@ -230,6 +246,13 @@ class Admin:
             )
             for pool_id in inventory.pool_ids
         ]  # fmt: skip
+        samples += [
+            Sample(
+                "qslice_kms_background_restarts_total", "counter", "How often permanent work had to begin anew.",
+                task.restarts, {"task": task.name},
+            )
+            for task in self._permanent_tasks
+        ]  # fmt: skip
         for section in self._network.sections.values():
             labels = {"section": section.section_id}
             samples += [
@@ -242,6 +265,15 @@ class Admin:
                 )
             ]
         return samples
+
+
+def _task(task: PermanentTask) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "running": task.is_running,
+        "restarts": task.restarts,
+        "last_error": task.last_error,
+    }
 
 
 def _section(section: Section) -> dict[str, Any]:

@@ -6,6 +6,7 @@ encryptor; ours are told apart by their certificates, so a system's id is its SA
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable
 
@@ -18,6 +19,7 @@ from kms.errors import RequestError
 KEY_SIZES = (128, 256)  # bits, of which the first entropy request's default is the last
 DEFAULT_BITS = 256
 MAX_ENTROPY_BITS = 8_192
+_KEY_ID = re.compile("[0-9a-fA-F]{32}")  # no digits of other scripts, which int() would take
 
 Identify = Callable[[web.Request], str]
 
@@ -60,12 +62,9 @@ class Skip:
     async def _key(self, request: web.Request) -> web.Response:
         query = _query(request, ("remoteSystemID",))
         text = request.match_info["keyId"]
-        try:
-            key_id = uuid.UUID(hex=text) if len(text) == 32 and text.isalnum() else None
-        except ValueError:
-            key_id = None
-        if key_id is None:
+        if not _KEY_ID.fullmatch(text):
             raise RequestError("keyId: 32 hexadecimal digits")
+        key_id = uuid.UUID(hex=text)
         remote = _required(query, "remoteSystemID")
         (key,) = await self._service.dec_keys(self._site, self._caller_of(request), remote, [key_id])
         return _answer({"keyId": key.key_id.hex, "key": key.key.hex()})

@@ -48,7 +48,11 @@ class NotFound(TunnelError):
 
 
 class Unavailable(TunnelError):
-    """It could be right but is not to be had now: no SA yet, no device, no key."""
+    """It could be right but is not to be had now: no SA yet, no device, no key (``lacks_key``: the KME gave none)."""
+
+    def __init__(self, message: str, *, lacks_key: bool = False) -> None:
+        super().__init__(message)
+        self.lacks_key = lacks_key
 
 
 class KeyRefused(TunnelError):

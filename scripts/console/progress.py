@@ -48,7 +48,7 @@ class Progress:
         self._started = time.monotonic()
         self._done = self._begun = self._equal = 0
         self._text = ""
-        self._last_line = -LINE_EVERY_S
+        self._last_line = 0.0
         self._live: LiveProgress | None = None
 
     def __enter__(self) -> Self:

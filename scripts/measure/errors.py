@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-KEY_RATE = "key_rate"  # a constraint of the northbound API
+# Codes of problems for want of keys.
+WANT_OF_KEYS = frozenset({"key_rate_lacking", "key_rate_unknown", "keys_missing"})
 
 
 class DemoError(Exception):
@@ -20,17 +21,13 @@ class ApiError(DemoError):
 
 
 class ApiRefusal(ApiError):
-    """The northbound API answered with a problem (RFC 9457).
+    """The northbound API answered with a problem (RFC 9457); ``code`` says what it is, None where it has none."""
 
-    ``constraints`` are those by which a request is infeasible (``key_rate``, ``bandwidth`` ...), empty for any other
-    problem.
-    """
-
-    def __init__(self, message: str, status: int, constraints: frozenset[str] = frozenset()) -> None:
+    def __init__(self, message: str, status: int, code: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.constraints = status, constraints
+        self.status, self.code = status, code
 
     @property
     def is_transient(self) -> bool:
         """Whether the same request may succeed later by itself: no key rate yet, or a service that is not there."""
-        return self.status == HTTPStatus.SERVICE_UNAVAILABLE or KEY_RATE in self.constraints
+        return self.status == HTTPStatus.SERVICE_UNAVAILABLE or self.code in WANT_OF_KEYS

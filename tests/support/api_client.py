@@ -58,5 +58,6 @@ class Client:
                 assert parsed["type"] == "about:blank"
                 assert parsed["title"]
                 assert parsed["detail"]
+                assert parsed["code"]
                 assert parsed["instance"] == path
         return seen["status"], headers, parsed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from controller.schema.slice_request import parse_slice_request
 from controller.state.network_state import NetworkState
 from scripts.testbed.paths import REPOSITORY
 from tests.support.fake_switches import FakeChannelPorts, FakeKeyRates, FakeSwitches, FakeTunnels
+from tests.support.wait import wait_until
 from topologies.spec import Topology
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
@@ -56,11 +58,12 @@ class Bench:
         self.model = make_model(topology)
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
+        self.set_forth_s = 0.0  # how far somebody has set the machine's clock from it
         self.events = EventLog(clock=lambda: self.now)
         self.checkpoints: list[str] = []
         self.at_checkpoint: Callable[[str], None] = self.checkpoints.append
         options = OperationOptions(
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.set_forth_s,
             steady=lambda: self.now,
             checkpoint=lambda name: self.at_checkpoint(name),
             drain_s=0.0,
@@ -77,6 +80,7 @@ class Bench:
         )
         operations = assemble(self.context)
         self.slices, self.maintenance = operations.slices, operations.maintenance
+        self.switches.confirmed = self.maintenance.switch_confirmed
         self.maintenance.refresh_keys()
 
     def next_process(self) -> Bench:
@@ -84,6 +88,11 @@ class Bench:
         self.store.close()
         self.switches.refuse = lambda site, changes: None
         return Bench(self.topology, self.database, self.switches, self.tunnels)
+
+    def run_schedule(self) -> None:
+        """What is due by the clock, and everything that it begins."""
+        self.maintenance.run_schedule()
+        wait_until(lambda: not self.maintenance.begun_by_schedule, 20)
 
     def cut(self, channel: str) -> None:
         self.maintenance.channels_changed({channel: False})
@@ -94,8 +103,9 @@ class Bench:
     def repair_all(self) -> None:
         """What happens when every switch reconnects; asserts that one repair is enough."""
         for site in self.topology.site_names:
-            self.maintenance.reconcile(site, self.switches.held()[site])
-            assert self.maintenance.reconcile(site, self.switches.held()[site])
+            read = partial(self.switches.installed, site)
+            self.maintenance.reconcile(site, read)
+            assert self.maintenance.reconcile(site, read)
 
     def state(self) -> Any:
         """Everything that a slice can leave behind."""

@@ -28,6 +28,7 @@ from kms.sources.qkd.link.attacks import Attack
 from kms.sources.qkd.protocol import DistilledBlock
 from kms.sources.qkd.section import Distiller, SliceOfWork
 from tests.support.filled_sections import CLEAN, TAPPED
+from tests.support.one_time_keys import Recorder, install
 from tests.support.running_kms import Answer, KmsWorld, ask_admin
 from tests.support.wait import wait_until
 
@@ -101,6 +102,7 @@ def run_site(config_path: str, site: str, log_path: str, kill_at: tuple[str, int
     os.dup2(log, 2)
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s {site} %(levelname)s %(name)s: %(message)s")
     Distiller.work = instant_work  # type: ignore[method-assign]
+    install(Recorder())
     if kill_at is not None:
         from tests.stress.steps import arm
 

@@ -28,6 +28,7 @@ class FakeTunnelAgent:
     ) -> None:
         self.connections: dict[str, dict[str, Any]] = {}
         self.refuse: dict[str, str] = {}
+        self.lacks_key = False  # what is refused is for want of a key
         self.calls: list[str] = []
         self._changes = 0
         self._news = threading.Condition()
@@ -49,7 +50,8 @@ class FakeTunnelAgent:
         op = request["op"]
         self.calls.append(op)
         if op in self.refuse:
-            return {"ok": False, "error": {"type": "unavailable", "message": self.refuse[op]}}
+            reason = {"reason": "no_key"} if self.lacks_key else {}
+            return {"ok": False, "error": {"type": "unavailable", "message": self.refuse[op], **reason}}
         if op == "add":
             connection = request["connection"]
             known = self.connections.get(connection["id"])

@@ -28,7 +28,7 @@ from controller.forwarding.rules import base_rules
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire
 from controller.model.connectivity import TunnelReport
 from controller.model.errors import DriverError
-from controller.model.key_rates import BookingRefused, KeyBooking, KeyPool, SectionStatus
+from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking, KeyPool, SectionStatus
 from controller.operations.drivers import SwitchFault
 from topologies.spec import Topology
 
@@ -92,6 +92,7 @@ class FakeSwitches:
         self.topology = topology
         self.tables = {s: FakeTable({r.key: r for r in base_rules(s)}) for s in topology.site_names}
         self.refuse: Callable[[str, Changes], str | None] = lambda site, changes: None
+        self.confirmed: Callable[[str, tuple[int, ...]], None] = lambda site, departures: None
         self.sent = 0
         self.reported: list[SwitchFault] = []  # faults that nobody acts on: the switch is to be repaired
         self.reported_to: Callable[[SwitchFault], None] = lambda fault: None
@@ -105,8 +106,14 @@ class FakeSwitches:
             if message is not None:
                 faults.append(SwitchFault(site, None, message))
                 continue
-            faults += [SwitchFault(site, None, error) for error in self.tables[site].apply(change)]
+            errors = self.tables[site].apply(change)
+            faults += [SwitchFault(site, None, error) for error in errors]
+            if not errors:
+                self.confirmed(site, change.departures)
         return Delivered(tuple(faults))
+
+    def repair(self, site: str, changes: Changes) -> Delivered:
+        return self.send({site: changes})
 
     def post(self, changes: Mapping[str, Changes]) -> None:
         for fault in self.send(changes).wait(0.0):
@@ -118,6 +125,9 @@ class FakeSwitches:
 
     def is_ready(self, site: str) -> bool:
         return True
+
+    def installed(self, site: str) -> frozenset[Item]:
+        return frozenset(self.tables[site].items.values())
 
     def held(self) -> dict[str, frozenset[Item]]:
         return {site: frozenset(table.items.values()) for site, table in self.tables.items()}
@@ -242,6 +252,7 @@ class FakeTunnels:
             tuple[str, str], dict[str, object]
         ] = {}  # what ends say of their probes, else that they pass
         self.instance, self.watched = "one", 0
+        self._in_use: dict[tuple[str, str], str] = {}  # the source of the keys that an end seals with
         self.fail: Callable[[str, str, str], Exception | None] = lambda op, site, connection_id: None
 
     @property
@@ -258,6 +269,7 @@ class FakeTunnels:
         self._step("add", *end)
         if self.told.setdefault(end, endpoint) != endpoint:
             raise DriverError(f"{end} differs from the one there is")
+        self._agree(endpoint.id)
 
     def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
         end = site, endpoint.id
@@ -265,10 +277,23 @@ class FakeTunnels:
         if not endpoint.differing(as_wire(self.told[end])) <= MODIFIABLE:
             raise DriverError(f"{end} cannot be modified so")
         self.told[end] = endpoint
+        self._agree(endpoint.id)
+
+    def _agree(self, connection_id: str) -> None:
+        """Keys of the source that both ends have been told are in use, unless waiting for them fails at one."""
+        ends = {end: told for end, told in self.told.items() if end[1] == connection_id}
+        sources = {told.key_source for told in ends.values()}
+        if len(ends) == 2 and len(sources) == 1 and all(self.fail("wait_up", *end) is None for end in ends):
+            self._in_use |= dict.fromkeys(ends, sources.pop())
+
+    def keys_in_use(self, site: str, connection_id: str) -> str | None:
+        self._agree(connection_id)
+        return self._in_use.get((site, connection_id))
 
     def remove(self, site: str, connection_id: str) -> None:
         self._step("remove", site, connection_id)
         self.told.pop((site, connection_id), None)
+        self._in_use.pop((site, connection_id), None)
 
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
@@ -277,14 +302,18 @@ class FakeTunnels:
         self._step("watch", site, "")
         self.watched += 1
         return f"{self.instance}.{self.watched}", {
-            i: TunnelReport(**self.reports.get((site, i), PASSING))  # type: ignore[arg-type]
-            for (s, i) in self.told
+            i: TunnelReport(**self.reports.get((site, i), PASSING), keys_in_use=self.keys_in_use(site, i))  # type: ignore[arg-type]
+            for (s, i) in list(self.told)
             if s == site
         }
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")
-        return {i: {**as_wire(end), "state": "up"} for (s, i), end in self.told.items() if s == site}
+        return {
+            i: {**as_wire(end), "state": "up", "keys_in_use": self.keys_in_use(site, i)}
+            for (s, i), end in list(self.told.items())
+            if s == site
+        }
 
 
 @dataclass
@@ -299,6 +328,7 @@ class FakeKeyRates:
     stored: dict[KeyPool, int] = field(default_factory=dict)
     booked: dict[str, KeyBooking] = field(default_factory=dict)
     most_bps: int = 1 << 40  # that is promised to one booking
+    failing: set[str] = field(default_factory=set)  # ids of bookings about which the KMS answers with an error
     asked: int = 0  # how often for a booking
 
     def bookings(self) -> dict[str, KeyBooking]:
@@ -307,11 +337,15 @@ class FakeKeyRates:
     def book(self, booking: KeyBooking, is_new: bool) -> None:
         self.asked += 1
         assert is_new == (booking.id not in self.booked)
+        if booking.id in self.failing:
+            raise BookingFailed("KMS answered 400: app_priority")
         if booking.rate_bps > self.most_bps:
             raise BookingRefused("too much", self.most_bps)
         self.booked[booking.id] = booking
 
     def release(self, booking: KeyBooking) -> None:
+        if booking.id in self.failing:
+            raise BookingFailed("KMS answered 500")
         del self.booked[booking.id]
 
     def sections(self) -> tuple[SectionStatus, ...]:

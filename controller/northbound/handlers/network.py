@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from controller.monitoring.link_state import LinkMonitor
-from controller.northbound.auth import Role
-from controller.northbound.messages import Answer, Request, json_answer
-from controller.northbound.network_views import switch_view, topology_view
-from controller.northbound.operations import Operation, Reply
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import Answer, Request, json_answer
+from controller.northbound.http.operations import Operation, Reply
+from controller.northbound.views.network import switch_view, topology_view
 from controller.operations.slices.slice_service import SliceService
 
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from controller.northbound.messages import EVENT_STREAM, Answer, Request
-from controller.northbound.operations import Operation, Reply
-from controller.northbound.problems import Problem
+from controller.northbound.http.messages import EVENT_STREAM, Answer, Request
+from controller.northbound.http.operations import Operation, Reply
+from controller.northbound.http.problems import Problem
+from controller.northbound.views.events import event_view
 from controller.operations.event_log import Event, EventLog, Follower, TooManyFollowers
 
 HEARTBEAT_S = 15.0
@@ -26,7 +27,7 @@ class EventHandlers:
         return (
             Operation(
                 "GET", "/v1/events", "followEvents", "State changes of slices, connections, links and keys",
-                self.follow, (Reply(200, "Server-sent events", media_type=EVENT_STREAM),), (400, 503),
+                self.follow, (Reply(200, "Server-sent events", media_type=EVENT_STREAM, items="Event"),), (400, 503),
                 headers=("LastEventId",),
             ),
         )  # fmt: skip
@@ -64,8 +65,6 @@ class EventStream(Iterator[bytes]):
 
     def _make_chunks(self) -> Iterator[bytes]:
         yield b": following\nretry: 1000\n\n"
-        if self._follower.has_missed:
-            yield b'event: reset\ndata: {"reason": "events before these are no longer kept: read the state anew"}\n\n'
         while True:
             event = self._follower.next(HEARTBEAT_S)
             if event is not None:
@@ -81,5 +80,6 @@ class EventStream(Iterator[bytes]):
 
 
 def event_bytes(event: Event) -> bytes:
-    data = json.dumps({"at": event.at, **event.data})
-    return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n".encode()
+    """The event in the stream's format: ``id`` is its sequence number, which ``Last-Event-ID`` gives back."""
+    data = json.dumps(event_view(event))
+    return f"event: {event.what.kind}\nid: {event.sequence}\ndata: {data}\n\n".encode()

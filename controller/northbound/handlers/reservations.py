@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from controller.northbound import views
-from controller.northbound.auth import Role
 from controller.northbound.bodies import parse_feasibility, parse_reservation
-from controller.northbound.messages import Answer, Request, json_answer
-from controller.northbound.operations import Body, Operation, Reply
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import Answer, Request, json_answer
+from controller.northbound.http.operations import Body, Operation, Reply
+from controller.northbound.views.slices import job_view, reservation_view, slice_view
 from controller.operations.slices.slice_service import SliceService
 
 WRITE = ("IdempotencyKey",)
@@ -72,47 +72,47 @@ class ReservationHandlers:
         records = sorted(self._slices.reservations(), key=lambda record: record.name)
         with self._slices.lock:
             model = self._slices.model
-            return json_answer(HTTPStatus.OK, {"reservations": [views.reservation_view(model, r) for r in records]})
+            return json_answer(HTTPStatus.OK, {"reservations": [reservation_view(model, r) for r in records]})
 
     def reserve(self, request: Request) -> Answer:
         wanted = parse_reservation(request.json(), self._slices.terms)
         held = self._slices.reserve(wanted.request, wanted.expires_in_s)
         with self._slices.lock:
-            view = views.reservation_view(self._slices.model, self._slices.reservation(held.id))
+            view = reservation_view(self._slices.model, self._slices.reservation(held.id))
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/reservations/{held.id}"),))
 
     def show(self, request: Request) -> Answer:
         with self._slices.lock:
             record = self._slices.reservation(request.parameters["id"])
-            return json_answer(HTTPStatus.OK, views.reservation_view(self._slices.model, record))
+            return json_answer(HTTPStatus.OK, reservation_view(self._slices.model, record))
 
     def roll_back(self, request: Request) -> Answer:
         with self._slices.lock:
             record = self._slices.reservation(request.parameters["id"])
-            view = views.reservation_view(self._slices.model, record)
+            view = reservation_view(self._slices.model, record)
             self._slices.roll_back(request.parameters["id"])
         return json_answer(HTTPStatus.OK, view)
 
     def commit(self, request: Request) -> Answer:
         record = self._slices.commit(request.parameters["id"])
         with self._slices.lock:
-            view = views.slice_view(self._slices.model, record)
+            view = slice_view(self._slices.model, record)
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{record.name}"),))
 
     def list_jobs(self, request: Request) -> Answer:
-        jobs = [views.job_view(j, self._slices.reservation_status(j)) for j in self._slices.feasibility_jobs()]
+        jobs = [job_view(j, self._slices.reservation_status(j)) for j in self._slices.feasibility_jobs()]
         return json_answer(HTTPStatus.OK, {"jobs": jobs})
 
     def ask(self, request: Request) -> Answer:
         wanted = parse_feasibility(request.json(), self._slices.terms)
         job = self._slices.check_feasibility(wanted.request, reserve=wanted.reserve, ttl_s=wanted.expires_in_s)
-        view = views.job_view(job, self._slices.reservation_status(job))
+        view = job_view(job, self._slices.reservation_status(job))
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/feasibility-jobs/{job.id}"),))
 
     def show_job(self, request: Request) -> Answer:
         job = self._slices.feasibility_job(request.parameters["id"])
-        return json_answer(HTTPStatus.OK, views.job_view(job, self._slices.reservation_status(job)))
+        return json_answer(HTTPStatus.OK, job_view(job, self._slices.reservation_status(job)))
 
     def end_job(self, request: Request) -> Answer:
         job = self._slices.end_feasibility_job(request.parameters["id"])
-        return json_answer(HTTPStatus.OK, views.job_view(job, self._slices.reservation_status(job)))
+        return json_answer(HTTPStatus.OK, job_view(job, self._slices.reservation_status(job)))

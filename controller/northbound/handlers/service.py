@@ -6,9 +6,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from controller.northbound.messages import PROMETHEUS, Answer, Request, json_answer
+from controller.northbound.http.messages import PROMETHEUS, Answer, Request, json_answer
+from controller.northbound.http.operations import Operation, Reply
 from controller.northbound.metrics import Telemetry, metrics_text
-from controller.northbound.operations import Operation, Reply
 from controller.operations.event_log import EventLog
 from controller.operations.slices.slice_service import SliceService
 

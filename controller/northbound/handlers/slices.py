@@ -7,12 +7,12 @@ import binascii
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
-from controller.northbound import views
-from controller.northbound.auth import Role
 from controller.northbound.bodies import parse_batch, parse_slice
 from controller.northbound.export import ietf_slice_service, service_profile
-from controller.northbound.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
-from controller.northbound.operations import Body, Operation, QueryParameter, Reply, bad_parameter
+from controller.northbound.http.auth import Role
+from controller.northbound.http.messages import JSON, MERGE_PATCH, YANG_JSON, Answer, Request, json_answer
+from controller.northbound.http.operations import Body, Operation, QueryParameter, Reply, bad_parameter
+from controller.northbound.views.slices import plan_view, slice_view
 from controller.operations.slices.slice_service import SliceService
 
 DEFAULT_PAGE = 1000
@@ -91,7 +91,7 @@ class SliceHandlers:
             model = self._slices.model
             names = sorted(name for name in model.slices if name > after)
             page = names[:limit]
-            body = {"slices": [views.slice_view(model, model.slices[name]) for name in page]}
+            body = {"slices": [slice_view(model, model.slices[name]) for name in page]}
         if len(names) <= limit:
             return json_answer(HTTPStatus.OK, body)
         cursor = _cursor_after(page[-1])
@@ -101,36 +101,36 @@ class SliceHandlers:
     def show(self, request: Request) -> Answer:
         with self._slices.lock:
             model = self._slices.model
-            return json_answer(HTTPStatus.OK, views.slice_view(model, model.slice(request.parameters["name"])))
+            return json_answer(HTTPStatus.OK, slice_view(model, model.slice(request.parameters["name"])))
 
     def create(self, request: Request) -> Answer:
         wanted = parse_slice(request.json(), self._slices.terms)
         if request.query["dry_run"]:
-            return json_answer(HTTPStatus.OK, views.plan_view(self._slices.preview(wanted)))
+            return json_answer(HTTPStatus.OK, plan_view(self._slices.preview(wanted)))
         record = self._slices.create(wanted)
         with self._slices.lock:
-            view = views.slice_view(self._slices.model, record)
+            view = slice_view(self._slices.model, record)
         return json_answer(HTTPStatus.CREATED, view, headers=(("Location", f"/v1/slices/{quote(record.name)}"),))
 
     def create_all(self, request: Request) -> Answer:
         records = self._slices.create_batch(parse_batch(request.json(), self._slices.terms))
         with self._slices.lock:
             model = self._slices.model
-            body = {"slices": [views.slice_view(model, record) for record in records]}
+            body = {"slices": [slice_view(model, record) for record in records]}
         return json_answer(HTTPStatus.CREATED, body)
 
     def change(self, request: Request) -> Answer:
         name, patch = request.parameters["name"], request.json()
         if request.query["dry_run"]:
-            return json_answer(HTTPStatus.OK, views.plan_view(self._slices.preview_change(name, patch)))
+            return json_answer(HTTPStatus.OK, plan_view(self._slices.preview_change(name, patch)))
         record = self._slices.modify(name, patch)
         with self._slices.lock:
-            return json_answer(HTTPStatus.OK, views.slice_view(self._slices.model, record))
+            return json_answer(HTTPStatus.OK, slice_view(self._slices.model, record))
 
     def delete(self, request: Request) -> Answer:
         record = self._slices.delete(request.parameters["name"])
         with self._slices.lock:
-            return json_answer(HTTPStatus.OK, views.slice_view(self._slices.model, record))
+            return json_answer(HTTPStatus.OK, slice_view(self._slices.model, record))
 
     def show_ietf(self, request: Request) -> Answer:
         with self._slices.lock:

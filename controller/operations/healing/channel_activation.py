@@ -9,6 +9,7 @@ from typing import Protocol
 from controller.model.connection import owner_of
 from controller.model.dark_channel import SpareState
 from controller.model.errors import ControllerError
+from controller.model.events import SpareChanged
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.context import OperationContext
@@ -69,9 +70,11 @@ class ChannelActivation:
             plan = self._plan()
             if plan is None:
                 return False
+            needy = (*security_fallback.waiting(model), *security_fallback.on_fallback(model))
+            helped = tuple(sorted(c.id for c in needy if c.request.id in plan.routes))
             for channel in plan.channels:
                 model.set_spare(channel, model.spares[channel].become(SpareState.ACTIVATING))
-                self._tell(channel, connections=sorted(plan.routes))
+                self._tell(channel, connections=helped)
             pending = context.switches.send(model.install_trial(plan.channels))
         try:
             context.wait_or_repair("trial", pending)
@@ -164,7 +167,7 @@ class ChannelActivation:
         if self._context.channel_ports is not None:
             self._context.wait_or_repair("spare", self._context.channel_ports.deactivate(channels))
 
-    def _tell(self, channel: str, **more: object) -> None:
-        state = self._context.model.spares[channel].state.value
-        log.info("spare %s is %s", channel, state)
-        self._context.events.publish("spare", {"channel": channel, "state": state, **more})
+    def _tell(self, channel: str, reason: str | None = None, connections: tuple[str, ...] = ()) -> None:
+        state = self._context.model.spares[channel].state
+        log.info("spare %s is %s", channel, state.value)
+        self._context.events.publish(SpareChanged(channel, state, reason, connections))

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from controller.forwarding.tunnel_endpoint import endpoint_at
 from controller.model.errors import DriverError
+from controller.model.events import KeysRerouted, RekeyRestored, RekeySlowed, Violation
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.context import OperationContext
@@ -51,28 +52,29 @@ class Rekeying:
     def _tell(self, change: SupplyChange) -> None:
         """Events in the order of what happened, and the proof of a relay that has moved. Call with the lock held."""
         context, after = self._context, change.after
-        pace = {"connection": after.id, "rekey_s": after.rekey_s, "asked_s": after.request.spec.rekey_s}
+        name, asked_s = after.request.slice_name, after.request.spec.rekey_s
         if change.is_slowed:
             assert after.slow_rekey is not None
             log.warning("connection %s: keys renewed every %g s: %s", after.id, after.rekey_s, after.slow_rekey.reason)
-            context.events.publish("rekey_slowed", pace | {"state": "slowed", "reason": after.slow_rekey.reason})
+            context.events.publish(RekeySlowed(after.id, name, after.rekey_s, asked_s, after.slow_rekey.reason))
         if change.is_relay_moved:
             self._note(change)
         if change.is_restored:
             log.info("connection %s: keys renewed every %g s again", after.id, after.rekey_s)
-            context.events.publish("rekey_restored", pace | {"state": "restored"})
+            context.events.publish(RekeyRestored(after.id, name, after.rekey_s, asked_s))
         if after.state is not change.before.state:
             log.info("connection %s: %s %s", after.id, after.state.value, after.reason or "")
             context.announce_connection(after)
 
     def _note(self, change: SupplyChange) -> None:
         model, after = self._context.model, change.after
+        name = after.request.slice_name
         reroute = reroute_audit.note(model.topology, change.before, after, self._context.clock(), Cause.KEYS)
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its key relay is not what was asked for: %s", after.id, wrong)
-            self._context.events.publish("violation", {"connection": after.id, "reason": wrong})
+            self._context.events.publish(Violation(after.id, name, wrong))
         model.record_reroute(after.id, reroute)
-        self._context.events.publish("key_reroute", {"connection": after.id, **reroute_audit.reroute_view(reroute)})
+        self._context.events.publish(KeysRerouted(after.id, name, reroute))
 
     def _pace(self, connection_id: str) -> None:
         """Tell both ends, the responder first. An agent that is silent is told by the comparison with agents."""

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable
 
 from controller.model.connection import Connection
+from controller.model.events import LinkChanged, LinkState
 from controller.model.reason import ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
@@ -26,6 +27,8 @@ from controller.policy.reversion import Reversion, original_routes
 log = logging.getLogger(__name__)
 
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
+# What may come right without anything that the model sees.
+NOT_TOLD = (ReasonCode.REFUSED, ReasonCode.OTHER_KEYS)
 UNLIMITED_KEY_RATE = 1 << 62  # millibit/s
 
 
@@ -48,7 +51,7 @@ class RestorationService:
             news = context.model.observe_channels(changes, silent)
             for channel in news:
                 log.info("channel %s is %s", channel, "up" if changes[channel] else "down")
-                context.events.publish("link", {"channel": channel, "state": "up" if changes[channel] else "down"})
+                context.events.publish(LinkChanged(channel, LinkState.of(changes[channel])))
             is_certain = any(not context.model.network.is_channel_up(c) for c in suspected - silent)
         if is_certain or not all(changes[c] for c in news):
             self.heal()
@@ -110,7 +113,7 @@ class RestorationService:
             return False
         seen, tried = model.network.fingerprint(), self._tried
         self._tried = seen
-        return seen != tried or any(c.reason is not None and c.reason.code is ReasonCode.REFUSED for c in waiting)
+        return seen != tried or any(c.reason is not None and c.reason.code in NOT_TOLD for c in waiting)
 
     def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up: they are held down again."""

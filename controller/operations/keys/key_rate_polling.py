@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from controller.model.errors import DriverError
+from controller.model.events import SectionChanged, SectionState, SliceWarned
 from controller.model.key_rates import SectionStatus
 from controller.model.states import ConnectionState
 from controller.operations.context import OperationContext
@@ -62,21 +63,17 @@ class KeyRatePolling:
             self._has_news = True
         if before is not None and before.is_usable is status.is_usable:
             return
-        state = "usable" if status.is_usable else "unusable"
-        log.info("QKD section %s is %s", status.id, state)
+        state = SectionState.USABLE if status.is_usable else SectionState.UNUSABLE
+        log.info("QKD section %s is %s", status.id, state.value)
         users = [
             c
             for c in context.model.connections.values()
             if c.lanes and any(section == status.id for section, _ in c.lanes[0].route.key_sections)
         ]
-        affected = sorted(c.id for c in users)
-        context.events.publish(
-            "key", {"section": status.id, "state": state, "qber": status.qber, "connections": affected}
-        )
+        affected = tuple(sorted(c.id for c in users))
+        context.events.publish(SectionChanged(status.id, state, status.qber, affected))
         for name in sorted({c.request.slice_name for c in users}):
-            hit = [c.request.name for c in users if c.request.slice_name == name]
+            hit = tuple(sorted(c.id for c in users if c.request.slice_name == name))
             warning = "it gives keys again" if status.is_usable else "it gives no keys any more"
-            context.announce(
-                context.model.slice(name), section=status.id, connections=sorted(hit),
-                warning=f"QKD section {status.id} is {state}: {warning}",
-            )  # fmt: skip
+            reason = f"QKD section {status.id} is {state.value}: {warning}"
+            context.events.publish(SliceWarned(name, status.id, hit, reason))

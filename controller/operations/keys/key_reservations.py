@@ -14,13 +14,14 @@ from dataclasses import replace
 
 from controller.model.connection import owner_of
 from controller.model.errors import DriverError, NotSupported
-from controller.model.key_rates import BookingRefused, KeyBooking
+from controller.model.events import BookingShort
+from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking
 from controller.operations.context import OperationContext
 from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 10.0  # after the KMS has promised less than is wanted
+RETRY_S = 10.0  # after the KMS has promised less than is wanted, or has failed to book
 
 
 def wanted_bookings(model: NetworkState) -> dict[str, KeyBooking]:
@@ -31,7 +32,7 @@ def wanted_bookings(model: NetworkState) -> dict[str, KeyBooking]:
         if rate == 0:
             continue
         a, b = sorted((connection.request.src, connection.request.dst))
-        priority = connection.request.spec.priority + 1
+        priority = connection.request.spec.priority
         booking = KeyBooking(a, b, connection.key_source, math.ceil(rate / 1000), priority)
         before = found.get(booking.id)
         if before is not None:
@@ -55,6 +56,7 @@ class KeyReservations:
     def __init__(self, context: OperationContext) -> None:
         self._context = context
         self._short: dict[str, tuple[KeyBooking, float]] = {}  # wanted and not promised in full; when to ask again
+        self._failed: dict[str, tuple[KeyBooking | None, float]] = {}  # what was to be instead; when to ask again
 
     def review(self) -> None:
         """To be called whenever the KMS has told its rates."""
@@ -69,23 +71,41 @@ class KeyReservations:
         with context.lock:
             wanted = wanted_bookings(context.model)
         self._short = {i: short for i, short in self._short.items() if wanted.get(i) == short[0]}
+        self._failed = {i: failed for i, failed in self._failed.items() if wanted.get(i) == failed[0]}
         for before, after in differences(held, wanted):
-            if after is not None and before is not None and self._is_resting(after):
+            if self._is_resting(before, after):
                 continue
             try:
                 self._change(before, after)
+            except (BookingFailed, BookingRefused) as error:
+                # Of this booking; what the others hold does not hang on it.
+                self._note_failed(before, after, error)
             except DriverError as error:
                 log.warning("key booking %s: %s", after or before, error)
                 return
 
-    def _is_resting(self, wanted: KeyBooking) -> bool:
-        return wanted.id in self._short and self._context.steady() < self._short[wanted.id][1]
+    def _is_resting(self, before: KeyBooking | None, after: KeyBooking | None) -> bool:
+        booking = after or before
+        assert booking is not None
+        now = self._context.steady()
+        is_short = after is not None and before is not None and booking.id in self._short
+        if is_short and now < self._short[booking.id][1]:
+            return True
+        return booking.id in self._failed and now < self._failed[booking.id][1]
+
+    def _note_failed(self, before: KeyBooking | None, after: KeyBooking | None, error: DriverError) -> None:
+        booking = after or before
+        assert booking is not None
+        if booking.id not in self._failed:
+            log.warning("key booking %s: %s", booking, error)
+        self._failed[booking.id] = after, self._context.steady() + RETRY_S
 
     def _change(self, before: KeyBooking | None, after: KeyBooking | None) -> None:
         rates = self._context.key_rates
         if after is None:
             assert before is not None
             rates.release(before)
+            self._failed.pop(before.id, None)
             return
         try:
             rates.book(after, is_new=before is None)
@@ -94,13 +114,11 @@ class KeyReservations:
             rates.book(replace(after, rate_bps=refusal.offer_bps), is_new=before is None)
         else:
             self._short.pop(after.id, None)
+        self._failed.pop(after.id, None)
 
     def _note_short(self, wanted: KeyBooking, offer_bps: int) -> None:
         if wanted.id not in self._short:
             log.warning("key booking %s: the KMS promises %d bit/s", wanted, offer_bps)
-            self._context.events.publish(
-                "key_booking",
-                {"a": wanted.a, "b": wanted.b, "key_source": wanted.key_source, "wanted_bps": wanted.rate_bps,
-                 "promised_bps": offer_bps},
-            )  # fmt: skip
+            short = BookingShort(wanted.a, wanted.b, wanted.key_source, wanted.rate_bps, offer_bps)
+            self._context.events.publish(short)
         self._short[wanted.id] = wanted, self._context.steady() + RETRY_S

@@ -1,11 +1,10 @@
-"""What a plan would come to: labels, addresses, rules and meters, found by carrying it out on the model.
+"""What a plan would come to: labels, addresses, rules and meters, found by carrying it out on a fork of the model.
 
 So a dry run shows what the real thing would do, not what another piece of code thinks that it would.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,33 +28,24 @@ class Preview:
 
 
 def preview(model: NetworkState, plan: SlicePlan) -> Preview:
-    """What creating the slice would do. Call it with nobody else at the model. Raises what reserving raises."""
-    reserved = _reserved(model)
-    model.reserve(plan, now=0.0)
-    try:
-        return _look(model, plan, reserved)
-    finally:
-        model.withdraw_all(model.connections_of(plan.request.name))
-        model.forget(plan.request.name)
+    """What creating the slice would do. Raises what reserving raises."""
+    trial = model.fork()
+    trial.reserve(plan, now=0.0)
+    return _look(trial, plan, _reserved(model))
 
 
 def preview_change(model: NetworkState, plan: SlicePlan) -> Preview:
-    """What changing the slice would do; reservations are those beyond what it holds already.
-
-    A change has too many parts to be taken back without a trace, so it is tried on a copy.
-    """
-    memo = {id(model.topology): model.topology, id(model.ports): model.ports, id(model.network): model.network.copy()}
-    trial = copy.deepcopy(model, memo)
-    reserved = _reserved(trial)
+    """What changing the slice would do; reservations are those beyond what it holds already."""
+    trial = model.fork()
     begin(trial, plan)
-    return _look(trial, plan, reserved)
+    return _look(trial, plan, _reserved(model))
 
 
-def _look(model: NetworkState, plan: SlicePlan, before: Mapping[tuple[bool, str], int]) -> Preview:
-    connections = model.connections_of(plan.request.name)
+def _look(trial: NetworkState, plan: SlicePlan, before: Mapping[tuple[bool, str], int]) -> Preview:
+    connections = trial.connections_of(plan.request.name)
     ids = [connection.id for connection in connections]
-    told = join([model.install_transit(ids), model.switch_ingress(ids)])
-    more = {key: amount - before[key] for key, amount in _reserved(model).items() if amount > before[key]}
+    told = join([trial.install_transit(ids), trial.switch_ingress(ids)])
+    more = {key: amount - before[key] for key, amount in _reserved(trial).items() if amount > before[key]}
     return Preview(
         plan,
         connections,

@@ -66,6 +66,7 @@ class Modification:
         request = patch_slice_request(record.request, patch)
         Terms(context.model.topology, context.model.forbidden_suites).check(request)
         check_times(request, context.clock())
+        context.look_at_switches()
         plan = plan_change(context.model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):
             raise InfeasibleRequest(name, plan, self._context.kms_silence)
@@ -116,7 +117,7 @@ class Modification:
             operation.settle(TUNNEL_DEADLINE_S)
             self._undo(change, operation, rekeyed)
             log.warning("slice %s: change undone: %s", change.name, error)
-            raise ProvisioningFailed(f"slice {change.name}: {error}; it is what it was") from error
+            raise ProvisioningFailed(f"slice {change.name}: {error}; it is what it was", error) from error
         self._break(change, operation)
         with self._context.lock:
             operation.check()

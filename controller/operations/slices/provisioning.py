@@ -41,8 +41,12 @@ class Provisioning:
 
     def plan(self, request: SliceRequest) -> SlicePlan:
         """What a request would get. Call with the lock held. Raises InfeasibleRequest, DuplicateSlice."""
+        self._context.look_at_switches()
         plan = self._context.model.plan(request)
         if isinstance(plan, Infeasible):
+            away = self._context.model.needed_switches_away(request)
+            if away:
+                raise DriverError("; ".join(f"switch {site}: not connected" for site in away))
             raise InfeasibleRequest(request.name, plan, self._context.kms_silence)
         return plan
 
@@ -113,7 +117,7 @@ class Provisioning:
             return error if isinstance(error, Superseded) else Superseded("deleted while it was being created")
         names = ", ".join(operations)
         log.warning("slice %s: rolled back: %s", names, error)
-        return ProvisioningFailed(f"slice {names}: {error}; rolled back")
+        return ProvisioningFailed(f"slice {names}: {error}; rolled back", error)
 
     def _provision(self, name: str, operation: Operation, stopwatch: Stopwatch) -> None:
         """From PROVISIONING to what the data plane says works; raises what went wrong."""

@@ -20,7 +20,8 @@ BLOCK_DETECTIONS = 1 << 19
 # Of the rate model, which need not wait for its blocks: what devices collect in minutes.
 RATE_BLOCK_DETECTIONS = 10_000_000
 # One tag in either direction per block.
-AUTHENTICATION_BYTES = 2 * authentication.ONE_TIME_KEY_BYTES
+KEYS_PER_BLOCK = 2
+AUTHENTICATION_BYTES = KEYS_PER_BLOCK * authentication.ONE_TIME_KEY_BYTES
 
 
 @lru_cache(maxsize=1024)

@@ -25,6 +25,8 @@ class StopReason(Enum):
     TOO_MANY_ERRORS = "error rate above the abort threshold"
     WRONG_DECOY_SHARE = "the decoys' share of the detections is not that of the line"
     NO_LIGHT = "no light: the fibre is cut"
+    FAULT = "an error of this KMS, told in its log; tried again every few seconds"
+    NO_AUTHENTICATION_KEY = "no authentication key is left: install new ones by restarting the KMS"
 
 
 class AttackKind(Enum):

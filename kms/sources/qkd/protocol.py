@@ -38,6 +38,7 @@ from kms.sources.qkd.link.channel import Bits, Positions
 from kms.sources.qkd.link.monte_carlo import QuantumChannel
 from kms.sources.qkd.link.settings import SourceSettings
 from kms.sources.qkd.post_processing import authentication
+from kms.sources.qkd.post_processing.authentication import OneTimeKeys
 from kms.sources.qkd.post_processing.cascade import ParityOracle, reconcile
 from kms.sources.qkd.post_processing.privacy_amplification import toeplitz_hash
 
@@ -170,14 +171,14 @@ def distil(
     tally: Tally,
     settings: SourceSettings,
     abort_qber: float,
-    authentication_keys: tuple[bytes, bytes],
+    authentication_keys: tuple[OneTimeKeys, OneTimeKeys],
     entropy: Entropy,
     transcript: Transcript,
 ) -> DistilledBlock:
     """Reconcile, verify, amplify and authenticate one block of sifted bits.
 
-    ``authentication_keys`` are Alice's and Bob's copies of AUTHENTICATION_BYTES of key that this block uses up.
-    Raises ExchangeError when a tag does not verify.
+    ``authentication_keys`` are Alice's and Bob's stocks: a tag in either direction uses a key up, whatever becomes of
+    the block. Raises ExchangeError when a tag does not verify, ShortOfKeyError when there is no key for one.
     """
     if tally.qber > abort_qber:
         return DistilledBlock(b"", b"", len(alice), 0, 0, reason="error rate above the abort threshold")
@@ -214,9 +215,8 @@ def distil(
     )
 
 
-def _authenticate(transcript: Transcript, keys: tuple[bytes, bytes]) -> None:
-    half = authentication.ONE_TIME_KEY_BYTES
-    alice_key, bob_key = keys
+def _authenticate(transcript: Transcript, keys: tuple[OneTimeKeys, OneTimeKeys]) -> None:
+    alice, bob = keys
     from_alice, from_bob = bytes(transcript.from_alice), bytes(transcript.from_bob)
-    authentication.check(bob_key[:half], from_alice, authentication.tag(alice_key[:half], from_alice), "Alice to Bob")
-    authentication.check(alice_key[half:], from_bob, authentication.tag(bob_key[half:], from_bob), "Bob to Alice")
+    authentication.check(bob.take(), from_alice, authentication.tag(alice.take(), from_alice), "Alice to Bob")
+    authentication.check(alice.take(), from_bob, authentication.tag(bob.take(), from_bob), "Bob to Alice")

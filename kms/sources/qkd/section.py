@@ -16,10 +16,11 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from kms.errors import SectionStoppedError, ShortOfKeyError
+from kms.errors import ExchangeError, SectionStoppedError, ShortOfKeyError
 from kms.sources.qkd.forecast import (
     AUTHENTICATION_BYTES,
     BLOCK_DETECTIONS,
+    KEYS_PER_BLOCK,
     RATE_BLOCK_DETECTIONS,
     sustainable_bps,
 )
@@ -29,6 +30,8 @@ from kms.sources.qkd.link.clicks import expected
 from kms.sources.qkd.link.monte_carlo import QuantumChannel
 from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import Model, Protocol, StopReason
+from kms.sources.qkd.post_processing import authentication
+from kms.sources.qkd.post_processing.authentication import OneTimeKeys
 from kms.sources.qkd.post_processing.parameter_estimation import Judge, Judgement
 from kms.sources.qkd.protocol import DistilledBlock, Entropy, SiftedRound, Tally, Transcript, distil, run_round
 
@@ -37,6 +40,8 @@ ROUND_DETECTIONS = 25_000
 FIRST_BLOCK_DETECTIONS = 1 << 18
 MAX_ROUND_S = 0.5  # of laser time, so that a slow section is probed as often as a fast one
 BUDGET_DEPTH_S = 60.0
+# Authentication keys of so many blocks are installed with the devices: after as many failures in a row none is left.
+RESERVED_BLOCKS = 16
 # The error rate that is reported is that of about the last so many disclosed bits.
 REPORTED_SAMPLE_BITS = 10_000
 
@@ -141,8 +146,9 @@ class Distiller:
         wanted = ROUND_DETECTIONS / max(quiet.detections, 1e-12)
         self.round_pulses = max(1, int(min(wanted, MAX_ROUND_S * channel.pulse_rate_hz)))
         # The first authentication keys are installed with the devices, the same at both ends.
-        preshared = entropy(AUTHENTICATION_BYTES)
-        self._authentication_keys = preshared, preshared
+        preshared = entropy(RESERVED_BLOCKS * AUTHENTICATION_BYTES)
+        self._full_stock = len(preshared) // authentication.ONE_TIME_KEY_BYTES
+        self._authentication_keys = OneTimeKeys(preshared), OneTimeKeys(preshared)
         self._judged = Tally()
         self._block_detections = first_block
         self._begin_block()
@@ -176,7 +182,12 @@ class Distiller:
         detected = judged.key + judged.test
         judgement = Judgement(signal_bits, int(judged.test_errors[0]), int(detected[0]), int(detected[1]))
         self._judged = Tally()
-        return Verdict(judgement, self._judge.objection(judgement))
+        return Verdict(judgement, self._judge.objection(judgement) or self._objection_of_stock())
+
+    def _objection_of_stock(self) -> StopReason | None:
+        """Without keys for the tags of a block whoever is on the line could pass for the other end."""
+        left = min(len(keys) for keys in self._authentication_keys)
+        return None if left >= KEYS_PER_BLOCK else StopReason.NO_AUTHENTICATION_KEY
 
     def _begin_block(self) -> None:
         self._alice: list[Bits] = []
@@ -196,16 +207,28 @@ class Distiller:
         tally, transcript = self._tally, self._transcript
         self._block_detections = BLOCK_DETECTIONS
         self._begin_block()
-        block = distil(
-            alice, bob, tally, self._settings, self._parameters.abort_qber, self._authentication_keys, self._entropy,
-            transcript,
-        )  # fmt: skip
+        try:
+            block = distil(
+                alice, bob, tally, self._settings, self._parameters.abort_qber, self._authentication_keys,
+                self._entropy, transcript,
+            )  # fmt: skip
+        except (ExchangeError, ShortOfKeyError) as error:
+            return DistilledBlock(b"", b"", len(alice), 0, 0, reason=str(error))
         if not block.secret_bits:
             return block
-        # The head of each block authenticates the next one: debited here, so it never reaches the buffer.
-        cut = AUTHENTICATION_BYTES
-        self._authentication_keys = block.alice[:cut], block.bob[:cut]
+        # The head of each block authenticates later ones: debited here, so it never reaches the buffer.
+        cut = self._missing_authentication_bytes(len(block.alice))
+        for stock, end in zip(self._authentication_keys, (block.alice, block.bob), strict=True):
+            stock.put(end[:cut])
         return replace(block, alice=block.alice[cut:], bob=block.bob[cut:])
+
+    def _missing_authentication_bytes(self, made: int) -> int:
+        """How much of a block of ``made`` bytes goes into the stock: what it used itself, and of what failed blocks
+        used up as much as leaves half of it for others.
+        """
+        size = authentication.ONE_TIME_KEY_BYTES
+        missing = self._full_stock - len(self._authentication_keys[0])
+        return size * min(missing, max(KEYS_PER_BLOCK, made // 2 // size))
 
 
 class SectionState(Enum):
@@ -256,6 +279,11 @@ class Section:
     def cut(self) -> None:
         """The fibre is cut: both ends notice at once, as nothing is detected any more."""
         self.is_cut, self.state, self.stop_reason = True, SectionState.STOPPED, StopReason.NO_LIGHT
+        self._samples.clear()
+
+    def fail(self) -> None:
+        """Its devices do not work: nobody judges the line, so nothing is to be taken until somebody does again."""
+        self.state, self.stop_reason = SectionState.STOPPED, StopReason.FAULT
         self._samples.clear()
 
     def mend(self) -> None:

@@ -197,7 +197,8 @@ class Agent:
     def list(self) -> dict[str, Any]:
         return {
             "connections": [
-                {**c.config.model_dump(mode="json"), "state": c.stats()["state"]} for c in self._connections.values()
+                {**c.config.model_dump(mode="json"), **{name: stats[name] for name in ("state", "keys_in_use")}}
+                for c, stats in ((c, c.stats()) for c in self._connections.values())
             ]
         }
 

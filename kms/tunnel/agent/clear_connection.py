@@ -110,6 +110,7 @@ class ClearConnection:
             "state": "up" if self._is_up else "closed",
             "mode": "clear",
             "key_source": "none",
+            "keys_in_use": "none",
             "mtu": self._mtu,
             "last_error": None,
             "warning": self._warning(),

@@ -171,6 +171,8 @@ def _failure(identifier: Any, error: TunnelError) -> dict[str, Any]:
     body: dict[str, Any] = {"type": kind, "message": str(error)}
     if isinstance(error, ConfigurationError) and error.field:
         body["field"] = error.field
+    if isinstance(error, Unavailable) and error.lacks_key:
+        body["reason"] = "no_key"
     return {"id": identifier, "ok": False, "error": body}
 
 

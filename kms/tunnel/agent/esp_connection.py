@@ -111,6 +111,8 @@ class EspConnection:
         self._healing: str | None = None  # what of the host is wrong and could not be put right
         self._inside_fd: int | None = None
         self._last_error = ""
+        self._sources = {self._session.settings.context().digest(): config.key_source}  # by what keys are bound to
+        self._lacks_key = False  # the KME refused when it was asked last
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
         return SessionSettings(
@@ -126,7 +128,9 @@ class EspConnection:
 
     def modify(self, config: ConnectionConfig) -> None:
         """Other keys while traffic goes on; ``wait_up`` then waits for them."""
-        self._session.reconfigure(self._settings(config), self._loop.time())
+        settings = self._settings(config)
+        self._sources[settings.context().digest()] = config.key_source
+        self._session.reconfigure(settings, self._loop.time())
         self.config = config
         self._plane.set_rate(config.rate_kbps)
         if not self._session.is_reconfigured:
@@ -196,7 +200,7 @@ class EspConnection:
             status = self._session.status(self._loop.time())
             reason = f": {self._error(status.last_error)}" if self._error(status.last_error) else ""
             message = f"{self.config.id} is {status.link.value} after {timeout_s:g} s{reason}"
-            raise Unavailable(message) from None
+            raise Unavailable(message, lacks_key=self._lacks_key) from None
 
     def stats(self) -> dict[str, Any]:
         """Counters and state as plain values."""
@@ -211,6 +215,7 @@ class EspConnection:
             "data_plane": self._plane.name,
             "host_refusals": self._plane.host_refusals(),
             "key_source": self.config.key_source,
+            "keys_in_use": self._keys_in_use(),
             "suite": self.config.suite,
             "key_id": status.key_id,
             "key_age_s": status.key_age_s,
@@ -222,6 +227,11 @@ class EspConnection:
             "warning": self._warning(),
             **continuity_stats(self._session.continuity, self._loop.time()),
         }
+
+    def _keys_in_use(self) -> str | None:
+        """The source of the key that packets are sealed under now, whatever was asked for since; None without a key."""
+        current = self._session.current
+        return None if current is None else self._sources.get(current.context)
 
     def _traffic(self) -> dict[str, int]:
         """Packets and octets without those of our own probes."""
@@ -349,11 +359,13 @@ class EspConnection:
             self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
         else:
             now = self._loop.time()
+            self._lacks_key = False
             self._session.keys_obtained(question.request, found, now, os.urandom(len(found) * ENTROPY_BYTES))
             self._carry_out()
 
     def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:
         logger.warning("connection %s: no key: %s", self.config.id, reason)
+        self._lacks_key = True
         self._session.key_refused(request, reason, self._loop.time(), is_final=is_final)
         self._carry_out()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scripts.cli.paths import path_text
 from scripts.console.output import print_table, say
 
 
@@ -14,7 +15,7 @@ def print_plan(plan: dict[str, Any]) -> None:
     asked = ("connection", "from", "to", "asked", "keys", "Mbit/s", "ms", "path", "backup")
     print_table("Connections", asked, [
         (c["name"], c["src"], c["dst"], c["required"], c["key_source"], c["bandwidth_mbps"], c["latency_ms"],
-         " ".join(c["path"]), " ".join(c["backup"] or []))
+         path_text(c), path_text(c["backup"]))
         for c in connections
     ])  # fmt: skip
     print_table("Labels, hop by hop", ("connection", "address", "peer", "forward", "reverse"), [

@@ -13,6 +13,7 @@ from typing import Any
 from scripts.cli.commands.keys import section_model
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
+from scripts.console.streams import has_commands
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.interrupts import end_on_signals
@@ -69,6 +70,11 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
         return _supervise(topology, arguments, layout)
     if arguments.detach:
         return _start_detached(arguments, layout)
+    if not has_commands(sys.stdin):
+        raise WrongRequest(
+            "up: Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
+            "`up --detach` returns when everything runs, `down` ends it"
+        )
     end_on_signals()
     with Runtime(topology, layout, _options(arguments)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
@@ -81,17 +87,17 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
     keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
     return RunOptions(
         api_port=arguments.api_port,
-        unsafe_keylog=Path(keylog) if keylog else None,
+        unsafe_keylog=Path(keylog).absolute() if keylog else None,
         tunnel=arguments.tunnel,
         bfd=arguments.bfd,
     )
 
 
 def _open_shell(runtime: Runtime) -> None:
-    from mininet.cli import CLI  # only here: no other command needs a terminal
+    from scripts.cli.shell import NetworkShell  # only here: no other command needs a terminal
 
     say(f"datapath: {runtime.record.datapath}; API: {runtime.record.api_url}; leave with `exit`")
-    CLI(runtime.network.mininet)
+    NetworkShell(runtime.network.mininet, RunningSystem(runtime.record, runtime.layout))
 
 
 def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -117,6 +123,7 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
                 child = subprocess.Popen(
                     argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                     env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling],
+                    cwd="/",
                 )  # fmt: skip
         finally:
             os.close(telling)
@@ -227,6 +234,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     document["switches"] = {"connected": health.get("switches_connected", 0), "of": len(record.network.site_names)}
     keys = _ask(system.kms.call, "GET", "/v1/keys")
     document["sections"] = keys.get("sections", [])
+    document["kms_background"] = _ask(system.kms.call, "GET", "/v1/status").get("background", [])
     document["faults"] = [fault.to_dict() for fault in system.faults.active()]
     if arguments.json:
         print_json(document)
@@ -243,6 +251,9 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     dead = [name for name, state in document["processes"].items() if state == "down"]
     if dead:
         say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
+    for task in document["kms_background"]:
+        if task["restarts"]:
+            say(f"KMS: {task['task']} had to begin anew {task['restarts']} times: {task['last_error']}")
     print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
                 [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
                  for s in document["sections"]])  # fmt: skip

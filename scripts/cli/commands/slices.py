@@ -6,18 +6,23 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from scripts.cli.commands.plan import print_plan
+from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
+from scripts.files.located_yaml import YamlError
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, parse_value, read_document
 
 FORMATS = ("qslice", "ietf", "3gpp")
-INFEASIBLE = "no feasible path"
+# By the problem's code; its reasons follow, in the units of the request.
+NOT_FEASIBLE = {
+    "infeasible": "no feasible path",
+    "key_rate_lacking": "no feasible path: QKD sections give too little key",
+    "key_rate_unknown": "no feasible path: the KMS does not tell its key rates",
+}
 # The controller counts in whole numbers of small units; a request is written in these.
 REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
 
@@ -59,11 +64,10 @@ def raise_problem(status: int, problem: Any) -> None:
         raise DidNotHold(f"the controller answered {status}: {problem}")
     detail = str(problem.get("detail") or problem.get("title") or f"status {status}")
     reasons = [_reason_line(reason) for reason in problem.get("reasons", [])]
-    if reasons:
-        detail = INFEASIBLE  # the controller's sentence says the same reasons without units
-    lines = [detail, *reasons]
+    headline = NOT_FEASIBLE.get(str(problem.get("code")))
+    lines = [headline or detail, *reasons]
     lines += [f"  would fit: {fit.get('description') or fit}" for fit in problem.get("nearest", [])]
-    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and "reasons" not in problem)
+    wrong = status in (400, 404, 409, 413, 415) or (status == 422 and headline is None)
     error: type[CommandError] = WrongRequest if wrong else DidNotHold
     raise error("\n".join(lines))
 
@@ -130,8 +134,8 @@ def _put(patch: dict[str, Any], change: str) -> None:
     if not equals or not all(keys):
         raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_value(text, tuple(keys))
+    except YamlError as error:
         raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
     place = patch
     for key in keys[:-1]:
@@ -196,11 +200,6 @@ def _get(layout: Layout, path: str) -> Any:
     return body
 
 
-def _backup(connection: dict[str, Any]) -> str:
-    """The channels of the backup path, or a hyphen."""
-    return " ".join((connection.get("backup") or {}).get("path", ())) or "-"
-
-
 def _print_connections(body: dict[str, Any]) -> None:
     columns = (
         "connection",
@@ -220,7 +219,7 @@ def _print_connections(body: dict[str, Any]) -> None:
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
          c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
-         c.get("protection"), " ".join(c["path"]), _backup(c), c.get("state"))
+         c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
     for connection in body["connections"]:

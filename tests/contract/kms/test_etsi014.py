@@ -18,6 +18,7 @@ from etsi_qkd_014_client import QKD014Client
 from kms.clients.etsi014_client import Kme014Client
 from kms.errors import KmeRefusedError, KmeUnavailableError
 from kms.pki import authority
+from kms.pki.authority import CRL_FILE
 from kms.pki.revocation import revoke_sae
 from tests.support.running_kms import KmsWorld, running_kms
 from tests.support.wait import PATIENCE, wait_until
@@ -248,6 +249,25 @@ class TestWhoMayCome:
         finally:
             connection.close()
         assert statuses == [(200, False), (401, True)]
+
+    def test_fault_14_a_damaged_list_of_revocations_lets_nobody_in(self, world: KmsWorld) -> None:
+        world.credentials("struck-off")
+        world.credentials("still-there")
+        revoke_sae(world.config.pki_dir, "struck-off")
+        path = Path(world.config.pki_dir) / CRL_FILE
+        content = path.read_bytes()
+
+        def statuses() -> list[int]:
+            asking = ("struck-off", "still-there")
+            return [world.ask("cell1", sae, "GET", "/sae-core1/status").status for sae in asking]
+
+        assert statuses() == [401, 200]
+        try:
+            path.write_bytes(content[:-100])
+            assert statuses() == [401, 503]
+        finally:
+            path.write_bytes(content)
+        assert statuses() == [401, 200]
 
     def test_tls_1_2_is_enough(self, world: KmsWorld) -> None:
         out = world.credentials("sae-cell1")

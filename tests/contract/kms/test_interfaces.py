@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import json
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from kms.clients.etsi014_client import Kme014Client
+from kms.errors import KmeRefusedError
 from tests.support.running_kms import Answer, KmsWorld, running_kms
 from tests.support.wait import PATIENCE, wait_until
 
@@ -230,3 +234,39 @@ def test_who_is_turned_away_is_told(world: KmsWorld) -> None:
         connection.close()
     assert (event["event"], event["site"]) == ("refused", "metro1")
     assert key["key"] not in str(event)
+
+
+@pytest.mark.parametrize("spelt", [str.upper, str.title, str.lower])
+def test_fault_22_a_key_is_found_by_its_id_in_letters_of_any_case(world: KmsWorld, spelt: Callable[[str], str]) -> None:
+    dh = {"extension_mandatory": [{"key_source": "dh"}]}
+    one, two, three = world.enc("cell1", "sae-cell1", "sae-metro1", number=3, **dh).body["keys"]
+    twice = world.dec("metro1", "sae-metro1", "sae-cell1", one["key_ID"], one["key_ID"].upper())
+    assert (twice.status, twice.body["message"]) == (400, "a key_ID is given twice")
+    assert world.dec("metro1", "sae-metro1", "sae-cell1", spelt(one["key_ID"])).body["keys"] == [one]
+    path = f"/sae-cell1/dec_keys?key_ID={spelt(two['key_ID'])}"
+    assert world.ask("metro1", "sae-metro1", "GET", path).body["keys"] == [two]
+    skip = f"/key/{spelt(uuid.UUID(three['key_ID']).hex)}?remoteSystemID=sae-cell1"
+    found = ask(world, "metro1", skip).body
+    assert (found["keyId"], found["key"]) == (uuid.UUID(three["key_ID"]).hex, base64.b64decode(three["key"]).hex())
+    # Digits of another script are not the same letters in another case.
+    arabic = "".join(chr(0x660 + int(c)) if c.isdigit() else c for c in uuid.UUID(three["key_ID"]).hex)
+    assert ask(world, "metro1", f"/key/{quote(arabic)}?remoteSystemID=sae-cell1").body["message"].startswith("keyId")
+
+
+def test_fault_22_our_client_asks_for_one_key_once_however_it_is_spelt(world: KmsWorld) -> None:
+    out = {site: world.credentials(f"sae-{site}") for site in ("cell1", "metro1")}
+
+    def client(site: str) -> Kme014Client:
+        return Kme014Client(world.urls[site], out[site] / "cert.pem", out[site] / "key.pem", out[site] / "ca.pem")
+
+    async def scenario() -> None:
+        async with client("cell1") as master, client("metro1") as slave:
+            (first, key), (second, other) = await master.enc_keys("sae-metro1", "dh", 2)
+            with pytest.raises(KmeRefusedError, match="twice"):
+                await slave.dec_keys("sae-cell1", [first, first.upper()])
+            for wrong in ("", "x", "{" + first + "}", first.replace("-", "")):
+                with pytest.raises(KmeRefusedError, match="not a UUID"):
+                    await slave.dec_keys("sae-cell1", [wrong])
+            assert await slave.dec_keys("sae-cell1", [second.upper(), first.title()]) == [other, key]
+
+    asyncio.run(scenario())

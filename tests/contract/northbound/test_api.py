@@ -79,7 +79,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(client: Client) -> None:
     made = client.call("POST", "/v1/slices", raw_request("cdn"))[2]
     for planned, real in zip(plan["connections"], made["connections"], strict=True):
         same = ("name", "path", "sites", "labels", "src_address", "dst_address", "latency_ms", "key_sections",
-                "src_address6", "dst_address6")  # fmt: skip
+                "key_links", "backup", "src_address6", "dst_address6")  # fmt: skip
         assert {key: planned[key] for key in same} == {key: real[key] for key in same}
     client.call("DELETE", "/v1/slices/cdn")
     assert client.call("POST", "/v1/slices?dry_run=perhaps", raw_request("cdn"))[0] == 422

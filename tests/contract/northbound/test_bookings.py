@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from controller.model.key_rates import KeyBooking
 from controller.southbound.kms_client import KmsClient
 from tests.support.controller_bench import Bench, request_for
 from tests.support.running_kms import KmsWorld, running_kms
@@ -50,3 +53,28 @@ def test_slices_are_applications_of_the_kms_and_follow_its_sections(tmp_path: Pa
             bench.slices.delete(name)
         bench.maintenance.poll_keys()
         assert reservations(world) == others
+
+
+@pytest.mark.parametrize("priority", [-100, -1, 0, 1, 100])
+def test_fault_10_every_priority_of_a_slice_is_one_of_the_kms_and_the_order_is_kept(
+    tmp_path: Path, priority: int
+) -> None:
+    sites = [
+        {"site": s, "kme_id": f"kme-{s}", "host": "127.0.0.1", "port": 0, "sae_ids": [f"sae-{s}"]} for s in "ab"
+    ]  # fmt: skip
+    sections = [{"id": "ab", "a": "a", "b": "b", "length_km": 5.0, "model": "rate"}]
+    links = [{"id": "ab", "a": "a", "b": "b", "sections": ["ab"]}]
+    with running_kms(tmp_path / "kms", sites=sites, sections=sections, qkd_links=links) as world:
+        client = KmsClient(Path(world.config.admin_socket))
+        wait_until(lambda: all(s.is_usable for s in client.sections()), 30)
+        lower, higher = KeyBooking("a", "b", "qkd", 10, priority), KeyBooking("a", "b", "dh", 10, priority + 1)
+        for booking in (lower, higher) if priority < 100 else (lower,):
+            client.book(booking, is_new=True)
+        client.sections()
+        assert client.bookings()[lower.id] == lower
+        told = {r["key_source"]: r["app_priority"] for r in world.admin("GET", "/v1/keys").body["reservations"]}
+        assert 0 < told["qkd"] <= 255
+        assert told.get("dh", 256) > told["qkd"]
+        # One that nobody can read hides none of the others.
+        client._told["reservations"].append({"owner": "controller", "min_bandwidth": float("inf")})
+        assert client.bookings()[lower.id] == lower

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from controller.model.events import LinkChanged, LinkState
 from controller.northbound import Settings
-from controller.northbound.auth import Tokens
-from controller.northbound.idempotency import IdempotencyKeys
-from controller.northbound.messages import Answer
-from controller.northbound.problems import Problem
+from controller.northbound.http.auth import Tokens
+from controller.northbound.http.idempotency import IdempotencyKeys
+from controller.northbound.http.messages import Answer
+from controller.northbound.http.problems import Problem
 from controller.operations.event_log import FOLLOWER_BACKLOG, KEPT_EVENTS, MAX_FOLLOWERS
 from tests.support.api_client import TOKEN, VIEWER, Client
 from tests.support.controller_bench import Bench, raw_request
@@ -291,7 +292,7 @@ def test_a_reader_who_comes_back_too_late_is_told_to_read_anew(client: Client) -
     assert int(re.findall(rb"^id: (\d+)$", chunks[1], re.MULTILINE)[0]) == int(last) + 1
     stream.close()
     for _ in range(KEPT_EVENTS):
-        client.bench.events.publish("link", {"channel": "c", "state": "up"})
+        client.bench.events.publish(LinkChanged("c", LinkState.UP))
     _, stream = follow(client, last)
     assert next(stream)
     assert next(stream).startswith(b"event: reset")
@@ -302,7 +303,7 @@ def test_a_reader_who_does_not_read_is_cut_off_after_what_was_kept_for_him(clien
     _, stream = follow(client)
     next(stream)
     for _ in range(FOLLOWER_BACKLOG + 10):
-        client.bench.events.publish("link", {"channel": "c", "state": "up"})
+        client.bench.events.publish(LinkChanged("c", LinkState.UP))
     assert sum(1 for _ in stream) == FOLLOWER_BACKLOG  # and the stream ends
 
 

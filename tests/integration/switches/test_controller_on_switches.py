@@ -316,3 +316,24 @@ def test_the_token_is_private_and_needed(clean: Controller) -> None:
         status, problem = clean.call("POST", "/v1/slices", example("cdn"), Authorization=header)
         assert (status, problem["status"]) == (401, 401)
     assert clean.token not in clean.log_path.read_text()
+
+
+@pytest.mark.parametrize("command", ["del-flows", "mod-flows", "del-meters", "add-flow"])
+def test_fault_29_what_is_changed_by_hand_on_a_switch_is_put_right_without_a_probe(
+    clean: Controller, command: str
+) -> None:
+    made = create(clean, example("cdn"))["cell1-compute"]
+    site = made["src"]
+    before, meters = clean.fabric.all_rules()[site], clean.fabric.meters(site)
+    arguments = {
+        "del-flows": ("priority=200",),
+        "mod-flows": ("priority=200,ip,in_port=1", "actions=drop"),
+        "del-meters": (),
+        "add-flow": ("priority=900,in_port=1,actions=drop",),
+    }
+    bridge = clean.fabric.topology.bridge(site)
+    run("ovs-ofctl", "-O", "OpenFlow13", command, bridge, *(",".join(a.split(",")) for a in arguments[command][:1]),
+        *arguments[command][1:], check=command != "del-flows")  # fmt: skip
+    assert (clean.fabric.all_rules()[site], clean.fabric.meters(site)) != (before, meters), "it has been changed"
+    wait_until(lambda: (clean.fabric.all_rules()[site], clean.fabric.meters(site)) == (before, meters), 15)
+    assert ping(clean, site, made["dst_address"]) == 3

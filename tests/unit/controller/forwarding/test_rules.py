@@ -6,13 +6,16 @@ import pytest
 
 from controller.forwarding.intended import Changes, IntendedSet, compare
 from controller.forwarding.items import SHARED_COOKIE, Item, Meter, Output, Rule
+from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.labels import MAX_LABEL, LabelPool, LabelsExhausted
-from controller.forwarding.rules import arp_responder, base_rules, connection_number, cookie_of
+from controller.forwarding.rules import PortMap, arp_responder, base_rules, connection_number, cookie_of
 from controller.model.connection import Connection
 from controller.model.path import Lane, Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Role, SecurityRequirement
+from tests.support.small_networks import channel, topology
 from topologies.spec import SecurityClass
 
+PORTS = PortMap.of(topology([channel("ab", "a", "b"), channel("bc", "b", "c")]))
 ROUTE = Route(("a", "b", "c"), ("ab", "bc"), 10, 1)
 BACK = Route(("c", "b"), ("bc",), 10, 1)
 
@@ -24,7 +27,7 @@ def a_connection(number: int, generation: int) -> tuple[Connection, Lane]:
 
 
 def test_labels_are_the_lowest_free_per_channel_and_direction() -> None:
-    pool = LabelPool()
+    pool = LabelPool(LabelQuarantine(PORTS))
     first, second = pool.allocate(ROUTE, 1), pool.allocate(ROUTE, 1)
     assert (first.forward, first.reverse) == ((1, 1), (1, 1))
     assert (second.forward, second.reverse) == ((2, 2), (2, 2))
@@ -35,7 +38,7 @@ def test_labels_are_the_lowest_free_per_channel_and_direction() -> None:
 
 
 def test_labels_run_out_per_channel_all_or_nothing() -> None:
-    pool = LabelPool()
+    pool = LabelPool(LabelQuarantine(PORTS))
     short = Route(("b", "c"), ("bc",), 1, 1)
     lanes = [pool.allocate(short, 1) for _ in range(MAX_LABEL)]
     assert len({lane.forward[0] for lane in lanes}) == MAX_LABEL
@@ -47,7 +50,7 @@ def test_labels_run_out_per_channel_all_or_nothing() -> None:
 
 
 def test_claimed_labels_are_not_given_out_again() -> None:
-    pool = LabelPool()
+    pool = LabelPool(LabelQuarantine(PORTS))
     pool.claim(Lane(ROUTE, (1, 2), (2, 1), 4))
     lane = pool.allocate(ROUTE, 5)
     assert lane.forward == (2, 1)
@@ -72,7 +75,7 @@ def rule(port: int, out: int, cookie: int = 1, site: str = "a") -> Rule:
 
 
 def test_shared_items_stay_until_the_last_owner_lets_go() -> None:
-    intended = IntendedSet(["a"])
+    intended = IntendedSet(["a"], LabelQuarantine(PORTS))
     shared = arp_responder("a", "10.0.0.1", "02:00:00:00:00:01")
     assert intended.assign("x", [shared]) == {"a": Changes(add=(shared,))}
     assert intended.assign("y", [shared]) == {}
@@ -82,7 +85,7 @@ def test_shared_items_stay_until_the_last_owner_lets_go() -> None:
 
 
 def test_a_rule_that_takes_over_a_key_is_added_over_it_and_nothing_is_removed() -> None:
-    intended = IntendedSet(["a"])
+    intended = IntendedSet(["a"], LabelQuarantine(PORTS))
     old, new = rule(1, 2, cookie=1), rule(1, 3, cookie=2)
     intended.assign("x", [old])
     assert intended.assign("x", [new]) == {"a": Changes(add=(new,))}
@@ -90,7 +93,7 @@ def test_a_rule_that_takes_over_a_key_is_added_over_it_and_nothing_is_removed() 
 
 
 def test_a_meter_that_changes_is_replaced() -> None:
-    intended = IntendedSet(["a"])
+    intended = IntendedSet(["a"], LabelQuarantine(PORTS))
     intended.assign("x", [Meter("a", 1, 100, 10)])
     assert intended.assign("x", [Meter("a", 1, 200, 20)]) == {"a": Changes(replace=(Meter("a", 1, 200, 20),))}
 

@@ -33,6 +33,9 @@ class Board:
     def is_connected(self, site: str) -> bool:
         return True
 
+    def is_ready(self, site: str) -> bool:
+        return True
+
     def installed(self, site: str) -> Iterable[Item]:
         return self._switches.held()[site]
 
@@ -131,7 +134,7 @@ def repair(world: RefusingWorld, after: int) -> None:
     world.slices.create(request_for(NAME))
     world.switches.tables["agg1"].items.clear()
     world.refuse_once(adds, after)
-    assert not world.maintenance.reconcile("agg1", world.switches.held()["agg1"])
+    assert not world.maintenance.reconcile("agg1", lambda: world.switches.held()["agg1"])
 
 
 def activate_a_dark_channel(world: RefusingWorld, after: int) -> None:

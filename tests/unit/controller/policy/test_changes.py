@@ -12,6 +12,7 @@ import pytest
 from controller.forwarding.intended import Changes
 from controller.forwarding.items import Meter
 from controller.model.errors import DriverError, ProvisioningFailed, SliceBusy, Superseded, UnknownSlice
+from controller.model.events import SliceWarned
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.context import InfeasibleRequest
 from controller.persistence.sqlite_journal import Store
@@ -367,9 +368,9 @@ def test_a_connection_that_waits_for_keys_is_tried_again_when_there_are_some(tmp
     events = []
     while (event := follower.next(0)) is not None:
         events.append(event)
-    warned = [e for e in events if e.kind == "slice" and "section" in e.data]
-    assert {e.data["section"] for e in warned} == {s for s, _ in backhaul.route.key_sections}
-    assert all(e.data["connections"] == ["compute-core"] and "gives no keys" in e.data["warning"] for e in warned)
+    warned = [e.what for e in events if isinstance(e.what, SliceWarned)]
+    assert {e.section for e in warned} == {s for s, _ in backhaul.route.key_sections}
+    assert all(e.slice == NAME and e.connections == (backhaul.id,) and "gives no keys" in e.reason for e in warned)
     bench.cut(backhaul.route.channels[0])
     assert bench.model.connections[backhaul.id].state is ConnectionState.DEGRADED
     bench.key_rates.unusable = frozenset()

@@ -64,8 +64,7 @@ def test_a_connection_without_backup_is_restored_if_it_asked_for_that(
 def test_what_bfd_alone_calls_down_is_suspected_until_the_loss_is_certain(bench: Bench) -> None:
     make(bench, "restoration")
     channel = path(bench, 0)[1]
-    bench.model.network.set_channel_up(channel, False)
-    bench.model.observe_channels({}, {channel})
+    bench.model.observe_channels({channel: False}, {channel})
     assert failure.classify(bench.model, bench.model.connections[ID]) is Impact.SUSPECTED
     bench.model.observe_channels({}, ())
     assert failure.classify(bench.model, bench.model.connections[ID]) is Impact.TO_RESTORE

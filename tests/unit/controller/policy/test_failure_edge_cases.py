@@ -93,7 +93,7 @@ def test_edge_case_07_when_the_new_way_cannot_be_installed_the_third_is_tried(be
 def test_edge_case_08_a_switch_compared_in_the_midst_of_a_reroute_keeps_both_ways(bench: Bench) -> None:
     connection = control(bench, protection="1:1")
     site = connection.lanes[0].route.sites[1]
-    bench.maintenance.reconcile(site, bench.switches.held()[site])
+    bench.maintenance.reconcile(site, lambda: bench.switches.held()[site])
     during: list[bool] = []
     send = bench.switches.send
 

@@ -10,10 +10,10 @@ import pytest
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.states import ConnectionState
-from controller.northbound.views import connection_view
+from controller.northbound.views.slices import connection_view
 from controller.policy.reroute_audit import Asked, check
 from tests.support.controller_bench import Bench
-from tests.unit.controller.policy.test_spares import kinds, make, mend, pass_time, split
+from tests.unit.controller.policy.test_spares import happened, make, mend, pass_time, split
 from topologies.catalog import metro_ring, ukqntel
 from topologies.spec import SecurityClass
 
@@ -54,8 +54,8 @@ def test_the_first_listed_level_that_works_is_used_and_seen(bench: Bench) -> Non
     assert view["is_on_fallback"]
     assert view["fallback"] == ["dh", "none"]
     assert view["reason"] == "uses the fallback dh: there is no way at qra"
-    (event,) = kinds(bench, "fallback_used")
-    assert (event["connection"], event["required"], event["level"]) == (connection_id, "qra", "dh")
+    (event,) = happened(bench, "fallback_used")
+    assert (event.connection, event.required, event.level) == (connection_id, "qra", "dh")
     reroute = connection.reroutes[-1]
     assert (reroute.level, reroute.cause, reroute.key_source) == ("dh", "fallback", "dh")
     assert check(bench.topology, Asked.of(connection.request), reroute) == ()
@@ -74,7 +74,7 @@ def test_the_level_asked_for_returns_as_soon_as_it_can(bench: Bench) -> None:
     assert told(bench, connection_id) == {"qra"}
     assert connection.reroutes[-1].cause == "fallback-undone"
     assert connection.reroutes[-1].old_path == connection.reroutes[-2].new_path  # from way to way, never without one
-    assert [e["level"] for e in kinds(bench, "fallback_undone")] == ["qra"]
+    assert [e.level for e in happened(bench, "fallback_undone")] == ["qra"]
     bench.repair_all()
 
 
@@ -135,7 +135,7 @@ def test_while_the_better_keys_do_not_come_it_is_still_on_the_fallback(bench: Be
     connection = found(bench, connection_id)
     assert connection.fallback is SecurityClass.DH
     assert connection.state is ConnectionState.ACTIVE
-    assert not kinds(bench, "fallback_undone")
+    assert not happened(bench, "fallback_undone")
     bench.tunnels.fail = lambda op, site, i: None
     pass_time(bench, 6.0)
     assert found(bench, connection_id).fallback is None
@@ -189,7 +189,7 @@ def test_back_from_a_fallback_that_was_cut_the_backup_is_of_the_class_asked_for_
     lower = found(bench, connection_id)
     assert lower.fallback is SecurityClass.DH
     for channel in FIBRE:
-        bench.model.network.set_channel_up(channel, True)  # and nobody has acted on it yet
+        bench.model.observe_channels({channel: True}, silent=())  # and nobody has acted on it yet
     cut(bench, *{c for lane in lower.lanes for c in lane.route.channels if c.startswith("agg1-metro1")})
     again = found(bench, connection_id)
     assert again.fallback is None

@@ -10,6 +10,7 @@ import pytest
 from controller.model.connection import Connection, owner_of
 from controller.model.connectivity import Finding, Verdict
 from controller.model.errors import DriverError
+from controller.model.events import ConnectionChanged, LinkChanged, LinkState
 from controller.model.key_rates import KeyPool
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.context import InfeasibleRequest
@@ -53,18 +54,19 @@ def kinds(bench: Bench, since: int) -> list[str]:
     follower = bench.events.follow(since)
     found = []
     while (event := follower.next(0)) is not None:
-        if event.data.get("connection", event.data.get("id")) == BACKHAUL:
-            found.append(str(event.data["state"]) if event.kind == "connection" else event.kind)
+        if getattr(event.what, "connection", None) == BACKHAUL:
+            what = event.what
+            found.append(what.state.value if isinstance(what, ConnectionChanged) else what.kind)
     bench.events.unfollow(follower)
     return found
 
 
 def last_event(bench: Bench) -> int:
-    bench.events.publish("mark", {})
+    bench.events.publish(LinkChanged("mark", LinkState.UP))
     follower = bench.events.follow(0)
     last = 0
     while (event := follower.next(0)) is not None:
-        last = event.id
+        last = event.sequence
     bench.events.unfollow(follower)
     return last
 
@@ -324,7 +326,7 @@ def test_without_a_way_at_the_fallback_either_it_is_degraded_until_there_is_one(
     bench = falling_back(tmp_path, "qra")
     around = [c.id for c in bench.topology.channels if "core1" in c.ends and not c.dark]
     for channel in around:
-        bench.model.network.set_channel_up(channel, False)
+        bench.model.observe_channels({channel: False}, silent=())
     stop(bench, *AROUND_CORE1)
     assert backhaul(bench).state is ConnectionState.DEGRADED
     assert backhaul(bench).fallback is None

@@ -14,7 +14,7 @@ from controller.model.errors import DriverError
 from controller.model.states import ConnectionState, SliceState
 from controller.monitoring.connectivity import Reachability
 from controller.monitoring.link_state import LinkMonitor, PortReport
-from controller.northbound.views import slice_view
+from controller.northbound.views.slices import slice_view
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import metro_ring, ukqntel
 from topologies.spec import Topology

@@ -15,7 +15,7 @@ from controller.operations.healing.restoration_service import TRY_AGAIN_S
 from controller.policy.reroute_audit import Asked, check
 from controller.schema.slice_request import parse_slice_request
 from tests.support.controller_bench import Bench, raw_request, request_for
-from tests.unit.controller.policy.test_spares import kinds, pass_time
+from tests.unit.controller.policy.test_spares import happened, pass_time
 from topologies.catalog import metro_ring, ukqntel
 
 
@@ -205,7 +205,7 @@ def test_switches_that_do_not_answer_are_not_waited_for_over_and_over(tmp_path: 
     bench.switches.refuse = answer_late
     bench.cut(route.channels[0])
     assert bench.model.connections[connection_id].state is ConnectionState.DEGRADED
-    states = [e["state"].lower() for e in kinds(bench, "connection") if e["id"] == connection_id]
+    states = [e.state.value.lower() for e in happened(bench, "connection") if e.connection == connection_id]
     assert states[:2] == ["rerouting", "degraded"]
     bench.switches.refuse = lambda site, changes: None
     pass_time(bench, TRY_AGAIN_S)

@@ -9,8 +9,9 @@ import pytest
 
 from controller.forwarding.items import CONTROLLER_PORT, Output
 from controller.model.dark_channel import Spare, SpareState
+from controller.model.events import SpareChanged
 from controller.model.states import ConnectionState
-from controller.northbound.network_views import topology_view
+from controller.northbound.views.network import topology_view
 from controller.operations.healing.channel_activation import RETEST_S
 from controller.policy.dark_channels import Holding
 from controller.schema.config import DEFAULT_HOLD_S
@@ -68,12 +69,12 @@ def states(bench: Bench) -> dict[str, str]:
     return {c["id"]: c["state"] for c in view["channels"]}
 
 
-def kinds(bench: Bench, kind: str) -> list[dict[str, Any]]:
+def happened(bench: Bench, kind: str) -> list[Any]:
     follower = bench.events.follow(0)
     found = []
     while (event := follower.next(0)) is not None:
-        if event.kind == kind:
-            found.append(dict(event.data))
+        if event.what.kind == kind:
+            found.append(event.what)
     bench.events.unfollow(follower)
     return found
 
@@ -117,11 +118,11 @@ def test_a_split_network_is_joined_by_the_cheapest_spare_and_put_right_when_it_i
     assert connection.state is ConnectionState.ACTIVE
     assert connection.route == before
     assert connection.reroutes[-1].cause == "spare-put-out"
-    assert [(e["channel"], e["state"]) for e in kinds(bench, "spare")] == [
+    assert [(e.channel, e.state.value) for e in happened(bench, "spare")] == [
         ("agg2-metro1-qra", "lighting"), ("agg2-metro1-qra", "lit"), ("agg2-metro1-qra", "dark"),
     ]  # fmt: skip
     bench.repair_all()
-    assert not kinds(bench, "violation")
+    assert not happened(bench, "violation")
 
 
 def test_the_spare_has_the_class_that_is_asked_for(bench: Bench) -> None:
@@ -164,7 +165,7 @@ def test_a_broken_spare_is_found_out_before_anything_is_sent_over_it(bench: Benc
     assert lit(bench) == {"agg1-metro3-qra"}
     assert bench.model.spares["agg2-metro1-qra"].fault == "no carrier"
     assert "agg2-metro1-qra" in bench.channel_ports.dark
-    assert {"channel": "agg2-metro1-qra", "state": "dark", "reason": "no carrier"} in kinds(bench, "spare")
+    assert SpareChanged("agg2-metro1-qra", SpareState.DARK, "no carrier") in happened(bench, "spare")
 
 
 def test_a_broken_spare_is_tried_again_after_a_while(bench: Bench) -> None:
@@ -193,7 +194,7 @@ def test_what_fails_while_a_spare_is_being_lit_is_served_as_well(bench: Bench, f
         assert connection.state is ConnectionState.ACTIVE
         assert connection.fallback is None
     assert lit(bench) == {"agg2-metro1-qkd", "agg2-metro1-qra"}
-    assert not kinds(bench, "fallback_used")
+    assert not happened(bench, "fallback_used")
 
 
 def test_a_lit_spare_that_fails_is_like_any_other_channel(bench: Bench) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
-from controller.model.errors import ConfigError, DriverError
+from controller.model.errors import ConfigError, DriverError, KeysMissing
+from controller.model.events import LinkChanged, LinkState, SliceChanged, StreamReset
+from controller.model.states import SliceState
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.config import load_config
@@ -163,13 +165,43 @@ def test_the_tunnel_client_speaks_the_agents_language(tmp_path: Path) -> None:
         agent.close()
 
 
+@pytest.mark.parametrize("lacks_key", [True, False])
+def test_the_tunnel_client_tells_a_want_of_keys_from_other_refusals(tmp_path: Path, lacks_key: bool) -> None:
+    agent = FakeTunnelAgent(tmp_path / "a")
+    agent.refuse["wait_up"], agent.lacks_key = "s/c is waiting after 1 s", lacks_key
+    try:
+        with pytest.raises(TunnelError, match="s/c is waiting") as caught:
+            TunnelClient({"a": tmp_path / "a"}).wait_up("a", "s/c", 1.0)
+        assert isinstance(caught.value, KeysMissing) is lacks_key
+    finally:
+        agent.close()
+
+
 def test_a_follower_that_falls_behind_is_cut_off_and_holds_up_nobody() -> None:
     events = EventLog(clock=lambda: 1.0)
     slow, quick = events.follow(), events.follow()
     for n in range(FOLLOWER_BACKLOG + 1):
-        events.publish("link", {"n": n})
+        events.publish(LinkChanged(f"c{n}", LinkState.UP))
         assert quick.next(1.0) is not None
     assert slow.is_cut_off
     assert not quick.is_cut_off
     events.unfollow(slow)
-    assert events.follow(after_id=FOLLOWER_BACKLOG).next(0.0) is not None
+    assert events.follow(after=FOLLOWER_BACKLOG).next(0.0) is not None
+
+
+def test_fault_30_a_follower_from_before_the_clock_was_set_back_is_told_that_it_missed_something() -> None:
+    ahead = EventLog(clock=lambda: 1_000_000.0)
+    ahead.publish(SliceChanged("s", SliceState.ACTIVE))
+    reader = ahead.follow(after=0)
+    reset, seen = reader.next(0.0), reader.next(0.0)
+    assert reset is not None
+    assert isinstance(reset.what, StreamReset)
+    assert seen is not None
+    after = EventLog(clock=lambda: 1_000.0)  # the next process
+    after.publish(SliceChanged("s", SliceState.DELETED))
+    follower = after.follow(after=seen.sequence)
+    first, second = follower.next(0.0), follower.next(0.0)
+    assert first is not None
+    assert isinstance(first.what, StreamReset)
+    assert second is not None
+    assert second.what == SliceChanged("s", SliceState.DELETED)

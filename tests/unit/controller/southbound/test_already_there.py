@@ -43,6 +43,7 @@ def sent():
     switchboard = Switchboard(metro_ring())
     datapath = Datapath(ofproto=of13, ofproto_parser=parser13, id=1, xid=0, sent=[])
     switchboard.connect("agg1", datapath)
+    switchboard.set_ready("agg1")
     pending = switchboard.send({"agg1": Changes(add=ADDED)})
     kinds = [kind for kind, _ in commands(datapath.sent[0])]
     assert kinds == [METER, GROUP, RULE, BARRIER], kinds

@@ -116,3 +116,20 @@ def test_attempts_are_bounded() -> None:
     with pytest.raises(KeyServerAlertError):
         world.provide()
     assert FOREVER - world.kmes.broken["qkd"] == ATTEMPTS
+
+
+def test_fault_22_a_key_has_one_name_whatever_the_case_of_its_letters() -> None:
+    world = World()
+
+    async def scenario() -> None:
+        for spelt in (str.upper, str.lower, str.title):
+            key_id = await world.a.order("fn-b", KeyRole.QKEY)
+            await world.b.fetch("fn-a", key_id)
+            assert world.a.receipt(spelt(key_id), b"n") == world.b.receipt(key_id, b"n")
+            world.b.use("fn-a", KeyRole.QKEY, spelt(key_id))
+            world.b.use("fn-a", KeyRole.QKEY, key_id)  # the same one again: it is not dropped as the one before
+            assert world.b.key("fn-a", KeyRole.QKEY) == world.a._keys[key_id]
+            world.a.drop(spelt(key_id))
+            assert key_id not in world.a._keys
+
+    asyncio.run(scenario())

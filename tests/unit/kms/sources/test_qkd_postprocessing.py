@@ -18,6 +18,7 @@ from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.link.monte_carlo import QuantumChannel
 from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import AttackKind
+from kms.sources.qkd.post_processing.authentication import OneTimeKeys
 from kms.sources.qkd.post_processing.cascade import FRAME_BITS, MOST_FRAMES, ParityOracle, reconcile
 from kms.sources.qkd.post_processing.privacy_amplification import MAX_INPUT_BITS, toeplitz_hash
 from kms.sources.qkd.protocol import Tally, Transcript, distil, run_round
@@ -190,11 +191,11 @@ def sifted(attack: Attack = NO_ATTACK, seed: int = 5, detections: int = DETECTIO
 
 
 def distilled(block: Sifted, keys: tuple[bytes, bytes] | None = None) -> protocol.DistilledBlock:
-    entropy = nature(77).bytes
-    same = entropy(AUTHENTICATION_BYTES)
+    same = os.urandom(AUTHENTICATION_BYTES)
+    at_alice, at_bob = keys or (same, same)
     return distil(
-        block.alice, block.bob, block.tally, SETTINGS, CHANNEL.abort_qber, keys or (same, same), entropy,
-        block.transcript,
+        block.alice, block.bob, block.tally, SETTINGS, CHANNEL.abort_qber,
+        (OneTimeKeys(at_alice), OneTimeKeys(at_bob)), os.urandom, block.transcript,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.link.clicks import expected
 from kms.sources.qkd.link.settings import optimal_settings
 from kms.sources.qkd.modes import AttackKind, Model, Protocol, StopReason
+from kms.sources.qkd.post_processing.authentication import OneTimeKeys
 from kms.sources.qkd.post_processing.parameter_estimation import (
     FALSE_ALARM,
     LEAST_SAMPLE_BITS,
@@ -140,11 +141,12 @@ class TestFullSimulation:
         assert alice == bob
 
     def test_authentication_is_debited_from_every_block(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        used: list[tuple[bytes, bytes]] = []
+        used: list[bytes] = []
         made: list[protocol.DistilledBlock] = []
 
         def spy(*arguments: object) -> protocol.DistilledBlock:
-            used.append(arguments[5])  # type: ignore[arg-type]
+            at_alice: OneTimeKeys = arguments[5][0]  # type: ignore[index]
+            used.append(bytes(at_alice._keys[-AUTHENTICATION_BYTES:]))  # what this block will take
             block = distil(*arguments)  # type: ignore[arg-type]
             made.append(block)
             return block
@@ -155,8 +157,8 @@ class TestFullSimulation:
         while len(blocks) < 2:
             blocks += distiller.work(1, NO_ATTACK, keep=True).blocks
         assert [b.secret_bits for b in blocks] == [m.secret_bits - 8 * AUTHENTICATION_BYTES for m in made]
-        assert used[1][0] == made[0].alice[:AUTHENTICATION_BYTES]
-        assert len({keys[0] for keys in used}) == 2
+        assert used[1] == made[0].alice[:AUTHENTICATION_BYTES]
+        assert len(set(used)) == 2
 
     @pytest.mark.parametrize(
         ("attack", "reason"), [(TAPPED, StopReason.TOO_MANY_ERRORS), (SPLIT, StopReason.WRONG_DECOY_SHARE)]

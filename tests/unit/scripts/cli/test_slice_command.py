@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.northbound.views import infeasible_view, plan_view
+from controller.northbound.views.slices import infeasible_view, plan_view
 from controller.operations.slices.dry_run import preview
 from controller.pce.computation import SlicePlan, plan_slice
 from controller.pce.infeasibility import Infeasible
@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_said_once_and_in_the_units_of_the_request(
     refused = plan(**access)
     assert isinstance(refused, Infeasible)
     detail = "slice enterprise-app: no feasible path: " + refused.summary.replace("\n", "; ")
-    assert dry_run(monkeypatch, 422, {"detail": detail, **infeasible_view(refused)}) == 1
+    assert dry_run(monkeypatch, 422, {"detail": detail, "code": "infeasible", **infeasible_view(refused)}) == 1
     said = capsys.readouterr().err
     assert f"enterprise-app/cell1-compute: {expected}" in said
     assert said.count("enterprise-app/cell1-compute:") == 1

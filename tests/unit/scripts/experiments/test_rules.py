@@ -22,7 +22,7 @@ from controller.forwarding.items import (
     ToGroup,
 )
 from controller.forwarding.rules import arp_responder, base_rules
-from controller.northbound.network_views import switch_view
+from controller.northbound.views.network import switch_view
 from scripts.experiments.chaos.rules import cookies_of, differences, held_items, intended_items
 
 # Captured from ovs-ofctl -O OpenFlow13 --no-names (3.1.0).

@@ -105,10 +105,11 @@ def test_bandwidth_is_that_of_the_connections_role():
 @pytest.mark.parametrize(
     ("status", "answer", "is_transient"),
     [
-        (422, {"detail": "no feasible path", "reasons": [{"constraint": "key_rate"}]}, True),
-        (422, {"detail": "no feasible path", "reasons": [{"constraint": "bandwidth"}]}, False),
-        (422, {"detail": "the key of field compute is unknown"}, False),
-        (409, {"detail": "slice monkey exists"}, False),
+        (422, {"code": "key_rate_lacking", "detail": "no feasible path", "reasons": []}, True),
+        (422, {"code": "key_rate_unknown", "detail": "no feasible path", "reasons": []}, True),
+        (422, {"code": "infeasible", "detail": "no feasible path", "reasons": []}, False),
+        (422, {"code": "invalid_request", "detail": "the key of field compute is unknown"}, False),
+        (409, {"code": "duplicate_slice", "detail": "slice monkey exists"}, False),
         (503, {"detail": "a tunnel agent does not answer; rolled back"}, True),
     ],
 )

@@ -1,0 +1,59 @@
+"""Refusals of the core as problem documents: one table maps our errors to HTTP."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from controller.model.errors import (
+    ControllerError,
+    DriverError,
+    DuplicateSlice,
+    KeysMissing,
+    ProvisioningFailed,
+    ReservationExpired,
+    SliceBusy,
+    Superseded,
+    UnknownReservation,
+    UnknownSlice,
+)
+from controller.northbound.http.problems import Problem
+from controller.northbound.views.problem_codes import ProblemCode
+from controller.northbound.views.slices import infeasible_view
+from controller.operations.context import InfeasibleRequest
+from controller.operations.slices.feasibility import UnknownJob
+from controller.schema.slice_request import InvalidRequest
+
+# What each of our errors is to a client, the first that matches.
+MEANINGS: tuple[tuple[type[ControllerError], HTTPStatus, ProblemCode], ...] = (
+    (UnknownSlice, HTTPStatus.NOT_FOUND, ProblemCode.UNKNOWN_SLICE),
+    (UnknownReservation, HTTPStatus.NOT_FOUND, ProblemCode.UNKNOWN_RESERVATION),
+    (UnknownJob, HTTPStatus.NOT_FOUND, ProblemCode.UNKNOWN_JOB),
+    (ReservationExpired, HTTPStatus.GONE, ProblemCode.RESERVATION_OVER),
+    (DuplicateSlice, HTTPStatus.CONFLICT, ProblemCode.DUPLICATE_SLICE),
+    (SliceBusy, HTTPStatus.CONFLICT, ProblemCode.SLICE_BUSY),
+    (Superseded, HTTPStatus.CONFLICT, ProblemCode.SUPERSEDED),
+    (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID_REQUEST),
+    (InfeasibleRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INFEASIBLE),
+    (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.SET_UP_FAILED),
+    (KeysMissing, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.KEYS_MISSING),
+    (DriverError, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.DRIVER_FAILED),
+    (ControllerError, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.REFUSED),
+)
+
+
+def problem_of(error: ControllerError) -> Problem:
+    """The problem that an error of the core is to a client."""
+    if isinstance(error, Problem):
+        return error
+    status, code = next((status, code) for kind, status, code in MEANINGS if isinstance(error, kind))
+    members: dict[str, Any] = {}
+    if isinstance(error, InfeasibleRequest):
+        members = infeasible_view(error.infeasible)
+        if error.is_about_keys:
+            code = ProblemCode.KEY_RATE_LACKING if error.silence is None else ProblemCode.KEY_RATE_UNKNOWN
+    elif isinstance(error, InvalidRequest):
+        members = {"errors": [{"field": path, "message": what} for path, what in error.problems]}
+    elif isinstance(error, ProvisioningFailed) and error.lacks_keys:
+        code = ProblemCode.KEYS_MISSING
+    return Problem(status, str(error), code=code.value, **members)

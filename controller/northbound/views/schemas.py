@@ -1,0 +1,216 @@
+"""The schemas of the OpenAPI document. What is taken is described by the wire models themselves, what is given here."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from controller.forwarding.items import GroupType
+from controller.model.reason import ReasonCode
+from controller.model.request import Match, Protection, Role
+from controller.model.states import ConnectionState, SliceState
+from controller.model.tunnel_profile import PADDINGS, SUITES
+from controller.northbound.bodies import MAX_BATCH
+from controller.northbound.views.events import EVENT_SCHEMAS
+from controller.northbound.views.paths import PATH_MEMBERS, PATH_SCHEMAS
+from controller.northbound.views.problem_codes import ProblemCode
+from controller.northbound.views.schema_terms import (
+    AMOUNT,
+    COUNT,
+    FLAG,
+    LEVEL,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    list_of,
+    map_of,
+    object_of,
+    or_null,
+    ref,
+)
+from controller.operations.slices.feasibility import ReservationStatus
+from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
+from controller.schema.slice_request import SliceWire
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """All of them by name. Treat them as read-only: they are made once."""
+    request = SliceWire.model_json_schema(ref_template="#/components/schemas/{model}")
+    definitions = request.pop("$defs", {})
+    return {**definitions, "SliceRequest": request, **PATH_SCHEMAS, **EVENT_SCHEMAS, **_ANSWERS}
+
+
+_LIFETIME = {
+    "type": "number", "exclusiveMinimum": 0, "maximum": MAX_RESERVATION_S, "default": DEFAULT_RESERVATION_S,
+}  # fmt: skip
+_PROBLEM_CODE = {
+    "anyOf": [{"enum": [code.value for code in ProblemCode]}, {"type": "string", "pattern": "^[a-z_]+$"}],
+    "description": "What it is to a program; where none of those named is, the status' name.",
+}
+_COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
+_IPV6 = {"type": "string", "format": "ipv6"}
+_ANSWERS: dict[str, Any] = {
+    "Connection": object_of(
+        {
+            "name": TEXT, "id": TEXT, "role": {"enum": [r.value for r in Role]}, "src": TEXT, "dst": TEXT,
+            "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
+            "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
+            "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
+            "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "padding": or_null({"enum": list(PADDINGS)}),
+            "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
+            "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
+            "reason": or_null(TEXT), "reason_code": or_null({"enum": [c.value for c in ReasonCode]}),
+            "bandwidth_mbps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
+            "rekey_s": or_null(AMOUNT), "rekey_in_effect_s": or_null(AMOUNT), "rekey_reason": or_null(TEXT),
+            "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred": or_null(ref("Path")),
+            "reroutes": list_of(ref("Reroute")),
+            "tunnel": or_null(object_of({"interface": TEXT, "port": COUNT})),
+        }
+    ),
+    "Slice": object_of(
+        {
+            "name": TEXT, "state": {"enum": [s.value for s in SliceState]}, "compute_site": or_null(TEXT),
+            "created_at": NUMBER, "reason": or_null(TEXT), "expires_at": or_null(NUMBER),
+            "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
+            "connections": list_of(ref("Connection")),
+        }
+    ),
+    "SlicePatch": {
+        "type": "object",
+        "description": "Members of the request to change; null takes one away. name, cells, core and start are fixed.",
+        "properties": {
+            "compute": {"type": "object"}, "connections": {"type": "object"}, "sNSSAI": {"type": "object"},
+            "end": {"type": ["string", "null"]},
+        },
+    },
+    "SliceOrPlan": {"anyOf": [ref("Slice"), ref("Plan")]},
+    "BatchRequest": object_of(
+        {"slices": {"type": "array", "items": ref("SliceRequest"), "minItems": 1, "maxItems": MAX_BATCH}}
+    ),
+    "ReservationRequest": object_of({"slice": ref("SliceRequest")}, {"expires_in_s": _LIFETIME}),
+    "FeasibilityRequest": object_of(
+        {"slice": ref("SliceRequest")}, {"expires_in_s": _LIFETIME, "reserve": {"type": "boolean", "default": False}}
+    ),
+    "Reservation": object_of({"id": TEXT, "expires_at": NUMBER, "slice": ref("Slice")}),
+    "ReservationList": object_of({"reservations": list_of(ref("Reservation"))}),
+    "FeasibilityJob": object_of(
+        {
+            "id": TEXT, "asked_at": NUMBER, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
+            "resourceReservationStatus": {"enum": [s.value for s in ReservationStatus]}, "reservation": or_null(TEXT),
+            "reservationExpiration": or_null(NUMBER), "request": ref("SliceRequest"),
+        },
+        {"inFeasibleReason": TEXT, "reasons": list_of(ref("Reason")), "nearest": list_of(ref("Relaxation"))},
+    ),
+    "FeasibilityJobList": object_of({"jobs": list_of(ref("FeasibilityJob"))}),
+    "SliceList": object_of({"slices": list_of(ref("Slice"))}, {"next": TEXT}),
+    "Cost": {
+        **_COST,
+        "description": "total = surplus_levels * 10^14 + latency_us * 10^6 + load_permille, summed over channels",
+    },
+    "PlannedConnection": object_of(
+        {
+            "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT,
+            "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6), "required": TEXT,
+            "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "padding": or_null({"enum": list(PADDINGS)}),
+            "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
+            "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")), "shared": TEXTS,
+            "cost": COUNT, "cost_parts": ref("Cost"),
+        }
+    ),
+    "PlannedRule": object_of(
+        {
+            "priority": COUNT, "match": map_of({"type": ["integer", "string"]}), "actions": TEXTS, "cookie": TEXT,
+            "meter": or_null(COUNT),
+        }
+    ),
+    "PlannedSwitch": object_of(
+        {
+            "rules": list_of(ref("PlannedRule")),
+            "meters": list_of(object_of({"id": COUNT, "rate_kbps": COUNT, "burst_kbits": COUNT})),
+            "groups": list_of(
+                object_of(
+                    {
+                        "id": COUNT, "type": {"enum": [t.value for t in GroupType]},
+                        "buckets": list_of(object_of({"actions": TEXTS, "watch_port": or_null(COUNT)})),
+                    }
+                )
+            ),
+        }
+    ),
+    "Plan": object_of(
+        {
+            "dry_run": {"const": True}, "name": TEXT, "compute_site": TEXT, "is_proven": FLAG,
+            "cost": ref("Cost"), "connections": list_of(ref("PlannedConnection")),
+            "switches": map_of(ref("PlannedSwitch")), "key_rate_bps": map_of(AMOUNT),
+            "reserved_mbps": map_of(AMOUNT),
+        }
+    ),
+    "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
+    "Topology": object_of(
+        {
+            "name": TEXT, "description": TEXT, "faults": TEXTS,
+            "sites": list_of(
+                object_of(
+                    {
+                        "name": TEXT, "tier": TEXT, "x": NUMBER, "y": NUMBER, "vcpus": COUNT, "memory_gb": COUNT,
+                        "free_vcpus": COUNT, "free_memory_gb": COUNT,
+                    }
+                )
+            ),
+            "channels": list_of(
+                object_of(
+                    {
+                        "id": TEXT, "a": TEXT, "b": TEXT, "a_interface": TEXT, "b_interface": TEXT, "class": TEXT,
+                        "wavelength": TEXT, "length_km": AMOUNT,
+                        "state": {"enum": ["up", "down", "dark"]}, "is_spare": FLAG,
+                        "capacity_mbps": AMOUNT, "reserved_mbps": AMOUNT,
+                    }
+                )
+            ),
+            "sections": list_of(
+                object_of(
+                    {
+                        "id": TEXT, "a": TEXT, "b": TEXT, "length_km": AMOUNT,
+                        "state": {"enum": ["usable", "unusable"]},
+                        "rate_bps": AMOUNT, "reserved_bps": AMOUNT, "qber": or_null(AMOUNT),
+                    }
+                )
+            ),
+            "qkd_links": list_of(object_of({"id": TEXT, "a": TEXT, "b": TEXT, "sections": TEXTS})),
+        }
+    ),
+    "Reason": object_of(
+        {
+            "connection": TEXT, "constraint": TEXT, "where": TEXT, "unit": or_null(TEXT),
+            "needed": {"type": ["string", "number", "array"], "items": TEXT},
+            "available": {"type": ["string", "number", "array", "null"], "items": TEXT},
+        }
+    ),
+    "Relaxation": object_of(
+        {"field": TEXT, "value": {"type": ["string", "number", "array"], "items": TEXT}, "description": TEXT},
+        {"also": list_of(ref("Relaxation"))},
+    ),
+    "FieldError": object_of({"field": TEXT, "message": TEXT}),
+    "Problem": {
+        "description": "A problem document (RFC 9457)",
+        **object_of(
+            {
+                "type": TEXT, "title": TEXT, "status": {"type": "integer", "minimum": 400, "maximum": 599},
+                "detail": TEXT, "instance": TEXT, "code": _PROBLEM_CODE,
+            },
+            {
+                "errors": list_of(ref("FieldError")), "reasons": list_of(ref("Reason")),
+                "nearest": list_of(ref("Relaxation")), "offered": TEXTS,
+            },
+        ),
+    },
+    "Health": object_of(
+        {"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT}, {"unsafe_mutation": TEXT}
+    ),
+    "Document": {"type": "object", "required": ["openapi", "info", "paths"]},
+    "IetfNetworkSliceServices": object_of({"ietf-network-slice-service:network-slice-services": {"type": "object"}}),
+    "ServiceProfile": {"type": "object", "required": ["serviceProfileId", "sst", "plmnInfoList"]},
+}  # fmt: skip
