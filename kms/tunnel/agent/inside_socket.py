@@ -6,6 +6,7 @@ import logging
 import socket
 
 from kms.tunnel.config import ConnectionConfig
+from kms.tunnel.dataplane import addressing
 from kms.tunnel.protocol.continuity.passage import UDP_HEADERS_BYTES
 
 logger = logging.getLogger(__name__)
@@ -41,10 +42,11 @@ class InsideSocket:
         return inside.fileno()
 
     def send(self, payload: bytes) -> None:
-        if self._socket is None:
+        config = self._config
+        if self._socket is None or not addressing.leads_to(config.interface, config.local_address, config.peer_address):
             return
         try:
-            self._socket.sendto(payload, (str(self._config.peer_address), self._config.port))
+            self._socket.sendto(payload, (str(config.peer_address), config.port))
         except OSError as error:
             logger.debug("connection %s: a probe inside: %s", self._config.id, error.strerror)
             return
