@@ -137,6 +137,14 @@ def test_a_clear_connection_carries_its_own_pair_and_nothing_else(clean: Control
         clean.fabric.sh(one["src"], f"ip neigh del {two['dst_address']} dev data0; ip route del {two['dst_address']}")
 
 
+def test_fault_37_the_largest_datagram_passes_the_smallest_slice(clean: Controller) -> None:
+    request = example("cdn")
+    for each in request["connections"].values():
+        each["bandwidth_mbps"] = 0.001
+    made = create(clean, request)["cell1-compute"]
+    assert ping(clean, made["src"], made["dst_address"], "-c 1 -W 5 -s 65507") == 1
+
+
 def test_an_encrypted_connection_passes_its_tunnel_port_and_no_other(clean: Controller) -> None:
     made = create(clean, example("enterprise-app"))
     access = made["cell1-compute"]
