@@ -15,10 +15,13 @@ import eventlet
 import eventlet.event
 import eventlet.hubs
 
+from controller.listening import listen, raise_descriptor_limit
+from controller.log_lines import configure_logging
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
 from controller.northbound.http.server import Limits, serve
+from controller.northbound.http.targets import Hosts
 from controller.northbound.http.token_files import read_or_make_token
 from controller.operations.assembly import assemble
 from controller.operations.context import OperationContext, OperationOptions
@@ -46,11 +49,9 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, help="JSON file")
     parser.add_argument("--verbose", action="store_true", help="debug messages too")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
     logging.getLogger("ryu").setLevel(logging.WARNING)
+    raise_descriptor_limit()
     try:
         run(load_config(arguments.config))
     except ConfigError as error:
@@ -101,13 +102,13 @@ def run(config: ControllerConfig) -> None:
     settings = Settings(require_token_for_reads=config.api.require_token_for_reads)
     api = Api(slices, links, events, tokens, settings)
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
-    listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
+    listener = listen(config.api.host, config.api.port)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
     carrier = CarrierWatch() if config.watch_carrier else None
     start_openflow(config.openflow, maintenance, switchboard, links, channel_ports, watches, carrier)
     eventlet.spawn(maintenance.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
-    eventlet.spawn(serve, listener, api, limits)
+    eventlet.spawn(serve, listener, api, limits, Hosts((config.api.host, *config.api.hosts)))
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
     wait_for_signal()
     store.close()

@@ -85,6 +85,21 @@ def test_rekeying_under_a_1_khz_ping_loses_nothing(make_pair: MakePair) -> None:
         assert (stats["rx_replay_drops"], stats["rx_auth_failures"], stats["rx_unknown_spi"]) == (0, 0, 0)
 
 
+def test_fault_07_agents_tell_which_keys_are_in_use_whatever_they_have_been_told(lab: Lab, make_pair: MakePair) -> None:
+    pair = make_pair()
+    pair.wait_up()
+    first = pair.config("a")["key_source"]
+    assert {pair.stats(name)["keys_in_use"] for name in "ab"} == {first}
+    lab.clients["b"].do("modify", connection=pair.config("b") | {"key_source": "dh"})
+    assert (pair.stats("b")["key_source"], pair.stats("b")["keys_in_use"]) == ("dh", first)
+    lab.clients["a"].do("modify", connection=pair.config("a") | {"key_source": "dh"})
+    pair.wait_up()
+    for name in "ab":
+        (listed,) = lab.clients[name].do("list")["connections"]
+        (watched,) = lab.clients[name].do("watch", timeout_s=1.0)["connections"].values()
+        assert listed["keys_in_use"] == watched["keys_in_use"] == pair.stats(name)["keys_in_use"] == "dh"
+
+
 def test_another_key_source_under_a_1_khz_ping_loses_nothing(lab: Lab, make_pair: MakePair) -> None:
     pair = make_pair()
     pinger = subprocess.Popen(
@@ -290,13 +305,18 @@ def test_plaintext_that_claims_to_come_from_the_peer_is_not_accepted_on_the_unde
             lab.run("b", sys.executable, "-c", sender, forged.hex(), mac[1].replace(":", ""))
             return b"forged" in process.stdout.read()
 
-    filter_ = "/proc/sys/net/ipv4/conf/data0/rp_filter"
     assert not is_accepted("0.3")
-    lab.run("a", "sh", "-c", f"echo 0 > {filter_}")
-    try:
-        assert is_accepted("5"), "the attack works when the defence is off"
-    finally:
-        lab.run("a", "sh", "-c", f"echo 1 > {filter_}")
+    # The value for all interfaces undoes that of one: a machine's is inherited by its namespaces.
+    for name, undone in (("data0", "0"), ("all", "2")):
+        filter_ = f"/proc/sys/net/ipv4/conf/{name}/rp_filter"
+        lab.processes["agent-a"].send_signal(signal.SIGSTOP)  # it would put that right
+        try:
+            lab.run("a", "sh", "-c", f"echo {undone} > {filter_}")
+            assert is_accepted("5"), "the attack works when the defence is off"
+        finally:
+            lab.processes["agent-a"].send_signal(signal.SIGCONT)
+        wait_until(lambda filter_=filter_: lab.run("a", "cat", filter_).strip() == "1", 5.0)  # type: ignore[misc]
+        assert not is_accepted("0.3")
 
 
 def test_the_tun_device_speaks_no_ipv6(lab: Lab, make_pair: MakePair) -> None:
