@@ -16,6 +16,7 @@ import eventlet.event
 import eventlet.hubs
 
 from controller.listening import listen, raise_descriptor_limit
+from controller.log_lines import configure_logging
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
@@ -48,10 +49,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, help="JSON file")
     parser.add_argument("--verbose", action="store_true", help="debug messages too")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
     logging.getLogger("ryu").setLevel(logging.WARNING)
     raise_descriptor_limit()
     try:

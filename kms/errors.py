@@ -51,6 +51,10 @@ class ExhaustedError(KmsError):
     """There is no key to give now; later there may be (ETSI 014: 503)."""
 
 
+class NoRoomError(ExhaustedError):
+    """Too many delivered keys wait for their slaves already: of this SAE, of this pair, or in all."""
+
+
 class ShortOfKeyError(ExhaustedError):
     """QKD sections on the way have too little key at this moment, and are making more."""
 

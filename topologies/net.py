@@ -7,9 +7,10 @@ a host reaches the KMS and nothing else over it. One more such link joins the KM
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from mininet.node import Controller, Node, OVSSwitch
 from mininet.topo import Topo
 
 from topologies import bfd, links
+from topologies.machine import MANAGEMENT_NETWORK, foreign_route, refused_settings
 from topologies.queues import deep_queues
 from topologies.spec import MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Topology
 
@@ -51,6 +53,14 @@ class SiteSwitch(OVSSwitch):
 class SiteHost(Node):
     """A site's host: a network namespace where only tunnels have IPv6; router solicitations would disturb counters."""
 
+    def __init__(self, name: str, environment: Mapping[str, str] | None = None, **params: Any) -> None:
+        self._environment = environment  # before the shell is started, which is done in there
+        super().__init__(name, **params)
+
+    def _popen(self, cmd, **params):
+        """Its shell, and what is started beside it, see what who called for the network sees."""
+        return super()._popen(cmd, **({"env": self._environment} | params))
+
     def config(self, **params):
         self.cmd("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1")
         self.cmd("ip link set lo up")
@@ -76,12 +86,14 @@ class ControllerEndpoint(Controller):
 class SiteTopo(Topo):
     """The data network of a topology as Mininet describes it: also what ``mn --custom`` builds."""
 
-    def build(self, topology: Topology, datapath_type: str = "netdev") -> None:
+    def build(
+        self, topology: Topology, datapath_type: str = "netdev", environment: Mapping[str, str] | None = None
+    ) -> None:
         for site in topology.sites:
             host = topology.host(site.name)
             bridge, host_port = topology.bridge(site.name), topology.ports(site.name)[0]
             self.addSwitch(bridge, cls=SiteSwitch, dpid=f"{topology.dpid(site.name):016x}", datapath_type=datapath_type)
-            self.addHost(site.name, cls=SiteHost, ip=f"{host.data_address}/16")
+            self.addHost(site.name, cls=SiteHost, ip=f"{host.data_address}/16", environment=environment)
             self.addLink(
                 site.name, bridge, intfName1="data0", intfName2=host_port.interface,
                 port1=0, port2=host_port.number, addr1=host.data_mac,
@@ -113,15 +125,20 @@ class EmulatedNetwork:
         netem: bool,
         controller: ControllerAddress,
         bfd_interval_ms: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ):
-        """``bfd_interval_ms``: how often channels are tried for silent failures; None: they are not."""
+        """``bfd_interval_ms``: how often channels are tried for silent failures; None: they are not. ``environment``:
+        what programs inside hosts see; None: what this process sees."""
         self._bfd_interval_ms = bfd_interval_ms
         self.topology = topology
         self.datapath_type = datapath_type
         self.netem = netem
         endpoint = ControllerEndpoint("c0", controller.host, controller.port, controller.protocol)
         self._mininet = Mininet(
-            topo=SiteTopo(topology=topology, datapath_type=datapath_type), controller=None, build=False, link=Link
+            topo=SiteTopo(topology=topology, datapath_type=datapath_type, environment=environment),
+            controller=None,
+            build=False,
+            link=Link,
         )
         self._mininet.addController(endpoint)
 
@@ -148,6 +165,7 @@ class EmulatedNetwork:
         """Build it. NetworkError, with nothing left behind, when a part of it is refused."""
         self._refuse_foreign_leftovers()
         _require_namespaces()
+        _require_machine()
         try:
             progress("hosts, switches and channels")
             self._mininet.build()
@@ -217,7 +235,7 @@ class EmulatedNetwork:
             [
                 f"addr add {root}/{MANAGEMENT_PREFIX_LENGTH} dev {ROOT_MANAGEMENT_INTERFACE}",
                 f"link set {ROOT_MANAGEMENT_INTERFACE} up",
-                f"route add 10.254.0.0/16 via {inner} dev {ROOT_MANAGEMENT_INTERFACE}",
+                f"route add {MANAGEMENT_NETWORK} via {inner} dev {ROOT_MANAGEMENT_INTERFACE}",
             ]
         )
 
@@ -249,10 +267,23 @@ def _require_namespaces() -> None:
         raise NetworkError(f"mnexec cannot make a network namespace here: {done.stderr.strip()}")
 
 
+def _require_machine() -> None:
+    refused, taken = refused_settings(), foreign_route()
+    if refused is not None:
+        raise NetworkError(refused)
+    if taken is not None:
+        raise NetworkError(
+            f"{MANAGEMENT_NETWORK} is taken on this machine: {taken}. QSlice manages its hosts over that network; "
+            "end what uses it, or move it to other addresses"
+        )
+
+
 def _disable_ipv6(interfaces: list[str]) -> None:
     for name in interfaces:
-        with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as setting:
-            setting.write("1")
+        # Without this directory the kernel was started without IPv6: there is nothing to switch off.
+        if os.path.isdir("/proc/sys/net/ipv6"):
+            with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as setting:
+                setting.write("1")
 
 
 def _ip_batch(lines: list[str], namespace_of: int | None = None, may_fail: bool = False) -> None:

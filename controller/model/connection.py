@@ -15,12 +15,14 @@ from topologies.spec import SecurityClass
 MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
 FIRST_TUNNEL_PORT = 20_000
 KEPT_REROUTES = 20
+UNCONFIRMED_KEYS = "unconfirmed"
 
 
 @dataclass(frozen=True)
 class Reroute:
     """That a connection has moved: both ways, the class of each channel of the new one, where its keys come from.
 
+    ``key_source`` is UNCONFIRMED_KEYS while the agents at both ends have not said that they use keys of the source.
     ``level`` is the level in force: the one asked for, or a fallback that the request lists.
     """
 

@@ -22,6 +22,8 @@ class TunnelReport:
     """In the state UNREADABLE what is wrong with the answer."""
     warning: str | None = None
     """Something on its host is not as it shall be; packets pass all the same."""
+    keys_in_use: str | None = None
+    """The source of the key that packets are sealed under; None where it has none, or does not say."""
 
 
 class Verdict(Enum):
@@ -30,6 +32,7 @@ class Verdict(Enum):
     PASSES = "passes"
     FAILS = "fails"  # probes are lost on the way
     NO_KEY = "no key"  # a tunnel stands still for want of keys: the way is not at fault
+    OTHER_KEYS = "other keys"  # the tunnels have keys in use, and not of the source that was asked for
     AGENT_AWAY = "agent away"
     UNKNOWN = "unknown"  # nobody has said anything yet
 
@@ -43,6 +46,7 @@ class Finding:
     text: str | None = None
     rtt_ms: float | None = None
     is_encrypted: bool = True
+    keys_in_use: str | None = None  # the source, the same at both ends; None: not known, none, or another at each end
 
     @property
     def reachable(self) -> bool | None:
@@ -53,4 +57,4 @@ class Finding:
         """Whether the connection must not be called ACTIVE. In the clear packets pass without an agent."""
         if self.verdict is Verdict.AGENT_AWAY:
             return self.is_encrypted
-        return self.verdict in (Verdict.FAILS, Verdict.NO_KEY)
+        return self.verdict in (Verdict.FAILS, Verdict.NO_KEY, Verdict.OTHER_KEYS)

@@ -18,6 +18,7 @@ class ReasonCode(Enum):
     NO_KEYS = "no_keys"  # no QKD key rate for it; the keys in store serve on
     UNCONFIRMED = "unconfirmed"  # it has a path and keys, and its probes have not passed yet
     PROBES_FAIL = "probes_fail"
+    OTHER_KEYS = "other_keys"  # its tunnels do not have keys of its source in use
     FALLBACK = "fallback"  # it runs at a lower level, one that the request lists
     EARLIER_VERSION = "earlier_version"  # read from a journal that knew no codes
 

@@ -12,12 +12,16 @@ from datetime import UTC, datetime
 
 from controller.model.connection import Connection
 from controller.model.connectivity import UNREADABLE, Finding, TunnelReport, Verdict
+from controller.model.states import ConnectionState
 
 AGENT_GRACE_S = 0.5  # an agent that is being restarted is not yet one that is away
 # A tunnel waits for its first key for some milliseconds. That it does may be heard when it is over: what an agent tells
 # by itself and what it answers come by different ways.
 FIRST_KEY_GRACE_S = 0.5
+# An agent tells of new keys by itself; what calls a connection ACTIVE is told by other ways, and may be quicker.
+OTHER_KEYS_GRACE_S = 0.5
 WAITING = "waiting"
+AT_REST = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
 KEYLESS = frozenset({WAITING, "expired", "closed"})
 
 
@@ -34,6 +38,7 @@ class Reachability:
     def __init__(self) -> None:
         self._ends: dict[tuple[str, str], _End] = {}  # (site, connection)
         self._away: dict[str, float] = {}  # site -> since
+        self._other_keys: dict[str, float] = {}  # connection -> since when it is at rest with keys of another source
         self.findings: dict[str, Finding] = {}
 
     def tell(self, site: str, told: Mapping[str, TunnelReport], now: float, *, is_all: bool) -> None:
@@ -59,6 +64,7 @@ class Reachability:
         present = {c.id: c for c in connections}
         for key in [key for key in self._ends if key[1] not in present]:
             del self._ends[key]
+        self._other_keys = {i: since for i, since in self._other_keys.items() if i in present}
         for connection in present.values():
             before = self.findings.get(connection.id, Finding(since=now))
             verdict, since, text, rtt_ms = self._judge(connection, now)
@@ -68,7 +74,9 @@ class Reachability:
                 since = now
             if text is not None:
                 text = f"{text} since {moment(epoch + since)}"
-            kept[connection.id] = Finding(verdict, since, text, rtt_ms, connection.is_encrypted)
+            kept[connection.id] = Finding(
+                verdict, since, text, rtt_ms, connection.is_encrypted, self._keys_in_use(connection)
+            )
         self.findings = kept
 
     def _judge(self, connection: Connection, now: float) -> tuple[Verdict, float | None, str | None, float | None]:
@@ -89,7 +97,29 @@ class Reachability:
             if state in KEYLESS:
                 why = f" ({error})" if error else ""
                 return Verdict.NO_KEY, None, f"the tunnel at {site} has no key in use{why}", None
+        other = self._judge_keys(connection, ((src, a), (dst, b)), now)
+        if other is not None:
+            return Verdict.OTHER_KEYS, None, other, None
         return _compared((src, a), (dst, b))
+
+    def _judge_keys(self, connection: Connection, ends: Iterable[tuple[str, _End]], now: float) -> str | None:
+        """What is wrong with the source of the keys in use; a connection on its way to other keys has none to answer
+        for.
+        """
+        told = [(site, end.report.keys_in_use) for site, end in ends]
+        wrong = [(site, keys) for site, keys in told if keys is not None and keys != connection.key_source]
+        if not wrong or connection.state not in AT_REST:
+            self._other_keys.pop(connection.id, None)
+            return None
+        if now - self._other_keys.setdefault(connection.id, now) < OTHER_KEYS_GRACE_S:
+            return None
+        site, keys = wrong[0]
+        return f"the tunnel at {site} uses keys of {keys}, not of {connection.key_source},"
+
+    def _keys_in_use(self, connection: Connection) -> str | None:
+        ends = [self._ends.get((site, connection.id)) for site in (connection.request.src, connection.request.dst)]
+        sources = {None if end is None else end.report.keys_in_use for end in ends}
+        return sources.pop() if len(sources) == 1 else None
 
 
 def _compared(one: tuple[str, _End], other: tuple[str, _End]) -> tuple[Verdict, float | None, str | None, float | None]:

@@ -40,9 +40,10 @@ class Store:
     def __init__(self, path: Path, busy_timeout_s: float = 1.0) -> None:
         self._path = path
         try:
+            path.touch(mode=0o600)
             self._db = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
             self._prepare()
-        except (sqlite3.Error, codec.Unreadable) as error:
+        except (OSError, sqlite3.Error, codec.Unreadable) as error:
             raise StoreError(f"database {path}: {error}") from error
         path.chmod(0o600)
 

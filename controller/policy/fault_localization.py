@@ -104,7 +104,8 @@ class Doubts:
 
     def reason(self, connection: Connection, finding: Finding) -> Reason:
         """Why the connection is not ACTIVE: what was seen, and what has been done about it."""
-        return Reason(ReasonCode.PROBES_FAIL, self._sentence(connection, finding))
+        code = ReasonCode.OTHER_KEYS if finding.verdict is Verdict.OTHER_KEYS else ReasonCode.PROBES_FAIL
+        return Reason(code, self._sentence(connection, finding))
 
     def _sentence(self, connection: Connection, finding: Finding) -> str:
         text = finding.text or "its probes have not passed yet"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.model.connection import Connection, Reroute
+from controller.model.connection import UNCONFIRMED_KEYS, Connection, Reroute
 from controller.model.request import ConnectionRequest, Match
 from controller.model.reroute import Cause
 from topologies.spec import SecurityClass, Topology
@@ -39,15 +39,20 @@ class Asked:
         )
 
 
-def note(topology: Topology, before: Connection, after: Connection, now: float, cause: Cause) -> Reroute:
-    """What there is to say about a connection that has moved; ``now`` in seconds since the epoch."""
+def note(
+    topology: Topology, before: Connection, after: Connection, now: float, cause: Cause, *, is_keyed: bool = True
+) -> Reroute:
+    """What there is to say about a connection that has moved; ``now`` in seconds since the epoch.
+
+    ``is_keyed``: the agents at both ends have said that they use keys of its source.
+    """
     assert after.route is not None
     return Reroute(
         at=now,
         old_path=() if before.route is None else before.route.channels,
         new_path=after.route.channels,
         classes=tuple(topology.channel(c).security.label for c in after.route.channels),
-        key_source=after.key_source,
+        key_source=after.key_source if is_keyed else UNCONFIRMED_KEYS,
         level=after.in_force.security.level.label,
         cause=cause.value,
         old_key_links=() if before.route is None else before.route.key_links,
@@ -80,7 +85,7 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
             wrong.append(f"channel {channel_id} ({channel.security.label}) is not of the class asked for")
     if here != asked.dst:
         wrong.append(f"the path ends at {here}, not at {asked.dst}")
-    if reroute.key_source != key_source:
+    if reroute.key_source not in (key_source, UNCONFIRMED_KEYS):
         wrong.append(f"the keys come from {reroute.key_source}, not from {key_source}")
     return (*wrong, *_check_relay(topology, asked, reroute.new_key_links))
 

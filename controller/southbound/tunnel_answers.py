@@ -9,8 +9,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from controller.model.connectivity import UNREADABLE, TunnelReport
+from topologies.spec import SecurityClass
 
 _MAX_TEXT = 500
+_LEVELS = "|".join(level.label for level in SecurityClass)
 _LONGEST = 1e9  # in seconds thirty years, in milliseconds twelve days
 
 
@@ -26,6 +28,7 @@ def _shown(text: Any) -> Any:
 
 
 _Text = Annotated[str, BeforeValidator(_shown)]
+_Source = Annotated[str, Field(pattern=rf"^(?:{_LEVELS})(?:\+(?:{_LEVELS}))*$", max_length=100)]
 _Duration = Annotated[float, Field(ge=0.0, le=_LONGEST, allow_inf_nan=False)]
 M = TypeVar("M", bound=BaseModel)
 _Id = Annotated[str, Field(min_length=1, max_length=200)]
@@ -54,6 +57,7 @@ class _Report(_Answer):
     rtt_ms: _Duration | None = None
     last_error: _Text | None = None
     warning: _Text | None = None
+    keys_in_use: _Source | None = None
 
 
 class _Changes(_Answer):

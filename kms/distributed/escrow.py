@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from kms.errors import ExhaustedError, KeysForgottenError
 from kms.keys.key import Key, KeySource
+from kms.keys.waiting_counts import Amount
 
 MAX_COPIES = 200_000
 PSKS_LAST_S = 60.0
@@ -42,9 +43,10 @@ class Escrow:
         self, owner: str, key_ids: Sequence[uuid.UUID], copies: Sequence[bytes], source: KeySource, now: float,
         crossings: int = 0, relays: int = 1,
     ) -> None:  # fmt: skip
-        """Keep the copies for their owner; ExhaustedError when there are too many already."""
+        """Keep the copies for their owner, who may send one again; ExhaustedError when there are too many already."""
         self._expire(now)
-        if len(self._copies) + len(key_ids) > MAX_COPIES or any(key_id in self._copies for key_id in key_ids):
+        is_anothers = any(self._copies.get(key_id, (owner, None))[0] != owner for key_id in key_ids)
+        if len(self._copies) + len(key_ids) > MAX_COPIES or is_anothers:
             raise ExhaustedError(f"the KME of {self._site} takes no more keys")
         for key_id, copy in zip(key_ids, copies, strict=True):
             key = Key(key_id, source, 8 * len(copy), now, {self._site: copy}, crossings=crossings, relays=relays)
@@ -52,12 +54,21 @@ class Escrow:
 
     def take(self, owner: str, key_ids: Sequence[uuid.UUID]) -> list[Key]:
         """The owner's keys, gone from here; KeysForgottenError, with none of them taken, when one is not there."""
+        keys = self._find(owner, key_ids)
+        for key_id in key_ids:
+            del self._copies[key_id]
+        return keys
+
+    def amount(self, owner: str, key_ids: Sequence[uuid.UUID]) -> Amount:
+        """How much :meth:`take` would take; KeysForgottenError like there."""
+        keys = self._find(owner, key_ids)
+        return Amount(len(keys), sum(key.size_bits for key in keys))
+
+    def _find(self, owner: str, key_ids: Sequence[uuid.UUID]) -> list[Key]:
         found = [self._copies.get(key_id, ("", None)) for key_id in key_ids]
         keys = [key for holder, key in found if key is not None and holder == owner]
         if len(keys) != len(key_ids) or len(set(key_ids)) != len(key_ids):
             raise KeysForgottenError(f"the KME of {self._site} does not have all of the keys")
-        for key_id in key_ids:
-            del self._copies[key_id]
         return keys
 
     def drop_of(self, owner: str) -> None:

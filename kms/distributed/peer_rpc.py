@@ -41,9 +41,9 @@ _JSON = {"Content-Type": "application/json"}
 _ERRORS: dict[str, type[KmsError]] = {
     kind.__name__: kind
     for kind in (
-        errors.ExhaustedError, errors.ShortOfKeyError, errors.SectionStoppedError, errors.NoRouteError,
-        errors.PeerUnavailableError, errors.KeysForgottenError, errors.ExchangeError, errors.StoreError,
-        errors.UnauthorisedError, errors.RequestError,
+        errors.ExhaustedError, errors.NoRoomError, errors.ShortOfKeyError, errors.SectionStoppedError,
+        errors.NoRouteError, errors.PeerUnavailableError, errors.KeysForgottenError, errors.ExchangeError,
+        errors.StoreError, errors.UnauthorisedError, errors.RequestError,
     )
 }  # fmt: skip
 

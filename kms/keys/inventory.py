@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
 from kms.keys.key import Key, KeySource, KeyState
+from kms.keys.waiting_counts import Amount, WaitingCounts
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class KeyInventory:
         self._available_lifetime_s = available_lifetime_s
         self._awaiting_lifetime_s = awaiting_lifetime_s
         self._pools: dict[PoolId, deque[Key]] = {}
+        self.waiting = WaitingCounts()
         self._awaiting: dict[uuid.UUID, Key] = {}
         # The same keys by their delivery; oldest delivery first, but for those that were put back.
         self._deliveries: dict[uuid.UUID, dict[uuid.UUID, Key]] = {}
@@ -136,10 +138,11 @@ class KeyInventory:
 
     def await_slaves(self, keys: Iterable[Key]) -> None:
         """Hold keys that were delivered to their master (or were, before a restart) for their slaves."""
-        for key in keys:
+        held = tuple(keys)
+        for key in held:
             if key.state is not KeyState.AWAITING_SLAVE:
                 raise ValueError(f"key {key.key_id} is {key.state.value}")
-            self._hold(key)
+        self._hold(held)
 
     def remaining(self, delivery_id: uuid.UUID) -> tuple[Key, ...]:
         """Those of a delivery's keys that still wait for somebody."""
@@ -173,23 +176,25 @@ class KeyInventory:
     def fetch(self, keys: Sequence[Key], slave: str) -> tuple[Key, ...]:
         """Mark keys that :meth:`find` returned as fetched by ``slave``; the keys as they are after it."""
         after = tuple(key.fetched(slave) for key in keys)
-        for key in after:
-            if key.state is KeyState.CONSUMED:
-                self._drop(key)
-            else:
-                self._hold(key)
+        self._drop([key for key in after if key.state is KeyState.CONSUMED])
+        self._hold([key for key in after if key.state is not KeyState.CONSUMED])
         return after
+
+    def note_arrival(self, keys: Iterable[Key]) -> None:
+        """Keep what is known of keys once copies have come to further sites; those that are gone stay gone."""
+        held = ((self._awaiting.get(key.key_id), key) for key in keys)
+        # Who still waits is as it is now: others may have fetched meanwhile.
+        self._hold([replace(key, awaiting=now.awaiting) for now, key in held if now is not None])
 
     def put_back(self, key: Key, slave: str) -> None:
         """Undo :meth:`fetch` of one key for ``slave``, when it could not be recorded and so was not answered."""
         current = self._awaiting.get(key.key_id)
         others = frozenset() if current is None else current.awaiting
-        self._hold(
-            Key(
-                key.key_id, key.source, key.size_bits, key.made_at, key.copies, KeyState.AWAITING_SLAVE, key.delivery,
-                others | {slave}, key.crossings, key.relays,
-            )
+        again = Key(
+            key.key_id, key.source, key.size_bits, key.made_at, key.copies, KeyState.AWAITING_SLAVE, key.delivery,
+            others | {slave}, key.crossings, key.relays,
         )  # fmt: skip
+        self._hold([again])
 
     def expire(self, now: float) -> tuple[Key, ...]:
         """Drop what outlived its time; the keys as they are after it."""
@@ -200,18 +205,39 @@ class KeyInventory:
         for held in tuple(self._deliveries.values()):
             first = next(iter(held.values()))
             if first.known_delivery.at + self._awaiting_lifetime_s <= now:
-                for key in tuple(held.values()):
-                    self._drop(key)
-                    expired.append(key.expired())
+                keys = tuple(held.values())
+                self._drop(keys)
+                expired += [key.expired() for key in keys]
         return tuple(expired)
 
-    def _hold(self, key: Key) -> None:
-        self._awaiting[key.key_id] = key
-        self._deliveries.setdefault(key.known_delivery.delivery_id, {})[key.key_id] = key
+    def _hold(self, keys: Sequence[Key]) -> None:
+        """Take the keys in, or in place of what is held under their ids."""
+        self._uncount(keys)
+        for (master, awaiting), amount in _amounts(keys).items():
+            self.waiting.add(master, awaiting, amount)
+        for key in keys:
+            self._awaiting[key.key_id] = key
+            self._deliveries.setdefault(key.known_delivery.delivery_id, {})[key.key_id] = key
 
-    def _drop(self, key: Key) -> None:
-        del self._awaiting[key.key_id]
-        held = self._deliveries[key.known_delivery.delivery_id]
-        del held[key.key_id]
-        if not held:
-            del self._deliveries[key.known_delivery.delivery_id]
+    def _drop(self, keys: Sequence[Key]) -> None:
+        self._uncount(keys)
+        for key in keys:
+            del self._awaiting[key.key_id]
+            held = self._deliveries[key.known_delivery.delivery_id]
+            del held[key.key_id]
+            if not held:
+                del self._deliveries[key.known_delivery.delivery_id]
+
+    def _uncount(self, keys: Sequence[Key]) -> None:
+        held = [found for key in keys if (found := self._awaiting.get(key.key_id)) is not None]
+        for (master, awaiting), amount in _amounts(held).items():
+            self.waiting.remove(master, awaiting, amount)
+
+
+def _amounts(keys: Sequence[Key]) -> dict[tuple[str, frozenset[str]], Amount]:
+    """How much waits, by master and by the slaves that it waits for: most often all keys are of one delivery."""
+    counts = Counter((key.known_delivery.master, key.awaiting, key.size_bits) for key in keys)
+    found: dict[tuple[str, frozenset[str]], Amount] = {}
+    for (master, awaiting, size_bits), count in counts.items():
+        found[master, awaiting] = found.get((master, awaiting), Amount()) + Amount(count, count * size_bits)
+    return found

@@ -1,4 +1,4 @@
-"""The limits of key delivery, as a KME announces them (ETSI GS QKD 014, 6.1)."""
+"""The limits of key delivery: those that a KME announces (ETSI GS QKD 014, 6.1), and those of an SAE's streams."""
 
 from __future__ import annotations
 
@@ -17,4 +17,19 @@ class Limits:
     pool_target: int = 32  # keys to which a pool is filled in the background
     max_sae_id_count: int = 8
     max_awaiting_keys: int = 100_000  # delivered to a master and not yet fetched, in all
+    max_awaiting_bits: int = 100_000 * 256
+    awaiting_share_of_sae: float = 0.25  # of those, what the keys of one master may be
+    awaiting_share_of_pair: float = 0.125  # and those of one master for one slave
+    awaiting_share_booked: float = 0.25  # what only booked applications may use
     max_body_bytes: int = 65_536
+
+
+@dataclass(frozen=True)
+class StreamTerms:
+    """What the operator grants an SAE for the key streams (ETSI GS QKD 004) that it opens.
+
+    No higher ``priority``, which without a grant is that of whoever has no application, and so many at a time.
+    """
+
+    priority: int = 0
+    max_streams: int = 64

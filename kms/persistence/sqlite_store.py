@@ -31,6 +31,7 @@ from kms.errors import StoreError
 from kms.keys.changes import Change, SaveDelivery, SaveHome
 from kms.keys.key import Delivery, Key, KeySource, KeyState, RelayKind
 from kms.keys.ledger import LedgerEntry
+from kms.own_directory import OwnDirectory
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ CREATE TABLE IF NOT EXISTS ledger (entry INTEGER PRIMARY KEY, at REAL NOT NULL, 
 KEPT_LEDGER_ROWS = 100_000
 PRUNED_AFTER_ROWS = 1_000  # so many at a time: a few milliseconds' work
 _SALT_BYTES, _NONCE_BYTES = 16, 12
+_STORE_KEY_BYTES = 32
 
 
 class KeyStore:
@@ -52,7 +54,6 @@ class KeyStore:
         """Open or create the store in ``directory``; StoreError when it cannot be."""
         self._path = directory / "keys.sqlite"
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             store_key = _read_or_make_key(directory / "store.key")
             self._path.touch(mode=0o600)
             self._database = sqlite3.connect(self._path, isolation_level=None)
@@ -208,30 +209,33 @@ class _RowCipher:
 
 
 def _read_or_make_key(path: Path) -> bytes:
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            raise StoreError(f"{path}: others may read it; its mode must be 0600") from None
-        key = path.read_bytes()
-        if len(key) != 32:
-            raise StoreError(f"{path}: not a store key") from None
-        return key
-    with os.fdopen(handle, "wb") as file:
-        key = os.urandom(32)
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
+    with OwnDirectory.make(path.parent) as own:
+        if _is_empty(path):  # a version that made it in two steps was killed in between: nothing was sealed with it
+            own.write(path.name, os.urandom(_STORE_KEY_BYTES), 0o600)
+        else:
+            own.write_new(path.name, os.urandom(_STORE_KEY_BYTES), 0o600)
+    if path.stat().st_mode & 0o077:
+        raise StoreError(f"{path}: others may read it; its mode must be 0600")
+    key = path.read_bytes()
+    if len(key) != _STORE_KEY_BYTES:
+        raise StoreError(f"{path}: not a store key")
     return key
 
 
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return False
+
+
 def _keys_to_json(keys: Sequence[Key]) -> bytes:
-    """A delivery's keys, which share everything but their bytes, how they came and whom they still wait for."""
+    """A delivery's keys: they share all but their bytes, where and how they came, and whom they still wait for."""
     first = keys[0]
     delivery = first.known_delivery
-    groups: dict[tuple[frozenset[str], int, int], list[Key]] = {}
+    groups: dict[tuple[frozenset[str], frozenset[str], int, int], list[Key]] = {}
     for key in keys:
-        groups.setdefault((key.awaiting, key.crossings, key.relays), []).append(key)
+        groups.setdefault((frozenset(key.copies), key.awaiting, key.crossings, key.relays), []).append(key)
     return json.dumps(
         {
             "source": first.source.label,
@@ -248,9 +252,9 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
                     "crossings": crossings,
                     "relays": relays,
                     "key_ids": _joined(key.key_id.bytes for key in group),
-                    "copies": {site: _joined(key.copies[site] for key in group) for site in first.copies},
+                    "copies": {site: _joined(key.copies[site] for key in group) for site in sorted(sites)},
                 }
-                for (awaiting, crossings, relays), group in groups.items()
+                for (sites, awaiting, crossings, relays), group in groups.items()
             ],
         }
     ).encode()

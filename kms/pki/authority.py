@@ -2,7 +2,7 @@
 
 Layout of a PKI directory (0700, keys 0600)::
 
-    ca.pem, ca.key          the authority
+    ca.key, ca.pem          the authority: its key, and the certificate that is made from it
     saes/<SAE id>.json      the register of issued SAEs: who is known, to which site it is bound, its certificates
     crl.pem                 the certificates that were revoked (kms.pki.revocation); absent until the first is
     revoked/<SAE id>.json   what the register said of them: where there are any, crl.pem must not be missing
@@ -32,6 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kms.errors import PkiError
 from kms.keys.sae_id import is_sae_id
+from kms.own_directory import OwnDirectory
 from kms.pki.file_changes import FileChanges
 
 SAE_URN = "urn:qslice:sae:"
@@ -43,6 +44,9 @@ ML_DSA_LABEL = b"qslice kme ml-dsa-65 public key"
 _CA_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
+# Certificates of a private authority may begin before they were made. So a machine whose clock was ahead then is not
+# locked out when it is set right.
+_BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(hours=1)
 _REMEMBERED_SAES = 10_000
 
@@ -80,16 +84,18 @@ def ensure_ca(pki_dir: Path | str) -> Path:
     return directory / "ca.pem"
 
 
-def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str, site: str | None = None) -> None:
+def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory, site: str | None = None) -> None:
     """Certify an SAE: ``cert.pem``, ``key.pem`` and ``ca.pem`` in ``out_dir``, and an entry in the register.
+
+    A path is that of a directory of our own; one that somebody named comes as :meth:`OwnDirectory.make_trusted`.
 
     An SAE without ``site`` may use any KME. PkiError for an id that is none.
     """
     with locked(Path(pki_dir)):
-        _issue_locked(Path(pki_dir), sae_id, Path(out_dir), site)
+        _issue_locked(Path(pki_dir), sae_id, out_dir, site)
 
 
-def _issue_locked(directory: Path, sae_id: str, out_dir: Path, site: str | None) -> None:
+def _issue_locked(directory: Path, sae_id: str, out_dir: Path | OwnDirectory, site: str | None) -> None:
     if not is_sae_id(sae_id):
         raise PkiError(f"SAE id {sae_id!r}: letters, digits, dots, underscores and hyphens, at most 64, no dot first")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(SAE_URN + sae_id)]
@@ -107,7 +113,7 @@ def _issue_locked(directory: Path, sae_id: str, out_dir: Path, site: str | None)
     _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
 
 
-def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str) -> None:
+def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory) -> None:
     """A new certificate and key for an SAE that is in the register; what it has stays good until it expires."""
     directory = Path(pki_dir)
     # One look and one lock: whoever withdraws or moves the SAE meanwhile comes before or after, and is not undone.
@@ -115,7 +121,7 @@ def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | str) -> None:
         known = find_issued(directory, sae_id)
         if known is None:
             raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
-        _issue_locked(directory, sae_id, Path(out_dir), known.site)
+        _issue_locked(directory, sae_id, out_dir, known.site)
 
 
 def issued_saes(pki_dir: Path | str) -> list[IssuedSae]:
@@ -174,14 +180,14 @@ def issue_peer(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: 
     _ensure_leaf(directory, kme_id, [KME_URN + kme_id, kme_id, *hosts], out, usages)
     with locked(directory):
         authority = authority_of(directory)
-        key_path, signature_path = out / "mldsa.key", out / "mldsa.sig"
+        key_path = out / "mldsa.key"
         if not key_path.exists():
             write_whole(key_path, mldsa.MLDSA65PrivateKey.generate().private_bytes_raw(), 0o600)
         public = mldsa.MLDSA65PrivateKey.from_seed_bytes(key_path.read_bytes()).public_key().public_bytes_raw()
         parts = (kme_id.encode(), public)
         certified = ML_DSA_LABEL + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         signature = authority.key.sign(certified, ec.ECDSA(hashes.SHA256()))
-        write_whole(signature_path, signature, 0o644)
+        write_whole(out / "mldsa.sig", signature, 0o644)
 
 
 class SaeRegister:
@@ -211,31 +217,43 @@ def locked(directory: Path) -> Iterator[None]:
     """One at a time may change the authority, the register or the CRL."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    with open(directory / "lock", "w") as lock:
+    lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def authority_of(directory: Path) -> Authority:
+    """The authority, made where there is none. PkiError when it is damaged.
+
+    The key comes first and lasts; its certificate is made from it, also when it is missing (its maker was killed in
+    between) or its time is nearly up. So there is no state that a later call could not complete.
+    """
     certificate_path, key_path = directory / "ca.pem", directory / "ca.key"
-    if certificate_path.exists() != key_path.exists():
-        missing = key_path if certificate_path.exists() else certificate_path
-        raise PkiError(f"{missing} is missing: remove the directory to start a new authority")
-    if certificate_path.exists():
-        try:
-            certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
-            key = serialization.load_pem_private_key(key_path.read_bytes(), None)
-        except (ValueError, OSError) as error:
-            raise PkiError(f"{directory}: its authority cannot be read: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-            raise PkiError(f"{directory}: ca.key is not the key of ca.pem")
-        if _lasts(certificate):
-            return Authority(certificate, key)
-    return _make_authority(certificate_path, key_path)
+    if not key_path.exists():
+        if certificate_path.exists():
+            raise PkiError(f"{key_path} is missing: remove the directory to start a new authority")
+        # Another key: what an earlier authority has certified is void, and so is what it said of that.
+        remove_revocations(directory)
+        write_whole(key_path, _private_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
+    try:
+        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise PkiError(f"{key_path}: not a key of an elliptic curve")
+        if not certificate_path.exists():
+            return _certified(certificate_path, key)
+        certificate = x509.load_pem_x509_certificate(certificate_path.read_bytes())
+    except (ValueError, OSError) as error:
+        raise PkiError(f"{directory}: its authority cannot be read: {error}") from error
+    if key.public_key() != certificate.public_key():
+        raise PkiError(f"{directory}: ca.key is not the key of ca.pem")
+    _require_begun(certificate, directory)
+    return Authority(certificate, key) if _lasts(certificate) else _certified(certificate_path, key)
 
 
-def _make_authority(certificate_path: Path, key_path: Path) -> Authority:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _certified(certificate_path: Path, key: ec.EllipticCurvePrivateKey) -> Authority:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "QSlice private CA")])
     usage = x509.KeyUsage(
         digital_signature=False, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
@@ -249,9 +267,6 @@ def _make_authority(certificate_path: Path, key_path: Path) -> Authority:
         .sign(key, hashes.SHA256())
     )
     authority = Authority(certificate, key)
-    # The last authority's certificates are all void, and so is what it said of them.
-    remove_revocations(certificate_path.parent)
-    write_whole(key_path, _private_pem(key), 0o600)
     write_whole(certificate_path, authority.pem, 0o644)
     return authority
 
@@ -292,7 +307,11 @@ def _is_good_leaf(authority: Authority, out_dir: Path, name: str, names: list[x5
 
 
 def _write_leaf(
-    authority: Authority, out_dir: Path, name: str, names: list[x509.GeneralName], usages: list[x509.ObjectIdentifier]
+    authority: Authority,
+    out_dir: Path | OwnDirectory,
+    name: str,
+    names: list[x509.GeneralName],
+    usages: list[x509.ObjectIdentifier],
 ) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     issuer_key = authority.key.public_key()
@@ -305,11 +324,20 @@ def _write_leaf(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
-    out_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(out_dir / "key.pem", _private_pem(key), 0o600)
-    write_whole(out_dir / "cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    write_whole(out_dir / "ca.pem", authority.pem, 0o644)
+    if isinstance(out_dir, Path):
+        with OwnDirectory.make(out_dir) as own:
+            _write_credentials(own, key, certificate, authority)
+    else:
+        _write_credentials(out_dir, key, certificate, authority)
     return certificate
+
+
+def _write_credentials(
+    out: OwnDirectory, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, authority: Authority
+) -> None:
+    out.write("key.pem", _private_pem(key), 0o600)
+    out.write("cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    out.write("ca.pem", authority.pem, 0o644)
 
 
 def _builder(
@@ -322,7 +350,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_before(min(_BEGINNING, now - _CLOCK_SKEW))
         .not_valid_after(now + lifetime)
     )
 
@@ -341,7 +369,22 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _lasts(certificate: x509.Certificate) -> bool:
-    return certificate.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+    """Whether it is valid now and for a while."""
+    now = datetime.now(UTC)
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_BEFORE
+
+
+def _require_begun(authority: x509.Certificate, directory: Path) -> None:
+    """A new authority would void all certificates that people hold: whether the clock was wrong then or is now is
+    theirs to say.
+    """
+    now, begins = datetime.now(UTC), authority.not_valid_before_utc
+    if begins > now:
+        raise PkiError(
+            f"{directory / 'ca.pem'} is valid from {begins:%Y-%m-%d %H:%M} UTC on, and this machine's clock says "
+            f"{now:%Y-%m-%d %H:%M}: set the clock; if it was wrong when the authority was made, remove {directory} for "
+            "a new one, and issue the SAEs' certificates anew"
+        )
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -351,12 +394,6 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def write_whole(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file as a whole; readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Replace a file in a directory of our own."""
+    with OwnDirectory.make(path.parent) as own:
+        own.write(path.name, content, mode)

@@ -13,6 +13,7 @@ from scripts.bench.common import percentile
 from scripts.bench.provision.fill import Series
 from scripts.bench.provision.run import Case
 from scripts.bench.qkd.run import RatePoint
+from scripts.files.results import new_file
 
 # Okabe and Ito: distinct under colour blindness. Overlapping bars also differ in their hatching.
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -51,7 +52,7 @@ def draw_histograms(cases: Sequence[Case], path: Path) -> None:
             [("to the answer", case.values("teardown_ms"), GREEN, "")],
         )
     figure.supxlabel(CONTEXT, fontsize=8)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
 
 
 def draw_fill(series: Series, path: Path) -> None:
@@ -69,7 +70,7 @@ def draw_fill(series: Series, path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
 
 
 def draw_bars(panels: Mapping[str, Mapping[str, Sequence[float]]], unit: str, path: Path) -> None:
@@ -94,7 +95,7 @@ def draw_bars(panels: Mapping[str, Mapping[str, Sequence[float]]], unit: str, pa
         axes.set_title(title, loc="left")
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
 
 
 def draw_rates(points: Sequence[RatePoint], path: Path) -> None:
@@ -122,7 +123,12 @@ def draw_rates(points: Sequence[RatePoint], path: Path) -> None:
         axes.set_xlabel("km of fibre, 0.2 dB/km")
         axes.grid(visible=True, alpha=0.3)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=DPI)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with new_file(path) as new:
+        figure.savefig(new, dpi=DPI)
 
 
 def _histogram(axes: Axes, title: str, series: Sequence[tuple[str, Sequence[float], str, str]]) -> None:

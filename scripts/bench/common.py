@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.files.results import write_result
 from scripts.setup.machine import describe_machine, describe_versions
 
 LINE_EVERY_S = 10.0
@@ -75,4 +76,4 @@ def load_note() -> str:
 
 def write_json(path: Path, document: Any) -> None:
     """A file that programs and people read."""
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_result(path, json.dumps(document, indent=2) + "\n")

@@ -5,7 +5,6 @@ They are no part of what QSlice needs, so set-up leaves them alone; a benchmark'
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
+from scripts.files.marked_folder import MarkedFolder
 
 INSTALL_TIMEOUT_S = 900.0
 _DONE = "installed.txt"
@@ -20,19 +20,19 @@ _DONE = "installed.txt"
 
 @dataclass(frozen=True)
 class Peer:
-    """``without_dependencies`` is installed without what it declares: ``requirements`` has what is used of that."""
+    """``package`` is NAME==VERSION; ``lock`` is a file with it and all that it needs, each with its hashes."""
 
     name: str
-    requirements: tuple[str, ...]
-    without_dependencies: str
+    package: str
+    lock: Path
 
     @property
     def version(self) -> str:
-        return self.without_dependencies.partition("==")[2]
+        return self.package.partition("==")[2]
 
     @property
     def _recipe(self) -> str:
-        return "\n".join((self.without_dependencies, *self.requirements)) + "\n"
+        return self.lock.read_text(encoding="utf-8")
 
     def python(self, directory: Path, say: Callable[[str], None]) -> Path:
         """The interpreter of the peer's environment under ``directory``, which is made if need be.
@@ -43,15 +43,16 @@ class Peer:
         python = home / "bin" / "python"
         if (home / _DONE).is_file() and (home / _DONE).read_text(encoding="utf-8") == self._recipe:
             return python
-        say(f"installing {self.without_dependencies} and what it uses into {home}, once: a minute or so")
+        say(f"installing {self.package} and what it uses into {home}, once: a minute or so")
         # What an interrupted installation left is of no use.
-        shutil.rmtree(home, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (home / _DONE).is_file():  # of another recipe
+            MarkedFolder(home, _DONE).remove()
+        MarkedFolder(home).empty()
         install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         steps = (
             ("an environment of its own", [sys.executable, "-m", "venv", str(home)]),
-            (self.without_dependencies, [*install, "--no-deps", self.without_dependencies]),
-            (", ".join(self.requirements), [*install, *self.requirements]),
+            (self.package, [*install, "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(self.lock)]),
         )
         for number, (what, argv) in enumerate(steps, start=1):
             say(f"{self.name}, {number} of {len(steps)}: {what}")
@@ -72,9 +73,4 @@ class Peer:
             )
 
 
-SEQUENCE = Peer(
-    "sequence",
-    # Of the two dozen packages that SeQUeNCe declares, a gigabyte, its QKD needs these.
-    ("numpy", "scipy", "gmpy2", "qutip", "qutip-qip", "setuptools<80"),
-    "sequence==0.8.5",
-)
+SEQUENCE = Peer("sequence", "sequence==0.8.5", Path(__file__).parent / "sequence-requirements.txt")

@@ -7,12 +7,12 @@ could not be measured is null, and a check says why.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scripts.demo.page import render
+from scripts.files.results import make_results_folder, write_result
 from scripts.measure.capture.plaintext_search import MarkerResult
 from scripts.measure.connection import Connection
 from scripts.measure.link_cut import Affected, FailureResult
@@ -124,21 +124,12 @@ class Report:
 
 def write_report(report: Report, directory: Path) -> tuple[Path, Path]:
     """Write ``report.json`` and ``report.html``; each appears whole or not at all."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_results_folder("--report", directory)
     document = report.to_dict()
     as_json, as_html = directory / "report.json", directory / "report.html"
-    _write(as_json, json.dumps(document, indent=1) + "\n")
-    _write(as_html, render(document))
+    write_result(as_json, json.dumps(document, indent=1) + "\n")
+    write_result(as_html, render(document))
     return as_json, as_html
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _rounded(value: float | None, digits: int = 2) -> float | None:

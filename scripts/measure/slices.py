@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from scripts.files.located_yaml import load_located
 from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import ApiError, ApiRefusal, MeasurementError
 from scripts.measure.polling import poll
@@ -38,8 +37,7 @@ class Provisioned:
 
 def load_request(name: str, directory: Path = EXAMPLES) -> dict[str, Any]:
     """The example request called ``name``."""
-    with (directory / f"{name}.yaml").open(encoding="utf-8") as file:
-        request = yaml.safe_load(file)
+    request, _ = load_located((directory / f"{name}.yaml").read_text(encoding="utf-8"))
     if not isinstance(request, dict):
         raise ApiError(f"{directory / name}.yaml is not a slice request")
     return request

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from scripts.console.streams import take_standard_streams
 from scripts.setup.capabilities import Capability, is_sufficient, survey
 from scripts.setup.machine import describe_machine, describe_versions
 from topologies.datapath import Datapath
@@ -77,7 +78,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     """The table, and the sentence that follows from it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("capability", "here", "found", "instead"):
-        table.add_column(heading, no_wrap=heading == "here")
+        table.add_column(heading, no_wrap=heading == "here", overflow="fold")
     for found in diagnosis.capabilities:
         mark = "yes" if found.is_present else "NO" if found.is_required else "no"
         style = "green" if found.is_present else "bold red" if found.is_required else "yellow"
@@ -96,6 +97,7 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    take_standard_streams()
     parser = argparse.ArgumentParser(prog="qslice doctor", description=(__doc__ or "").split("\n\n", 1)[0])
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     arguments = parser.parse_args(argv)

@@ -11,7 +11,7 @@
 system_python=/usr/bin/python3
 
 # Ryu 4.34 (2020) does not build with a setuptools of today: docs/decisions/0001.
-ryu_build_tools=(setuptools==57.5.0 wheel==0.38.4)
+build_tools=scripts/setup/build-tools.txt
 
 # One set-up at a time on a machine, whichever clone it is for: apt, Open vSwitch.
 lock_file=/run/qslice-setup.lock
@@ -38,7 +38,8 @@ step() {
     shift 2
     say "$what"
     printf '\n== %(%F %T)T %s\n' -1 "$what" >>"$(setup_log)"
-    "$@" >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
+    # The caller's directory may be gone, or another user's.
+    (cd / && "$@") >>"$(setup_log)" 2>&1 </dev/null 9>&- || status=$?
     ((status == 0)) && return
     {
         printf 'qslice: failed: %s (exit status %d). The end of %s:\n' "$what" "$status" "$(setup_log)"
@@ -68,7 +69,9 @@ packages_to_install() {
 apt_get() {
     # No questions (tshark, iperf3 and needrestart ask some), and patience with whoever else holds dpkg's lock:
     # a freshly booted machine upgrades itself.
-    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get --quiet --yes \
+    local options
+    mapfile -t options < <(readable_sources)
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get --quiet --yes "${options[@]}" \
         -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
 }
 
@@ -83,6 +86,29 @@ apt_update() {
     return 1
 }
 
+# Somebody else's source that is broken must not stand in the way of Debian's: whether a package can be had shows when
+# it is installed. A file that apt cannot even read makes every call of it fail, and is left out of ours.
+apt_update_or_go_on() {
+    apt_update || echo "some package sources cannot be read; going on with the others"
+}
+
+# readable_sources: options for apt-get that leave out the files of sources.list.d that it cannot parse; none if it can.
+readable_sources() {
+    local file good
+    apt-get indextargets &>/dev/null && return
+    good=$(state_dir)/apt-sources
+    rm -rf "$good" && mkdir --parents "$good" || return
+    for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        [[ -f $file ]] || continue
+        if apt-get indextargets -o Dir::Etc::SourceList="$file" -o Dir::Etc::SourceParts=/dev/null &>/dev/null; then
+            cp "$file" "$good/"
+        else
+            echo "left out, as apt cannot read it: $file" >&2
+        fi
+    done
+    printf '%s\n' -o "Dir::Etc::SourceParts=$good"
+}
+
 # Packages that an interrupted dpkg left unpacked make every later apt-get fail until they are configured.
 finish_interrupted_dpkg() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 dpkg --configure -a; }
 
@@ -91,7 +117,7 @@ install_packages() {
     mapfile -t names < <(packages_to_install)
     advice="Check that this machine reaches its Debian mirrors (apt-get update)."
     step "finishing what an interrupted dpkg may have left" "Run: dpkg --configure -a" finish_interrupted_dpkg
-    step "reading the Debian package index" "$advice" apt_update
+    step "reading the Debian package index" "$advice" apt_update_or_go_on
     step "installing ${#names[@]} Debian packages: ${names[*]}" "$advice" apt_get install --no-install-recommends "${names[@]}"
 }
 
@@ -102,7 +128,7 @@ venv_identity() { printf '%s %s' "$(venv)" "$(readlink -f "$system_python")"; }
 
 # What was installed into it.
 pins_hash() {
-    cat "$qslice_root/pyproject.toml" "$qslice_root/constraints.txt" | sha256sum | cut -d ' ' -f 1
+    cat "$qslice_root/pyproject.toml" "$qslice_root/constraints.txt" "$qslice_root/$build_tools" | sha256sum | cut -d ' ' -f 1
 }
 
 stamp_holds() { [[ -f $1 && $(<"$1") == "$2" ]]; }
@@ -141,24 +167,39 @@ with open(sys.argv[1], "rb") as file:
 print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' "$qslice_root/pyproject.toml"
 }
 
+# pip_install FILE [OPTION]...: what a file of pinned packages lists, each byte for byte as when it was pinned, and
+# nothing that they ask for beyond.
 pip_install() {
     PIP_USER=0 "$(venv)/bin/python" -m pip --disable-pip-version-check --no-input install --progress-bar off \
-        --constraint "$qslice_root/constraints.txt" "$@"
+        --require-hashes --no-deps --requirement "$@"
 }
 
-# A venv is emptied before it is made, and behind a link that would be another clone's.
-refuse_linked_venv() {
+# A .venv is emptied only when this set-up made it, also one that was interrupted at any point, or by an older version.
+venv_mark=.made-by-qslice
+refuse_foreign_venv() {
+    local name
     [[ ! -L $(venv) ]] || missing "$(venv) is a symbolic link to $(readlink "$(venv)"), which was not made for this clone." \
         "That is left as it is. Remove the link (rm '$(venv)') and run the same command again: this clone gets its own."
+    for name in "$venv_mark" identity pins unfinished; do
+        [[ ! -f $(venv)/$name ]] || return 0
+    done
+    [[ ! -e $(venv) || (-d $(venv) && -z $(ls -A "$(venv)")) ]] ||
+        missing "$(venv) was not made by QSlice, which needs that place: move it away, then run this again."
 }
 
-make_venv() { "$system_python" -m venv --clear --system-site-packages "$@" "$(venv)"; }
+empty_venv() {
+    mkdir --parents "$(venv)" && : >"$(venv)/$venv_mark" &&
+        find "$(venv)/" -mindepth 1 ! -path "$(venv)/$venv_mark" -delete
+}
+
+make_venv() { "$system_python" -m venv --system-site-packages "$@" "$(venv)"; }
 
 install_python_packages() {
     local names advice
     advice="Check that this machine reaches its Python package index (pip download pip), and that the disk is not full."
     if ! venv_usable; then
-        refuse_linked_venv
+        refuse_foreign_venv
+        step "emptying .venv" "Delete $(venv) and run this again." empty_venv
         step "making .venv from $system_python" "Delete $(venv) and see whether $system_python runs." \
             make_venv
         venv_identity >"$(venv)/identity"
@@ -168,16 +209,20 @@ install_python_packages() {
     rm -f "$(venv)/pins"
     : >"$(venv)/unfinished"
     step "building Ryu" "$advice" build_ryu "${names[@]}"
-    step "installing Python packages" "$advice" pip_install "${names[@]}"
+    # Wheels alone: what a build fetches for itself has no hash.
+    step "installing Python packages" "$advice" pip_install "$qslice_root/constraints.txt" --only-binary :all:
     pins_hash >"$(venv)/pins"
     rm "$(venv)/unfinished"
 }
+
+# pinned NAME==VERSION: its lines in constraints.txt.
+pinned() { sed -n "/^$1 /,/[^\\\\]\$/p" "$qslice_root/constraints.txt"; }
 
 build_ryu() {
     local ryu
     ryu=$(printf '%s\n' "$@" | grep '^ryu==') || return
     "$(venv)/bin/python" -m pip freeze | grep --line-regexp --fixed-strings "$ryu" && return
-    pip_install "${ryu_build_tools[@]}" pbr && pip_install --no-build-isolation "$ryu"
+    pip_install "$qslice_root/$build_tools" && pip_install <(pinned "$ryu") --no-build-isolation
 }
 
 # -- Open vSwitch ---------------------------------------------------------------------------------
@@ -250,7 +295,17 @@ install_everything() {
     python_ready || install_python_packages
 }
 
+# Said in one line before anything is written: a full disk shows as a different error at each place.
+require_room() {
+    local free_mb needed_mb=50
+    python_ready || needed_mb=1500
+    free_mb=$(df --output=avail --block-size=1M "$qslice_root" | tail -n 1)
+    ((free_mb >= needed_mb)) ||
+        missing "$qslice_root is on a disk with $((free_mb)) MB free, and the set-up needs $needed_mb MB: make room there."
+}
+
 make_ready() {
+    require_room
     install_everything
     loops_ready || compile_loops
     openvswitch_ready || start_openvswitch

@@ -54,10 +54,10 @@ def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
 
 
 def forget(layout: Layout) -> None:
-    """Remove the run's sockets, configuration and record; the lock stays with whoever holds it."""
-    for path in layout.run.glob("*"):
-        if path != layout.lock:
-            path.unlink(missing_ok=True) if not path.is_dir() else shutil.rmtree(path)
+    """Remove the run's sockets, configuration and record, by their names. The lock stays with whoever holds it, and
+    what somebody else put into the folder stays too."""
+    for path in layout.of_a_run():
+        path.unlink(missing_ok=True) if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)
 
 
 def _guess(layout: Layout) -> RunRecord:

@@ -10,10 +10,16 @@ from types import FrameType
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Ended(KeyboardInterrupt):
+    """Somebody wants the whole to end, where Ctrl-C may end a part alone."""
+
+
 def end_on_signals() -> None:
-    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does."""
+    """Make SIGTERM and SIGHUP end the program the way Ctrl-C does; a SIGHUP that nohup(1) has ignored stays so."""
     for number in ENDING:
-        signal.signal(number, _interrupt)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 @contextmanager
@@ -41,5 +47,5 @@ def ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else Ended

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from kms.own_directory import OwnDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -68,6 +69,12 @@ class Layout:
     def faults_lock(self) -> Path:
         return self.run / "faults.lock"
 
+    def of_a_run(self) -> list[Path]:
+        """What is there now of all that a run puts into its folder: the lock alone outlives it."""
+        patterns = ("*.json", ".*.json.*", "*.sock", f"{self.database.name}*", self.faults_lock.name)
+        found = [path for pattern in patterns for path in self.run.glob(pattern) if not path.is_dir()]
+        return [*found, *(path for path in (self.kms_state,) if path.is_dir())]
+
     def tunnel_socket(self, site: str) -> Path:
         return self.run / f"tunnel-{site}.sock"
 
@@ -86,7 +93,5 @@ class Layout:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    partial.replace(path)
+    with OwnDirectory.make(path.parent) as folder:
+        folder.write(path.name, text.encode(), 0o600)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import codecs
+import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from scripts.errors import WrongRequest
+from scripts.files.located_yaml import Path as ValuePath
+from scripts.files.located_yaml import YamlError, load_located
 from scripts.testbed.paths import REPOSITORY
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
+_TEXTS = {("name",), ("core",), ("compute", "site"), ("sNSSAI", "sd")}
 EXAMPLE_NAMES = ("enterprise-app", "cdn")
 
 
@@ -22,9 +24,12 @@ def load_example(name: str) -> dict[str, Any]:
 
 def read_document(file: str) -> dict[str, Any]:
     """A request or a patch from a YAML or JSON file, ``-`` for standard input. Raises WrongRequest."""
-    path = Path("/dev/stdin" if file == "-" else file)
+    path = Path("standard input" if file == "-" else file)
     try:
-        return _parse(path.read_text(encoding="utf-8"), str(path))
+        # Not by the name /dev/stdin: a socket cannot be opened.
+        content = path.read_bytes() if file != "-" else sys.stdin.buffer.read() if sys.stdin is not None else b""
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell redirects
+        return _parse(content.decode("utf-16" if is_utf16 else "utf-8"), str(path))
     except OSError as error:
         raise WrongRequest(f"FILE: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -33,13 +38,20 @@ def read_document(file: str) -> dict[str, Any]:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        request = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise WrongRequest(f"FILE: {source} is neither YAML nor JSON: {error}") from error
+        request, _ = load_located(text, is_text_in_request)
+    except YamlError as error:
+        raise WrongRequest(f"FILE: {source}:{error.line}: neither YAML nor JSON: {error}") from error
     if not isinstance(request, dict):
         raise WrongRequest(f"FILE: {source} holds no slice request (a mapping with name, cells, compute, core ...)")
-    try:
-        json.dumps(request)
-    except TypeError as error:
-        raise WrongRequest(f"FILE: {source}: {error}") from error
     return request
+
+
+def is_text_in_request(path: ValuePath) -> bool:
+    """Names, which may look like numbers or truth values: a slice called 2026, or the differentiator 100000."""
+    return path in _TEXTS or path[:1] == ("cells",)
+
+
+def parse_value(text: str, path: ValuePath) -> Any:
+    """One value of a request; YamlError when it is none."""
+    value, _ = load_located(text, lambda within: is_text_in_request((*path, *within)))
+    return value

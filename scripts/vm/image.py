@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.files.marked_folder import MARK, MarkedFolder
 from scripts.vm.host_settings import HostSettings, builder_environment
 from scripts.vm.tree import INGREDIENTS, image_key
 
 Tell = Callable[[str], None]
+
+DISK = "root.img"
+"""Its presence says that a folder is an image that was finished."""
 
 SPARE_BYTES = 3 << 30
 """Room in the guest beyond what is installed; the image file has holes there."""
@@ -40,7 +44,7 @@ class Image:
 
     @staticmethod
     def at(directory: Path, *, is_new: bool = False) -> Image:
-        return Image(directory / "root.img", directory / "vmlinuz", directory / "initrd.img", is_new)
+        return Image(directory / DISK, directory / "vmlinuz", directory / "initrd.img", is_new)
 
 
 def ensure_image(root: Path, cache: Path, settings: Callable[[], HostSettings], tell: Tell, *, rebuild: bool) -> Image:
@@ -56,7 +60,7 @@ def ensure_image(root: Path, cache: Path, settings: Callable[[], HostSettings], 
             return Image.at(wanted)
         for old in cache.iterdir():
             if old.is_dir():
-                shutil.rmtree(old)  # of other packages, or left by somebody who was interrupted
+                _sweep(old, tell)  # of other packages, or left by somebody who was interrupted
         free = shutil.disk_usage(cache).free
         if free < NEEDED_BYTES:
             message = (
@@ -65,6 +69,7 @@ def ensure_image(root: Path, cache: Path, settings: Callable[[], HostSettings], 
             raise EnvironmentLacks(message)
         with tempfile.TemporaryDirectory(prefix="making-", dir=cache) as folder:
             making = Path(folder)
+            MarkedFolder(making).claim()
             _build_root(root, making, settings(), cache / "image.log", tell)
             _extract_kernel(making)
             tell("writing the image")
@@ -72,6 +77,13 @@ def ensure_image(root: Path, cache: Path, settings: Callable[[], HostSettings], 
             finished = making / "image"
             finished.rename(wanted)
     return Image.at(wanted, is_new=True)
+
+
+def _sweep(old: Path, tell: Tell) -> None:
+    if any(MarkedFolder(old, mark).is_ours for mark in (DISK, MARK)):
+        shutil.rmtree(old)
+    else:
+        tell(f"leaving {old}, which is no image of QSlice's")
 
 
 @contextmanager
@@ -96,6 +108,7 @@ def _build_root(root: Path, making: Path, settings: HostSettings, log: Path, tel
         ("sources.list", settings.sources),
         ("apt.conf", settings.apt_options),
         ("directories", tuple(str(path) for path in settings.directories)),
+        ("file-directories", tuple(str(path) for path in settings.file_directories)),
     ):
         (told / name).write_text("".join(f"{line}\n" for line in lines))
     target = making / "root"
@@ -151,7 +164,7 @@ def _extract_kernel(making: Path) -> None:
 
 
 def _write_image(making: Path, log: Path) -> None:
-    target, disk = making / "root", making / "image/root.img"
+    target, disk = making / "root", making / "image" / DISK
     used = sum(path.lstat().st_blocks * 512 for path in target.rglob("*") if not path.is_mount())
     with disk.open("wb") as file:
         os.truncate(file.fileno(), used * 5 // 4 + SPARE_BYTES)

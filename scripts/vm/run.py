@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tarfile
 import tempfile
@@ -17,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.console.progress import Progress
-from scripts.errors import CommandError
+from scripts.errors import CommandError, WrongRequest
+from scripts.files.marked_folder import MarkedFolder, NotOurs
+from scripts.files.results import give_to_caller, make_results_folder
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY
 from scripts.vm.host_settings import read_host_settings
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace, pytest_arguments: Sequence[str], progress: Progress) -> GuestReport:
     """Raises CommandError."""
+    _empty_results(options.out)  # before the image, which takes minutes
     cache = REPOSITORY / ".state/vm"
     image = ensure_image(
         REPOSITORY, cache, lambda: read_host_settings(os.environ), progress.note, rebuild=options.rebuild
@@ -73,6 +75,17 @@ def run(options: argparse.Namespace, pytest_arguments: Sequence[str], progress: 
         _unpack(Path(folder, "results.tar"), options.out)
     seconds["total"] = round(progress.elapsed_s, 1)
     return read_results(options.out, accelerator, seconds)
+
+
+def _empty_results(out: Path) -> None:
+    """What an earlier call left in ``out``; WrongRequest where somebody else's things are."""
+    make_results_folder("--out", out)
+    try:
+        MarkedFolder(out).empty()
+    except NotOurs as error:
+        raise WrongRequest(f"--out: {error}") from error
+    except OSError as error:
+        raise WrongRequest(f"--out: cannot write to {out}: {error.strerror}") from error
 
 
 def _scratch(cache: Path) -> Path:
@@ -87,8 +100,6 @@ def _run_guest(
 ) -> str:
     """The accelerator that it took."""
     job = {"demo": not options.no_demo, "pytest_arguments": list(pytest_arguments)}
-    shutil.rmtree(options.out, ignore_errors=True)
-    options.out.mkdir(parents=True)
     guest = Guest(image, folder / "tree.tar", folder / "results.tar", options.out / "console.log")
     wanted = [options.accel] if options.accel else ["kvm", "tcg"] if has_kvm() else ["tcg"]
     for accelerator in wanted:
@@ -133,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     (options.out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
     text = as_text(report)
     (options.out / "report.txt").write_text(text + "\n")
+    give_to_caller(options.out)
     print(json.dumps(report.to_dict(), indent=2) if options.json else text)
     print(f"qslice: logs and results: {options.out}", file=sys.stderr)
     return 0 if report.ok else 1

@@ -19,6 +19,7 @@ EXCLUDED = frozenset(
 INGREDIENTS = (
     "constraints.txt",
     "pyproject.toml",
+    "scripts/setup/build-tools.txt",
     "scripts/setup/debian-packages.txt",
     "scripts/setup/debian-packages-test.txt",
     "scripts/setup/environment.sh",

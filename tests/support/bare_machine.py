@@ -25,7 +25,7 @@ note() { echo "$*" >>"$acts"; }
 missing_packages() { [[ -e $qslice_root/../has-packages ]] || printf '%s\\n' "$@"; }
 finish_interrupted_dpkg() { note dpkg; }
 apt_get() { note "apt-get $1"; [[ $1 != install ]] || touch "$qslice_root/../has-packages"; }
-make_venv() { "$system_python" -m venv --clear --system-site-packages --without-pip "$(venv)"; }
+make_venv() { "$system_python" -m venv --system-site-packages --without-pip "$(venv)"; }
 build_ryu() { note ryu; }
 pip_install() { note "pip $#"; }
 import_loops() { note loops; }

@@ -252,6 +252,7 @@ class FakeTunnels:
             tuple[str, str], dict[str, object]
         ] = {}  # what ends say of their probes, else that they pass
         self.instance, self.watched = "one", 0
+        self._in_use: dict[tuple[str, str], str] = {}  # the source of the keys that an end seals with
         self.fail: Callable[[str, str, str], Exception | None] = lambda op, site, connection_id: None
 
     @property
@@ -268,6 +269,7 @@ class FakeTunnels:
         self._step("add", *end)
         if self.told.setdefault(end, endpoint) != endpoint:
             raise DriverError(f"{end} differs from the one there is")
+        self._agree(endpoint.id)
 
     def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
         end = site, endpoint.id
@@ -275,10 +277,23 @@ class FakeTunnels:
         if not endpoint.differing(as_wire(self.told[end])) <= MODIFIABLE:
             raise DriverError(f"{end} cannot be modified so")
         self.told[end] = endpoint
+        self._agree(endpoint.id)
+
+    def _agree(self, connection_id: str) -> None:
+        """Keys of the source that both ends have been told are in use, unless waiting for them fails at one."""
+        ends = {end: told for end, told in self.told.items() if end[1] == connection_id}
+        sources = {told.key_source for told in ends.values()}
+        if len(ends) == 2 and len(sources) == 1 and all(self.fail("wait_up", *end) is None for end in ends):
+            self._in_use |= dict.fromkeys(ends, sources.pop())
+
+    def keys_in_use(self, site: str, connection_id: str) -> str | None:
+        self._agree(connection_id)
+        return self._in_use.get((site, connection_id))
 
     def remove(self, site: str, connection_id: str) -> None:
         self._step("remove", site, connection_id)
         self.told.pop((site, connection_id), None)
+        self._in_use.pop((site, connection_id), None)
 
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
@@ -287,14 +302,18 @@ class FakeTunnels:
         self._step("watch", site, "")
         self.watched += 1
         return f"{self.instance}.{self.watched}", {
-            i: TunnelReport(**self.reports.get((site, i), PASSING))  # type: ignore[arg-type]
-            for (s, i) in self.told
+            i: TunnelReport(**self.reports.get((site, i), PASSING), keys_in_use=self.keys_in_use(site, i))  # type: ignore[arg-type]
+            for (s, i) in list(self.told)
             if s == site
         }
 
     def held(self, site: str) -> dict[str, dict[str, object]]:
         self._step("list", site, "")
-        return {i: {**as_wire(end), "state": "up"} for (s, i), end in self.told.items() if s == site}
+        return {
+            i: {**as_wire(end), "state": "up", "keys_in_use": self.keys_in_use(site, i)}
+            for (s, i), end in list(self.told.items())
+            if s == site
+        }
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.model.connection import Connection
+from controller.model.connectivity import Finding, Verdict
 from controller.model.slice_record import SliceRecord
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
@@ -15,6 +16,7 @@ from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
 from controller.schema.slice_request import slice_request_to_dict
 from controller.state.network_state import NetworkState
+from topologies.spec import SecurityClass
 
 # The units in which path computation counts.
 UNITS = {"bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
@@ -32,7 +34,10 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
-        "connections": [connection_view(c) | {"conditions": list(model.conditions.get(c.id, ()))} for c in connections],
+        "connections": [
+            connection_view(c, model.findings.get(c.id)) | {"conditions": list(model.conditions.get(c.id, ()))}
+            for c in connections
+        ],
     }
 
 
@@ -57,7 +62,12 @@ def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict
     return view
 
 
-def connection_view(connection: Connection) -> dict[str, Any]:
+def connection_view(connection: Connection, finding: Finding | None = None) -> dict[str, Any]:
+    """``finding`` is what its agents say: level and source are those of the keys in use where these are others."""
+    level, key_source = connection.in_force.security.level, connection.key_source
+    if finding is not None and finding.verdict is Verdict.OTHER_KEYS and finding.keys_in_use is not None:
+        key_source = finding.keys_in_use
+        level = min(level, max(SecurityClass.parse(source) for source in key_source.split("+")))
     request, explanation = connection.request, connection.explanation
     return {
         "name": request.name,
@@ -70,10 +80,10 @@ def connection_view(connection: Connection) -> dict[str, Any]:
         "src_address6": connection.src_address6,
         "dst_address6": connection.dst_address6,
         "required": request.spec.security.level.label,
-        "level": connection.in_force.security.level.label,
+        "level": level.label,
         "fallback": [level.label for level in request.spec.fallback],
         "is_on_fallback": connection.fallback is not None,
-        "key_source": connection.key_source,
+        "key_source": key_source,
         "suite": request.spec.suite if connection.is_encrypted else None,
         "padding": request.spec.padding if connection.is_encrypted else None,
         "match": request.spec.security.match.value,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from controller.model.connection import Connection
+from controller.model.connection import UNCONFIRMED_KEYS, Connection
 from controller.model.connectivity import Finding
 from controller.model.errors import DriverError, NotSupported
 from controller.model.events import ConditionsChanged
@@ -127,8 +128,12 @@ class ConnectivityMonitor:
     def _clear(self, connection_id: str) -> str:
         context, model = self._context, self._context.model
         log.info("connection %s: its probes pass", connection_id)
-        context.announce_connection(model.set_state(connection_id, ConnectionState.ACTIVE))
-        return model.connections[connection_id].request.slice_name
+        active = model.set_state(connection_id, ConnectionState.ACTIVE)
+        last = active.reroutes[-1] if active.reroutes else None
+        if last is not None and last.key_source == UNCONFIRMED_KEYS:  # the agents have said now what they use
+            model.record_reroute(connection_id, replace(last, at=context.clock(), key_source=active.key_source))
+        context.announce_connection(active)
+        return active.request.slice_name
 
     def _check(self, ids: tuple[str, ...], check_switch: Callable[[str], bool]) -> None:
         """Compare the switches on these connections' ways with what they shall hold, and repair them."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from controller.forwarding.intended import join
 from controller.forwarding.rules import connection_number
 from controller.forwarding.tunnel_endpoint import ends_of
-from controller.model.connection import Connection
+from controller.model.connection import UNCONFIRMED_KEYS, Connection
 from controller.model.events import FallbackUndone, FallbackUsed, Rerouted, Violation
 from controller.model.reason import Reason, ReasonCode
 from controller.model.reroute import Cause
@@ -86,8 +86,7 @@ class RerouteTransaction:
             if attempt is None:
                 break
             self._switch(attempt)
-            unkeyed = self._rekey(attempt)
-            again = self._confirm(attempt, unkeyed)
+            again = self._confirm(attempt, self._rekey(attempt))
             is_last = number == MAX_ATTEMPTS or self._context.steady() - started >= LAST_ATTEMPT_S
             round_them = self._give_up(again) if is_last else self._give_up_at_the_ends(again)
             if not round_them:
@@ -147,20 +146,37 @@ class RerouteTransaction:
         attempt.refuse(pending.wait(BARRIER_DEADLINE_S), ready)
         attempt.done = attempt.accepted(ready)
 
-    def _rekey(self, attempt: Attempt) -> frozenset[str]:
-        """Tell the agents of those whose keys come from elsewhere now; who did not get such keys."""
+    def _rekey(self, attempt: Attempt) -> dict[str, str | None]:
+        """Tell the agents of those whose keys come from elsewhere now.
+
+        Who did not get such keys, and the source of those that both agents say are in use instead; None where they do
+        not say so, or not the same.
+        """
         calls: dict[str, Call] = {}
         for connection in (attempt.moving[i] for i in attempt.done):
             had = attempt.before[connection.id]
             # What was DEGRADED in between has forgotten on what level it was: the agents know.
-            is_open = had.state is ConnectionState.DEGRADED and bool(connection.request.spec.fallback)
+            has_others = had.reason is not None and had.reason.code is ReasonCode.OTHER_KEYS
+            is_open = had.state is ConnectionState.DEGRADED and (has_others or bool(connection.request.spec.fallback))
             if had.key_source != connection.key_source or is_open:
                 calls[connection.id] = Call(self._rekey_one, connection)
         Parallel(tuple(calls.values())).settle(REKEY_DEADLINE_S)
-        unkeyed = {i: call for i, call in calls.items() if not call.has_ended or call.error is not None}
-        for connection_id, call in unkeyed.items():
-            log.warning("connection %s: no keys of its source yet: %s", connection_id, call.error or "no answer")
-        return frozenset(unkeyed)
+        unkeyed: dict[str, str | None] = {}
+        for connection_id, call in calls.items():
+            if not call.has_ended or call.error is not None:
+                log.warning("connection %s: no keys of its source yet: %s", connection_id, call.error or "no answer")
+                unkeyed[connection_id] = None
+        asking = [Call(self._ask_keys, attempt.moving[i], unkeyed) for i in unkeyed]
+        Parallel(asking).settle(REKEY_DEADLINE_S)
+        return dict(unkeyed)
+
+    def _ask_keys(self, connection: Connection, found: dict[str, str | None]) -> None:
+        """Note in ``found`` the source of the keys that both agents say are in use."""
+        held = (self._context.tunnels.held(site).get(connection.id, {}) for site in ends_of(connection))
+        sources = {end.get("keys_in_use") for end in held}
+        source = sources.pop() if len(sources) == 1 else None
+        if isinstance(source, str):
+            found[connection.id] = source
 
     def _rekey_one(self, connection: Connection) -> None:
         until = self._context.steady() + REKEY_DEADLINE_S
@@ -169,7 +185,7 @@ class RerouteTransaction:
             left_s = max(MIN_WAIT_S, until - self._context.steady())
             self._context.tunnels.wait_up(site, connection.id, left_s)
 
-    def _confirm(self, attempt: Attempt, unkeyed: frozenset[str]) -> dict[str, frozenset[str]]:
+    def _confirm(self, attempt: Attempt, unkeyed: Mapping[str, str | None]) -> dict[str, frozenset[str]]:
         """Set states to what has been confirmed, audit and journal; who is to be tried again, and which sites refused.
 
         All of it in one decision: nobody sees a slice between two of them.
@@ -178,7 +194,7 @@ class RerouteTransaction:
         with context.lock:
             attempt.done = attempt.accepted(self._unchanged(attempt.moving))
             for connection_id in attempt.done:
-                self._conclude(attempt, connection_id, is_unkeyed=connection_id in unkeyed)
+                self._conclude(attempt, connection_id, unkeyed)
             for connection in context.existing(attempt.done):
                 context.announce_connection(connection)
             context.save_slices_of(attempt.done)
@@ -188,35 +204,49 @@ class RerouteTransaction:
             self._moved += attempt.done
             return {i: sites for i, sites in attempt.refused.items() if i in self._unchanged(attempt.moving)}
 
-    def _conclude(self, attempt: Attempt, connection_id: str, *, is_unkeyed: bool) -> None:
+    def _conclude(self, attempt: Attempt, connection_id: str, unkeyed: Mapping[str, str | None]) -> None:
+        """Its state and level are what the agents have in use, whatever was decided. Call with the lock held."""
         model = self._context.model
-        before, cause = attempt.before[connection_id], attempt.causes[connection_id]
-        reason = attempt.moving[connection_id].reason
-        if is_unkeyed and cause is Cause.FALLBACK_UNDONE:
-            # The better keys did not come: it is still what it was, on another way.
-            reason = before.reason
-            model.keep_fallback(connection_id, before.fallback)
-        if model.is_denied(connection_id):
+        before, connection = attempt.before[connection_id], model.connections[connection_id]
+        reason, is_keyed = attempt.moving[connection_id].reason, connection_id not in unkeyed
+        in_use = unkeyed.get(connection_id)
+        if in_use == connection.key_source:  # they have come since they were waited for
+            is_keyed = True
+        elif not is_keyed:
+            listed = next((level for level in connection.request.spec.fallback if level.label == in_use), None)
+            if listed is not None and connection.fallback is None:
+                # The better keys did not come: it is on the lower level still, by another way.
+                kept = model.keep_fallback(connection_id, listed)
+                asked = connection.request.spec.security.key_source
+                detail = f"uses the fallback {kept.key_source}: its tunnels have no keys of {asked} yet"
+                reason, is_keyed = before.reason or Reason(ReasonCode.FALLBACK, detail), True
+        if not is_keyed:
+            others = "" if in_use is None else f": keys of {in_use} are in use"
+            detail = f"its tunnels have not confirmed keys of {connection.key_source}{others}"
+            model.set_state(connection_id, ConnectionState.DEGRADED, Reason(ReasonCode.OTHER_KEYS, detail))
+        elif model.is_denied(connection_id):
             model.set_state(connection_id, ConnectionState.DEGRADED, UNCONFIRMED)
         else:
             model.set_state(connection_id, ConnectionState.ACTIVE, reason)
-        self._record(before, connection_id, cause)
+        self._record(before, connection_id, attempt.causes[connection_id], is_keyed=is_keyed)
 
-    def _record(self, before: Connection, connection_id: str, cause: Cause) -> None:
+    def _record(self, before: Connection, connection_id: str, cause: Cause, *, is_keyed: bool) -> None:
         """Keep what the reroute came to, and audit it apart from those who decided it. Call with the lock held."""
         context, model = self._context, self._context.model
         after = model.connections[connection_id]
         name, spec = after.request.slice_name, after.request.spec
-        reroute = reroute_audit.note(model.topology, before, after, context.clock(), cause)
+        reroute = reroute_audit.note(model.topology, before, after, context.clock(), cause, is_keyed=is_keyed)
         is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
-        if is_same_way and after.key_source == before.key_source:
+        told = before.reroutes[-1].key_source if before.reroutes else before.key_source
+        is_same_source = reroute.key_source == before.key_source and told != UNCONFIRMED_KEYS
+        if is_same_way and (is_same_source or reroute.key_source == told):
             return  # another backup, the same way
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
             log.error("connection %s: its new way is not what was asked for: %s", connection_id, wrong)
             context.events.publish(Violation(connection_id, name, wrong))
         model.record_reroute(connection_id, reroute)
         context.events.publish(Rerouted(connection_id, name, reroute))
-        if before.fallback is not after.fallback:
+        if is_keyed and before.fallback is not after.fallback:
             kind = FallbackUndone if after.fallback is None else FallbackUsed
             required, level = spec.security.level.label, after.in_force.security.level.label
             context.events.publish(kind(connection_id, name, required, level, after.key_source))

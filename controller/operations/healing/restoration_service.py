@@ -27,6 +27,8 @@ from controller.policy.reversion import Reversion, original_routes
 log = logging.getLogger(__name__)
 
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
+# What may come right without anything that the model sees.
+NOT_TOLD = (ReasonCode.REFUSED, ReasonCode.OTHER_KEYS)
 UNLIMITED_KEY_RATE = 1 << 62  # millibit/s
 
 
@@ -111,7 +113,7 @@ class RestorationService:
             return False
         seen, tried = model.network.fingerprint(), self._tried
         self._tried = seen
-        return seen != tried or any(c.reason is not None and c.reason.code is ReasonCode.REFUSED for c in waiting)
+        return seen != tried or any(c.reason is not None and c.reason.code in NOT_TOLD for c in waiting)
 
     def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports are up: they are held down again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -28,10 +29,16 @@ class KeyLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(self._fd, 0o600)
+            # Not to be waited for by a pipe that somebody put there.
+            how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._fd = os.open(path, how, 0o600)
         except OSError as error:
             raise ConfigurationError("unsafe_keylog", f"{path}: {error.strerror}") from error
+        found = os.fstat(self._fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            os.close(self._fd)
+            raise ConfigurationError("unsafe_keylog", f"{path}: it is there already and others can read it too")
+        os.fchmod(self._fd, 0o600)
         logger.warning("UNSAFE: TRAFFIC KEYS ARE WRITTEN IN THE CLEAR TO %s. Whoever reads it reads the traffic.", path)
 
     def write(self, sa: SaInstalled, local: IPv4Address, peer: IPv4Address) -> None:

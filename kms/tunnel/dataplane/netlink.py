@@ -135,6 +135,18 @@ def _bodies(request: Request, flags: int, family: int) -> list[bytes]:
                 bodies.append(body)
 
 
+def attributes(message: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes of a message, by type, from ``offset`` on."""
+    found = {}
+    while offset + _ATTRIBUTE.size <= len(message):
+        length, kind = _ATTRIBUTE.unpack_from(message, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind] = message[offset + _ATTRIBUTE.size : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
 def _open(family: int) -> socket.socket:
     kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
     kernel.bind((0, 0))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scripts.files.results import new_file
 from scripts.measure.errors import MeasurementError
 from scripts.measure.polling import poll
 from scripts.measure.probes.outage import measure_outage
@@ -50,7 +51,9 @@ def outage_ms(topology: Topology, log: Path) -> float:
     """
     topology = replace(topology, channels=tuple(c for c in topology.channels if not c.dark))
     address = ControllerAddress("127.0.0.1", PORT, "tcp")
-    with log.open("wb") as output, EmulatedNetwork(topology, ovs_datapath(), has_netem(), address) as network:
+    with new_file(log) as new:
+        output = new.open("wb")
+    with output, EmulatedNetwork(topology, ovs_datapath(), has_netem(), address) as network:
         argv = [sys.executable, "-c", RUN_RYU, "ryu.app.simple_switch_stp_13", "--ofp-tcp-listen-port", str(PORT)]
         with subprocess.Popen(argv, stdout=output, stderr=output) as ryu:
             try:

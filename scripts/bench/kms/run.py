@@ -75,6 +75,7 @@ class BenchKms:
             "pairs": [{"a": "a", "b": "b", "key_source": source}],
             "default_key_source": source,
             "limits": {"max_key_count": 4096, "pool_target": 2048},
+            "quota": {},  # a few SAEs ask for all that there is
         }
         authority.ensure_ca(directory / "pki")
         self.masters = [self._sae("a", ports[0], n) for n in range(saes)]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,9 @@ def fetch(name: str, directory: Path) -> Program:
     root = directory / name
     program = root / _PROGRAM[name]
     if not program.exists():
-        _unpack(PACKAGES[name], directory / f"{name}.partial", root)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=directory) as partial:
+            _unpack(PACKAGES[name], Path(partial), root)
     libraries = ":".join(str(path) for path in sorted(root.glob("**/lib/*-linux-gnu")))
     environment = {**os.environ, "LD_LIBRARY_PATH": libraries} if libraries else dict(os.environ)
     return Program(program, environment, version_of(program, environment))
@@ -61,8 +63,6 @@ def version_of(program: Path, environment: dict[str, str]) -> str:
 
 
 def _unpack(packages: tuple[str, ...], partial: Path, root: Path) -> None:
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     argv = ["apt-get", "--quiet", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3", "download", *packages]
     try:
         done = subprocess.run(argv, cwd=partial, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S)
@@ -74,6 +74,7 @@ def _unpack(packages: tuple[str, ...], partial: Path, root: Path) -> None:
         raise EnvironmentLacks(f"apt-get download {' '.join(packages)}: {reason} (apt-get update may help)")
     for archive in archives:
         subprocess.run(["dpkg-deb", "-x", archive, partial / "root"], check=True)
-    shutil.rmtree(root, ignore_errors=True)
-    (partial / "root").rename(root)
-    shutil.rmtree(partial)
+    try:
+        (partial / "root").rename(root)
+    except OSError as error:
+        raise EnvironmentLacks(f"{root} holds something else ({error.strerror}): move it away") from error

@@ -17,7 +17,8 @@ from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
-from scripts.errors import DidNotHold, WrongRequest
+from scripts.errors import DidNotHold
+from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.testbed.interrupts import end_on_signals
@@ -105,7 +106,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     is_fill = arguments.slices is not None
     topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
@@ -154,7 +155,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
 
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     topology = load(failover.TOPOLOGY)
     figures: dict[str, float] = {}
@@ -189,7 +190,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     plan = tunnel.Plan(
         wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
@@ -218,7 +219,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
     if "sizes" in options:
         options["sizes"] = tuple(options["sizes"])
@@ -233,7 +234,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
     python = None
@@ -273,7 +274,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
-    folder = _make(arguments.out)
+    folder = make_results_folder("--out", arguments.out)
     names = ("seconds", "apps_seconds", "applications", "source")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     with Progress("bench kms") as progress:
@@ -301,14 +302,6 @@ def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
         metavar="DIR",
         help="where plots and raw figures go (default %(default)s)",
     )
-
-
-def _make(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
-    return folder
 
 
 def _seconds(text: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from scripts.console.output import say
 from scripts.console.progress import Progress, StepList
 from scripts.demo.run import run_demo
-from scripts.errors import WrongRequest
+from scripts.files.results import make_results_folder
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
@@ -43,11 +43,7 @@ def _slowness(text: str) -> float:
 
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
-    folder: Path = arguments.report
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WrongRequest(f"--report: cannot make {folder}: {error.strerror}") from error
+    folder = make_results_folder("--report", arguments.report)
     end_on_signals()
     started = time.monotonic()
     with Runtime(load(DEMO_TOPOLOGY), layout, RunOptions(api_port=arguments.api_port)) as runtime:

@@ -15,6 +15,7 @@ from scripts.experiments.chaos.run import ChaosResult, run_chaos
 from scripts.experiments.chaos.steps import Trouble
 from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
 from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.files.results import make_results_folder
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
@@ -79,7 +80,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         raise WrongRequest(f"--repetitions: {settings.repetitions} is less than 1")
     if not settings.time_scale > 0:
         raise WrongRequest(f"--time-scale: {settings.time_scale} is not positive")
-    folder = make_folder(arguments.out, scenario.name)
+    folder = _results_folder(arguments.out, scenario.name)
     end_on_signals()
     expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
     options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
@@ -116,7 +117,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
         if name not in KINDS:
             raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
     kinds = {KINDS[name] for name in names}
-    folder = make_folder(arguments.out, CHAOS)
+    folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
     topology = load(CHAOS_TOPOLOGY)
     result = ChaosResult(seed, faults, mutation=arguments.mutation)
@@ -135,11 +136,5 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     return 1 if result.violations else 0
 
 
-def make_folder(out: Path | None, name: str) -> Path:
-    """Where the results go; WrongRequest when it cannot be made."""
-    folder = out if out is not None else REPOSITORY / "results" / "experiments" / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WrongRequest(f"--out: cannot make {folder}: {error.strerror}") from error
-    return folder
+def _results_folder(out: Path | None, name: str) -> Path:
+    return make_results_folder("--out", out if out is not None else REPOSITORY / "results" / "experiments" / name)

@@ -7,7 +7,9 @@ import os
 import sys
 from typing import Any
 
-from scripts.errors import WrongRequest
+from scripts.console.streams import usual_signals
+from scripts.errors import EnvironmentLacks, WrongRequest
+from scripts.testbed.callers_environment import callers_environment, callers_umask
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
@@ -27,4 +29,11 @@ def _exec(arguments: argparse.Namespace, layout: Layout) -> int:
     system = RunningSystem(running_record(layout), layout)
     command = [*system.into(arguments.host), *argv]
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    usual_signals()
+    mask = callers_umask()
+    if mask is not None:
+        os.umask(mask)
+    try:
+        os.execvpe(command[0], command, callers_environment())
+    except OSError as error:
+        raise EnvironmentLacks(f"{command[0]} cannot be run: {error.strerror}") from error

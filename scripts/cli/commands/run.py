@@ -13,6 +13,7 @@ from typing import Any
 from scripts.cli.commands.keys import section_model
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
+from scripts.console.streams import has_commands
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.interrupts import end_on_signals
@@ -69,6 +70,11 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
         return _supervise(topology, arguments, layout)
     if arguments.detach:
         return _start_detached(arguments, layout)
+    if not has_commands(sys.stdin):
+        raise WrongRequest(
+            "up: Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
+            "`up --detach` returns when everything runs, `down` ends it"
+        )
     end_on_signals()
     with Runtime(topology, layout, _options(arguments)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
@@ -81,17 +87,17 @@ def _options(arguments: argparse.Namespace) -> RunOptions:
     keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
     return RunOptions(
         api_port=arguments.api_port,
-        unsafe_keylog=Path(keylog) if keylog else None,
+        unsafe_keylog=Path(keylog).absolute() if keylog else None,
         tunnel=arguments.tunnel,
         bfd=arguments.bfd,
     )
 
 
 def _open_shell(runtime: Runtime) -> None:
-    from mininet.cli import CLI  # only here: no other command needs a terminal
+    from scripts.cli.shell import NetworkShell  # only here: no other command needs a terminal
 
     say(f"datapath: {runtime.record.datapath}; API: {runtime.record.api_url}; leave with `exit`")
-    CLI(runtime.network.mininet)
+    NetworkShell(runtime.network.mininet, RunningSystem(runtime.record, runtime.layout))
 
 
 def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -117,6 +123,7 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
                 child = subprocess.Popen(
                     argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                     env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling],
+                    cwd="/",
                 )  # fmt: skip
         finally:
             os.close(telling)

@@ -6,16 +6,15 @@ import argparse
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from scripts.cli.commands.plan import print_plan
 from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
+from scripts.files.located_yaml import YamlError
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, parse_value, read_document
 
 FORMATS = ("qslice", "ietf", "3gpp")
 # By the problem's code; its reasons follow, in the units of the request.
@@ -135,8 +134,8 @@ def _put(patch: dict[str, Any], change: str) -> None:
     if not equals or not all(keys):
         raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = parse_value(text, tuple(keys))
+    except YamlError as error:
         raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
     place = patch
     for key in keys[:-1]:

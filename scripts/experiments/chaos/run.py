@@ -20,6 +20,7 @@ from scripts.experiments.chaos.rules import cookies_of, held_items, intended_ite
 from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_steps
 from scripts.experiments.observe import too_weak
 from scripts.experiments.traffic import all_answer
+from scripts.files.results import write_result
 from scripts.measure.capture.channels import ChannelCapture
 from scripts.measure.capture.plaintext_monitor import PlaintextMonitor
 from scripts.measure.capture.plaintext_search import new_marker
@@ -130,9 +131,7 @@ def tapped(monitor: PlaintextMonitor) -> dict[str, int]:
 
 def keep(result: ChaosResult, folder: Path) -> None:
     """Write what there is, whole or not at all: an interruption must not leave half a file."""
-    part = folder / "results.json.part"
-    part.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / "results.json")
+    write_result(folder / "results.json", json.dumps(result.to_dict(), indent=1) + "\n")
 
 
 class _Chaos:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.experiments.report.statistics import Phase, Sample, percentile
+from scripts.files.results import write_result
 from topologies.spec import Topology
 
 
@@ -162,9 +163,7 @@ def write_results(result: ExperimentResult, folder: Path, pictures: dict[str, st
         **{f"{name}.svg": text for name, text in pictures.items()},
     }
     for name, text in files.items():
-        partial = folder / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
+        write_result(folder / name, text)
 
 
 def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scripts.errors import WrongRequest
-from scripts.experiments.scripted.located_yaml import Path as ValuePath
-from scripts.experiments.scripted.located_yaml import YamlError, line_of, load_located
+from scripts.files.located_yaml import Path as ValuePath
+from scripts.files.located_yaml import YamlError, line_of, load_located
 from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, is_text_in_request, load_example
 from topologies.catalog import load
 from topologies.spec import Topology, TopologyError
 
@@ -137,7 +137,7 @@ def read_scenario(path: Path) -> Scenario:
 def parse_scenario(text: str, source: str) -> Scenario:
     """The scenario in ``text``; WrongRequest names ``source`` and the line of the first thing that is wrong."""
     try:
-        raw, lines = load_located(text)
+        raw, lines = load_located(text, _is_text)
     except YamlError as error:
         raise WrongRequest(f"{source}:{error.line}: {error}") from error
     try:
@@ -154,6 +154,10 @@ def parse_scenario(text: str, source: str) -> Scenario:
         return _Check(file).scenario()
     except _Wrong as error:
         raise WrongRequest(f"{source}:{line_of(lines, error.path)}: {_dotted(error.path)}: {error}") from error
+
+
+def _is_text(path: ValuePath) -> bool:
+    return path[:1] == ("slices",) and path[2:3] == ("request",) and is_text_in_request(path[3:])
 
 
 def _known(location: tuple[int | str, ...], lines: Mapping[ValuePath, int]) -> ValuePath:

@@ -85,6 +85,21 @@ def test_rekeying_under_a_1_khz_ping_loses_nothing(make_pair: MakePair) -> None:
         assert (stats["rx_replay_drops"], stats["rx_auth_failures"], stats["rx_unknown_spi"]) == (0, 0, 0)
 
 
+def test_fault_07_agents_tell_which_keys_are_in_use_whatever_they_have_been_told(lab: Lab, make_pair: MakePair) -> None:
+    pair = make_pair()
+    pair.wait_up()
+    first = pair.config("a")["key_source"]
+    assert {pair.stats(name)["keys_in_use"] for name in "ab"} == {first}
+    lab.clients["b"].do("modify", connection=pair.config("b") | {"key_source": "dh"})
+    assert (pair.stats("b")["key_source"], pair.stats("b")["keys_in_use"]) == ("dh", first)
+    lab.clients["a"].do("modify", connection=pair.config("a") | {"key_source": "dh"})
+    pair.wait_up()
+    for name in "ab":
+        (listed,) = lab.clients[name].do("list")["connections"]
+        (watched,) = lab.clients[name].do("watch", timeout_s=1.0)["connections"].values()
+        assert listed["keys_in_use"] == watched["keys_in_use"] == pair.stats(name)["keys_in_use"] == "dh"
+
+
 def test_another_key_source_under_a_1_khz_ping_loses_nothing(lab: Lab, make_pair: MakePair) -> None:
     pair = make_pair()
     pinger = subprocess.Popen(

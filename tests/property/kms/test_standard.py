@@ -34,7 +34,10 @@ from tests.support.parties import parties
 
 HOMES = {"alice": "a", "bob": "b", "eve": "b"}
 SAES = st.sampled_from(sorted(HOMES))
-LIMITS = Limits(max_key_count=4, pool_target=2, max_key_per_request=3, max_sae_id_count=1, max_awaiting_keys=40)
+LIMITS = Limits(
+    max_key_count=4, pool_target=2, max_key_per_request=3, max_sae_id_count=1, max_awaiting_keys=40,
+    awaiting_share_of_sae=0.5, awaiting_share_of_pair=0.25,
+)  # fmt: skip
 EXTENSIONS = st.sampled_from([None, {"key_source": "dh"}, {"x": 1}])
 PARTIES = parties("ab", lambda: {Source.DH: DhSource()})
 NOT_FOUND = "one or more keys specified are not found on KME"
@@ -95,7 +98,10 @@ class StandardMachine(RuleBasedStateMachine):
             assert status == 400
             assert answer["message"]
             return multiple()
-        if sum(bool(owed.awaiting) for owed in self.owed.values()) + number > LIMITS.max_awaiting_keys:
+        waiting = [owed for owed in self.owed.values() if owed.awaiting]
+        of_pair = max(sum(o.master == caller and name in o.awaiting for o in waiting) for name in (slave, *also))
+        of_sae = sum(o.master == caller for o in waiting)
+        if len(waiting) + number > 40 or of_sae + number > 20 or of_pair + number > 10:
             assert status == 503
             return multiple()
         assert status == 200

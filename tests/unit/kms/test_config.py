@@ -88,3 +88,18 @@ def test_what_is_no_document_is_refused(text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json"):
         load_config(tmp_path / "none.json")
+
+
+def test_fault_03_what_one_sae_may_take_is_limited_unless_it_is_said_otherwise() -> None:
+    assert parse().quota.bits_per_s
+    assert parse().quota.requests_per_s
+    assert parse(quota={}).quota.bits_per_s is None
+    limits = parse().limits.limits()
+    assert limits.awaiting_share_of_pair < limits.awaiting_share_of_sae < 1 - limits.awaiting_share_booked
+
+
+@pytest.mark.parametrize("field", ["awaiting_share_of_sae", "awaiting_share_of_pair", "awaiting_share_booked"])
+@pytest.mark.parametrize("share", [-0.1, 1.1, "0.5", None])
+def test_fault_03_a_share_is_a_part(field: str, share: object) -> None:
+    with pytest.raises(ConfigError, match=f"limits.{field}"):
+        parse(limits={field: share})

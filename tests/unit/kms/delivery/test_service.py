@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kms.admission.key_rate_reservations import Applications
+from kms.admission.qkd_capacity import QkdSupply
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_transport import EmbeddedTransport
 from kms.delivery.requests import DeliveredKey, EncRequest
@@ -54,7 +56,7 @@ class MemoryJournal:
 class World:
     """Sites a - b - c on two QKD links, and d on none. sae-X lives at X; roamer and late live nowhere."""
 
-    def __init__(self, key_bytes: int = 20_000, **limits: Any) -> None:
+    def __init__(self, key_bytes: int = 20_000, can_book: bool = False, **limits: Any) -> None:
         self.now = 1_700_000_000.0
         self.journal = MemoryJournal()
         sections = {"ab": filled_section("ab", "a", "b", key_bytes), "bc": filled_section("bc", "b", "c", key_bytes)}
@@ -62,6 +64,7 @@ class World:
         transport = EmbeddedTransport(parties("abcd"), QkdSource(self.network, os.urandom), lambda: self.now)
         issued = {name: IssuedSae(name, None) for name in ("roamer", "late")}
         sites = ("a", "b", "c", "d")
+        self.applications = Applications(QkdSupply(self.network, lambda: self.now), {}, None)
         self.inventory = KeyInventory(16, available_lifetime_s=100.0, awaiting_lifetime_s=50.0)
         self.service = KeyService(
             {site: f"kme-{site}" for site in sites},
@@ -74,6 +77,7 @@ class World:
             self.journal,
             os.urandom,
             lambda: self.now,
+            self.applications if can_book else None,
         )
 
     async def enc(self, site: str, caller: str, slave: str, source: str | None = None, **fields: Any) -> Any:

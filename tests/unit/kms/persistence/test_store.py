@@ -14,7 +14,9 @@ from kms.errors import StoreError
 from kms.keys.changes import SaveDelivery, SaveHome
 from kms.keys.key import QKD, Delivery, Key
 from kms.keys.ledger import LedgerEntry, LedgerEvent
+from kms.persistence import sqlite_store
 from kms.persistence.sqlite_store import Journal, KeyStore
+from tests.support.kill_points import killed_at_each_line
 
 SECRET = b"this key must not be seen on disk"[:32]
 
@@ -184,3 +186,12 @@ def test_a_write_that_fails_says_so_to_everyone_in_it(tmp_path: Path) -> None:
         return results
 
     assert [type(r) for r in asyncio.run(play())] == [StoreError] * 3
+
+
+def test_fault_18_a_store_killed_in_the_making_is_completed(tmp_path: Path) -> None:
+    key = waiting_key()
+    for directory in killed_at_each_line(KeyStore, tmp_path, sqlite_store):
+        store = KeyStore(directory)
+        store.apply([save(key)])
+        store.close()
+        assert [found.key_id for found in KeyStore(directory).load_keys()] == [key.key_id]

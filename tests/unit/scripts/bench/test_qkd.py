@@ -66,7 +66,7 @@ def test_a_peer_that_cannot_be_installed_is_a_clear_word(tmp_path: Path, monkeyp
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     said: list[str] = []
     with pytest.raises(EnvironmentLacks, match="--no-peer"):
-        Peer("nobody", (), "no-such-package-here==1.0").python(tmp_path, said.append)
+        _peer(tmp_path, "nobody", "no-such-package-here==1.0").python(tmp_path, said.append)
     assert "no-such-package-here" in said[0]
     assert not (tmp_path / "nobody" / "installed.txt").exists()
 
@@ -74,8 +74,15 @@ def test_a_peer_that_cannot_be_installed_is_a_clear_word(tmp_path: Path, monkeyp
 def test_a_peer_that_is_there_is_not_installed_again(tmp_path: Path) -> None:
     home = tmp_path / "there"
     home.mkdir()
-    (home / "installed.txt").write_text("p==1\nq\n", encoding="utf-8")
-    assert Peer("there", ("q",), "p==1").python(tmp_path, pytest.fail) == home / "bin" / "python"
+    peer = _peer(tmp_path, "there", "p==1")
+    (home / "installed.txt").write_text(peer.lock.read_text(), encoding="utf-8")
+    assert peer.python(tmp_path, pytest.fail) == home / "bin" / "python"
+
+
+def _peer(folder: Path, name: str, package: str) -> Peer:
+    lock = folder / f"{name}.lock"
+    lock.write_text(f"{package} --hash=sha256:{'0' * 64}\n")
+    return Peer(name, package, lock)
 
 
 def test_the_peer_is_one_exact_version() -> None:
