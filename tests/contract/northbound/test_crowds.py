@@ -71,9 +71,14 @@ def exhaust(controller: RunningController, name: str, port: int) -> None:
         wait_until(lambda: times_connected(controller) > before, 20)
 
 
-def test_fault_08_the_controller_raises_its_own_limit(controller: RunningController) -> None:
-    soft, hard = resource.prlimit(controller.pid, resource.RLIMIT_NOFILE)
-    assert soft == hard
+def test_fault_08_the_controller_raises_its_own_limit(tmp_path: Path) -> None:
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, own[1]))
+    try:
+        with RunningController(tmp_path) as started_with_few:
+            assert resource.prlimit(started_with_few.pid, resource.RLIMIT_NOFILE) == (own[1], own[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, own)
 
 
 @pytest.mark.parametrize(
