@@ -19,6 +19,7 @@ from controller.operations.slices.modification import Modification
 from controller.operations.slices.provisioning import Provisioning
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, Reservation, Reservations
 from controller.operations.slices.scheduling import Scheduling
+from controller.operations.supervision import TaskReport
 from controller.pce.computation import SlicePlan
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import Terms, check_times
@@ -83,6 +84,11 @@ class SliceService:
         """Switches that are connected and repaired, and those that there are."""
         sites = self.model.topology.site_names
         return sum(self._context.switches.is_ready(site) for site in sites), len(sites)
+
+    @property
+    def background(self) -> tuple[TaskReport, ...]:
+        """How what goes on by itself fares."""
+        return self._context.supervisor.reports
 
     # --- one slice -----------------------------------------------------------------------------------------------
 
