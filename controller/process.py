@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import eventlet
 import eventlet.event
 import eventlet.hubs
+import eventlet.support.greenlets
 
 from controller.listening import listen, raise_descriptor_limit
 from controller.log_lines import configure_logging
@@ -26,6 +28,7 @@ from controller.northbound.http.token_files import read_or_make_token
 from controller.operations.assembly import assemble
 from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
+from controller.operations.supervision import Supervisor
 from controller.persistence.sqlite_journal import Store
 from controller.schema.config import ControllerConfig, load_config
 from controller.southbound.carrier import CarrierWatch
@@ -90,7 +93,8 @@ def run(config: ControllerConfig) -> None:
         store,
         events,
         channel_ports,
-        OperationOptions(spare_hold_s=config.spare_hold_s, checkpoint=killer_at(config.crash_at_checkpoint)),
+        options=OperationOptions(spare_hold_s=config.spare_hold_s, checkpoint=killer_at(config.crash_at_checkpoint)),
+        supervisor=Supervisor(ending=(eventlet.support.greenlets.GreenletExit,)),
     )
     operations = assemble(context)
     slices, maintenance = operations.slices, operations.maintenance
@@ -106,13 +110,32 @@ def run(config: ControllerConfig) -> None:
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
     carrier = CarrierWatch() if config.watch_carrier else None
     start_openflow(config.openflow, maintenance, switchboard, links, channel_ports, watches, carrier)
-    eventlet.spawn(maintenance.recover)
+    eventlet.spawn(context.supervisor.until_done, "recovery", maintenance.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
-    eventlet.spawn(serve, listener, api, limits, Hosts((config.api.host, *config.api.hosts)))
+    serving = ApiServer(listener, api, limits, Hosts((config.api.host, *config.api.hosts)))
+    eventlet.spawn(context.supervisor.keep, "API", serving.serve)
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
     wait_for_signal()
     store.close()
     log.info("ended; switches go on forwarding by the rules they have")
+
+
+class ApiServer:
+    """Serves on the listener it is given; each time anew on another at the same address, the last being closed then."""
+
+    def __init__(self, listener: Any, api: Api, limits: Limits, hosts: Hosts) -> None:
+        self._listener = listener
+        self._address = listener.getsockname()[:2]
+        self._api, self._limits, self._hosts = api, limits, hosts
+
+    def serve(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is None:
+            listener = listen(*self._address)
+        try:
+            serve(listener, self._api, self._limits, self._hosts)
+        finally:
+            listener.close()
 
 
 def killer_at(fatal: str | None) -> Callable[[str], None]:

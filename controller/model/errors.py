@@ -29,6 +29,13 @@ class ConnectionsExhausted(ControllerError):
     """Every inner address pair is taken."""
 
 
+class BoundReached(ControllerError):
+    """A search has cost as much as one may: whether there is an answer is not known."""
+
+    def __init__(self, message: str = "the search has reached its bound: whether this fits is not known") -> None:
+        super().__init__(message)
+
+
 class ProvisioningFailed(ControllerError):
     """A switch or a tunnel refused or did not answer; everything was rolled back.
 

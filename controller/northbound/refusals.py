@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from controller.model.errors import (
+    BoundReached,
     ControllerError,
     DriverError,
     DuplicateSlice,
@@ -35,6 +36,7 @@ MEANINGS: tuple[tuple[type[ControllerError], HTTPStatus, ProblemCode], ...] = (
     (Superseded, HTTPStatus.CONFLICT, ProblemCode.SUPERSEDED),
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID_REQUEST),
     (InfeasibleRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INFEASIBLE),
+    (BoundReached, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.BOUND_REACHED),
     (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.SET_UP_FAILED),
     (KeysMissing, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.KEYS_MISSING),
     (DriverError, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.DRIVER_FAILED),

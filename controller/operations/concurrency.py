@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from controller.model.errors import ControllerError, DriverError, KeysMissing, Superseded
+
+log = logging.getLogger(__name__)
 
 
 class Stopwatch:
@@ -35,6 +38,10 @@ class Call:
             self._function(*self._arguments)
         except ControllerError as error:
             self.error = error
+        except Exception as error:
+            # A bug, or an answer that nobody has thought of: not done, in any case.
+            log.exception("a call failed")
+            self.error = DriverError(f"failed unexpectedly: {type(error).__name__}")
         self.has_ended = True
 
 

@@ -23,6 +23,7 @@ from controller.model.states import SliceState
 from controller.operations.concurrency import Operation
 from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pending, Switches, SwitchFault, Tunnels
 from controller.operations.event_log import EventLog
+from controller.operations.supervision import Supervisor
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
 from controller.schema.config import DEFAULT_HOLD_S
@@ -89,6 +90,7 @@ class OperationContext:
     channel_ports: ChannelPorts | None = None  # None: dark channels stay dark
     options: OperationOptions = field(default_factory=OperationOptions)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    supervisor: Supervisor = field(default_factory=Supervisor)
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice
     sections: dict[str, SectionStatus] = field(default_factory=dict)
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last

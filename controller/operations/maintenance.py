@@ -20,6 +20,7 @@ from controller.operations.slices.deletion import Deletion
 from controller.operations.slices.reservations import Reservations
 from controller.operations.slices.scheduling import Scheduling
 from controller.operations.startup import Startup
+from controller.operations.supervision import Supervisor
 from controller.policy.dark_channels import lit
 from controller.state.network_state import NetworkState
 
@@ -91,6 +92,11 @@ class Maintenance:
     def lock(self) -> threading.RLock:
         return self._context.lock
 
+    @property
+    def supervisor(self) -> Supervisor:
+        """Keeps permanent work going."""
+        return self._context.supervisor
+
     # --- start ---------------------------------------------------------------------------------------------------
 
     def load(self) -> None:
@@ -137,6 +143,11 @@ class Maintenance:
         self._healing.restoration.channels_changed(changes, silent)
         if any(changes.values()):
             self._healing.monitor.something_came_back()
+
+    def look_again(self) -> None:
+        """Look at everything, as news of channels have not been dealt with to the end."""
+        self.heal()
+        self.retry()
 
     def keep_dark(self, channels: Iterable[str]) -> None:
         """Dark channels whose ports were found up: they are held down again."""

@@ -48,6 +48,7 @@ def cheapest_new_link(network: Network, request: ConnectionRequest) -> NewLink |
     if query is None or search_relay(network, request) is None:
         return None
     for length_km, a, b in _trials(network, query):
+        network.effort.spend(100)
         link = NewLink(a, b, request.spec.security.level, max(1, request.spec.bandwidth_kbps), length_km)
         if search_route(_with_link(network, link), request) is not None:
             return link
@@ -63,6 +64,7 @@ def _trials(network: Network, query: PathQuery) -> list[tuple[float, str, str]]:
     from_source, to_target = _latencies(network, query, query.source), _latencies(network, query, query.target)
     trials = []
     for a in from_source:
+        network.effort.spend(10 * len(network.index.site_names))
         ducts = _ducts_km(network, a)
         for b in to_target:
             if a == b or b not in ducts:

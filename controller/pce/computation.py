@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from controller.model.errors import BoundReached
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest, SliceRequest
 from controller.pce.disjoint_pair import FoundPair, RoutePair, search_pair
@@ -45,6 +46,14 @@ def _one_route(network: Network, request: ConnectionRequest) -> tuple[Route, ...
 
 
 def plan_slice(network: Network, request: SliceRequest) -> SlicePlan | Infeasible:
-    """The cheapest plan for the whole slice on the network as it is, or why there is none. Nothing is reserved."""
+    """The cheapest plan for the whole slice on the network as it is, or why there is none. Nothing is reserved.
+
+    Raises BoundReached, if the network's effort has a bound.
+    """
     plan = search_slice(network, request)
-    return explain_slice(network, request) if plan is None else plan
+    if plan is not None:
+        return plan
+    try:
+        return explain_slice(network, request)
+    except BoundReached:
+        raise BoundReached("it does not fit; why was not found within the bound of a search") from None

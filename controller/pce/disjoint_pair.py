@@ -141,6 +141,7 @@ class _PairSearch:
             if len(self._found) > MAX_SEARCHES:
                 self.is_exhausted = True
                 break
+            self._network.effort.spend(len(node.first_avoids) + len(node.second_avoids) + len(first.sites) + 10)
             common = self._elements(first) & self._elements(second)
             self._consider(first, second, common)
             open_conflicts = common - node.conceded

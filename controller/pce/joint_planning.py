@@ -86,6 +86,7 @@ class JointPlanner:
             if limits in seen:
                 return
             seen.add(limits)
+            self._network.effort.spend(20 * len(requests))
             answers = [self.alone(request, held) for request, held in zip(requests, limits, strict=True)]
             plans = [answer[0] for answer in answers if answer is not None]
             if len(plans) == len(answers):

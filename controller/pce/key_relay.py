@@ -89,6 +89,7 @@ def _search(network: Network, query: KeyQuery, tracked: frozenset[int]) -> list[
     while heap:
         total, remaining, label, site, counts = heapq.heappop(heap)
         front = fronts.setdefault(site, [])
+        network.effort.spend(1 + len(front))
         if any(all(x <= y for x, y in zip(other, counts, strict=True)) for other in front):
             continue
         front.append(counts)

@@ -9,11 +9,13 @@ is millibit/s, thousandths of a bit per second.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from controller.model.errors import ControllerError
 from controller.model.path import Route
+from controller.model.search_effort import Effort
 from controller.pce.network_index import NetworkIndex
 from topologies.spec import Topology
 
@@ -76,6 +78,7 @@ class Network:
         # What path computation may use: the residual, or -1 while the channel is dark or down, or one of its sites is
         # down or closed.
         self.headroom = list(self.index.capacity_kbps)
+        self.effort = Effort()  # what searches on it spend
         self._refresh(number for number, is_dark in enumerate(self._dark) if is_dark)
 
     @property
@@ -86,7 +89,17 @@ class Network:
         """An independent network in the same state; the index is shared."""
         twin = object.__new__(Network)
         twin.take_over(self)
+        twin.effort = self.effort
         return twin
+
+    @contextmanager
+    def bounded(self, effort: Effort) -> Iterator[None]:
+        """Searches on it, and on copies made meanwhile, spend of ``effort``. They raise BoundReached."""
+        before, self.effort = self.effort, effort
+        try:
+            yield
+        finally:
+            self.effort = before
 
     def take_over(self, other: Network) -> None:
         """Be in the state of ``other``, as of something tried on a copy; both stay independent."""
@@ -107,7 +120,9 @@ class Network:
 
     def onto(self, topology: Topology) -> Network:
         """A network of another topology, which has everything of this one's and more, in the same state."""
+        self.effort.spend(len(self.index.channel_ids))
         other = Network(topology)
+        other.effort = self.effort
         for channel_id, number in self.index.channel_number.items():
             there = other.index.channel_number[channel_id]
             other._channel_up[there] = self._channel_up[number]
@@ -211,6 +226,10 @@ class Network:
         """The same as long as searches find the same; key rates, which are measured, count in steps of 10 bit/s."""
         sections = range(len(self.index.section_ids))
         return tuple(self.headroom), tuple(self.key_headroom(s) // KEY_STEP_MILLIBPS for s in sections)
+
+    def mark(self) -> object:
+        """Equal marks: nothing that a plan hangs on is another."""
+        return self.fingerprint(), tuple(self._compute_used), tuple(self._site_up), tuple(self._is_open)
 
     def is_site_number_up(self, site: int) -> bool:
         return self._site_up[site]

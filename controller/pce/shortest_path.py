@@ -149,11 +149,12 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
         return None
     heap = [(latency_left(query.source) * LATENCY_WEIGHT, 0)]
     # Names of their own spare the loop thousands of attribute look-ups.
-    pop, push, add = heapq.heappop, heapq.heappush, labels.add
+    pop, push, add, spend = heapq.heappop, heapq.heappush, labels.add, network.effort.spend
     site_of, latency_of, cost_of = labels.site, labels.latency, labels.cost
     while heap:
         _, label = pop(heap)
         site, latency = site_of[label], latency_of[label]
+        spend()
         if site in settled and latency >= settled[site]:
             continue
         settled[site] = latency
@@ -219,6 +220,7 @@ class _LabelSearch:
             site, met = labels.site[label], self._met[label]
             state = (labels.latency[label], self._hops[label], met)
             front = fronts.setdefault(site, [])
+            self._network.effort.spend(1 + len(front))
             if any(self._dominates(other, state) for other in front):
                 continue
             front.append(state)

@@ -7,15 +7,17 @@ work. What a failure does to whom is told by :mod:`controller.policy.failure`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from controller.model.connection import Connection
-from controller.model.errors import ControllerError
+from controller.model.errors import BoundReached, ControllerError
 from controller.model.path import Lane, Route
 from controller.model.reason import UNEXPLAINED, Reason, ReasonCode
 from controller.model.request import ConnectionRequest
 from controller.model.reroute import Cause
+from controller.model.search_effort import Effort
 from controller.model.states import ConnectionState
 from controller.pce.augmentation import cheapest_new_link
 from controller.pce.computation import find_route, search_route
@@ -24,6 +26,8 @@ from controller.pce.network import Network
 from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
+UNITS_AT_ONCE = 10_000  # a search that is this long takes some 20 ms
 
 NO_BACKUP = Reason(ReasonCode.NO_BACKUP, "runs without a backup: no second way shares no channel with the first")
 
@@ -89,19 +93,31 @@ def protect(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
     return decisions
 
 
-def explain(network: Network, request: ConnectionRequest) -> Reason | None:
+def explain(network: Network, request: ConnectionRequest) -> Reason | Route:
     """Why there is no way for the request on this (copy of the) network, and which new channel would give it one.
 
-    None when there is one by now.
+    A route when there is one by now, or the search for it took longer than those that others wait for.
 
-    Costs many searches: nothing for the moments in which connections wait to be moved.
+    Costs many searches: nothing for the moments in which connections wait to be moved. Raises BoundReached.
     """
     found = find_route(network, request)
     if not isinstance(found, Infeasible):
-        return None
+        return found
     link = cheapest_new_link(network, request)
     remedy = "no single new channel would heal it" if link is None else f"{link} would heal it"
     return Reason(ReasonCode.NO_PATH, f"{explain_briefly(found)}; {remedy}")
+
+
+def take(model: NetworkState, waiting: Connection, route: Route) -> list[Decision]:
+    """Give a connection a route that was found while it waited, if both are still what they were."""
+    if model.connections.get(waiting.id) is not waiting or waiting.lanes or not is_route_up(model, route):
+        return []
+    try:
+        model.add_lane(waiting.id, route)
+    except ControllerError as error:
+        log.warning("connection %s: %s", waiting.id, error)
+        return []
+    return [Decision(waiting, model.set_state(waiting.id, ConnectionState.REROUTING))]
 
 
 def restore(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
@@ -174,7 +190,20 @@ def _find_lane(model: NetworkState, request: ConnectionRequest, connection_id: s
 def search_again(model: NetworkState, connection_id: str, request: ConnectionRequest) -> Route | None:
     """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
     relay = model.kept_relay(connection_id) if request.spec.key_rate_millibps else None
-    return search_route(model.network, request, relay=relay)
+    return at_once(model.network, lambda: search_route(model.network, request, relay=relay))
+
+
+def at_once(network: Network, search: Callable[[], Found | None]) -> Found | None:
+    """What ``search`` finds on the network within some milliseconds: others wait for the lock meanwhile.
+
+    What needs longer is found by :func:`explain`, which does so without the lock.
+    """
+    try:
+        with network.bounded(Effort(UNITS_AT_ONCE)):
+            return search()
+    except BoundReached:
+        log.warning("a search has reached its bound: it is made again while nobody waits for it")
+        return None
 
 
 def explain_briefly(infeasible: Infeasible) -> str:

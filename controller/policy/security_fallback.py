@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from controller.model.connection import Connection, owner_of
 from controller.model.errors import ControllerError
@@ -20,7 +21,7 @@ from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.pce.joint_planning import plan_alone
 from controller.pce.route_query import NO_CAPS
-from controller.policy.restoration import Decision, rank
+from controller.policy.restoration import Decision, at_once, rank
 from controller.state.network_state import NetworkState
 from topologies.spec import SecurityClass
 
@@ -101,7 +102,7 @@ def _routes(model: NetworkState, connection: Connection, level: SecurityClass | 
     spec = request.spec if level is None else at_level(request.spec, level)
     for protection in dict.fromkeys((spec.protection, Protection.RESTORATION)):
         asked: ConnectionRequest = replace(request, spec=replace(spec, protection=protection))
-        found = plan_alone(trial, asked, NO_CAPS)
+        found = at_once(trial, partial(plan_alone, trial, asked, NO_CAPS))
         if found is not None:
             return found[0].routes
     return None

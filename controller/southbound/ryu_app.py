@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import eventlet
@@ -21,6 +22,7 @@ from controller.monitoring.bfd_intervals import WatchPlan, wanted_paces
 from controller.monitoring.link_state import LinkMonitor
 from controller.operations.drivers import Watches
 from controller.operations.maintenance import Maintenance
+from controller.operations.supervision import Supervisor
 from controller.operations.switch_sync import SwitchSync
 from controller.schema.config import OpenFlowConfig
 from controller.southbound.carrier import CarrierWatch
@@ -66,27 +68,27 @@ class SliceController(RyuApp):
         self._watches = watches
         self._carrier = carrier
         self._watch_plan = WatchPlan()
-        self._switch_sync = SwitchSync(switchboard, maintenance, self._check_ports, eventlet.spawn_after)
+        self._switch_sync = SwitchSync(switchboard, maintenance, self._check_ports, self._later)
         switchboard.report = lambda fault: self._switch_sync.doubt(fault.site)
         self._is_starving = False
         self._news: dict[str, bool] | None = None  # channels that went up or down, to be dealt with in a moment
 
     def start(self) -> Any:
         """Start the event loop and the periodic work."""
-        eventlet.spawn(self._every, TICK_S, self._tick)
-        eventlet.spawn(self._every, PORT_POLL_S, self._poll_ports)
-        eventlet.spawn(self._patrol)
-        eventlet.spawn(self._every, TUNNEL_POLL_S, self._maintenance.restore_tunnels)
+        self._every("links", TICK_S, self._tick)
+        self._every("ports of switches", PORT_POLL_S, self._poll_ports)
+        self._keep("comparison of switches", self._patrol)
+        self._every("comparison of tunnels", TUNNEL_POLL_S, self._maintenance.restore_tunnels)
         if self._watches is not None:
-            eventlet.spawn(self._every, WATCH_S, lambda: self._watch(self._watches))
+            self._every("pace of BFD", WATCH_S, partial(self._watch, self._watches))
         if self._carrier is not None:
-            eventlet.spawn(self._heed_carrier, self._carrier)
-        eventlet.spawn(self._every, KEY_POLL_S, self._maintenance.poll_keys)
-        eventlet.spawn(self._every, CLOCK_S, self._maintenance.run_schedule)
-        eventlet.spawn(self._every, HEALING_S, self._maintenance.run_due)
-        eventlet.spawn(self._every, CONFIRM_S, self._confirm)
+            self._keep("carrier", partial(self._heed_carrier, self._carrier))
+        self._every("keys", KEY_POLL_S, self._maintenance.poll_keys)
+        self._every("schedule", CLOCK_S, self._maintenance.run_schedule)
+        self._every("healing", HEALING_S, self._maintenance.run_due)
+        self._every("confirmation", CONFIRM_S, self._confirm)
         for site in self._maintenance.model.topology.site_names:
-            eventlet.spawn(self._poll_agent, site)
+            self._keep(f"tunnel agent at {site}", partial(self._poll_agent, site))
         return super().start()
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
@@ -100,7 +102,7 @@ class SliceController(RyuApp):
         if event.state == MAIN_DISPATCHER:
             log.info("switch %s connected", site)
             self._switchboard.connect(site, datapath)
-            eventlet.spawn(self._on_connected, site)
+            self._later(0, self._on_connected, site)
         elif self._switchboard.disconnect(site, datapath):
             log.warning("switch %s disconnected; it goes on forwarding by the rules it has", site)
 
@@ -153,13 +155,22 @@ class SliceController(RyuApp):
 
     # --- periodic and per-switch work ----------------------------------------------------------------------------
 
-    def _every(self, period_s: float, work: Callable[[], None]) -> None:
-        """Each run in a green thread of its own: whatever one ends with, the next comes, and no two at once."""
-        while True:
-            run = eventlet.spawn(self._attempt, work)
-            eventlet.sleep(period_s)
-            while not run.dead:
+    def _keep(self, task: str, work: Callable[[], None]) -> None:
+        eventlet.spawn(self._maintenance.supervisor.keep, task, work)
+
+    def _every(self, task: str, period_s: float, work: Callable[[], None]) -> None:
+        """Whatever one run ends with, the next comes; no two at once."""
+
+        def repeat() -> None:
+            while True:
+                self._attempt(work)
                 eventlet.sleep(period_s)
+
+        self._keep(task, repeat)
+
+    def _later(self, delay_s: float, look: Callable[[str], None], site: str) -> None:
+        until_done = self._maintenance.supervisor.until_done
+        eventlet.spawn_after(delay_s, until_done, f"switch {site}", partial(look, site))
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:
@@ -168,6 +179,7 @@ class SliceController(RyuApp):
             log.exception("periodic work failed; it will be tried again")
 
     def _tick(self) -> None:
+        silent = self._links.silent
         changed = self._links.due(time.monotonic())
         if self._links.is_starving is not self._is_starving:
             self._is_starving = self._links.is_starving
@@ -175,8 +187,7 @@ class SliceController(RyuApp):
                 log.warning("channels fall silent everywhere at once: no failure is like that; BFD is not believed")
             else:
                 log.info("no channel has fallen silent for a while: BFD is believed again")
-        if changed:
-            self._maintenance.channels_changed(changed, self._links.silent)
+        self._note(changed, silent)
 
     def _heed_carrier(self, carrier: CarrierWatch) -> None:
         while True:
@@ -195,7 +206,14 @@ class SliceController(RyuApp):
 
     def _deal_with_news(self, news: dict[str, bool]) -> None:
         self._news = None
-        self._maintenance.channels_changed(news, self._links.silent)
+        self._deal_with(news)
+
+    def _deal_with(self, changed: dict[str, bool]) -> None:
+        """News must not be lost, whatever goes wrong over them."""
+        maintenance = self._maintenance
+        maintenance.supervisor.until_done(
+            "channel changes", lambda: maintenance.channels_changed(changed, self._links.silent), maintenance.look_again
+        )
 
     def _confirm(self) -> None:
         self._maintenance.confirm(self._is_right)
@@ -249,20 +267,21 @@ class SliceController(RyuApp):
             log.info("switch %s: dark channels %s are held down", site, ", ".join(unexpectedly_up))
             self._maintenance.keep_dark(unexpectedly_up)
         if changed or self._links.silent != silent:
-            self._maintenance.channels_changed(changed, self._links.silent)
+            self._deal_with(changed)
 
 
 class SwitchHandler(OFPHandler):
     """Ryu's handler of the OpenFlow handshake, behind our own listener, which is asked whom to believe."""
 
-    def __init__(self, *args: Any, listener: SwitchListener, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, listener: SwitchListener, supervisor: Supervisor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._supervisor = supervisor
         self._listener = listener
 
     def start(self) -> Any:
         """What Ryu's own does, with another listener."""
         super(OFPHandler, self).start()
-        return eventlet.spawn(self._listener.serve)
+        return eventlet.spawn(self._supervisor.keep, "switches' listener", self._listener.serve)
 
     @set_ev_handler(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
     def switch_features_handler(self, ev: Any) -> None:
@@ -292,7 +311,7 @@ def start_openflow(
     listener = SwitchListener(openflow, datapath_connection_factory)
     manager = AppManager.get_instance()
     apps = [
-        manager.instantiate(SwitchHandler, listener=listener),
+        manager.instantiate(SwitchHandler, listener=listener, supervisor=maintenance.supervisor),
         manager.instantiate(
             SliceController,
             maintenance=maintenance,

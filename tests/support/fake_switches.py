@@ -269,15 +269,14 @@ class FakeTunnels:
         self._step("add", *end)
         if self.told.setdefault(end, endpoint) != endpoint:
             raise DriverError(f"{end} differs from the one there is")
-        self._agree(endpoint.id)
 
     def modify(self, site: str, endpoint: TunnelEndpoint) -> None:
         end = site, endpoint.id
         self._step("modify", *end)
         if not endpoint.differing(as_wire(self.told[end])) <= MODIFIABLE:
             raise DriverError(f"{end} cannot be modified so")
-        self.told[end] = endpoint
         self._agree(endpoint.id)
+        self.told[end] = endpoint
 
     def _agree(self, connection_id: str) -> None:
         """Keys of the source that both ends have been told are in use, unless waiting for them fails at one."""
@@ -297,6 +296,9 @@ class FakeTunnels:
 
     def wait_up(self, site: str, connection_id: str, timeout_s: float) -> None:
         self._step("wait_up", site, connection_id)
+        told = self.told.get((site, connection_id))
+        if told is not None:
+            self._in_use[site, connection_id] = told.key_source
 
     def watch(self, site: str, token: str | None, timeout_s: float) -> tuple[str, dict[str, TunnelReport]]:
         self._step("watch", site, "")

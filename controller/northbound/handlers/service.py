@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -45,7 +46,8 @@ class ServiceHandlers:
         mutation = self._slices.model.mutation
         wrong = {} if mutation is None else {"unsafe_mutation": mutation}
         health = {"status": "ok", "switches_connected": connected, "switches": expected}
-        return json_answer(HTTPStatus.OK, health | wrong)
+        failed = [asdict(task) for task in self._slices.background if task.restarts]
+        return json_answer(HTTPStatus.OK, health | wrong | ({"background": failed} if failed else {}))
 
     def metrics(self, request: Request) -> Answer:
         with self._slices.lock:

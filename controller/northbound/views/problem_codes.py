@@ -10,6 +10,7 @@ class ProblemCode(Enum):
 
     INVALID_REQUEST = "invalid_request"  # `errors` names the fields
     INFEASIBLE = "infeasible"  # `reasons` and `nearest` say why, and what would fit
+    BOUND_REACHED = "bound_reached"  # the search took longer than one may: whether it fits, or why not, is not known
     KEY_RATE_LACKING = "key_rate_lacking"  # infeasible, and QKD sections that give more key would make it fit
     KEY_RATE_UNKNOWN = "key_rate_unknown"  # infeasible while the KMS does not tell its rates
     KEYS_MISSING = "keys_missing"  # a tunnel was given no key in time; all is as before

@@ -208,8 +208,10 @@ _ANSWERS: dict[str, Any] = {
         ),
     },
     "Health": object_of(
-        {"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT}, {"unsafe_mutation": TEXT}
+        {"status": {"const": "ok"}, "switches_connected": COUNT, "switches": COUNT},
+        {"unsafe_mutation": TEXT, "background": list_of(ref("Task"))},
     ),
+    "Task": object_of({"task": TEXT, "is_running": {"type": "boolean"}, "restarts": COUNT, "last_error": TEXT}),
     "Document": {"type": "object", "required": ["openapi", "info", "paths"]},
     "IetfNetworkSliceServices": object_of({"ietf-network-slice-service:network-slice-services": {"type": "object"}}),
     "ServiceProfile": {"type": "object", "required": ["serviceProfileId", "sst", "plmnInfoList"]},

@@ -10,13 +10,17 @@ by the clock          -> reversion to original paths, dark channels deactivated,
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
+from functools import partial
 
 from controller.model.connection import Connection
+from controller.model.errors import BoundReached
 from controller.model.events import LinkChanged, LinkState
-from controller.model.reason import ReasonCode
+from controller.model.reason import Reason, ReasonCode
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
+from controller.operations.bounded_search import apart
 from controller.operations.context import OperationContext
 from controller.operations.healing.channel_activation import ChannelActivation
 from controller.operations.healing.reroute_transaction import Decide, RerouteTransaction
@@ -29,6 +33,7 @@ log = logging.getLogger(__name__)
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
 # What may come right without anything that the model sees.
 NOT_TOLD = (ReasonCode.REFUSED, ReasonCode.OTHER_KEYS)
+EXPLANATION_S = 1.0  # for each connection, while nobody waits for it
 UNLIMITED_KEY_RATE = 1 << 62  # millibit/s
 
 
@@ -157,11 +162,19 @@ class RestorationService:
                 supplied.set_section(section, UNLIMITED_KEY_RATE, usable=True)
             keeping = {c.id for c in waiting if context.model.kept_relay(c.id) is not None}  # it is not keys they lack
         for connection in waiting:
-            reason = restoration.explain(supplied if connection.id in keeping else network, connection.request)
-            with context.lock:
-                if reason is not None and context.model.connections.get(connection.id) is connection:
-                    context.model.note_reason(connection.id, reason)
-                    context.save_slices_of([connection.id])
+            on = supplied if connection.id in keeping else network
+            try:
+                with on.bounded(apart(time.monotonic() + EXPLANATION_S)):
+                    found = restoration.explain(on, connection.request)
+            except BoundReached as error:
+                found = Reason(ReasonCode.NO_PATH, str(error))
+            if isinstance(found, Reason):
+                with context.lock:
+                    if context.model.connections.get(connection.id) is connection:
+                        context.model.note_reason(connection.id, found)
+                        context.save_slices_of([connection.id])
+            elif connection.id not in keeping:
+                self._move(partial(restoration.take, context.model, connection, found))
 
     def _move(self, decide: Decide) -> None:
         RerouteTransaction(self._context, self._reconciliation).run(decide)

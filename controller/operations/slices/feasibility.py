@@ -64,17 +64,17 @@ class FeasibilityJobs:
 
         InvalidRequest when its times or ``ttl_s`` make no sense.
         """
+        job = FeasibilityJob(self._context.new_id(), request, self._context.clock(), None, None)
+        check_times(request, job.asked_at)
+        try:
+            if reserve:
+                held = self._reservations.reserve(request, ttl_s)
+                job = replace(job, plan=held.plan, reservation=held.id, expires_at=held.expires_at)
+            else:
+                job = replace(job, plan=self._provisioning.plan_then(request, lambda plan: plan))
+        except InfeasibleRequest as error:
+            job = replace(job, infeasible=error.infeasible)
         with self._context.lock:
-            job = FeasibilityJob(self._context.new_id(), request, self._context.clock(), None, None)
-            check_times(request, job.asked_at)
-            try:
-                if reserve:
-                    held = self._reservations.reserve(request, ttl_s)
-                    job = replace(job, plan=held.plan, reservation=held.id, expires_at=held.expires_at)
-                else:
-                    job = replace(job, plan=self._provisioning.plan(request))
-            except InfeasibleRequest as error:
-                job = replace(job, infeasible=error.infeasible)
             self._jobs[job.id] = job
             while len(self._jobs) > KEPT_JOBS:
                 self._jobs.popitem(last=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from controller.forwarding.intended import Changes
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire, endpoint_at, ends_of
@@ -13,6 +13,7 @@ from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError, ProvisioningFailed, SliceBusy, Superseded
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
+from controller.operations.bounded_search import search_then
 from controller.operations.concurrency import Call, Operation, Parallel, Stopwatch
 from controller.operations.context import (
     BARRIER_DEADLINE_S,
@@ -27,8 +28,10 @@ from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import SliceChange, begin, plan_change, revert
 from controller.schema.slice_request import patch_slice_request
 from controller.schema.terms import Terms, check_times
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -54,20 +57,34 @@ class Modification:
         self._context = context
         self._deletion = deletion
 
-    def plan(self, name: str, patch: Any) -> SlicePlan:
-        """What the slice would get by a merge patch. Call with the lock held.
+    def plan_then(self, name: str, patch: Any, use: Callable[[SlicePlan], Done]) -> Done:
+        """Use what the slice would get by a merge patch, with the lock held; call without it.
 
-        Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest; nothing is changed.
+        Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest, BoundReached.
         """
+        seen: list[tuple[SliceRecord, tuple[Connection, ...]]] = []
+
+        def search(model: NetworkState) -> SlicePlan:
+            seen[:] = [(model.slice(name), model.connections_of(name))]
+            return self._plan(model, name, patch)
+
+        def check_and_use(plan: SlicePlan) -> Done:
+            model = self._context.model
+            if (model.slice(name), model.connections_of(name)) != seen[0]:
+                raise SliceBusy(f"slice {name} has been changed meanwhile")
+            return use(plan)
+
+        return search_then(self._context, search, check_and_use)
+
+    def _plan(self, model: NetworkState, name: str, patch: Any) -> SlicePlan:
         context = self._context
-        record = context.model.slice(name)
+        record = model.slice(name)
         if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED):
             raise SliceBusy(f"slice {name} is {record.state.value}: it cannot be changed now")
         request = patch_slice_request(record.request, patch)
-        Terms(context.model.topology, context.model.forbidden_suites).check(request)
+        Terms(model.topology, model.forbidden_suites).check(request)
         check_times(request, context.clock())
-        context.look_at_switches()
-        plan = plan_change(context.model, request, is_placement_open="compute" in patch)
+        plan = plan_change(model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):
             raise InfeasibleRequest(name, plan, self._context.kms_silence)
         return plan
@@ -75,27 +92,31 @@ class Modification:
     def modify(self, name: str, patch: Any, received: float) -> SliceRecord:
         """The slice in its new form. When that cannot be had, the old form is what it was.
 
-        Raises what :meth:`plan` does, Superseded when a delete won, ProvisioningFailed when all was put back.
+        Raises what :meth:`plan_then` does, Superseded when a delete won, ProvisioningFailed when all was put back.
         """
         context = self._context
-        with context.lock:
-            before = context.model.slice(name)
-            plan = self.plan(name, patch)
-            change = begin(context.model, plan)
-            context.checkpoint("change.1-reserved")
-            try:
-                context.journal.save((before.become(SliceState.MODIFYING), change.connections_before))
-            except DriverError:
-                self._put_back(change)
-                raise
-            operation = context.begin_operation(name, "changed")
-            context.announce(context.model.slice(name))
+        change, operation = self.plan_then(name, patch, self._begin)
         context.checkpoint("change.2-journalled")
         stopwatch = Stopwatch(context.steady, received)
         try:
             return self._carry_out(change, operation, stopwatch)
         finally:
             context.end_operation(name, operation)
+
+    def _begin(self, plan: SlicePlan) -> tuple[SliceChange, Operation]:
+        """Take the plan over, and journal that it is being carried out. Raises DriverError."""
+        context, name = self._context, plan.request.name
+        before = context.model.slice(name)
+        change = begin(context.model, plan)
+        context.checkpoint("change.1-reserved")
+        try:
+            context.journal.save((before.become(SliceState.MODIFYING), change.connections_before))
+        except DriverError:
+            self._put_back(change)
+            raise
+        operation = context.begin_operation(name, "changed")
+        context.announce(context.model.slice(name))
+        return change, operation
 
     def _put_back(self, change: SliceChange) -> None:
         """Nothing has left the controller yet: as if it had never been."""

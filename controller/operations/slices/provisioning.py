@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from controller.forwarding.tunnel_endpoint import endpoint_at, ends_of
 from controller.model.errors import (
@@ -15,6 +17,7 @@ from controller.model.errors import (
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState
+from controller.operations.bounded_search import search_then
 from controller.operations.concurrency import Call, Operation, Parallel, Stopwatch
 from controller.operations.context import (
     BARRIER_DEADLINE_S,
@@ -26,8 +29,10 @@ from controller.operations.context import (
 from controller.operations.slices.deletion import Deletion
 from controller.pce.computation import SlicePlan
 from controller.pce.infeasibility import Infeasible
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
+Done = TypeVar("Done")
 
 PROVISIONING_DEADLINE_S = 2 * BARRIER_DEADLINE_S + 2 * TUNNEL_DEADLINE_S + 1.0
 
@@ -39,10 +44,15 @@ class Provisioning:
         self._context = context
         self._deletion = deletion
 
-    def plan(self, request: SliceRequest) -> SlicePlan:
-        """What a request would get. Call with the lock held. Raises InfeasibleRequest, DuplicateSlice."""
-        self._context.look_at_switches()
-        plan = self._context.model.plan(request)
+    def plan_then(self, request: SliceRequest, use: Callable[[SlicePlan], Done]) -> Done:
+        """Use what a request would get, with the lock held; call without it.
+
+        Raises InfeasibleRequest, DuplicateSlice, BoundReached.
+        """
+        return search_then(self._context, lambda model: self._plan(model, request), use)
+
+    def _plan(self, model: NetworkState, request: SliceRequest) -> SlicePlan:
+        plan = model.plan(request)
         if isinstance(plan, Infeasible):
             away = self._context.model.needed_switches_away(request)
             if away:
@@ -50,31 +60,59 @@ class Provisioning:
             raise InfeasibleRequest(request.name, plan, self._context.kms_silence)
         return plan
 
+    def _plan_all(
+        self,
+        requests: Sequence[SliceRequest],
+        watches: Mapping[str, Stopwatch],
+        scheduled: SliceRecord | None,
+        model: NetworkState,
+    ) -> list[SlicePlan]:
+        """Plans that fit together, each made on what those before it leave."""
+        if scheduled is not None or len(requests) > 1:
+            model = model.fork()
+        if scheduled is not None:
+            if model.slices.get(scheduled.name) is not scheduled:
+                raise Superseded(f"slice {scheduled.name} has been changed or deleted")
+            model.unschedule(scheduled.name)
+        plans = []
+        for request in requests:
+            watches[request.name].lap("checked")
+            plans.append(self._plan(model, request))
+            watches[request.name].lap("planned")
+            if len(requests) > 1:
+                model.reserve(plans[-1], self._context.clock())
+        return plans
+
     def create(
         self, requests: Sequence[SliceRequest], received: float, scheduled: SliceRecord | None = None
     ) -> tuple[SliceRecord, ...]:
         """Slices that are ACTIVE when this returns: all of them, or none. One may take the place of a SCHEDULED one."""
-        context = self._context
-        watches = {request.name: Stopwatch(context.steady, received) for request in requests}
-        with context.lock:
-            made: list[SliceRecord] = []
-            try:
-                if scheduled is not None:
-                    context.model.unschedule(scheduled.name)
-                for request in requests:
-                    watches[request.name].lap("checked")
-                    plan = self.plan(request)
-                    watches[request.name].lap("planned")
-                    made.append(context.model.reserve(plan, context.clock()))
-                context.checkpoint("create.1-reserved")
-                operations = self.install([record.name for record in made])
-            except ControllerError:
-                for record in made:
-                    context.model.forget(record.name)
-                if scheduled is not None:
-                    context.model.schedule(scheduled)
-                raise
+        watches = {request.name: Stopwatch(self._context.steady, received) for request in requests}
+        operations = search_then(
+            self._context,
+            partial(self._plan_all, requests, watches, scheduled),
+            lambda plans: self._begin(plans, scheduled),
+        )
         return self.carry_out(operations, watches)
+
+    def _begin(self, plans: Sequence[SlicePlan], scheduled: SliceRecord | None) -> dict[str, Operation]:
+        """From plans to PROVISIONING slices: all of them, or none."""
+        context = self._context
+        made: list[SliceRecord] = []
+        if scheduled is not None:
+            if context.model.slices.get(scheduled.name) is not scheduled:
+                raise Superseded(f"slice {scheduled.name} has been changed or deleted")
+            context.model.unschedule(scheduled.name)
+        try:
+            made.extend(context.model.reserve(plan, context.clock()) for plan in plans)
+            context.checkpoint("create.1-reserved")
+            return self.install([record.name for record in made])
+        except ControllerError:
+            for record in made:
+                context.model.forget(record.name)
+            if scheduled is not None:
+                context.model.schedule(scheduled)
+            raise
 
     def install(self, names: Sequence[str]) -> dict[str, Operation]:
         """RESERVED slices become PROVISIONING, and journalled. Call with the lock held. Raises DriverError."""

@@ -37,7 +37,7 @@ class Reservation:
 
 
 class Reservations:
-    """Every method takes the lock by itself. Only :meth:`commit` must not be called with it held."""
+    """Every method takes the lock by itself. :meth:`reserve` and :meth:`commit` must not be called with it held."""
 
     def __init__(self, context: OperationContext, provisioning: Provisioning) -> None:
         self._context = context
@@ -49,22 +49,23 @@ class Reservations:
         """Hold everything the slice needs until it is committed or ``ttl_s`` has passed; nothing goes to switches."""
         if not 0 < ttl_s <= MAX_RESERVATION_S:
             raise InvalidRequest((("expires_in_s", f"must be above 0 and at most {MAX_RESERVATION_S:g}"),))
-        context = self._context
-        with context.lock:
-            now = context.clock()
-            check_times(request, now)
-            plan = self._provisioning.plan(request)
-            record = context.model.reserve(plan, now)
-            reservation = Reservation(context.new_id(), now + ttl_s, plan)
-            context.model.hold_reservation(record.name, reservation.id, reservation.expires_at)
-            try:
-                context.save(record.name)
-            except DriverError:
-                context.model.forget(record.name)
-                raise
-            self._deadlines[reservation.id] = context.steady() + ttl_s
-            context.announce(context.model.slice(record.name))
-            return reservation
+        check_times(request, self._context.clock())
+        return self._provisioning.plan_then(request, lambda plan: self._hold(plan, ttl_s))
+
+    def _hold(self, plan: SlicePlan, ttl_s: float) -> Reservation:
+        """Call with the lock held."""
+        context, now = self._context, self._context.clock()
+        record = context.model.reserve(plan, now)
+        reservation = Reservation(context.new_id(), now + ttl_s, plan)
+        context.model.hold_reservation(record.name, reservation.id, reservation.expires_at)
+        try:
+            context.save(record.name)
+        except DriverError:
+            context.model.forget(record.name)
+            raise
+        self._deadlines[reservation.id] = context.steady() + ttl_s
+        context.announce(context.model.slice(record.name))
+        return reservation
 
     def records(self) -> tuple[SliceRecord, ...]:
         """The slices that are reserved now."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from controller.model.key_rates import SectionStatus
 from controller.model.request import SliceRequest
@@ -19,10 +20,13 @@ from controller.operations.slices.modification import Modification
 from controller.operations.slices.provisioning import Provisioning
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, Reservation, Reservations
 from controller.operations.slices.scheduling import Scheduling
+from controller.operations.supervision import TaskReport
 from controller.pce.computation import SlicePlan
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import Terms, check_times
 from controller.state.network_state import NetworkState
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -84,17 +88,21 @@ class SliceService:
         sites = self.model.topology.site_names
         return sum(self._context.switches.is_ready(site) for site in sites), len(sites)
 
+    @property
+    def background(self) -> tuple[TaskReport, ...]:
+        """How what goes on by itself fares."""
+        return self._context.supervisor.reports
+
     # --- one slice -----------------------------------------------------------------------------------------------
 
     def plan(self, request: SliceRequest) -> SlicePlan:
         """What a request would get, on fresh key rates. Raises InfeasibleRequest, DuplicateSlice, InvalidRequest."""
-        self._operations.key_rates.refresh()
-        with self.lock:
-            return self._plan(request)
+        return self._plan_then(request, lambda plan: plan)
 
-    def _plan(self, request: SliceRequest) -> SlicePlan:
+    def _plan_then(self, request: SliceRequest, use: Callable[[SlicePlan], Done]) -> Done:
+        self._operations.key_rates.refresh()
         check_times(request, self._context.clock())
-        return self._operations.provisioning.plan(request)
+        return self._operations.provisioning.plan_then(request, use)
 
     def create(self, request: SliceRequest) -> SliceRecord:
         """A slice that is ACTIVE when this returns, or SCHEDULED when its start is to come.
@@ -122,8 +130,7 @@ class SliceService:
     def plan_change(self, name: str, patch: Any) -> SlicePlan:
         """What :meth:`modify` would make of the slice; nothing is changed."""
         self._operations.key_rates.refresh()
-        with self.lock:
-            return self._operations.modification.plan(name, patch)
+        return self._operations.modification.plan_then(name, patch, lambda plan: plan)
 
     def modify(self, name: str, patch: Any) -> SliceRecord:
         """Change a slice by a JSON merge patch (RFC 7396) of its request, make before break.
@@ -143,15 +150,12 @@ class SliceService:
 
     def preview(self, request: SliceRequest) -> Preview:
         """What :meth:`create` would reserve and send; nothing is changed. Errors as for :meth:`plan`."""
-        self._operations.key_rates.refresh()
-        with self.lock:
-            return preview(self.model, self._plan(request))
+        return self._plan_then(request, partial(preview, self.model))
 
     def preview_change(self, name: str, patch: Any) -> Preview:
         """What :meth:`modify` would reserve and send; nothing is changed. Errors as for :meth:`plan_change`."""
         self._operations.key_rates.refresh()
-        with self.lock:
-            return preview_change(self.model, self._operations.modification.plan(name, patch))
+        return self._operations.modification.plan_then(name, patch, partial(preview_change, self.model))
 
     # --- two phases ----------------------------------------------------------------------------------------------
 

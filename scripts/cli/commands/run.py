@@ -235,6 +235,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     keys = _ask(system.kms.call, "GET", "/v1/keys")
     document["sections"] = keys.get("sections", [])
     document["kms_background"] = _ask(system.kms.call, "GET", "/v1/status").get("background", [])
+    document["controller_background"] = health.get("background", [])
     document["faults"] = [fault.to_dict() for fault in system.faults.active()]
     if arguments.json:
         print_json(document)
@@ -251,9 +252,12 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     dead = [name for name, state in document["processes"].items() if state == "down"]
     if dead:
         say(f"not running: {', '.join(dead)}; see {record.layout(layout).logs}")
-    for task in document["kms_background"]:
+    for where, task in (
+        *(("KMS", task) for task in document["kms_background"]),
+        *(("controller", task) for task in document["controller_background"]),
+    ):
         if task["restarts"]:
-            say(f"KMS: {task['task']} had to begin anew {task['restarts']} times: {task['last_error']}")
+            say(f"{where}: {task['task']} had to begin anew {task['restarts']} times: {task['last_error']}")
     print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
                 [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
                  for s in document["sections"]])  # fmt: skip
