@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
-from controller.model.errors import ControllerError, DuplicateSlice
+from controller.model.errors import ControllerError, DuplicateSlice, SliceBusy
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -12,7 +13,10 @@ from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import OperationContext
 from controller.operations.keys.key_rate_polling import KeyRatePolling
 from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.dry_run import Preview, preview
 from controller.operations.slices.provisioning import PROVISIONING_DEADLINE_S, Provisioning
+from controller.schema.slice_request import patch_slice_request
+from controller.schema.terms import Terms, check_times
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,47 @@ class Scheduling:
             context.model.schedule(record)
             context.announce(record)
             return record
+
+    def is_scheduled(self, name: str) -> bool:
+        """Whether the slice is one that waits for its start. Raises UnknownSlice."""
+        with self._context.lock:
+            return self._context.model.slice(name).state is SliceState.SCHEDULED
+
+    def change(self, name: str, patch: Any) -> SliceRecord:
+        """Change a slice before its start, the start too, by a JSON merge patch; it holds nothing until then.
+
+        With a start that has come, or none, it is made within a second. Raises UnknownSlice, SliceBusy when its start
+        has come meanwhile, InvalidRequest, DriverError.
+        """
+        context = self._context
+        with context.lock:
+            before = context.model.slice(name)
+            request = self._patched(before, patch)
+            changed = SliceRecord(request, None, (), SliceState.SCHEDULED, created_at=before.created_at)
+            context.journal.save((changed, ()))
+            context.model.schedule(changed)
+            context.announce(changed)
+            return changed
+
+    def _patched(self, record: SliceRecord, patch: Any) -> SliceRequest:
+        if record.state is not SliceState.SCHEDULED:
+            raise SliceBusy(f"slice {record.name} is {record.state.value}: its start has come")
+        context = self._context
+        request = patch_slice_request(record.request, patch, has_begun=False)
+        Terms(context.model.topology, context.model.forbidden_suites).check(request)
+        check_times(request, context.clock())
+        return request
+
+    def preview_change(self, name: str, patch: Any) -> Preview:
+        """What the slice would reserve and send if it began now as changed; nothing is changed.
+
+        Raises what :meth:`change` does, InfeasibleRequest and BoundReached.
+        """
+        context = self._context
+        with context.lock:
+            record = context.model.slice(name)
+            request = self._patched(record, patch)
+        return self._provisioning.plan_then(request, lambda plan: preview(context.model, plan, record), record)
 
     def run_due(self) -> None:
         """Start and end what is due, side by side; returns when that has been done, well or not."""
