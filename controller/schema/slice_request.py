@@ -317,15 +317,18 @@ def parse_slice_request(raw: Any) -> SliceRequest:
     )
 
 
-def patch_slice_request(request: SliceRequest, patch: Any) -> SliceRequest:
+FIXED = ("name", "cells", "core")
+
+
+def patch_slice_request(request: SliceRequest, patch: Any, *, has_begun: bool = True) -> SliceRequest:
     """The request changed by a JSON merge patch (RFC 7396). Raises InvalidRequest.
 
-    What makes a slice this slice (its name, its cells and its core) cannot be changed, nor when it began.
+    What makes a slice this slice (its name, its cells and its core) cannot be changed, nor when it began if it has.
     """
     if not isinstance(patch, Mapping):
         raise InvalidRequest((("request", "a merge patch is an object"),))
     before = slice_request_to_dict(request)
-    fixed = [f for f in ("name", "cells", "core", "start") if f in patch and patch[f] != before.get(f)]
+    fixed = [f for f in (*FIXED, *(("start",) if has_begun else ())) if f in patch and patch[f] != before.get(f)]
     if fixed:
         raise InvalidRequest(tuple((f, "cannot be changed; make another slice") for f in fixed))
     return parse_slice_request(_merged(before, patch))

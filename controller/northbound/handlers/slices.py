@@ -57,7 +57,7 @@ class SliceHandlers:
             ),
             Operation(
                 "PATCH", "/v1/slices/{name}", "changeSlice",
-                "Change a slice at work, make before break, by a JSON merge patch (RFC 7396) of its request",
+                "Change a slice at work, make before break, or a SCHEDULED one, by a JSON merge patch (RFC 7396)",
                 self.change,
                 (Reply(200, "The slice in its new form, or with `dry_run` the plan of it", "SliceOrPlan"),),
                 (404, 409, 503), (DRY_RUN,), Body("SlicePatch", (MERGE_PATCH, JSON)), Role.OPERATOR,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from controller.forwarding.intended import join
 from controller.forwarding.items import Item
 from controller.model.connection import Connection
+from controller.model.slice_record import SliceRecord
 from controller.pce.computation import SlicePlan
 from controller.policy.slice_change import begin
 from controller.state.network_state import NetworkState
@@ -27,9 +28,11 @@ class Preview:
     bandwidth_kbps: dict[str, int]  # by channel, in each direction
 
 
-def preview(model: NetworkState, plan: SlicePlan) -> Preview:
-    """What creating the slice would do. Raises what reserving raises."""
+def preview(model: NetworkState, plan: SlicePlan, scheduled: SliceRecord | None = None) -> Preview:
+    """What creating the slice would do, in place of a SCHEDULED one perhaps. Raises what reserving raises."""
     trial = model.fork()
+    if scheduled is not None and scheduled.name in trial.slices:
+        trial.unschedule(scheduled.name)
     trial.reserve(plan, now=0.0)
     return _look(trial, plan, _reserved(model))
 

@@ -44,12 +44,18 @@ class Provisioning:
         self._context = context
         self._deletion = deletion
 
-    def plan_then(self, request: SliceRequest, use: Callable[[SlicePlan], Done]) -> Done:
-        """Use what a request would get, with the lock held; call without it.
+    def plan_then(
+        self, request: SliceRequest, use: Callable[[SlicePlan], Done], scheduled: SliceRecord | None = None
+    ) -> Done:
+        """Use what a request would get, with the lock held; call without it. A SCHEDULED slice gives way to it.
 
         Raises InfeasibleRequest, DuplicateSlice, BoundReached.
         """
-        return search_then(self._context, lambda model: self._plan(model, request), use)
+
+        def search(model: NetworkState) -> SlicePlan:
+            return self._plan(_without(model, scheduled), request)
+
+        return search_then(self._context, search, use)
 
     def _plan(self, model: NetworkState, request: SliceRequest) -> SlicePlan:
         plan = model.plan(request)
@@ -68,12 +74,9 @@ class Provisioning:
         model: NetworkState,
     ) -> list[SlicePlan]:
         """Plans that fit together, each made on what those before it leave."""
-        if scheduled is not None or len(requests) > 1:
+        model = _without(model, scheduled)
+        if len(requests) > 1:
             model = model.fork()
-        if scheduled is not None:
-            if model.slices.get(scheduled.name) is not scheduled:
-                raise Superseded(f"slice {scheduled.name} has been changed or deleted")
-            model.unschedule(scheduled.name)
         plans = []
         for request in requests:
             watches[request.name].lap("checked")
@@ -233,3 +236,14 @@ class Provisioning:
             for name in operations:
                 context.announce(model.slice(name))
             return tuple(model.slice(name) for name in operations)
+
+
+def _without(model: NetworkState, scheduled: SliceRecord | None) -> NetworkState:
+    """The model, or one like it in which the SCHEDULED slice is not there. Raises Superseded when it is another."""
+    if scheduled is None:
+        return model
+    if model.slices.get(scheduled.name) is not scheduled:
+        raise Superseded(f"slice {scheduled.name} has been changed or deleted")
+    fork = model.fork()
+    fork.unschedule(scheduled.name)
+    return fork

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
-from controller.model.errors import ControllerError, DuplicateSlice
+from controller.model.errors import ControllerError, DuplicateSlice, SliceBusy
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -13,7 +14,10 @@ from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import OperationContext
 from controller.operations.keys.key_rate_polling import KeyRatePolling
 from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.dry_run import Preview, preview
 from controller.operations.slices.provisioning import Provisioning
+from controller.schema.slice_request import patch_slice_request
+from controller.schema.terms import Terms, check_times
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,47 @@ class Scheduling:
         """The slices that are being started or ended by the clock now."""
         with self._context.lock:
             return frozenset(name for _, name in self._under_way)
+
+    def is_scheduled(self, name: str) -> bool:
+        """Whether the slice is one that waits for its start. Raises UnknownSlice."""
+        with self._context.lock:
+            return self._context.model.slice(name).state is SliceState.SCHEDULED
+
+    def change(self, name: str, patch: Any) -> SliceRecord:
+        """Change a slice before its start, the start too, by a JSON merge patch; it holds nothing until then.
+
+        With a start that has come, or none, it is made within a second. Raises UnknownSlice, SliceBusy when its start
+        has come meanwhile, InvalidRequest, DriverError.
+        """
+        context = self._context
+        with context.lock:
+            before = context.model.slice(name)
+            request = self._patched(before, patch)
+            changed = SliceRecord(request, None, (), SliceState.SCHEDULED, created_at=before.created_at)
+            context.journal.save((changed, ()))
+            context.model.schedule(changed)
+            context.announce(changed)
+            return changed
+
+    def _patched(self, record: SliceRecord, patch: Any) -> SliceRequest:
+        if record.state is not SliceState.SCHEDULED:
+            raise SliceBusy(f"slice {record.name} is {record.state.value}: its start has come")
+        context = self._context
+        request = patch_slice_request(record.request, patch, has_begun=False)
+        Terms(context.model.topology, context.model.forbidden_suites).check(request)
+        check_times(request, context.clock())
+        return request
+
+    def preview_change(self, name: str, patch: Any) -> Preview:
+        """What the slice would reserve and send if it began now as changed; nothing is changed.
+
+        Raises what :meth:`change` does, InfeasibleRequest and BoundReached.
+        """
+        context = self._context
+        with context.lock:
+            record = context.model.slice(name)
+            request = self._patched(record, patch)
+        return self._provisioning.plan_then(request, lambda plan: preview(context.model, plan, record), record)
 
     def run_due(self) -> None:
         """Begin to start and end what is due, each by itself; returns at once. A start whose agents do not answer holds

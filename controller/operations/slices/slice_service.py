@@ -135,10 +135,14 @@ class SliceService:
     def modify(self, name: str, patch: Any) -> SliceRecord:
         """Change a slice by a JSON merge patch (RFC 7396) of its request, make before break.
 
+        A SCHEDULED slice stays SCHEDULED, and its start can be changed too.
+
         Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest, Superseded, DriverError, ProvisioningFailed;
         after each but Superseded the slice is what it was.
         """
         received = self._context.steady()
+        if self._operations.scheduling.is_scheduled(name):
+            return self._operations.scheduling.change(name, patch)
         self._operations.key_rates.refresh()
         return self._operations.modification.modify(name, patch, received)
 
@@ -155,6 +159,8 @@ class SliceService:
     def preview_change(self, name: str, patch: Any) -> Preview:
         """What :meth:`modify` would reserve and send; nothing is changed. Errors as for :meth:`plan_change`."""
         self._operations.key_rates.refresh()
+        if self._operations.scheduling.is_scheduled(name):
+            return self._operations.scheduling.preview_change(name, patch)
         return self._operations.modification.plan_then(name, patch, partial(preview_change, self.model))
 
     # --- two phases ----------------------------------------------------------------------------------------------

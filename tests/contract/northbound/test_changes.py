@@ -204,6 +204,31 @@ def test_a_slice_with_a_start_waits_for_it(client: Client) -> None:
     assert client.bench.state() == before
 
 
+def test_fault_36_a_slice_that_waits_for_its_start_takes_a_patch(client: Client) -> None:
+    client.call("POST", "/v1/slices", raw_request("cdn", start="2030-01-31T22:00:00Z", end="2030-02-01T02:00:00Z"))
+    held = client.bench.state()[:-1]
+    patch = {"start": "2030-01-30T22:00:00Z", "connections": {"access": {"bandwidth_mbps": 2}}, "end": None}
+    status, _, plan = client.call("PATCH", "/v1/slices/cdn?dry_run=true", patch)
+    assert (status, plan["dry_run"]) == (200, True)
+    assert {c["bandwidth_mbps"] for c in plan["connections"]} >= {2}
+    assert client.call("GET", "/v1/slices/cdn")[2]["request"]["start"].startswith("2030-01-31T22:00:00")
+    status, _, changed = client.call("PATCH", "/v1/slices/cdn", patch)
+    assert (status, changed["state"], changed["connections"]) == (200, "SCHEDULED", [])
+    assert changed["request"]["start"].startswith("2030-01-30T22:00:00")
+    assert changed["request"].get("end") is None
+    assert changed["request"]["connections"]["access"]["bandwidth_mbps"] == 2
+    assert client.call("GET", "/v1/slices/cdn")[2] == changed
+    assert client.bench.state()[:-1] == held  # nothing is held for it
+    for wrong, field in (
+        ({"name": "b"}, "name"), ({"core": "metro1"}, "core"), ({"end": "2029-01-01T00:00:00Z"}, "end"),
+        ({"end": "2020-01-01T00:00:00Z", "start": None}, "end"),
+        ({"connections": {"access": {"rekey_s": -1}}}, "connections.access.rekey_s"),
+    ):  # fmt: skip
+        status, _, problem = client.call("PATCH", "/v1/slices/cdn", wrong)
+        assert (status, problem["errors"][0]["field"]) == (422, field)
+    assert client.call("GET", "/v1/slices/cdn")[2] == changed
+
+
 def test_a_slice_as_an_ietf_network_slice_service(client: Client) -> None:
     client.call("POST", "/v1/slices", raw_request("enterprise-app", {"access": {"security": ["qra", "qkd"]}}))
     status, headers, document = client.call("GET", "/v1/slices/enterprise-app/ietf")

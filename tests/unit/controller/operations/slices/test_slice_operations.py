@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from controller.model.errors import (
     UnknownReservation,
 )
 from controller.model.events import SliceChanged
+from controller.model.key_rates import SectionStatus
 from controller.model.request import SliceRequest
 from controller.model.states import SliceState
 from controller.operations.context import InfeasibleRequest
@@ -45,6 +47,11 @@ def bench(tmp_path: Path) -> Bench:
 
 def at(bench: Bench, seconds: float) -> float:
     return bench.now + seconds
+
+
+def moment(seconds: float) -> str:
+    """As it stands in a request."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def restarted(bench: Bench) -> Bench:
@@ -229,6 +236,49 @@ def test_a_nightly_slice_comes_and_goes_by_itself(bench: Bench) -> None:
     after.now += 1
     after.run_schedule()
     assert after.state() == start
+
+
+def test_fault_36_a_start_can_be_moved_both_ways_and_what_begins_is_what_was_asked_for_last(bench: Bench) -> None:
+    bench.slices.create(replace(request_for(NAME), start=at(bench, 100)))
+    bench.slices.modify(NAME, {"start": moment(at(bench, 300)), "compute": {"vcpus": 1}})
+    after = restarted(bench)
+    after.now += 200
+    after.maintenance.run_schedule()
+    assert after.model.slice(NAME).state is SliceState.SCHEDULED
+    after.slices.modify(NAME, {"start": moment(after.now - 1)})
+    after.maintenance.run_schedule()
+    record = after.model.slice(NAME)
+    assert (record.state, record.request.compute.vcpus) == (SliceState.ACTIVE, 1)
+    with pytest.raises(InvalidRequest, match="start"):
+        after.slices.modify(NAME, {"start": moment(at(after, 900))})
+
+
+def test_fault_36_a_change_that_the_journal_refuses_leaves_the_slice_as_it_was(bench: Bench) -> None:
+    scheduled = bench.slices.create(replace(request_for(NAME), start=at(bench, 100)))
+    bench.store.close()
+    bench.context.journal = bench.store = Store(bench.database, busy_timeout_s=0.01)
+    with contextlib.closing(sqlite3.connect(bench.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(DriverError):
+            bench.slices.modify(NAME, {"compute": {"vcpus": 1}})
+    assert bench.model.slice(NAME) is scheduled
+
+
+def test_fault_36_a_slice_that_is_changed_while_it_is_being_begun_begins_as_changed(bench: Bench) -> None:
+    bench.slices.create(replace(request_for(NAME), start=at(bench, 100)))
+    bench.now += 101
+    sections, changes = bench.key_rates.sections, [{"compute": {"vcpus": 1}, "start": None}]
+
+    def change_meanwhile() -> tuple[SectionStatus, ...]:
+        if changes:
+            bench.slices.modify(NAME, changes.pop())
+        return sections()
+
+    bench.key_rates.sections = change_meanwhile  # type: ignore[method-assign]
+    bench.maintenance.run_schedule()
+    bench.maintenance.run_schedule()
+    record = bench.model.slice(NAME)
+    assert (record.state, record.request.compute.vcpus) == (SliceState.ACTIVE, 1)
 
 
 def test_a_scheduled_slice_that_does_not_fit_when_its_time_comes_fails_and_says_why(bench: Bench) -> None:
