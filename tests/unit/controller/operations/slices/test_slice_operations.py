@@ -243,10 +243,10 @@ def test_fault_36_a_start_can_be_moved_both_ways_and_what_begins_is_what_was_ask
     bench.slices.modify(NAME, {"start": moment(at(bench, 300)), "compute": {"vcpus": 1}})
     after = restarted(bench)
     after.now += 200
-    after.maintenance.run_schedule()
+    after.run_schedule()
     assert after.model.slice(NAME).state is SliceState.SCHEDULED
     after.slices.modify(NAME, {"start": moment(after.now - 1)})
-    after.maintenance.run_schedule()
+    after.run_schedule()
     record = after.model.slice(NAME)
     assert (record.state, record.request.compute.vcpus) == (SliceState.ACTIVE, 1)
     with pytest.raises(InvalidRequest, match="start"):
