@@ -17,10 +17,13 @@ import eventlet.event
 import eventlet.hubs
 import eventlet.support.greenlets
 
+from controller.listening import listen, raise_descriptor_limit
+from controller.log_lines import configure_logging
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
 from controller.northbound.http.server import Limits, serve
+from controller.northbound.http.targets import Hosts
 from controller.northbound.http.token_files import read_or_make_token
 from controller.operations.assembly import assemble
 from controller.operations.context import OperationContext, OperationOptions
@@ -49,11 +52,9 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, help="JSON file")
     parser.add_argument("--verbose", action="store_true", help="debug messages too")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure_logging(logging.DEBUG if arguments.verbose else logging.INFO)
     logging.getLogger("ryu").setLevel(logging.WARNING)
+    raise_descriptor_limit()
     try:
         run(load_config(arguments.config))
     except ConfigError as error:
@@ -105,13 +106,13 @@ def run(config: ControllerConfig) -> None:
     settings = Settings(require_token_for_reads=config.api.require_token_for_reads)
     api = Api(slices, links, events, tokens, settings)
     # Sockets are bound before anything starts, so that a port already taken ends the process at once.
-    listener = eventlet.listen((config.api.host, config.api.port), reuse_port=False)
+    listener = listen(config.api.host, config.api.port)
     watches = None if config.ovsdb_socket is None else OvsdbClient(config.ovsdb_socket)
     carrier = CarrierWatch() if config.watch_carrier else None
     start_openflow(config.openflow, maintenance, switchboard, links, channel_ports, watches, carrier)
     eventlet.spawn(context.supervisor.until_done, "recovery", maintenance.recover)
     limits = Limits(config.api.idle_s, config.api.header_s, config.api.body_s, config.api.write_s)
-    serving = ApiServer(listener, api, limits)
+    serving = ApiServer(listener, api, limits, Hosts((config.api.host, *config.api.hosts)))
     eventlet.spawn(context.supervisor.keep, "API", serving.serve)
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
     wait_for_signal()
@@ -122,17 +123,17 @@ def run(config: ControllerConfig) -> None:
 class ApiServer:
     """Serves on the listener it is given; each time anew on another at the same address, the last being closed then."""
 
-    def __init__(self, listener: Any, api: Api, limits: Limits) -> None:
+    def __init__(self, listener: Any, api: Api, limits: Limits, hosts: Hosts) -> None:
         self._listener = listener
         self._address = listener.getsockname()[:2]
-        self._api, self._limits = api, limits
+        self._api, self._limits, self._hosts = api, limits, hosts
 
     def serve(self) -> None:
         listener, self._listener = self._listener, None
         if listener is None:
-            listener = eventlet.listen(self._address, reuse_port=False)
+            listener = listen(*self._address)
         try:
-            serve(listener, self._api, self._limits)
+            serve(listener, self._api, self._limits, self._hosts)
         finally:
             listener.close()
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import resource
 import signal
 import sys
@@ -17,6 +16,7 @@ import uvloop
 
 from kms.config import KmsConfig, load_config
 from kms.errors import ConfigError, KmsError
+from kms.log_lines import configure_logging
 from kms.process import start
 
 # Between threads: short, so that a request does not wait for the quantum sections' Python code.
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--site", help="run the KME of this site alone; the others are processes of their own")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(options.log_level)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _allow_many_connections()
     try:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kms.errors import ConfigError
 from kms.keys.key import KeySource
-from kms.keys.limits import Limits
+from kms.keys.limits import Limits, StreamTerms
 from kms.keys.sae_id import is_sae_id
 from kms.qkdnet.topology import crossing_directions
 from kms.sources.kems import AUTO
@@ -78,10 +78,18 @@ class PairConfig(_Model):
 
 
 class QuotaConfig(_Model):
-    """What one SAE may take: bits per second of key, requests per second. None: as much as there is."""
+    """What one SAE may take: bits per second of key, requests per second. None: as much as there is.
+
+    Of the key streams that it opens (ETSI 004): at most what priority, and how many at a time.
+    """
 
     bits_per_s: Annotated[float, Field(gt=0)] | None = None
     requests_per_s: Annotated[float, Field(gt=0)] | None = None
+    stream_priority: Annotated[int, Field(ge=0, le=255)] = StreamTerms.priority
+    max_streams: Annotated[int, Field(ge=0)] = StreamTerms.max_streams
+
+    def stream_terms(self) -> StreamTerms:
+        return StreamTerms(self.stream_priority, self.max_streams)
 
 
 # More than any application of ours needs, and less than what a KMS can do: one SAE alone does not keep it busy.
@@ -137,6 +145,7 @@ class KmsConfig(_Model):
     quotas: dict[str, QuotaConfig] = {}
     available_lifetime_s: Annotated[float, Field(gt=0)] = 86_400.0
     awaiting_lifetime_s: Annotated[float, Field(gt=0)] = 3_600.0
+    stream_lease_s: Annotated[float, Field(gt=0)] = 600.0
 
 
 def load_config(path: Path) -> KmsConfig:

@@ -78,9 +78,11 @@ class OwnDirectory:
                 file.flush()
                 os.fsync(file.fileno())
             settle(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        except BaseException:
+        except BaseException as error:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=self._fd)
+            if isinstance(error, OSError):
+                error.filename = str(self.path / name)
             raise
 
     def close(self) -> None:

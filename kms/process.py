@@ -9,7 +9,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from aiohttp import web
 from kms.admission.key_rate_reservations import Applications
 from kms.admission.qkd_capacity import QkdSupply
 from kms.admission.token_bucket import RequestThrottle
+from kms.background.lease_expiry import expire_streams
 from kms.background.link_watch import Watcher
 from kms.background.pool_filler import PoolFiller, expire_keys
 from kms.background.supervision import Supervisor, Work
@@ -38,7 +40,7 @@ from kms.interfaces.etsi014 import Etsi014Server
 from kms.interfaces.listeners import KmeListeners, make_runner
 from kms.interfaces.skip import Skip
 from kms.keys.inventory import KeyInventory, PoolId
-from kms.keys.key import KeySource, Source
+from kms.keys.key import Key, KeySource, Source
 from kms.keys.ledger import Ledger
 from kms.persistence.sqlite_store import Journal, KeyStore
 from kms.pki import authority
@@ -55,6 +57,7 @@ from kms.sources.qkd.modes import Model
 from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 from kms.sources.qra import QraSource
+from kms.steady_clock import SteadyClock
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +112,8 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             stack.push_async_callback(peers.close)
         quotas = {sae: quota.bits_per_s for sae, quota in config.quotas.items() if quota.bits_per_s is not None}
         applications = Applications(QkdSupply(network, time.monotonic), quotas, config.quota.bits_per_s)
-        service = _service(config, store, journal, transport, applications)
+        steady = SteadyClock()
+        service = _service(config, store, journal, transport, applications, steady)
         filler = PoolFiller(service)
         permanent: dict[str, Work] = {
             "QKD sections": SectionRunner(running_sections).run,
@@ -117,9 +121,13 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             "expiry of keys": lambda: expire_keys(service),
         }
         remote = None if peers is None else peers.streams
-        streams = KeyStreams(service, applications, uuid.uuid4, time.time, remote)
+        streams = KeyStreams(
+            service, applications, uuid.uuid4, steady, remote,
+            lambda sae: config.quotas.get(sae, config.quota).stream_terms(), config.stream_lease_s,
+        )  # fmt: skip
+        permanent["leases of key streams"] = lambda: expire_streams(streams)
         if peers is not None:
-            answers = PeerAnswers(peers, service, streams)
+            answers = PeerAnswers(peers, service, streams, steady)
             await _listen_to_peers(stack, config, here[0], directories[here[0].site], answers, revocations)
             permanent |= answers.background()
 
@@ -134,7 +142,8 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
 
         kmes = {
             each.site: Etsi014Server(
-                each.site, service, revocations, may_ask=throttle.may_ask, events=events,
+                each.site, service, revocations, events=events,
+                may_ask=lambda sae, now: throttle.may_ask(sae, time.monotonic()),
                 adapters=(Etsi004(each.site, streams), Skip(each.site, service, known_saes)),
             )
             for each in here
@@ -144,7 +153,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         for each in here:
             await listeners.start(each.site)
 
-        apps = AdminApps(service, applications, network, events, lambda name: configured[name], time.time)
+        apps = AdminApps(service, applications, network, events, lambda name: configured[name], steady)
         supervisor = Supervisor()
         stack.push_async_callback(supervisor.close)
         admin = Admin(service, network, kmes, listeners, algorithms, apps, supervisor.reports)
@@ -178,12 +187,13 @@ def _algorithms(config: KmsConfig, party: Party) -> dict[str, str]:
 
 
 def _service(
-    config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport, applications: Applications
-) -> KeyService:
+    config: KmsConfig, store: KeyStore, journal: Journal, transport: KeyTransport, applications: Applications,
+    steady: SteadyClock,
+) -> KeyService:  # fmt: skip
     inventory = KeyInventory(
         config.limits.max_key_count, config.available_lifetime_s, config.awaiting_lifetime_s, transport.is_here
     )
-    inventory.await_slaves(store.load_keys())
+    inventory.await_slaves(_delivered_by(steady(), store.load_keys()))
     for pair in config.pairs:
         if not (transport.is_here(pair.a) or transport.is_here(pair.b)):
             continue
@@ -208,9 +218,16 @@ def _service(
         ledger=Ledger(),
         journal=journal,
         entropy=os.urandom,
-        clock=time.time,
+        clock=steady,
         applications=applications,
     )
+
+
+def _delivered_by(now: float, keys: Iterable[Key]) -> Iterator[Key]:
+    """The keys, none of them delivered later than ``now``: a clock that was ahead lets no key live longer."""
+    for key in keys:
+        delivery = key.known_delivery
+        yield key if delivery.at <= now else replace(key, delivery=replace(delivery, at=now))
 
 
 def _sections(config: KmsConfig) -> tuple[dict[str, Section], list[RunningSection]]:

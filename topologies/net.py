@@ -7,6 +7,7 @@ a host reaches the KMS and nothing else over it. One more such link joins the KM
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from mininet.node import Controller, Node, OVSSwitch
 from mininet.topo import Topo
 
 from topologies import bfd, links
+from topologies.machine import MANAGEMENT_NETWORK, foreign_route, refused_settings
 from topologies.queues import deep_queues
 from topologies.spec import MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Topology
 
@@ -163,6 +165,7 @@ class EmulatedNetwork:
         """Build it. NetworkError, with nothing left behind, when a part of it is refused."""
         self._refuse_foreign_leftovers()
         _require_namespaces()
+        _require_machine()
         try:
             progress("hosts, switches and channels")
             self._mininet.build()
@@ -232,7 +235,7 @@ class EmulatedNetwork:
             [
                 f"addr add {root}/{MANAGEMENT_PREFIX_LENGTH} dev {ROOT_MANAGEMENT_INTERFACE}",
                 f"link set {ROOT_MANAGEMENT_INTERFACE} up",
-                f"route add 10.254.0.0/16 via {inner} dev {ROOT_MANAGEMENT_INTERFACE}",
+                f"route add {MANAGEMENT_NETWORK} via {inner} dev {ROOT_MANAGEMENT_INTERFACE}",
             ]
         )
 
@@ -264,10 +267,23 @@ def _require_namespaces() -> None:
         raise NetworkError(f"mnexec cannot make a network namespace here: {done.stderr.strip()}")
 
 
+def _require_machine() -> None:
+    refused, taken = refused_settings(), foreign_route()
+    if refused is not None:
+        raise NetworkError(refused)
+    if taken is not None:
+        raise NetworkError(
+            f"{MANAGEMENT_NETWORK} is taken on this machine: {taken}. QSlice manages its hosts over that network; "
+            "end what uses it, or move it to other addresses"
+        )
+
+
 def _disable_ipv6(interfaces: list[str]) -> None:
     for name in interfaces:
-        with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as setting:
-            setting.write("1")
+        # Without this directory the kernel was started without IPv6: there is nothing to switch off.
+        if os.path.isdir("/proc/sys/net/ipv6"):
+            with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as setting:
+                setting.write("1")
 
 
 def _ip_batch(lines: list[str], namespace_of: int | None = None, may_fail: bool = False) -> None:

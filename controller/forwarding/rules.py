@@ -43,7 +43,15 @@ from topologies.spec import Topology
 # A TCP stream that overruns the bucket stalls for its least retransmission timeout of 200 ms (RFC 6298, 2.4, as Linux
 # has it): a bucket of 100 ms gives it half the rate, one of 400 ms 91 - 97 %. Measured, see docs/controller.md.
 BURST_MS = 400
-MIN_BURST_KBITS = 512
+# Of the largest datagram (RFC 791, 3.1) all fragments come at once, and one that is dropped is all of it: a smaller
+# bucket would never let such a datagram through, however often it is sent. A host's frames have 1518 octets at most;
+# one carries the least of a datagram inside a tunnel under IPv6, padded to full size.
+DATAGRAM_OCTETS = 65_535
+FRAME_OCTETS = 1518
+LEAST_FRAGMENT_OCTETS = 1384
+FRAGMENTS = -(-DATAGRAM_OCTETS // LEAST_FRAGMENT_OCTETS)
+BESIDE = 4  # frames of the tunnel's own (probes, a key exchange) that may come at the same time
+MIN_BURST_KBITS = -(-(FRAGMENTS + BESIDE) * FRAME_OCTETS * 8 // 1000)
 
 
 @dataclass(frozen=True)

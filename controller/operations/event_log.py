@@ -91,11 +91,13 @@ class EventLog:
             if len(self._followers) >= MAX_FOLLOWERS:
                 raise TooManyFollowers(f"{MAX_FOLLOWERS} readers follow already")
             oldest = self._recent[0].sequence if self._recent else self._next
-            has_missed = after is not None and after + 1 < oldest
+            # A number that is still to come is of a process whose clock was ahead: what came after it is not known.
+            is_foreign = after is not None and after >= self._next
+            has_missed = after is not None and (is_foreign or after + 1 < oldest)
             follower = Follower(Event(oldest - 1, self._clock(), StreamReset()) if has_missed else None)
             if after is not None:
                 for event in self._recent:
-                    if event.sequence > after:
+                    if is_foreign or event.sequence > after:
                         follower.offer(event)
             self._followers.append(follower)
         return follower

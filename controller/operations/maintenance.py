@@ -115,13 +115,20 @@ class Maintenance:
     # --- clock ---------------------------------------------------------------------------------------------------
 
     def run_schedule(self) -> None:
-        """Reservations expire, slices begin and end; returns when they have. To be called about once a second."""
+        """Reservations expire, slices begin and end; what takes time goes on after this has returned. To be called
+        about once a second.
+        """
         self._timed.reservations.expire()
         try:
             self._timed.deletion.strike_out_again()
         except DriverError as error:
             log.warning("%s", error)
         self._timed.scheduling.run_due()
+
+    @property
+    def begun_by_schedule(self) -> frozenset[str]:
+        """The slices that are being started or ended by the clock now."""
+        return self._timed.scheduling.under_way
 
     def run_due(self) -> None:
         """What healing has due: reversions, dark channels put out, retries. To be called about twice a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,8 @@ from controller.model.tunnel_profile import SuiteName
 from topologies.spec import Topology, TopologyError, topology_from_dict
 
 DEFAULT_HOLD_S = 5.0
+
+HostName = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)$")]
 
 
 class _Section(BaseModel):
@@ -24,6 +26,8 @@ class ApiConfig(_Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    hosts: tuple[HostName, ...] = ()
+    """Names and addresses, without a port, under which clients call it, beside the loopback's and ``host``."""
     require_token_for_reads: bool = False
     idle_s: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
     header_s: float = Field(default=10.0, gt=0, le=3600, allow_inf_nan=False)
@@ -41,7 +45,9 @@ class OpenFlowConfig(_Section):
     cert: Path | None = None
     ca: Path | None = None
     switch_name: str | None = None
-    """The common name that a switch's certificate must have: the authority also signs clients of the KMS. None: any."""
+    """The common name that a switch's certificate must have: the authority also signs clients of the KMS. None: any.
+
+    Whatever it is, it must name the datapath by a URI (:mod:`controller.southbound.switch_identity`)."""
 
     @model_validator(mode="after")
     def _tls_has_its_files(self) -> OpenFlowConfig:

@@ -13,7 +13,7 @@ from ryu import cfg
 from ryu.base.app_manager import AppManager, RyuApp
 from ryu.controller import ofp_event
 from ryu.controller.controller import datapath_connection_factory
-from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls, set_ev_handler
 from ryu.controller.ofp_handler import OFPHandler
 from ryu.ofproto import ofproto_v1_3
 
@@ -271,7 +271,7 @@ class SliceController(RyuApp):
 
 
 class SwitchHandler(OFPHandler):
-    """Ryu's handler of the OpenFlow handshake, behind our own listener."""
+    """Ryu's handler of the OpenFlow handshake, behind our own listener, which is asked whom to believe."""
 
     def __init__(self, *args: Any, listener: SwitchListener, supervisor: Supervisor, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -282,6 +282,19 @@ class SwitchHandler(OFPHandler):
         """What Ryu's own does, with another listener."""
         super(OFPHandler, self).start()
         return eventlet.spawn(self._supervisor.keep, "switches' listener", self._listener.serve)
+
+    @set_ev_handler(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
+    def switch_features_handler(self, ev: Any) -> None:
+        """What Ryu's own does, unless the datapath is another than the certificate's."""
+        datapath = ev.msg.datapath
+        try:
+            self._listener.admit(datapath.socket, ev.msg.datapath_id)
+        except PermissionError as error:
+            address, said = datapath.address, ev.msg.datapath_id
+            log.error("a switch from %s:%d that says it is %016x was refused: %s", *address[:2], said, error)
+            datapath.close()
+            return
+        super().switch_features_handler(ev)
 
 
 def start_openflow(

@@ -23,6 +23,10 @@ class TlsStream:
     def peer_certificate(self) -> Any:
         return self._tls.getpeercert()
 
+    def do_handshake(self) -> None:
+        """Raises OSError, of which ``ssl``'s errors are."""
+        self._tls.do_handshake()
+
     def setsockopt(self, level: int, option: int, value: int) -> None:
         self._tls.setsockopt(level, option, value)
 

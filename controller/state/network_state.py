@@ -54,6 +54,19 @@ class NetworkState(StateRecording):
             raise DuplicateSlice(f"there is a slice {request.name!r} already")
         return plan_slice(self.network, request)
 
+    def needed_switches_away(self, request: SliceRequest) -> tuple[str, ...]:
+        """The sites whose switches are away, if the slice would fit were they there; call when it does not fit."""
+        if not self.switches_away:
+            return ()
+        network = self.network.copy()
+        for site in self.switches_away:
+            network.set_open(site, True)
+        plan = plan_slice(network, request)
+        if isinstance(plan, Infeasible):
+            return ()
+        crossed = {site for planned in plan.connections for route in planned.routes for site in route.sites}
+        return tuple(sorted(crossed & self.switches_away.keys()))
+
     def reserve(self, plan: SlicePlan, now: float) -> SliceRecord:
         """Reserve bandwidth, key rate, compute, labels and addresses of a plan: all or nothing."""
         record = self._registry.add(plan, now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -17,6 +17,7 @@ from typing import Protocol
 from kms.admission.token_bucket import Bucket
 from kms.errors import ExhaustedError, KmsError
 from kms.keys.key import UNCONSTRAINED, KeySource, RoutingConstraint, Source
+from kms.qkdnet.pad_account import PadAccount
 
 # What authenticates a key on its way over a section: a Poly1305 key that is used once (kms.qkdnet.qkd_network).
 TAG_BITS = 256
@@ -81,9 +82,6 @@ class KeySupply(Protocol):
     def epoch(self) -> int:
         """Another number than before when routes may have changed."""
 
-    def sections_between(self, a: str, b: str) -> tuple[str, ...]:
-        """The sections of the route that a key takes now, one for each crossing; empty when there is none."""
-
     def sustained(
         self,
         a: str,
@@ -109,7 +107,9 @@ class Applications:
         self._quotas_bps = dict(quotas_bps)
         self._default_quota_bps = default_quota_bps
         self._apps: dict[uuid.UUID, QkdApp] = {}
+        # What each may take at all, and what of it at its priority.
         self._app_buckets: dict[uuid.UUID, Bucket] = {}
+        self._booked_buckets: dict[uuid.UUID, Bucket] = {}
         self._sae_buckets: dict[str, Bucket] = {}
         self._by_ends: dict[tuple[str, str, KeySource], QkdApp] = {}
         # Which route each takes, and what is promised on each section by priority; made anew when an application or a
@@ -142,9 +142,13 @@ class Applications:
         self._apps[app.app_id] = app
         self._index()
         self._app_buckets[app.app_id] = Bucket.full(app.app_qos.max_bandwidth, MIN_BURST_BITS, now)
+        self._booked_buckets.pop(app.app_id, None)
+        if app.app_qos.min_bandwidth > 0:
+            self._booked_buckets[app.app_id] = Bucket.full(app.app_qos.min_bandwidth, MIN_BURST_BITS, now)
 
     def release(self, app_id: uuid.UUID) -> QkdApp | None:
         self._app_buckets.pop(app_id, None)
+        self._booked_buckets.pop(app_id, None)
         released = self._apps.pop(app_id, None)
         self._index()
         return released
@@ -154,7 +158,7 @@ class Applications:
         if Source.QKD not in app.source.parts:
             return app.app_qos.max_bandwidth
         offer = float("inf")
-        taken = self._taken_bps(besides=app.app_id)
+        taken = self._taken_bps(app)
         crossings = self._route_of(app, taken)
         if not crossings and len(set(app.sites)) > 1:
             return 0.0
@@ -165,12 +169,16 @@ class Applications:
 
     def expected_consumption_bps(self, section: str) -> float:
         """What the reservations cost a section (ETSI 015, expected_consumption)."""
-        return sum(self._section_loads().get(section, {}).values())
+        return self._load_bps(section, LOWEST_PRIORITY)
+
+    def _load_bps(self, section: str, least_priority: int) -> float:
+        loads = self._section_loads().get(section, {})
+        return sum(load for priority, load in loads.items() if priority >= least_priority)
 
     def crossings(self, app: QkdApp) -> dict[str, int]:
         """How often one key of the application crosses each section."""
         if self._apps.get(app.app_id) != app:
-            return self._route_of(app, self._taken_bps(besides=app.app_id))
+            return self._route_of(app, self._taken_bps(app))
         self._find_routes()
         return self._routes[app.app_id]
 
@@ -179,7 +187,7 @@ class Applications:
         if Source.QKD in app.source.parts and len(set(app.sites)) > 1:
             if not crossings or any(self._supply.skr_bps(section) <= 0 for section in crossings):
                 return AppStatus.DISCONNECTED
-            if any(self.expected_consumption_bps(s) > self._supply.skr_bps(s) for s in crossings):
+            if any(self._load_bps(s, _least_priority_beside(app)) > self._supply.skr_bps(s) for s in crossings):
                 return AppStatus.OUT_OF_TIME
         return AppStatus.ON
 
@@ -215,12 +223,13 @@ class Applications:
                 taken[section] = taken.get(section, 0.0) + needed
         return counts
 
-    def _taken_bps(self, besides: uuid.UUID) -> dict[str, float]:
-        """What is promised to all other applications, by section."""
-        taken = {section: sum(loads.values()) for section, loads in self._section_loads().items()}
-        own = self._apps.get(besides)
-        if own is not None:
-            for section, count in self._routes[besides].items():
+    def _taken_bps(self, app: QkdApp) -> dict[str, float]:
+        """What is promised to all other applications that do not give way to this one, by section."""
+        least = _least_priority_beside(app)
+        taken = {section: self._load_bps(section, least) for section in self._section_loads()}
+        own = self._apps.get(app.app_id)
+        if own is not None and own.app_priority >= least:
+            for section, count in self._routes[app.app_id].items():
                 taken[section] -= _on_the_line(own.app_qos.min_bandwidth) * count
         return taken
 
@@ -235,41 +244,107 @@ class Applications:
 
     # Every request
 
+    def quota_bps(self, sae: str) -> float | None:
+        return self._quotas_bps.get(sae, self._default_quota_bps)
+
     def is_booked(self, caller: str, slave: str, source: KeySource) -> bool:
         """Whether the operator gives the two an application: what is kept for those is theirs."""
         app = self._by_ends.get((caller, slave, source))
         return app is not None and app.app_priority > LOWEST_PRIORITY
 
-    def debit(self, caller: str, slave: str, source: KeySource, sites: tuple[str, str], bits: int, now: float) -> None:
-        """Count what a request is about to take; ExhaustedError when it may not have it now.
+    def account(self, payer: str, peer: str, source: KeySource, now: float) -> KeyAccount:
+        """By what priority and quota ``payer`` takes pads for keys of its own and ``peer``'s.
 
-        ``sites`` are the caller's and the slave's.
+        Of an application it takes what it has reserved (min_bandwidth), as long as that lasts, at the priority of the
+        application, and anything more like somebody without one.
         """
-        quota_bps = self._quotas_bps.get(caller, self._default_quota_bps)
-        if quota_bps is None and not self._apps:
-            return
-        app = self._by_ends.get((caller, slave, source))
-        priority = app.app_priority if app is not None else LOWEST_PRIORITY
-        if Source.QKD in source.parts and sites[0] != sites[1]:
-            self._leave_what_is_protected(sites, priority, bits)
-        if quota_bps is not None:
-            bucket = self._sae_buckets.setdefault(caller, Bucket.full(quota_bps, MIN_BURST_BITS, now))
-            if not bucket.take(bits, now):
-                self.refused += 1
-                raise ExhaustedError(f"SAE {caller} has used up its quota of {quota_bps:.0f} bit/s")
-        if app is not None and not self._app_buckets[app.app_id].take(bits, now):
-            self.refused += 1
-            raise ExhaustedError(f"the application takes more than its max_bandwidth, {app.app_qos.max_bandwidth:.0f}")
+        app = self._by_ends.get((payer, peer, source))
+        booked = None if app is None else self._booked_buckets.get(app.app_id)
+        is_within = app is not None and booked is not None and booked.has_any(now)
+        return _Account(self, payer, app.app_priority if app is not None and is_within else LOWEST_PRIORITY, now)
 
-    def _leave_what_is_protected(self, sites: tuple[str, str], priority: int, bits: int) -> None:
-        route = self._supply.sections_between(*sites)
-        for section in dict.fromkeys(route):
+    def background_account(self, now: float) -> KeyAccount:
+        """That of the pools: they take what is promised to nobody, and whoever takes their keys pays for those."""
+        return _Account(self, None, LOWEST_PRIORITY, now)
+
+    def order(self, caller: str, slaves: Sequence[str], source: KeySource, bits: int, now: float) -> None:
+        """Count keys of so many bits that the caller asks for; ExhaustedError when it may not have them now.
+
+        They count to its quota once for each slave, and to the maximum of each application with one of the slaves.
+        """
+        apps = {app.app_id: app for slave in slaves if (app := self._by_ends.get((caller, slave, source)))}
+        for app in apps.values():
+            if not self._app_buckets[app.app_id].has_any(now):
+                self.refused += 1
+                most = app.app_qos.max_bandwidth
+                raise ExhaustedError(f"the application takes more than its max_bandwidth, {most:.0f}")
+        self.charge(caller, bits * len(slaves), now)
+        for app_id in apps:
+            self._app_buckets[app_id].take(bits, now)
+            if app_id in self._booked_buckets:
+                self._booked_buckets[app_id].take(bits, now)
+
+    def charge(self, payer: str | None, bits: int, now: float) -> None:
+        """Count to the payer's quota; ExhaustedError when it has used that up."""
+        quota_bps = None if payer is None else self.quota_bps(payer)
+        if payer is None or quota_bps is None or not bits:
+            return
+        bucket = self._sae_buckets.setdefault(payer, Bucket.full(quota_bps, MIN_BURST_BITS, now))
+        if not bucket.take(bits, now):
+            self.refused += 1
+            raise ExhaustedError(f"SAE {payer} has used up its quota of {quota_bps:.0f} bit/s")
+
+    def leave_what_is_protected(self, priority: int, crossings: Mapping[str, int], bits_each: int) -> None:
+        """ExhaustedError when what is to be taken of a section would cut into what is promised at higher priority."""
+        for section, count in crossings.items():
             loads = self._section_loads().get(section, {})
             protected = PROTECTED_S * sum(load for other, load in loads.items() if other > priority)
-            needed = _on_the_line(bits) * route.count(section)
-            if protected and self._supply.available_bits(section) - needed < protected:
+            if protected and self._supply.available_bits(section) - bits_each * count < protected:
                 self.refused += 1
                 raise ExhaustedError(f"what QKD section {section} has left is kept for applications of higher priority")
+
+
+class KeyAccount(PadAccount, Protocol):
+    """Who pays for keys, and at what priority."""
+
+    @property
+    def priority(self) -> int: ...
+
+    def charge(self, bits: int) -> None:
+        """Count pads that the pools have taken for keys which are used now. ExhaustedError beyond a quota."""
+
+
+@dataclass(frozen=True)
+class _Account:
+    applications: Applications
+    payer: str | None
+    priority: int
+    now: float
+
+    def debit(self, crossings: Mapping[str, int], bits_each: int) -> None:
+        self.applications.leave_what_is_protected(self.priority, crossings, bits_each)
+        self.charge(bits_each * sum(crossings.values()))
+
+    def charge(self, bits: int) -> None:
+        self.applications.charge(self.payer, bits, self.now)
+
+
+class _Free:
+    priority = LOWEST_PRIORITY
+
+    def debit(self, crossings: Mapping[str, int], bits_each: int) -> None:
+        """Nobody is asked."""
+
+    def charge(self, bits: int) -> None:
+        """Nobody is asked."""
+
+
+FREE: KeyAccount = _Free()
+
+
+def _least_priority_beside(app: QkdApp) -> int:
+    """What clients reserve for themselves, at LOWEST_PRIORITY, gives way to what the operator books."""
+    return LOWEST_PRIORITY + 1 if app.app_priority > LOWEST_PRIORITY else LOWEST_PRIORITY
 
 
 def _on_the_line(bits: float) -> float:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from kms.errors import ExhaustedError
 from kms.keys.key import UNCONSTRAINED, RoutingConstraint
 from kms.qkdnet.disjoint_routing import Chain
 from kms.qkdnet.qkd_network import QkdNetwork
@@ -14,35 +12,16 @@ from kms.qkdnet.qkd_network import QkdNetwork
 ROUTES_HOLD_S = 0.5  # every request asks, and a route changes seldom
 
 
-@dataclass
-class _Found:
-    """Routes that were asked for since the last change of epoch, as the sections that they cross."""
-
-    now: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    sustained: dict[tuple[str, str, RoutingConstraint], tuple[str, ...]] = field(default_factory=dict)
-
-
 class QkdSupply:
     def __init__(self, network: QkdNetwork, clock: Callable[[], float]) -> None:
         self._network = network
         self._clock = clock
-        self._found = _Found()
+        # Routes that were asked for since the last change of epoch, as the sections that they cross.
+        self._found: dict[tuple[str, str, RoutingConstraint], tuple[str, ...]] = {}
         self._found_at = 0
 
     def epoch(self) -> int:
         return int(self._clock() / ROUTES_HOLD_S)
-
-    def sections_between(self, a: str, b: str) -> tuple[str, ...]:
-        """As an empty message would go: over links that are usable now."""
-        if a == b:
-            return ()
-        found = self._of_now().now
-        if (a, b) not in found:
-            try:
-                found[a, b] = _crossed(self._network.routes(a, b, 0))
-            except ExhaustedError:
-                found[a, b] = ()
-        return found[a, b]
 
     def sustained(
         self,
@@ -57,7 +36,7 @@ class QkdSupply:
         """
         if a == b:
             return ()
-        found = self._of_now().sustained
+        found = self._of_now()
         taken = taken_bps or {}
         if (a, b, constraint) not in found:
             rates = {name: section.skr_bps for name, section in self._network.sections.items()}
@@ -74,9 +53,9 @@ class QkdSupply:
     def available_bits(self, section: str) -> int:
         return self._network.sections[section].available_bits
 
-    def _of_now(self) -> _Found:
+    def _of_now(self) -> dict[tuple[str, str, RoutingConstraint], tuple[str, ...]]:
         if self._found_at != self.epoch():
-            self._found, self._found_at = _Found(), self.epoch()
+            self._found, self._found_at = {}, self.epoch()
         return self._found
 
 

@@ -23,10 +23,13 @@ class Bucket:
         depth = max(rate * BURST_S, least_depth)
         return cls(rate, depth, depth, now)
 
-    def take(self, tokens: float, now: float) -> bool:
+    def has_any(self, now: float) -> bool:
         self.tokens = min(self.depth, self.tokens + max(0.0, now - self.counted_to) * self.rate)
         self.counted_to = max(now, self.counted_to)
-        if self.tokens <= 0:
+        return self.tokens > 0
+
+    def take(self, tokens: float, now: float) -> bool:
+        if not self.has_any(now):
             return False
         self.tokens -= tokens
         return True

@@ -12,10 +12,12 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
-from kms.admission.key_rate_reservations import Applications
+from kms.admission.key_rate_reservations import FREE, Applications, KeyAccount
 from kms.admission.waiting_room import WaitingRoom
-from kms.delivery.key_transport import KeyTransport
+from kms.delivery.key_making import KeyMaking, KeyOrder
+from kms.delivery.key_transport import KeyTransport, bits_to_carry
 from kms.delivery.requests import EXTENSION_UNMET, DeliveredKey, EncRequest
 from kms.delivery.sae_registry import SaeRegistry
 from kms.errors import (
@@ -86,6 +88,8 @@ class KeyService:
         self.ledger = ledger
         self._room = WaitingRoom(limits, can_book=applications is not None)
         self._transport = transport
+        self._making = KeyMaking(transport, limits, entropy)
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the SAE that fetches
         self._journal = journal
         self._entropy = entropy
         self._clock = clock
@@ -153,13 +157,22 @@ class KeyService:
         constraint, slaves = request.constraint, tuple(sites)
         now = self._clock()
         keep = frozenset(sites.values())
+        # Who pays at what priority is settled before the keys count.
+        accounts = {place: self._account_of_place(caller, place, sites, source) for place in remote}
         if self.applications is not None:
-            bits = request.number * request.size_bits
-            self.applications.debit(caller, slaves[0], source, (site, sites[slaves[0]]), bits, now)
+            self.applications.order(caller, slaves, source, request.number * request.size_bits, now)
         remote_kmes = [place for place in remote if not self._transport.is_here(place)]
+        order = KeyOrder(
+            site, tuple(remote), source, request.number, request.size_bits, constraint,
+            None if request.max_age_s is None else now - request.max_age_s, accounts, now,
+        )  # fmt: skip
+        if remote and request.size_bits == self.limits.key_size:
+            self._open(PoolId(site, remote[0], source))
         for is_last_attempt in (False, True):
-            keys, undo = await self._patiently(lambda: self._obtain(site, remote, source, request, now))
-            delivery = Delivery(self._new_ids(1)[0], caller, site, frozenset(slaves), now, _asked_route(constraint))
+            made = await self._patiently(lambda: self._making.obtain(order, self.inventory))
+            keys = made.keys
+            (delivery_id,) = self._making.new_ids(1)
+            delivery = Delivery(delivery_id, caller, site, frozenset(slaves), now, _asked_route(constraint))
             try:
                 for place in remote_kmes:
                     # From here on the keys are that KME's too: none goes back into the pool, whatever happens.
@@ -168,7 +181,7 @@ class KeyService:
                 break
             except NoRoomError:
                 if place == remote_kmes[0]:
-                    undo()  # that KME looked before it took its copies, and nobody else has been asked
+                    made.undo()  # that KME looked before it took its copies, and nobody else has been asked
                 raise
             except KeysForgottenError:
                 self.inventory.drop_pools_with(place)
@@ -182,12 +195,17 @@ class KeyService:
             await self._journal.write([SaveDelivery(delivery.delivery_id, kept), *entries])
         except StoreError:
             if not remote_kmes:
-                undo()
+                made.undo()
             raise
         self.inventory.await_slaves(kept)
         for entry in entries:
             self.ledger.add(entry)
-        return [DeliveredKey(key.key_id, key.copies[site], key.source, key.route, key.relays) for key in keys]
+        # A key that a slave will have brought to where nobody knows yet: its way is not known either.
+        is_settled = all(self.registry.site_of(name) is not None for name in slaves)
+        return [
+            DeliveredKey(key.key_id, key.copies[site], key.source, key.route if is_settled else None, key.relays)
+            for key in keys
+        ]
 
     async def dec_keys(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[DeliveredKey]:
         """5.3: the twins of ``master``'s keys, each once. All or none; recorded before this returns."""
@@ -205,10 +223,13 @@ class KeyService:
 
         With their copies at ``site``, but where that is another process, which has them now.
         """
-        copies = await self._patiently(lambda: self._find_copies(site, caller, master, key_ids))
-        # Another request may have been faster while the copies travelled.
-        keys = self.inventory.find(key_ids, master, caller)
-        self.inventory.fetch(keys, caller)
+        lock = self._fetching.setdefault(caller, asyncio.Lock())
+        async with lock:  # asked twice at once, the keys are brought once
+            on_their_way: set[uuid.UUID] = set()
+            await self._patiently(lambda: self._bring(site, caller, master, key_ids, on_their_way))
+            # Another request may have been faster while the copies travelled.
+            keys = self.inventory.find(key_ids, master, caller)
+            self.inventory.fetch(keys, caller)
         now = self._clock()
         entries = entries_of(LedgerEvent.FETCHED_BY_SLAVE, keys, site, caller, now)
         try:
@@ -222,7 +243,7 @@ class KeyService:
             raise
         for entry in entries:
             self.ledger.add(entry)
-        return tuple(key.arrived(site, copy) for key, copy in zip(keys, copies, strict=True))
+        return keys
 
     async def accept(
         self, site: str, delivery: Delivery, take: Callable[[], Sequence[Key]], amount: Amount,
@@ -253,7 +274,11 @@ class KeyService:
         if count < 1:
             return 0
         a, b = self._ends_from_here(pool_id)
-        keys = await self._make(a, b, pool_id.source, count, self.limits.key_size, self._clock())
+        now = self._clock()
+        account = FREE if self.applications is None else self.applications.background_account(now)
+        keys = await self._making.make(
+            a, b, pool_id.source, count, self.limits.key_size, now, UNCONSTRAINED, account
+        )  # fmt: skip
         return self.inventory.stock(pool_id, keys)
 
     async def expire(self) -> int:
@@ -273,7 +298,7 @@ class KeyService:
                 self.ledger.add(entry)
         return len(expired)
 
-    # Making keys
+    # Where keys come from
 
     async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """The attempt's result, tried again for a moment while QKD sections on the way are making key."""
@@ -297,102 +322,52 @@ class KeyService:
     def _ends_from_here(self, pool_id: PoolId) -> tuple[str, str]:
         return pool_id.sites if self._transport.is_here(pool_id.a) else (pool_id.b, pool_id.a)
 
-    async def _obtain(
-        self, site: str, remote: Sequence[str], source: KeySource, request: EncRequest, now: float
-    ) -> tuple[list[Key], Callable[[], None]]:
-        """Fresh keys with copies at ``site`` and at every remote one, and what undoes the taking of them."""
-        number, size_bits, constraint = request.number, request.size_bits, request.constraint
-        if not remote:
-            return self._draw(site, source, number, size_bits, now), lambda: None
-        pool_id = PoolId(site, remote[0], source)
-        from_pool: tuple[Key, ...] = ()
-        if size_bits == self.limits.key_size:
-            self._open(pool_id)
-            from_pool = self.inventory.take(pool_id, number, _what_suits(request, now))
+    async def _bring(
+        self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID], on_their_way: set[uuid.UUID]
+    ) -> None:
+        """Bring keys to the KME of ``site`` where their slave was not expected there, all of them at once.
 
-        def undo() -> None:
-            if from_pool:
-                self.inventory.give_back(pool_id, from_pool)
+        ``on_their_way`` are those that another process has already got in this request.
+        """
+        groups: dict[tuple[KeySource, int, str], list[Key]] = {}
+        for key in self.inventory.find(key_ids, master, caller):
+            if site not in key.copies and key.key_id not in on_their_way:
+                groups.setdefault((key.source, key.size_bits, self._holder(site, key)), []).append(key)
+        if len(groups) > 1:
+            for source, _, holder in groups:
+                journeys = [
+                    (site, len(same), bits_to_carry(source, size_bits))
+                    for (other, size_bits, place), same in groups.items()
+                    if (other, place) == (source, holder)
+                ]
+                self._transport.require(source, holder, journeys, UNCONSTRAINED)
+        for (source, _, holder), keys in groups.items():
+            account = self._account(caller, master, source)
+            brought = await self._making.bring(keys, holder, site, UNCONSTRAINED, account)
+            self.inventory.note_arrival(brought)
+            on_their_way.update(key.key_id for key in keys)
 
-        try:
-            keys = list(from_pool)
-            if len(keys) < number:
-                keys += await self._make(site, remote[0], source, number - len(keys), size_bits, now, constraint)
-            for place in remote[1:]:
-                keys = [await self._extend(key, site, place, constraint) for key in keys]
-        except BaseException:
-            undo()
-            raise
-        return keys, undo
-
-    async def _make(
-        self,
-        a: str,
-        b: str,
-        source: KeySource,
-        count: int,
-        size_bits: int,
-        now: float,
-        constraint: RoutingConstraint = UNCONSTRAINED,
-    ) -> list[Key]:
-        key_ids = self._new_ids(count)
-        agreed = await self._transport.agree(source, a, b, key_ids, size_bits, constraint)
-        return [
-            Key(
-                key_id, source, size_bits, now, {a: each.at_a} if each.at_b is None else {a: each.at_a, b: each.at_b},
-                crossings=each.crossings, relays=each.relays,
-            )
-            for key_id, each in zip(key_ids, agreed, strict=True)
-        ]  # fmt: skip
-
-    def _draw(self, site: str, source: KeySource, count: int, size_bits: int, now: float) -> list[Key]:
-        length = size_bits // 8
-        drawn = self._entropy(length * count)
-        return [
-            Key(key_id, source, size_bits, now, {site: drawn[n * length : (n + 1) * length]})
-            for n, key_id in enumerate(self._new_ids(count))
-        ]
-
-    async def _extend(self, key: Key, site: str, place: str, constraint: RoutingConstraint) -> Key:
-        copy = await self._transport.carry(key.source, key.key_id, key.copies[site], site, place, constraint)
-        return key.arrived(place, copy)
-
-    async def _find_copies(
-        self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]
-    ) -> list[bytes | None]:
-        keys = self.inventory.find(key_ids, master, caller)
-        return [await self._copy_at(site, key) for key in keys]
-
-    async def _copy_at(self, site: str, key: Key) -> bytes | None:
-        """The key as the KME of ``site`` has it; brought there now when its slave was not expected here."""
-        if site in key.copies:
-            return key.copies[site]
+    def _holder(self, site: str, key: Key) -> str:
+        """Where a key is that is to be brought to ``site``; NoRouteError when it cannot be."""
         if key.known_delivery.route is not None:
             raise NoRouteError(f"key {key.key_id} was asked for by a route to its slave's site, which was not this one")
         master_site = key.known_delivery.master_site
         holder = master_site if master_site in key.copies else next(iter(key.copies))
         if not self._transport.can_join(key.source, holder, site):
             raise NoRouteError(f"key {key.key_id} cannot be brought to this KME by its source {key.source.label}")
-        return await self._transport.carry(key.source, key.key_id, key.copies[holder], holder, site)
+        return holder
+
+    def _account_of_place(self, caller: str, place: str, sites: Mapping[str, str], source: KeySource) -> KeyAccount:
+        """Who pays for the way to ``place``: the caller, by the best of its applications with the slaves there."""
+        slaves = (name for name, home in sites.items() if home == place)
+        return max((self._account(caller, name, source) for name in slaves), key=lambda account: account.priority)
+
+    def _account(self, payer: str, peer: str, source: KeySource) -> KeyAccount:
+        return FREE if self.applications is None else self.applications.account(payer, peer, source, self._clock())
 
     def random_bytes(self, count: int) -> bytes:
         """Fresh random bytes of this node's generator, which are nobody's key."""
         return self._entropy(count)
-
-    def _new_ids(self, count: int) -> list[uuid.UUID]:
-        drawn = self._entropy(16 * count)
-        return [uuid.UUID(bytes=drawn[place : place + 16], version=4) for place in range(0, len(drawn), 16)]
-
-
-def _what_suits(request: EncRequest, now: float) -> Callable[[Key], bool] | None:
-    """Which of a pool's keys the request may be served with; None for all of them."""
-    constraint = request.constraint
-    if constraint == UNCONSTRAINED and request.max_age_s is None:
-        return None
-    made_since = now - request.max_age_s if request.max_age_s is not None else float("-inf")
-    return lambda key: (
-        key.made_at >= made_since and constraint.route in (None, key.route) and key.relays >= constraint.disjoint_relays
-    )
 
 
 def _asked_route(constraint: RoutingConstraint) -> RelayKind | None:

@@ -94,15 +94,20 @@ class KeyStream:
     clock: Callable[[], float]
     on_left: Callable[[], None]  # both ends have
     connected: set[str] = field(default_factory=set)
+    used_at: float = field(init=False)  # its lease runs from here on
     _next_index: dict[str, int] = field(default_factory=dict)
     _orders: dict[int, _Order] = field(default_factory=dict)
     _done: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.used_at = self.clock()
 
     def connect(self, caller: str, destination: str) -> bool:
         """Let an end in; False when it is none of this stream's, or is here already."""
         if set(self.ends) != {caller, destination} or caller in self.connected:
             return False
         self.connected.add(caller)
+        self.used_at = self.clock()
         return True
 
     async def look(self, caller: str, index: int, next_index: int) -> Status:
@@ -118,6 +123,8 @@ class KeyStream:
 
     async def claim(self, caller: str, index: int) -> Turn:
         self._require(caller)
+        # Chunks are asked for when both ends are there; who waits for the other alone does not keep the stream.
+        self.used_at = self.clock()
         order, now = self._orders.get(index), self.clock()
         if index in self._done:
             raise RequestError("both ends have had the chunk")
@@ -168,6 +175,11 @@ class KeyStream:
             self.on_left()
             return Status.OK
         return Status.PEER_NOT_CONNECTED
+
+    def end(self) -> None:
+        """Whoever is connected, the stream is over."""
+        self.connected.clear()
+        self.on_left()
 
     def _require(self, caller: str) -> None:
         if caller not in self.connected:

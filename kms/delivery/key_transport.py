@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kms.errors import ExchangeError
 from kms.keys.key import QKD, UNCONSTRAINED, Delivery, Key, KeySource, RelayKind, RoutingConstraint, Source
+from kms.qkdnet.pad_account import FREE, PadAccount
 from kms.qkdnet.qkd_network import QkdSource
-from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey
+from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey, CarriedKey
 from kms.sources.exchange import Party, Terms
 
 WRAPPING_KEY_BITS = 256
@@ -27,7 +28,8 @@ class KeyTransport(Protocol):
     """What :class:`kms.delivery.key_delivery.KeyService` asks of the other KMEs.
 
     Its calls raise ExhaustedError (or a kind of it) when there is no key to be had now, and ExchangeError when a check
-    of an exchange failed.
+    of an exchange failed. What takes pads of QKD sections debits them to an account; ShortOfKeyError says that none
+    were taken, so that the call may be repeated.
     """
 
     def can_join(self, source: KeySource, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
@@ -36,30 +38,28 @@ class KeyTransport(Protocol):
     def is_here(self, site: str) -> bool:
         """Whether the site's KME is of this process: its copies are kept by this service."""
 
+    def require(
+        self, source: KeySource, a: str, keys: Sequence[tuple[str, int, int]], constraint: RoutingConstraint
+    ) -> None:
+        """Whether so many keys of so many bits could go from ``a`` to each of those sites now, one after the other.
+
+        ShortOfKeyError, or why else not, when they could not: nothing is taken for the first ones then.
+        """
+
     async def agree(
-        self,
-        source: KeySource,
-        a: str,
-        b: str,
-        key_ids: Sequence[uuid.UUID],
-        size_bits: int,
-        constraint: RoutingConstraint = UNCONSTRAINED,
-    ) -> list[AgreedKey]:
+        self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
+        constraint: RoutingConstraint = UNCONSTRAINED, account: PadAccount = FREE,
+    ) -> list[AgreedKey]:  # fmt: skip
         """Fresh keys of ``size_bits`` (a multiple of 8) between sites ``a`` and ``b``."""
 
     async def carry(
-        self,
-        source: KeySource,
-        key_id: uuid.UUID,
-        key: bytes,
-        a: str,
-        b: str,
-        constraint: RoutingConstraint = UNCONSTRAINED,
-    ) -> bytes | None:
-        """``key``, held at site ``a``, as it arrives at ``b``; None when that is another process, which has it now.
+        self, source: KeySource, keys: Sequence[tuple[uuid.UUID, bytes]], a: str, b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED, account: PadAccount = FREE,
+    ) -> list[CarriedKey]:  # fmt: skip
+        """``keys`` of one size, held at site ``a``, as they arrive at ``b``: all of them, or none.
 
-        QKD alone relays it under one-time pads. Any other source agrees on a wrapping key for this one time, under
-        which it travels with AES-256-GCM: it is then as well protected as a key of that source itself.
+        QKD alone relays them in one message under one-time pads. Any other source agrees on a wrapping key for each
+        and this one time, under which it travels with AES-256-GCM: as well protected as a key of that source itself.
         """
 
     async def entrust(
@@ -73,6 +73,11 @@ class KeyTransport(Protocol):
 
     async def claim(self, site: str, caller: str, master: str, key_ids: Sequence[uuid.UUID]) -> list[Key] | None:
         """Keys that another KME holds for ``caller``, brought to ``site`` and fetched; None when no one holds them."""
+
+
+def bits_to_carry(source: KeySource, size_bits: int) -> int:
+    """What a key costs each QKD section on its way, tags not counted, when it is carried: the key or what wraps it."""
+    return size_bits if source == QKD else WRAPPING_KEY_BITS
 
 
 def seal(wrapping: bytes, key_id: uuid.UUID, key: bytes) -> bytes:
@@ -105,15 +110,21 @@ class EmbeddedTransport:
     def is_here(self, site: str) -> bool:
         return True
 
+    def require(
+        self, source: KeySource, a: str, keys: Sequence[tuple[str, int, int]], constraint: RoutingConstraint
+    ) -> None:
+        if Source.QKD in source.parts and self._qkd is not None:
+            self._qkd.require(a, [(b, count * size_bits // 8) for b, count, size_bits in keys], constraint)
+
     async def agree(
         self, source: KeySource, a: str, b: str, key_ids: Sequence[uuid.UUID], size_bits: int,
-        constraint: RoutingConstraint = UNCONSTRAINED,
+        constraint: RoutingConstraint = UNCONSTRAINED, account: PadAccount = FREE,
     ) -> list[AgreedKey]:  # fmt: skip
         # QKD first: the only part that can run dry is asked before work is done.
         drawn: list[AgreedKey] | None = None
         if Source.QKD in source.parts:
             assert self._qkd is not None
-            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, constraint)
+            drawn = self._qkd.agree(a, b, len(key_ids), size_bits, constraint, account)
         if source == QKD and drawn is not None:
             return drawn
         keys: list[AgreedKey] = []
@@ -136,20 +147,23 @@ class EmbeddedTransport:
         return [AgreedKey(here, there, *how) for here, there, how in zip(at_a, at_b, travelled, strict=True)]
 
     async def carry(
-        self,
-        source: KeySource,
-        key_id: uuid.UUID,
-        key: bytes,
-        a: str,
-        b: str,
-        constraint: RoutingConstraint = UNCONSTRAINED,
-    ) -> bytes:
+        self, source: KeySource, keys: Sequence[tuple[uuid.UUID, bytes]], a: str, b: str,
+        constraint: RoutingConstraint = UNCONSTRAINED, account: PadAccount = FREE,
+    ) -> list[CarriedKey]:  # fmt: skip
         if source == QKD:
             assert self._qkd is not None
-            return self._qkd.carry(key, a, b, constraint)[0]
-        (wrapping,) = await self.agree(source, a, b, [key_id], WRAPPING_KEY_BITS, constraint)
-        assert wrapping.at_b is not None
-        return unseal(wrapping.at_b, key_id, seal(wrapping.at_a, key_id, key))
+            arrived, crossings = self._qkd.carry(b"".join(key for _, key in keys), a, b, constraint, account)
+            length = len(arrived) // len(keys)
+            places = range(0, len(arrived), length)
+            return [CarriedKey(arrived[p : p + length], crossings, constraint.disjoint_relays) for p in places]
+        key_ids = [key_id for key_id, _ in keys]
+        agreed = await self.agree(source, a, b, key_ids, WRAPPING_KEY_BITS, constraint, account)
+        carried: list[CarriedKey] = []
+        for (key_id, key), wrapping in zip(keys, agreed, strict=True):
+            assert wrapping.at_b is not None
+            arrived = unseal(wrapping.at_b, key_id, seal(wrapping.at_a, key_id, key))
+            carried.append(CarriedKey(arrived, wrapping.crossings, wrapping.relays))
+        return carried
 
     async def entrust(
         self, place: str, delivery: Delivery, keys: Sequence[Key], awaiting: frozenset[str], is_booked: bool

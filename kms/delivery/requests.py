@@ -35,5 +35,5 @@ class DeliveredKey:
     key_id: uuid.UUID
     key: bytes = field(repr=False)
     source: KeySource
-    route: RelayKind = RelayKind.DIRECT
+    route: RelayKind | None = RelayKind.DIRECT  # None: it depends on where the slave will ask for it
     relays: int = 1

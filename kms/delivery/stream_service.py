@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import math
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -19,9 +20,13 @@ from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_stream import KeyStream, Qos, Status, StreamClient
 from kms.delivery.requests import DeliveredKey, EncRequest
 from kms.errors import ExhaustedError, KmsError, NoRouteError, RequestError, SectionStoppedError, UnauthorisedError
-from kms.keys.key import KeySource
+from kms.keys.key import KeySource, Source
+from kms.keys.limits import StreamTerms
 
 MAX_STREAMS = 10_000
+LEASE_S = 600.0
+# Of the QKD rate that is free, what the streams of one SAE may reserve.
+STREAM_SHARE = 0.5
 METADATA_BYTES = 64  # no metadata of ours is longer, however an interface writes it
 _LONGEST_AGE_MS = 10**12
 
@@ -68,6 +73,7 @@ class _End:
     client: StreamClient
     peer: str
     qos: Qos
+    used_at: float
     next_index: int = 0
     # What a time limit overtook, by index.
     late: dict[int, _Late] = field(default_factory=dict, repr=False)
@@ -79,12 +85,20 @@ class KeyStreams:
     def __init__(
         self, service: KeyService, applications: Applications, new_id: Callable[[], uuid.UUID],
         clock: Callable[[], float], remote: RemoteStreams | None = None,
+        terms: Callable[[str], StreamTerms] = lambda sae: StreamTerms(), lease_s: float = LEASE_S,
     ) -> None:  # fmt: skip
+        """``terms`` says what the operator grants an SAE.
+
+        A stream ends when no chunk has been asked for in ``lease_s`` seconds.
+        """
         self._service = service
         self._applications = applications
         self._new_id = new_id
         self._clock = clock
         self._remote = remote
+        self._terms = terms
+        self._lease_s = lease_s
+        self._opened: Counter[str] = Counter()  # streams that are kept, by the SAE that opened them
         self._kept: dict[uuid.UUID, KeyStream] = {}
         self._ends: dict[tuple[uuid.UUID, str], _End] = {}
 
@@ -103,12 +117,12 @@ class KeyStreams:
                 if joined is not None:
                     opened, client = joined
                     if opened.status is Status.OK:
-                        self._ends[key_stream_id, caller] = _End(client, destination, opened.qos)
+                        self._ends[key_stream_id, caller] = _End(client, destination, opened.qos, self._clock())
                     return opened
         opened = self.connect(caller, destination, qos, key_stream_id)
         if opened.status in (Status.OK, Status.PEER_NOT_CONNECTED) and opened.key_stream_id is not None:
             kept = self._kept[opened.key_stream_id]
-            self._ends[opened.key_stream_id, caller] = _End(kept, destination, kept.qos)
+            self._ends[opened.key_stream_id, caller] = _End(kept, destination, kept.qos, self._clock())
         return opened
 
     def kept(self, key_stream_id: uuid.UUID) -> KeyStream | None:
@@ -123,7 +137,9 @@ class KeyStreams:
             return Opened(Status.OK, stream.qos, key_stream_id)
         if caller == destination or not self._service.registry.is_known(destination):
             return Opened(Status.NO_LINK, qos, key_stream_id)
-        if len(self._kept) >= MAX_STREAMS:
+        terms = self._terms(caller)
+        qos = replace(qos, priority=min(qos.priority, terms.priority))
+        if len(self._kept) >= MAX_STREAMS or self._opened[caller] >= terms.max_streams:
             return Opened(Status.QOS_UNMET, replace(qos, max_bps=0, min_bps=0), key_stream_id)
         longest = self._service.limits.max_key_size * self._service.limits.max_key_per_request // 8
         if not self._service.limits.min_key_size <= 8 * qos.key_chunk_size <= 8 * longest:
@@ -140,6 +156,9 @@ class KeyStreams:
         if None in sites:
             return Opened(Status.NO_LINK, qos, key_stream_id)
         try:
+            most = self._most_bps(app)
+            if qos.min_bps > most:
+                raise AdmissionError("more than one SAE's streams may reserve", most)
             self._applications.admit(app, self._clock())
         except AdmissionError as error:
             offer = int(error.offer_bps)
@@ -148,10 +167,40 @@ class KeyStreams:
 
         def forget() -> None:
             del self._kept[key_stream_id]
+            for end in ends:
+                self._ends.pop((key_stream_id, end), None)
+            self._opened -= Counter((caller,))
             self._applications.release(key_stream_id)
 
         self._kept[key_stream_id] = KeyStream(app, qos, ends, self._clock, forget, {caller})
+        self._opened[caller] += 1
         return Opened(Status.PEER_NOT_CONNECTED, qos, key_stream_id)
+
+    def _most_bps(self, app: QkdApp) -> float:
+        """What the stream may reserve beside the others of the SAE that opens it."""
+        opener = app.server_app_id
+        held = sum(stream.qos.min_bps for stream in self._kept.values() if stream.ends[0] == opener)
+        most = self._applications.offer_bps(app)
+        if Source.QKD in app.source.parts:
+            most = STREAM_SHARE * (most + held) - held
+        quota_bps = self._applications.quota_bps(opener)
+        return max(0.0, most if quota_bps is None else min(most, quota_bps - held))
+
+    async def expire(self) -> int:
+        """End what has not been used for a lease: streams that are kept here, ends of others; how many."""
+        overdue = self._clock() - self._lease_s
+        streams = [stream for stream in self._kept.values() if stream.used_at <= overdue]
+        for stream in streams:
+            stream.end()
+        ends = [
+            (caller, key_stream_id)
+            for (key_stream_id, caller), end in self._ends.items()
+            if key_stream_id not in self._kept and end.used_at <= overdue
+        ]
+        for caller, key_stream_id in ends:
+            with contextlib.suppress(KmsError):  # the stream has gone as well, or its KME has
+                await self.close(caller, key_stream_id)
+        return len(streams) + len(ends)
 
     @property
     def _source(self) -> KeySource:
@@ -172,6 +221,9 @@ class KeyStreams:
                 status = await end.client.look(caller, wanted, end.next_index)
             except ExhaustedError:  # the KME that keeps the stream does not answer
                 return Chunk(Status.NO_LINK, wanted)
+            except UnauthorisedError:  # it has ended the stream
+                self._ends.pop((key_stream_id, caller), None)
+                raise
             if status is Status.GET_KEY_PEER_ABSENT:
                 return Chunk(status)
             if 0 < metadata_size < METADATA_BYTES:
@@ -196,6 +248,7 @@ class KeyStreams:
         return Chunk(Status.OK, wanted, buffer, metadata if metadata_size else None)
 
     async def _chunk_keys(self, end: _End, site: str, caller: str, index: int) -> tuple[list[DeliveredKey], float]:
+        end.used_at = self._clock()
         turn = await end.client.claim(caller, index)
         if turn.key_ids is not None:
             keys = await self._service.dec_keys(site, caller, turn.master, turn.key_ids)

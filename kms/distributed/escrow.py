@@ -43,9 +43,10 @@ class Escrow:
         self, owner: str, key_ids: Sequence[uuid.UUID], copies: Sequence[bytes], source: KeySource, now: float,
         crossings: int = 0, relays: int = 1,
     ) -> None:  # fmt: skip
-        """Keep the copies for their owner; ExhaustedError when there are too many already."""
+        """Keep the copies for their owner, who may send one again; ExhaustedError when there are too many already."""
         self._expire(now)
-        if len(self._copies) + len(key_ids) > MAX_COPIES or any(key_id in self._copies for key_id in key_ids):
+        is_anothers = any(self._copies.get(key_id, (owner, None))[0] != owner for key_id in key_ids)
+        if len(self._copies) + len(key_ids) > MAX_COPIES or is_anothers:
             raise ExhaustedError(f"the KME of {self._site} takes no more keys")
         for key_id, copy in zip(key_ids, copies, strict=True):
             key = Key(key_id, source, 8 * len(copy), now, {self._site: copy}, crossings=crossings, relays=relays)

@@ -7,6 +7,7 @@ is under the tag too.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -14,11 +15,14 @@ from kms.distributed.message_shares import Share, ShareCollector
 from kms.distributed.one_time_pads import Pads
 from kms.distributed.peer_messages import RELAY, Nothing, Payload, RelayedMessage, RelayHeader, SharePosition, parse
 from kms.distributed.peer_rpc import PeerClient
-from kms.errors import ExchangeError, SectionStoppedError
+from kms.errors import ExchangeError, ExhaustedError, SectionStoppedError, ShortOfKeyError
 from kms.keys.key import KeySource, RoutingConstraint
-from kms.qkdnet.qkd_network import QkdNetwork, combine_shares, split_shares, xor
+from kms.qkdnet.pad_account import FREE, PadAccount
+from kms.qkdnet.qkd_network import QkdNetwork, combine_shares, crossings_of, split_shares, xor
 from kms.sources.qkd.post_processing import authentication
 from kms.sources.qkd.protocol import Entropy
+
+_WAITS, _WAIT_S = 20, 0.05  # a second in all, so that several hops stay within the time of a call between KMEs
 
 Deliver = Callable[[RelayHeader, bytes, int, int], Awaitable[None]]
 
@@ -40,10 +44,19 @@ class RelaySender:
 
     async def send(
         self, message: bytes, target: str, kind: Payload, source: KeySource, key_ids: Sequence[uuid.UUID],
-        constraint: RoutingConstraint,
+        constraint: RoutingConstraint, account: PadAccount = FREE,
     ) -> int:  # fmt: skip
-        """Carry ``message`` from here to ``target``; how many sections it crossed. It is there when this returns."""
+        """Carry ``message`` from here to ``target``; how many sections it crossed. It is there when this returns.
+
+        All crossings are debited to ``account`` here, before the first. ShortOfKeyError with none of them made; a
+        section further on that runs short meanwhile is any other ExhaustedError, as sending again would cost again.
+        """
         paths = self._network.paths(self._site, target, len(message), constraint)
+        bytes_each = len(message) + authentication.ONE_TIME_KEY_BYTES
+        for section, count in crossings_of([path[:1] for path in paths]).items():
+            if self._pads[section].sendable < count * bytes_each:
+                raise ShortOfKeyError(f"QKD section {section} has too little key left")
+        account.debit(crossings_of(paths), 8 * bytes_each)
         batch, count = self._entropy(16).hex(), len(paths)
         for n, (path, share) in enumerate(zip(paths, split_shares(message, count, self._entropy), strict=True)):
             header = RelayHeader(
@@ -51,7 +64,10 @@ class RelaySender:
                 path=tuple((traversal.section.section_id, traversal.is_forward) for traversal in path),
                 share=SharePosition(batch=batch, number=n, count=count) if count > 1 else None,
             )  # fmt: skip
-            await self.forward(header, header.model_dump_json(), 0, share)
+            try:
+                await self.forward(header, header.model_dump_json(), 0, share)
+            except ShortOfKeyError as error:
+                raise ExhaustedError(f"on the way to {target}: {error}") from None
         return sum(map(len, paths))
 
     async def forward(self, header: RelayHeader, text: str, index: int, message: bytes) -> None:
@@ -63,13 +79,24 @@ class RelaySender:
         if not self._network.sections[section].is_usable:
             raise SectionStoppedError(f"QKD section {section} is {self._network.sections[section].state.value}")
         pads = self._pads[section]
-        at, pad = pads.take_to_send(len(message) + authentication.ONE_TIME_KEY_BYTES)
+        count = len(message) + authentication.ONE_TIME_KEY_BYTES
+        if index > 0:
+            await self._wait_for_pads(pads, count)
+        at, pad = pads.take_to_send(count)
         ciphertext = xor(message, pad[: len(message)])
         tag = authentication.tag(pad[len(message) :], _bound(text, index, ciphertext))
         hop = RelayedMessage(
             header=text, index=index, generation=pads.generation, at=at, ciphertext=ciphertext, tag=tag
         )  # fmt: skip
         await self._client.call(far, RELAY, hop)
+
+    @staticmethod
+    async def _wait_for_pads(pads: Pads, count: int) -> None:
+        """For a moment: what has come so far took pads of the sections before, which would be lost."""
+        for _ in range(_WAITS):
+            if pads.sendable >= count:
+                return
+            await asyncio.sleep(_WAIT_S)
 
     def ends(self, section_id: str, is_forward: bool) -> tuple[str, str]:
         """The sites where a crossing of the section begins and ends."""

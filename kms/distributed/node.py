@@ -96,13 +96,15 @@ class PeerConnections:
 class PeerAnswers:
     """What the KME of one site does for the others, over the connections that it has to them."""
 
-    def __init__(self, connections: PeerConnections, service: KeyService, streams: KeyStreams) -> None:
+    def __init__(
+        self, connections: PeerConnections, service: KeyService, streams: KeyStreams, steady: Callable[[], float]
+    ) -> None:
         self._connections = connections
         self._inventory = service.inventory
-        self._keys = PeerKeyService(connections.party, connections.escrow, service, time.time)
+        self._keys = PeerKeyService(connections.party, connections.escrow, service, time.time, steady)
         self._streams = PeerStreamService(service.registry, streams)
         self._relay = RelayReceiver(
-            connections.site, connections.relay, connections.sections.pads, self._keys.arrived, time.time
+            connections.site, connections.relay, connections.sections.pads, self._keys.arrived, steady
         )  # fmt: skip
 
     def endpoints(self) -> Sequence[Endpoint]:

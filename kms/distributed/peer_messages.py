@@ -167,6 +167,13 @@ class WrappedKey(Message):
     wrapped: bytes
 
 
+class Journey(Message):
+    """How a key has travelled: :class:`kms.keys.key.Key`, over all of its copies."""
+
+    crossings: _Position
+    relays: Annotated[int, Field(ge=1, le=MAX_DISJOINT_RELAYS)]
+
+
 class EntrustedKeys(Message):
     """Keys of one delivery, kept for the slaves ``awaiting``, who are of those that it ``named``."""
 
@@ -177,6 +184,7 @@ class EntrustedKeys(Message):
     route: RelayKind | None
     awaiting: Annotated[tuple[str, ...], Field(min_length=1)]
     key_ids: KeyIds
+    journeys: tuple[Journey, ...]  # of each key
     is_booked: bool
 
 
@@ -190,6 +198,7 @@ class Claim(Message):
 
 class ClaimAnswer(Message):
     held: bool
+    journeys: tuple[Journey, ...] = ()  # of each key that is held
 
 
 # Key streams (ETSI GS QKD 004)

@@ -54,6 +54,10 @@ class PeerStreamService:
 
     async def join(self, peer: str, body: JoinStream) -> JoinAnswer:
         self._require_speaker(peer, body.caller)
+        # Streams end at other hands too.
+        self._joined_from = {
+            end: site for end, site in self._joined_from.items() if self._streams.kept(end[0]) is not None
+        }  # fmt: skip
         if self._streams.kept(body.key_stream_id) is None:
             return JoinAnswer(opened=None)
         asked = Qos(**body.qos.model_dump())

@@ -118,7 +118,8 @@ class AdminApps:
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events, from the one after ``Last-Event-ID`` on, as long as the client stays."""
-        text = request.headers.get("Last-Event-ID", request.query.get("after", "0"))
+        # A client that has seen no event may send it empty: its last event ID is the empty string (HTML, 9.2.4).
+        text = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
         if not (text.isascii() and text.isdigit() and len(text) < 16):
             raise RequestError("Last-Event-ID: the number of an event")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})

@@ -124,7 +124,9 @@ def key_container(keys: Sequence[DeliveredKey]) -> bytes:
 
 def _extension(delivered: DeliveredKey) -> dict[str, Any]:
     """What a key says of itself."""
-    said: dict[str, Any] = {"key_source": delivered.source.label, "route": delivered.route.value}
+    said: dict[str, Any] = {"key_source": delivered.source.label}
+    if delivered.route is not None:
+        said["route"] = delivered.route.value
     return said if delivered.relays == 1 else {**said, "disjoint_relays": delivered.relays}
 
 

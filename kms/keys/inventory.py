@@ -10,7 +10,7 @@ import itertools
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
@@ -179,6 +179,12 @@ class KeyInventory:
         self._drop([key for key in after if key.state is KeyState.CONSUMED])
         self._hold([key for key in after if key.state is not KeyState.CONSUMED])
         return after
+
+    def note_arrival(self, keys: Iterable[Key]) -> None:
+        """Keep what is known of keys once copies have come to further sites; those that are gone stay gone."""
+        held = ((self._awaiting.get(key.key_id), key) for key in keys)
+        # Who still waits is as it is now: others may have fetched meanwhile.
+        self._hold([replace(key, awaiting=now.awaiting) for now, key in held if now is not None])
 
     def put_back(self, key: Key, slave: str) -> None:
         """Undo :meth:`fetch` of one key for ``slave``, when it could not be recorded and so was not answered."""

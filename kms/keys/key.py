@@ -141,7 +141,8 @@ class Key:
 
     ``copies`` holds the key bytes by the site that keeps them. ``awaiting`` are those of the SAEs that its delivery
     names which have not fetched it yet. ``crossings`` counts the QKD sections that
-    it crossed, in ``relays`` parts.
+    a copy of it crossed, the one that came the longest way, in ``relays`` parts: what a trusted node has seen on the
+    way of one copy it knows of all of them.
     """
 
     key_id: uuid.UUID
@@ -179,14 +180,12 @@ class Key:
         waiting = delivery.named if awaiting is None else awaiting
         return self._changed(KeyEvent.DELIVERED_TO_MASTER, copies, delivery, waiting)
 
-    def arrived(self, site: str, copy: bytes | None) -> Key:
-        """The key with a copy at ``site``; as it is when the copy arrived in another process (None)."""
-        if copy is None or site in self.copies:
-            return self
-        copies = {**self.copies, site: copy}
+    def arrived(self, site: str, copy: bytes | None, crossings: int = 0, relays: int = 1) -> Key:
+        """The key once a copy has come to ``site``, in another process when ``copy`` is None."""
+        copies = self.copies if copy is None or site in self.copies else {**self.copies, site: copy}
         return Key(
             self.key_id, self.source, self.size_bits, self.made_at, copies, self.state, self.delivery, self.awaiting,
-            self.crossings, self.relays,
+            max(self.crossings, crossings), min(self.relays, relays) if self.crossings else relays,
         )  # fmt: skip
 
     def fetched(self, slave: str) -> Key:

@@ -1,4 +1,4 @@
-"""The limits of key delivery, as a KME announces them (ETSI GS QKD 014, 6.1)."""
+"""The limits of key delivery: those that a KME announces (ETSI GS QKD 014, 6.1), and those of an SAE's streams."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ class Limits:
     awaiting_share_of_pair: float = 0.125  # and those of one master for one slave
     awaiting_share_booked: float = 0.25  # what only booked applications may use
     max_body_bytes: int = 65_536
+
+
+@dataclass(frozen=True)
+class StreamTerms:
+    """What the operator grants an SAE for the key streams (ETSI GS QKD 004) that it opens.
+
+    No higher ``priority``, which without a grant is that of whoever has no application, and so many at a time.
+    """
+
+    priority: int = 0
+    max_streams: int = 64

@@ -230,12 +230,12 @@ def _is_empty(path: Path) -> bool:
 
 
 def _keys_to_json(keys: Sequence[Key]) -> bytes:
-    """A delivery's keys, which share everything but their bytes, how they came and whom they still wait for."""
+    """A delivery's keys: they share all but their bytes, where and how they came, and whom they still wait for."""
     first = keys[0]
     delivery = first.known_delivery
-    groups: dict[tuple[frozenset[str], int, int], list[Key]] = {}
+    groups: dict[tuple[frozenset[str], frozenset[str], int, int], list[Key]] = {}
     for key in keys:
-        groups.setdefault((key.awaiting, key.crossings, key.relays), []).append(key)
+        groups.setdefault((frozenset(key.copies), key.awaiting, key.crossings, key.relays), []).append(key)
     return json.dumps(
         {
             "source": first.source.label,
@@ -252,9 +252,9 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
                     "crossings": crossings,
                     "relays": relays,
                     "key_ids": _joined(key.key_id.bytes for key in group),
-                    "copies": {site: _joined(key.copies[site] for key in group) for site in first.copies},
+                    "copies": {site: _joined(key.copies[site] for key in group) for site in sorted(sites)},
                 }
-                for (awaiting, crossings, relays), group in groups.items()
+                for (sites, awaiting, crossings, relays), group in groups.items()
             ],
         }
     ).encode()

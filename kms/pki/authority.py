@@ -44,6 +44,9 @@ ML_DSA_LABEL = b"qslice kme ml-dsa-65 public key"
 _CA_LIFETIME = timedelta(days=3650)
 _LEAF_LIFETIME = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
+# Certificates of a private authority may begin before they were made. So a machine whose clock was ahead then is not
+# locked out when it is set right.
+_BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(hours=1)
 _REMEMBERED_SAES = 10_000
 
@@ -246,6 +249,7 @@ def authority_of(directory: Path) -> Authority:
         raise PkiError(f"{directory}: its authority cannot be read: {error}") from error
     if key.public_key() != certificate.public_key():
         raise PkiError(f"{directory}: ca.key is not the key of ca.pem")
+    _require_begun(certificate, directory)
     return Authority(certificate, key) if _lasts(certificate) else _certified(certificate_path, key)
 
 
@@ -346,7 +350,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_before(min(_BEGINNING, now - _CLOCK_SKEW))
         .not_valid_after(now + lifetime)
     )
 
@@ -365,7 +369,22 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _lasts(certificate: x509.Certificate) -> bool:
-    return certificate.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+    """Whether it is valid now and for a while."""
+    now = datetime.now(UTC)
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - _RENEW_BEFORE
+
+
+def _require_begun(authority: x509.Certificate, directory: Path) -> None:
+    """A new authority would void all certificates that people hold: whether the clock was wrong then or is now is
+    theirs to say.
+    """
+    now, begins = datetime.now(UTC), authority.not_valid_before_utc
+    if begins > now:
+        raise PkiError(
+            f"{directory / 'ca.pem'} is valid from {begins:%Y-%m-%d %H:%M} UTC on, and this machine's clock says "
+            f"{now:%Y-%m-%d %H:%M}: set the clock; if it was wrong when the authority was made, remove {directory} for "
+            "a new one, and issue the SAEs' certificates anew"
+        )
 
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -93,7 +93,8 @@ class KmeDirectory:
         if known.kme_id != self._kme_ids.get(site):
             raise ExchangeError(f"a message comes with a certificate that is not that of the KME of {site[:64]!r}")
         if not known.not_before <= now <= known.not_after or self._is_revoked(known.serial):
-            raise ExchangeError(f"the certificate of the KME of {site} is not in force")
+            remedy = ": it is not valid yet: set the clock, or restart its KMS" if now < known.not_before else ""
+            raise ExchangeError(f"the certificate of the KME of {site} is not in force{remedy}")
         parts = unframed(signature, 1 if known.ml_dsa is None else 2)
         try:
             known.key.verify(parts[0], message, _HASH)

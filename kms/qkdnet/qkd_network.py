@@ -23,6 +23,7 @@ from functools import reduce
 from kms.errors import ExhaustedError, NoRouteError, SectionStoppedError, ShortOfKeyError
 from kms.keys.key import UNCONSTRAINED, RelayKind, RoutingConstraint
 from kms.qkdnet.disjoint_routing import Chain, DisjointnessKey, DisjointRouter, Link, LinkCosts
+from kms.qkdnet.pad_account import FREE, PadAccount
 from kms.qkdnet.topology import Traversal, crossing_directions
 from kms.sources.agreement import AgreedKey
 from kms.sources.qkd.post_processing import authentication
@@ -33,6 +34,7 @@ from kms.sources.qkd.section import Section, SectionState
 HORIZON_S = 10.0
 _WITHOUT_END = 1 << 40
 _BETWEEN_ENDS = slice(1, -1)
+_NOTHING_TAKEN: Mapping[str, int] = {}
 
 
 class QkdNetwork:
@@ -86,10 +88,11 @@ class QkdNetwork:
         return self._find(a, b, constraint, LinkCosts(lambda section: 1.0, bears)) is not None
 
     def routes(
-        self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED
-    ) -> tuple[Chain, ...]:
+        self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED,
+        taken_bits: Mapping[str, int] = _NOTHING_TAKEN,
+    ) -> tuple[Chain, ...]:  # fmt: skip
         """The links from ``a`` to ``b``, once for each relay: the cheapest by what their sections have in store and
-        will have in HORIZON_S, over those with key for the message.
+        will have in HORIZON_S, over those with key for the message beside ``taken_bits``.
 
         When there are none: NoRouteError if stopped sections or missing links are the reason, ShortOfKeyError if
         waiting helps.
@@ -97,13 +100,13 @@ class QkdNetwork:
         needed_bits = 8 * (message_bytes + authentication.ONE_TIME_KEY_BYTES)
         sections = self.sections
 
-        def price(name: str) -> float:
-            section = sections[name]
-            return 1e6 / (section.available_bits + HORIZON_S * section.skr_bps + 1)
+        def available_bits(name: str) -> int:
+            return max(0, sections[name].available_bits - taken_bits.get(name, 0))
 
-        found = self._find(
-            a, b, constraint, LinkCosts(price, lambda name: sections[name].available_bits // needed_bits)
-        )
+        def price(name: str) -> float:
+            return 1e6 / (available_bits(name) + HORIZON_S * sections[name].skr_bps + 1)
+
+        found = self._find(a, b, constraint, LinkCosts(price, lambda name: available_bits(name) // needed_bits))
         if found is None:
             raise self._why_no_route(a, b, constraint)
         return found
@@ -161,27 +164,45 @@ class QkdNetwork:
 
     # Transport
 
+    def require(
+        self, a: str, messages: Sequence[tuple[str, int]], constraint: RoutingConstraint = UNCONSTRAINED
+    ) -> None:
+        """Whether ``messages``, of so many bytes to such a site each, could all be sent from ``a`` now.
+
+        What :meth:`routes` raises when they could not: who sends several looks first, so that the first ones are not
+        sent in vain.
+        """
+        taken: Counter[str] = Counter()
+        for b, message_bytes in messages:
+            for path in self.paths(a, b, message_bytes, constraint, taken):
+                for traversal in path:
+                    taken[traversal.section.section_id] += 8 * (message_bytes + authentication.ONE_TIME_KEY_BYTES)
+
     def send(
-        self, shares: Sequence[bytes], a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED
-    ) -> tuple[bytes, int]:
+        self, shares: Sequence[bytes], a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED,
+        account: PadAccount = FREE,
+    ) -> tuple[bytes, int]:  # fmt: skip
         """The shares of a message (:func:`split_shares`, as many as ``constraint`` has relays), known at site ``a``,
-        combined as they arrive at ``b``, and how many sections they crossed; each is debited.
+        combined as they arrive at ``b``, and how many sections they crossed; each is debited to ``account``.
 
         Raises ExhaustedError (or a kind of it) with nothing debited, ExchangeError when a tag does not verify.
         """
+        bytes_each = len(shares[0]) + authentication.ONE_TIME_KEY_BYTES
         paths = self.paths(a, b, len(shares[0]), constraint)
         for path in paths:
-            self._require(path, len(shares[0]) + authentication.ONE_TIME_KEY_BYTES)
+            self._require(path, bytes_each)
+        account.debit(crossings_of(paths), 8 * bytes_each)
         arrived = [
             reduce(lambda text, hop: _cross(hop, text), path, share) for path, share in zip(paths, shares, strict=True)
         ]
         return combine_shares(arrived), sum(map(len, paths))
 
     def paths(
-        self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED
-    ) -> list[list[Traversal]]:
+        self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED,
+        taken_bits: Mapping[str, int] = _NOTHING_TAKEN,
+    ) -> list[list[Traversal]]:  # fmt: skip
         """The crossings of each of :meth:`routes`, in order."""
-        return [self._path(route, a) for route in self.routes(a, b, message_bytes, constraint)]
+        return [self._path(route, a) for route in self.routes(a, b, message_bytes, constraint, taken_bits)]
 
     def _path(self, links: Sequence[Link], start: str) -> list[Traversal]:
         site = start
@@ -203,6 +224,11 @@ class QkdNetwork:
                 raise SectionStoppedError(f"QKD section {section.section_id} is {section.state.value}")
             if section.available_bits < 8 * bytes_each * uses[section.section_id]:
                 raise ShortOfKeyError(f"QKD section {section.section_id} has too little key left")
+
+
+def crossings_of(paths: Sequence[Sequence[Traversal]]) -> Counter[str]:
+    """How often the paths together cross each section."""
+    return Counter(traversal.section.section_id for path in paths for traversal in path)
 
 
 def _crossings(chain: Sequence[Link]) -> Counter[str]:
@@ -258,17 +284,25 @@ class QkdSource:
     def can_join(self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
         return a != b and self._network.are_joined(a, b, constraint)
 
-    def carry(self, message: bytes, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> tuple[bytes, int]:
+    def require(self, a: str, messages: Sequence[tuple[str, int]], constraint: RoutingConstraint) -> None:
+        """See :meth:`QkdNetwork.require`."""
+        self._network.require(a, messages, constraint)
+
+    def carry(
+        self, message: bytes, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED, account: PadAccount = FREE
+    ) -> tuple[bytes, int]:
         """``message`` as it arrives, and the sections that it crossed."""
-        return self._network.send(split_shares(message, constraint.disjoint_relays, self._entropy), a, b, constraint)
+        shares = split_shares(message, constraint.disjoint_relays, self._entropy)
+        return self._network.send(shares, a, b, constraint, account)
 
     def agree(
-        self, a: str, b: str, count: int, size_bits: int, constraint: RoutingConstraint = UNCONSTRAINED
-    ) -> list[AgreedKey]:
+        self, a: str, b: str, count: int, size_bits: int, constraint: RoutingConstraint = UNCONSTRAINED,
+        account: PadAccount = FREE,
+    ) -> list[AgreedKey]:  # fmt: skip
         length = size_bits // 8
         # All in one message: one tag for the lot.
         drawn = self._entropy(length * count)
-        arrived, crossings = self.carry(drawn, a, b, constraint)
+        arrived, crossings = self.carry(drawn, a, b, constraint, account)
         places = range(0, length * count, length)
         return [
             AgreedKey(drawn[p : p + length], arrived[p : p + length], crossings, constraint.disjoint_relays)

@@ -29,6 +29,18 @@ class AgreedKey:
     relays: int = 1
 
 
+@dataclass(slots=True)
+class CarriedKey:
+    """A key as it arrived at a site; ``copy`` is None where that is another process, which has it now.
+
+    ``crossings`` and ``relays`` are those of this journey, as in :class:`AgreedKey`.
+    """
+
+    copy: bytes | None = field(repr=False)
+    crossings: int = 0
+    relays: int = 1
+
+
 class Mechanism(Protocol):
     """A public-key mechanism by which two KMEs come by a common secret, in one message each way."""
 

@@ -31,8 +31,9 @@ from kms.sources.hybrid import Exchanged
 
 VERSION = 1
 NONCE_BYTES = 32
-# How old a hello may be, or ahead of our clock; so long are nonces remembered.
+# How old a hello may be, or ahead of our clock; so long are nonces remembered, and the last KEPT_NONCES for good.
 FRESH_S = 60.0
+KEPT_NONCES = 4_096
 _CONFIRMATION_BYTES = 32
 _HELLO, _REPLY = b"qslice kme hello v1", b"qslice kme reply v1"
 
@@ -181,7 +182,8 @@ class Party:
         if not abs(now - at) <= FRESH_S:
             raise ExchangeError("a hello is too old, or the clocks of the two KMEs differ by more than a minute")
         # Nonces are in the order of their coming: those at the front are the oldest.
-        while self._seen and next(iter(self._seen.values())) < now - 2 * FRESH_S:
+        # Some are kept however old: a clock that is set forth and back makes old hellos fresh again.
+        while len(self._seen) > KEPT_NONCES and next(iter(self._seen.values())) < now - 2 * FRESH_S:
             del self._seen[next(iter(self._seen))]
         if len(nonce) != NONCE_BYTES or nonce in self._seen:
             raise ExchangeError("a hello came before: refused")

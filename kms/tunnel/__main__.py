@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from kms.clients.etsi014_client import Kme014Client
+from kms.log_lines import configure_logging
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.agent.control_server import ControlServer
 from kms.tunnel.agent.kme_client import KmeKeys
@@ -31,10 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON, see docs/tunnel.md")
     parser.add_argument("--verbose", action="store_true", help="log what happens to each connection in detail")
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    configure_logging(logging.DEBUG if options.verbose else logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.INFO)
     _allow_many_descriptors()
     # What has been imported stays. To go through it for garbage, most of it numba's, would stop all packets for 65 ms.

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
+import shutil
 import sys
+import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 from scripts.console.output import print_json
-from scripts.console.streams import notice_children, take_standard_streams
-from scripts.errors import CommandError
+from scripts.console.streams import drop_output, notice_children, take_standard_streams
+from scripts.errors import CommandError, EnvironmentLacks
 from scripts.testbed.paths import Layout
 
 INTERRUPTED = 130
+FULL_BYTES = 1 << 20
 
 # The module in scripts/cli/commands/ of every command. Only that of the command given is loaded: Mininet, the
 # simulations and the controller's model take several times as long to load as most commands take to run.
@@ -67,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = build_parser(words[0] if words else None).parse_args(words)
     try:
         status: int = arguments.run(arguments, Layout())
+        sys.stdout.flush()
         return status
     except CommandError as error:
         if getattr(arguments, "json", False):
@@ -76,6 +82,21 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qslice: interrupted; everything this command started has been stopped", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        drop_output()
+        print(f"qslice: no space left on the disk of {_full_disk(error, Layout())}: make room there", file=sys.stderr)
+        return EnvironmentLacks.exit_status
+
+
+def _full_disk(error: OSError, layout: Layout) -> str:
+    """The file that could not be written, or the places whose disk is full."""
+    if isinstance(error.filename, str | Path):
+        return str(error.filename)
+    places = [path for path in (layout.state, layout.run, Path(tempfile.gettempdir())) if path.exists()]
+    full = [str(path) for path in places if shutil.disk_usage(path).free < FULL_BYTES]
+    return " and ".join(full) or "standard output"
 
 
 if __name__ == "__main__":

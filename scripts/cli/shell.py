@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mininet.cli import CLI
-from mininet.log import error, output
+from mininet.log import error, lg, output
 from mininet.net import Mininet
 
 from scripts.errors import CommandError
@@ -36,6 +36,7 @@ class NetworkShell(CLI):  # type: ignore[misc]
 
     def __init__(self, network: Mininet, system: RunningSystem, **options: Any) -> None:
         self._system = system
+        lg.propagate = False  # it writes for itself: what the shell says would come a second time
         super().__init__(network, stdin=sys.stdin, **options)
 
     def run(self) -> None:

@@ -21,9 +21,7 @@ class _PatientFile(io.FileIO):
             try:
                 written = super().write(data)
             except BrokenPipeError:
-                nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-                os.dup2(nowhere, self.fileno())
-                os.close(nowhere)
+                drop_output(self.fileno())
                 return memoryview(data).nbytes
             if written is not None:  # None: it would block
                 return written
@@ -46,6 +44,13 @@ def take_standard_streams() -> None:
             )
             old.flush()
             setattr(sys, name, patient)
+
+
+def drop_output(descriptor: int = 1) -> None:
+    """What is still written there is lost, and no error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def notice_children() -> None:

@@ -34,8 +34,10 @@ def new_file(path: Path) -> Iterator[Path]:
         os.fchmod(handle, 0o644)
         _give_to_caller(handle)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
     finally:
         os.close(handle)

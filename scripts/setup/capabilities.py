@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from topologies.genetlink import GenetlinkError, family_id
+from topologies.machine import MANAGEMENT_NETWORK, foreign_route, refused_settings
 
 _TIMEOUT_S = 20.0
 _TOOLS = ("ip", "tc", "ping", "ethtool", "iperf3", "tcpdump", "tshark", "unshare")
@@ -187,6 +188,19 @@ def _udp_option(name: str, option: int, value: int) -> Callable[[Run], Finding]:
     return look
 
 
+def _settings(_run: Run) -> Finding:
+    refused = refused_settings()
+    return Finding(refused is None, refused or "the kernel takes them in a new namespace")
+
+
+def _addresses(_run: Run) -> Finding:
+    # A running network's own are no obstacle to the next: it ends first.
+    if "qs-mgmt" in {name for _, name in socket.if_nameindex()}:
+        return Finding(True, "a network of QSlice is up")
+    taken = foreign_route()
+    return Finding(taken is None, f"taken: {taken}" if taken else f"nobody uses {MANAGEMENT_NETWORK}")
+
+
 def _superuser(_run: Run) -> Finding:
     return Finding(is_root(), f"user id {os.geteuid()}")
 
@@ -261,6 +275,20 @@ PROBES: tuple[Probe, ...] = (
         "network namespaces",
         _in_new_namespace("true", seen="a namespace was made"),
         "nothing; a container needs CAP_SYS_ADMIN and CAP_NET_ADMIN",
+        is_required=True,
+    ),
+    Probe(
+        "settings",
+        "settings of namespaces (/proc/sys)",
+        _settings,
+        "nothing; mount -o remount,rw /proc/sys, or a privileged container",
+        is_required=True,
+    ),
+    Probe(
+        "addresses",
+        "addresses for management",
+        _addresses,
+        "nothing; end what uses that network, or move it",
         is_required=True,
     ),
     Probe(

@@ -69,7 +69,9 @@ packages_to_install() {
 apt_get() {
     # No questions (tshark, iperf3 and needrestart ask some), and patience with whoever else holds dpkg's lock:
     # a freshly booted machine upgrades itself.
-    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get --quiet --yes \
+    local options
+    mapfile -t options < <(readable_sources)
+    DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get --quiet --yes "${options[@]}" \
         -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
 }
 
@@ -84,6 +86,29 @@ apt_update() {
     return 1
 }
 
+# Somebody else's source that is broken must not stand in the way of Debian's: whether a package can be had shows when
+# it is installed. A file that apt cannot even read makes every call of it fail, and is left out of ours.
+apt_update_or_go_on() {
+    apt_update || echo "some package sources cannot be read; going on with the others"
+}
+
+# readable_sources: options for apt-get that leave out the files of sources.list.d that it cannot parse; none if it can.
+readable_sources() {
+    local file good
+    apt-get indextargets &>/dev/null && return
+    good=$(state_dir)/apt-sources
+    rm -rf "$good" && mkdir --parents "$good" || return
+    for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        [[ -f $file ]] || continue
+        if apt-get indextargets -o Dir::Etc::SourceList="$file" -o Dir::Etc::SourceParts=/dev/null &>/dev/null; then
+            cp "$file" "$good/"
+        else
+            echo "left out, as apt cannot read it: $file" >&2
+        fi
+    done
+    printf '%s\n' -o "Dir::Etc::SourceParts=$good"
+}
+
 # Packages that an interrupted dpkg left unpacked make every later apt-get fail until they are configured.
 finish_interrupted_dpkg() { DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 dpkg --configure -a; }
 
@@ -92,7 +117,7 @@ install_packages() {
     mapfile -t names < <(packages_to_install)
     advice="Check that this machine reaches its Debian mirrors (apt-get update)."
     step "finishing what an interrupted dpkg may have left" "Run: dpkg --configure -a" finish_interrupted_dpkg
-    step "reading the Debian package index" "$advice" apt_update
+    step "reading the Debian package index" "$advice" apt_update_or_go_on
     step "installing ${#names[@]} Debian packages: ${names[*]}" "$advice" apt_get install --no-install-recommends "${names[@]}"
 }
 
@@ -270,7 +295,17 @@ install_everything() {
     python_ready || install_python_packages
 }
 
+# Said in one line before anything is written: a full disk shows as a different error at each place.
+require_room() {
+    local free_mb needed_mb=50
+    python_ready || needed_mb=1500
+    free_mb=$(df --output=avail --block-size=1M "$qslice_root" | tail -n 1)
+    ((free_mb >= needed_mb)) ||
+        missing "$qslice_root is on a disk with $((free_mb)) MB free, and the set-up needs $needed_mb MB: make room there."
+}
+
 make_ready() {
+    require_room
     install_everything
     loops_ready || compile_loops
     openvswitch_ready || start_openvswitch

@@ -20,12 +20,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from controller.southbound.switch_identity import switch_urn
+from kms.errors import PkiError
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed import clients, openvswitch
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
+from scripts.testbed.log_rotation import LogRotation
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import end, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
@@ -144,6 +147,7 @@ class Runtime:
         progress("checking that nothing else runs")
         self.layout.make()
         self._take_lock()
+        self._stack.callback(LogRotation(self.layout.logs).close)
         self._clean_up_after_last_run()
         for what, port in (("the API", self.options.api_port), ("OpenFlow", OPENFLOW_ADDRESS[1])):
             _require_free_port(what, port)
@@ -209,11 +213,19 @@ class Runtime:
         self._record.save(self.layout)
 
     def _issue_certificates(self) -> Path:
-        """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own."""
+        """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own.
+
+        Open vSwitch has one for all bridges of the machine: it names them all, and no others.
+        """
         root = self.layout.pki
-        authority.ensure_ca(root)
-        for name in (self.layout.switch_certificate.name, "controller"):
-            authority.issue_server(root, name, ["127.0.0.1", "localhost"], root / name)
+        try:
+            authority.ensure_ca(root)
+        except PkiError as error:
+            raise EnvironmentLacks(str(error)) from error
+        here = ["127.0.0.1", "localhost"]
+        bridges = [switch_urn(self.topology.dpid(site)) for site in self.topology.site_names]
+        for name, names in ((self.layout.switch_certificate.name, [*here, *bridges]), ("controller", here)):
+            authority.issue_server(root, name, names, root / name)
         for site in self.topology.site_names:
             authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
         return root

@@ -22,6 +22,7 @@ ANSWER_TIMEOUT_S = 60.0
 READ_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4096
 JOIN_TIMEOUT_S = 5.0
+ACCEPT_PAUSE_S = 0.1
 
 
 class ControlServer:
@@ -33,6 +34,7 @@ class ControlServer:
     def __init__(self, path: Path, restart: Callable[[str], None]) -> None:
         self._path, self._restart = path, restart
         self._listener = socket.socket(socket.AF_UNIX)
+        self._closing = threading.Event()
         path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
@@ -45,6 +47,7 @@ class ControlServer:
 
     def close(self) -> None:
         """Stop answering."""
+        self._closing.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(JOIN_TIMEOUT_S)
@@ -54,8 +57,11 @@ class ControlServer:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._closing.wait(ACCEPT_PAUSE_S):
+                    return
+                log.warning("a control connection could not be accepted: %s", error)  # no descriptor left, maybe
+                continue
             with connection:
                 connection.settimeout(READ_TIMEOUT_S)
                 try:

@@ -5,7 +5,8 @@
 #
 # TREE holds the files that the set-up reads; they come to stand in /vagrant, as in the Vagrantfile. SETTINGS is a
 # directory with what was derived from this machine's own apt and pip: sources.list, apt.conf, directories (one a line,
-# package directories to be seen at the same place), pip's settings come as PIP_* variables. None of that stays.
+# package directories to be seen at the same place), file-directories (of files that pip's settings name, to be seen in
+# /run/qslice-host/files), pip's settings come as PIP_* variables. None of that stays.
 #
 # Runs in mount and process namespaces of its own, so whatever ends it, no mount and no process is left.
 set -euo pipefail
@@ -50,13 +51,19 @@ for name in resolv.conf hosts; do # this machine's, for as long as packages are 
 done
 if [[ -f /etc/ssl/certs/ca-certificates.crt ]]; then
     cp /etc/ssl/certs/ca-certificates.crt "$root/run/qslice-host/ca.crt"
-    export PIP_CERT=/run/qslice-host/ca.crt SSL_CERT_FILE=/run/qslice-host/ca.crt
+    export PIP_CERT=${PIP_CERT:-/run/qslice-host/ca.crt} SSL_CERT_FILE=/run/qslice-host/ca.crt
 fi
 while read -r directory; do
     [[ -d $directory ]] || continue
     mkdir -p "$root$directory"
     mount --bind -o ro "$directory" "$root$directory"
 done <"$settings/directories"
+number=0
+while read -r directory; do # of files that pip's settings name
+    mkdir -p "$root/run/qslice-host/files/$number"
+    mount --bind -o ro "$directory" "$root/run/qslice-host/files/$number"
+    number=$((number + 1))
+done <"$settings/file-directories"
 cp "$settings/sources.list" "$root/etc/apt/sources.list"
 cp "$settings/apt.conf" "$root/etc/apt/apt.conf.d/99build"
 [[ ! -v SSL_CERT_FILE ]] || printf 'Acquire::https::CaInfo "%s";\n' "$SSL_CERT_FILE" >>"$root/etc/apt/apt.conf.d/99build"

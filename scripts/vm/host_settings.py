@@ -16,6 +16,7 @@ from scripts.errors import EnvironmentLacks
 from scripts.setup.capabilities import Run, run_command
 
 SUITE = "bookworm"
+PLACE_OF_FILES = "/run/qslice-host/files"
 _TARGET_FORMAT = "$(SITE)|$(RELEASE)|$(COMPONENT)|$(CREATED_BY)"
 _APT_OPTIONS = ("Acquire::http", "Acquire::https", "Acquire::ftp", "Acquire::Retries", "Acquire::Check-")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
@@ -35,6 +36,8 @@ class HostSettings:
     """pip's settings and the proxies, as variables."""
     directories: tuple[Path, ...]
     """Local directories that pip takes packages from."""
+    file_directories: tuple[Path, ...] = ()
+    """Those of files that pip's settings name (a constraint, a certificate); the N-th is seen as PLACE_OF_FILES/N."""
 
 
 def read_host_settings(environment: Mapping[str, str], run: Run = run_command) -> HostSettings:
@@ -49,6 +52,7 @@ def read_host_settings(environment: Mapping[str, str], run: Run = run_command) -
     )
     settings = {name: value for name, value in environment.items() if name.startswith("PIP_")}
     settings |= pip_variables(run(["/usr/bin/python3", "-m", "pip", "config", "list"]).output)
+    settings, file_directories = files_in_the_guest(settings)
     proxies = {name: value for name, value in environment.items() if name.lower() in _PROXIES}
     proxies |= {name: value for name, value in apt_proxies(options).items() if name not in proxies}
     return HostSettings(
@@ -57,7 +61,31 @@ def read_host_settings(environment: Mapping[str, str], run: Run = run_command) -
         apt_options=options,
         environment={**settings, **proxies},
         directories=package_directories(settings),
+        file_directories=file_directories,
     )
+
+
+def files_in_the_guest(settings: Mapping[str, str]) -> tuple[dict[str, str], tuple[Path, ...]]:
+    """The settings with the files that they name where the builder finds them, and the directories to show it.
+
+    A file's directory comes with it, since a constraint may include others. pip's own configuration is in the settings
+    already, so that file is not named again.
+    """
+    directories: dict[Path, int] = {}
+
+    def moved(word: str) -> str:
+        path = Path(word.removeprefix("file://")).absolute()
+        if "://" in word.removeprefix("file://") or not path.is_file():
+            return word
+        number = directories.setdefault(path.parent, len(directories))
+        return f"{PLACE_OF_FILES}/{number}/{path.name}"
+
+    inside = {
+        name: " ".join(moved(word) for word in value.split())
+        for name, value in settings.items()
+        if name not in ("PIP_CONFIG_FILE", "PIP_LOG", "PIP_CACHE_DIR")
+    }
+    return inside, tuple(directories)
 
 
 def debian_sites(targets: str) -> dict[str, str]:

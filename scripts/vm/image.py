@@ -108,6 +108,7 @@ def _build_root(root: Path, making: Path, settings: HostSettings, log: Path, tel
         ("sources.list", settings.sources),
         ("apt.conf", settings.apt_options),
         ("directories", tuple(str(path) for path in settings.directories)),
+        ("file-directories", tuple(str(path) for path in settings.file_directories)),
     ):
         (told / name).write_text("".join(f"{line}\n" for line in lines))
     target = making / "root"

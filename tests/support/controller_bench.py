@@ -18,6 +18,7 @@ from controller.schema.slice_request import parse_slice_request
 from controller.state.network_state import NetworkState
 from scripts.testbed.paths import REPOSITORY
 from tests.support.fake_switches import FakeChannelPorts, FakeKeyRates, FakeSwitches, FakeTunnels
+from tests.support.wait import wait_until
 from topologies.spec import Topology
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
@@ -57,11 +58,12 @@ class Bench:
         self.model = make_model(topology)
         self.store = Store(database)
         self.now = 1_000_000_000.0  # the clock, to be moved
+        self.set_forth_s = 0.0  # how far somebody has set the machine's clock from it
         self.events = EventLog(clock=lambda: self.now)
         self.checkpoints: list[str] = []
         self.at_checkpoint: Callable[[str], None] = self.checkpoints.append
         options = OperationOptions(
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.set_forth_s,
             steady=lambda: self.now,
             checkpoint=lambda name: self.at_checkpoint(name),
             drain_s=0.0,
@@ -86,6 +88,11 @@ class Bench:
         self.store.close()
         self.switches.refuse = lambda site, changes: None
         return Bench(self.topology, self.database, self.switches, self.tunnels)
+
+    def run_schedule(self) -> None:
+        """What is due by the clock, and everything that it begins."""
+        self.maintenance.run_schedule()
+        wait_until(lambda: not self.maintenance.begun_by_schedule, 20)
 
     def cut(self, channel: str) -> None:
         self.maintenance.channels_changed({channel: False})

@@ -20,11 +20,15 @@ from topologies.catalog import ukqntel
 
 
 class RunningController:
-    """Use it as a context manager. ``api`` are further fields of the configuration's section of that name."""
+    """Use it as a context manager. ``api`` are further fields of the configuration's section of that name.
 
-    def __init__(self, directory: Path, **api: Any) -> None:
+    ``openflow`` are those of that section: without any, switches need no certificate.
+    """
+
+    def __init__(self, directory: Path, openflow: dict[str, Any] | None = None, **api: Any) -> None:
         self.directory = directory
         self.port = _free_port()
+        self.openflow_port = _free_port()
         self.log_path = directory / "controller.log"
         topology = ukqntel()
         self._kms = FakeKms(directory / "kms.sock", [s.id for s in topology.sections])
@@ -33,7 +37,7 @@ class RunningController:
             "database": str(directory / "controller.sqlite"),
             "token_file": str(directory / "token"),
             "api": {"port": self.port, **api},
-            "openflow": {"port": _free_port(), "tls": False},
+            "openflow": {"port": self.openflow_port, **(openflow or {"tls": False})},
             "kms_socket": str(directory / "kms.sock"),
             "tunnel_sockets": {},
         }
@@ -62,6 +66,11 @@ class RunningController:
                 self._process.kill()
                 self._process.wait()
         self._kms.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def _is_ready(self) -> bool:
         assert self._process is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from topologies.spec.errors import TopologyError
+from topologies.spec.numbers import require_numbers, require_whole_numbers
 from topologies.spec.security import SecurityClass
 
 FIBRE_DELAY_US_PER_KM = 4.9  # group index 1.468
@@ -24,6 +25,8 @@ class Wavelength:
     client_ports: int = 10
 
     def __post_init__(self) -> None:
+        require_numbers(f"wavelength {self.id}", self, "capacity_gbps")
+        require_whole_numbers(f"wavelength {self.id}", self, "client_ports")
         if self.capacity_gbps <= 0 or self.client_ports < 1:
             raise TopologyError(f"wavelength {self.id}: capacity_gbps and client_ports must be positive")
 
@@ -49,6 +52,7 @@ class Channel:
     def __post_init__(self) -> None:
         if self.a == self.b:
             raise TopologyError(f"channel {self.id}: both ends are {self.a}")
+        require_numbers(f"channel {self.id}", self, "capacity_mbps", "length_km")
         if not self.capacity_mbps > 0:
             raise TopologyError(f"channel {self.id}: capacity_mbps must be positive, not {self.capacity_mbps}")
         if not self.length_km >= 0:

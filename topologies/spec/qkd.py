@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from topologies.spec.errors import TopologyError
+from topologies.spec.numbers import require_numbers
 
 QKD_MODELS = (("bb84", "full"), ("bb84", "rate"), ("cow", "rate"))
 
@@ -36,8 +37,13 @@ class QkdSection:
     def __post_init__(self) -> None:
         if self.a == self.b:
             raise TopologyError(f"section {self.id}: both ends are {self.a}")
+        require_numbers(
+            f"section {self.id}", self, "length_km", "attenuation_db_per_km", "pulse_rate_hz", "detector_efficiency",
+            "dark_count_probability", "misalignment", "afterpulse_probability", "dead_time_us",
+            "error_correction_efficiency", "abort_qber",
+        )  # fmt: skip
         for name in ("length_km", "attenuation_db_per_km", "dead_time_us"):
-            if not 0 <= getattr(self, name) < float("inf"):
+            if not getattr(self, name) >= 0:
                 raise TopologyError(f"section {self.id}: {name} must not be negative")
         for name in ("dark_count_probability", "misalignment", "afterpulse_probability"):
             if not 0 <= getattr(self, name) <= 0.5:

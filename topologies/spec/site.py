@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from enum import Enum
 
 from topologies.spec.errors import TopologyError
+from topologies.spec.numbers import require_numbers, require_whole_numbers
 
 # Bridge and port names are built from site names and must fit the kernel's 15 characters: "qs-metro1-10".
 SITE_NAME = re.compile(r"[a-z][a-z0-9]{0,8}")
+INTERFACE_NAME_LENGTH = 15  # the kernel's IFNAMSIZ, less its terminator
+RESERVED_NAMES = {
+    "kms": "the host of the key management",
+    "mgmt": "the machine's own interface to the management network",
+    "c0": "the controller, as Mininet knows it,",
+}
+"""What the emulation makes beside the sites, under names that a site's bridge or host would have."""
 DATA_PREFIX_LENGTH = 16  # 172.20.0.0/16
 MANAGEMENT_PREFIX_LENGTH = 30
 KME_PORT = 8443
@@ -37,8 +45,12 @@ class Site:
     y: float = 0.0
 
     def __post_init__(self) -> None:
-        if not SITE_NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not SITE_NAME.fullmatch(self.name):
             raise TopologyError(f"site {self.name!r}: a name is a letter, then up to 8 letters or digits, lower case")
+        if self.name in RESERVED_NAMES:
+            raise TopologyError(f"site {self.name}: {RESERVED_NAMES[self.name]} has that name; choose another")
+        require_whole_numbers(f"site {self.name}", self, "vcpus", "memory_gb")
+        require_numbers(f"site {self.name}", self, "x", "y")
         if self.vcpus < 0 or self.memory_gb < 0:
             raise TopologyError(f"site {self.name}: vcpus and memory_gb must not be negative")
 

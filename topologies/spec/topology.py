@@ -11,7 +11,7 @@ from topologies.spec.channel import Channel, Wavelength
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
-from topologies.spec.site import ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
+from topologies.spec.site import INTERFACE_NAME_LENGTH, ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,19 @@ class Topology:
         return f"qs-{site}"
 
     def ports(self, site: str) -> tuple[Port, ...]:
-        """The switch's ports: the host on 1, then the site's channels in the topology's order."""
+        """The switch's ports: the host on 1, then the site's channels in the topology's order.
+
+        TopologyError where the kernel has no room for the name of one.
+        """
+        channels = self.channels_of(site)
+        last = f"qs-{site}-{len(channels) + 1}"
+        if len(last) > INTERFACE_NAME_LENGTH:
+            raise TopologyError(
+                f"site {site}: its {len(channels)} channels need an interface {last}, and the kernel takes names of at "
+                f"most {INTERFACE_NAME_LENGTH} characters: shorten the site's name"
+            )
         host = Port(site, 1, f"qs-{site}-1", None)
-        return (
-            host,
-            *(Port(site, n, f"qs-{site}-{n}", c.id) for n, c in enumerate(self.channels_of(site), start=2)),
-        )
+        return host, *(Port(site, n, f"qs-{site}-{n}", c.id) for n, c in enumerate(channels, start=2))
 
     def port_of(self, site: str, channel_id: str) -> Port:
         """The port of ``site`` on which ``channel_id`` ends."""
@@ -174,21 +181,32 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
             name=raw["name"],
             description=raw.get("description", ""),
             shaped=raw.get("shaped", True),
-            sites=tuple(Site(**{**s, "tier": Tier(s["tier"])}) for s in raw["sites"]),
-            wavelengths=tuple(
-                Wavelength(**{**w, "security": SecurityClass.parse(w["security"])}) for w in raw["wavelengths"]
-            ),
+            sites=tuple(Site(**{**s, "tier": _tier(s)}) for s in raw["sites"]),
+            wavelengths=tuple(Wavelength(**{**w, "security": _security("wavelength", w)}) for w in raw["wavelengths"]),
             channels=tuple(
-                Channel(
-                    **{**c, "security": SecurityClass.parse(c["security"]), "risk_groups": frozenset(c["risk_groups"])}
-                )
+                Channel(**{**c, "security": _security("channel", c), "risk_groups": frozenset(c["risk_groups"])})
                 for c in raw["channels"]
             ),
             sections=tuple(QkdSection(**s) for s in raw.get("sections", ())),
             qkd_links=tuple(QkdLink(**{**q, "sections": tuple(q["sections"])}) for q in raw.get("qkd_links", ())),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise TopologyError(f"not a topology: {error}") from error
+
+
+def _tier(site: dict[str, Any]) -> Tier:
+    try:
+        return Tier(site["tier"])
+    except ValueError:
+        tiers = ", ".join(tier.value for tier in Tier)
+        raise TopologyError(f"site {site.get('name')}: unknown tier {site['tier']!r}: one of {tiers}") from None
+
+
+def _security(kind: str, element: dict[str, Any]) -> SecurityClass:
+    try:
+        return SecurityClass.parse(element["security"])
+    except ValueError as error:
+        raise TopologyError(f"{kind} {element.get('id')}: {error}") from None
 
 
 def _require_unique(kind: str, ids: Iterable[str]) -> None:

@@ -33,7 +33,8 @@ class EventHandlers:
         )  # fmt: skip
 
     def follow(self, request: Request) -> Answer:
-        last = request.headers.get("LAST_EVENT_ID")
+        # A client that has seen no event may send it empty: its last event ID is the empty string (HTML, 9.2.4).
+        last = request.headers.get("LAST_EVENT_ID") or None
         if last is not None and not (last.isascii() and last.isdecimal() and len(last) <= MAX_ID_DIGITS):
             raise Problem(HTTPStatus.BAD_REQUEST, "Last-Event-ID: must be a whole number")
         if request.method == "HEAD":

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from controller.northbound.http.messages import Envelope
 from controller.northbound.http.operations import Operation
 from controller.northbound.http.problems import Problem
+from controller.northbound.http.targets import ASTERISK
 
 
 class Router:
@@ -35,7 +36,9 @@ class Router:
         return next(o for o in self.operations if o.path == operation.path and o.method == "GET")
 
     def options(self, envelope: Envelope) -> str:
-        """The methods possible at a path, as an Allow header has them. Raises Problem (404)."""
+        """The methods possible at a path, or of ``*`` anywhere, as an Allow header has them. Raises Problem (404)."""
+        if envelope.path == ASTERISK:
+            return allowed_methods({operation.method: operation for operation in self.operations})
         return allowed_methods(self._at(envelope)[0])
 
     def _at(self, envelope: Envelope) -> tuple[Mapping[str, Operation], Mapping[str, str]]:

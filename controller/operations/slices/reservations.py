@@ -43,6 +43,7 @@ class Reservations:
         self._context = context
         self._provisioning = provisioning
         self._over: OrderedDict[str, ReservationOutcome] = OrderedDict()  # reservation -> why it is over
+        self._deadlines: dict[str, float] = {}  # reservation -> when it expires, by the clock that is never set
 
     def reserve(self, request: SliceRequest, ttl_s: float) -> Reservation:
         """Hold everything the slice needs until it is committed or ``ttl_s`` has passed; nothing goes to switches."""
@@ -62,6 +63,7 @@ class Reservations:
         except DriverError:
             context.model.forget(record.name)
             raise
+        self._deadlines[reservation.id] = context.steady() + ttl_s
         context.announce(context.model.slice(record.name))
         return reservation
 
@@ -112,10 +114,21 @@ class Reservations:
     def expire(self) -> None:
         """Give up what has expired; what the journal does not let go is tried again at the next call."""
         with self._context.lock:
-            now = self._context.clock()
             for record in self._held():
-                if record.expires_at is not None and record.expires_at <= now:
+                if self._remaining_s(record) <= 0:
                     self._expire(record)
+
+    def _remaining_s(self, record: SliceRecord) -> float:
+        """How long a reservation still holds. Setting the clock does not change that, but for what an earlier process
+        left: of that only the date is known, and it lasts no longer than any reservation may.
+        """
+        now, reservation = self._context.steady(), record.reservation
+        if reservation is None or record.expires_at is None:
+            return float("inf")
+        if reservation not in self._deadlines:
+            by_date = record.expires_at - self._context.clock()
+            self._deadlines[reservation] = now + min(by_date, MAX_RESERVATION_S)
+        return self._deadlines[reservation] - now
 
     def _expire(self, record: SliceRecord) -> None:
         assert record.reservation is not None
@@ -131,5 +144,6 @@ class Reservations:
 
     def _note_over(self, reservation_id: str, outcome: ReservationOutcome) -> None:
         self._over[reservation_id] = outcome
+        self._deadlines.pop(reservation_id, None)
         while len(self._over) > REMEMBERED_RESERVATIONS:
             self._over.popitem(last=False)

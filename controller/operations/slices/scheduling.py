@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from controller.model.errors import ControllerError, DuplicateSlice, SliceBusy
@@ -14,7 +15,7 @@ from controller.operations.context import OperationContext
 from controller.operations.keys.key_rate_polling import KeyRatePolling
 from controller.operations.slices.deletion import Deletion
 from controller.operations.slices.dry_run import Preview, preview
-from controller.operations.slices.provisioning import PROVISIONING_DEADLINE_S, Provisioning
+from controller.operations.slices.provisioning import Provisioning
 from controller.schema.slice_request import patch_slice_request
 from controller.schema.terms import Terms, check_times
 
@@ -31,6 +32,7 @@ class Scheduling:
         self._provisioning = provisioning
         self._deletion = deletion
         self._key_rates = key_rates
+        self._under_way: set[tuple[str, str]] = set()  # what is being done, and to which slice
 
     def is_to_come(self, request: SliceRequest) -> bool:
         """Whether the slice is to start later than now."""
@@ -89,20 +91,39 @@ class Scheduling:
             request = self._patched(record, patch)
         return self._provisioning.plan_then(request, lambda plan: preview(context.model, plan, record), record)
 
+    @property
+    def under_way(self) -> frozenset[str]:
+        """The slices that are being started or ended by the clock now."""
+        with self._context.lock:
+            return frozenset(name for _, name in self._under_way)
+
     def run_due(self) -> None:
-        """Start and end what is due, side by side; returns when that has been done, well or not."""
+        """Begin to start and end what is due, each by itself; returns at once. A start whose agents do not answer holds
+        up nothing but itself.
+        """
         with self._context.lock:
             now = self._context.clock()
             records = list(self._context.model.slices.values())
-        ending = [r for r in records if r.request.end is not None and r.request.end <= now]
-        over = {r.name for r in ending}
-        starting = [
-            r
-            for r in records
-            if r.state is SliceState.SCHEDULED and r.name not in over and (r.request.start or now) <= now
-        ]
-        calls = [Call(self._end, r.name) for r in ending if r.state is not SliceState.DELETING]
-        Parallel([*calls, *(Call(self.start, r.name) for r in starting)]).join(PROVISIONING_DEADLINE_S)
+            ending = [r for r in records if r.request.end is not None and r.request.end <= now]
+            over = {r.name for r in ending}
+            starting = [
+                r
+                for r in records
+                if r.state is SliceState.SCHEDULED and r.name not in over and (r.request.start or now) <= now
+            ]
+            due = [(self._end, "end", r.name) for r in ending if r.state is not SliceState.DELETING]
+            due += [(self.start, "start", r.name) for r in starting]
+            begun = [(work, what, name) for work, what, name in due if (what, name) not in self._under_way]
+            self._under_way |= {(what, name) for _, what, name in begun}
+        for each in begun:
+            Parallel([Call(self._carry_out, *each)])
+
+    def _carry_out(self, work: Callable[[str], None], what: str, name: str) -> None:
+        try:
+            work(name)
+        finally:
+            with self._context.lock:
+                self._under_way.discard((what, name))
 
     def start(self, name: str) -> None:
         """Make a scheduled slice; when that cannot be, it is FAILED and says why."""

@@ -40,6 +40,7 @@ from kms.sources.qkd.link.settings import SourceSettings
 from kms.sources.qkd.post_processing import authentication
 from kms.sources.qkd.post_processing.authentication import OneTimeKeys
 from kms.sources.qkd.post_processing.cascade import ParityOracle, reconcile
+from kms.sources.qkd.post_processing.parameter_estimation import ERROR_PATTERN_BITS, tell_bits_apart
 from kms.sources.qkd.post_processing.privacy_amplification import toeplitz_hash
 
 Entropy = Callable[[int], bytes]
@@ -149,8 +150,9 @@ def run_round(
 class DistilledBlock:
     """Secret bits of both ends (empty when the block gave none), and how they came about.
 
-    ``leaked_bits`` is what reconciliation and verification disclosed, ``reconciled_bits`` the string's length before
-    privacy amplification, ``corrected_errors`` what Cascade corrected in it.
+    ``leaked_bits`` is what reconciliation and verification disclosed: Alice's answers, the tag, and the most that the
+    places of the errors, which Bob's questions show, may say of the bits. ``reconciled_bits`` is the string's length
+    before privacy amplification, ``corrected_errors`` what Cascade corrected in it.
     """
 
     alice: bytes = field(repr=False)
@@ -188,7 +190,7 @@ def distil(
     oracle = ParityOracle(alice)
     public_rng = np.random.default_rng(int.from_bytes(shuffle_seed, "big"))
     corrected, errors = reconcile(bob, oracle, tally.qber, public_rng)
-    leaked = oracle.disclosed_bits + VERIFICATION_TAG_BITS
+    leaked = oracle.disclosed_bits + VERIFICATION_TAG_BITS + ERROR_PATTERN_BITS
 
     verification_key = entropy(VERIFICATION_KEY_BYTES)
     alice_tag = authentication.tag(verification_key, np.packbits(alice).tobytes())
@@ -199,6 +201,8 @@ def distil(
     except ExchangeError:
         return DistilledBlock(b"", b"", len(alice), errors, leaked, reason="errors remained after reconciliation")
 
+    if tell_bits_apart(int(np.count_nonzero(corrected[corrected != bob])), errors):
+        return DistilledBlock(b"", b"", len(alice), errors, leaked, reason="the errors tell zeros from ones")
     proven = finite.bounds(tally.counts, settings.means, settings.shares)
     length = int(finite.secret_length(proven, leaked)) // 8 * 8
     if length <= 8 * AUTHENTICATION_BYTES:

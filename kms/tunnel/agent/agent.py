@@ -15,12 +15,14 @@ from kms.tunnel.agent import prometheus
 from kms.tunnel.agent.change_log import ChangeLog
 from kms.tunnel.agent.clear_connection import ClearConnection
 from kms.tunnel.agent.esp_connection import EspConnection
+from kms.tunnel.agent.host_keeper import HostKeeper
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient
 from kms.tunnel.agent.loop_lag import LagMeter
 from kms.tunnel.agent.stats import watched
 from kms.tunnel.config import AgentConfig, ConnectionConfig
-from kms.tunnel.dataplane import addressing, kernel
+from kms.tunnel.dataplane import addressing, kernel_host, xfrm
+from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.underlay_filter import UnderlayGuard
 from kms.tunnel.errors import Conflict, NotFound, Unavailable
 from kms.tunnel.protocol.session import RECONFIGURABLE
@@ -49,6 +51,7 @@ class Agent:
         self._lag = LagMeter()
         self._kernel_lacks: str | None = "not looked at"
         self._guard = UnderlayGuard(config.underlay_interface)
+        self._keeper = HostKeeper(config, self._guard, self._connections.values)
 
     def start(self) -> None:
         """Check the host. Raises ConfigurationError or Unavailable."""
@@ -57,6 +60,10 @@ class Agent:
         if self._config.unsafe_keylog is not None:
             self._keylog = KeyLog(self._config.unsafe_keylog)
         self._guard.filter_sources()
+        try:
+            self._keeper.start()
+        except OSError as error:
+            raise Unavailable(f"the host's interfaces cannot be read: {error.strerror}") from error
         self._lag.start()
 
     def _choose_data_plane(self) -> None:
@@ -64,9 +71,10 @@ class Agent:
         if wanted == "userspace":
             self._kernel_lacks = "userspace was asked for"
             return
-        self._kernel_lacks = kernel.probe(self._config.underlay_interface)
+        self._kernel_lacks = kernel_host.probe(self._config.underlay_interface)
         if self._kernel_lacks is None:
-            kernel.sweep()
+            kernel_host.sweep()
+            self._guard.keep_policies()
             logger.info("the kernel seals and opens (%s)", wanted)
         elif wanted == "kernel":
             raise Unavailable(f"data_plane: the kernel cannot carry tunnels: {self._kernel_lacks}")
@@ -76,6 +84,7 @@ class Agent:
     async def close(self) -> None:
         """Remove every connection and everything that was set on the host."""
         self._lag.stop()
+        self._keeper.stop()
         await asyncio.gather(*(self.remove(connection_id) for connection_id in list(self._connections)))
         self._guard.withdraw()
         if self._keylog is not None:
@@ -116,9 +125,39 @@ class Agent:
                 names = ", ".join(MODIFIABLE)
                 raise Conflict("connection", f"{config.id} exists, and nothing but {names} can be modified")
             if existing.config != config:
-                existing.modify(config)
+                lacks = self._plane_lacks(existing, config)
+                if lacks is None:
+                    existing.modify(config)
+                else:
+                    existing = await self._carry_otherwise(existing, config, lacks)
                 logger.info("connection %s modified (%s)", config.id, config.key_source)
             return _summary(existing)
+
+    def _plane_lacks(self, existing: Connection, config: ConnectionConfig) -> str | None:
+        """Why what carries the connection cannot carry it as it shall be from now on."""
+        if existing.stats().get("data_plane") != KernelPlane.name:
+            return None
+        # A wider window than the kernel has is no reason to stop packets: it keeps the widest that it has.
+        window = min(config.replay_window, xfrm.MAX_REPLAY_WINDOW)
+        return kernel_host.refuses(config.model_copy(update={"replay_window": window}))
+
+    async def _carry_otherwise(self, existing: Connection, config: ConnectionConfig, lacks: str) -> Connection:
+        """The connection made anew in user space. Unavailable when the agent is to use the kernel alone."""
+        if self._config.data_plane == "kernel":
+            raise Unavailable(f"the kernel cannot carry {config.id}: {lacks}")
+        logger.warning("connection %s leaves the kernel for user space: %s", config.id, lacks)
+        del self._connections[config.id]
+        self._reserved[config.id] = config
+        try:
+            await existing.close()
+            made = self._make(config, partial(self._changes.note, config.id), in_kernel=False)
+            await made.open()
+            self._connections[config.id] = made
+            self._pace_probes()
+        finally:
+            del self._reserved[config.id]
+            self._changes.note(config.id)
+        return made
 
     async def remove(self, connection_id: str) -> dict[str, Any]:
         """NotFound when there is none of that id."""
@@ -193,7 +232,9 @@ class Agent:
             if not self._users[connection_id]:
                 del self._users[connection_id], self._turns[connection_id]
 
-    def _make(self, config: ConnectionConfig, on_change: Callable[[], None]) -> Connection:
+    def _make(
+        self, config: ConnectionConfig, on_change: Callable[[], None], in_kernel: bool | None = None
+    ) -> Connection:
         probe_s = self._probe_period(config)
         if config.mode == "clear":
             return ClearConnection(
@@ -208,7 +249,7 @@ class Agent:
             keylog=self._keylog,
             probe_s=probe_s,
             on_change=on_change,
-            in_kernel=self._is_for_kernel(config),
+            in_kernel=self._is_for_kernel(config) if in_kernel is None else in_kernel,
         )
 
     def _pace_probes(self) -> None:
@@ -223,7 +264,7 @@ class Agent:
         return max(wanted, len(self._connections) * PROBE_SPACING_S) if wanted else 0.0
 
     def _is_for_kernel(self, config: ConnectionConfig) -> bool:
-        lacks = self._kernel_lacks or kernel.refuses(config)
+        lacks = self._kernel_lacks or kernel_host.refuses(config)
         if lacks is not None and self._config.data_plane == "kernel":
             raise Unavailable(f"the kernel cannot carry {config.id}: {lacks}")
         return lacks is None

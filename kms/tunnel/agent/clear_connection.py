@@ -13,13 +13,17 @@ from kms.tunnel.agent.stats import continuity_stats
 from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
+from kms.tunnel.dataplane.host_state import HostState
 from kms.tunnel.errors import Unavailable
+from kms.tunnel.protocol.continuity.check import Continuity
 from kms.tunnel.protocol.continuity.clear_echo import EchoSession
-from kms.tunnel.protocol.messages import MAX_DATAGRAM_BYTES
+from kms.tunnel.protocol.continuity.passage import UDP_HEADERS_BYTES, joined, passage_period
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 16
+_RECEIVE_BYTES = 65536
+_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h: set DF, and do not believe ICMP about the path
 
 
 class ClearConnection:
@@ -37,9 +41,14 @@ class ClearConnection:
         self._mtu = addressing.interface_mtu(underlay_interface)
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
-        self._session = EchoSession(
-            config.id, probe_s, is_leader=config.role == "initiator", entropy=os.urandom(7)
-        )  # fmt: skip
+        is_leader = config.role == "initiator"
+        self._session = EchoSession(config.id, probe_s, is_leader=is_leader, entropy=os.urandom(7))
+        size = self._mtu - UDP_HEADERS_BYTES
+        self._large = EchoSession(
+            f"{config.id}\0inside", passage_period(probe_s), is_leader=is_leader, entropy=os.urandom(7), size=size
+        )
+        self._size = size
+        self._healing: str | None = None  # what of the host is wrong and could not be put right
         self._socket: socket.socket | None = None
         self._wake_up = WakeUp(self._loop, self._handle_timer)
         self._told: object = None
@@ -55,7 +64,8 @@ class ClearConnection:
             raise
         self._loop.add_reader(self._socket, self._read)
         self._is_up = True
-        self._session.start(self._loop.time())
+        for session in (self._session, self._large):
+            session.start(self._loop.time())
         self._settle()
 
     def modify(self, config: ConnectionConfig) -> None:
@@ -64,6 +74,24 @@ class ClearConnection:
 
     def pace_probes(self, period_s: float) -> None:
         self._session.pace_probes(period_s)
+        self._large.pace_probes(passage_period(period_s))
+
+    def heal(self, host: HostState, warning: str | None) -> None:
+        """Put back what somebody has taken from the host; what cannot be put back is told.
+
+        ``warning`` is what is wrong with the host as a whole.
+        """
+        config = self.config
+        before, self._healing = self._healing, warning
+        lacks = host.lacks(self._interface, None, config.pairs)
+        if lacks is not None:
+            try:
+                addressing.configure_clear(self._interface, config.local_address, config.peer_address)
+                logger.warning("connection %s: %s: put right", config.id, lacks)
+            except Unavailable as error:
+                self._healing = f"{lacks}: {error}"
+        if self._healing != before:
+            self._on_change()
 
     async def close(self) -> None:
         self._is_up = False
@@ -85,13 +113,20 @@ class ClearConnection:
             "keys_in_use": "none",
             "mtu": self._mtu,
             "last_error": None,
-            **continuity_stats(self._session.continuity, self._loop.time()),
+            "warning": self._warning(),
+            **continuity_stats(self._continuity, self._loop.time()),
         }
+
+    def _warning(self) -> str | None:
+        if self._session.continuity.reachable and self._large.continuity.reachable is False:
+            return f"packets of {self._mtu} octets do not pass"
+        return self._healing
 
     def _open_socket(self) -> socket.socket:
         config = self.config
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
+            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
             udp.bind((str(config.local_address), config.port))
             udp.connect((str(config.peer_address), config.port))
@@ -105,13 +140,14 @@ class ClearConnection:
             if self._socket is None:
                 return
             try:
-                datagram = self._socket.recv(MAX_DATAGRAM_BYTES + 1)
+                datagram = self._socket.recv(_RECEIVE_BYTES)
             except BlockingIOError:
                 break
             except OSError as error:
                 logger.debug("connection %s: %s", self.config.id, error.strerror)  # e.g. nobody listens there yet
                 continue
-            answer = self._session.receive(datagram, self._loop.time())
+            session = self._large if len(datagram) == self._size else self._session
+            answer = session.receive(datagram, self._loop.time())
             if answer is not None:
                 self._send(answer)
         self._settle()
@@ -125,16 +161,22 @@ class ClearConnection:
             logger.debug("connection %s: %s", self.config.id, error.strerror)
 
     def _settle(self) -> None:
-        continuity = self._session.continuity
+        continuity = self._continuity
         if self._told != (continuity.reachable, continuity.failing):
             self._told = (continuity.reachable, continuity.failing)
             self._on_change()
-        due = self._session.next_timer()
-        if due is not None and due < self._wake_up.at:
-            self._wake_up.set(due)
+        for session in (self._session, self._large):
+            due = session.next_timer()
+            if due is not None and due < self._wake_up.at:
+                self._wake_up.set(due)
+
+    @property
+    def _continuity(self) -> Continuity:
+        return joined(self._session.continuity, self._large.continuity)
 
     def _handle_timer(self) -> None:
-        question = self._session.handle_timer(self._loop.time())
-        if question is not None:
-            self._send(question)
+        for session in (self._session, self._large):
+            question = session.handle_timer(self._loop.time())
+            if question is not None:
+                self._send(question)
         self._settle()

@@ -7,11 +7,12 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
 
+from kms.tunnel.agent.inside_socket import InsideSocket
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
 from kms.tunnel.agent.stats import continuity_stats, sa_stats
@@ -19,12 +20,14 @@ from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.dataplane.base import DataPlaneEnvironment
+from kms.tunnel.dataplane.host_state import HostState
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.userspace import UserspacePlane
 from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
 from kms.tunnel.packet.cipher_suites import SUITES
 from kms.tunnel.packet.esp import inner_mtu
 from kms.tunnel.packet.ip_header import IPV6, AddressPair
+from kms.tunnel.protocol.continuity.passage import passage_period
 from kms.tunnel.protocol.effects import (
     AskDecKeys,
     AskEncKeys,
@@ -33,6 +36,7 @@ from kms.tunnel.protocol.effects import (
     LinkChanged,
     SaInstalled,
     SendDatagram,
+    SendInside,
 )
 from kms.tunnel.protocol.messages import INSTANCE_BYTES
 from kms.tunnel.protocol.session import ENTROPY_BYTES, Session
@@ -81,7 +85,8 @@ class EspConnection:
         self._local_sae = local_sae
         self._mtu = inner_mtu(addressing.interface_mtu(underlay_interface))
         _check_mtu(self._mtu, config)
-        self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES))
+        self._pairs = _pairs_here(config)
+        self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES), self)
         self._socket: socket.socket | None = None
         self._wake_up = WakeUp(self._loop, self._handle_timer)
         self._key_tasks: set[asyncio.Task[None]] = set()
@@ -95,13 +100,16 @@ class EspConnection:
                 underlay_interface,
                 underlay_address,
                 self._mtu,
-                _pairs_here(config),
+                self._pairs,
                 self._report_error,
                 self._carry_out,
                 self._report_lost,
             ),
         )
+        self._inside = InsideSocket(config)
         self._refresh_timer: asyncio.TimerHandle | None = None
+        self._healing: str | None = None  # what of the host is wrong and could not be put right
+        self._inside_fd: int | None = None
         self._last_error = ""
         self._sources = {self._session.settings.context().digest(): config.key_source}  # by what keys are bound to
         self._lacks_key = False  # the KME refused when it was asked last
@@ -115,6 +123,7 @@ class EspConnection:
             local_sae=self._local_sae,
             mtu=self._mtu,
             probe_s=self._probe_s,
+            passage_s=passage_period(self._probe_s),
         )
 
     def modify(self, config: ConnectionConfig) -> None:
@@ -129,7 +138,23 @@ class EspConnection:
         self._carry_out()
 
     def pace_probes(self, period_s: float) -> None:
-        self._session.pace_probes(period_s)
+        self._session.pace_probes(period_s, passage_period(period_s) if self._inside.error is None else 0.0)
+
+    def heal(self, host: HostState, warning: str | None) -> None:
+        """Put back what somebody has taken from the tunnel's interface; what cannot be put back is told.
+
+        ``warning`` is what is wrong with the host as a whole.
+        """
+        before, self._healing = self._healing, warning
+        lacks = host.lacks(self.config.interface, self._mtu, self._pairs)
+        if lacks is not None and self.config.interface in host.links:  # one that is gone is the data plane's to tell
+            try:
+                self._plane.configure()
+                logger.warning("connection %s: %s: put right", self.config.id, lacks)
+            except Unavailable as error:
+                self._healing = f"{lacks}: {error}"
+        if self._healing != before:
+            self._on_change()
 
     async def open(self) -> None:
         """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
@@ -143,6 +168,7 @@ class EspConnection:
             await self.close()
             raise
         self._plane.start()
+        self._open_inside()
         self._look_at_plane()
 
     async def close(self) -> None:
@@ -155,6 +181,10 @@ class EspConnection:
             task.cancel()
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()
+        if self._inside_fd is not None:
+            self._loop.remove_reader(self._inside_fd)
+            self._inside_fd = None
+        self._inside.close()
         self._plane.close()
         if self._socket is not None:
             self._socket.close()
@@ -175,9 +205,11 @@ class EspConnection:
     def stats(self) -> dict[str, Any]:
         """Counters and state as plain values."""
         self._refresh()
+        self._receive_inside()
         status = self._session.status(self._loop.time())
         return {
             **self._session.counters.as_dict(),
+            **self._traffic(),
             "state": status.link.value,
             "mode": "esp",
             "data_plane": self._plane.name,
@@ -192,6 +224,7 @@ class EspConnection:
             "rx_saved": self._session.counters.rx_saved if self.config.expects_copies else None,
             "mtu": self._mtu,
             "last_error": self._error(status.last_error) or None,
+            "warning": self._warning(),
             **continuity_stats(self._session.continuity, self._loop.time()),
         }
 
@@ -199,6 +232,21 @@ class EspConnection:
         """The source of the key that packets are sealed under now, whatever was asked for since; None without a key."""
         current = self._session.current
         return None if current is None else self._sources.get(current.context)
+
+    def _traffic(self) -> dict[str, int]:
+        """Packets and octets without those of our own probes."""
+        counters, inside = self._session.counters, self._inside
+        return {
+            "tx_packets": max(0, counters.tx_packets - inside.sent),
+            "tx_bytes": max(0, counters.tx_bytes - inside.sent_bytes),
+            "rx_packets": max(0, counters.rx_packets - inside.received),
+            "rx_bytes": max(0, counters.rx_bytes - inside.received_bytes),
+        }
+
+    def _warning(self) -> str | None:
+        if self._session.is_blocked_inside:
+            return f"packets of {self._mtu} octets do not pass through the tunnel"
+        return self._healing or self._inside.error
 
     def _error(self, of_session: str) -> str:
         return self._last_error or of_session
@@ -225,10 +273,28 @@ class EspConnection:
             raise Unavailable(f"UDP socket: {error.strerror}") from error
         return udp
 
-    def _look_at_plane(self) -> None:
-        self._refresh()
+    def _open_inside(self) -> None:
+        self._inside_fd = self._inside.open()
+        if self._inside_fd is None:
+            self._session.pace_probes(self._probe_s, 0.0)
+        else:
+            self._loop.add_reader(self._inside_fd, self._read_inside)
+
+    def _read_inside(self) -> None:
+        self._receive_inside()
         self._carry_out()
+
+    def _receive_inside(self) -> None:
+        for payload in self._inside.receive():
+            self._session.receive_inside(payload, self._loop.time())
+
+    def _look_at_plane(self) -> None:
         self._refresh_timer = self._loop.call_later(_REFRESH_S, self._look_at_plane)
+        try:
+            self._refresh()
+        except OSError as error:  # no descriptor for a question to the kernel, say: it is asked again
+            self._report_error(error)
+        self._carry_out()
 
     def _refresh(self) -> None:
         if self._session.link is not Link.CLOSED:
@@ -238,7 +304,7 @@ class EspConnection:
 
     def _carry_out(self) -> None:
         """Effects and the timer; the quick way out is the usual one."""
-        if self._session.has_effects():
+        while self._session.has_effects():
             for effect in self._session.take_effects():
                 self._do(effect)
         self._plane.sync_sas()
@@ -250,12 +316,17 @@ class EspConnection:
         match effect:
             case SendDatagram(datagram):
                 self._plane.send(datagram)
+            case SendInside(payload):
+                self._inside.send(payload)
+                self._plane.pump()
             case AskEncKeys() | AskDecKeys():
                 task = self._loop.create_task(self._ask(effect))
                 self._key_tasks.add(task)
                 task.add_done_callback(self._key_tasks.discard)
             case LinkChanged(link):
                 logger.info("connection %s is %s", self.config.id, link.value)
+                if link is Link.UP:
+                    self._last_error = ""  # it has passed
                 if self._session.is_reconfigured:
                     self._up.set()
                 else:
@@ -264,9 +335,16 @@ class EspConnection:
             case ContinuityChanged():
                 self._on_change()
             case SaInstalled():
-                self._plane.install(effect)
                 if self._keylog is not None:
                     self._keylog.write(effect, self._underlay_address, self.config.peer_underlay)
+
+    # What the session asks of the data plane before an SA is one
+
+    def install(self, sas: Sequence[SaInstalled]) -> None:
+        self._plane.install(sas)
+
+    def transmit_on(self, spi: int) -> None:
+        self._plane.transmit_on(spi)
 
     async def _ask(self, question: AskEncKeys | AskDecKeys) -> None:
         try:

@@ -11,6 +11,7 @@ from kms.tunnel.protocol.security_association import SaPair
 _WATCHED = (
     "state", "mode", "reachable", "reachable_for_s", "hears_peer", "is_heard", "failing", "rtt_ms", "last_error",
     "keys_in_use",
+    "warning",
 )  # fmt: skip
 
 

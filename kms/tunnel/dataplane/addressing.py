@@ -106,6 +106,15 @@ def write_sysctl(name: str, value: str) -> None:
         raise Unavailable(f"{path}: {error.strerror}") from error
 
 
+def leads_to(interface: str, local: IPv4Address, peer: IPv4Address) -> bool:
+    """Whether packets of these addresses leave by that interface. A socket that is bound to it would not notice."""
+    try:
+        found = netlink.ask(netlink.ask_route(peer, local))
+        return netlink.interface_of(found[0]) == socket.if_nametoindex(interface)
+    except OSError:
+        return False
+
+
 def _index(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)

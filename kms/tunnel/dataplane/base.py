@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
@@ -33,12 +33,21 @@ class DataPlaneEnvironment:
 
 
 class Plane(Protocol):
-    """One connection's data plane. ``close`` may be called at any time; nothing here raises once it is open."""
+    """One connection's data plane, and the session's :class:`Installer`. ``close`` may be called at any time.
+
+    Nothing but ``configure``, ``install`` and ``transmit_on`` raises once it is open.
+    """
 
     name: str
 
     def open(self, udp: socket.socket) -> None:
         """Make the interface with its address and route. Raises Conflict or Unavailable."""
+
+    def configure(self) -> None:
+        """The interface as ``open`` made it, with address and route. Raises Unavailable. May be done twice."""
+
+    def pump(self) -> None:
+        """Something has just been sent through the interface: what this end counts of it is up to date afterwards."""
 
     def start(self) -> None:
         """Packets may pass from now on, as soon as there is a key."""
@@ -46,11 +55,14 @@ class Plane(Protocol):
     def send(self, datagram: bytes) -> None:
         """Send a control message, or lose it, as the network may."""
 
-    def install(self, sa: SaInstalled) -> None:
-        """The session has a new SA."""
+    def install(self, sas: Sequence[SaInstalled]) -> None:
+        """The session is about to have these SAs. Unavailable: it must not, and none is there."""
+
+    def transmit_on(self, spi: int) -> None:
+        """The session is about to transmit on this one. Unavailable: it must not, and all is as before."""
 
     def sync_sas(self) -> None:
-        """The session may transmit on another SA now, or have forgotten some."""
+        """The session may transmit on none now, or have forgotten some."""
 
     def set_rate(self, rate_kbps: int | None) -> None:
         """The network lets this much through from now on."""

@@ -3,6 +3,9 @@
 The session agrees on keys and says which SA is in use, as ever; here that is told to the kernel, which seals and opens.
 A new SA is there before any policy names it, an old one goes after. While no SA is in use, the policy blocks: the
 interface takes no packet that it could send otherwise than sealed.
+
+What the kernel refuses of a new SA ends its exchange, and what was in use goes on. What it refuses of the clearing up
+is asked again every time the counters are looked at.
 """
 
 from __future__ import annotations
@@ -11,113 +14,25 @@ import errno
 import logging
 import math
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from kms.tunnel.config import ConnectionConfig
-from kms.tunnel.dataplane import addressing, netlink, xfrm
+from kms.tunnel.dataplane import addressing, kernel_host, netlink, xfrm
 from kms.tunnel.dataplane.base import DataPlaneEnvironment
 from kms.tunnel.errors import Conflict, Unavailable
-from kms.tunnel.packet.cipher_suites import DEFAULT, SALT_BYTES, SUITES, Suite
-from kms.tunnel.packet.ip_header import AddressPair
-from kms.tunnel.packet.traffic_padding import Padding
 from kms.tunnel.protocol.effects import SaInstalled
 from kms.tunnel.protocol.session import Session
 
 logger = logging.getLogger(__name__)
 
-_MARK = 0x5153_0000  # the upper half of our interfaces' numbers; the lower is the connection's port
+_UNCLEAR = -1  # in the place of an SPI
 _SOL_UDP = 17
 # linux/in.h: ICMP about the path is not believed. The kernel's packets share the route whose MTU it would change.
 _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE = 10, 4
 _BATCH_DATAGRAMS, _RECEIVE_BYTES = 64, 2048
-_PROBE_INTERFACE = "qslice-probe"
 _DEVICES = Path("/proc/self/net/dev")  # of this process's namespace, which /sys may not be
-_REFUSALS = Path("/proc/self/net/xfrm_stat")
-REFUSALS = {
-    "unknown_spi": ("XfrmInNoStates",),
-    # The SA's own selector is asked first, then the policies; the first counter has other encapsulations as well.
-    "selector": ("XfrmInStateMismatch", "XfrmInNoPols"),
-    "unprotected": ("XfrmInTmplMismatch",),
-    "no_sa": ("XfrmOutPolBlock",),
-}
-"""What the kernel has refused on this host and does not count by connection."""
-
-
-def probe(underlay_interface: str) -> str | None:
-    """Why this kernel cannot carry tunnels here; None when it can. Tried out, and undone."""
-    if_id = _MARK
-    lacks = _lacks_suite(DEFAULT)
-    if lacks is not None:
-        return lacks
-    try:
-        index = socket.if_nametoindex(underlay_interface)
-        netlink.carry_out([xfrm.add_interface(_PROBE_INTERFACE, index, if_id)], (errno.EEXIST,))
-        netlink.carry_out([xfrm.remove_interface(_PROBE_INTERFACE, socket.if_nametoindex(_PROBE_INTERFACE))])
-    except OSError as error:
-        return f"no xfrm interfaces: {error.strerror}"
-    return None
-
-
-def _lacks_suite(suite: Suite) -> str | None:
-    one, two, three, four = (IPv4Address(f"192.0.2.{n}") for n in (1, 2, 3, 4))
-    ends = xfrm.Ends(one, two, (AddressPair(three, four),))
-    state = xfrm.State(ends, 0x1FF, 1, _MARK, 64, 1, bytes(suite.key_bytes), bytes(SALT_BYTES), suite)
-    try:
-        netlink.carry_out([xfrm.add_state(state)], (errno.EEXIST,), family=netlink.XFRM)
-        netlink.carry_out([xfrm.remove_state(ends.destination, state.spi)], netlink.GONE, family=netlink.XFRM)
-    except OSError as error:
-        return f"no ESP with {suite.name}: {error.strerror}"
-    return None
-
-
-def sweep() -> None:
-    """Remove what an agent that was killed has left in this namespace: everything that bears our numbers."""
-    try:
-        for name, index, if_id in xfrm.interfaces(netlink.dump(xfrm.ALL_LINKS)):
-            if _is_ours(if_id):
-                netlink.carry_out([xfrm.remove_interface(name, index)], netlink.GONE)
-        removals = [
-            *(
-                request
-                for if_id, request in xfrm.states(netlink.dump(xfrm.ALL_STATES, netlink.XFRM))
-                if _is_ours(if_id)
-            ),
-            *(
-                request
-                for if_id, request in xfrm.policies(netlink.dump(xfrm.ALL_POLICIES, netlink.XFRM))
-                if _is_ours(if_id)
-            ),
-        ]
-        netlink.carry_out(removals, netlink.GONE, family=netlink.XFRM)
-    except OSError as error:
-        raise Unavailable(f"what an earlier agent left: {error.strerror}") from error
-
-
-def _is_ours(if_id: int) -> bool:
-    return if_id & 0xFFFF_0000 == _MARK
-
-
-def refuses(config: ConnectionConfig) -> str | None:
-    """Why the kernel cannot carry this connection, though it could others."""
-    if config.replay_window > xfrm.MAX_REPLAY_WINDOW:
-        return f"a replay window over {xfrm.MAX_REPLAY_WINDOW}"
-    if config.repairs:
-        return "it keeps nothing that could be sent again"
-    if config.padding is not Padding.NONE:
-        return "it pads nothing"
-    return None if config.suite == DEFAULT.name else _lacks_suite(SUITES[config.suite])
-
-
-def host_refusals() -> dict[str, int]:
-    """By our names for them; empty where the kernel does not count."""
-    try:
-        lines = _REFUSALS.read_text().splitlines()
-    except OSError:
-        return {}
-    values = dict(line.split() for line in lines if len(line.split()) == 2)
-    return {ours: sum(int(values.get(name, "0")) for name in theirs) for ours, theirs in REFUSALS.items()}
 
 
 @dataclass
@@ -141,11 +56,13 @@ class KernelPlane:
         self._session = session
         self._counters = session.counters
         self._environment = environment
-        self._if_id = _MARK | config.port
+        self._if_id = kernel_host.MARK | config.port
         self._out = xfrm.Ends(environment.underlay_address, config.peer_underlay, environment.pairs)
         self._in = self._out.reversed()
         self._installed: dict[tuple[bool, int], xfrm.Usage] = {}  # whether outbound, SPI: as read last
-        self._current: int | None = None  # outbound SPI
+        self._rate_kbps = config.rate_kbps
+        self._current: int | None = None  # outbound SPI that the policies name; _UNCLEAR: they may differ
+        self._is_refusing = False  # until the counters are looked at again
         self._traffic = _Traffic()
         self._socket: socket.socket | None = None
         self._is_open = False
@@ -155,22 +72,31 @@ class KernelPlane:
         name = self._config.interface
         try:
             index = socket.if_nametoindex(self._environment.underlay_interface)
-            netlink.carry_out([xfrm.add_interface(name, index, self._if_id)])
+            try:
+                netlink.carry_out([xfrm.add_interface(name, index, self._if_id)])
+            except FileExistsError:
+                kernel_host.remove_leftover(name)
+                netlink.carry_out([xfrm.add_interface(name, index, self._if_id)])
         except OSError as error:
             if error.errno == errno.EEXIST:
                 raise Conflict("connection.interface", f"an interface {name} exists already") from error
             raise Unavailable(f"cannot make interface {name}: {error.strerror}") from error
         self._is_open = True
         self._tell(*xfrm.let_nothing_out(self._out, self._if_id), *xfrm.let_in(self._in, self._if_id))
-        config, mtu = self._config, self._environment.mtu
-        octets = addressing.super_packet_bytes(mtu, config.rate_kbps)
-        addressing.configure_tun(name, mtu, octets, self._environment.pairs)
+        self.configure()
         try:
             udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_INTERFACE)
             udp.setsockopt(_SOL_UDP, xfrm.UDP_ENCAP, xfrm.UDP_ENCAP_ESPINUDP)
         except OSError as error:
             raise Unavailable(f"ESP in UDP: {error.strerror}") from error
         self._socket = udp
+
+    def configure(self) -> None:
+        octets = addressing.super_packet_bytes(self._environment.mtu, self._rate_kbps)
+        addressing.configure_tun(self._config.interface, self._environment.mtu, octets, self._environment.pairs)
+
+    def pump(self) -> None:
+        """The interface counts by itself."""
 
     def start(self) -> None:
         assert self._socket is not None
@@ -190,40 +116,74 @@ class KernelPlane:
             return
         self._counters.tx_socket_drops += 1
 
-    def install(self, sa: SaInstalled) -> None:
-        """A new SA: it receives from now on, or can be sent on."""
+    def install(self, sas: Sequence[SaInstalled]) -> None:
+        """New SAs: they receive from now on, or can be sent on. Unavailable: none of them is there."""
+        added: list[tuple[bool, int]] = []
+        try:
+            for sa in sas:
+                self._tell(xfrm.add_state(self._state(sa)))
+                added.append((sa.is_outbound, sa.spi))
+                self._installed[sa.is_outbound, sa.spi] = xfrm.UNUSED
+        except Unavailable:
+            for key in added:
+                self._remove(*key)
+            raise
+
+    def _state(self, sa: SaInstalled) -> xfrm.State:
         ends = self._out if sa.is_outbound else self._in
         # The kernel counts whole seconds, we in fractions: it must not be the first to forget.
         seconds = math.ceil(self._session.settings.lifetime_s) + 1
         # A connection that is here already and is to have a wider window than the kernel has keeps the widest.
         window = min(self._session.settings.replay_window, xfrm.MAX_REPLAY_WINDOW)
-        state = xfrm.State(ends, sa.spi, self._config.port, self._if_id, window, seconds, sa.key, sa.salt, sa.suite)
-        self._try_to_tell(xfrm.add_state(state))
-        self._installed[sa.is_outbound, sa.spi] = xfrm.UNUSED
+        return xfrm.State(ends, sa.spi, self._config.port, self._if_id, window, seconds, sa.key, sa.salt, sa.suite)
+
+    def transmit_on(self, spi: int) -> None:
+        """Let packets out under that SA and none else. Unavailable: all is as it was."""
+        if not self._is_open or not self._count_traffic():
+            raise Unavailable(f"interface {self._config.interface} is gone")
+        before = self._current
+        try:
+            self._set_policies(spi)
+        except Unavailable:
+            if before != _UNCLEAR:
+                self._try_to_set_policies(before)
+            raise
+
+    def _set_policies(self, spi: int | None) -> None:
+        """What packets leave under, and that they may come in. Where it is refused it may hold for one family."""
+        self._current = _UNCLEAR
+        self._tell(
+            *(
+                xfrm.let_nothing_out(self._out, self._if_id)
+                if spi is None
+                else xfrm.let_out(self._out, self._if_id, spi)
+            ),
+            *xfrm.let_in(self._in, self._if_id),
+        )
+        self._current = spi
+
+    def _try_to_set_policies(self, spi: int | None) -> None:
+        try:
+            self._set_policies(spi)
+        except Unavailable as error:
+            self._report_refusal(error)
 
     def sync_sas(self) -> None:
         """Transmit on the SA that is in use or not at all, and forget what is not there any more."""
-        if not self._is_open:
+        if not self._is_open or self._is_refusing:
             return
         current = self._session.current
         outbound = current.outbound.spi if current is not None else None
         if outbound != self._current:
             if not self._count_traffic():
                 return
-            self._current = outbound
-            self._try_to_tell(
-                *(
-                    xfrm.let_nothing_out(self._out, self._if_id)
-                    if outbound is None
-                    else xfrm.let_out(self._out, self._if_id, outbound)
-                )
-            )
+            self._try_to_set_policies(outbound)
         wanted = {key for pair in self._session.live for key in ((True, pair.outbound.spi), (False, pair.inbound.spi))}
         for is_outbound, spi in self._installed.keys() - wanted:
             self._remove(is_outbound, spi)
 
     def host_refusals(self) -> dict[str, int]:
-        return host_refusals()
+        return kernel_host.host_refusals()
 
     def _read_control(self) -> None:
         """The kernel takes the ESP packets; what comes here is for the session, and never a packet to deliver."""
@@ -241,6 +201,7 @@ class KernelPlane:
         self._environment.carry_out()
 
     def set_rate(self, rate_kbps: int | None) -> None:
+        self._rate_kbps = rate_kbps
         octets = addressing.super_packet_bytes(self._environment.mtu, rate_kbps)
         try:
             addressing.limit_super_packets(self._config.interface, octets)
@@ -252,6 +213,7 @@ class KernelPlane:
 
         Where the interface has been removed under us, that is told.
         """
+        self._is_refusing = False
         if self._is_open:
             self._count_traffic()
         highest = 0
@@ -278,17 +240,25 @@ class KernelPlane:
     def _forget(self) -> None:
         """Nothing passes any more."""
         self._is_open = False
-        self._try_to_tell(
-            *xfrm.remove_policies(self._out, self._if_id, is_outbound=True),
-            *xfrm.remove_policies(self._in, self._if_id, is_outbound=False),
-            *(self._removal(is_outbound, spi) for is_outbound, spi in self._installed),
-        )
+        try:
+            self._tell(
+                *xfrm.remove_policies(self._out, self._if_id, is_outbound=True),
+                *xfrm.remove_policies(self._in, self._if_id, is_outbound=False),
+                *(self._removal(is_outbound, spi) for is_outbound, spi in self._installed),
+            )
+        except Unavailable as error:
+            self._report_refusal(error)
         self._installed.clear()
 
     def _remove(self, is_outbound: bool, spi: int) -> None:
+        """One that cannot be removed ends with its lifetime, and is tried again before."""
         self._read(is_outbound, spi)
-        self._try_to_tell(self._removal(is_outbound, spi))
-        del self._installed[is_outbound, spi]
+        try:
+            self._tell(self._removal(is_outbound, spi))
+        except Unavailable as error:
+            self._report_refusal(error)
+        else:
+            del self._installed[is_outbound, spi]
 
     def _removal(self, is_outbound: bool, spi: int) -> netlink.Request:
         return xfrm.remove_state((self._out if is_outbound else self._in).destination, spi)
@@ -340,13 +310,10 @@ class KernelPlane:
         except OSError as error:
             raise Unavailable(f"xfrm: {error.strerror}") from error
 
-    def _try_to_tell(self, *requests: netlink.Request) -> None:
-        """What the kernel has not taken it does not use either: packets are dropped until the next key."""
-        try:
-            self._tell(*requests)
-        except Unavailable as error:
-            logger.error("connection %s: %s", self._config.id, error)
-            self._environment.report_error(OSError(0, str(error)))
+    def _report_refusal(self, error: Unavailable) -> None:
+        self._is_refusing = True
+        logger.error("connection %s: %s", self._config.id, error)
+        self._environment.report_error(OSError(0, str(error)))
 
 
 def _traffic_of(interface: str) -> _Traffic | None:

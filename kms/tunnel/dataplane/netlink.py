@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,11 +21,11 @@ from kms.tunnel.packet.ip_header import Address
 ROUTE, XFRM = socket.NETLINK_ROUTE, 6  # families: linux/netlink.h
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _DUMP = 0x300
-_RTM_NEWLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 20, 21, 24, 25
+_RTM_NEWLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 16, 20, 21, 24, 25, 26
 _REQUEST, _ACK, _REPLACE, _CREATE = 0x1, 0x4, 0x100, 0x400
 _IFLA_MTU, _IFLA_TXQLEN, _IFLA_GSO_MAX_SIZE = 4, 13, 41
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_DST, _RTA_OIF, _RTA_PREFSRC = 1, 4, 7
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_PREFSRC = 1, 2, 4, 7
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_LINK, _RT_SCOPE_NOWHERE, _RTN_UNICAST = 254, 3, 253, 255, 1
 _IFF_UP = 1
 
@@ -84,6 +85,18 @@ def remove_route(index: int, target: Address) -> Request:
     return Request(f"remove the route to {target}", _RTM_DELROUTE, 0, _route(_RT_SCOPE_NOWHERE, index, target))
 
 
+def ask_route(target: Address, source: Address) -> Request:
+    """By which way a packet would leave; :func:`interface_of` reads the answer."""
+    head = _ROUTE.pack(socket_family(target), target.max_prefixlen, target.max_prefixlen, 0, 0, 0, 0, 0, 0)
+    body = head + _attribute(_RTA_DST, target.packed) + _attribute(_RTA_SRC, source.packed)
+    return Request(f"ask for the route to {target}", _RTM_GETROUTE, 0, body)
+
+
+def interface_of(route: bytes) -> int:
+    """The number of the interface that a route leads to; 0: to none."""
+    return int.from_bytes(attributes(route, _ROUTE.size).get(_RTA_OIF, b""), sys.byteorder)
+
+
 def socket_family(address: Address) -> int:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
@@ -133,6 +146,18 @@ def _bodies(request: Request, flags: int, family: int) -> list[bytes]:
                 if kind == _NLMSG_DONE:
                     return bodies
                 bodies.append(body)
+
+
+def attributes(message: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes of a message, by type, from ``offset`` on."""
+    found = {}
+    while offset + _ATTRIBUTE.size <= len(message):
+        length, kind = _ATTRIBUTE.unpack_from(message, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind] = message[offset + _ATTRIBUTE.size : offset + length]
+        offset += (length + 3) & ~3
+    return found
 
 
 def _open(family: int) -> socket.socket:

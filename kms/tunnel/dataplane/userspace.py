@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
@@ -31,6 +32,7 @@ class UserspacePlane:
         self._socket: socket.socket | None = None
         self._outbound: OutboundPath | None = None
         self._inbound: InboundPath | None = None
+        self._rate_kbps = config.rate_kbps
         self._is_waiting = False  # for room in the socket
 
     def open(self, udp: socket.socket) -> None:
@@ -45,12 +47,15 @@ class UserspacePlane:
         self._outbound = OutboundPath(self._tun, udp, self._session.outbound, report_error)
         self._inbound = InboundPath(self._tun, udp, self._session.inbound, report_error)
         self._environment.carry_out()  # the first key is asked for while the interface is being set up
-        addressing.configure_tun(
-            config.interface,
-            self._environment.mtu,
-            self._super_packet(config.rate_kbps),
-            self._environment.pairs,
-        )
+        self.configure()
+
+    def configure(self) -> None:
+        environment, octets = self._environment, self._super_packet(self._rate_kbps)
+        addressing.configure_tun(self._config.interface, environment.mtu, octets, environment.pairs)
+
+    def pump(self) -> None:
+        if not self._is_waiting and self._tun is not None and self._session.link is not Link.CLOSED:
+            self._read_device()
 
     def start(self) -> None:
         assert self._tun is not None
@@ -77,13 +82,17 @@ class UserspacePlane:
             self._outbound.send(datagram)
             self._wait_for_room()
 
-    def install(self, sa: SaInstalled) -> None:
+    def install(self, sas: Sequence[SaInstalled]) -> None:
         """The session itself seals and opens."""
+
+    def transmit_on(self, spi: int) -> None:
+        """As above."""
 
     def sync_sas(self) -> None:
         """As above."""
 
     def set_rate(self, rate_kbps: int | None) -> None:
+        self._rate_kbps = rate_kbps
         try:
             addressing.limit_super_packets(self._config.interface, self._super_packet(rate_kbps))
         except Unavailable as error:
@@ -100,6 +109,11 @@ class UserspacePlane:
         return None
 
     def _read_tun(self) -> None:
+        if self._read_device():
+            self._environment.carry_out()
+
+    def _read_device(self) -> bool:
+        """False when it is gone, which is told."""
         assert self._outbound is not None
         try:
             self._outbound.read_device(self._loop.time())
@@ -107,9 +121,9 @@ class UserspacePlane:
             assert self._tun is not None
             self._loop.remove_reader(self._tun.fd)
             self._environment.report_lost(f"interface {self._config.interface} is gone: {error.strerror}")
-            return
+            return False
         self._wait_for_room()
-        self._environment.carry_out()
+        return True
 
     def _read_socket(self) -> None:
         assert self._inbound is not None

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from kms.tunnel.dataplane.netlink import Request, socket_family
+from kms.tunnel.dataplane.netlink import Request, attributes, socket_family
 from kms.tunnel.packet.cipher_suites import CIPHER_KEY_BYTES, DEFAULT, ICV_BYTES, Suite
 from kms.tunnel.packet.ip_header import AddressPair
 
@@ -176,7 +176,7 @@ def parse_state(message: bytes) -> Usage:
     at = _SELECTOR.size + _ID.size + 16 + _LIFETIME.size
     octets, packets, _, _ = _USED.unpack_from(message, at)
     too_old, repeated, auth_failures = _STATS.unpack_from(message, at + _USED.size)
-    replay = _attributes(message, STATE_BYTES).get(_REPLAY_ESN_VAL)
+    replay = attributes(message, STATE_BYTES).get(_REPLAY_ESN_VAL)
     _, sent, received, sent_high, received_high, _ = _REPLAY.unpack_from(replay or bytes(_REPLAY.size))
     sent, received = sent_high << 32 | sent, received_high << 32 | received
     return Usage(packets, octets, too_old, repeated, auth_failures, sent, received)
@@ -213,10 +213,10 @@ def interfaces(links: Iterable[bytes]) -> Iterator[tuple[str, int, int]]:
     """Name, index and number of each interface of this kind."""
     for link in links:
         index = _LINK.unpack_from(link)[2]
-        found = _attributes(link, _LINK.size)
-        info = _attributes(found.get(_IFLA_LINKINFO, b""), 0)
+        found = attributes(link, _LINK.size)
+        info = attributes(found.get(_IFLA_LINKINFO, b""), 0)
         if info.get(_INFO_KIND, b"").rstrip(b"\0") == b"xfrm":
-            (if_id,) = struct.unpack("=I", _attributes(info[_INFO_DATA], 0)[_XFRM_IF_ID])
+            (if_id,) = struct.unpack("=I", attributes(info[_INFO_DATA], 0)[_XFRM_IF_ID])
             yield found[_IFLA_IFNAME].rstrip(b"\0").decode(), index, if_id
 
 
@@ -233,21 +233,10 @@ def policies(dumped: Iterable[bytes]) -> Iterator[tuple[int, Request]]:
     tail_at = _SELECTOR.size + _LIFETIME.size + _USED.size
     for policy in dumped:
         _, index, direction, *_ = _POLICY_TAIL.unpack_from(policy, tail_at)
-        found = _attributes(policy, tail_at + _POLICY_TAIL.size).get(_IF_ID)
+        found = attributes(policy, tail_at + _POLICY_TAIL.size).get(_IF_ID)
         if found is not None:
             body = policy[: _SELECTOR.size] + _POLICY_ID_TAIL.pack(index, direction) + _attribute(_IF_ID, found)
             yield struct.unpack("=I", found)[0], Request("remove a policy", _DELPOLICY, 0, body)
-
-
-def _attributes(message: bytes, offset: int) -> dict[int, bytes]:
-    found = {}
-    while offset + _ATTRIBUTE.size <= len(message):
-        length, kind = _ATTRIBUTE.unpack_from(message, offset)
-        if length < _ATTRIBUTE.size:
-            break
-        found[kind] = message[offset + _ATTRIBUTE.size : offset + length]
-        offset += (length + 3) & ~3
-    return found
 
 
 def _policies(what: str, direction: int, ends: Ends, if_id: int, action: int, template: bytes) -> list[Request]:

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kms.tunnel.errors import Unavailable
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
-from kms.tunnel.protocol.effects import AskEncKeys, Effect, SendDatagram
+from kms.tunnel.protocol.effects import AskEncKeys, Effect, SaInstalled, SendDatagram
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES, ControlKeys, Sender, offer_keys
 from kms.tunnel.protocol.key_prefetch import KEPT_S, MAX_KEYS_AHEAD, KeyStock, StockedKey, keys_at_once
 from kms.tunnel.protocol.security_association import Agreement, SaBook, SaPair
@@ -216,7 +217,12 @@ class Initiator:
         agreement = Agreement(
             self._offer.key_id, self._offer.nonce + message.nonce, self._offer.spi, message.spi, Sender.INITIATOR
         )
-        pair, installed = self._book.install(agreement, self._key, now)
+        try:
+            pair, installed = self._install(agreement, now)
+        except Unavailable as error:
+            # The offer stands and is repeated, and with it the confirmation that is then tried again.
+            self.last_error = str(error)
+            return None
         self._effects.extend(installed)
         self._confirmed = received.datagram
         self._ready = messages.encode_ready(self._connection, messages.Ready(self._offer.nonce), pair.control.initiator)
@@ -232,6 +238,16 @@ class Initiator:
         self._rekey_at = now + self._settings.rekey_s
         self._wake_at = min(self._rekey_at, now + _USAGE_CHECK_S)
         return pair
+
+    def _install(self, agreement: Agreement, now: float) -> tuple[SaPair, tuple[SaInstalled, ...]]:
+        """A pair that can receive and transmit. Unavailable, and there is none, unless it can do both."""
+        pair, installed = self._book.install(agreement, self._key, now)
+        try:
+            self._book.let_out(pair)
+        except Unavailable:
+            self._book.discard(pair)
+            raise
+        return pair, installed
 
     def _repeat_ready(self, now: float) -> None:
         """READY was lost: the responder still transmits on the SA before, which must go on receiving."""

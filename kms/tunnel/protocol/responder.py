@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from kms.tunnel.errors import Unavailable
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import AskDecKeys, Effect, SendDatagram
@@ -147,8 +148,7 @@ class Responder:
             return
         offered.key, offered.entropy = stocked.key, stocked.entropy
         if self._is_genuine(offered.received, offered):
-            offered.advance(OfferedInput.KEY_FITS)
-            self._confirm(offered, now)
+            self._confirm(offered, OfferedInput.KEY_FITS, now)
         else:
             offered.advance(OfferedInput.KEY_DOES_NOT_FIT)
             self._counters.control_auth_failures += 1
@@ -205,10 +205,9 @@ class Responder:
                 offered.advance(OfferedInput.OFFER_REPEATED)
                 self._ask(offered, now)
             case Offered.HOLDING if self._is_genuine(received, offered):
-                # Somebody had altered the offer that came first; the key was kept for this one.
+                # Somebody had altered the offer that came first, or the SA was refused: the key was kept for this one.
                 offered.received, offered.offer = received, offer
-                offered.advance(OfferedInput.GENUINE_OFFER)
-                self._confirm(offered, now)
+                self._confirm(offered, OfferedInput.GENUINE_OFFER, now)
             case Offered.HOLDING:
                 self._counters.control_auth_failures += 1
             case Offered.CONFIRMING if received.datagram == offered.received.datagram:
@@ -280,12 +279,19 @@ class Responder:
     def _is_genuine(self, received: messages.Received, offered: _OfferedKey) -> bool:
         return received.is_signed_by(offer_keys(offered.key, self._context, offered.offer.key_id).initiator)
 
-    def _confirm(self, offered: _OfferedKey, now: float) -> None:
+    def _confirm(self, offered: _OfferedKey, why: OfferedInput, now: float) -> None:
+        """Receive on the new SA and say so, or keep the key until the offer is repeated."""
         offer = offered.offer
         spi = self._book.choose_spi(offered.entropy[:4])
         nonce = offered.entropy[4 : 4 + NONCE_BYTES]
         agreement = Agreement(offer.key_id, offer.nonce + nonce, spi, offer.spi, Sender.RESPONDER)
-        offered.pair, installed = self._book.install(agreement, offered.key, now)
+        try:
+            offered.pair, installed = self._book.install(agreement, offered.key, now)
+        except Unavailable as error:
+            offered.advance(OfferedInput.SA_REFUSED)
+            self.last_error = str(error)
+            return
+        offered.advance(why)
         self._effects.extend(installed)
         confirm = messages.Confirm(offer.nonce, spi, nonce, self._instance)
         keys = offer_keys(offered.key, self._context, offer.key_id)

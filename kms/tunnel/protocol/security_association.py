@@ -8,7 +8,7 @@ from itertools import count
 
 from kms.tunnel.packet.cipher_suites import Suite
 from kms.tunnel.packet.esp import MIN_SPI, InboundSa, OutboundSa
-from kms.tunnel.protocol.effects import SaInstalled
+from kms.tunnel.protocol.effects import Installer, SaInstalled
 from kms.tunnel.protocol.key_derivation import ControlKeys, Sender, esp_keymat, link_keys
 
 # At the quickest rekeying (10 a second) and a drain of one second, about a dozen pairs live at once.
@@ -35,7 +35,7 @@ class SaPair:
     ends_at: float
     context: bytes  # what its key was bound to, the key source included
     stage: Stage = Stage.PENDING
-    highest_probe: int = 0  # the greatest number of a probe accepted under it
+    is_let_out: bool = False  # the installer transmits on it
     tx_bytes: int = 0  # of inner packets, as in Counters; ``outbound.sequence`` is how many packets
     rx_packets: int = 0
     rx_bytes: int = 0
@@ -62,9 +62,19 @@ class Agreement:
 
 
 class SaBook:
-    """The live pairs, by inbound SPI, and the one that transmits."""
+    """The live pairs, by inbound SPI, and the one that transmits. What is here ``installer`` has, too."""
 
-    def __init__(self, *, context: bytes, suite: Suite, lifetime_s: float, replay_window: int, drain_s: float) -> None:
+    def __init__(
+        self,
+        installer: Installer,
+        *,
+        context: bytes,
+        suite: Suite,
+        lifetime_s: float,
+        replay_window: int,
+        drain_s: float,
+    ) -> None:
+        self._installer = installer
         self._context = context
         self._suite = suite
         self._lifetime_s = lifetime_s
@@ -86,7 +96,10 @@ class SaBook:
         return self.current is not None and self.current.context == self._context
 
     def install(self, agreement: Agreement, master: bytes, now: float) -> tuple[SaPair, tuple[SaInstalled, ...]]:
-        """Derive and keep a pair; it receives at once and transmits when :meth:`make_current` says so."""
+        """Derive and keep a pair; it receives at once and transmits when :meth:`make_current` says so.
+
+        Unavailable, and nothing has happened, when it cannot be installed.
+        """
         mine = agreement.outbound_sender
         peers = Sender.RESPONDER if mine is Sender.INITIATOR else Sender.INITIATOR
         suite = self._suite
@@ -104,16 +117,29 @@ class SaBook:
             ends_at=now + self._lifetime_s,
             context=self._context,
         )
-        self._make_room()
-        assert pair.inbound_spi not in self.by_spi
-        self.by_spi[pair.inbound_spi] = pair
-        return pair, (
+        sas = (
             SaInstalled(True, agreement.outbound_spi, outbound.key, outbound.salt, suite),
             SaInstalled(False, agreement.inbound_spi, inbound.key, inbound.salt, suite),
         )
+        assert pair.inbound_spi not in self.by_spi
+        self._installer.install(sas)
+        self._make_room()
+        self.by_spi[pair.inbound_spi] = pair
+        return pair, sas
+
+    def let_out(self, pair: SaPair) -> None:
+        """Have packets leave under ``pair``: :meth:`make_current` is to follow. Raises Unavailable. Idempotent."""
+        if not pair.is_let_out:
+            self._installer.transmit_on(pair.outbound.spi)
+            pair.is_let_out = True
+
+    def discard(self, pair: SaPair) -> None:
+        """Forget a pair that nobody has been told of."""
+        del self.by_spi[pair.inbound_spi]
 
     def make_current(self, pair: SaPair, now: float) -> None:
-        """Transmit on ``pair``; those before it receive for a while longer, then go."""
+        """Transmit on ``pair``, which is let out; those before it receive for a while longer, then go."""
+        assert pair.is_let_out
         for other in self.by_spi.values():
             if other is pair:
                 break  # dicts keep order of installation: what follows is newer

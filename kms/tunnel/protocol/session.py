@@ -9,7 +9,8 @@ What happens, and what follows (the machines' tables are in :mod:`kms.tunnel.pro
 
 1. :meth:`Session.start`: the initiator asks for a key, the responder says that it is there.
 2. :meth:`Session.keys_obtained`, :meth:`Session.key_refused`, a control message: the key exchange goes on. In its
-   course a pair of SAs comes to be, which receives at once.
+   course a pair of SAs comes to be, which receives at once; where the kernel has to have it, too, its consent is part
+   of the exchange (:class:`kms.tunnel.protocol.effects.Installer`).
 3. The exchange, or a packet that was sealed under such a pair, proves that the peer has it: the pair transmits from
    now on, and the link is UP. This happens again with every new key.
 4. The time: what is due is repeated, a key that is old enough replaced, a pair that has ended forgotten. When the one
@@ -25,12 +26,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kms.tunnel.errors import Malformed
+from kms.tunnel.errors import Malformed, Unavailable
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.continuity.check import Continuity
+from kms.tunnel.protocol.continuity.passage import PassageProbes, joined
 from kms.tunnel.protocol.continuity.probes import ContinuityProbes
 from kms.tunnel.protocol.counters import Counters
-from kms.tunnel.protocol.effects import Effect, LinkChanged
+from kms.tunnel.protocol.effects import Effect, Installer, LinkChanged, SessionAlone
 from kms.tunnel.protocol.inbound_traffic import InboundTraffic
 from kms.tunnel.protocol.initiator import Initiator
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES
@@ -62,7 +64,7 @@ class Status:
 class Session:
     """Seals, opens, and keeps itself in keys. ``instance`` is 8 fresh random octets."""
 
-    def __init__(self, settings: SessionSettings, instance: bytes) -> None:
+    def __init__(self, settings: SessionSettings, instance: bytes, installer: Installer | None = None) -> None:
         if len(instance) != messages.INSTANCE_BYTES:
             raise ValueError(f"an instance is {messages.INSTANCE_BYTES} octets")
         self._settings = settings
@@ -70,6 +72,7 @@ class Session:
         self._connection = messages.connection_tag(settings.connection_id)
         self._effects: list[Effect] = []
         self._book = SaBook(
+            installer or SessionAlone(),
             context=settings.context().digest(),
             suite=settings.suite,
             lifetime_s=settings.lifetime_s,
@@ -81,6 +84,7 @@ class Session:
             Initiator(*parts) if settings.role is Role.INITIATOR else Responder(*parts, instance)
         )
         self._probes = ContinuityProbes(*parts)
+        self._passage = PassageProbes(*parts)
         self._retransmission = Retransmission(*parts)
         self.outbound = OutboundTraffic(*parts, self._retransmission, self._replace_worn)
         self.inbound = InboundTraffic(
@@ -138,6 +142,13 @@ class Session:
         """Transmit on ``pair`` from now on; the one before drains. A pair that has ended or been overtaken stays so."""
         if pair.stage is not Stage.PENDING or self._book.by_spi.get(pair.inbound_spi) is not pair:
             return
+        try:
+            self._book.let_out(pair)
+        except Unavailable as error:
+            # The peer, which hears nothing under it, repeats itself, and this is tried again.
+            self._exchange.last_error = str(error)
+            return
+        self._exchange.last_error = ""
         if self._book.current is not None or self._link is Link.EXPIRED:
             self.counters.rekeys += 1
         was_up, was_reconfigured = self._link is Link.UP, self._book.is_reconfigured
@@ -148,6 +159,7 @@ class Session:
             self._exchange.proved(pair)
         self._change_link(LinkInput.SA_USABLE)
         self._probes.start(now)
+        self._passage.start(now)
         self.outbound.use(pair, now)
 
     def _change_link(self, event: LinkInput) -> None:
@@ -156,6 +168,7 @@ class Session:
             self._effects.append(LinkChanged(self._link))
             if self._link is not Link.UP:
                 self._probes.stop()
+                self._passage.stop()
                 self.outbound.halt()
 
     # 4. The time, and what wears a key out
@@ -168,6 +181,7 @@ class Session:
             self._book.next_expiry(),
             self._exchange.next_timer(),
             self._probes.next_timer(),
+            self._passage.next_timer(),
             self._retransmission.next_timer(),
             self.outbound.next_timer(),
         )
@@ -181,6 +195,7 @@ class Session:
             self._change_link(LinkInput.LIFETIME_ENDED)
         self._exchange.handle_timer(now)
         self._probes.handle_timer(now)
+        self._passage.handle_timer(now)
         self._retransmission.handle_timer(now)
         self.outbound.handle_timer(now)
 
@@ -224,9 +239,15 @@ class Session:
         """Whether traffic can pass under keys of the kind that was asked for last."""
         return self._link is Link.UP and self._book.is_reconfigured
 
-    def pace_probes(self, period_s: float) -> None:
-        """Ask the peer that often from now on whether it hears us; 0: never."""
+    def pace_probes(self, period_s: float, passage_s: float) -> None:
+        """Ask the peer that often from now on whether it hears us, beside and through the tunnel; 0: never."""
         self._probes.set_period(period_s)
+        self._passage.set_period(passage_s)
+
+    def receive_inside(self, payload: bytes, now: float) -> None:
+        """A UDP payload that has come to this end through the tunnel."""
+        if self._link is Link.UP:
+            self._passage.receive_inside(payload, now)
 
     # 6. The end
 
@@ -256,7 +277,12 @@ class Session:
     @property
     def continuity(self) -> Continuity:
         """Whether packets get through, as the last probes have shown; unknown while there is no key to ask with."""
-        return self._probes.continuity
+        return joined(self._probes.continuity, self._passage.continuity)
+
+    @property
+    def is_blocked_inside(self) -> bool:
+        """Datagrams of the peer's come, and packets of the largest size do not get through the tunnel."""
+        return self._probes.continuity.reachable is True and self._passage.continuity.reachable is False
 
     def status(self, now: float) -> Status:
         current = self._book.current

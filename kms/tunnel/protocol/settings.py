@@ -71,6 +71,8 @@ class SessionSettings:
     """Keep what is sent for a while, ask for what is missing (see :mod:`kms.tunnel.protocol.retransmission_buffer`)."""
     probe_s: float = 0.5
     """How often the peer is asked whether it hears us; in twice that a failure is known. 0: never."""
+    passage_s: float = 0.0
+    """How often a packet of the largest size asks the same through the tunnel itself. 0: never."""
     queue_packets: int = 32
     """Packets that may wait for the very first SA; the oldest gives way."""
     queue_s: float = 1.0

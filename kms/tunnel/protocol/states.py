@@ -71,7 +71,7 @@ class Offered(Enum):
 
     FETCHING = "fetching"  # waiting for dec_keys
     BACKING_OFF = "backing-off"  # the KME could not be asked; the next repetition of the offer asks again
-    HOLDING = "holding"  # the key is here, but the offer's tag did not fit: waiting for the genuine offer
+    HOLDING = "holding"  # the key is here; the offer's tag did not fit, or the SA was refused: waiting for an offer
     CONFIRMING = "confirming"  # receiving on the new SA, transmitting on the old; CONFIRM is repeated
     SETTLED = "settled"  # the new SA is in use both ways
     REFUSED = "refused"  # the KME does not know the key; never asked for again
@@ -80,6 +80,7 @@ class Offered(Enum):
 class OfferedInput(Enum):
     KEY_FITS = "key obtained, tag fits"
     KEY_DOES_NOT_FIT = "key obtained, tag does not fit"
+    SA_REFUSED = "tag fits, SA refused"
     KME_UNREACHABLE = "KME unreachable"
     KEY_UNKNOWN = "key unknown"
     OFFER_REPEATED = "offer repeated"
@@ -90,10 +91,12 @@ class OfferedInput(Enum):
 OFFERED: Mapping[tuple[Offered, OfferedInput], Offered] = {
     (Offered.FETCHING, OfferedInput.KEY_FITS): Offered.CONFIRMING,
     (Offered.FETCHING, OfferedInput.KEY_DOES_NOT_FIT): Offered.HOLDING,
+    (Offered.FETCHING, OfferedInput.SA_REFUSED): Offered.HOLDING,
     (Offered.FETCHING, OfferedInput.KME_UNREACHABLE): Offered.BACKING_OFF,
     (Offered.FETCHING, OfferedInput.KEY_UNKNOWN): Offered.REFUSED,
     (Offered.BACKING_OFF, OfferedInput.OFFER_REPEATED): Offered.FETCHING,
     (Offered.HOLDING, OfferedInput.GENUINE_OFFER): Offered.CONFIRMING,
+    (Offered.HOLDING, OfferedInput.SA_REFUSED): Offered.HOLDING,
     (Offered.CONFIRMING, OfferedInput.PROOF): Offered.SETTLED,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,27 +118,34 @@ def _certify(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], No
     out: Path = arguments.out
     if out.exists() and not out.is_dir():
         raise WrongRequest(f"--out: {out} is not a directory")
+    caller = who_called_sudo()
     try:
         authority.ensure_ca(layout.pki)
-        caller = who_called_sudo()
         directory = OwnDirectory.make_trusted(out, None if caller is None else Owner(*caller))
     except KmsError as error:
         raise WrongRequest(f"--out: {error}") from error
     except OSError as error:
-        raise WrongRequest(f"--out: cannot write to {out}: {error.strerror}") from error
+        raise _not_written(out, error) from error
     try:
         with directory:
             certify(directory)
     except KmsError as error:
         raise WrongRequest(f"SAE_ID: {error}") from error
     except OSError as error:
-        raise WrongRequest(f"--out: cannot write to {out}: {error.strerror}") from error
+        raise _not_written(out, error) from error
     paths = {name: str((out / f"{name}.pem").resolve()) for name in ("cert", "key", "ca")}
     if arguments.json:
         print_json({"sae_id": arguments.sae_id, **paths})
     else:
         say(f"{arguments.sae_id}: " + ", ".join(paths.values()))
     return 0
+
+
+def _not_written(out: Path, error: OSError) -> Exception:
+    """A full disk may be that of the authority: it is told as such."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return WrongRequest(f"--out: cannot write to {out}: {error.strerror}")
 
 
 def _revoke(arguments: argparse.Namespace, layout: Layout) -> int:

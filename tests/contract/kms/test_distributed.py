@@ -28,7 +28,7 @@ def kms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DistributedKms]:
     with distributed_kms(tmp_path_factory.mktemp("distributed"), SITES) as running:
         for site in LINE:
             running.world.credentials(f"sae-{site}", site)
-        for name in ("roamer", "late"):
+        for name in ("roamer", "late", "nomad-1", "nomad-2"):
             running.world.credentials(name)
         wait_until(lambda: all(bits > 20_000 for bits in running.available_bits("cell1").values()), 20)
         yield running
@@ -95,6 +95,24 @@ def test_a_slave_that_nobody_has_seen_gets_its_key_where_it_asks(kms: Distribute
     assert twin.body["keys"][0]["key"] == entry["key"]
     assert world.dec("core1", "late", "sae-cell1", entry["key_ID"]).status == 400
     assert world.dec("metro1", "late", "sae-cell1", entry["key_ID"]).status == 400
+
+
+@pytest.mark.parametrize("source", ["qkd", "qkd+qra"])
+def test_fault_13_keys_say_how_they_came_whichever_kme_brings_them(kms: DistributedKms, source: str) -> None:
+    """core1 is one section from metro1, cell1 two: what is relayed for one slave is not direct for another."""
+    world, nomad = kms.world, "nomad-1" if source == "qkd" else "nomad-2"  # seen nowhere yet
+    asked = {"extension_mandatory": [{"key_source": source}]}
+    both = world.enc("metro1", "sae-metro1", "sae-core1", additional_slave_SAE_IDs=["sae-cell1"], **asked)
+    assert both.status == 200, both.body
+    late = world.enc("metro1", "sae-metro1", nomad, number=2, **asked)
+    assert [entry["key_extension"] for entry in late.body["keys"]] == 2 * [{"key_source": source}]
+    twins = world.dec("cell1", nomad, "sae-metro1", *(entry["key_ID"] for entry in late.body["keys"]))
+    assert [entry["key"] for entry in twins.body["keys"]] == [entry["key"] for entry in late.body["keys"]]
+    (entry,) = both.body["keys"]
+    told = [entry, *twins.body["keys"]]
+    for site in ("core1", "cell1"):
+        told += world.dec(site, f"sae-{site}", "sae-metro1", entry["key_ID"]).body["keys"]
+    assert {each["key_extension"]["route"] for each in told} == {"relayed"}
 
 
 def ask_peer(kms: DistributedKms, tls: ssl.SSLContext, *asked: tuple[str, Any]) -> list[int]:

@@ -150,6 +150,12 @@ class TestRefusals:
             assert answer.status == 400
             assert answer.body["message"]
 
+    @pytest.mark.parametrize("charset", ["utf-8", "UTF8", '"Utf-8"', "utf_8", "us-ascii", ""])
+    def test_fault_33_json_has_one_charset_however_it_is_called(self, world: KmsWorld, charset: str) -> None:
+        content_type = f"application/json; Charset={charset}"
+        path = "/sae-core1/enc_keys"
+        assert world.ask("cell1", "sae-cell1", "POST", path, raw=b"{}", content_type=content_type).status == 200
+
     def test_ten_thousand_ids_in_one_request(self, world: KmsWorld) -> None:
         ids = [str(uuid.uuid4()) for _ in range(10_000)]
         assert world.dec("cell1", "sae-cell1", "sae-core1", *ids).status == 400

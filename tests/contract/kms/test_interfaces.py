@@ -208,6 +208,18 @@ def test_notifications_follow_an_eavesdropper(world: KmsWorld) -> None:
     assert world.admin("GET", "/v1/events?after=x").status == 400
 
 
+@pytest.mark.parametrize("last", ["", "0"])
+def test_fault_33_an_empty_last_event_id_is_none(world: KmsWorld, last: str) -> None:
+    connection = http.client.HTTPConnection("localhost", timeout=20 * PATIENCE)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.sock.connect(str(Path(world.config.admin_socket)))
+    try:
+        connection.request("GET", "/v1/events", headers={"Last-Event-ID": last})
+        assert connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
 def next_event(stream: http.client.HTTPResponse, kind: str, link: str) -> dict[str, Any]:
     while line := stream.readline():
         if line.startswith(b"data: "):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningController]:
-    limits = {"header_s": HEADER_S, "body_s": BODY_S, "idle_s": IDLE_S, "write_s": WRITE_S}
+    limits: dict[str, Any] = {"header_s": HEADER_S, "body_s": BODY_S, "idle_s": IDLE_S, "write_s": WRITE_S}
     with RunningController(tmp_path_factory.mktemp("api"), **limits) as running:
         yield running
         assert "Traceback" not in running.log_path.read_text()
@@ -73,9 +74,9 @@ def test_without_switches_a_creation_fails_whole(controller: RunningController) 
         (b"POST /v1/slices HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         (b"POST /v1/slices HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"POST /v1/slices HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST /v1/slices HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n", 401),
-        (b"BREW /v1/slices HTTP/1.1\r\nConnection: close\r\n\r\n", 405),
-        (b"GET /\xff\xfe HTTP/1.1\r\nConnection: close\r\n\r\n", 404),
+        (b"POST /v1/slices HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n", 401),
+        (b"BREW /v1/slices HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 405),
+        (b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
     ],
 )
 def test_what_is_no_sound_request_is_answered_by_a_problem(
@@ -89,7 +90,8 @@ def test_what_is_no_sound_request_is_answered_by_a_problem(
 
 def test_a_body_that_never_comes_is_not_waited_for(controller: RunningController) -> None:
     head = (
-        f"POST /v1/slices HTTP/1.1\r\nAuthorization: Bearer {controller.token()}\r\nContent-Type: application/json\r\n"
+        f"POST /v1/slices HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {controller.token()}\r\n"
+        "Content-Type: application/json\r\n"
     )
     raw = f"{head}Content-Length: 100\r\n\r\n{{".encode()
     status, headers, body, took_s = controller.exchange(raw)
@@ -152,8 +154,8 @@ def test_a_connection_serves_many_requests_and_survives_a_refusal(controller: Ru
 
 
 def test_a_refused_body_is_not_taken_for_the_next_request(controller: RunningController) -> None:
-    smuggled = b"DELETE /v1/slices/cdn HTTP/1.1\r\nHost: x\r\n\r\n"
-    head = b"POST /v1/topology HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
+    smuggled = b"DELETE /v1/slices/cdn HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = b"POST /v1/topology HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(smuggled)
     with controller.connect() as sock:
         sock.sendall(head + smuggled)
         received = b""
@@ -206,7 +208,7 @@ def test_a_reader_of_events_who_does_not_read_is_dropped(controller: RunningCont
     sock.settimeout(20)
     sock.connect(("127.0.0.1", controller.port))
     try:
-        sock.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 0\r\n\r\n")
+        sock.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 0\r\n\r\n")
         wait_until(lambda: followers(controller) == 1, 10)
         # What is not read first fills the kernel's buffers; then the server waits for WRITE_S, and gives up.
         wait_until(lambda: make_news() == 0, 60)

@@ -64,12 +64,16 @@ def delete(controller: Controller, name: str = NAME) -> int:
     return int(controller.call("DELETE", f"/v1/slices/{name}")[0])
 
 
+LABEL = re.compile(r"(?<=dl_vlan=)\d+|(?<=set_field:)\d+(?=->vlan_vid)")
+
+
 def footprint(controller: Controller) -> dict[str, Any]:
     """Everything that slices take, as the switches, the agents and the API tell it."""
     topology = controller.call("GET", "/v1/topology")[1]
     fabric = controller.fabric
     return {
-        "rules": fabric.all_rules(),
+        # Each process begins with other labels (controller.forwarding.labels): which ones does not count here.
+        "rules": {site: sorted(LABEL.sub("#", rule) for rule in rules) for site, rules in fabric.all_rules().items()},
         "meters": {site: fabric.meters(site) for site in fabric.topology.site_names},
         "agents": {site: dict(agent.connections) for site, agent in controller.agents.items()},
         "bandwidth": {c["id"]: c["reserved_mbps"] for c in topology["channels"]},

@@ -118,7 +118,7 @@ def test_a_mesh_with_a_cut_section(mended: None) -> None:
     held = reservation(keys())
     assert held is not None
     cut = inner(held)
-    assert "without light" in answer("section", "cut", cut)["now"]
+    assert "is cut" in answer("section", "cut", cut)["now"]
     wait_until(lambda: is_on_without(cut), 20, 0.1)
     told = show("fibre is cut")
     gone = next(s for s in told["sections"] if s["id"] == cut)

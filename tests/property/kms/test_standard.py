@@ -28,6 +28,7 @@ from kms.keys.key import DH, Source
 from kms.keys.ledger import Ledger
 from kms.keys.limits import Limits
 from kms.persistence.sqlite_store import Journal, KeyStore
+from kms.pki import authority
 from kms.pki.revocation import Revocations
 from kms.sources.dh import DhSource
 from tests.support.parties import parties
@@ -71,6 +72,7 @@ class StandardMachine(RuleBasedStateMachine):
         self.given: set[tuple[str, str]] = set()
 
     async def client(self, site: str) -> TestClient[web.Request, web.Application]:
+        authority.ensure_ca(self.directory.name)
         kme = Etsi014Server(site, self.service, Revocations(self.directory.name))
         application = kme.application(identify=lambda request: Caller(request.headers["X-Sae"], None))
         client = TestClient(TestServer(application), loop=self.loop)

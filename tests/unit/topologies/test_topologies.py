@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -158,3 +159,71 @@ def test_more_sites_than_there_are_addresses_can_be_planned_but_not_emulated() -
     assert topology.host("s253").kme_address == "10.254.254.1"
     with pytest.raises(TopologyError, match="254"):
         topology.host("s254")
+
+
+def _changed(kind: str, **fields: object) -> dict[str, Any]:
+    """ukqntel with the first element of a kind changed."""
+    raw = load("ukqntel").to_dict()
+    raw[kind][0].update(fields)
+    return raw
+
+
+BAD_NUMBERS = [math.inf, -math.inf, math.nan, "5", None, True]
+NUMBERS = [
+    *(("sites", "site cell1", name) for name in ("vcpus", "memory_gb", "x", "y")),
+    *(("wavelengths", "wavelength ch1", name) for name in ("capacity_gbps", "client_ports")),
+    *(("channels", "channel cell1-agg1-ch1", name) for name in ("capacity_mbps", "length_km")),
+    *(("sections", "section s1", name) for name in ("length_km", "pulse_rate_hz", "misalignment", "abort_qber")),
+]
+
+
+@pytest.mark.parametrize("value", BAD_NUMBERS, ids=repr)
+@pytest.mark.parametrize(("kind", "element", "name"), NUMBERS)
+def test_fault_32_what_is_no_finite_number_is_refused_by_name(
+    kind: str, element: str, name: str, value: object
+) -> None:
+    with pytest.raises(TopologyError, match=f"^{element}: {name} must be a (finite|whole) number"):
+        topology_from_dict(_changed(kind, **{name: value}))
+
+
+@pytest.mark.parametrize("tier", ["Metro", "edge", "", 5, None])
+def test_fault_32_an_unknown_tier_is_refused_by_the_sites_name(tier: object) -> None:
+    with pytest.raises(TopologyError, match=r"^site cell1: unknown tier .*cell, aggregation, metro, core"):
+        topology_from_dict(_changed("sites", tier=tier))
+
+
+@pytest.mark.parametrize(("kind", "element"), [("wavelengths", "wavelength ch1"), ("channels", "channel cell1-agg1")])
+def test_fault_32_an_unknown_class_is_refused_by_name(kind: str, element: str) -> None:
+    with pytest.raises(TopologyError, match=f"^{element}.*: unknown security class 'magic'"):
+        topology_from_dict(_changed(kind, security="magic"))
+
+
+@pytest.mark.parametrize("name", ["kms", "mgmt", "c0"])
+def test_fault_32_a_site_of_one_of_our_names_is_refused(name: str) -> None:
+    """Its bridge or host would be taken for the key management's, the machine's, the controller's."""
+    with pytest.raises(TopologyError, match=f"^site {name}: .* has that name"):
+        Site(name, Tier.CELL)
+
+
+@pytest.mark.parametrize("name", ["", "Cell1", "1cell", "cell-1", "zehnzeichn", "cell1\n", "é", 5, None])
+def test_fault_32_a_name_that_is_no_interfaces_is_refused(name: Any) -> None:
+    with pytest.raises(TopologyError, match=r"^site "):
+        Site(name, Tier.CELL)
+
+
+def test_fault_32_interface_names_fit_whatever_the_number_of_channels() -> None:
+    """A site with a long name and a hundred channels: the kernel would refuse, or cut, the name of its last port."""
+    topology = load("ukqntel")
+    channel = replace(topology.channels[0], a="ninechars", b="hub")
+    wavelength = replace(topology.wavelengths[0], client_ports=1000)
+
+    def star(count: int) -> Topology:
+        sites = (Site("ninechars", Tier.METRO), Site("hub", Tier.METRO))
+        return Topology("star", sites, (wavelength,), tuple(replace(channel, id=f"c{n}") for n in range(count)))
+
+    fits = star(98)
+    for site in fits.site_names:
+        assert all(len(port.interface) <= INTERFACE_NAME_LIMIT for port in fits.ports(site))
+    with pytest.raises(TopologyError, match=r"^site ninechars: its 99 channels .*qs-ninechars-100.*shorten"):
+        star(99).ports("ninechars")
+    assert star(99).ports("hub")[-1].interface == "qs-hub-100"

@@ -9,6 +9,12 @@ words permutes, sums or compares all of them; and all odd blocks of all frames a
 the difference of two elements of the array of prefix parities.
 
 Alice's string is behind :class:`ParityOracle`: what Bob learns of it is its answers, and each is counted as leaked.
+
+Bob speaks too: his questions show which blocks differ. All that he says follows from Alice's answers and from where the
+two strings differ (Tupkary and Luetkenhaus, arXiv 2307.00576), so the eavesdropper is taken to know every place of an
+error. That costs nothing as long as errors come to zeros and to ones alike;
+:func:`kms.sources.qkd.post_processing.parameter_estimation.tell_bits_apart` checks it, and what it may overlook is
+counted as leaked as well.
 """
 
 from __future__ import annotations

@@ -66,6 +66,21 @@ class Judge:
         return None
 
 
+# What the places of a block's errors say of its bits at most, when tell_bits_apart has found nothing.
+ERROR_PATTERN_BITS = math.ceil(math.log2(2 / FALSE_ALARM))
+
+
+def tell_bits_apart(errors_at_ones: int, errors: int) -> bool:
+    """Whether errors prefer ones or zeros, so that knowing their places (arXiv 2307.00576) is knowing key.
+
+    Of n errors, a share a at ones, the places say n (1 - h(a)) = n D(a || 1/2) / ln 2 bits of the string. Errors that
+    come to both alike show more than ERROR_PATTERN_BITS with a probability below FALSE_ALARM.
+    """
+    if not errors:
+        return False
+    return errors * _relative_entropy(errors_at_ones / errors, 0.5) > math.log(2 / FALSE_ALARM)
+
+
 def _relative_entropy(a: float, p: float) -> float:
     """D(a || p) in nats; infinite where p rules a out."""
     total = 0.0

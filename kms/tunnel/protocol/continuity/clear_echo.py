@@ -10,12 +10,14 @@ from __future__ import annotations
 from kms.tunnel.errors import Malformed
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
+from kms.tunnel.protocol.continuity.passage import LENGTH_AT
 
 
 class EchoSession:
-    """Datagrams in, datagrams out. ``entropy`` is 7 random octets."""
+    """Datagrams in, datagrams out. ``entropy`` is 7 random octets; zeros make each ``size`` octets long."""
 
-    def __init__(self, connection_id: str, period_s: float, *, is_leader: bool, entropy: bytes) -> None:
+    def __init__(self, connection_id: str, period_s: float, *, is_leader: bool, entropy: bytes, size: int = 0) -> None:
+        self._size = size
         self._connection = messages.connection_tag(connection_id)
         self._check = ContinuityCheck(
             period_s, is_leader=is_leader, first_number=int.from_bytes(entropy[:7], "big") + 1
@@ -40,18 +42,22 @@ class EchoSession:
         number = self._check.handle_timer(now, packets=0)
         if number is None:
             return None
-        return messages.encode_echo(self._connection, messages.Echo(number, self._check.silence_s(now)))
+        return self._sized(messages.Echo(number, self._check.silence_s(now)))
 
     def receive(self, datagram: bytes, now: float) -> bytes | None:
         """The answer to send, if there is to be one."""
         try:
-            message = messages.decode(datagram, self._connection).message
+            length = int.from_bytes(datagram[LENGTH_AT], "big") if len(datagram) == self._size else len(datagram)
+            message = messages.decode(datagram[:length], self._connection).message
         except Malformed:
             self.malformed += 1
             return None
         match message:
             case messages.Echo(number, silence_s) if self._check.questioned(silence_s, now):
-                return messages.encode_echo(self._connection, messages.EchoReply(number))
+                return self._sized(messages.EchoReply(number))
             case messages.EchoReply(number):
                 self._check.answered(number, now)
         return None
+
+    def _sized(self, message: messages.Echo | messages.EchoReply) -> bytes:
+        return messages.encode_echo(self._connection, message).ljust(self._size, b"\0")

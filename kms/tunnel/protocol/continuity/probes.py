@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
 from kms.tunnel.protocol.counters import Counters
@@ -11,20 +13,30 @@ from kms.tunnel.protocol.security_association import SaBook, SaPair
 from kms.tunnel.protocol.settings import Role, SessionSettings
 
 
-class ContinuityProbes:
+class Probes:
     """Each end signs with the link key of its own role, so that nothing can be reflected. Outputs go to ``effects``.
 
     A probe that has been accepted is not accepted again under its SA, nor is any with a lower number; a reply is
     accepted once, while its question is open. Repetitions are refused before anything is computed.
     """
 
-    def __init__(self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters) -> None:
+    def __init__(
+        self,
+        settings: SessionSettings,
+        book: SaBook,
+        effects: list[Effect],
+        counters: Counters,
+        *,
+        name: str,
+        period_s: float,
+    ) -> None:
         self._role = settings.role
-        self._connection = messages.connection_tag(settings.connection_id)
+        self._connection = messages.connection_tag(name)
         self._book = book
         self._effects = effects
         self._counters = counters
-        self._check = ContinuityCheck(settings.probe_s, is_leader=settings.role is Role.INITIATOR)
+        self._check = ContinuityCheck(period_s, is_leader=settings.role is Role.INITIATOR)
+        self._highest: WeakKeyDictionary[SaPair, int] = WeakKeyDictionary()  # number of a probe accepted under it
         self._told: tuple[bool | None, str | None] = (None, None)
 
     @property
@@ -46,10 +58,9 @@ class ContinuityProbes:
 
     def handle_timer(self, now: float) -> None:
         pair = self._book.current
-        number = None if pair is None else self._check.handle_timer(now, self._counters.rx_packets)
+        number = None if pair is None else self._check.handle_timer(now, self._packets())
         if pair is not None and number is not None:
             probe = messages.Probe(pair.outbound.spi, number, self._check.silence_s(now))
-            self._counters.probes_sent += 1
             self._send(probe, pair)
         self._tell()
 
@@ -62,22 +73,32 @@ class ContinuityProbes:
         elif not received.is_signed_by(self._peers(pair.control)):
             self._counters.control_auth_failures += 1
         elif isinstance(message, messages.Probe):
-            pair.highest_probe = message.number
+            self._highest[pair] = message.number
             if self._check.questioned(message.silence_s, now):
                 self._send(messages.ProbeReply(pair.outbound.spi, message.number), pair)
         elif self._check.answered(message.number, now):
-            self._counters.probes_answered += 1
+            self._note_answer()
         self._tell()
+
+    def _packets(self) -> int:
+        """Grows with what comes of the peer's beside its probes, and proves the same."""
+        raise NotImplementedError
+
+    def _emit(self, datagram: bytes) -> Effect:
+        raise NotImplementedError
+
+    def _note_answer(self) -> None:
+        """A question has been answered."""
 
     def _is_repeated(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> bool:
         if isinstance(message, messages.Probe):
-            return message.number <= pair.highest_probe
+            return message.number <= self._highest.get(pair, 0)
         return not self._check.is_open(message.number)
 
     def _send(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> None:
         keys = pair.control
         key = keys.initiator if self._role is Role.INITIATOR else keys.responder
-        self._effects.append(SendDatagram(messages.encode_probe(self._connection, message, key)))
+        self._effects.append(self._emit(messages.encode_probe(self._connection, message, key)))
 
     def _peers(self, keys: ControlKeys) -> bytes:
         return keys.responder if self._role is Role.INITIATOR else keys.initiator
@@ -87,3 +108,25 @@ class ContinuityProbes:
         if known != self._told:
             self._told = known
             self._effects.append(ContinuityChanged())
+
+
+class ContinuityProbes(Probes):
+    """Those beside the tunnel: small, frequent, and answered by the session itself."""
+
+    def __init__(self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters) -> None:
+        super().__init__(
+            settings, book, effects, counters, name=settings.connection_id, period_s=settings.probe_s
+        )  # fmt: skip
+
+    def _packets(self) -> int:
+        return self._counters.rx_packets
+
+    def _emit(self, datagram: bytes) -> Effect:
+        return SendDatagram(datagram)
+
+    def _send(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> None:
+        self._counters.probes_sent += isinstance(message, messages.Probe)
+        super()._send(message, pair)
+
+    def _note_answer(self) -> None:
+        self._counters.probes_answered += 1

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from controller.forwarding.intended import Changes, IntendedSet, compare
 from controller.forwarding.items import SHARED_COOKIE, Item, Meter, Output, Rule
 from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.labels import MAX_LABEL, LabelPool, LabelsExhausted
-from controller.forwarding.rules import PortMap, arp_responder, base_rules, connection_number, cookie_of
+from controller.forwarding.rules import (
+    PortMap,
+    arp_responder,
+    base_rules,
+    connection_number,
+    cookie_of,
+    entry_items,
+)
 from controller.model.connection import Connection
 from controller.model.path import Lane, Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Role, SecurityRequirement
+from kms.tunnel.packet.esp import inner_mtu
 from tests.support.small_networks import channel, topology
 from topologies.spec import SecurityClass
 
+HOST_MTU = 1500  # of hosts' interfaces (topologies.net, whose import needs Mininet)
+ETHERNET_OCTETS = 14 + 4  # header, and a tag or the check sequence where a switch counts them
 PORTS = PortMap.of(topology([channel("ab", "a", "b"), channel("bc", "b", "c")]))
 ROUTE = Route(("a", "b", "c"), ("ab", "bc"), 10, 1)
 BACK = Route(("c", "b"), ("bc",), 10, 1)
@@ -68,6 +80,31 @@ def test_a_cookie_names_connection_and_generation() -> None:
     assert len(seen) == 9
     assert connection_number(SHARED_COOKIE) is None
     assert connection_number(0xDEAD << 32) is None
+
+
+@pytest.mark.parametrize("rate_kbps", [1, 10, 100, 1000, 100_000])
+@pytest.mark.parametrize("is_ipv6", [False, True])
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_fault_37_a_meter_lets_the_largest_datagram_through_at_once(
+    rate_kbps: int, is_encrypted: bool, is_ipv6: bool
+) -> None:
+    made, _ = a_connection(1, 1)
+    spec = replace(made.request.spec, bandwidth_kbps=rate_kbps)
+    made = replace(made, request=replace(made.request, spec=spec))
+    meters = [item for item in entry_items(PORTS, made) if isinstance(item, Meter)]
+    assert len(meters) == 2
+    assert min(meter.burst_kbits for meter in meters) * 1000 >= 8 * largest_burst_octets(is_encrypted, is_ipv6)
+
+
+def largest_burst_octets(is_encrypted: bool, is_ipv6: bool) -> int:
+    """What a host sends, Ethernet included, of a datagram of 65,535 octets; a tunnel pads each frame in full."""
+    mtu = inner_mtu(HOST_MTU) if is_encrypted else HOST_MTU
+    headers = 40 + 8 if is_ipv6 else 20  # RFC 8200, 4.5
+    fragment = (mtu - headers) // 8 * 8
+    fragments = -(-(65_535 - 20) // fragment)
+    if is_encrypted:
+        return fragments * (HOST_MTU + ETHERNET_OCTETS)
+    return 65_535 - 20 + fragments * (headers + ETHERNET_OCTETS)
 
 
 def rule(port: int, out: int, cookie: int = 1, site: str = "a") -> Rule:

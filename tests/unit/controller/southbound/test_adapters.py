@@ -12,7 +12,8 @@ import pytest
 
 from controller.forwarding.tunnel_endpoint import TunnelEndpoint, as_wire
 from controller.model.errors import ConfigError, DriverError, KeysMissing
-from controller.model.events import LinkChanged, LinkState
+from controller.model.events import LinkChanged, LinkState, SliceChanged, StreamReset
+from controller.model.states import SliceState
 from controller.operations.event_log import FOLLOWER_BACKLOG, EventLog
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.config import load_config
@@ -186,3 +187,21 @@ def test_a_follower_that_falls_behind_is_cut_off_and_holds_up_nobody() -> None:
     assert not quick.is_cut_off
     events.unfollow(slow)
     assert events.follow(after=FOLLOWER_BACKLOG).next(0.0) is not None
+
+
+def test_fault_30_a_follower_from_before_the_clock_was_set_back_is_told_that_it_missed_something() -> None:
+    ahead = EventLog(clock=lambda: 1_000_000.0)
+    ahead.publish(SliceChanged("s", SliceState.ACTIVE))
+    reader = ahead.follow(after=0)
+    reset, seen = reader.next(0.0), reader.next(0.0)
+    assert reset is not None
+    assert isinstance(reset.what, StreamReset)
+    assert seen is not None
+    after = EventLog(clock=lambda: 1_000.0)  # the next process
+    after.publish(SliceChanged("s", SliceState.DELETED))
+    follower = after.follow(after=seen.sequence)
+    first, second = follower.next(0.0), follower.next(0.0)
+    assert first is not None
+    assert isinstance(first.what, StreamReset)
+    assert second is not None
+    assert second.what == SliceChanged("s", SliceState.DELETED)

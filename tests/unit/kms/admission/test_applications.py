@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kms.admission.key_rate_reservations import MIN_BURST_BITS, AdmissionError, Applications, AppQos, AppStatus, QkdApp
+from kms.admission.key_rate_reservations import (
+    MIN_BURST_BITS,
+    TAG_BITS,
+    AdmissionError,
+    Applications,
+    AppQos,
+    AppStatus,
+    QkdApp,
+)
 from kms.admission.token_bucket import MIN_BURST_REQUESTS, RequestThrottle
 from kms.errors import ExhaustedError
 from kms.keys.key import DH, QKD, UNCONSTRAINED, KeySource, RoutingConstraint
@@ -25,9 +34,6 @@ class Supply:
     def epoch(self) -> int:
         return 0
 
-    def sections_between(self, a: str, b: str) -> tuple[str, ...]:
-        return ROUTES.get((min(a, b), max(a, b)), ())
-
     def sustained(
         self,
         a: str,
@@ -36,7 +42,7 @@ class Supply:
         needed_bps: float = 0.0,
         taken_bps: Mapping[str, float] | None = None,
     ) -> tuple[str, ...]:
-        return self.sections_between(a, b)
+        return ROUTES.get((min(a, b), max(a, b)), ())
 
     def skr_bps(self, section: str) -> float:
         return self.rates[section]
@@ -105,7 +111,9 @@ def test_what_is_scarce_is_kept_for_higher_priority() -> None:
     applications.admit(ordinary, 0.0)
 
     def asks(slave: str, bits: int = 256) -> None:
-        applications.debit("sae-a", f"sae-{slave}", QKD, ("a", slave), bits, 0.0)
+        account = applications.account("sae-a", f"sae-{slave}", QKD, 0.0)
+        applications.order("sae-a", [f"sae-{slave}"], QKD, bits, 0.0)
+        account.debit(Counter(ROUTES["a", slave]), bits + TAG_BITS)
 
     asks("c")  # 4,000 - 512 are more than 3 s of 800 bit/s
     supply.bits = 2_800
@@ -113,7 +121,7 @@ def test_what_is_scarce_is_kept_for_higher_priority() -> None:
     for slave in ("c", "d"):  # of lower priority, and of none
         with pytest.raises(ExhaustedError, match="higher priority"):
             asks(slave)
-    applications.debit("sae-a", "sae-b", DH, ("a", "b"), 256, 0.0)
+    applications.order("sae-a", ["sae-b"], DH, 256, 0.0)
     applications.release(important.app_id)
     asks("c")
 
@@ -121,18 +129,18 @@ def test_what_is_scarce_is_kept_for_higher_priority() -> None:
 def test_nobody_takes_more_than_quota_or_maximum() -> None:
     applications = Applications(Supply(), {"sae-a": 1_000.0}, 2_000.0)
     for _ in range(20):  # 5 s of the rate are 19.5 keys
-        applications.debit("sae-a", "sae-b", DH, ("a", "b"), 256, 0.0)
+        applications.order("sae-a", ["sae-b"], DH, 256, 0.0)
     with pytest.raises(ExhaustedError, match="quota"):
-        applications.debit("sae-a", "sae-b", DH, ("a", "b"), 256, 0.0)
-    applications.debit("sae-b", "sae-a", DH, ("b", "a"), 256, 0.0)
-    applications.debit("sae-a", "sae-b", DH, ("a", "b"), 256, 1.0)
+        applications.order("sae-a", ["sae-b"], DH, 256, 0.0)
+    applications.order("sae-b", ["sae-a"], DH, 256, 0.0)
+    applications.order("sae-a", ["sae-b"], DH, 256, 1.0)
 
     applications = Applications(Supply(), {}, None)
     applications.admit(app("a", "b", rate=10.0, most=10.0), 0.0)
     for _ in range(16):
-        applications.debit("sae-b", "sae-a", QKD, ("b", "a"), 256, 0.0)
+        applications.order("sae-b", ["sae-a"], QKD, 256, 0.0)
     with pytest.raises(ExhaustedError, match="max_bandwidth"):
-        applications.debit("sae-b", "sae-a", QKD, ("b", "a"), 256, 0.0)
+        applications.order("sae-b", ["sae-a"], QKD, 256, 0.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 4096)), max_size=60), st.floats(100, 10_000))
@@ -144,7 +152,7 @@ def test_over_any_time_a_quota_holds_but_for_its_burst_and_one_request(
     for pause_s, bits in requests:
         now += pause_s
         try:
-            applications.debit("s", "t", DH, ("a", "b"), bits, now)
+            applications.order("s", ["t"], DH, bits, now)
         except ExhaustedError:
             continue
         taken += bits

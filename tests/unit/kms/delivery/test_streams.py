@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from kms.admission.key_rate_reservations import AppQos, AppStatus, QkdApp
 from kms.delivery.key_stream import Qos, Status
 from kms.delivery.stream_service import KeyStreams
 from kms.errors import UnauthorisedError
 from kms.keys.key import QKD
+from kms.keys.limits import StreamTerms
 from tests.support.filled_sections import fill, stop
 from tests.unit.kms.delivery.test_service import World
 
@@ -20,8 +22,18 @@ QOS = Qos(key_chunk_size=32, max_bps=10_000_000)
 
 class Streams(World):
     def __init__(self, key_bytes: int = 20_000) -> None:
-        super().__init__(key_bytes)
-        self.streams = KeyStreams(self.service, self.applications, uuid.uuid4, lambda: self.now)
+        super().__init__(key_bytes, can_book=True)
+        self.terms: dict[str, StreamTerms] = {}
+        self.streams = KeyStreams(
+            self.service, self.applications, uuid.uuid4, lambda: self.now,
+            terms=lambda sae: self.terms.get(sae, StreamTerms()), lease_s=60.0,
+        )  # fmt: skip
+
+    def book(self, rate: float, priority: int = 1) -> QkdApp:
+        """As the operator does, for others at the sites of sae-a and sae-b."""
+        app = QkdApp(uuid.uuid4(), "other-a", ("other-b",), QKD, ("a", "b"), AppQos(rate, 1e12), priority)
+        self.applications.admit(app, self.now)
+        return app
 
     async def joined(self, qos: Qos = QOS) -> uuid.UUID:
         opened = await self.streams.open_connect("sae-a", "sae-b", qos, None)
@@ -147,5 +159,107 @@ def test_a_chunk_does_not_outlive_its_ttl() -> None:
         await world.streams.get_key("a", "sae-a", stream, 0, 0)
         world.now += 6
         assert (await world.streams.get_key("b", "sae-b", stream, 0, 0)).status is Status.INSUFFICIENT_KEY
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("asked", [0, 7, 255])
+@pytest.mark.parametrize("granted", [None, 0, 7, 255])
+def test_fault_05_the_operator_says_what_priority_a_stream_has(asked: int, granted: int | None) -> None:
+    async def scenario(world: Streams) -> None:
+        if granted is not None:
+            world.terms["sae-a"] = StreamTerms(priority=granted)
+        opened = await world.streams.open_connect("sae-a", "sae-b", Qos(32, 10**9, 100, priority=asked), None)
+        assert opened.qos.priority == min(asked, granted or 0)
+        (app,) = world.applications
+        assert app.app_priority == opened.qos.priority
+
+    play(scenario)
+
+
+def test_fault_05_a_client_cannot_put_itself_before_what_is_booked() -> None:
+    """With a priority of its own choice, a stream would have all keys of the section, and the booking none."""
+
+    async def scenario(world: Streams) -> None:
+        booked = world.book(2_000.0)
+        stream = await world.joined(Qos(32, 10**9, priority=255))
+        while (await world.streams.get_key("a", "sae-a", stream, None, 0)).status is Status.OK:
+            pass
+        assert world.network.sections["ab"].available_bits >= 3 * 2 * 2_000
+        assert world.applications.status(booked) is AppStatus.ON
+
+    play(scenario, key_bytes=4_000)
+
+
+def test_fault_05_what_streams_reserve_gives_way_to_what_the_operator_books() -> None:
+    async def scenario(world: Streams) -> None:
+        nothing = world.book(0.0)
+        everything = world.applications.offer_bps(nothing)
+        world.applications.release(nothing.app_id)
+        reserved = 0
+        for opener, peer in (("sae-a", "sae-b"), ("sae-b", "sae-a"), ("sae-a", "sae-b"), ("sae-b", "sae-a")) * 4:
+            refused = await world.streams.open_connect(opener, peer, Qos(32, 10**12, 10**12), None)
+            assert refused.status is Status.QOS_UNMET
+            opened = await world.streams.open_connect(opener, peer, refused.qos, None)
+            assert opened.status is Status.PEER_NOT_CONNECTED
+            reserved += opened.qos.min_bps
+        assert reserved > everything / 2
+        booked = world.book(0.9 * everything)
+        assert world.applications.status(booked) is AppStatus.ON
+        streams = [app for app in world.applications if app != booked]
+        assert {world.applications.status(app) for app in streams} == {AppStatus.OUT_OF_TIME}
+
+    play(scenario)
+
+
+def test_fault_05_one_sae_has_so_many_streams_and_so_much_of_the_rate_and_leaves_the_rest() -> None:
+    async def scenario(world: Streams) -> None:
+        world.terms["sae-a"] = StreamTerms(max_streams=3)
+        opened = [await world.streams.open_connect("sae-a", "sae-b", QOS, None) for _ in range(5)]
+        assert [each.status for each in opened] == 3 * [Status.PEER_NOT_CONNECTED] + 2 * [Status.QOS_UNMET]
+        assert (await world.streams.open_connect("sae-b", "sae-a", QOS, None)).status is Status.PEER_NOT_CONNECTED
+        await world.streams.close("sae-a", opened[0].key_stream_id or uuid.uuid4())
+        greedy = Qos(32, 10**12, 10**12)
+        first = await world.streams.open_connect("sae-a", "sae-b", greedy, None)
+        assert (await world.streams.open_connect("sae-a", "sae-b", first.qos, None)).status is Status.PEER_NOT_CONNECTED
+        # Half of what there was: it gets no more, another does.
+        for opener, peer, least in (("sae-a", "sae-b", 0), ("sae-b", "sae-a", first.qos.min_bps // 2 - 1)):
+            offer = await world.streams.open_connect(opener, peer, greedy, None)
+            assert least <= offer.qos.min_bps <= least + 2
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("is_joined", [True, False])
+def test_fault_05_a_stream_that_nobody_uses_ends_and_gives_its_reservation_back(is_joined: bool) -> None:
+    async def scenario(world: Streams) -> None:
+        qos = Qos(32, 10**9, 500)
+        stream = await world.joined(qos) if is_joined else None
+        if stream is None:
+            stream = (await world.streams.open_connect("sae-a", "sae-b", qos, None)).key_stream_id
+        assert stream is not None
+        for _ in range(6):
+            world.now += 11.0
+            await world.streams.expire()
+            if not is_joined and (stream, "sae-a") in world.streams._ends:
+                # Who waits for an end that never comes does not use the stream.
+                assert (await world.streams.get_key("a", "sae-a", stream, None, 0)).status is Status.GET_KEY_PEER_ABSENT
+        assert len(world.applications) == 0
+        with pytest.raises(UnauthorisedError):
+            await world.streams.get_key("a", "sae-a", stream, None, 0)
+        assert (await world.streams.open_connect("sae-a", "sae-b", qos, stream)).status is Status.PEER_NOT_CONNECTED
+
+    play(scenario)
+
+
+def test_fault_05_use_renews_a_lease() -> None:
+    async def scenario(world: Streams) -> None:
+        stream = await world.joined(Qos(32, 10**9, 500))
+        for n in range(20):
+            world.now += 59.0
+            await world.streams.expire()
+            site = "ab"[n % 2]
+            assert (await world.streams.get_key(site, f"sae-{site}", stream, n, 0)).status is Status.OK
+        assert len(world.applications) == 1
 
     play(scenario)

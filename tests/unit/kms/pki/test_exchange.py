@@ -191,3 +191,14 @@ def test_a_part_cannot_be_dropped_by_whoever_sits_between() -> None:
     del fields["offers"]["qra"], fields["algorithms"]["qra"]
     with pytest.raises(ExchangeError, match="not signed"):
         sites["b"].answer(framed(json.dumps(fields).encode(), credential, signature), NOW)
+
+
+def test_fault_30_a_clock_that_is_set_forth_and_back_lets_no_hello_in_twice() -> None:
+    both = parties("ab")
+    a, b = both["a"], both["b"]
+    replayed = a.open("b", terms(), NOW).message
+    b.answer(replayed, NOW)
+    ahead = NOW + 3_600.0
+    b.answer(a.open("b", terms(), ahead).message, ahead)
+    with pytest.raises(ExchangeError, match="came before"):
+        b.answer(replayed, NOW + 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -142,3 +142,71 @@ def test_who_a_certificate_names() -> None:
 def test_other_certificates_of_the_authority_are_no_saes(shown: dict[str, object] | None) -> None:
     with pytest.raises(UnauthorisedError):
         identify(shown)
+
+
+class Clock:
+    """The machine's clock, as the authority sees it: ``ahead_by`` of the true one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead_by = timedelta()
+        clock = self
+
+        class Moved(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Moved:
+                moved = datetime.now(tz) + clock.ahead_by
+                return cls.fromtimestamp(moved.timestamp(), tz)
+
+        monkeypatch.setattr(authority, "datetime", Moved)
+
+
+def is_valid(path: Path) -> bool:
+    cert = x509.load_pem_x509_certificate(path.read_bytes())
+    return cert.not_valid_before_utc <= datetime.now(UTC) <= cert.not_valid_after_utc
+
+
+AHEAD = timedelta(days=400)
+
+
+def test_fault_30_what_is_made_while_the_clock_is_ahead_is_good_once_it_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    clock.ahead_by = AHEAD
+    authority.issue_kme(tmp_path / "pki", "kme", ["127.0.0.1"], tmp_path / "kme")
+    authority.issue_sae(tmp_path / "pki", "sae", tmp_path / "sae")
+    clock.ahead_by = timedelta()
+    assert is_valid(tmp_path / "pki" / "ca.pem")
+    assert is_valid(tmp_path / "kme" / "cert.pem")
+    assert is_valid(tmp_path / "sae" / "cert.pem")
+
+
+def test_fault_30_a_certificate_that_is_not_valid_yet_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As earlier versions made them: they begin with the clock of that time."""
+    authority.ensure_ca(tmp_path / "pki")
+    clock = Clock(monkeypatch)
+    clock.ahead_by = AHEAD
+    with monkeypatch.context() as patch:
+        patch.setattr(authority, "_BEGINNING", datetime(9000, 1, 1, tzinfo=UTC), raising=False)
+        authority.issue_kme(tmp_path / "pki", "kme", ["127.0.0.1"], tmp_path / "kme")
+    assert not is_valid(tmp_path / "kme" / "cert.pem")
+    clock.ahead_by = timedelta()
+    authority.issue_kme(tmp_path / "pki", "kme", ["127.0.0.1"], tmp_path / "kme")
+    assert is_valid(tmp_path / "kme" / "cert.pem")
+
+
+def test_fault_30_an_authority_that_is_not_valid_yet_names_the_remedy_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not replaced: people hold its certificates, and it may be today's clock that is wrong."""
+    clock = Clock(monkeypatch)
+    clock.ahead_by = AHEAD
+    with monkeypatch.context() as patch:
+        patch.setattr(authority, "_BEGINNING", datetime(9000, 1, 1, tzinfo=UTC), raising=False)
+        before = authority.ensure_ca(tmp_path / "pki").read_bytes()
+    clock.ahead_by = timedelta()
+    with pytest.raises(PkiError, match=r"set the clock.*remove"):
+        authority.issue_kme(tmp_path / "pki", "kme", ["127.0.0.1"], tmp_path / "kme")
+    assert (tmp_path / "pki" / "ca.pem").read_bytes() == before

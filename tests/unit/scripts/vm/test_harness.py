@@ -16,7 +16,7 @@ from scripts.testbed.paths import REPOSITORY
 from scripts.vm import qemu
 from scripts.vm import run as vm_run
 from scripts.vm.guest import EXPECTED, MOST_SLOWNESS, measure_slowness, missing_capabilities
-from scripts.vm.host_settings import builder_environment, pip_variables, read_host_settings
+from scripts.vm.host_settings import PLACE_OF_FILES, builder_environment, pip_variables, read_host_settings
 from scripts.vm.image import Image
 from scripts.vm.report import as_text, read_results
 from scripts.vm.tree import INGREDIENTS, image_key, pack
@@ -199,3 +199,19 @@ def test_the_option_is_taken_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vm_run, "main", main)
     assert check.main(["-k", "esp", "--vm", "--json"]) == 0
     assert seen == [["-k", "esp", "--json"]]
+
+
+def test_fault_34_files_that_pips_settings_name_are_there_for_the_guest(tmp_path: Path) -> None:
+    """A constraint (with what it includes), a certificate: by paths of this machine the guest's pip found none."""
+    for name in ("pins/constraints.txt", "pins/more.txt", "keys/ca.pem"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("-c more.txt\n")
+    environment = {
+        "PIP_CONSTRAINT": f"{tmp_path}/pins/constraints.txt https://example.com/c.txt",
+        "PIP_CONFIG_FILE": f"{tmp_path}/keys/ca.pem",
+    }
+    settings = read_host_settings(environment, a_machine(pip=f"global.cert='{tmp_path}/keys/ca.pem'\n"))
+    assert settings.file_directories == (tmp_path / "pins", tmp_path / "keys")
+    assert settings.environment["PIP_CONSTRAINT"] == f"{PLACE_OF_FILES}/0/constraints.txt https://example.com/c.txt"
+    assert settings.environment["PIP_CERT"] == f"{PLACE_OF_FILES}/1/ca.pem"
+    assert "PIP_CONFIG_FILE" not in settings.environment

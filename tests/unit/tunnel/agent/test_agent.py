@@ -12,8 +12,8 @@ import pytest
 from kms.tunnel.agent import esp_connection
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.config import AgentConfig, ConnectionConfig
-from kms.tunnel.dataplane import addressing
-from kms.tunnel.errors import Conflict, NotFound
+from kms.tunnel.dataplane import addressing, kernel_host
+from kms.tunnel.errors import Conflict, NotFound, Unavailable
 
 CONFIG = AgentConfig.model_validate(
     {
@@ -37,8 +37,9 @@ class SlowConnection:
 
     open_now = 0
 
-    def __init__(self, config: ConnectionConfig, on_change: Callable[[], None]) -> None:
+    def __init__(self, config: ConnectionConfig, on_change: Callable[[], None], in_kernel: bool = True) -> None:
         self.config = config
+        self.in_kernel = in_kernel
         self.on_change = on_change
         self.reachable: bool | None = None
         self.probe_s = 0.0
@@ -60,13 +61,16 @@ class SlowConnection:
         self.probe_s = period_s
 
     def stats(self) -> dict[str, Any]:
-        return {"state": "up", "mode": "esp", "mtu": 1438, "reachable": self.reachable}
+        plane = "kernel" if self.in_kernel else "userspace"
+        return {"state": "up", "mode": "esp", "mtu": 1438, "reachable": self.reachable, "data_plane": plane}
 
 
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Agent]:
     SlowConnection.open_now = 0
-    monkeypatch.setattr(Agent, "_make", lambda self, config, on_change: SlowConnection(config, on_change))
+    monkeypatch.setattr(
+        Agent, "_make", lambda self, config, on_change, in_kernel=True: SlowConnection(config, on_change, in_kernel)
+    )
     return lambda: Agent(CONFIG, keys=None)  # type: ignore[arg-type]
 
 
@@ -137,6 +141,37 @@ def test_copies_to_expect_can_be_changed_at_work_and_what_makes_the_connection_c
         assert one._connections["s/c0"].config.expects_copies
         with pytest.raises(Conflict, match="nothing but"):
             await one.modify(connection(port=20009))
+
+    run(work())
+
+
+LACKS: dict[str, Any] = {"repairs": True, "suite": "chacha20-poly1305"}
+
+
+@pytest.mark.parametrize("name", LACKS)
+@pytest.mark.parametrize("data_plane", ["auto", "kernel"])
+def test_fault_02_a_modification_that_the_kernel_cannot_carry_is_carried_otherwise_or_refused(
+    agent: Callable[[], Agent], monkeypatch: pytest.MonkeyPatch, name: str, data_plane: str
+) -> None:
+    monkeypatch.setattr(kernel_host, "_lacks_suite", lambda suite: f"no ESP with {suite.name}")
+
+    async def work() -> None:
+        one = agent()
+        one._config = CONFIG.model_copy(update={"data_plane": data_plane})
+        await one.add(connection())
+        before: Any = one._connections["s/c0"]
+        if data_plane == "kernel":
+            with pytest.raises(Unavailable, match="the kernel cannot carry"):
+                await one.modify(connection(**{name: LACKS[name]}))
+            assert one._connections["s/c0"] is before
+            assert before.config == connection()
+        else:
+            await one.modify(connection(**{name: LACKS[name]}))
+            after: Any = one._connections["s/c0"]
+            assert (after.in_kernel, after.config) == (False, connection(**{name: LACKS[name]}))
+            await one.modify(connection(**{name: LACKS[name], "rekey_s": 2.0}))
+            assert one._connections["s/c0"] is after  # there it can be told anything
+        await one.close()
 
     run(work())
 

@@ -12,7 +12,7 @@ import pytest
 
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import xfrm
-from kms.tunnel.dataplane.kernel import refuses
+from kms.tunnel.dataplane.kernel_host import refuses
 from kms.tunnel.packet.cipher_suites import SUITES
 from kms.tunnel.packet.ip_header import AddressPair
 from scripts.testbed.paths import REPOSITORY
@@ -114,13 +114,13 @@ def test_a_window_wider_than_the_kernels_is_left_to_user_space() -> None:
 PROGRAM = """
 import subprocess
 from tests.unit.tunnel.dataplane.test_xfrm import BOTH, ENDS
-from kms.tunnel.dataplane import kernel, netlink, xfrm
+from kms.tunnel.dataplane import kernel_host, netlink, xfrm
 def tell(*requests): netlink.carry_out(requests, family=netlink.XFRM)
 def show(): print(subprocess.run(["ip", "xfrm", "policy"], capture_output=True, text=True, check=True).stdout, "--")
 number = 0x51534e2c
 tell(*xfrm.let_nothing_out(BOTH, number), *xfrm.let_in(BOTH.reversed(), number)); show()
 tell(*xfrm.let_out(BOTH, number, 0x11223344)); show()
-tell(*xfrm.let_out(ENDS, 7, 0x55667788)); kernel.sweep(); show()
+tell(*xfrm.let_out(ENDS, 7, 0x55667788)); kernel_host.sweep(); show()
 """
 
 

@@ -28,10 +28,12 @@ from controller.model.request import SliceRequest
 from controller.model.states import SliceState
 from controller.operations.context import InfeasibleRequest
 from controller.operations.slices.feasibility import ReservationStatus, UnknownJob
+from controller.operations.slices.reservations import MAX_RESERVATION_S
 from controller.persistence.sqlite_journal import Store, StoreError
 from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
 from controller.testing.checkpoints import CREATE_CHECKPOINTS, DELETE_CHECKPOINTS
 from tests.support.controller_bench import Bench, raw_request, request_for
+from tests.support.wait import wait_until
 from topologies.catalog import ukqntel
 
 NAME = "enterprise-app"
@@ -100,11 +102,11 @@ def test_an_expired_reservation_is_given_back_and_cannot_be_committed(bench: Ben
     start = bench.state()
     held = bench.slices.reserve(request_for(NAME), 30.0)
     bench.now += 29.9
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
     assert [r.name for r in bench.slices.reservations()] == [NAME]
     bench.now += 0.2
     if ticks:
-        bench.maintenance.run_schedule()
+        bench.run_schedule()
         assert bench.state() == start
     with pytest.raises(ReservationExpired, match="has expired"):
         bench.slices.commit(held.id)
@@ -132,7 +134,7 @@ def test_a_reservation_outlives_the_process_but_not_its_time(bench: Bench) -> No
     later = after.slices.reserve(request_for(NAME), 60.0)
     after.now += 61
     last = restarted(after)
-    last.maintenance.run_schedule()
+    last.run_schedule()
     assert last.state() == start
     with pytest.raises(ReservationExpired):
         last.slices.commit(later.id)
@@ -222,17 +224,17 @@ def test_a_nightly_slice_comes_and_goes_by_itself(bench: Bench) -> None:
     start = bench.state()
     request = replace(request_for(NAME), start=at(bench, 100), end=at(bench, 200))
     assert bench.slices.create(request).state is SliceState.SCHEDULED
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
     assert bench.model.slice(NAME).state is SliceState.SCHEDULED
     after = restarted(bench)  # it waits through a restart
     after.now += 100
-    after.maintenance.run_schedule()
+    after.run_schedule()
     assert after.model.slice(NAME).state is SliceState.ACTIVE
     after.now += 99
-    after.maintenance.run_schedule()
+    after.run_schedule()
     assert after.model.slice(NAME).state is SliceState.ACTIVE
     after.now += 1
-    after.maintenance.run_schedule()
+    after.run_schedule()
     assert after.state() == start
 
 
@@ -241,10 +243,10 @@ def test_fault_36_a_start_can_be_moved_both_ways_and_what_begins_is_what_was_ask
     bench.slices.modify(NAME, {"start": moment(at(bench, 300)), "compute": {"vcpus": 1}})
     after = restarted(bench)
     after.now += 200
-    after.maintenance.run_schedule()
+    after.run_schedule()
     assert after.model.slice(NAME).state is SliceState.SCHEDULED
     after.slices.modify(NAME, {"start": moment(after.now - 1)})
-    after.maintenance.run_schedule()
+    after.run_schedule()
     record = after.model.slice(NAME)
     assert (record.state, record.request.compute.vcpus) == (SliceState.ACTIVE, 1)
     with pytest.raises(InvalidRequest, match="start"):
@@ -273,8 +275,8 @@ def test_fault_36_a_slice_that_is_changed_while_it_is_being_begun_begins_as_chan
         return sections()
 
     bench.key_rates.sections = change_meanwhile  # type: ignore[method-assign]
-    bench.maintenance.run_schedule()
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
+    bench.run_schedule()
     record = bench.model.slice(NAME)
     assert (record.state, record.request.compute.vcpus) == (SliceState.ACTIVE, 1)
 
@@ -285,7 +287,7 @@ def test_a_scheduled_slice_that_does_not_fit_when_its_time_comes_fails_and_says_
     request = replace(request_for("cdn", TOO_WIDE), start=at(bench, 10), end=at(bench, 20))
     bench.slices.create(request)
     bench.now += 11
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
     failed = bench.model.slice("cdn")
     assert failed.state is SliceState.FAILED
     assert failed.reason is not None
@@ -296,7 +298,7 @@ def test_a_scheduled_slice_that_does_not_fit_when_its_time_comes_fails_and_says_
     assert seen[-1] == SliceChanged("cdn", SliceState.FAILED, failed.reason)
     assert (failed, ()) in bench.store.load()
     bench.now += 10
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
     assert bench.state() == start
 
 
@@ -313,7 +315,7 @@ def test_a_scheduled_slice_whose_creation_died_is_made_by_the_next_process(bench
     with pytest.raises(KeyboardInterrupt):
         bench.maintenance._timed.scheduling.start(NAME)
     after = restarted(bench)
-    after.maintenance.run_schedule()
+    after.run_schedule()
     assert after.model.slice(NAME).state is SliceState.ACTIVE
 
 
@@ -479,9 +481,9 @@ def test_a_slice_that_cannot_be_struck_out_stays_deleting_until_it_can(
     with pytest.raises(DriverError, match="full"):
         bench.slices.delete(NAME)
     assert bench.model.slice(NAME).state is SliceState.DELETING
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
     monkeypatch.undo()
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
     assert bench.state() == start
 
 
@@ -502,3 +504,66 @@ def test_a_creation_that_cannot_be_journalled_as_done_is_rolled_back(
         bench.slices.create(request_for(NAME))
     monkeypatch.undo()
     assert bench.state() == start
+
+
+@pytest.mark.parametrize("step_s", [-86_400.0, 86_400.0])
+def test_fault_30_a_reservation_lasts_as_long_as_promised_whatever_the_clock_is_set_to(
+    bench: Bench, step_s: float
+) -> None:
+    held = bench.slices.reserve(request_for(NAME), 30.0)
+    bench.set_forth_s = step_s
+    bench.now += 29.0
+    bench.run_schedule()
+    assert bench.slices.reservation(held.id).reservation == held.id
+    bench.now += 2.0
+    bench.run_schedule()
+    with pytest.raises(ReservationExpired):
+        bench.slices.reservation(held.id)
+
+
+def test_fault_30_a_reservation_of_an_earlier_process_whose_clock_was_ahead_does_not_last_for_ever(
+    bench: Bench,
+) -> None:
+    bench.set_forth_s = 10 * 86_400.0
+    bench.slices.reserve(request_for(NAME), 30.0)
+    after = bench.next_process()
+    after.maintenance.load()
+    after.run_schedule()
+    assert NAME in after.model.slices
+    after.now += MAX_RESERVATION_S
+    after.run_schedule()
+    assert NAME not in after.model.slices
+
+
+def test_fault_21_a_slow_start_holds_up_neither_expiries_nor_other_starts_nor_ends(bench: Bench) -> None:
+    """The agents of the first slice say nothing for as long as it takes."""
+    answer = threading.Event()
+    wait_up = bench.tunnels.wait_up
+
+    def wait_for_answer(site: str, connection_id: str, timeout_s: float) -> None:
+        if connection_id.startswith(f"{NAME}/"):
+            answer.wait(60)
+        wait_up(site, connection_id, timeout_s)
+
+    bench.tunnels.wait_up = wait_for_answer  # type: ignore[method-assign]
+    bench.slices.create(replace(request_for("cdn", name="ended"), end=at(bench, 8)))
+    held = bench.slices.reserve(request_for("cdn", name="reserved"), 12.0)
+    bench.slices.create(replace(request_for(NAME), start=at(bench, 4)))
+    bench.slices.create(replace(request_for("cdn"), start=at(bench, 16)))
+
+    def clockwork() -> None:
+        # As the process does it: the next round begins when this one is over.
+        for _ in range(5):
+            bench.maintenance.run_schedule()
+            bench.now += 5
+
+    try:
+        threading.Thread(target=clockwork, daemon=True).start()
+        wait_until(lambda: "ended" not in bench.model.slices and "reserved" not in bench.model.slices, 20)
+        wait_until(lambda: bench.model.slices["cdn"].state is SliceState.ACTIVE, 20)
+        assert bench.model.slices[NAME].state is SliceState.PROVISIONING
+        with pytest.raises(ReservationExpired):
+            bench.slices.reservation(held.id)
+    finally:
+        answer.set()
+    wait_until(lambda: bench.model.slices[NAME].state is SliceState.ACTIVE, 20)

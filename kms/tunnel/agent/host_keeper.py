@@ -1,0 +1,85 @@
+"""Keeps the host as its connections need it: what somebody changes by hand is put right, or told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from kms.tunnel.config import AgentConfig
+from kms.tunnel.dataplane import host_state
+from kms.tunnel.dataplane.host_state import HostState
+from kms.tunnel.dataplane.underlay_filter import UnderlayGuard
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 1.0
+
+
+class Healed(Protocol):
+    """A connection that puts its own part right."""
+
+    def heal(self, host: HostState, warning: str | None) -> None:
+        """``host`` is how things are, ``warning`` what is wrong with the host as a whole and not to be put right."""
+
+
+class HostKeeper:
+    """Looks once a second, from ``start`` to ``stop``.
+
+    The underlay's interface is not the agent's: that it is down, or carries less than it did, is told and left so.
+    """
+
+    def __init__(self, config: AgentConfig, guard: UnderlayGuard, connections: Callable[[], Iterable[Healed]]) -> None:
+        self._interface, self._address = config.underlay_interface, config.underlay_address
+        self._guard = guard
+        self._connections = connections
+        self._timer: asyncio.TimerHandle | None = None
+        self._known: bytes | None = None  # the underlay's address, as the kernel had it
+        self._mtu = 0
+        self._warning: str | None = None
+
+    def start(self) -> None:
+        """Raises OSError."""
+        host = host_state.read()
+        self._known = host.address(self._interface, self._address)
+        self._mtu = host.links[self._interface].mtu
+        self._schedule()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def look(self) -> None:
+        """Put right what is wrong, and tell the connections the rest."""
+        try:
+            host = host_state.read()
+            warnings = [self._guard.hold(), self._underlay(host)]
+        except OSError as error:  # looked at again in a second
+            logger.warning("the host's interfaces cannot be read: %s", error.strerror or error)
+            return
+        warning = ", ".join(each for each in warnings if each) or None
+        if warning != self._warning:
+            self._warning = warning
+            logger.warning("the host: %s", warning or "all is as it shall be again")
+        for connection in self._connections():
+            connection.heal(host, warning)
+
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(PERIOD_S, self._ring)
+
+    def _ring(self) -> None:
+        self._schedule()
+        self.look()
+
+    def _underlay(self, host: HostState) -> str | None:
+        link = host.links.get(self._interface)
+        if link is None:
+            return f"{self._interface} is gone"
+        if not link.is_up:
+            return f"{self._interface} is down"
+        if host.address(self._interface, self._address) is None and self._known is not None:
+            host_state.restore(self._known)
+            logger.warning("%s had been taken from %s and is there again", self._address, self._interface)
+        return f"{self._interface} carries {link.mtu} octets instead of {self._mtu}" if link.mtu < self._mtu else None
