@@ -50,12 +50,6 @@ class Scheduling:
             context.announce(record)
             return record
 
-    @property
-    def under_way(self) -> frozenset[str]:
-        """The slices that are being started or ended by the clock now."""
-        with self._context.lock:
-            return frozenset(name for _, name in self._under_way)
-
     def is_scheduled(self, name: str) -> bool:
         """Whether the slice is one that waits for its start. Raises UnknownSlice."""
         with self._context.lock:
@@ -96,6 +90,12 @@ class Scheduling:
             record = context.model.slice(name)
             request = self._patched(record, patch)
         return self._provisioning.plan_then(request, lambda plan: preview(context.model, plan, record), record)
+
+    @property
+    def under_way(self) -> frozenset[str]:
+        """The slices that are being started or ended by the clock now."""
+        with self._context.lock:
+            return frozenset(name for _, name in self._under_way)
 
     def run_due(self) -> None:
         """Begin to start and end what is due, each by itself; returns at once. A start whose agents do not answer holds

@@ -275,8 +275,8 @@ def test_fault_36_a_slice_that_is_changed_while_it_is_being_begun_begins_as_chan
         return sections()
 
     bench.key_rates.sections = change_meanwhile  # type: ignore[method-assign]
-    bench.maintenance.run_schedule()
-    bench.maintenance.run_schedule()
+    bench.run_schedule()
+    bench.run_schedule()
     record = bench.model.slice(NAME)
     assert (record.state, record.request.compute.vcpus) == (SliceState.ACTIVE, 1)
 
