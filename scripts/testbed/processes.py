@@ -26,7 +26,7 @@ def spawn(
     into = [*into, "nice", "-n", str(niceness)] if niceness else into
     # If this process is killed outright the kernel ends its children: nothing is left to find by name.
     argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, "--config", str(config)]
-    # Always to append, or what a log that was cut off gets next would begin with a hole (scripts.testbed.log_rotation).
+    # Always to append, or what a log that was cut off gets next would begin with a hole (scripts.files.log_rotation).
     how = 0 if append else os.O_TRUNC
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | how, 0o600), "wb") as output:
         child = subprocess.Popen(

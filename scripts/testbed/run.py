@@ -24,11 +24,11 @@ from controller.southbound.switch_identity import switch_urn
 from kms.errors import PkiError
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.files.log_rotation import LogRotation
 from scripts.testbed import clients, openvswitch
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
-from scripts.testbed.log_rotation import LogRotation
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import end, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord

@@ -13,7 +13,7 @@ import pytest
 
 import controller.log_lines
 import kms.log_lines
-from scripts.testbed.log_rotation import LogRotation, rotate
+from scripts.files.log_rotation import LogRotation, rotate
 from scripts.testbed.paths import REPOSITORY
 from scripts.testbed.processes import spawn
 from tests.support.wait import wait_until
@@ -114,8 +114,8 @@ def chatty(tmp_path: Path) -> Path:
 def test_fault_17_a_log_that_has_grown_long_begins_anew_under_a_process_that_goes_on_writing(
     tmp_path: Path, chatty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.testbed.log_rotation.LOOK_INTERVAL_S", 0.05)
-    monkeypatch.setattr("scripts.testbed.log_rotation.rotate", lambda path: rotate(path, 50_000))
+    monkeypatch.setattr("scripts.files.log_rotation.LOOK_INTERVAL_S", 0.05)
+    monkeypatch.setattr("scripts.files.log_rotation.rotate", lambda path: rotate(path, 50_000))
     path, old = tmp_path / "chatty.log", tmp_path / "chatty.log.1"
     rotation = LogRotation(tmp_path)
     child = spawn("tests.support.chatty_process", chatty, path)
