@@ -88,6 +88,7 @@ def create(model: NetworkState, rng: random.Random) -> None:
     request = request_for(rng.choice(["enterprise-app", "cdn"]), name=rng.choice(NAMES))
     plan = model.plan(request)
     if not isinstance(plan, SlicePlan):
+        model.needed_switches_away(request)
         return
     record = model.reserve(plan, 1.0)
     model.hold_reservation(record.name, "held", 60.0)

@@ -35,6 +35,11 @@ def check(seen: dict[str, str]) -> None:
     assert seen["PATH"].split(":")[0] == "/home/alice/bin"
 
 
+@pytest.fixture(autouse=True)
+def without_what_ci_says_to_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QSLICE_REQUIRE_ALL", raising=False)
+
+
 @pytest.fixture
 def layout(tmp_path: Path) -> Iterator[Layout]:
     """A run of which there is a host alone: a process in a network namespace of its own."""
