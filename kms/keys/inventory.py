@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -212,32 +212,44 @@ class KeyInventory:
 
     def _hold(self, keys: Sequence[Key]) -> None:
         """Take the keys in, or in place of what is held under their ids."""
-        self._uncount(keys)
+        deliveries = {id(key.delivery): key.known_delivery for key in keys}.values()
+        if any(delivery.delivery_id in self._deliveries for delivery in deliveries):
+            self._discount([held for key in keys if (held := self._awaiting.get(key.key_id)) is not None])
         for (master, awaiting), amount in _amounts(keys).items():
             self.waiting.add(master, awaiting, amount)
+        by_delivery = {id(d): self._deliveries.setdefault(d.delivery_id, {}) for d in deliveries}
         for key in keys:
-            self._awaiting[key.key_id] = key
-            self._deliveries.setdefault(key.known_delivery.delivery_id, {})[key.key_id] = key
+            self._awaiting[key.key_id] = by_delivery[id(key.delivery)][key.key_id] = key
 
     def _drop(self, keys: Sequence[Key]) -> None:
-        self._uncount(keys)
-        for key in keys:
-            del self._awaiting[key.key_id]
-            held = self._deliveries[key.known_delivery.delivery_id]
-            del held[key.key_id]
-            if not held:
-                del self._deliveries[key.known_delivery.delivery_id]
+        dropped = [self._awaiting.pop(key.key_id) for key in keys]
+        self._discount(dropped)
+        of_delivery = {id(key.delivery): self._deliveries[key.known_delivery.delivery_id] for key in dropped}
+        for key in dropped:
+            del of_delivery[id(key.delivery)][key.key_id]
+        for key in {id(key.delivery): key for key in dropped}.values():
+            if not of_delivery[id(key.delivery)]:
+                self._deliveries.pop(key.known_delivery.delivery_id, None)
 
-    def _uncount(self, keys: Sequence[Key]) -> None:
-        held = [found for key in keys if (found := self._awaiting.get(key.key_id)) is not None]
+    def _discount(self, held: Sequence[Key]) -> None:
         for (master, awaiting), amount in _amounts(held).items():
             self.waiting.remove(master, awaiting, amount)
 
 
 def _amounts(keys: Sequence[Key]) -> dict[tuple[str, frozenset[str]], Amount]:
-    """How much waits, by master and by the slaves that it waits for: most often all keys are of one delivery."""
-    counts = Counter((key.known_delivery.master, key.awaiting, key.size_bits) for key in keys)
+    """How much waits, by master and by the slaves that it waits for.
+
+    Most often all keys are of one delivery: the same objects are told by their identity, as hashing them for each key
+    would cost a request more than the counting.
+    """
+    counts: dict[tuple[int, int, int], int] = {}
+    samples: dict[tuple[int, int, int], Key] = {}
+    for key in keys:
+        kind = id(key.delivery), id(key.awaiting), key.size_bits
+        counts[kind] = counts.get(kind, 0) + 1
+        samples[kind] = key
     found: dict[tuple[str, frozenset[str]], Amount] = {}
-    for (master, awaiting, size_bits), count in counts.items():
-        found[master, awaiting] = found.get((master, awaiting), Amount()) + Amount(count, count * size_bits)
+    for kind, key in samples.items():
+        group = key.known_delivery.master, key.awaiting
+        found[group] = found.get(group, Amount()) + Amount(counts[kind], counts[kind] * key.size_bits)
     return found
