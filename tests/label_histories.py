@@ -18,13 +18,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from controller.forwarding.intended import Changes, IntendedSet
-from controller.forwarding.items import HOST_PORT, Group, Item, Output, Rule, ToGroup
-from controller.forwarding.label_quarantine import LabelQuarantine, longest_queue_s, received_by, sent_by
+from controller.forwarding.items import HOST_PORT, Item
+from controller.forwarding.label_quarantine import LabelQuarantine, received_by, sent_by
 from controller.forwarding.labels import LabelPool
 from controller.forwarding.protection_groups import entry_items, has_detours, is_inner, lane_items
 from controller.forwarding.rules import PortMap, base_rules, connection_number
@@ -32,14 +32,9 @@ from controller.model.connection import Connection
 from controller.model.path import Lane, Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Protection, Role, SecurityRequirement
 from tests.support.fake_switches import FakeTable
-from tests.support.small_networks import channel, topology
+from tests.support.label_network import CHANNEL_AT, PORTS, QUEUE_S, ROUTES, TOPOLOGY, Switch, number_of, ways_out
 from topologies.spec import SecurityClass
 
-EDGES = (("a", "b"), ("b", "c"), ("c", "d"), ("d", "a"), ("a", "c"))
-TOPOLOGY = topology([channel(f"{x}{y}", x, y) for x, y in EDGES])
-PORTS = PortMap.of(TOPOLOGY)
-CHANNEL_AT = {(site, number): channel_id for (site, channel_id), number in PORTS.numbers.items()}
-QUEUE_S = {c.id: longest_queue_s(TOPOLOGY, c.id) for c in TOPOLOGY.channels}
 STEPS = 24
 
 
@@ -52,43 +47,6 @@ class NoQuarantine(LabelQuarantine):
 
     def is_held(self, channel: str, sender: str, label: int) -> bool:
         return False
-
-
-def _routes() -> dict[tuple[str, str], list[Route]]:
-    """Every simple route of at most three channels between two sites."""
-    beside: dict[str, list[tuple[str, str]]] = {}
-    for x, y in EDGES:
-        beside.setdefault(x, []).append((f"{x}{y}", y))
-        beside.setdefault(y, []).append((f"{x}{y}", x))
-    found: dict[tuple[str, str], list[Route]] = {}
-
-    def walk(sites: tuple[str, ...], channels: tuple[str, ...]) -> None:
-        if channels:
-            found.setdefault((sites[0], sites[-1]), []).append(Route(sites, channels, 1, 1))
-        if len(channels) < 3:
-            for name, there in beside[sites[-1]]:
-                if there not in sites:
-                    walk((*sites, there), (*channels, name))
-
-    for site in beside:
-        walk((site,), ())
-    return found
-
-
-ROUTES = _routes()
-
-
-@dataclass
-class Switch:
-    """What one switch holds, and how it stands with the controller."""
-
-    table: FakeTable
-    is_connected: bool = True
-    is_ready: bool = True
-    is_refusing: bool = False
-    connection: int = 0  # counts up with each connection to the controller
-    arrives_at: float = 0.0  # of the last message on its way: messages do not overtake one another
-    looks: int = 0
 
 
 class History:
@@ -363,7 +321,7 @@ class History:
         rule = table.lookup(packet)
         if rule is None or hops > 12:
             return
-        for port, label in _out_of(table, rule):
+        for port, label in ways_out(table, rule):
             if port == HOST_PORT:
                 if connection_number(rule.cookie) != number:
                     raise Misdelivered(f"a packet of {number} came out at {site} by {rule}")
@@ -384,7 +342,7 @@ class History:
 
         for site, switch in self.switches.items():
             for item in switch.table.items.values():
-                number = _number(item)
+                number = number_of(item)
                 if number is None:
                     continue
                 for port, label in sent_by(item):
@@ -392,25 +350,6 @@ class History:
                 for port, label in received_by(item):
                     name = CHANNEL_AT[site, port]
                     note(name, TOPOLOGY.channel(name).other(site), label, number)
-
-
-def _number(item: Item) -> int | None:
-    if isinstance(item, Group):
-        return (item.id >> 8) - 1
-    return connection_number(item.cookie) if isinstance(item, Rule) else None
-
-
-def _out_of(table: FakeTable, rule: Rule) -> list[tuple[int, int]]:
-    """The ports and labels by which a packet leaves; of a fast-failover group any bucket may be the live one."""
-    found = [(a.port, 0) for a in rule.actions if isinstance(a, Output) and a.port == HOST_PORT]
-    found += sent_by(rule)
-    for action in rule.actions:
-        if isinstance(action, ToGroup) and (group := table.items.get(("group", action.group, ()))) is not None:
-            assert isinstance(group, Group)
-            outputs = [a for b in group.buckets for a in b.actions if isinstance(a, Output)]
-            found += [(a.port, 0) for a in outputs if a.port == HOST_PORT]
-            found += sent_by(group)
-    return found
 
 
 def run_histories(

@@ -87,15 +87,18 @@ class IntendedSet:
         for item in new:
             if item in old:
                 continue
-            self._wanted[item.site][item] += 1
-            before = self._in_force[item.site].get(item.key)
-            self._in_force[item.site][item.key] = item
-            if before is not None and before != item:
-                leaving.setdefault(item.site, []).append(before)
-            if isinstance(item, Meter | Group) and before is not None and before != item:
-                replaced.setdefault(item.site, []).append(item)
-            elif before != item:
-                added.setdefault(item.site, []).append(item)
+            site, key, in_force = item.site, item.key, self._in_force[item.site]
+            self._wanted[site][item] += 1
+            before = in_force.get(key)
+            if before == item:
+                continue
+            in_force[key] = item
+            if before is not None:
+                leaving.setdefault(site, []).append(before)
+            if before is not None and isinstance(item, Meter | Group):
+                replaced.setdefault(site, []).append(item)
+            else:
+                added.setdefault(site, []).append(item)
         for item in old:
             if item in new:
                 continue
@@ -111,17 +114,16 @@ class IntendedSet:
             self._by_owner[owner] = tuple(new)
         else:
             self._by_owner.pop(owner, None)
-        self._revision.update(dict.fromkeys((*removed, *added, *replaced), 1))
-        numbers = {site: self._quarantine.depart(site, items) for site, items in leaving.items()}
-        return {
-            site: Changes(
+        changes = {}
+        for site in dict.fromkeys([*removed, *added, *replaced]):
+            self._revision[site] += 1
+            changes[site] = Changes(
                 tuple(removed.get(site, ())),
                 tuple(added.get(site, ())),
                 tuple(replaced.get(site, ())),
-                () if (number := numbers.get(site)) is None else (number,),
+                self._depart(site, leaving.get(site, ())),
             )
-            for site in dict.fromkeys([*removed, *added, *replaced])
-        }
+        return changes
 
     def revision(self, site: str) -> int:
         """Another number whenever what the switch shall hold has been changed."""
@@ -137,8 +139,12 @@ class IntendedSet:
     def repair(self, site: str, difference: Difference) -> Changes:
         """The changes that make the switch right; labels that it has sent under against our will are kept as well."""
         wrong = (*difference.excess, *(installed for installed, _ in difference.misconfigured))
-        number = self._quarantine.depart(site, wrong)
-        return replace(difference.repair(), departures=() if number is None else (number,))
+        return replace(difference.repair(), departures=self._depart(site, wrong))
+
+    def _depart(self, site: str, items: Iterable[Item]) -> tuple[int, ...]:
+        """What is to be confirmed to the quarantine when the switch has let go of ``items``."""
+        number = self._quarantine.depart(site, items)
+        return () if number is None else (number,)
 
 
 def compare(intended: Iterable[Item], installed: Iterable[Item]) -> Difference:

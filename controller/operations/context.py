@@ -130,7 +130,7 @@ class OperationContext:
             self.switches.report(fault)
 
     def look_at_switches(self) -> None:
-        """Note which switches may take new paths. Call with the lock held, before paths are searched."""
+        """Note which switches take new paths, and which are away. Call with the lock held, before any search."""
         ready = [site for site in self.model.topology.site_names if self.switches.is_ready(site)]
         self.model.observe_switches(ready, self.steady())
 

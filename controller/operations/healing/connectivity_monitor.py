@@ -85,7 +85,7 @@ class ConnectivityMonitor:
         context, model = self._context, self._context.model
         with context.lock:
             now = context.steady()
-            self._look_for_switches(now)
+            context.look_at_switches()
             epoch = context.clock() - now
             self._reachability.judge(model.connections.values(), now, epoch)
             model.observe_findings(self._reachability.findings)
@@ -159,10 +159,6 @@ class ConnectivityMonitor:
                 self._doubts.checked(connection.id, now, was_wrong=was_wrong)
 
     # --- conditions ----------------------------------------------------------------------------------------------
-
-    def _look_for_switches(self, now: float) -> None:
-        model, switches = self._context.model, self._context.switches
-        model.observe_switches((site for site in model.topology.site_names if switches.is_ready(site)), now)
 
     def _tell_conditions(self, now: float, epoch: float) -> None:
         """An event for every connection about which something is to be known now that was not before."""

@@ -156,8 +156,10 @@ class RestorationService:
         """Find out why what waits has to wait; the lock is not held meanwhile, so that nothing waits for the answer."""
         context = self._context
         with context.lock:
-            network, supplied = context.model.network.copy(), context.model.network.copy()
             waiting = [c for c in context.model.connections.values() if _is_unexplained(c)]
+            if not waiting:
+                return
+            network, supplied = context.model.network.copy(), context.model.network.copy()
             for section in context.model.unknown_sections:
                 supplied.set_section(section, UNLIMITED_KEY_RATE, usable=True)
             keeping = {c.id for c in waiting if context.model.kept_relay(c.id) is not None}  # it is not keys they lack

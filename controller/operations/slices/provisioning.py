@@ -60,7 +60,7 @@ class Provisioning:
     def _plan(self, model: NetworkState, request: SliceRequest) -> SlicePlan:
         plan = model.plan(request)
         if isinstance(plan, Infeasible):
-            away = self._context.model.needed_switches_away(request)
+            away = model.needed_switches_away(request)
             if away:
                 raise DriverError("; ".join(f"switch {site}: not connected" for site in away))
             raise InfeasibleRequest(request.name, plan, self._context.kms_silence)

@@ -114,9 +114,12 @@ class Reservations:
     def expire(self) -> None:
         """Give up what has expired; what the journal does not let go is tried again at the next call."""
         with self._context.lock:
-            for record in self._held():
+            held = self._held()
+            for record in held:
                 if self._remaining_s(record) <= 0:
                     self._expire(record)
+            for gone in self._deadlines.keys() - {record.reservation for record in held}:  # deleted as slices
+                del self._deadlines[gone]
 
     def _remaining_s(self, record: SliceRecord) -> float:
         """How long a reservation still holds. Setting the clock does not change that, but for what an earlier process

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from controller.model.errors import ControllerError, DuplicateSlice, SliceBusy
+from controller.model.errors import ControllerError, DuplicateSlice, SliceBusy, Superseded
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -136,6 +136,8 @@ class Scheduling:
                 return
         try:
             self._provisioning.create((scheduled.request,), received, scheduled)
+        except Superseded as error:
+            log.info("slice %s: not made: %s", name, error)  # it is gone, or its new start comes
         except ControllerError as error:
             self._fail(scheduled, error)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.model.errors import BoundReached, ControllerError, DuplicateSlice
+from controller.model.errors import BoundReached, ControllerError, DriverError, DuplicateSlice
 from controller.model.request import ConnectionSpec, Protection, Role, SliceRequest
 from controller.model.search_effort import Effort
 from controller.model.states import ConnectionState
@@ -20,6 +20,7 @@ from controller.operations import bounded_search
 from controller.operations.context import InfeasibleRequest
 from controller.pce.computation import plan_slice
 from controller.pce.network import Network
+from controller.state.network_state import NetworkState
 from tests.support.controller_bench import Bench, request_for
 from tests.support.small_networks import channel, topology
 from tests.support.wait import wait_until
@@ -198,6 +199,28 @@ def test_fault_31_healing_and_the_api_go_on_while_a_request_is_being_searched(
     assert cut not in again.route.channels
     assert search.result is None  # it is still searching
     assert search.end() is not None
+
+
+def test_fault_31_whether_it_would_fit_with_every_switch_there_is_searched_within_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(ukqntel(), tmp_path / "db")
+    bench.switches.is_ready = lambda site: site != "agg1"  # type: ignore[method-assign]
+    efforts: list[Effort] = []
+    needed = NetworkState.needed_switches_away
+
+    def note_effort(model: NetworkState, request: SliceRequest) -> tuple[str, ...]:
+        efforts.append(model.network.effort)
+        return needed(model, request)
+
+    monkeypatch.setattr(NetworkState, "needed_switches_away", note_effort)
+    monkeypatch.setattr(bounded_search, "LOCKED_S", -1.0)
+    monkeypatch.setattr(bounded_search, "APART_S", 1000.0)
+    monkeypatch.setattr("controller.model.search_effort.PAUSE_EVERY", 1)
+    with pytest.raises(DriverError, match="agg1: not connected"):
+        bench.slices.preview(request_for("cdn"))
+    assert efforts
+    assert bench.model.network.effort not in efforts
 
 
 def test_fault_31_a_plan_for_a_network_that_has_changed_is_made_anew(

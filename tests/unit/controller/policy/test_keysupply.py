@@ -13,12 +13,10 @@ from controller.model.errors import DriverError
 from controller.model.events import ConnectionChanged, LinkChanged, LinkState
 from controller.model.key_rates import KeyPool
 from controller.model.states import ConnectionState, SliceState
-from controller.operations.context import InfeasibleRequest
 from controller.policy import reroute_audit
 from controller.policy.fault_localization import Advice, Doubts
 from controller.policy.key_supply import BRIDGE_S, RATE_TOLERANCE
 from tests.support.controller_bench import Bench, request_for
-from tests.support.fake_switches import FakeKeyRates
 from topologies.catalog import metro_ring
 from topologies.spec import SecurityClass
 
@@ -196,24 +194,6 @@ def test_its_way_fails_too_while_it_has_no_keys(tmp_path: Path, protection: str)
     assert not any(bench.model.labels.taken(c.id, end) for c in bench.topology.channels for end in c.ends)
 
 
-def test_a_silent_kms_or_one_that_starts_is_no_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = backhaul(bench)
-
-    def silent(rates: FakeKeyRates) -> Any:
-        raise DriverError("nobody there")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(FakeKeyRates, "sections", silent)
-        bench.maintenance.poll_keys()
-    assert backhaul(bench) == before
-    bench.key_rates.starting = frozenset(bench.key_rates.section_ids)
-    bench.maintenance.poll_keys()
-    assert backhaul(bench) == before
-    bench.key_rates.starting = frozenset()
-    bench.maintenance.poll_keys()
-    assert backhaul(bench) == before
-
-
 def test_an_agent_that_was_silent_is_told_the_pace_later(bench: Bench) -> None:
     bench.tunnels.fail = lambda op, site, connection_id: DriverError("silent") if op == "modify" else None
     stop(bench, *AROUND_CORE1)
@@ -333,74 +313,3 @@ def test_without_a_way_at_the_fallback_either_it_is_degraded_until_there_is_one(
     bench.maintenance.channels_changed(dict.fromkeys(around, True))
     assert backhaul(bench).fallback is SecurityClass.QRA
     assert backhaul(bench).state is ConnectionState.ACTIVE
-
-
-# --- while nobody knows the rates ------------------------------------------------------------------------------------
-
-
-def silence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(rates: FakeKeyRates) -> Any:
-        raise DriverError("nobody there")
-
-    monkeypatch.setattr(type(bench.key_rates), "sections", silent)
-    bench.maintenance.poll_keys()
-
-
-def test_a_cut_while_the_kms_is_silent_is_healed_with_the_relay_there_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench = Bench(metro_ring(), tmp_path / "db")
-    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
-    before, rates = backhaul(bench), reserved(bench)
-    with monkeypatch.context() as patched:
-        silence(bench, patched)
-        bench.cut(before.lanes[0].route.channels[0])
-        moved = backhaul(bench)
-        assert moved.state is ConnectionState.ACTIVE
-        assert moved.lanes[0].route.channels != before.lanes[0].route.channels
-        assert moved.lanes[0].route.key_links == before.lanes[0].route.key_links
-        assert reserved(bench) == rates
-        with pytest.raises(InfeasibleRequest, match="key rates are unknown"):
-            bench.slices.create(request_for("enterprise-app", name="second", cells=["cell1"]))
-    bench.maintenance.poll_keys()
-    assert backhaul(bench) == moved
-    assert reserved(bench) == rates
-
-
-def test_one_that_lost_its_way_while_the_kms_is_silent_comes_back_with_the_relay_it_had(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, rates = backhaul(bench), reserved(bench)
-    around = [c.id for c in bench.topology.channels if "core1" in c.ends]
-    with monkeypatch.context() as patched:
-        silence(bench, patched)
-        bench.maintenance.channels_changed(dict.fromkeys(around, False))
-        assert backhaul(bench).state is ConnectionState.DEGRADED
-        assert "no feasible path" in str(backhaul(bench).reason)
-        assert "key" not in str(backhaul(bench).reason)
-        bench.maintenance.channels_changed(dict.fromkeys(around, True))
-        back = backhaul(bench)
-        assert back.state is ConnectionState.ACTIVE
-        assert back.lanes[0].route.key_links == before.lanes[0].route.key_links
-    bench.key_rates.starting = frozenset(bench.key_rates.section_ids)
-    bench.maintenance.poll_keys()
-    bench.cut(back.lanes[0].route.channels[0])
-    assert backhaul(bench).state is ConnectionState.ACTIVE
-    bench.key_rates.starting = frozenset()
-    bench.maintenance.poll_keys()
-    assert reserved(bench) == rates
-
-
-def test_a_backup_that_takes_over_keeps_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(metro_ring(), tmp_path / "db")
-    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "1:1"}}, cells=["cell1"]))
-    before, rates = backhaul(bench), reserved(bench)
-    with monkeypatch.context() as patched:
-        silence(bench, patched)
-        bench.cut(before.lanes[0].route.channels[0])
-    after = backhaul(bench)
-    assert after.state is ConnectionState.ACTIVE
-    assert after.lanes[0].route.channels == before.lanes[1].route.channels
-    assert after.lanes[0].route.key_links == before.lanes[0].route.key_links
-    assert len(after.lanes) == 2
-    assert reserved(bench) == rates
