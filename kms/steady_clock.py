@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
-
-def _since_boot() -> float:
-    """Suspended time counts: a key ages while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+# Suspended time counts: a key ages while the machine sleeps.
+_since_boot = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class SteadyClock:

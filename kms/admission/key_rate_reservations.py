@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kms.admission.token_bucket import Bucket
 from kms.errors import ExhaustedError, KmsError
@@ -314,8 +314,7 @@ class KeyAccount(PadAccount, Protocol):
         """Count pads that the pools have taken for keys which are used now. ExhaustedError beyond a quota."""
 
 
-@dataclass(frozen=True)
-class _Account:
+class _Account(NamedTuple):
     applications: Applications
     payer: str | None
     priority: int

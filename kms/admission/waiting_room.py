@@ -8,8 +8,7 @@ above LOWEST_PRIORITY) nobody else gets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from kms.errors import NoRoomError
 from kms.keys.limits import Limits
@@ -25,33 +24,23 @@ class WaitingRoom:
         self._of_sae = _share(self._whole, limits.awaiting_share_of_sae, least)
         self._of_pair = _share(self._whole, limits.awaiting_share_of_pair, least)
         kept = limits.awaiting_share_booked if can_book else 0.0
-        self._unbooked = self._whole - _share(self._whole, kept, Amount())
+        kept_for_booked = _share(self._whole, kept, Amount())
+        self._unbooked = Amount(self._whole.keys - kept_for_booked.keys, self._whole.bits - kept_for_booked.bits)
 
-    def _require(
+    def require(
         self, counts: WaitingCounts, master: str, slaves: Sequence[str], amount: Amount, is_booked: bool
     ) -> None:
-        if (counts.total + amount).exceeds(self._whole if is_booked else self._unbooked):
+        """NoRoomError when the master's keys have no room beside what waits by ``counts``.
+
+        Who goes on counts them at once (:meth:`WaitingCounts.add`): so nobody else gets the room meanwhile.
+        """
+        if amount.exceeds(self._whole if is_booked else self._unbooked, beside=counts.total):
             raise NoRoomError("too many delivered keys wait for their slaves")
-        if not is_booked and (counts.of_master(master) + amount).exceeds(self._of_sae):
+        if not is_booked and amount.exceeds(self._of_sae, beside=counts.of_master(master)):
             raise NoRoomError(f"too many delivered keys of SAE {master} wait for their slaves")
         for slave in slaves:
-            if (counts.of_pair(master, slave) + amount).exceeds(self._of_pair):
+            if amount.exceeds(self._of_pair, beside=counts.of_pair(master, slave)):
                 raise NoRoomError(f"too many delivered keys of SAE {master} wait for their slaves: {slave} is behind")
-
-    @contextmanager
-    def held(
-        self, counts: WaitingCounts, master: str, slaves: Sequence[str], amount: Amount, is_booked: bool
-    ) -> Iterator[None]:
-        """Room for the master's keys beside what waits by ``counts``, which nobody else gets inside the block.
-
-        NoRoomError when there is none.
-        """
-        self._require(counts, master, slaves, amount, is_booked)
-        counts.add(master, slaves, amount)
-        try:
-            yield
-        finally:
-            counts.remove(master, slaves, amount)
 
 
 def _share(whole: Amount, part: float, least: Amount) -> Amount:

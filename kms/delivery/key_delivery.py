@@ -125,11 +125,12 @@ class KeyService:
         if slave in request.additional_slaves:
             raise RequestError(f"{slave} is named twice")
         # An SAE without a home is served from here until it shows up somewhere.
-        sites = {name: self._site_of_slave(name) or site for name in slaves}
+        homes = {name: self._site_of_slave(name) for name in slaves}
+        sites = {name: home or site for name, home in homes.items()}
         remote = tuple(dict.fromkeys(place for place in sites.values() if place != site))
         source = request.source or self.default_source
         constraint = request.constraint
-        if constraint != UNCONSTRAINED and any(self._site_of_slave(name) is None for name in slaves):
+        if constraint != UNCONSTRAINED and None in homes.values():
             raise RequestError(EXTENSION_UNMET, (_unmet(constraint, "a slave's site is not known yet"),))
         if (constraint.route is RelayKind.RELAYED or constraint.disjoint_relays > 1) and site in sites.values():
             raise RequestError(EXTENSION_UNMET, (_unmet(constraint, "a slave is at this site"),))
@@ -146,8 +147,13 @@ class KeyService:
         is_booked = self.applications is not None and all(
             self.applications.is_booked(caller, name, source) for name in slaves
         )
-        with self._room.held(self.inventory.waiting, caller, slaves, amount, is_booked):
+        waiting = self.inventory.waiting
+        self._room.require(waiting, caller, slaves, amount, is_booked)
+        waiting.add(caller, slaves, amount)  # until they are counted as keys that wait
+        try:
             return await self._deliver(site, caller, sites, remote, source, request, is_booked)
+        finally:
+            waiting.remove(caller, slaves, amount)
 
     async def _deliver(
         self, site: str, caller: str, sites: Mapping[str, str], remote: Sequence[str], source: KeySource,
@@ -201,7 +207,7 @@ class KeyService:
         for entry in entries:
             self.ledger.add(entry)
         # A key that a slave will have brought to where nobody knows yet: its way is not known either.
-        is_settled = all(self.registry.site_of(name) is not None for name in slaves)
+        is_settled = all(self.registry.site_of(name) for name in slaves)
         return [
             DeliveredKey(key.key_id, key.copies[site], key.source, key.route if is_settled else None, key.relays)
             for key in keys
@@ -223,13 +229,17 @@ class KeyService:
 
         With their copies at ``site``, but where that is another process, which has them now.
         """
-        lock = self._fetching.setdefault(caller, asyncio.Lock())
-        async with lock:  # asked twice at once, the keys are brought once
-            on_their_way: set[uuid.UUID] = set()
-            await self._patiently(lambda: self._bring(site, caller, master, key_ids, on_their_way))
-            # Another request may have been faster while the copies travelled.
-            keys = self.inventory.find(key_ids, master, caller)
+        keys = self.inventory.find(key_ids, master, caller)
+        if all(site in key.copies for key in keys):
             self.inventory.fetch(keys, caller)
+        else:
+            lock = self._fetching.setdefault(caller, asyncio.Lock())
+            async with lock:  # asked twice at once, the keys are brought once
+                on_their_way: set[uuid.UUID] = set()
+                await self._patiently(lambda: self._bring(site, caller, master, key_ids, on_their_way))
+                # Another request may have been faster while the copies travelled.
+                keys = self.inventory.find(key_ids, master, caller)
+                self.inventory.fetch(keys, caller)
         now = self._clock()
         entries = entries_of(LedgerEvent.FETCHED_BY_SLAVE, keys, site, caller, now)
         try:
@@ -253,10 +263,15 @@ class KeyService:
 
         ``take`` gives the keys. It is called when there is room for them: NoRoomError leaves them where they are.
         """
-        with self._room.held(self.inventory.waiting, delivery.master, tuple(awaiting), amount, is_booked):
+        waiting = self.inventory.waiting
+        self._room.require(waiting, delivery.master, tuple(awaiting), amount, is_booked)
+        waiting.add(delivery.master, awaiting, amount)
+        try:
             held = tuple(key.delivered(delivery, frozenset({site}), awaiting) for key in take())
             await self._journal.write([SaveDelivery(delivery.delivery_id, held)])
             self.inventory.await_slaves(held)
+        finally:
+            waiting.remove(delivery.master, awaiting, amount)
 
     def _what_is_left(self, keys: Sequence[Key]) -> list[Change]:
         deliveries = dict.fromkeys(key.known_delivery.delivery_id for key in keys)
@@ -310,9 +325,10 @@ class KeyService:
         return await attempt()
 
     def _site_of_slave(self, slave: str) -> str | None:
-        if not self.registry.is_known(slave):
+        is_known, home = self.registry.look_up(slave)
+        if not is_known:
             raise RequestError(f"unknown SAE {slave[:64]!r}")
-        return self.registry.site_of(slave)
+        return home
 
     def _open(self, pool_id: PoolId) -> None:
         if self._transport.can_join(pool_id.source, *self._ends_from_here(pool_id)):
@@ -359,8 +375,8 @@ class KeyService:
 
     def _account_of_place(self, caller: str, place: str, sites: Mapping[str, str], source: KeySource) -> KeyAccount:
         """Who pays for the way to ``place``: the caller, by the best of its applications with the slaves there."""
-        slaves = (name for name, home in sites.items() if home == place)
-        return max((self._account(caller, name, source) for name in slaves), key=lambda account: account.priority)
+        accounts = [self._account(caller, name, source) for name, home in sites.items() if home == place]
+        return accounts[0] if len(accounts) == 1 else max(accounts, key=lambda account: account.priority)
 
     def _account(self, payer: str, peer: str, source: KeySource) -> KeyAccount:
         return FREE if self.applications is None else self.applications.account(payer, peer, source, self._clock())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kms.admission.key_rate_reservations import KeyAccount
 from kms.delivery.key_transport import KeyTransport, bits_to_carry
@@ -18,8 +18,7 @@ from kms.keys.limits import Limits
 from kms.sources.qkd.protocol import Entropy
 
 
-@dataclass(frozen=True)
-class KeyOrder:
+class KeyOrder(NamedTuple):
     """Keys that are wanted at ``site`` and at ``remote`` ones; ``accounts`` says who pays for the way to each."""
 
     site: str
@@ -33,8 +32,7 @@ class KeyOrder:
     now: float
 
 
-@dataclass(frozen=True)
-class MadeKeys:
+class MadeKeys(NamedTuple):
     keys: list[Key]
     undo: Callable[[], None]  # once: the keys go to nobody
 

@@ -43,6 +43,13 @@ class SaeRegistry:
         """The SAE's home; None when it is bound to none and was never seen."""
         return self.site_bound_to(sae) or self._last_seen.get(sae)
 
+    def look_up(self, sae: str) -> tuple[bool, str | None]:
+        """Whether the SAE is known, and its home, with one look into the register."""
+        if sae in self._configured:
+            return True, self._configured[sae]
+        issued = self._find_issued(sae)
+        return issued is not None, self._bound_by(issued) or self._last_seen.get(sae)
+
     def admit(self, site: str, sae: str, certified_site: str | None) -> bool:
         """Whether this visit of a free SAE changed its home. UnauthorisedError when it may not come here.
 
@@ -64,7 +71,9 @@ class SaeRegistry:
         """The site that the configuration or its registration binds the SAE to, None for a free one."""
         if sae in self._configured:
             return self._configured[sae]
-        issued = self._find_issued(sae)
+        return self._bound_by(self._find_issued(sae))
+
+    def _bound_by(self, issued: Registration | None) -> str | None:
         # A binding to a site that this KMS does not have would make the SAE unreachable: it stays a binding, and
         # admit() refuses it everywhere, but no key is kept for a site that does not exist.
         return issued.site if issued is not None and issued.site in self._sites else None

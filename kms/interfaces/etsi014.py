@@ -236,7 +236,8 @@ async def _body(request: web.Request, may_be_empty: bool) -> bytes:
     if request.content_type != "application/json":
         raise RequestError("the content type shall be application/json")
     # JSON has no charset parameter (RFC 8259, 11): a client that sends one all the same spells it as it likes.
-    if (request.charset or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii"):
+    charset = request.charset
+    if charset is not None and charset.lower().replace("_", "-") not in ("utf-8", "utf8", "us-ascii"):
         raise RequestError("the body shall be in UTF-8")
     return body
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -212,44 +212,47 @@ class KeyInventory:
 
     def _hold(self, keys: Sequence[Key]) -> None:
         """Take the keys in, or in place of what is held under their ids."""
-        deliveries = {id(key.delivery): key.known_delivery for key in keys}.values()
-        if any(delivery.delivery_id in self._deliveries for delivery in deliveries):
-            self._discount([held for key in keys if (held := self._awaiting.get(key.key_id)) is not None])
-        for (master, awaiting), amount in _amounts(keys).items():
-            self.waiting.add(master, awaiting, amount)
-        by_delivery = {id(d): self._deliveries.setdefault(d.delivery_id, {}) for d in deliveries}
-        for key in keys:
-            self._awaiting[key.key_id] = by_delivery[id(key.delivery)][key.key_id] = key
+        for delivery_id, group in _by_delivery(keys):
+            held = self._deliveries.get(delivery_id)
+            if held is None:
+                held = self._deliveries[delivery_id] = {}
+            else:
+                _count(self.waiting.remove, [was for key in group if (was := held.get(key.key_id)) is not None])
+            _count(self.waiting.add, group)
+            for key in group:
+                self._awaiting[key.key_id] = held[key.key_id] = key
 
     def _drop(self, keys: Sequence[Key]) -> None:
-        dropped = [self._awaiting.pop(key.key_id) for key in keys]
-        self._discount(dropped)
-        of_delivery = {id(key.delivery): self._deliveries[key.known_delivery.delivery_id] for key in dropped}
-        for key in dropped:
-            del of_delivery[id(key.delivery)][key.key_id]
-        for key in {id(key.delivery): key for key in dropped}.values():
-            if not of_delivery[id(key.delivery)]:
-                self._deliveries.pop(key.known_delivery.delivery_id, None)
-
-    def _discount(self, held: Sequence[Key]) -> None:
-        for (master, awaiting), amount in _amounts(held).items():
-            self.waiting.remove(master, awaiting, amount)
+        for delivery_id, group in _by_delivery(keys):
+            held = self._deliveries[delivery_id]
+            _count(self.waiting.remove, [held.pop(key.key_id) for key in group])
+            for key in group:
+                del self._awaiting[key.key_id]
+            if not held:
+                del self._deliveries[delivery_id]
 
 
-def _amounts(keys: Sequence[Key]) -> dict[tuple[str, frozenset[str]], Amount]:
-    """How much waits, by master and by the slaves that it waits for.
-
-    Most often all keys are of one delivery: the same objects are told by their identity, as hashing them for each key
-    would cost a request more than the counting.
-    """
-    counts: dict[tuple[int, int, int], int] = {}
-    samples: dict[tuple[int, int, int], Key] = {}
+def _by_delivery(keys: Sequence[Key]) -> Iterable[tuple[uuid.UUID, Sequence[Key]]]:
+    """Most often all are of one delivery, which is then one object: nothing is hashed for each key."""
+    if not keys:
+        return ()
+    first = keys[0].delivery
+    if len(keys) == 1 or all(key.delivery is first for key in keys):
+        return ((keys[0].known_delivery.delivery_id, keys),)
+    groups: dict[uuid.UUID, list[Key]] = {}
     for key in keys:
-        kind = id(key.delivery), id(key.awaiting), key.size_bits
-        counts[kind] = counts.get(kind, 0) + 1
-        samples[kind] = key
-    found: dict[tuple[str, frozenset[str]], Amount] = {}
-    for kind, key in samples.items():
-        group = key.known_delivery.master, key.awaiting
-        found[group] = found.get(group, Amount()) + Amount(counts[kind], counts[kind] * key.size_bits)
-    return found
+        groups.setdefault(key.known_delivery.delivery_id, []).append(key)
+    return groups.items()
+
+
+def _count(change: Callable[[str, frozenset[str], Amount], None], keys: Sequence[Key]) -> None:
+    """Add or remove keys of one delivery, those that wait for the same slaves at once."""
+    if not keys:
+        return
+    number, first = len(keys), keys[0]
+    master = first.known_delivery.master
+    if number == 1 or all(k.awaiting is first.awaiting and k.size_bits == first.size_bits for k in keys):
+        change(master, first.awaiting, Amount(number, number * first.size_bits))
+        return
+    for (awaiting, size_bits), each in Counter((key.awaiting, key.size_bits) for key in keys).items():
+        change(master, awaiting, Amount(each, each * size_bits))

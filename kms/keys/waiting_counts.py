@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """Keys, and the bits that they have together."""
 
     keys: int = 0
     bits: int = 0
 
-    def __add__(self, other: Amount) -> Amount:
-        return Amount(self.keys + other.keys, self.bits + other.bits)
-
-    def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.keys - other.keys, self.bits - other.bits)
-
-    def exceeds(self, most: Amount) -> bool:
-        return self.keys > most.keys or self.bits > most.bits
+    def exceeds(self, most: Amount, *, beside: Amount) -> bool:
+        """Whether so much is more than ``most`` allows beside what is there."""
+        return self.keys + beside.keys > most.keys or self.bits + beside.bits > most.bits
 
 
 NOTHING = Amount()
@@ -41,18 +35,22 @@ class WaitingCounts:
         return self._by_pair.get((master, slave), NOTHING)
 
     def add(self, master: str, slaves: Iterable[str], amount: Amount) -> None:
-        self.total += amount
-        self._by_master[master] = self.of_master(master) + amount
+        keys, bits = amount
+        self.total = Amount(self.total[0] + keys, self.total[1] + bits)
+        before = self.of_master(master)
+        self._by_master[master] = Amount(before[0] + keys, before[1] + bits)
         for slave in slaves:
-            self._by_pair[master, slave] = self.of_pair(master, slave) + amount
+            before = self.of_pair(master, slave)
+            self._by_pair[master, slave] = Amount(before[0] + keys, before[1] + bits)
 
     def remove(self, master: str, slaves: Iterable[str], amount: Amount) -> None:
         """Undo :meth:`add`; who has nothing waiting is forgotten."""
-        self.total -= amount
-        left = self._by_master.pop(master) - amount
-        if left != NOTHING:
-            self._by_master[master] = left
+        keys, bits = amount
+        self.total = Amount(self.total[0] - keys, self.total[1] - bits)
+        before = self._by_master.pop(master)
+        if before != amount:
+            self._by_master[master] = Amount(before[0] - keys, before[1] - bits)
         for slave in slaves:
-            left = self._by_pair.pop((master, slave)) - amount
-            if left != NOTHING:
-                self._by_pair[master, slave] = left
+            before = self._by_pair.pop((master, slave))
+            if before != amount:
+                self._by_pair[master, slave] = Amount(before[0] - keys, before[1] - bits)
