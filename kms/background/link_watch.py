@@ -1,6 +1,6 @@
 """Watches links and pools and tells what changes: link_down, link_perf_update, link_overloaded, pool states.
 
-:func:`changes` is pure: it compares two looks at the same things.
+:func:`link_changes` is pure: it compares two looks at the same link.
 """
 
 from __future__ import annotations

@@ -60,6 +60,7 @@ class Supervisor:
                     report.is_running = False
                     raise
                 report.last_error = "it was cancelled from inside"  # a future that it waited for was
+                _log.error("%s ended, and is begun anew: %s", report.name, report.last_error)
             except Exception as error:  # noqa: BLE001 -- the kind of error that nobody has thought of is the point
                 report.last_error = f"{type(error).__name__}: {error}"[:400]
                 _log.exception("%s ended, and is begun anew", report.name)

@@ -105,7 +105,8 @@ class EmbeddedTransport:
         self._clock = clock
 
     def can_join(self, source: KeySource, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
-        return can_join(source, a, b, constraint, self._parties.get(a), self._qkd)
+        is_joined = None if self._qkd is None else self._qkd.can_join
+        return can_join(source, a, b, constraint, self._parties.get(a), is_joined)
 
     def is_here(self, site: str) -> bool:
         return True
@@ -174,21 +175,16 @@ class EmbeddedTransport:
         return None
 
 
-class JoinsSites(Protocol):
-    """:class:`kms.qkdnet.qkd_network.QkdSource`, as far as routing goes."""
-
-    def can_join(self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool: ...
-
-
 def can_join(
-    source: KeySource, a: str, b: str, constraint: RoutingConstraint, party: Party | None, qkd: JoinsSites | None
-) -> bool:
-    """See :meth:`KeyTransport.can_join`; ``party`` is that of ``a``."""
+    source: KeySource, a: str, b: str, constraint: RoutingConstraint, party: Party | None,
+    is_joined: Callable[[str, str, RoutingConstraint], bool] | None,
+) -> bool:  # fmt: skip
+    """See :meth:`KeyTransport.can_join`; ``party`` is that of ``a``, ``is_joined`` says whether QKD links join both."""
     if a == b or party is None:
         return False
     if not all(part is Source.QKD or part in party.mechanisms for part in source.parts):
         return False
     if Source.QKD in source.parts:
         # The other parts go from KME to KME; the relay kind of a hybrid is that of its QKD part.
-        return qkd is not None and qkd.can_join(a, b, constraint)
+        return is_joined is not None and is_joined(a, b, constraint)
     return constraint.route is not RelayKind.RELAYED and constraint.disjoint_relays == 1

@@ -67,7 +67,10 @@ class PeerStreamService:
         return JoinAnswer(opened=StreamOpened(status=opened.status, qos=StreamQos(**asdict(opened.qos))))
 
     async def leave(self, peer: str, body: StreamEnd) -> StreamStatus:
-        return StreamStatus(status=await self._stream(peer, body).leave(body.caller))
+        stream = self._stream(peer, body)
+        # From now on the end may join at another KME, and this one speaks for it no more.
+        del self._joined_from[body.key_stream_id, body.caller]
+        return StreamStatus(status=await stream.leave(body.caller))
 
     async def look(self, peer: str, body: LookAtChunk) -> StreamStatus:
         return StreamStatus(status=await self._stream(peer, body).look(body.caller, body.index, body.next_index))

@@ -35,16 +35,6 @@ from kms.sources.agreement import KEYS_PER_AGREEMENT, AgreedKey, CarriedKey
 from kms.sources.exchange import Entropy, Party, Terms
 
 
-class NetworkRoutes:
-    """Which sites QKD could join (:class:`kms.delivery.key_transport.JoinsSites`)."""
-
-    def __init__(self, network: QkdNetwork) -> None:
-        self._network = network
-
-    def can_join(self, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
-        return a != b and self._network.are_joined(a, b, constraint)
-
-
 class PeerTransport:
     """See :class:`kms.delivery.key_transport.KeyTransport`."""
 
@@ -55,7 +45,6 @@ class PeerTransport:
         self._site = party.site
         self._party = party
         self._network = network
-        self._routes = NetworkRoutes(network)
         self._relay = relay
         self._client = client
         self._escrow = escrow
@@ -63,7 +52,7 @@ class PeerTransport:
         self._clock = clock
 
     def can_join(self, source: KeySource, a: str, b: str, constraint: RoutingConstraint = UNCONSTRAINED) -> bool:
-        return can_join(source, a, b, constraint, self._party, self._routes)
+        return can_join(source, a, b, constraint, self._party, self._network.are_joined)
 
     def is_here(self, site: str) -> bool:
         return site == self._site

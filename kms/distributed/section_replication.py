@@ -116,7 +116,7 @@ class SharedSections:
     async def pump(self) -> None:
         """Deal the bits of the sections that are simulated here out to their two ends, until cancelled."""
         for name in self.hosted:
-            self.pads[name].begin(secrets.token_hex(8))
+            self._begin_anew(name)
         while True:
             for name, section in self.hosted.items():
                 mirror = self.mirrors[name]
@@ -159,7 +159,7 @@ class SharedSections:
             except KmsError as error:
                 # Whether they arrived is not known: both ends begin anew.
                 _log.debug("QKD section %s: %s", name, error)
-                pads.begin(secrets.token_hex(8))
+                self._begin_anew(name)
                 return
             if pads.generation == generation:
                 pads.store_to_send(at, alice[:half])

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
-DEFAULT_KEY_SIZE_BITS = 256
-
 
 class Source(Enum):
     """A way in which two sites come by a common key. The order is that of strength, strongest first."""

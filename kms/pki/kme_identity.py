@@ -20,7 +20,6 @@ from kms.pki.authority import KME_URN, ML_DSA_LABEL
 from kms.sources.agreement import framed, unframed
 
 ECDSA, ECDSA_AND_ML_DSA = "ecdsa-p256", "ecdsa-p256+ml-dsa-65"
-SIGNATURES = (ECDSA, ECDSA_AND_ML_DSA)
 _HASH = ec.ECDSA(hashes.SHA256())
 
 

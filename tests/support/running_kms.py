@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import http.client
 import json
 import socket
@@ -142,3 +143,10 @@ def running_kms(directory: Path, **overrides: Any) -> Iterator[KmsWorld]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(timeout=20 * PATIENCE)
         loop.close()
+
+
+def only_key(answer: Answer) -> tuple[str, bytes]:
+    """Its id and octets, where the answer holds one key and no more."""
+    assert answer.status == 200, answer.body
+    (entry,) = answer.body["keys"]
+    return entry["key_ID"], base64.b64decode(entry["key"], validate=True)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,16 @@ class Pair:
 
     def stats(self, name: str) -> dict[str, Any]:
         return self.lab.clients[name].stats(self.id)
+
+
+MakePair = Callable[..., Pair]
+
+
+def loss_pct(ping_output: str) -> float:
+    """What ping says that it has lost, in percent."""
+    found = re.search(r"([\d.]+)% packet loss", ping_output)
+    assert found, ping_output
+    return float(found[1])
 
 
 @contextlib.contextmanager

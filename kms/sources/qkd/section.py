@@ -251,7 +251,6 @@ class Section:
     state: SectionState = SectionState.STARTING
     stop_reason: StopReason | None = None
     attack: Attack = NO_ATTACK
-    failed_blocks: int = 0
     is_cut: bool = False  # no light gets through: nothing is measured until it does
     on_taken: Callable[[], None] | None = field(default=None, repr=False)
     _samples: deque[Judgement] = field(default_factory=deque, repr=False)
@@ -273,8 +272,6 @@ class Section:
         for block in work.blocks:
             if block.secret_bits:
                 self.buffer.put(block.alice, block.bob)
-            else:
-                self.failed_blocks += 1
 
     def cut(self) -> None:
         """The fibre is cut: both ends notice at once, as nothing is detected any more."""

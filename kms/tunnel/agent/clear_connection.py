@@ -9,7 +9,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from kms.tunnel.agent.host_keeper import put_right
 from kms.tunnel.agent.stats import continuity_stats
+from kms.tunnel.agent.udp_socket import open_udp
 from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
@@ -23,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 _BATCH = 16
 _RECEIVE_BYTES = 65536
-_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h: set DF, and do not believe ICMP about the path
 
 
 class ClearConnection:
@@ -57,8 +58,11 @@ class ClearConnection:
     async def open(self) -> None:
         config = self.config
         try:
-            addressing.configure_clear(self._interface, config.local_address, config.peer_address)
-            self._socket = self._open_socket()
+            self._configure()
+            try:
+                self._socket = open_udp(self._interface, config.local_address, config.port, config.peer_address)
+            except OSError as error:
+                raise Unavailable(f"UDP socket for echoes: {error.strerror}") from error
         except BaseException:
             await self.close()
             raise
@@ -81,17 +85,13 @@ class ClearConnection:
 
         ``warning`` is what is wrong with the host as a whole.
         """
-        config = self.config
-        before, self._healing = self._healing, warning
-        lacks = host.lacks(self._interface, None, config.pairs)
-        if lacks is not None:
-            try:
-                addressing.configure_clear(self._interface, config.local_address, config.peer_address)
-                logger.warning("connection %s: %s: put right", config.id, lacks)
-            except Unavailable as error:
-                self._healing = f"{lacks}: {error}"
+        lacks = host.lacks(self._interface, None, self.config.pairs)
+        before, self._healing = self._healing, put_right(self.config.id, lacks, self._configure) or warning
         if self._healing != before:
             self._on_change()
+
+    def _configure(self) -> None:
+        addressing.configure_clear(self._interface, self.config.local_address, self.config.peer_address)
 
     async def close(self) -> None:
         self._is_up = False
@@ -121,19 +121,6 @@ class ClearConnection:
         if self._session.continuity.reachable and self._large.continuity.reachable is False:
             return f"packets of {self._mtu} octets do not pass"
         return self._healing
-
-    def _open_socket(self) -> socket.socket:
-        config = self.config
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        try:
-            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
-            udp.bind((str(config.local_address), config.port))
-            udp.connect((str(config.peer_address), config.port))
-        except OSError as error:
-            udp.close()
-            raise Unavailable(f"UDP socket for echoes: {error.strerror}") from error
-        return udp
 
     def _read(self) -> None:
         for _ in range(_BATCH):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import socket
@@ -12,18 +11,20 @@ from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
 
+from kms.tunnel.agent.host_keeper import put_right
 from kms.tunnel.agent.inside_socket import InsideSocket
 from kms.tunnel.agent.keylog import KeyLog
 from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
 from kms.tunnel.agent.stats import continuity_stats, sa_stats
+from kms.tunnel.agent.udp_socket import open_underlay
 from kms.tunnel.agent.wake_up import WakeUp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
-from kms.tunnel.dataplane.base import DataPlaneEnvironment
+from kms.tunnel.dataplane.base import DataPlaneEnvironment, Plane
 from kms.tunnel.dataplane.host_state import HostState
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.userspace import UserspacePlane
-from kms.tunnel.errors import ConfigurationError, Conflict, KeyRefused, Unavailable
+from kms.tunnel.errors import ConfigurationError, KeyRefused, Unavailable
 from kms.tunnel.packet.cipher_suites import SUITES
 from kms.tunnel.packet.esp import inner_mtu
 from kms.tunnel.packet.ip_header import IPV6, AddressPair
@@ -45,12 +46,8 @@ from kms.tunnel.protocol.states import Link
 
 logger = logging.getLogger(__name__)
 
-_SOCKET_BUFFER_BYTES = 4 << 20
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h: beyond what users may have
 _KEY_TIMEOUT_S = 5.0
 _REFRESH_S = 1.0  # how often the data plane's own counters are looked at without being asked for
-_IP_MTU_DISCOVER = 10  # linux/in.h
-_IP_PMTUDISC_PROBE = 3  # set DF, and do not believe ICMP about the path: nobody can forge our MTU down
 
 _AS_TOLD = {field.name for field in fields(SessionSettings)} & (
     ConnectionConfig.model_fields.keys() - {"role", "suite", "probe_s"}
@@ -92,7 +89,7 @@ class EspConnection:
         self._key_tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         made = KernelPlane if in_kernel else UserspacePlane
-        self._plane = made(
+        self._plane: Plane = made(
             config,
             self._session,
             DataPlaneEnvironment(
@@ -145,21 +142,17 @@ class EspConnection:
 
         ``warning`` is what is wrong with the host as a whole.
         """
-        before, self._healing = self._healing, warning
         lacks = host.lacks(self.config.interface, self._mtu, self._pairs)
-        if lacks is not None and self.config.interface in host.links:  # one that is gone is the data plane's to tell
-            try:
-                self._plane.configure()
-                logger.warning("connection %s: %s: put right", self.config.id, lacks)
-            except Unavailable as error:
-                self._healing = f"{lacks}: {error}"
+        if self.config.interface not in host.links:
+            lacks = None  # one that is gone is the data plane's to tell
+        before, self._healing = self._healing, put_right(self.config.id, lacks, self._plane.configure) or warning
         if self._healing != before:
             self._on_change()
 
     async def open(self) -> None:
         """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
         try:
-            self._socket = self._open_socket()
+            self._socket = open_underlay(self.config, self._underlay_interface, self._underlay_address)
             # The first key is fetched while the interface is being set up; nothing is received before it is.
             self._session.start(self._loop.time())
             self._plane.open(self._socket)
@@ -250,28 +243,6 @@ class EspConnection:
 
     def _error(self, of_session: str) -> str:
         return self._last_error or of_session
-
-    def _open_socket(self) -> socket.socket:
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        try:
-            for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
-                udp.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER_BYTES)
-            udp.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
-            udp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._underlay_interface.encode())
-            udp.bind((str(self._underlay_address), self.config.port))
-            udp.connect((str(self.config.peer_underlay), self.config.port))
-        except OSError as error:
-            udp.close()
-            if error.errno == errno.EADDRINUSE:
-                raise Conflict("connection.port", f"UDP port {self.config.port} is in use") from error
-            if error.errno == errno.EADDRNOTAVAIL:
-                message = f"{self._underlay_address} is not an address of this host"
-                raise ConfigurationError("underlay_address", message) from error
-            if error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-                message = f"no route to {self.config.peer_underlay}"
-                raise ConfigurationError("connection.peer_underlay", message) from error
-            raise Unavailable(f"UDP socket: {error.strerror}") from error
-        return udp
 
     def _open_inside(self) -> None:
         self._inside_fd = self._inside.open()
@@ -373,8 +344,8 @@ class EspConnection:
         self._session.handle_timer(self._loop.time())
         self._carry_out()
 
-    def _report_error(self, error: OSError) -> None:
-        self._last_error = error.strerror or str(error)
+    def _report_error(self, error: OSError | Unavailable) -> None:
+        self._last_error = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
     def _report_lost(self, reason: str) -> None:
         """The interface was removed under us: nothing can pass, and the keys are of no more use."""

@@ -11,6 +11,7 @@ from kms.tunnel.config import AgentConfig
 from kms.tunnel.dataplane import host_state
 from kms.tunnel.dataplane.host_state import HostState
 from kms.tunnel.dataplane.underlay_filter import UnderlayGuard
+from kms.tunnel.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,18 @@ class Healed(Protocol):
 
     def heal(self, host: HostState, warning: str | None) -> None:
         """``host`` is how things are, ``warning`` what is wrong with the host as a whole and not to be put right."""
+
+
+def put_right(connection_id: str, lacks: str | None, configure: Callable[[], None]) -> str | None:
+    """Have a connection configure anew what it ``lacks`` of the host, if anything; why not, when that is refused."""
+    if lacks is None:
+        return None
+    try:
+        configure()
+    except Unavailable as error:
+        return f"{lacks}: {error}"
+    logger.warning("connection %s: %s: put right", connection_id, lacks)
+    return None
 
 
 class HostKeeper:

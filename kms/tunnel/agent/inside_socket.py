@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 
+from kms.tunnel.agent.udp_socket import open_udp
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.protocol.continuity.passage import UDP_HEADERS_BYTES
 
 logger = logging.getLogger(__name__)
 
-_IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE = 10, 3  # linux/in.h: set DF, and do not believe ICMP about the path
 _BATCH = 16
 
 
@@ -26,15 +26,11 @@ class InsideSocket:
         self.error: str | None = None
 
     def open(self) -> int | None:
-        """The descriptor to be read; None where an application has the port, which ``error`` tells."""
+        """The descriptor to be read; None where it cannot be had, say an application has the port: ``error`` tells."""
         config = self._config
-        inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            inside.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, config.interface.encode())
-            inside.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_PROBE)
-            inside.bind((str(config.local_address), config.port))
+            inside = open_udp(config.interface, config.local_address, config.port)
         except OSError as error:
-            inside.close()
             self.error = f"no probes through the tunnel: UDP port {config.port} inside: {error.strerror}"
             logger.warning("connection %s: %s", config.id, self.error)
             return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
 
+from kms.tunnel.errors import Unavailable
 from kms.tunnel.packet.ip_header import AddressPair
 from kms.tunnel.protocol.effects import SaInstalled
 
@@ -24,7 +25,7 @@ class DataPlaneEnvironment:
     """Of the tunnel's interface, octets."""
     pairs: tuple[AddressPair, ...]
     """Of the connection's inner addresses those that this kernel can have."""
-    report_error: Callable[[OSError], None]
+    report_error: Callable[[OSError | Unavailable], None]
     """An error that passes."""
     carry_out: Callable[[], None]
     """The session may have something to be done."""
@@ -33,9 +34,10 @@ class DataPlaneEnvironment:
 
 
 class Plane(Protocol):
-    """One connection's data plane, and the session's :class:`Installer`. ``close`` may be called at any time.
+    """One connection's data plane, and the session's installer (:class:`kms.tunnel.protocol.effects.Installer`).
 
-    Nothing but ``configure``, ``install`` and ``transmit_on`` raises once it is open.
+    ``close`` may be called at any time. Nothing but ``configure``, ``install`` and ``transmit_on`` raises once it
+    is open.
     """
 
     name: str

@@ -206,7 +206,7 @@ class KernelPlane:
         try:
             addressing.limit_super_packets(self._config.interface, octets)
         except Unavailable as error:
-            self._environment.report_error(OSError(0, str(error)))
+            self._environment.report_error(error)
 
     def refresh(self) -> int:
         """Bring the counters up to date. The highest sequence number of the SAs, either way.
@@ -313,7 +313,7 @@ class KernelPlane:
     def _report_refusal(self, error: Unavailable) -> None:
         self._is_refusing = True
         logger.error("connection %s: %s", self._config.id, error)
-        self._environment.report_error(OSError(0, str(error)))
+        self._environment.report_error(error)
 
 
 def _traffic_of(interface: str) -> _Traffic | None:

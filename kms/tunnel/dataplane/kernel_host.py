@@ -16,7 +16,7 @@ from kms.tunnel.packet.traffic_padding import Padding
 
 MARK = 0x5153_0000  # the upper half of our interfaces' numbers; the lower is the connection's port
 _PROBE_INTERFACE = "qslice-probe"
-_REFUSALS = Path("/proc/self/net/xfrm_stat")
+_STATISTICS = Path("/proc/self/net/xfrm_stat")
 REFUSALS = {
     "unknown_spi": ("XfrmInNoStates",),
     # The SA's own selector is asked first, then the policies; the first counter has other encapsulations as well.
@@ -91,7 +91,7 @@ def refuses(config: ConnectionConfig) -> str | None:
 def host_refusals() -> dict[str, int]:
     """By our names for them; empty where the kernel does not count."""
     try:
-        lines = _REFUSALS.read_text().splitlines()
+        lines = _STATISTICS.read_text().splitlines()
     except OSError:
         return {}
     values = dict(line.split() for line in lines if len(line.split()) == 2)

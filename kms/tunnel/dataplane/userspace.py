@@ -96,7 +96,7 @@ class UserspacePlane:
         try:
             addressing.limit_super_packets(self._config.interface, self._super_packet(rate_kbps))
         except Unavailable as error:
-            self._environment.report_error(OSError(0, str(error)))
+            self._environment.report_error(error)
 
     def _super_packet(self, rate_kbps: int | None) -> int:
         mtu = self._environment.mtu

@@ -27,6 +27,11 @@ class Sender(Enum):
     INITIATOR = b"initiator"
     RESPONDER = b"responder"
 
+    @property
+    def peer(self) -> Sender:
+        """The other of the two."""
+        return Sender.RESPONDER if self is Sender.INITIATOR else Sender.INITIATOR
+
 
 @dataclass(frozen=True)
 class Context:

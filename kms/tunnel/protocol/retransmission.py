@@ -5,10 +5,9 @@ from __future__ import annotations
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, SendDatagram
-from kms.tunnel.protocol.key_derivation import Sender
 from kms.tunnel.protocol.retransmission_buffer import Range, ReceiveGaps, SentBuffer
 from kms.tunnel.protocol.security_association import SaBook, SaPair
-from kms.tunnel.protocol.settings import Role, SessionSettings
+from kms.tunnel.protocol.settings import SessionSettings
 
 _LOW = 2**32 - 1  # of a number, extended or not, this is sent
 
@@ -22,8 +21,7 @@ class Retransmission:
 
     def __init__(self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters) -> None:
         self.is_on = settings.repairs
-        self._mine = Sender.INITIATOR if settings.role is Role.INITIATOR else Sender.RESPONDER
-        self._peers = Sender.RESPONDER if settings.role is Role.INITIATOR else Sender.INITIATOR
+        self._mine = settings.sender
         self._connection = messages.connection_tag(settings.connection_id)
         self._book = book
         self._effects = effects
@@ -73,7 +71,7 @@ class Retransmission:
         kept = self._sent.get(spi)
         if not self.is_on or pair is None or kept is None or now >= pair.ends_at:
             self._counters.control_ignored += 1
-        elif not received.is_signed_by(pair.control.of(self._peers)):
+        elif not received.is_signed_by(pair.control.of(self._mine.peer)):
             self._counters.control_auth_failures += 1
         else:
             latest = pair.outbound.sequence

@@ -101,11 +101,10 @@ class SaBook:
         Unavailable, and nothing has happened, when it cannot be installed.
         """
         mine = agreement.outbound_sender
-        peers = Sender.RESPONDER if mine is Sender.INITIATOR else Sender.INITIATOR
         suite = self._suite
         bound = (master, self._context, agreement.key_id, agreement.nonces)
         outbound = esp_keymat(*bound, mine, agreement.outbound_spi, suite)
-        inbound = esp_keymat(*bound, peers, agreement.inbound_spi, suite)
+        inbound = esp_keymat(*bound, mine.peer, agreement.inbound_spi, suite)
         pair = SaPair(
             key_id=agreement.key_id,
             outbound=OutboundSa(agreement.outbound_spi, outbound.key, outbound.salt, suite=suite),

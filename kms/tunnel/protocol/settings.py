@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from kms.tunnel.packet.cipher_suites import DEFAULT, Suite
 from kms.tunnel.packet.ip_header import AddressPair, address_pairs
 from kms.tunnel.packet.traffic_padding import Padding
-from kms.tunnel.protocol.key_derivation import Context
+from kms.tunnel.protocol.key_derivation import Context, Sender
 
 
 class Role(Enum):
@@ -83,6 +83,11 @@ class SessionSettings:
     def pairs(self) -> tuple[AddressPair, ...]:
         """Between which addresses packets may pass, one pair for each family."""
         return address_pairs(self.local_address, self.peer_address, self.local_address6, self.peer_address6)
+
+    @property
+    def sender(self) -> Sender:
+        """As which of the two this end signs and seals."""
+        return Sender.INITIATOR if self.role is Role.INITIATOR else Sender.RESPONDER
 
     def context(self) -> Context:
         """The same value at both ends."""

@@ -19,7 +19,7 @@ from scapy.utils import rdpcap
 from kms.tunnel.dataplane.tun import TunDevice
 from kms.tunnel.packet.segmentation import Joiner
 from scripts.testbed.paths import REPOSITORY
-from tests.support.tunnel_lab import UNDERLAY, Lab, Pair, capture, tunnel_lab
+from tests.support.tunnel_lab import UNDERLAY, Lab, Pair, capture
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun, pytest.mark.counts_packets]
@@ -82,12 +82,6 @@ while sent < count:
     raw.sendto(header + struct.pack("!HHHH", port, port, 8 + len(data), 0) + data, (target, 0)); sent += 1
 print(sent)
 """
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with tunnel_lab(tmp_path_factory.mktemp("bulk")) as lab:
-        yield lab
 
 
 @pytest.fixture

@@ -11,19 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.tunnel_lab import UNDERLAY, Lab, Pair, tunnel_lab
+from tests.support.tunnel_lab import UNDERLAY, Lab, Pair
 from tests.support.wait import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun]
 _NUMBERS = count(1)
 _SECONDS = 8.0
 LARGEST = 1438 - 28  # octets of a ping's data
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with tunnel_lab(tmp_path_factory.mktemp("host")) as lab:
-        yield lab
 
 
 @contextmanager

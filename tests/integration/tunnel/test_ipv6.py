@@ -18,7 +18,7 @@ from scapy.layers.ipsec import ESP, SecurityAssociation
 from scapy.packet import Raw
 from scapy.utils import rdpcap
 
-from tests.support.tunnel_lab import Lab, Pair, capture, tunnel_lab
+from tests.support.tunnel_lab import Lab, Pair, capture
 from tests.support.wait import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_tun, pytest.mark.counts_packets]
@@ -32,12 +32,6 @@ SENDER = (
     "import socket, sys; s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM); "
     "s.sendto(bytes.fromhex(sys.argv[1]), ('data0', 0x86DD, 0, 0, bytes.fromhex(sys.argv[2])))"
 )
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with tunnel_lab(tmp_path_factory.mktemp("ipv6")) as lab:
-        yield lab
 
 
 @pytest.fixture

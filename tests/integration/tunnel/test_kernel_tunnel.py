@@ -36,7 +36,6 @@ pytestmark = [
     pytest.mark.timeout(1200),
 ]
 
-MakePair = Callable[..., Pair]
 CHOSEN, KERNEL_USER, USER_KERNEL = ("auto", "auto"), ("kernel", "userspace"), ("userspace", "kernel")
 _NUMBERS = count(1)
 _UP_S = 10.0

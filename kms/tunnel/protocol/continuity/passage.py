@@ -57,6 +57,9 @@ class PassageProbes(Probes):
     def _emit(self, datagram: bytes) -> Effect:
         return SendInside(datagram.ljust(self._mtu - UDP_HEADERS_BYTES, b"\0"))
 
+    def _note_answer(self) -> None:
+        """They count as packets of the tunnel, and not by themselves."""
+
     def _packets(self) -> int:
         """How often what had come since the last look was of large packets: under their load probes are lost."""
         packets, octets = self._counters.rx_packets, self._counters.rx_bytes

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from weakref import WeakKeyDictionary
 
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.continuity.check import Continuity, ContinuityCheck
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import ContinuityChanged, Effect, SendDatagram
-from kms.tunnel.protocol.key_derivation import ControlKeys
 from kms.tunnel.protocol.security_association import SaBook, SaPair
 from kms.tunnel.protocol.settings import Role, SessionSettings
 
 
-class Probes:
+class Probes(ABC):
     """Each end signs with the link key of its own role, so that nothing can be reflected. Outputs go to ``effects``.
 
     A probe that has been accepted is not accepted again under its SA, nor is any with a lower number; a reply is
@@ -30,7 +30,7 @@ class Probes:
         name: str,
         period_s: float,
     ) -> None:
-        self._role = settings.role
+        self._mine = settings.sender
         self._connection = messages.connection_tag(name)
         self._book = book
         self._effects = effects
@@ -70,7 +70,7 @@ class Probes:
             self._counters.control_ignored += 1
         elif self._is_repeated(message, pair):
             self._counters.probe_replays += 1
-        elif not received.is_signed_by(self._peers(pair.control)):
+        elif not received.is_signed_by(pair.control.of(self._mine.peer)):
             self._counters.control_auth_failures += 1
         elif isinstance(message, messages.Probe):
             self._highest[pair] = message.number
@@ -80,13 +80,15 @@ class Probes:
             self._note_answer()
         self._tell()
 
+    @abstractmethod
     def _packets(self) -> int:
         """Grows with what comes of the peer's beside its probes, and proves the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _emit(self, datagram: bytes) -> Effect:
-        raise NotImplementedError
+        """How a question or an answer goes to the peer."""
 
+    @abstractmethod
     def _note_answer(self) -> None:
         """A question has been answered."""
 
@@ -96,12 +98,8 @@ class Probes:
         return not self._check.is_open(message.number)
 
     def _send(self, message: messages.Probe | messages.ProbeReply, pair: SaPair) -> None:
-        keys = pair.control
-        key = keys.initiator if self._role is Role.INITIATOR else keys.responder
-        self._effects.append(self._emit(messages.encode_probe(self._connection, message, key)))
-
-    def _peers(self, keys: ControlKeys) -> bytes:
-        return keys.responder if self._role is Role.INITIATOR else keys.initiator
+        signed = messages.encode_probe(self._connection, message, pair.control.of(self._mine))
+        self._effects.append(self._emit(signed))
 
     def _tell(self) -> None:
         known = (self._check.continuity.reachable, self._check.continuity.failing)

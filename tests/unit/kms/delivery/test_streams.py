@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from kms.admission.key_rate_reservations import AppQos, AppStatus, QkdApp
-from kms.delivery.key_stream import Qos, Status
-from kms.delivery.stream_service import KeyStreams
-from kms.errors import UnauthorisedError
+from kms.delivery.key_stream import KeyStream, Qos, Status, StreamClient
+from kms.delivery.stream_service import KeyStreams, Opened
+from kms.errors import PeerUnavailableError, UnauthorisedError
 from kms.keys.key import QKD
 from kms.keys.limits import StreamTerms
 from tests.support.filled_sections import fill, stop
@@ -75,6 +76,47 @@ def test_both_ends_at_once() -> None:
         first, second = await asyncio.gather(
             world.streams.get_key("a", "sae-a", stream, 0, 0), world.streams.get_key("b", "sae-b", stream, 0, 0)
         )
+        assert first.status is second.status is Status.OK
+        assert first.key_buffer == second.key_buffer
+
+    play(scenario)
+
+
+class KeeperThatGoes:
+    """A stream that another KME keeps, which is gone when it is to be told that a chunk was fetched."""
+
+    def __init__(self, kept: KeyStream) -> None:
+        self._kept = kept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kept, name)
+
+    async def fetched(self, caller: str, index: int) -> None:
+        raise PeerUnavailableError("the KME does not answer")
+
+
+class Remote:
+    def __init__(self, streams: KeyStreams) -> None:
+        self._streams = streams
+
+    async def join(
+        self, caller: str, destination: str, qos: Qos, key_stream_id: uuid.UUID, likely: str | None
+    ) -> tuple[Opened, StreamClient]:
+        opened = self._streams.connect(caller, destination, qos, key_stream_id)
+        kept = self._streams.kept(key_stream_id)
+        assert kept is not None
+        return opened, KeeperThatGoes(kept)
+
+
+def test_a_chunk_that_was_fetched_is_given_also_when_who_keeps_the_stream_does_not_hear_of_it() -> None:
+    async def scenario(world: Streams) -> None:
+        opened = await world.streams.open_connect("sae-a", "sae-b", QOS, None)
+        stream = opened.key_stream_id
+        assert stream is not None
+        there = KeyStreams(world.service, world.applications, uuid.uuid4, lambda: world.now, Remote(world.streams))
+        assert (await there.open_connect("sae-b", "sae-a", QOS, stream)).status is Status.OK
+        first = await world.streams.get_key("a", "sae-a", stream, 0, 0)
+        second = await there.get_key("b", "sae-b", stream, 0, 0)
         assert first.status is second.status is Status.OK
         assert first.key_buffer == second.key_buffer
 

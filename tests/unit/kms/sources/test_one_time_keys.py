@@ -31,7 +31,7 @@ class Line:
 
         def altered(one_time_key: bytes, message: bytes, received_tag: bytes, what: str) -> None:
             if self.is_tapped and what == "Alice to Bob":
-                message = b"?" + message[1:]
+                message = bytes([message[0] ^ 1]) + message[1:]
             check(one_time_key, message, received_tag, what)
 
         monkeypatch.setattr(authentication, "check", altered)

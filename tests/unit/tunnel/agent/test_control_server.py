@@ -6,13 +6,10 @@ import asyncio
 import errno
 import json
 import os
-import resource
 import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ import pytest
 from kms.tunnel.agent.acceptor import Acceptor
 from kms.tunnel.agent.control_server import ControlServer
 from scripts.testbed.paths import REPOSITORY
+from tests.support.descriptors import without_descriptors
 from tests.support.wait import PATIENCE
 
 LIST = json.dumps({"id": 1, "op": "list"}).encode() + b"\n"
@@ -35,25 +33,6 @@ class Agent:
         if self.error is not None:
             raise self.error
         return {"connections": []}
-
-
-@contextmanager
-def without_descriptors() -> Iterator[None]:
-    """Every descriptor that this process may have is taken."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken: list[int] = []
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(n) for n in os.listdir("/proc/self/fd")) + 8, hard))
-    try:
-        while True:
-            try:
-                taken.append(os.dup(0))
-            except OSError:
-                break
-        yield
-    finally:
-        for descriptor in taken:
-            os.close(descriptor)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def ask(client: socket.socket) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Host:
         self.session = session
         environment = DataPlaneEnvironment(
             cast("Any", Loop()), "data0", UNDERLAY[self._name], 1438, session.settings.pairs,
-            lambda error: self.errors.append(str(error.strerror)), lambda: None, self.errors.append,
+            lambda error: self.errors.append(str(error)), lambda: None, self.errors.append,
         )  # fmt: skip
         self.plane = KernelPlane(config, session, environment)
         with self._world.kernels.on(self.kernel):
