@@ -8,6 +8,8 @@ import subprocess
 
 MANAGEMENT_NETWORK = ipaddress.IPv4Network("10.254.0.0/16")
 """The one range that the machine itself sees; those of hosts lie in namespaces of their own."""
+ROOT_MANAGEMENT_INTERFACE = "qs-mgmt"
+"""By which the machine itself reaches that range while a network is up."""
 _SETTING = "net.ipv4.ip_forward=0"
 
 

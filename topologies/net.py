@@ -21,12 +21,11 @@ from mininet.node import Controller, Node, OVSSwitch
 from mininet.topo import Topo
 
 from topologies import bfd, links
-from topologies.machine import MANAGEMENT_NETWORK, foreign_route, refused_settings
+from topologies.machine import MANAGEMENT_NETWORK, ROOT_MANAGEMENT_INTERFACE, foreign_route, refused_settings
 from topologies.queues import deep_queues
 from topologies.spec import MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Topology
 
 KMS_NODE = "qs-kms"  # a dash: no site can have this name
-ROOT_MANAGEMENT_INTERFACE = "qs-mgmt"
 HOST_MTU = 1500
 ARP_RETRY_MS = 10
 ARP_ATTEMPTS = 100

@@ -13,7 +13,6 @@ from typing import Any
 from scripts.files.results import write_result
 from scripts.setup.machine import describe_machine, describe_versions
 
-LINE_EVERY_S = 10.0
 SPREAD = ("p50", "p90", "p99", "min", "max")
 
 

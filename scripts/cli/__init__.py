@@ -1,1 +1,1 @@
-"""The command line of ``qslice``: its parser, its output, its bars of progress."""
+"""The command line of ``qslice``: its parser, its commands, Mininet's shell."""

@@ -19,7 +19,7 @@ from mininet.log import error, lg, output
 from mininet.net import Mininet
 
 from scripts.errors import CommandError
-from scripts.measure.connection import Connection
+from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import MeasurementError
 from scripts.measure.programs.iperf import iperf_together
 from scripts.measure.programs.ping import ping_all
@@ -159,12 +159,11 @@ class NetworkShell(CLI):  # type: ignore[misc]
         if status != 200:
             raise CommandError(f"the controller answered {status}")
         found = [
-            Connection(
-                each["name"], c["name"], c["src"], c["dst"], c["src_address"], c["dst_address"], c["required"],
-                c["key_source"], tuple(c["path"]), 0.0,
-            )
-            for each in body["slices"] for c in each["connections"] if not hosts or {c["src"], c["dst"]} == set(hosts)
-        ]  # fmt: skip
+            connection
+            for each in body["slices"]
+            for connection in connections_of(each, each["request"])
+            if not hosts or {connection.src, connection.dst} == set(hosts)
+        ]
         if not found:
             which = f"joins {' and '.join(hosts)}" if hosts else "is there"
             error(f"*** no slice {which}: hosts reach each other over slices alone (scripts/qslice slice create)\n")

@@ -48,6 +48,13 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_pattern})$"), _first)
 
 
+_READERS: Mapping[str, Callable[[str], bool | int | float]] = {
+    _BOOL: lambda text: {"true": True, "false": False}[text.lower()],
+    _INT: lambda text: int(text, 0) if text.startswith(("0o", "0x")) else int(text),
+    _FLOAT: lambda text: float(re.sub(r"\.(inf|nan)$", r"\1", text.lower())),
+}
+
+
 def load_located(text: str, is_text: Callable[[Path], bool] = lambda _: False) -> tuple[Any, Mapping[Path, int]]:
     """The document and the line of each of its values by path; () is the document itself.
 
@@ -150,27 +157,20 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         text = _characters(node)
-        if node.tag == _STR or (self._is_text(path) and node.tag in (_BOOL, _INT, _FLOAT)):
+        if node.tag == _STR or (self._is_text(path) and node.tag in _READERS):
             return text
         if node.tag == _NULL:
             return None
+        if node.tag not in _READERS:
+            raise YamlError(_line(node), f"the tag {node.tag!r} is not known: leave it out")
         try:
-            if node.tag == _BOOL:
-                return {"true": True, "false": False}[text.lower()]
-            if node.tag == _INT:
-                return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
-            if node.tag == _FLOAT:
-                number = float(re.sub(r"\.(inf|nan)$", r"\1", text.lower()))
-                if math.isfinite(number):
-                    return number
-                raise YamlError(_line(node), f"{_dotted(path)}: {text} is no number that can be asked for")
+            value = _READERS[node.tag](text)
         except (ValueError, KeyError) as error:
-            if isinstance(error, YamlError):
-                raise
-            raise YamlError(
-                _line(node), f"{_dotted(path)}: {text[:40]!r} is no {node.tag.rpartition(':')[2]}"
-            ) from error
-        raise YamlError(_line(node), f"the tag {node.tag!r} is not known: leave it out")
+            kind = node.tag.rpartition(":")[2]
+            raise YamlError(_line(node), f"{_dotted(path)}: {text[:40]!r} is no {kind}") from error
+        if not math.isfinite(value):
+            raise YamlError(_line(node), f"{_dotted(path)}: {text} is no number that can be asked for")
+        return value
 
 
 def _characters(node: yaml.ScalarNode) -> str:

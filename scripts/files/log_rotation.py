@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -27,8 +26,7 @@ def rotate(path: Path, most_bytes: int = MOST_BYTES) -> bool:
             return False
         old = path.with_name(f"{path.name}.1")
         fresh = path.with_name(f".{path.name}.1")
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
+        fresh.unlink(missing_ok=True)
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(path, "rb") as lines, open(handle, "wb") as copy:
             lines.seek(-most_bytes, os.SEEK_END)

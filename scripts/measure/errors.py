@@ -9,7 +9,7 @@ WANT_OF_KEYS = frozenset({"key_rate_lacking", "key_rate_unknown", "keys_missing"
 
 
 class DemoError(Exception):
-    """Base of everything the demo raises."""
+    """Base of what goes wrong while something is measured."""
 
 
 class MeasurementError(DemoError):

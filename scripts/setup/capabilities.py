@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from topologies.genetlink import GenetlinkError, family_id
-from topologies.machine import MANAGEMENT_NETWORK, foreign_route, refused_settings
+from topologies.machine import MANAGEMENT_NETWORK, ROOT_MANAGEMENT_INTERFACE, foreign_route, refused_settings
 
 _TIMEOUT_S = 20.0
 _TOOLS = ("ip", "tc", "ping", "ethtool", "iperf3", "tcpdump", "tshark", "unshare")
@@ -195,7 +195,7 @@ def _settings(_run: Run) -> Finding:
 
 def _addresses(_run: Run) -> Finding:
     # A running network's own are no obstacle to the next: it ends first.
-    if "qs-mgmt" in {name for _, name in socket.if_nameindex()}:
+    if ROOT_MANAGEMENT_INTERFACE in {name for _, name in socket.if_nameindex()}:
         return Finding(True, "a network of QSlice is up")
     taken = foreign_route()
     return Finding(taken is None, f"taken: {taken}" if taken else f"nobody uses {MANAGEMENT_NETWORK}")

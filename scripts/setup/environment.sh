@@ -188,8 +188,8 @@ refuse_foreign_venv() {
 }
 
 empty_venv() {
-    mkdir --parents "$(venv)" && : >"$(venv)/$venv_mark" &&
-        find "$(venv)/" -mindepth 1 ! -path "$(venv)/$venv_mark" -delete
+    # From within: `find -path` would take brackets in the clone's own path for a pattern.
+    mkdir --parents "$(venv)" && cd "$(venv)" && : >"$venv_mark" && find . -mindepth 1 ! -path "./$venv_mark" -delete
 }
 
 make_venv() { "$system_python" -m venv --system-site-packages "$@" "$(venv)"; }

@@ -13,7 +13,7 @@ from scripts.testbed.paths import Layout
 from scripts.testbed.processes import end
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
 from topologies.catalog import CATALOG, load
-from topologies.net import ROOT_MANAGEMENT_INTERFACE
+from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 
 
 def read_or_guess(layout: Layout) -> RunRecord | None:

@@ -24,16 +24,20 @@ def end_on_signals() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Hold interruptions back for the length of the block; one that came meanwhile is raised at its end."""
+    """Hold interruptions back for the length of the block; one that came meanwhile is raised at its end.
+
+    What is ignored (nohup(1)) stays so.
+    """
     came: list[int] = []
-    previous = {number: signal.signal(number, lambda n, _frame: came.append(n)) for number in ENDING}
+    heeded = [number for number in ENDING if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, lambda n, _frame: came.append(n)) for number in heeded}
     try:
         yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
     if came:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt if set(came) == {signal.SIGINT} else Ended
 
 
 @contextmanager

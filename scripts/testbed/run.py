@@ -35,7 +35,8 @@ from scripts.testbed.run_record import Process, RunRecord
 from scripts.testbed.supervisor import ControlServer
 from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
-from topologies.net import KMS_NODE, ROOT_MANAGEMENT_INTERFACE, ControllerAddress, EmulatedNetwork, NetworkError
+from topologies.machine import ROOT_MANAGEMENT_INTERFACE
+from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork, NetworkError
 from topologies.spec import KME_PORT, Tier, Topology
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)

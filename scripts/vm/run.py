@@ -18,7 +18,7 @@ from typing import Any
 from scripts.console.progress import Progress
 from scripts.errors import CommandError, WrongRequest
 from scripts.files.marked_folder import MarkedFolder, NotOurs
-from scripts.files.results import give_to_caller, make_results_folder
+from scripts.files.results import give_to_caller, make_results_folder, write_result
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY
 from scripts.vm.host_settings import read_host_settings
@@ -141,9 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qslice: interrupted; the guest is gone", file=sys.stderr)
         return EXIT_INTERRUPTED
-    (options.out / "report.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    write_result(options.out / "report.json", json.dumps(report.to_dict(), indent=2) + "\n")
     text = as_text(report)
-    (options.out / "report.txt").write_text(text + "\n")
+    write_result(options.out / "report.txt", text + "\n")
     give_to_caller(options.out)
     print(json.dumps(report.to_dict(), indent=2) if options.json else text)
     print(f"qslice: logs and results: {options.out}", file=sys.stderr)

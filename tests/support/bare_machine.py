@@ -43,7 +43,7 @@ class BareMachine:
     clone: Path
 
     @classmethod
-    def make(cls, folder: Path, clone_name: str = "a clone") -> BareMachine:
+    def make(cls, folder: Path, clone_name: str = "a clone [2]") -> BareMachine:
         clone = folder / clone_name
         (clone / "scripts").mkdir(parents=True)
         shutil.copy2(ROOT / "scripts" / "qslice", clone / "scripts" / "qslice")

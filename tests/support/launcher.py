@@ -61,6 +61,11 @@ def answer(*words: str, stdin: str = "") -> Any:
     return json.loads(done.stdout)
 
 
+def connection(slice_name: str, name: str) -> Any:
+    """A connection as `slice show` has it now."""
+    return next(c for c in answer("slice", "show", slice_name)["connections"] if c["name"] == name)
+
+
 def footprint() -> dict[str, set[str]]:
     """Everything on the machine that a run could leave: interfaces, namespaces, bridges, processes, sockets."""
     interfaces = _run("ip", "-o", "link").stdout

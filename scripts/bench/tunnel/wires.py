@@ -56,9 +56,6 @@ class Wire:
         """The words before a command that run it inside the namespace of a, b or k."""
         return ["ip", "netns", "exec", self._namespace(end)]
 
-    def namespace_path(self, end: str) -> str:
-        return f"/run/netns/{self._namespace(end)}"
-
     def popen(self, end: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen([*self.into(end), *argv], **options)
 

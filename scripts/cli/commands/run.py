@@ -227,7 +227,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
         return 0
     document = _status_document(running_record(layout), layout)
     system = RunningSystem(record, layout)
-    document["slices"] = _or_nothing(system.api, "GET", "/v1/slices", "slices")
+    document["slices"] = _ask(system.api, "GET", "/v1/slices").get("slices", [])
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
     health = _ask(system.api, "GET", "/v1/healthz")
@@ -271,7 +271,3 @@ def _ask(call: Any, method: str, path: str) -> dict[str, Any]:
     except EnvironmentLacks:
         return {}
     return body if status == 200 and isinstance(body, dict) else {}
-
-
-def _or_nothing(call: Any, method: str, path: str, field: str) -> list[Any]:
-    return list(_ask(call, method, path).get(field, []))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scripts.testbed.clients import KmsAdmin
-from tests.support.launcher import LAYOUT, answer, network_up, qslice
+from tests.support.launcher import LAYOUT, answer, connection, network_up, qslice
 from tests.support.wait import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
@@ -75,8 +75,7 @@ def test_a_controller_comes_back_while_a_site_is_off(connections: dict[str, Any]
 
 
 def state_of(name: str) -> Any:
-    shown = answer("slice", "show", "enterprise-app")["connections"]
-    return next(c["state"] for c in shown if c["name"] == name)
+    return shown(name)["state"]
 
 
 def test_one_direction_of_a_black_hole_stops_the_answers_and_lifting_it_brings_them_back(
@@ -94,8 +93,7 @@ def test_one_direction_of_a_black_hole_stops_the_answers_and_lifting_it_brings_t
 
 
 def path_of(name: str) -> Any:
-    shown = answer("slice", "show", "enterprise-app")["connections"]
-    return next(c["path"] for c in shown if c["name"] == name)
+    return shown(name)["path"]
 
 
 def test_a_cut_under_a_site_that_is_off_shows_when_the_site_is_back(connections: dict[str, Any]) -> None:
@@ -161,8 +159,7 @@ def test_wrong_faults_are_refused(connections: dict[str, Any], words: list[str],
 
 
 def shown(name: str) -> dict[str, Any]:
-    connections: list[dict[str, Any]] = answer("slice", "show", "enterprise-app")["connections"]
-    return next(c for c in connections if c["name"] == name)
+    return dict(connection("enterprise-app", name))
 
 
 def has_left(name: str, channel: str) -> bool:

@@ -23,7 +23,7 @@ from kms.pki import authority
 from scripts.testbed.run import CONTROLLER_NICENESS
 from scripts.testbed.run_record import running_record
 from scripts.testbed.slice_requests import load_example
-from tests.support.launcher import LAYOUT, answer, network_up, qslice
+from tests.support.launcher import LAYOUT, answer, connection, network_up, qslice
 from tests.support.wait import PATIENCE, wait_until
 from topologies.catalog import load
 from topologies.spec import SecurityClass
@@ -65,11 +65,6 @@ def mended(status: dict[str, Any]) -> Iterator[None]:
 
 def connections() -> list[dict[str, Any]]:
     return [c | {"slice": s["name"]} for s in answer("slice", "list") for c in s["connections"]]
-
-
-def connection(slice_name: str, name: str) -> dict[str, Any]:
-    shown = answer("slice", "show", slice_name)
-    return next(c for c in shown["connections"] if c["name"] == name)
 
 
 def test_the_controller_does_not_wait_behind_what_it_heals(status: dict[str, Any]) -> None:

@@ -103,7 +103,8 @@ def test_fault_35_what_goes_past_the_controller_names_the_command(command: str, 
 
 def test_fault_35_measurements_go_over_connections() -> None:
     slices = (
-        '{"slices": [{"name": "s", "connections": [{"name": "c", "src": "cell1", "dst": "core1", "required": "dh",'
+        '{"slices": [{"name": "s", "request": {"name": "s", "connections": {"control": {"bandwidth_mbps": 1}}},'
+        ' "connections": [{"name": "c", "role": "control", "src": "cell1", "dst": "core1", "required": "dh",'
         ' "key_source": "dh", "path": ["x"], "src_address": "127.0.0.1", "dst_address": "127.0.0.1"}]}]}'
     )
     done = shell("pingall\nexit\n", slices=slices)

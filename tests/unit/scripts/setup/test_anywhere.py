@@ -114,4 +114,4 @@ def test_fault_26_called_by_another_shell(ready: BareMachine) -> None:
         timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert os.path.basename(shown(done.stdout)["PYTHONPATH"]) == "a clone"
+    assert os.path.basename(shown(done.stdout)["PYTHONPATH"]) == "a clone [2]"
