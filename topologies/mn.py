@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parent
 
 from topologies.catalog import CATALOG, load
 from topologies.datapath import ovs_datapath
-from topologies.net import SiteTopo
+from topologies.mininet_nodes import SiteTopo
 
 
 def _topo(name: str, scale: float = 1.0) -> SiteTopo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from topologies.spec.channel import Channel, Wavelength
@@ -106,7 +107,15 @@ class Topology:
         return channel_id in self._channel_index
 
     def channels_of(self, site: str) -> tuple[Channel, ...]:
-        return tuple(c for c in self.channels if site in c.ends)
+        return tuple(self._channels_by_site.get(site, ()))
+
+    @cached_property
+    def _channels_by_site(self) -> dict[str, list[Channel]]:
+        found: dict[str, list[Channel]] = {site.name: [] for site in self.sites}
+        for channel in self.channels:
+            for end in channel.ends:
+                found[end].append(channel)
+        return found
 
     def host(self, site: str) -> HostSpec:
         """The site's host. TopologyError beyond the 254 sites that the emulation's address plan has room for."""
@@ -139,10 +148,17 @@ class Topology:
 
     def port_of(self, site: str, channel_id: str) -> Port:
         """The port of ``site`` on which ``channel_id`` ends."""
-        for port in self.ports(site):
-            if port.channel == channel_id:
-                return port
-        raise KeyError(f"channel {channel_id} does not touch {site}")
+        ports = self._ports_by_channel
+        if site not in ports:
+            ports[site] = {port.channel: port for port in self.ports(site)}
+        try:
+            return ports[site][channel_id]
+        except KeyError:
+            raise KeyError(f"channel {channel_id} does not touch {site}") from None
+
+    @cached_property
+    def _ports_by_channel(self) -> dict[str, dict[str | None, Port]]:
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :func:`topology_from_dict` is its inverse."""

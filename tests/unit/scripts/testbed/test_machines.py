@@ -16,7 +16,8 @@ from tests.support.launcher import argv, environment
 needs_root = pytest.mark.needs_root
 BUILD = """
 from topologies.catalog import load
-from topologies.net import ControllerAddress, EmulatedNetwork, NetworkError
+from topologies.errors import NetworkError
+from topologies.net import ControllerAddress, EmulatedNetwork
 try:
     EmulatedNetwork(load("ukqntel"), "netdev", False, ControllerAddress("127.0.0.1", 1))._refuse_foreign_leftovers()
     from topologies import net
