@@ -40,6 +40,7 @@ MODULES = {
     "tunnel": "tunnel",
     "bench": "bench",
     "experiment": "experiment",
+    "topo": "topo",
 }
 
 

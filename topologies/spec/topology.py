@@ -38,6 +38,8 @@ class Topology:
     shaped: bool = True  # False leaves the channels at the machine's own speed, for throughput measurements
     _site_index: dict[str, int] = field(init=False, repr=False, compare=False)
     _channel_index: dict[str, Channel] = field(init=False, repr=False, compare=False)
+    _ports: dict[str, tuple[Port, ...]] = field(init=False, repr=False, compare=False)
+    _port_index: dict[tuple[str, str], Port] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_site_index", {s.name: i for i, s in enumerate(self.sites, start=1)})
@@ -54,6 +56,11 @@ class Topology:
             _require_unique(kind, ids)
         self._check_channels()
         self._check_qkd()
+        ports = self._number_ports()
+        object.__setattr__(self, "_ports", ports)
+        object.__setattr__(
+            self, "_port_index", {(p.site, p.channel): p for each in ports.values() for p in each if p.channel}
+        )
 
     def _check_channels(self) -> None:
         wavelengths = {w.id: w for w in self.wavelengths}
@@ -108,8 +115,17 @@ class Topology:
     def channels_of(self, site: str) -> tuple[Channel, ...]:
         return tuple(c for c in self.channels if site in c.ends)
 
+    def require_room(self) -> None:
+        """TopologyError beyond the 254 sites that the emulation's address plan has room for."""
+        most = ROOT_MANAGEMENT_INDEX - 1
+        if len(self.sites) > most:
+            raise TopologyError(
+                f"topology {self.name} has {len(self.sites)} sites, and at most {most} can be emulated: each site has "
+                f"a management network 10.254.N.0/30, N from 1 to {most}. That cannot be raised: leave sites out"
+            )
+
     def host(self, site: str) -> HostSpec:
-        """The site's host. TopologyError beyond the 254 sites that the emulation's address plan has room for."""
+        """The site's host. TopologyError beyond those that can be emulated."""
         index = self._site_index[site]
         if index >= ROOT_MANAGEMENT_INDEX:
             raise TopologyError(f"site {site} is number {index}: at most {ROOT_MANAGEMENT_INDEX - 1} can be emulated")
@@ -120,29 +136,33 @@ class Topology:
         return 0x5100_0000_0000 | self._site_index[site]
 
     def bridge(self, site: str) -> str:
-        return f"qs-{site}"
+        """The name of the site's switch: ``qs-`` and the site, or its number where the kernel has no room for that."""
+        return self._ports[site][0].interface.rpartition("-")[0]
 
     def ports(self, site: str) -> tuple[Port, ...]:
-        """The switch's ports: the host on 1, then the site's channels in the topology's order.
-
-        TopologyError where the kernel has no room for the name of one.
-        """
-        channels = self.channels_of(site)
-        last = f"qs-{site}-{len(channels) + 1}"
-        if len(last) > INTERFACE_NAME_LENGTH:
-            raise TopologyError(
-                f"site {site}: its {len(channels)} channels need an interface {last}, and the kernel takes names of at "
-                f"most {INTERFACE_NAME_LENGTH} characters: shorten the site's name"
-            )
-        host = Port(site, 1, f"qs-{site}-1", None)
-        return host, *(Port(site, n, f"qs-{site}-{n}", c.id) for n, c in enumerate(channels, start=2))
+        """The switch's ports: the host on 1, then the site's channels in the topology's order."""
+        return self._ports[site]
 
     def port_of(self, site: str, channel_id: str) -> Port:
         """The port of ``site`` on which ``channel_id`` ends."""
-        for port in self.ports(site):
-            if port.channel == channel_id:
-                return port
-        raise KeyError(f"channel {channel_id} does not touch {site}")
+        try:
+            return self._port_index[site, channel_id]
+        except KeyError:
+            raise KeyError(f"channel {channel_id} does not touch {site}") from None
+
+    def _number_ports(self) -> dict[str, tuple[Port, ...]]:
+        """No name of a site begins with a digit: names made of its number are nobody else's."""
+        channels: dict[str, list[str]] = {name: [] for name in self._site_index}
+        for channel in self.channels:
+            for end in channel.ends:
+                channels[end].append(channel.id)
+        ports: dict[str, tuple[Port, ...]] = {}
+        for site, ids in channels.items():
+            fits = len(f"qs-{site}-{len(ids) + 1}") <= INTERFACE_NAME_LENGTH
+            switch = f"qs-{site if fits else self._site_index[site]}"
+            host = Port(site, 1, f"{switch}-1", None)
+            ports[site] = (host, *(Port(site, n, f"{switch}-{n}", i) for n, i in enumerate(ids, start=2)))
+        return ports
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :func:`topology_from_dict` is its inverse."""
