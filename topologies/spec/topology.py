@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from topologies.spec.channel import Channel, Wavelength
@@ -38,8 +39,6 @@ class Topology:
     shaped: bool = True  # False leaves the channels at the machine's own speed, for throughput measurements
     _site_index: dict[str, int] = field(init=False, repr=False, compare=False)
     _channel_index: dict[str, Channel] = field(init=False, repr=False, compare=False)
-    _ports: dict[str, tuple[Port, ...]] = field(init=False, repr=False, compare=False)
-    _port_index: dict[tuple[str, str], Port] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_site_index", {s.name: i for i, s in enumerate(self.sites, start=1)})
@@ -56,11 +55,6 @@ class Topology:
             _require_unique(kind, ids)
         self._check_channels()
         self._check_qkd()
-        ports = self._number_ports()
-        object.__setattr__(self, "_ports", ports)
-        object.__setattr__(
-            self, "_port_index", {(p.site, p.channel): p for each in ports.values() for p in each if p.channel}
-        )
 
     def _check_channels(self) -> None:
         wavelengths = {w.id: w for w in self.wavelengths}
@@ -113,7 +107,15 @@ class Topology:
         return channel_id in self._channel_index
 
     def channels_of(self, site: str) -> tuple[Channel, ...]:
-        return tuple(c for c in self.channels if site in c.ends)
+        return tuple(self._channels_by_site.get(site, ()))
+
+    @cached_property
+    def _channels_by_site(self) -> dict[str, list[Channel]]:
+        found: dict[str, list[Channel]] = {name: [] for name in self._site_index}
+        for channel in self.channels:
+            for end in channel.ends:
+                found[end].append(channel)
+        return found
 
     def require_room(self) -> None:
         """TopologyError beyond the 254 sites that the emulation's address plan has room for."""
@@ -150,19 +152,20 @@ class Topology:
         except KeyError:
             raise KeyError(f"channel {channel_id} does not touch {site}") from None
 
-    def _number_ports(self) -> dict[str, tuple[Port, ...]]:
+    @cached_property
+    def _ports(self) -> dict[str, tuple[Port, ...]]:
         """No name of a site begins with a digit: names made of its number are nobody else's."""
-        channels: dict[str, list[str]] = {name: [] for name in self._site_index}
-        for channel in self.channels:
-            for end in channel.ends:
-                channels[end].append(channel.id)
         ports: dict[str, tuple[Port, ...]] = {}
-        for site, ids in channels.items():
-            fits = len(f"qs-{site}-{len(ids) + 1}") <= INTERFACE_NAME_LENGTH
+        for site, channels in self._channels_by_site.items():
+            fits = len(f"qs-{site}-{len(channels) + 1}") <= INTERFACE_NAME_LENGTH
             switch = f"qs-{site if fits else self._site_index[site]}"
             host = Port(site, 1, f"{switch}-1", None)
-            ports[site] = (host, *(Port(site, n, f"{switch}-{n}", i) for n, i in enumerate(ids, start=2)))
+            ports[site] = (host, *(Port(site, n, f"{switch}-{n}", c.id) for n, c in enumerate(channels, start=2)))
         return ports
+
+    @cached_property
+    def _port_index(self) -> dict[tuple[str, str], Port]:
+        return {(p.site, p.channel): p for each in self._ports.values() for p in each if p.channel is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :func:`topology_from_dict` is its inverse."""
