@@ -10,8 +10,10 @@ from typing import Any
 from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
 from scripts.console.output import say
 from scripts.console.progress import Progress, StepList
-from scripts.demo.run import run_demo
+from scripts.demo.run import SLICES, run_demo
 from scripts.files.results import make_results_folder
+from scripts.measure.places import settled
+from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
@@ -45,6 +47,7 @@ def _slowness(text: str) -> float:
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
     topology = chosen_topology(arguments.topo)
+    requests = [settled(load_request(name), topology) for name in SLICES]
     folder = make_results_folder("--report", arguments.report)
     end_on_signals()
     started = time.monotonic()
@@ -52,7 +55,10 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
-        report = run_demo(system, StepList(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness)
+        report = run_demo(
+            system, StepList(), folder,
+            setup_s=time.monotonic() - started, requests=requests, slowness=arguments.slowness,
+        )  # fmt: skip
     if arguments.json:
         print((folder / "report.json").read_text(encoding="utf-8").rstrip())
     else:

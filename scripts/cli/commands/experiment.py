@@ -17,6 +17,7 @@ from scripts.experiments.chaos.steps import Trouble
 from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
 from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
 from scripts.files.results import make_results_folder
+from scripts.measure.places import places_in
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
@@ -120,6 +121,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
             raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
     kinds = {KINDS[name] for name in names}
     topology = chosen_topology(arguments.topo or CHAOS_TOPOLOGY)
+    places_in(topology)  # refuses what the slices have no place on
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
     result = ChaosResult(seed, faults, mutation=arguments.mutation)
