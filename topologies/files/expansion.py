@@ -74,7 +74,8 @@ class _Expansion:
                     wavelength.client_ports,
                 )  # fmt: skip
         for n, section in enumerate(document.sections or ()):
-            self._add_section(("sections", n), section.id, section.a, section.b, section.km, section)
+            ends = (section.a, section.b)
+            self._add_section(("sections", n), section.id, ends, section.km, section.risk_groups, section)
         for n, channel in enumerate(document.channels):
             self._add_given_channel(("channels", n), channel)
         for n, fibre in enumerate(document.fibres):
@@ -181,7 +182,7 @@ class _Expansion:
             self._add_fibre_channel((*path, "channels", n), fibre, name, entry, risks)
         if self._has_section(fibre):
             parameters = fibre.qkd if isinstance(fibre.qkd, QkdPart) else QkdPart()
-            self._add_section((*path, "qkd"), f"q-{name}", fibre.a, fibre.b, fibre.km, parameters)
+            self._add_section((*path, "qkd"), f"q-{name}", (fibre.a, fibre.b), fibre.km, risks, parameters)
             if self._document.qkd_links is None and self._is_new("QKD link", name, path):
                 self._links[name] = QkdLink(name, fibre.a, fibre.b, (f"q-{name}",))
 
@@ -235,7 +236,16 @@ class _Expansion:
         is_qkd = entry.class_ == "qkd" or (shared is not None and shared.security is SecurityClass.QKD)
         return is_qkd and not entry.dark
 
-    def _add_section(self, path: Path, section_id: str, a: str, b: str, km: float, parameters: QkdPart) -> None:
+    def _add_section(
+        self,
+        path: Path,
+        section_id: str,
+        ends: tuple[str, str],
+        km: float,
+        risks: Iterable[str],
+        parameters: QkdPart,
+    ) -> None:
+        a, b = ends
         if a == b:
             self._complain((*path, "b"), f"both ends are {a!r}", "name another node")
             return
@@ -243,7 +253,7 @@ class _Expansion:
             return
         values: dict[str, Any] = {name: getattr(parameters, name) for name in QkdPart.model_fields}
         try:
-            self._sections[section_id] = QkdSection(section_id, a, b, km, **values)
+            self._sections[section_id] = QkdSection(section_id, a, b, km, risk_groups=frozenset(risks), **values)
         except TopologyError as error:
             self._complain(path, str(error).partition(": ")[2])
 

@@ -87,6 +87,8 @@ class SectionPart(QkdPart):
     a: Id
     b: Id
     km: Km
+    risk_groups: Many[Id] = ()
+    """What takes it down when it fails: the fibre that it shares with channels."""
 
 
 class QkdLinkPart(_Part):

@@ -37,7 +37,10 @@ def to_document(topology: Topology) -> dict[str, Any]:
             for c in topology.channels
         ],
         "sections": [
-            {"id": s.id, "a": s.a, "b": s.b, "km": s.length_km, **{n: getattr(s, n) for n in QkdPart.model_fields}}
+            {
+                "id": s.id, "a": s.a, "b": s.b, "km": s.length_km, "risk_groups": sorted(s.risk_groups),
+                **{n: getattr(s, n) for n in QkdPart.model_fields},
+            }
             for s in topology.sections
         ],
         "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in topology.qkd_links],

@@ -117,6 +117,10 @@ class Topology:
                 found[end].append(channel)
         return found
 
+    def risk_groups(self) -> tuple[str, ...]:
+        """What can fail as a whole: wavelengths, fibres, ducts."""
+        return tuple(sorted(frozenset().union(*(each.risk_groups for each in (*self.channels, *self.sections)))))
+
     def require_room(self) -> None:
         """TopologyError beyond the 254 sites that the emulation's address plan has room for."""
         most = ROOT_MANAGEMENT_INDEX - 1
@@ -192,7 +196,11 @@ class Topology:
                 }
                 for c in self.channels
             ],
-            "sections": [{name: getattr(s, name) for name in QkdSection.__dataclass_fields__} for s in self.sections],
+            "sections": [
+                {name: getattr(s, name) for name in QkdSection.__dataclass_fields__}
+                | {"risk_groups": sorted(s.risk_groups)}
+                for s in self.sections
+            ],
             "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in self.qkd_links],
         }  # fmt: skip
 
@@ -210,7 +218,9 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
                 Channel(**{**c, "security": _security("channel", c), "risk_groups": frozenset(c["risk_groups"])})
                 for c in raw["channels"]
             ),
-            sections=tuple(QkdSection(**s) for s in raw.get("sections", ())),
+            sections=tuple(
+                QkdSection(**{**s, "risk_groups": frozenset(s.get("risk_groups", ()))}) for s in raw.get("sections", ())
+            ),
             qkd_links=tuple(QkdLink(**{**q, "sections": tuple(q["sections"])}) for q in raw.get("qkd_links", ())),
         )
     except (AttributeError, KeyError, TypeError) as error:
