@@ -6,7 +6,8 @@ of channels, can be asked for in all of them. Pure.
 
 from __future__ import annotations
 
-from topologies.catalog import DEFAULT_MBPS_PER_GBPS, load
+from topologies.catalog import load
+from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import (
     ROOT_MANAGEMENT_INDEX,
     Channel,
