@@ -19,8 +19,8 @@ from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 
 def read_or_guess(layout: Layout) -> RunRecord | None:
     """The last run's record. Where that cannot be read, or was lost with the machine's power (``/run`` is, Open
-    vSwitch's database is not), one of all that a run of a shipped topology might have made, and of whatever bridges bear our
-    mark."""
+    vSwitch's database is not), one of all that a run of a shipped topology might have made and of the bridges that bear
+    our mark."""
     try:
         record = read_record(layout)
     except DamagedRecord:
