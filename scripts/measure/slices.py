@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.files.located_yaml import load_located
 from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import ApiError, ApiRefusal, MeasurementError
 from scripts.measure.polling import poll
@@ -16,6 +15,7 @@ from scripts.measure.probes.probers import Probers, new_token, result_of
 from scripts.measure.system import System
 from scripts.testbed.clients import every_slice
 from scripts.testbed.running_system import RunningSystem
+from topologies.files.located_yaml import load_located
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ACTIVE = "active"

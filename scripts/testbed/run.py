@@ -37,7 +37,7 @@ from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork, NetworkError
-from topologies.spec import KME_PORT, Tier, Topology
+from topologies.spec import KME_PORT, Tier, Topology, TopologyError
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
@@ -146,6 +146,10 @@ class Runtime:
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
+        try:
+            self.topology.require_room()
+        except TopologyError as error:
+            raise WrongRequest(str(error)) from error
         self.layout.make()
         self._take_lock()
         self._stack.callback(LogRotation(self.layout.logs).close)
