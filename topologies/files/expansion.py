@@ -35,6 +35,8 @@ from topologies.spec import (
     Wavelength,
 )
 
+MOST_REMEDIES = 20
+
 
 class CannotExpand(Exception):
     """The document describes no network; ``problems`` says why."""
@@ -105,10 +107,15 @@ class _Expansion:
         self._complain(path, f"{name!r} is the {kind} of {first} already", "give one of them another name")
         return False
 
+    def _complain_of(self, path: Path, message: str, word: str | None, known: Iterable[str], what: str) -> None:
+        """Of a word that is not known; the first ones with what may be meant, which takes time to find."""
+        is_early = len(self._problems) < MOST_REMEDIES
+        self._complain(path, message, did_you_mean(word, known, what) if is_early else "")
+
     def _is_site(self, name: str, path: Path) -> bool:
         if name in self._site_names:
             return True
-        self._complain(path, f"there is no site {name!r}", did_you_mean(name, self._site_names, "sites"))
+        self._complain_of(path, f"there is no site {name!r}", name, self._site_names, "sites")
         return False
 
     def _are_ends(self, path: Path, a: str, b: str) -> bool:
@@ -136,8 +143,8 @@ class _Expansion:
     def _add_given_channel(self, path: Path, channel: ChannelPart) -> None:
         wavelength = self._wavelengths.get(channel.wavelength)
         if wavelength is None:
-            remedy = did_you_mean(channel.wavelength, self._wavelengths, "wavelengths")
-            self._complain((*path, "wavelength"), f"there is no wavelength {channel.wavelength!r}", remedy)
+            message = f"there is no wavelength {channel.wavelength!r}"
+            self._complain_of((*path, "wavelength"), message, channel.wavelength, self._wavelengths, "wavelengths")
         if self._are_ends(path, channel.a, channel.b) and wavelength is not None:
             self._add_channel(
                 (*path, "id"), channel.id, channel.a, channel.b, wavelength, channel.capacity_gbps, channel.km,
@@ -201,8 +208,8 @@ class _Expansion:
             shared = self._wavelengths.get(entry.wavelength or "")
             if shared is None:
                 known = [*CLASS_NAMES, *(w.id for w in self._document.wavelengths)]
-                remedy = did_you_mean(entry.wavelength, known, "classes and wavelengths")
-                self._complain(path, f"{entry.wavelength!r} is neither a class nor a wavelength", remedy)
+                message = f"{entry.wavelength!r} is neither a class nor a wavelength"
+                self._complain_of(path, message, entry.wavelength, known, "classes and wavelengths")
                 return
             self._add_channel(
                 path, channel_id, fibre.a, fibre.b, shared, entry.capacity_gbps, fibre.km, risks, entry.dark
@@ -262,8 +269,9 @@ class _Expansion:
             path: Path = ("qkd_links", n)
             unknown = [m for m, section in enumerate(link.sections) if section not in self._sections]
             for m in unknown:
-                remedy = did_you_mean(link.sections[m], self._sections, "sections")
-                self._complain((*path, "sections", m), f"there is no section {link.sections[m]!r}", remedy)
+                name = link.sections[m]
+                message = f"there is no section {name!r}"
+                self._complain_of((*path, "sections", m), message, name, self._sections, "sections")
             if not self._are_ends(path, link.a, link.b) or not self._is_new("QKD link", link.id, (*path, "id")):
                 continue
             if not unknown and not _meet([self._sections[s] for s in link.sections]):

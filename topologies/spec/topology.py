@@ -14,6 +14,8 @@ from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
 from topologies.spec.site import INTERFACE_NAME_LENGTH, ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
 
+DATAPATH_MARK = 0x5100_0000_0000  # in the id of every switch of ours, and of nobody else's
+
 
 @dataclass(frozen=True)
 class Port:
@@ -138,8 +140,8 @@ class Topology:
         return HostSpec(site, index)
 
     def dpid(self, site: str) -> int:
-        """OpenFlow datapath id of the site's switch; the high byte marks it as ours."""
-        return 0x5100_0000_0000 | self._site_index[site]
+        """OpenFlow datapath id of the site's switch."""
+        return DATAPATH_MARK | self._site_index[site]
 
     def bridge(self, site: str) -> str:
         """The name of the site's switch: ``qs-`` and the site, or its number where the kernel has no room for that."""
