@@ -6,15 +6,16 @@ a host's namespace open is a smaller process, which ends when this one does.
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mininet.link import Intf, Link
 from mininet.node import Controller, Node, OVSSwitch
 from mininet.topo import Topo
 
-from topologies.bridges import OPENFLOW_VERSION
+from topologies.bridges import OPENFLOW_VERSION, remove
 from topologies.errors import NetworkError
 from topologies.spec import DATA_PREFIX_LENGTH, Topology
 
@@ -59,6 +60,15 @@ class SiteSwitch(LateShell, OVSSwitch):
         self._is_made = False
         super().__init__(name, **(params | ours))
         self._is_made = True
+        self.pid = os.getpid()  # as good as a shell's to name the namespace in which its ports are
+
+    @classmethod
+    def batchShutdown(cls, switches: Sequence[SiteSwitch], **_: Any) -> Sequence[SiteSwitch]:
+        """For Mininet's own launcher, which would send signals to shells that there are not."""
+        remove(switch.name for switch in switches)
+        for switch in switches:
+            switch.terminate()
+        return switches
 
     def cmd(self, *args: Any, **kwargs: Any) -> Any:
         """Mininet has each new switch raise `lo`, which is the machine's own and up."""
@@ -100,12 +110,12 @@ class SiteHost(LateShell):
 
     def _start_shell(self) -> None:
         self.wait_held()
-        inside, holder = self.inNamespace, self.pid
+        holder = self.pid
         self.inNamespace = False  # it is not to make a namespace but to enter one
         try:
             Node.startShell(self, f"-cda{holder}")
         finally:
-            self.inNamespace, self.pid = inside, holder
+            self.inNamespace, self.pid = True, holder
 
     def _popen(self, cmd: Any, **params: Any) -> Any:
         """Its shell, and what is started beside it, see what who called for the network sees."""

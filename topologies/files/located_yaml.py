@@ -96,8 +96,9 @@ def _json(text: str, refused: YamlError) -> Any:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    with contextlib.suppress(yaml.YAMLError, RecursionError, ValueError):
-        return yaml.compose(text, Loader=_FastLoader)
+    with contextlib.suppress(yaml.YAMLError):
+        if not _is_deep(text):
+            return yaml.compose(text, Loader=_FastLoader)
     try:
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -110,6 +111,19 @@ def _compose(text: str) -> yaml.Node | None:
         raise YamlError(1, str(error)) from error
     except RecursionError:
         raise YamlError(1, f"it is nested deeper than {MOST_DEPTH} levels") from None
+
+
+def _is_deep(text: str) -> bool:
+    """Whether libyaml's binding, which knows no limit to recursion, would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_FastLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_DEPTH:
+                return True
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return False
 
 
 class _Reader:

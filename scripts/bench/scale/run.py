@@ -203,7 +203,7 @@ def _request(number: int, place: dict[str, Any]) -> dict[str, Any]:
 
 
 def _restore(system: RunningSystem, runs: int) -> list[float]:
-    create(system, slice_request(PROBED_SLICE, "cell1", "metro1", bandwidth_mbps=5.0))
+    create(system, slice_request(PROBED_SLICE, "cell1", "metro1", "core1", bandwidth_mbps=5.0))
     try:
         with Probers(system, ("cell1", "core1")) as probers:
             return [
