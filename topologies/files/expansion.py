@@ -198,7 +198,11 @@ class _Expansion:
     ) -> None:
         if isinstance(entry, NamedChannel):
             is_class = entry.word in CLASS_NAMES
-            entry = FibreChannelPart.model_construct(**{"class_" if is_class else "wavelength": entry.word})
+            entry = (
+                FibreChannelPart.model_validate({"class": entry.word})
+                if is_class
+                else FibreChannelPart.model_construct(wavelength=entry.word)
+            )
         if (entry.class_ is None) == (entry.wavelength is None):
             self._complain(path, "it needs a class or a wavelength, one of the two", "remove or add one")
             return

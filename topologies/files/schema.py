@@ -181,4 +181,4 @@ class Document(_Part):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a document, for editors and for others' programs."""
-    return {"$schema": SCHEMA_DIALECT, "title": "QSlice topology", **Document.model_json_schema(by_alias=True)}
+    return {"$schema": SCHEMA_DIALECT, **Document.model_json_schema(by_alias=True), "title": "QSlice topology"}
