@@ -183,9 +183,7 @@ class SiteTopo(Topo):
             address = f"{host.data_address}/{DATA_PREFIX_LENGTH}"
             bridge, host_port = topology.bridge(site.name), topology.ports(site.name)[0]
             self.addSwitch(bridge, cls=SiteSwitch, dpid=f"{topology.dpid(site.name):016x}", datapath_type=datapath_type)
-            self.addHost(
-                site.name, cls=SiteHost, ip=address, environment=environment
-            )
+            self.addHost(site.name, cls=SiteHost, ip=address, environment=environment)
             self.addLink(
                 site.name, bridge, intfName1="data0", intfName2=host_port.interface,
                 port1=0, port2=host_port.number, addr1=host.data_mac,

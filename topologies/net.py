@@ -11,7 +11,8 @@ a shell for each.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from types import TracebackType
@@ -99,26 +100,38 @@ class EmulatedNetwork:
         """The process that holds each namespace open: hosts by site name, the KMS by :data:`KMS_NODE`."""
         return {node.name: node.pid for node in self._mininet.hosts}
 
-    def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
+    def start(self) -> None:
         """Build it. NetworkError, with nothing left behind, when a part of it is refused."""
+        self.make_hosts()
+        self.join_hosts()
+
+    def make_hosts(self) -> None:
+        """Hosts with all their links and addresses: programs can start there. NetworkError, with nothing left."""
         self._refuse_foreign_leftovers()
         _require_machine()
-        try:
-            progress("hosts, switches and channels")
+        with self._all_or_nothing():
             self._make_hosts()
             interfaces.ip_batch([*self._data_links(), *self._management_links()])
             interfaces.disable_ipv6((*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE))
+            namespaces.apply(self._settings())
+            interfaces.ip_batch(self._management_of_root())
+
+    def join_hosts(self) -> None:
+        """Switches, and carrier on all channels. NetworkError, with nothing left of the hosts either."""
+        with self._all_or_nothing():
             with deep_queues():
                 bridges.make(self.topology, self.datapath_type, self._target)
-            progress("capacities and delays")
             # Open vSwitch removes what it finds at a port that is added; the kernel waits for packets under way where
             # a port is up: so this is done between the two.
             links.apply_shapes(self._shapes())
-            namespaces.apply(self._settings())
             interfaces.raise_group()
-            interfaces.ip_batch(self._management_of_root())
             if self._bfd_interval_ms is not None:
                 bfd.start(bfd.channel_interfaces(self.topology), self._bfd_interval_ms)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, links.LinkError, bfd.BfdError) as error:
             self.stop()
             raise NetworkError(f"cannot build {self.topology.name}: {error}") from error
@@ -199,6 +212,7 @@ class EmulatedNetwork:
     def _management_of_root(self) -> list[str]:
         return [
             f"addr add {_management(_ROOT)} dev {ROOT_MANAGEMENT_INTERFACE}",
+            f"link set {ROOT_MANAGEMENT_INTERFACE} up",
             f"route add {MANAGEMENT_NETWORK} via {_INNER} dev {ROOT_MANAGEMENT_INTERFACE}",
         ]
 
