@@ -5,54 +5,73 @@ It reconfigures itself once then, not once for each bridge.
 
 from __future__ import annotations
 
-import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from topologies.errors import NetworkError
+from topologies.ovsdb import Database, Operation, change_bridges
 from topologies.spec import Topology
 
 OPENFLOW_VERSION = "OpenFlow13"
 MAX_BACKOFF_MS = 1000
-_TIMEOUT_S = 300  # who is not there is noticed at once; this is for machines that are slow
 
 
-def make(topology: Topology, datapath_type: str, controller: str) -> None:
+def make(topology: Topology, datapath_type: str, controller: str, bfd: Mapping[str, str] | None = None) -> None:
     """A bridge per site with all its ports; ``controller`` is an OpenFlow target. Raises NetworkError.
 
-    They fail secure: forward only what they were told. Bridges of the same names are replaced.
+    They fail secure: forward only what they were told. ``bfd`` are the settings of sessions on channels; None: none.
     """
-    words: list[str] = []
+    operations: list[Operation] = []
     for n, site in enumerate(topology.site_names):
         bridge = topology.bridge(site)
-        words += ["--", "--if-exists", "del-br", bridge]
-        words += ["--", f"--id=@c{n}", "create", "Controller", f"target={json.dumps(controller)}",
-                  f"max_backoff={MAX_BACKOFF_MS}"]  # fmt: skip
-        words += ["--", "add-br", bridge, "--", "set", "Bridge", bridge, f"controller=[@c{n}]",
-                  f"datapath_type={datapath_type}", f"other_config:datapath-id={topology.dpid(site):016x}",
-                  f"other_config:dp-desc={bridge}", "other_config:disable-in-band=true",
-                  "fail_mode=secure", f"protocols={OPENFLOW_VERSION}"]  # fmt: skip
+        ports = [_port(operations, f"{n}", bridge, {"type": "internal"})]
         for port in topology.ports(site):
-            words += ["--", "add-port", bridge, port.interface]
-            words += ["--", "set", "Interface", port.interface, f"ofport_request={port.number}"]
-    done = _vsctl(words)
-    if done.returncode:
-        raise NetworkError(f"ovs-vsctl: {done.stderr.strip()}")
+            settings: dict[str, Any] = {"ofport_request": port.number}
+            if bfd is not None and port.channel is not None:
+                settings["bfd"] = _map(bfd)
+            ports.append(_port(operations, f"{n}_{port.number}", port.interface, settings))
+        target = {"target": controller, "max_backoff": MAX_BACKOFF_MS}
+        operations.append({"op": "insert", "table": "Controller", "row": target, "uuid-name": f"controller{n}"})
+        row = {
+            "name": bridge, "datapath_type": datapath_type, "fail_mode": "secure", "protocols": OPENFLOW_VERSION,
+            "controller": ["named-uuid", f"controller{n}"], "ports": ["set", ports],
+            "other_config": _map({
+                "datapath-id": f"{topology.dpid(site):016x}", "dp-desc": bridge, "disable-in-band": "true",
+            }),
+        }  # fmt: skip
+        operations.append({"op": "insert", "table": "Bridge", "row": row, "uuid-name": f"bridge{n}"})
+    made = [["named-uuid", f"bridge{n}"] for n in range(len(topology.sites))]
+    with Database() as database:
+        database.configure([*operations, change_bridges("insert", made)])
 
 
-def remove(bridges: Iterable[str]) -> subprocess.CompletedProcess[str] | None:
-    """Remove those that there are, from the database alone where ovs-vswitchd has died; what ovs-vsctl said to it."""
-    words = [word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)]
-    if not words:
-        return None
-    return _vsctl(words if _daemon_answers() else ["--no-wait", *words])
+def remove(bridges: Iterable[str]) -> None:
+    """Remove those that there are, from the database alone where ovs-vswitchd has died. Raises NetworkError."""
+    wanted = set(bridges)
+    if not wanted:
+        return
+    with Database() as database:
+        (found,) = database.transact([{"op": "select", "table": "Bridge", "where": [], "columns": ["_uuid", "name"]}])
+        present = [row["_uuid"] for row in found["rows"] if row["name"] in wanted]
+        if present:
+            # Ports, interfaces and controllers go with the bridges that refer to them.
+            database.configure([change_bridges("delete", present)], wait=_daemon_answers())
+
+
+def _port(operations: list[Operation], key: str, name: str, settings: dict[str, Any]) -> list[str]:
+    interface, port = f"interface{key}", f"port{key}"
+    operations += (
+        {"op": "insert", "table": "Interface", "row": {"name": name, **settings}, "uuid-name": interface},
+        {"op": "insert", "table": "Port", "row": {"name": name, "interfaces": ["named-uuid", interface]},
+         "uuid-name": port},
+    )  # fmt: skip
+    return ["named-uuid", port]
+
+
+def _map(values: Mapping[str, str]) -> list[Any]:
+    return ["map", [list(item) for item in values.items()]]
 
 
 def _daemon_answers() -> bool:
     question = ["ovs-appctl", "--timeout=2", "--target=ovs-vswitchd", "version"]
     return subprocess.run(question, capture_output=True, check=False).returncode == 0
-
-
-def _vsctl(words: list[str]) -> subprocess.CompletedProcess[str]:
-    argv = ["ovs-vsctl", f"--timeout={_TIMEOUT_S}", *words]
-    return subprocess.run(argv, capture_output=True, text=True, check=False)

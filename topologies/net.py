@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from types import TracebackType
@@ -24,7 +24,7 @@ from topologies.errors import NetworkError
 from topologies.machine import MANAGEMENT_NETWORK, ROOT_MANAGEMENT_INTERFACE, foreign_route, refused_settings
 from topologies.mininet_nodes import ControllerEndpoint, MadeLink, SiteHost, SiteTopo
 from topologies.namespaces import InterfaceSettings, NamespaceSettings
-from topologies.queues import deep_queues
+from topologies.queues import deep_queues, quick_closing
 from topologies.spec import DATA_PREFIX_LENGTH, MANAGEMENT_PREFIX_LENGTH, ROOT_MANAGEMENT_INDEX, Topology
 
 _ROOT, _INNER = f"10.254.{ROOT_MANAGEMENT_INDEX}.2", f"10.254.{ROOT_MANAGEMENT_INDEX}.1"
@@ -120,19 +120,18 @@ class EmulatedNetwork:
         """Switches, and carrier on all channels. NetworkError, with nothing left of the hosts either."""
         with self._all_or_nothing():
             with deep_queues():
-                bridges.make(self.topology, self.datapath_type, self._target)
+                session = None if self._bfd_interval_ms is None else bfd.session(self._bfd_interval_ms)
+                bridges.make(self.topology, self.datapath_type, self._target, session)
             # Open vSwitch removes what it finds at a port that is added; the kernel waits for packets under way where
             # a port is up: so this is done between the two.
             links.apply_shapes(self._shapes())
             interfaces.raise_group()
-            if self._bfd_interval_ms is not None:
-                bfd.start(bfd.channel_interfaces(self.topology), self._bfd_interval_ms)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, links.LinkError, bfd.BfdError) as error:
+        except (OSError, links.LinkError) as error:
             self.stop()
             raise NetworkError(f"cannot build {self.topology.name}: {error}") from error
         except BaseException:  # Ctrl-C among them
@@ -143,7 +142,8 @@ class EmulatedNetwork:
         """Remove bridges, links and namespaces. Safe to call twice, and when hosts' shells have died."""
         nodes = (*self._mininet.hosts, *self._mininet.switches, *self._mininet.controllers)
         made = [switch.name for switch in self._mininet.switches]
-        bridges.remove(made)
+        with suppress(NetworkError), quick_closing():  # without Open vSwitch there is nothing that it holds
+            bridges.remove(made)
         for host in self._mininet.hosts:
             host.release()
         # A user-space bridge's own interface outlives an Open vSwitch that has died.

@@ -11,9 +11,11 @@ from scripts.testbed import openvswitch
 from scripts.testbed.paths import Layout
 from scripts.testbed.processes import end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
-from topologies import interfaces
+from topologies import bridges, interfaces
 from topologies.catalog import CATALOG, load
+from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
+from topologies.queues import quick_closing
 
 
 def read_or_guess(layout: Layout) -> RunRecord | None:
@@ -40,7 +42,11 @@ def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
     removed = [f"process {name} ({process.pid})" for name, process in alive.items()]
     known = set(openvswitch.vsctl("list-br").split())
     present = [bridge for bridge in record.bridges if bridge in known]
-    openvswitch.remove_bridges(tuple(present))
+    try:
+        with quick_closing():
+            bridges.remove(present)
+    except NetworkError as error:
+        raise EnvironmentLacks(str(error)) from error
     removed += [f"bridge {bridge}" for bridge in present]
     # A user-space bridge's own interface outlives an ovs-vswitchd that has died.
     removed += [f"interface {name}" for name in interfaces.remove((*record.interfaces, *record.bridges))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterable
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import EnvironmentLacks
-from topologies.bridges import remove
 from topologies.spec import DATAPATH_MARK
 
 TIMEOUT_S = 60  # who is not there is noticed at once; this is for machines that are slow
@@ -91,15 +89,3 @@ def marked_bridges() -> dict[str, tuple[str, ...]]:
     ids = {str(row["name"]): dict(row["other_config"][1]).get("datapath-id", "0") for row in rows}
     marked = [name for name, datapath in ids.items() if int(datapath, 16) >> 32 == DATAPATH_MARK >> 32]
     return {name: tuple(vsctl("list-ports", name).split()) for name in marked}
-
-
-def remove_bridges(bridges: Iterable[str]) -> None:
-    """Remove those of ``bridges`` that still exist. Raises EnvironmentLacks."""
-    done = remove(bridges)
-    if done is not None and done.returncode:
-        raise EnvironmentLacks(f"Open vSwitch: {done.stderr.strip()}")
-
-
-def database_socket() -> Path:
-    """Where Open vSwitch's database listens (``OVS_RUNDIR`` moves it, as for its own tools)."""
-    return Path(os.environ.get("OVS_RUNDIR", "/var/run/openvswitch"), "db.sock")

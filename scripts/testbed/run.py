@@ -38,6 +38,7 @@ from topologies.datapath import has_netem, ovs_datapath
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
+from topologies.ovsdb import database_socket
 from topologies.spec import KME_PORT, Topology, TopologyError
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
@@ -304,7 +305,7 @@ class Runtime:
                 "switch_name": self.layout.switch_certificate.name,
             },
             "watch_carrier": True,
-            "ovsdb_socket": str(openvswitch.database_socket()) if self.options.bfd else None,
+            "ovsdb_socket": str(database_socket()) if self.options.bfd else None,
             "unsafe_mutation": self.options.unsafe_mutation,
             "kms_socket": str(self.layout.kms_socket),
             "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},

@@ -18,7 +18,8 @@ from typing import Any
 
 from scripts.errors import EnvironmentLacks
 from scripts.measure.polling import poll
-from scripts.testbed.openvswitch import remove_bridges, vsctl
+from scripts.testbed.openvswitch import vsctl
+from topologies.bridges import remove
 from topologies.datapath import ovs_datapath
 from topologies.queues import deep_queues
 
@@ -99,7 +100,7 @@ class Wire:
 
     def _join_by_switches(self) -> None:
         bridges = tuple(f"qb{os.getpid()}s{n}" for n in range(SWITCHES))
-        self._stack.callback(remove_bridges, bridges)
+        self._stack.callback(remove, bridges)
         datapath = ovs_datapath()
         for bridge in bridges:
             vsctl("--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, f"datapath_type={datapath}")
