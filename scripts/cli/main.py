@@ -32,6 +32,7 @@ MODULES = {
     "link": "faults",
     "node": "faults",
     "section": "faults",
+    "fibre": "faults",
     "eavesdrop": "faults",
     "kill": "faults",
     "restart": "faults",

@@ -223,16 +223,16 @@ class Runtime:
         Open vSwitch has one for all bridges of the machine: it names them all, and no others.
         """
         root = self.layout.pki
-        try:
-            authority.ensure_ca(root)
-        except PkiError as error:
-            raise EnvironmentLacks(str(error)) from error
         here = ["127.0.0.1", "localhost"]
         bridges = [switch_urn(self.topology.dpid(site)) for site in self.topology.site_names]
-        for name, names in ((self.layout.switch_certificate.name, [*here, *bridges]), ("controller", here)):
-            authority.issue_server(root, name, names, root / name)
-        for site in self.topology.site_names:
-            authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+        try:
+            authority.ensure_ca(root)
+            for name, names in ((self.layout.switch_certificate.name, [*here, *bridges]), ("controller", here)):
+                authority.issue_server(root, name, names, root / name)
+            for site in self.topology.site_names:
+                authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+        except PkiError as error:
+            raise EnvironmentLacks(str(error)) from error
         return root
 
     def _start_kms(self) -> None:

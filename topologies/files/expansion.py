@@ -37,6 +37,8 @@ from topologies.spec import (
     Wavelength,
 )
 
+MOST_REMEDIES = 20
+
 
 class CannotExpand(Exception):
     """The document describes no network; ``problems`` says why."""
@@ -76,7 +78,8 @@ class _Expansion:
                     wavelength.client_ports,
                 )  # fmt: skip
         for n, section in enumerate(document.sections or ()):
-            self._add_section(("sections", n), section.id, section.a, section.b, section.km, section)
+            ends = (section.a, section.b)
+            self._add_section(("sections", n), section.id, ends, section.km, section.risk_groups, section)
         for n, channel in enumerate(document.channels):
             self._add_given_channel(("channels", n), channel)
         for n, fibre in enumerate(document.fibres):
@@ -106,10 +109,15 @@ class _Expansion:
         self._complain(path, f"{name!r} is the {kind} of {first} already", "give one of them another name")
         return False
 
+    def _complain_of(self, path: Path, message: str, word: str | None, known: Iterable[str], what: str) -> None:
+        """Of a word that is not known; the first ones with what may be meant, which takes time to find."""
+        is_early = len(self._problems) < MOST_REMEDIES
+        self._complain(path, message, did_you_mean(word, known, what) if is_early else "")
+
     def _is_site(self, name: str, path: Path) -> bool:
         if name in self._site_names:
             return True
-        self._complain(path, f"there is no site {name!r}", did_you_mean(name, self._site_names, "sites"))
+        self._complain_of(path, f"there is no site {name!r}", name, self._site_names, "sites")
         return False
 
     def _are_ends(self, path: Path, a: str, b: str) -> bool:
@@ -139,8 +147,8 @@ class _Expansion:
     def _add_given_channel(self, path: Path, channel: ChannelPart) -> None:
         wavelength = self._wavelengths.get(channel.wavelength)
         if wavelength is None:
-            remedy = did_you_mean(channel.wavelength, self._wavelengths, "wavelengths")
-            self._complain((*path, "wavelength"), f"there is no wavelength {channel.wavelength!r}", remedy)
+            message = f"there is no wavelength {channel.wavelength!r}"
+            self._complain_of((*path, "wavelength"), message, channel.wavelength, self._wavelengths, "wavelengths")
         if self._are_ends(path, channel.a, channel.b) and wavelength is not None:
             self._add_channel(
                 (*path, "id"), channel.id, channel.a, channel.b, wavelength, channel.capacity_gbps, channel.km,
@@ -184,18 +192,18 @@ class _Expansion:
         for n, entry in enumerate(fibre.channels):
             self._add_fibre_channel((*path, "channels", n), fibre, name, entry, risks)
         if self._has_section(fibre):
-            sections = self._add_fibre_sections((*path, "qkd"), fibre, name)
+            sections = self._add_fibre_sections((*path, "qkd"), fibre, name, risks)
             if self._document.qkd_links is None and self._is_new("QKD link", name, path):
                 self._links[name] = QkdLink(name, fibre.a, fibre.b, sections)
 
-    def _add_fibre_sections(self, path: Path, fibre: FibrePart, name: str) -> tuple[str, ...]:
+    def _add_fibre_sections(self, path: Path, fibre: FibrePart, name: str, risks: Iterable[str]) -> tuple[str, ...]:
         """The ids of its section, or of those between its trusted nodes, from ``a`` to ``b``."""
         parameters = fibre.qkd if isinstance(fibre.qkd, FibreQkdPart) else FibreQkdPart()
         count = parameters.trusted_nodes
         nodes = [fibre.a, *(f"{name}-tn{n}" for n in range(1, count + 1)), fibre.b]
         ids = [f"q-{name}"] if count == 0 else [f"q-{name}-{n}" for n in range(1, count + 2)]
-        for section_id, (a, b) in zip(ids, pairwise(nodes), strict=True):
-            self._add_section(path, section_id, a, b, fibre.km / (count + 1), parameters)
+        for section_id, ends in zip(ids, pairwise(nodes), strict=True):
+            self._add_section(path, section_id, ends, fibre.km / (count + 1), risks, parameters)
         return tuple(ids)
 
     def _add_fibre_channel(
@@ -203,7 +211,11 @@ class _Expansion:
     ) -> None:
         if isinstance(entry, NamedChannel):
             is_class = entry.word in CLASS_NAMES
-            entry = FibreChannelPart.model_construct(**{"class_" if is_class else "wavelength": entry.word})
+            entry = (
+                FibreChannelPart.model_validate({"class": entry.word})
+                if is_class
+                else FibreChannelPart.model_construct(wavelength=entry.word)
+            )
         if (entry.class_ is None) == (entry.wavelength is None):
             self._complain(path, "it needs a class or a wavelength, one of the two", "remove or add one")
             return
@@ -213,8 +225,8 @@ class _Expansion:
             shared = self._wavelengths.get(entry.wavelength or "")
             if shared is None:
                 known = [*CLASS_NAMES, *(w.id for w in self._document.wavelengths)]
-                remedy = did_you_mean(entry.wavelength, known, "classes and wavelengths")
-                self._complain(path, f"{entry.wavelength!r} is neither a class nor a wavelength", remedy)
+                message = f"{entry.wavelength!r} is neither a class nor a wavelength"
+                self._complain_of(path, message, entry.wavelength, known, "classes and wavelengths")
                 return
             self._add_channel(
                 path, channel_id, fibre.a, fibre.b, shared, entry.capacity_gbps, fibre.km, risks, entry.dark
@@ -248,7 +260,16 @@ class _Expansion:
         is_qkd = entry.class_ == "qkd" or (shared is not None and shared.security is SecurityClass.QKD)
         return is_qkd and not entry.dark
 
-    def _add_section(self, path: Path, section_id: str, a: str, b: str, km: float, parameters: QkdPart) -> None:
+    def _add_section(
+        self,
+        path: Path,
+        section_id: str,
+        ends: tuple[str, str],
+        km: float,
+        risks: Iterable[str],
+        parameters: QkdPart,
+    ) -> None:
+        a, b = ends
         if a == b:
             self._complain((*path, "b"), f"both ends are {a!r}", "name another node")
             return
@@ -256,7 +277,7 @@ class _Expansion:
             return
         values: dict[str, Any] = {name: getattr(parameters, name) for name in QkdPart.model_fields}
         try:
-            self._sections[section_id] = QkdSection(section_id, a, b, km, **values)
+            self._sections[section_id] = QkdSection(section_id, a, b, km, risk_groups=frozenset(risks), **values)
         except TopologyError as error:
             self._complain(path, str(error).partition(": ")[2])
 
@@ -265,8 +286,9 @@ class _Expansion:
             path: Path = ("qkd_links", n)
             unknown = [m for m, section in enumerate(link.sections) if section not in self._sections]
             for m in unknown:
-                remedy = did_you_mean(link.sections[m], self._sections, "sections")
-                self._complain((*path, "sections", m), f"there is no section {link.sections[m]!r}", remedy)
+                name = link.sections[m]
+                message = f"there is no section {name!r}"
+                self._complain_of((*path, "sections", m), message, name, self._sections, "sections")
             if not self._are_ends(path, link.a, link.b) or not self._is_new("QKD link", link.id, (*path, "id")):
                 continue
             if not unknown and not _meet([self._sections[s] for s in link.sections]):

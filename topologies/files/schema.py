@@ -6,7 +6,7 @@ Text is text here: references and what belongs together are checked in :mod:`top
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
@@ -27,8 +27,8 @@ Probability = Annotated[float, Field(ge=0, le=0.5)]
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # a document has lists, and strictly a list is no tuple
 
-assert ClassName.__args__ == CLASS_NAMES  # type: ignore[attr-defined]
-assert tuple(t.value for t in Tier) == TierName.__args__  # type: ignore[attr-defined]
+assert get_args(ClassName) == CLASS_NAMES
+assert get_args(TierName) == tuple(tier.value for tier in Tier)
 
 
 class _Part(BaseModel):
@@ -96,6 +96,8 @@ class SectionPart(QkdPart):
     a: Id
     b: Id
     km: Km
+    risk_groups: Many[Id] = ()
+    """What takes it down when it fails: the fibre that it shares with channels."""
 
 
 class QkdLinkPart(_Part):
@@ -188,4 +190,4 @@ class Document(_Part):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a document, for editors and for others' programs."""
-    return {"$schema": SCHEMA_DIALECT, "title": "QSlice topology", **Document.model_json_schema(by_alias=True)}
+    return {"$schema": SCHEMA_DIALECT, **Document.model_json_schema(by_alias=True), "title": "QSlice topology"}

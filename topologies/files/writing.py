@@ -40,7 +40,10 @@ def to_document(topology: Topology) -> dict[str, Any]:
             for c in topology.channels
         ],
         "sections": [
-            {"id": s.id, "a": s.a, "b": s.b, "km": s.length_km, **{n: getattr(s, n) for n in QkdPart.model_fields}}
+            {
+                "id": s.id, "a": s.a, "b": s.b, "km": s.length_km, "risk_groups": sorted(s.risk_groups),
+                **{n: getattr(s, n) for n in QkdPart.model_fields},
+            }
             for s in topology.sections
         ],
         "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in topology.qkd_links],
@@ -49,7 +52,7 @@ def to_document(topology: Topology) -> dict[str, Any]:
 
 def to_json(document: Mapping[str, Any]) -> str:
     """The document in JSON."""
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def to_yaml(document: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
@@ -77,4 +80,6 @@ def _flow(value: Any) -> str:
 def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _MEANT_OTHERWISE:
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    # As JSON writes it, but a half of a character is no character of YAML 1.1.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

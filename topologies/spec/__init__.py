@@ -24,9 +24,10 @@ from topologies.spec.site import (
     Site,
     Tier,
 )
-from topologies.spec.topology import Port, Topology, topology_from_dict
+from topologies.spec.topology import DATAPATH_MARK, Port, Topology, topology_from_dict
 
 __all__ = [
+    "DATAPATH_MARK",
     "DATA_PREFIX_LENGTH",
     "ENCRYPTION_CARD_DELAY_US",
     "FIBRE_DELAY_US_PER_KM",

@@ -14,6 +14,8 @@ from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
 from topologies.spec.site import INTERFACE_NAME_LENGTH, ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
 
+DATAPATH_MARK = 0x5100_0000_0000  # in the id of every switch of ours, and of nobody else's
+
 
 @dataclass(frozen=True)
 class Port:
@@ -117,6 +119,12 @@ class Topology:
                 found[end].append(channel)
         return found
 
+    def risk_groups(self) -> tuple[str, ...]:
+        """What can fail as a whole: wavelengths, fibres, ducts."""
+        of_channels = (channel.risk_groups for channel in self.channels)
+        of_sections = (section.risk_groups for section in self.sections)
+        return tuple(sorted(frozenset[str]().union(*of_channels, *of_sections)))
+
     def require_room(self) -> None:
         """TopologyError beyond the 254 sites that the emulation's address plan has room for."""
         most = ROOT_MANAGEMENT_INDEX - 1
@@ -134,8 +142,8 @@ class Topology:
         return HostSpec(site, index)
 
     def dpid(self, site: str) -> int:
-        """OpenFlow datapath id of the site's switch; the high byte marks it as ours."""
-        return 0x5100_0000_0000 | self._site_index[site]
+        """OpenFlow datapath id of the site's switch."""
+        return DATAPATH_MARK | self._site_index[site]
 
     def bridge(self, site: str) -> str:
         """The name of the site's switch: ``qs-`` and the site, or its number where the kernel has no room for that."""
@@ -195,7 +203,11 @@ class Topology:
                 }
                 for c in self.channels
             ],
-            "sections": [{name: getattr(s, name) for name in QkdSection.__dataclass_fields__} for s in self.sections],
+            "sections": [
+                {name: getattr(s, name) for name in QkdSection.__dataclass_fields__}
+                | {"risk_groups": sorted(s.risk_groups)}
+                for s in self.sections
+            ],
             "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in self.qkd_links],
         }  # fmt: skip
 
@@ -213,7 +225,9 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
                 Channel(**{**c, "security": _security("channel", c), "risk_groups": frozenset(c["risk_groups"])})
                 for c in raw["channels"]
             ),
-            sections=tuple(QkdSection(**s) for s in raw.get("sections", ())),
+            sections=tuple(
+                QkdSection(**{**s, "risk_groups": frozenset(s.get("risk_groups", ()))}) for s in raw.get("sections", ())
+            ),
             qkd_links=tuple(QkdLink(**{**q, "sections": tuple(q["sections"])}) for q in raw.get("qkd_links", ())),
         )
     except (AttributeError, KeyError, TypeError) as error:

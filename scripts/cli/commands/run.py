@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import KME_PORT, Topology, topology_from_dict
 
 POLL_S = 0.05
+UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
 DOWN_TIMEOUT_S = 30.0
 
 
@@ -77,7 +79,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
-    keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
+    keylog = os.environ.get(UNSAFE_KEYLOG)
     return RunOptions(
         api_port=arguments.api_port,
         unsafe_keylog=Path(keylog).absolute() if keylog else None,
@@ -115,7 +117,7 @@ def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: L
             with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
                 child = subprocess.Popen(
                     argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling],
+                    env=_supervisors_environment(), pass_fds=[telling],
                     cwd="/",
                 )  # fmt: skip
         finally:
@@ -132,6 +134,14 @@ def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: L
         say(f"{record.network.name} is up on the {_datapath_words(record)}; API: {record.api_url}")
         say("next: scripts/qslice slice create --example enterprise-app")
     return 0
+
+
+def _supervisors_environment() -> dict[str, str]:
+    """Ours; it works in another directory, so that a path which the user wrote relative to this one is made whole."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    if keylog := environment.get(UNSAFE_KEYLOG):
+        environment[UNSAFE_KEYLOG] = str(Path(keylog).absolute())
+    return environment
 
 
 def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, name: str) -> RunRecord:
@@ -218,7 +228,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
         return 0
     document = _status_document(running_record(layout), layout)
     system = RunningSystem(record, layout)
-    document["slices"] = _ask(system.api, "GET", "/v1/slices").get("slices", [])
+    document["slices"] = _slices(system)
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
     health = _ask(system.api, "GET", "/v1/healthz")
@@ -253,6 +263,14 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
                 [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
                  for s in document["sections"]])  # fmt: skip
     return 0
+
+
+def _slices(system: RunningSystem) -> list[dict[str, Any]]:
+    try:
+        status, slices = system.slices()
+    except EnvironmentLacks:
+        return []
+    return list(slices) if status == HTTPStatus.OK else []
 
 
 def _ask(call: Any, method: str, path: str) -> dict[str, Any]:

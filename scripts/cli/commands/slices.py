@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from scripts.cli.commands.plan import print_plan
 from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import CommandError, DidNotHold, WrongRequest
+from scripts.testbed.clients import every_slice
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
@@ -166,11 +168,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
-    page = _get(layout, "/v1/slices")
-    slices = page["slices"]
-    while "next" in page:
-        page = _get(layout, f"/v1/slices?cursor={quote(page['next'])}")
-        slices += page["slices"]
+    _, slices = every_slice(lambda path: (HTTPStatus.OK, _get(layout, path)))
     if arguments.json:
         print_json(slices)
         return 0

@@ -215,9 +215,9 @@ class _Chaos:
 
     def _too_weak(self) -> list[str]:
         with contextlib.suppress(CommandError):
-            status, body = self._system.api("GET", "/v1/slices")
+            status, slices = self._system.slices()
             if status == 200:
-                views = {f"{s['name']}/{c['name']}": c for s in body["slices"] for c in s["connections"]}
+                views = {f"{s['name']}/{c['name']}": c for s in slices for c in s["connections"]}
                 return [w for i, v in views.items() if (w := too_weak(self._system.topology, i, v))]
         return []
 
@@ -240,7 +240,9 @@ class _Chaos:
     def _observe(self) -> Observation:
         system = self._system
         # One right after the other: a reroute between them looks like a reservation without an owner.
-        slices = _answer(system.api("GET", "/v1/slices"))["slices"]
+        status, slices = system.slices()
+        if status != 200:
+            raise DidNotHold(f"answered {status}: {slices}")
         topology = _answer(system.api("GET", "/v1/topology"))
         active = {
             f"{s['name']}/{c['name']}" for s in slices for c in s["connections"] if c["state"].lower() == "active"
