@@ -15,6 +15,7 @@ from topologies.files.located_yaml import YamlError, load_located
 EXAMPLES = REPOSITORY / "scripts" / "examples"
 _TEXTS = {("name",), ("core",), ("compute", "site"), ("sNSSAI", "sd")}
 EXAMPLE_NAMES = ("enterprise-app", "cdn")
+MOST_VALUES = 400_000  # a traffic matrix of 20,000 pairs has half of that
 
 
 def load_example(name: str) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def read_document(file: str) -> dict[str, Any]:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        request, _ = load_located(text, is_text_in_request)
+        request, _ = load_located(text, is_text_in_request, MOST_VALUES)
     except YamlError as error:
         raise WrongRequest(f"FILE: {source}:{error.line}: neither YAML nor JSON: {error}") from error
     if not isinstance(request, dict):
@@ -48,7 +49,8 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def is_text_in_request(path: ValuePath) -> bool:
     """Names, which may look like numbers or truth values: a slice called 2026, or the differentiator 100000."""
-    return path in _TEXTS or path[:1] == ("cells",)
+    within = path[2:] if path[:1] == ("slices",) else path  # a file of many requests
+    return within in _TEXTS or within[:1] == ("cells",)
 
 
 def parse_value(text: str, path: ValuePath) -> Any:
