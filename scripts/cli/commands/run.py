@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from scripts.cli.commands.keys import section_model
+from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
@@ -23,16 +27,17 @@ from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, 
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.start_reports import StartReporter, StartReports
-from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, ScaleError, load
-from topologies.spec import KME_PORT, Topology, TopologyError
+from topologies.files import DEFAULT_MBPS_PER_GBPS
+from topologies.spec import KME_PORT, Topology, topology_from_dict
 
 POLL_S = 0.05
+UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
 DOWN_TIMEOUT_S = 30.0
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     up = commands.add_parser("up", parents=[common], help="start KMS, controller, network and tunnels")
-    up.add_argument("--topo", default="ukqntel", metavar="NAME", help=f"one of {', '.join(sorted(CATALOG))}")
+    up.add_argument("--topo", default="ukqntel", metavar=TOPO_METAVAR, help=topo_help())
     up.add_argument(
         "--detach", action="store_true", help="return when everything runs; without it Mininet's shell opens"
     )
@@ -52,24 +57,14 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     status.set_defaults(run=_status)
 
 
-def topology_of(arguments: argparse.Namespace) -> Topology:
-    """The topology that the options describe; WrongRequest names the option that is wrong."""
-    try:
-        return load(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
-    except ScaleError as error:
-        raise WrongRequest(f"--scale: {error}") from error
-    except TopologyError as error:
-        raise WrongRequest(f"--topo: {error}") from error
-
-
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = topology_of(arguments)
+    if arguments.supervise is not None:
+        return _supervise(topology_from_dict(json.load(sys.stdin)), arguments, layout)
+    topology = chosen_topology(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
     if not 0 < arguments.api_port < 65536:
         raise WrongRequest(f"--api-port: {arguments.api_port} is not a port")
-    if arguments.supervise is not None:
-        return _supervise(topology, arguments, layout)
     if arguments.detach:
-        return _start_detached(arguments, layout)
+        return _start_detached(topology, arguments, layout)
     if not has_commands(sys.stdin):
         raise WrongRequest(
             "up: Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
@@ -84,7 +79,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
-    keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
+    keylog = os.environ.get(UNSAFE_KEYLOG)
     return RunOptions(
         api_port=arguments.api_port,
         unsafe_keylog=Path(keylog).absolute() if keylog else None,
@@ -100,7 +95,7 @@ def _open_shell(runtime: Runtime) -> None:
     NetworkShell(runtime.network.mininet, RunningSystem(runtime.record, runtime.layout))
 
 
-def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
+def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
     running = read_record(layout)
     if running is not None and running.supervisor.is_alive():
         raise DidNotHold(
@@ -111,24 +106,24 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
     end_on_signals()
     told, telling = os.pipe()
     argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), "--topo", arguments.topo,
-            "--api-port", str(arguments.api_port), "--scale", str(arguments.scale),
-            "--tunnel", arguments.tunnel]  # fmt: skip
-    if arguments.unshaped:
-        argv.append("--unshaped")
+            "--api-port", str(arguments.api_port), "--tunnel", arguments.tunnel]  # fmt: skip
     if arguments.bfd:
         argv.append("--bfd")
-    with StartReports(told) as reports:
+    # The supervisor is given what was read here: a file may be changed meanwhile, and a pipe is read once.
+    with StartReports(told) as reports, tempfile.TemporaryFile("w+") as network:
+        json.dump(topology.to_dict(), network)
+        network.seek(0)
         try:
             with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
                 child = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling],
+                    argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                    env=_supervisors_environment(), pass_fds=[telling],
                     cwd="/",
                 )  # fmt: skip
         finally:
             os.close(telling)
         try:
-            record = _await_ready(child, reports, layout, arguments)
+            record = _await_ready(child, reports, layout, topology.name)
         except KeyboardInterrupt:
             child.terminate()
             child.wait()
@@ -141,13 +136,19 @@ def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
     return 0
 
 
-def _await_ready(
-    child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, arguments: argparse.Namespace
-) -> RunRecord:
+def _supervisors_environment() -> dict[str, str]:
+    """Ours; it works in another directory, so that a path which the user wrote relative to this one is made whole."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    if keylog := environment.get(UNSAFE_KEYLOG):
+        environment[UNSAFE_KEYLOG] = str(Path(keylog).absolute())
+    return environment
+
+
+def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, name: str) -> RunRecord:
     """Follow the supervisor until the network is ready. Raises the CommandError with which its start failed."""
     log = layout.log("supervisor")
     deadline = time.monotonic() + START_STEPS * START_TIMEOUT_S
-    with Progress(f"up {arguments.topo}", total=START_STEPS) as progress:
+    with Progress(f"up {name}", total=START_STEPS) as progress:
         while not reports.is_over:
             for step in reports.steps(POLL_S):
                 progress.begin(step)
@@ -227,7 +228,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
         return 0
     document = _status_document(running_record(layout), layout)
     system = RunningSystem(record, layout)
-    document["slices"] = _ask(system.api, "GET", "/v1/slices").get("slices", [])
+    document["slices"] = _slices(system)
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
     health = _ask(system.api, "GET", "/v1/healthz")
@@ -262,6 +263,14 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
                 [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
                  for s in document["sections"]])  # fmt: skip
     return 0
+
+
+def _slices(system: RunningSystem) -> list[dict[str, Any]]:
+    try:
+        status, slices = system.slices()
+    except EnvironmentLacks:
+        return []
+    return list(slices) if status == HTTPStatus.OK else []
 
 
 def _ask(call: Any, method: str, path: str) -> dict[str, Any]:
