@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from scripts.cli.commands.many_slices import create_each, requests_in
 from scripts.cli.commands.plan import print_plan
 from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
@@ -43,7 +44,9 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         "create", parents=[common], help="create a slice from a YAML or JSON request", epilog=SHAPES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    create.add_argument("file", nargs="?", metavar="FILE", help="the request; - reads standard input")
+    create.add_argument(
+        "file", nargs="?", metavar="FILE", help="the request, or `slices:` with a list of them; - reads standard input"
+    )
     create.add_argument(
         "--example", choices=(*EXAMPLE_NAMES, RING), help="a use case of papers 001 and 002, or listed connections"
     )
@@ -109,10 +112,19 @@ def _system(layout: Layout) -> RunningSystem:
 def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     request = _request(arguments)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    status, body = _system(layout).api("POST", f"/v1/slices{suffix}", request)
-    if status not in (200, 201):
-        raise_problem(status, body)
-    return _told(arguments, body)
+    system = _system(layout)
+
+    def create(each: dict[str, Any]) -> dict[str, Any]:
+        status, body = system.api("POST", f"/v1/slices{suffix}", each)
+        if status not in (200, 201):
+            raise_problem(status, body)
+        found: dict[str, Any] = body
+        return found
+
+    requests = requests_in(request)
+    if requests is not None:
+        return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
+    return _told(arguments, create(request))
 
 
 def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
