@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import resource
 import signal
 import sys
@@ -29,6 +30,7 @@ async def _serve(config: KmsConfig, site: str | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     kms = await start(config, site)
+    gc.freeze()  # what has been imported stays: nobody goes through it for garbage, among the keys that come and go
     try:
         await stop.wait()
     finally:

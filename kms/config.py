@@ -57,6 +57,7 @@ class SectionConfig(_Model):
     abort_qber: float = 0.11
     protocol: Protocol = Protocol.BB84
     model: Model = Model.FULL
+    risk_groups: tuple[str, ...] = ()  # the topology's; here a failure shows by itself
 
     def channel(self) -> ChannelParameters:
         return ChannelParameters(**{name: getattr(self, name) for name in ChannelParameters.__dataclass_fields__})

@@ -132,7 +132,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
             permanent |= answers.background()
 
         asked = {sae: quota.requests_per_s for sae, quota in config.quotas.items() if quota.requests_per_s is not None}
-        throttle = RequestThrottle(asked, config.quota.requests_per_s)
+        throttle = RequestThrottle(asked, config.quota.requests_per_s, time.monotonic)
         events = EventLog()
         configured = {each.site: list(each.sae_ids) for each in config.sites}
 
@@ -143,7 +143,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         kmes = {
             each.site: Etsi014Server(
                 each.site, service, revocations, events=events,
-                may_ask=lambda sae, now: throttle.may_ask(sae, time.monotonic()),
+                may_ask=throttle.may_ask,
                 adapters=(Etsi004(each.site, streams), Skip(each.site, service, known_saes)),
             )
             for each in here

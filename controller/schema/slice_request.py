@@ -45,7 +45,7 @@ from controller.model.tunnel_profile import (
     bandwidths_mbps,
     hides,
 )
-from topologies.spec import SecurityClass
+from topologies.spec import SITE_NAME, SecurityClass
 
 MAX_BANDWIDTH_MBPS = 1_000_000.0  # a terabit per second
 MAX_LATENCY_MS = 10_000.0
@@ -56,7 +56,7 @@ MAX_CELLS = 64
 AUTO = "auto"
 
 SecurityName = Literal["none", "dh", "qra", "qkd"]
-SiteName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,8}$")]
+SiteName = Annotated[str, Field(pattern=f"^{SITE_NAME.pattern}$")]
 ChannelName = Annotated[str, Field(min_length=1, max_length=64)]
 
 

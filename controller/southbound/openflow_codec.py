@@ -31,6 +31,12 @@ ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 ENCODINGS_KEPT = 1 << 14
 _MATCH_HEADER = struct.Struct("!HH")  # type, length without padding
 _ACTIONS_HEADER = struct.Struct("!HH4x")  # type, length
+_METER = struct.Struct("!HHI")  # type, length, number
+_GROUP_MOD = struct.Struct("!BBHIHBxI")  # header as below, command, type, number (7.3.4.2)
+_BUCKET = struct.Struct("!HHII4x")  # length, weight, port and group that are watched
+# Header: version, type, length, transaction. Then cookie, its mask, table, command, idle and hard time-out, priority,
+# buffer, output port and group to filter by, flags (7.3.4.1).
+_FLOW_MOD = struct.Struct("!BBHI QQBBHHHIIIH2x")
 
 
 def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]]:
@@ -48,59 +54,58 @@ def messages_for(datapath: Any, changes: Changes) -> list[tuple[Any, int | None]
         *((_delete(datapath, rule), rule.cookie) for rule in rules_gone),
         *((_meter(datapath, of13.OFPMC_DELETE, meter), None) for meter in meters_gone),
         *((_meter(datapath, of13.OFPMC_MODIFY, i), None) for i in changes.replace if isinstance(i, Meter)),
-        *((_group(datapath, of13.OFPGC_MODIFY, i), None) for i in changes.replace if isinstance(i, Group)),
+        *((_GroupMod(datapath, of13.OFPGC_MODIFY, i), None) for i in changes.replace if isinstance(i, Group)),
         *((_meter(datapath, of13.OFPMC_ADD, i), None) for i in meters_new),
-        *((_group(datapath, of13.OFPGC_ADD, i), None) for i in groups_new),
+        *((_GroupMod(datapath, of13.OFPGC_ADD, i), None) for i in groups_new),
         *((_add(datapath, rule), rule.cookie) for rule in rules_new),
-        *((_group(datapath, of13.OFPGC_DELETE, i), None) for i in changes.remove if isinstance(i, Group)),
+        *((_GroupMod(datapath, of13.OFPGC_DELETE, i), None) for i in changes.remove if isinstance(i, Group)),
     ]
 
 
 def _add(datapath: Any, rule: Rule) -> Any:
     # OFPFC_ADD over an entry of equal match and priority replaces it in one step, cookie included
     # (OpenFlow 1.3.5, 6.4); OFPFC_MODIFY would keep the old cookie.
-    instructions = []
-    if rule.meter is not None:
-        instructions.append(parser13.OFPInstructionMeter(rule.meter, of13.OFPIT_METER))
-    if rule.actions:
-        instructions.append(_Actions(rule.actions))
-    return parser13.OFPFlowMod(
-        datapath, cookie=rule.cookie, command=of13.OFPFC_ADD, priority=rule.priority,
-        match=_EncodedMatch(rule.match), instructions=instructions,
-    )  # fmt: skip
+    return _FlowMod(datapath, of13.OFPFC_ADD, rule)
 
 
 def _delete(datapath: Any, rule: Rule) -> Any:
-    return parser13.OFPFlowMod(
-        datapath, cookie=rule.cookie, cookie_mask=ALL_BITS, command=of13.OFPFC_DELETE_STRICT, priority=rule.priority,
-        out_port=of13.OFPP_ANY, out_group=of13.OFPG_ANY, match=_EncodedMatch(rule.match),
-    )  # fmt: skip
+    return _FlowMod(datapath, of13.OFPFC_DELETE_STRICT, rule)
 
 
-class _EncodedMatch(parser13.OFPMatch):
-    """A match to be sent, never to be read. Ryu's own converts every field to and fro three times."""
+class _FlowMod(parser13.OFPFlowMod):
+    """A rule to be sent, never to be read. Ryu's own converts every field of a match to and fro three times."""
 
-    def __init__(self, match: Match) -> None:
-        # Ascending types meet the prerequisites (eth_type before ipv4_src), as in Ryu.
-        self._octets = b"".join(octets for _, octets in sorted(_field_octets(*field) for field in match))
+    def __init__(self, datapath: Any, command: int, rule: Rule) -> None:
+        parser13.MsgBase.__init__(self, datapath)
+        self.cookie = rule.cookie
+        self._command, self._rule = command, rule
 
-    def serialize(self, buf: bytearray, offset: int) -> int:
-        length = _MATCH_HEADER.size + len(self._octets)
-        self.length = length
-        padded = _padded(_MATCH_HEADER.pack(of13.OFPMT_OXM, length) + self._octets)
-        buf[offset:] = padded  # the messages grow at their end
-        return len(padded)
+    def serialize(self) -> None:
+        is_delete = self._command == of13.OFPFC_DELETE_STRICT
+        body = _match_octets(self._rule.match) + (b"" if is_delete else _instruction_octets(self._rule))
+        self.buf = bytearray(
+            _FLOW_MOD.pack(
+                of13.OFP_VERSION, of13.OFPT_FLOW_MOD, _FLOW_MOD.size + len(body), self.xid,
+                self.cookie, ALL_BITS if is_delete else 0, 0, self._command, 0, 0, self._rule.priority,
+                of13.OFP_NO_BUFFER, of13.OFPP_ANY if is_delete else 0, of13.OFPG_ANY if is_delete else 0, 0,
+            )
+        )  # fmt: skip
+        self.buf += body
 
 
-class _Actions(parser13.OFPInstruction):
-    """Actions to be applied at once."""
+def _match_octets(match: Match) -> bytes:
+    # Ascending types meet the prerequisites (eth_type before ipv4_src), as in Ryu.
+    octets = b"".join([octets for _, octets in sorted([_field_octets(*field) for field in match])])
+    return _padded(_MATCH_HEADER.pack(of13.OFPMT_OXM, _MATCH_HEADER.size + len(octets)) + octets)
 
-    def __init__(self, actions: tuple[Action, ...]) -> None:
-        self._octets = b"".join(map(_action_octets, actions))
-        self.len = _ACTIONS_HEADER.size + len(self._octets)
 
-    def serialize(self, buf: bytearray, offset: int) -> None:
-        buf[offset:] = _ACTIONS_HEADER.pack(of13.OFPIT_APPLY_ACTIONS, self.len) + self._octets
+def _instruction_octets(rule: Rule) -> bytes:
+    """The meter that a rule's packets pass, and its actions, applied at once."""
+    meter = b"" if rule.meter is None else _METER.pack(of13.OFPIT_METER, _METER.size, rule.meter)
+    actions = b"".join([_action_octets(action) for action in rule.actions])
+    if not actions:
+        return meter
+    return meter + _ACTIONS_HEADER.pack(of13.OFPIT_APPLY_ACTIONS, _ACTIONS_HEADER.size + len(actions)) + actions
 
 
 def _padded(octets: bytes) -> bytes:
@@ -132,15 +137,29 @@ def _meter(datapath: Any, command: int, meter: Meter) -> Any:
 GROUP_TYPES = {GroupType.ALL: of13.OFPGT_ALL, GroupType.FAST_FAILOVER: of13.OFPGT_FF}
 
 
-def _group(datapath: Any, command: int, group: Group) -> Any:
-    buckets = [
-        parser13.OFPBucket(
-            watch_port=of13.OFPP_ANY if bucket.watch_port is None else bucket.watch_port,
-            watch_group=of13.OFPG_ANY, actions=[_action(a) for a in bucket.actions],
-        )
-        for bucket in (group.buckets if command != of13.OFPGC_DELETE else ())
-    ]  # fmt: skip
-    return parser13.OFPGroupMod(datapath, command, GROUP_TYPES[group.type], group.id, buckets)
+class _GroupMod(parser13.OFPGroupMod):
+    """A group to be sent, never to be read; ``command`` may be changed before it is sent again."""
+
+    def __init__(self, datapath: Any, command: int, group: Group) -> None:
+        parser13.MsgBase.__init__(self, datapath)
+        self.command, self.group_id, self._group = command, group.id, group
+
+    def serialize(self) -> None:
+        is_delete = self.command == of13.OFPGC_DELETE
+        buckets = b"" if is_delete else b"".join([_bucket_octets(bucket) for bucket in self._group.buckets])
+        self.buf = bytearray(
+            _GROUP_MOD.pack(
+                of13.OFP_VERSION, of13.OFPT_GROUP_MOD, _GROUP_MOD.size + len(buckets), self.xid,
+                self.command, GROUP_TYPES[self._group.type], self.group_id,
+            )
+        )  # fmt: skip
+        self.buf += buckets
+
+
+def _bucket_octets(bucket: Bucket) -> bytes:
+    actions = b"".join([_action_octets(action) for action in bucket.actions])
+    watched = of13.OFPP_ANY if bucket.watch_port is None else bucket.watch_port
+    return _BUCKET.pack(_BUCKET.size + len(actions), 0, watched, of13.OFPG_ANY) + actions
 
 
 def _action(action: Action) -> Any:

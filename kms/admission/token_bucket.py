@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 # How far a bucket fills, in seconds of its rate; at least one request of a few keys must fit in.
@@ -41,15 +41,17 @@ MIN_BURST_REQUESTS = 10.0
 class RequestThrottle:
     """``limits`` maps SAEs to requests per second; ``default`` is that of all others, None for no limit."""
 
-    def __init__(self, limits: Mapping[str, float], default: float | None) -> None:
+    def __init__(self, limits: Mapping[str, float], default: float | None, clock: Callable[[], float]) -> None:
         self._limits = dict(limits)
         self._default = default
+        self._clock = clock
         self._buckets: dict[str, Bucket] = {}
 
-    def may_ask(self, sae: str, now: float) -> bool:
+    def may_ask(self, sae: str) -> bool:
         limit = self._limits.get(sae, self._default)
         if limit is None:
             return True
+        now = self._clock()
         bucket = self._buckets.get(sae)
         if bucket is None:
             bucket = self._buckets[sae] = Bucket.full(limit, MIN_BURST_REQUESTS, now)

@@ -26,7 +26,7 @@ _Body = TypeVar("_Body", bound=StrictModel)
 def load_json(body: bytes) -> Any:
     """Strict JSON in UTF-8: no name twice, no NaN; RequestError otherwise."""
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return _STRICT.decode(body.decode())
     except RequestError:
         raise
     except (ValueError, RecursionError):
@@ -42,6 +42,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> Any:
     raise RequestError(f"{name} is not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
 
 
 def validate(model: type[_Body], document: Any) -> _Body:

@@ -10,7 +10,7 @@ import itertools
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from kms.errors import KeysNotFoundError, UnauthorisedError
@@ -25,6 +25,7 @@ class PoolId:
     a: str
     b: str
     source: KeySource
+    _hash: int = field(init=False, repr=False, compare=False)  # taken once: a key request looks it up five times
 
     def __post_init__(self) -> None:
         if self.a == self.b:
@@ -33,6 +34,10 @@ class PoolId:
             first, second = self.b, self.a
             object.__setattr__(self, "a", first)
             object.__setattr__(self, "b", second)
+        object.__setattr__(self, "_hash", hash((self.a, self.b, self.source)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def sites(self) -> tuple[str, str]:

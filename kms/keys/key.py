@@ -36,11 +36,16 @@ class KeySource:
     """One source, or several combined into a hybrid key (ETSI TS 103 744)."""
 
     parts: tuple[Source, ...]
+    _hash: int = field(init=False, repr=False, compare=False)  # taken once: every look for a pool needs it
 
     def __post_init__(self) -> None:
         if not self.parts or len(set(self.parts)) != len(self.parts):
             raise ValueError("a key source is one or more different sources")
         object.__setattr__(self, "parts", tuple(sorted(self.parts, key=_STRENGTH_ORDER.__getitem__)))
+        object.__setattr__(self, "_hash", hash(self.parts))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def parse(cls, text: str) -> KeySource:
@@ -91,6 +96,8 @@ UNCONSTRAINED = RoutingConstraint()
 
 
 class KeyState(Enum):
+    __hash__ = object.__hash__  # members are single: Enum's own hash, in Python, was a hundredth of a key request
+
     AVAILABLE = "available"
     AWAITING_SLAVE = "awaiting-slave"
     CONSUMED = "consumed"
@@ -98,6 +105,8 @@ class KeyState(Enum):
 
 
 class KeyEvent(Enum):
+    __hash__ = object.__hash__
+
     DELIVERED_TO_MASTER = "delivered-to-master"
     FETCHED_BY_ONE = "fetched-by-one"
     FETCHED_BY_LAST = "fetched-by-last"

@@ -14,6 +14,8 @@ REMEMBERED_ENTRIES = 10_000
 
 
 class LedgerEvent(Enum):
+    __hash__ = object.__hash__  # as of :class:`kms.keys.key.KeyState`
+
     DELIVERED_TO_MASTER = "delivered-to-master"
     FETCHED_BY_SLAVE = "fetched-by-slave"
     EXPIRED = "expired"

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -131,24 +132,28 @@ class KeyStore:
 class Journal:
     """Writes changes from an event loop: ``await write()`` returns when they are on disk.
 
-    Changes of all the requests that are at work in one turn of the loop share one transaction (group commit). It is
-    made in the loop itself: handing it to a thread and back costs more than the write, 0.1 ms, and under load the
+    Changes of all the requests that are at work in a turn or two of the loop share one transaction (group commit). It
+    is made in the loop itself: handing it to a thread and back costs more than the write, 0.1 ms, and under load the
     interpreter's lock made it ten times that.
     """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
         self._pending: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
+        self._is_shared = False  # the last write was several requests'
 
     async def write(self, changes: Sequence[Change]) -> None:
         """StoreError when the changes could not be written; then none of them was."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         if not self._pending:
-            loop.call_soon(self._write_pending)
+            if self._is_shared:
+                # Where several come at a time, a turn later: more of them share the write, which costs as one request.
+                loop.call_soon(loop.call_soon, self._write_pending)
+            else:
+                loop.call_soon(self._write_pending)
         self._pending.append((changes, done))
-        # The changes are written even if who waits for it is gone.
-        await asyncio.shield(done)
+        await done  # if who waits is gone, that ends with them: the changes are written all the same
 
     async def close(self) -> None:
         self._write_pending()
@@ -158,6 +163,7 @@ class Journal:
         batch, self._pending = self._pending, []
         if not batch:
             return
+        self._is_shared = len(batch) > 1
         try:
             self._store.apply(change for changes, _ in batch for change in changes)
         except StoreError as error:
@@ -236,7 +242,7 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
     groups: dict[tuple[frozenset[str], frozenset[str], int, int], list[Key]] = {}
     for key in keys:
         groups.setdefault((frozenset(key.copies), key.awaiting, key.crossings, key.relays), []).append(key)
-    return json.dumps(
+    return orjson.dumps(
         {
             "source": first.source.label,
             "size": first.size_bits,
@@ -257,7 +263,7 @@ def _keys_to_json(keys: Sequence[Key]) -> bytes:
                 for (sites, awaiting, crossings, relays), group in groups.items()
             ],
         }
-    ).encode()
+    )
 
 
 def _keys_from_json(delivery_id: uuid.UUID, document: bytes) -> Iterator[Key]:

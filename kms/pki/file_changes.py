@@ -20,19 +20,22 @@ class FileChanges:
         """True too when it changed so lately that the next change may bear the same time. OSError when the look itself
         fails: then nothing counts as seen.
         """
-        seen, self._seen = self._seen, None
         found: tuple[int, ...]
         try:
             status = os.stat(self._path)
         except FileNotFoundError:
             found, changed = (), 0
+        except OSError:
+            self._seen = None
+            raise
         else:
             # A file that is replaced has another inode, whatever its times say (a copy that keeps them, a clock set).
             changed = status.st_mtime_ns
             found = status.st_ino, status.st_size, changed, status.st_ctime_ns
-        if abs(time.time_ns() - changed) > _CLOCK_GRAIN_NS:
-            self._seen = found
-        return found != seen
+        if found == self._seen:
+            return False
+        self._seen = found if abs(time.time_ns() - changed) > _CLOCK_GRAIN_NS else None
+        return True
 
     def forget(self) -> None:
         """What was noticed could not be read: notice it again."""

@@ -10,7 +10,7 @@ import atexit
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -31,11 +31,11 @@ from scripts.testbed.detached import Started, start_detached, take_down
 from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
-from scripts.testbed.run import DEFAULT_API_PORT, DataPlane
+from scripts.testbed.run import DEFAULT_API_PORT, DataPlane, RunOptions
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document
-from topologies.catalog import DEFAULT_MBPS_PER_GBPS
+from topologies.files import DEFAULT_MBPS_PER_GBPS, load_topology, parse_document
 from topologies.spec import Topology
 
 Request = Mapping[str, Any] | str | Path
@@ -52,7 +52,7 @@ class Testbed:
 
     def __init__(
         self,
-        topo: str = "ukqntel",
+        topo: str | Path | Topology | Mapping[str, Any] = "ukqntel",
         *,
         api_port: int = DEFAULT_API_PORT,
         mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS,
@@ -61,11 +61,17 @@ class Testbed:
         bfd: bool = False,
         progress: Callable[[str], None] = lambda step: None,
     ) -> None:
-        """The options of ``up``; ``progress`` hears each step of the start."""
-        self._options = [
-            "--topo", str(topo), "--api-port", str(api_port), "--scale", str(mbps_per_gbps), "--tunnel", tunnel,
-            *([] if shaped else ["--unshaped"]), *(["--bfd"] if bfd else []),
-        ]  # fmt: skip
+        """The options of ``up``. ``topo`` is a name, a file, a document as a file holds it, or a topology (to which
+        ``mbps_per_gbps`` and ``shaped`` do not apply). ``progress`` hears each step of the start. Raises TopologyError.
+        """
+        if isinstance(topo, Topology):
+            self._planned = topo
+        elif isinstance(topo, Mapping):
+            self._planned = parse_document(topo, "the document", mbps_per_gbps, shaped)
+        else:
+            self._planned = load_topology(topo, mbps_per_gbps, shaped)
+        self._planned.require_room()
+        self._options = RunOptions(api_port=api_port, tunnel=tunnel, bfd=bfd)
         self._progress = progress
         self._layout = Layout()
         self._run: Started | None = None
@@ -88,7 +94,7 @@ class Testbed:
         """
         if not capabilities.is_root():
             raise EnvironmentLacks("a testbed needs root: sudo scripts/qslice python FILE")
-        self._run = start_detached(self._options, self._layout, self._progress)
+        self._run = start_detached(self._planned, self._options, self._layout, self._progress)
         self._system = RunningSystem(self._run.record, self._layout)
         atexit.register(self.down)  # a notebook or a shell that ends without it
         return self
@@ -149,7 +155,10 @@ class Testbed:
 
     def slices(self) -> tuple[Slice, ...]:
         """All slices as they are now."""
-        return tuple(Slice.of(each) for each in self._pages())
+        status, found = self.system.slices()
+        if status != 200:
+            raise refusal("listing slices", status, found)
+        return tuple(Slice.of(each) for each in found)
 
     def connection(self, connection: Connection | str) -> Connection:
         """A connection, or the one with an id such as ``cdn/cell1-compute``, as it is now."""
@@ -162,15 +171,6 @@ class Testbed:
         if status not in (200, 201):
             raise refusal(what, status, answer)
         return Slice.of(answer)
-
-    def _pages(self) -> Iterator[Mapping[str, Any]]:
-        path: str | None = "/v1/slices"
-        while path is not None:
-            status, page = self.system.api("GET", path)
-            if status != 200:
-                raise refusal("listing slices", status, page)
-            yield from page["slices"]
-            path = f"/v1/slices?cursor={quote(page['next'])}" if "next" in page else None
 
     # --- hosts ---------------------------------------------------------------------------------------------------
 

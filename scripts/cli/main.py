@@ -32,6 +32,7 @@ MODULES = {
     "link": "faults",
     "node": "faults",
     "section": "faults",
+    "fibre": "faults",
     "eavesdrop": "faults",
     "kill": "faults",
     "restart": "faults",
@@ -40,6 +41,7 @@ MODULES = {
     "tunnel": "tunnel",
     "bench": "bench",
     "experiment": "experiment",
+    "topo": "topo",
 }
 
 

@@ -155,12 +155,12 @@ class NetworkShell(CLI):  # type: ignore[misc]
         if len(hosts) not in (0, 2) or not all(self._system.topology.has_site(host) for host in hosts):
             error(f"*** name two hosts, or none for all; there are {' '.join(self._system.topology.site_names)}\n")
             return []
-        status, body = self._system.api("GET", "/v1/slices")
+        status, slices = self._system.slices()
         if status != 200:
             raise CommandError(f"the controller answered {status}")
         found = [
             connection
-            for each in body["slices"]
+            for each in slices
             for connection in connections_of(each, each["request"])
             if not hosts or {connection.src, connection.dst} == set(hosts)
         ]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from scripts.errors import EnvironmentLacks
-from scripts.testbed.clients import Answer
+from scripts.testbed.clients import Answer, every_slice
 from topologies.spec import SecurityClass, Topology
 
 PERIOD_S = 0.1
@@ -50,12 +50,12 @@ class Change:
 def look_around(system: Api) -> dict[str, dict[str, Any]] | None:
     """The views of all connections by id; None when the controller does not answer."""
     try:
-        status, body = system.api("GET", "/v1/slices")
+        status, slices = every_slice(lambda path: system.api("GET", path))
     except EnvironmentLacks:
         return None
     if status != 200:
         return None
-    return {f"{s['name']}/{c['name']}": c for s in body["slices"] for c in s["connections"]}
+    return {f"{s['name']}/{c['name']}": c for s in slices for c in s["connections"]}
 
 
 def too_weak(topology: Topology, connection_id: str, view: Mapping[str, Any]) -> str | None:

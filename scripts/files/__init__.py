@@ -1,1 +1,1 @@
-"""How commands read and write files that are not theirs alone: marked folders, ownership under sudo, YAML."""
+"""How commands read and write files that are not theirs alone: marked folders, ownership under sudo, logs."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.files.located_yaml import load_located
 from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import ApiError, ApiRefusal, MeasurementError
 from scripts.measure.polling import poll
 from scripts.measure.probes.probers import Probers, new_token, result_of
 from scripts.measure.system import System
+from scripts.testbed.clients import every_slice
 from scripts.testbed.running_system import RunningSystem
+from topologies.files.located_yaml import load_located
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ACTIVE = "active"
@@ -113,10 +114,10 @@ def delete_slice(system: System, name: str, slowness: float = 1.0) -> float:
 def what_remains(system: System, connection_ids: Sequence[str]) -> list[str]:
     """What of the deleted slices is still to be found: slices, reservations, tunnels. Empty when nothing is."""
     remains = []
-    status, answer = system.api("GET", "/v1/slices")
-    if status != 200 or not isinstance(answer.get("slices"), list):
-        raise refusal("listing slices", status, answer)
-    remains += [f"slice {s['name']}" for s in answer["slices"]]
+    status, slices = every_slice(lambda path: system.api("GET", path))
+    if status != 200:
+        raise refusal("listing slices", status, slices)
+    remains += [f"slice {s['name']}" for s in slices]
     status, answer = system.api("GET", "/v1/topology")
     if status != 200 or not answer.get("channels"):
         raise refusal("reading the topology", status, answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
@@ -18,7 +19,8 @@ from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 
 def read_or_guess(layout: Layout) -> RunRecord | None:
     """The last run's record. Where that cannot be read, or was lost with the machine's power (``/run`` is, Open
-    vSwitch's database is not), one of all that a run of any known topology might have made."""
+    vSwitch's database is not), one of all that a run of a shipped topology might have made and of the bridges that bear
+    our mark."""
     try:
         record = read_record(layout)
     except DamagedRecord:
@@ -61,15 +63,23 @@ def forget(layout: Layout) -> None:
 
 
 def _guess(layout: Layout) -> RunRecord:
-    topologies = [load(name) for name in CATALOG]
+    marked, topologies = _marked_bridges(), [load(name) for name in CATALOG]
     sites = [(topology, site) for topology in topologies for site in topology.site_names]
-    ports = (port.interface for topology, site in sites for port in topology.ports(site))
+    ports = chain(*marked.values(), (p.interface for topology, site in sites for p in topology.ports(site)))
+    bridges = [*marked, *(topology.bridge(site) for topology, site in sites)]
     return RunRecord(
         phase="failed", supervisor=lock_holder(layout) or Process(0, 0), topology={}, datapath="", netem=False,
-        api_url="", bridges=tuple(dict.fromkeys(topology.bridge(site) for topology, site in sites)),
+        api_url="", bridges=tuple(dict.fromkeys(bridges)),
         interfaces=(*dict.fromkeys(ports), ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
         state=str(layout.state),
     )  # fmt: skip
+
+
+def _marked_bridges() -> dict[str, tuple[str, ...]]:
+    try:
+        return openvswitch.marked_bridges()
+    except (EnvironmentLacks, FileNotFoundError):
+        return {}
 
 
 def _present_ssl() -> tuple[str, str, str] | None:

@@ -5,15 +5,31 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from scripts.errors import EnvironmentLacks
 
 Answer = tuple[int, Any]
 TUNNEL_TIMEOUT_S = 60.0  # who is not there is noticed at once; this is for machines that are slow
 PRIVILEGED_READS = ("/v1/intended",)  # the operator's, unlike other reads on loopback
+
+
+def every_slice(get: Callable[[str], Answer]) -> Answer:
+    """Status 200 and the views of all slices, however many pages they fill; else the answer that was another."""
+    found: list[dict[str, Any]] = []
+    path = "/v1/slices"
+    while True:
+        status, page = get(path)
+        if status != HTTPStatus.OK:
+            return status, page
+        found += page["slices"]
+        if "next" not in page:
+            return status, found
+        path = f"/v1/slices?cursor={quote(page['next'])}"
 
 
 class Northbound:

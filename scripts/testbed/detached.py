@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.processes import end, tail
-from scripts.testbed.run import START_STEPS, START_TIMEOUT_S
+from scripts.testbed.run import START_STEPS, START_TIMEOUT_S, RunOptions
 from scripts.testbed.run_record import RunRecord, read_record
 from scripts.testbed.start_reports import StartReports
+from topologies.spec import Topology
 
+UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
 POLL_S = 0.05
 DOWN_TIMEOUT_S = 30.0
 
@@ -31,8 +35,8 @@ class Started:
     supervisor: subprocess.Popen[bytes]
 
 
-def start_detached(options: Sequence[str], layout: Layout, step: Tell) -> Started:
-    """Start a network with the options of ``up``; returns when it is ready. ``step`` hears each step.
+def start_detached(topology: Topology, options: RunOptions, layout: Layout, step: Tell) -> Started:
+    """Start a network; returns when it is ready. ``step`` hears each step.
 
     Raises the CommandError with which the start failed; on it, and on Ctrl-C, nothing is left.
     """
@@ -43,13 +47,21 @@ def start_detached(options: Sequence[str], layout: Layout, step: Tell) -> Starte
         )
     layout.make()
     told, telling = os.pipe()
-    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), *options]
-    with StartReports(told) as reports:
+    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), f"--topo={topology.name}",
+            "--api-port", str(options.api_port), "--tunnel", options.tunnel,
+            *(["--bfd"] if options.bfd else [])]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    if options.unsafe_keylog is not None:
+        environment[UNSAFE_KEYLOG] = str(options.unsafe_keylog)
+    # The supervisor is given what was read here: a file may be changed meanwhile, and a pipe is read once.
+    with StartReports(told) as reports, tempfile.TemporaryFile("w+") as network:
+        json.dump(topology.to_dict(), network)
+        network.seek(0)
         try:
             with open(os.open(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
                 child = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling], cwd="/",
+                    argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                    env=environment, pass_fds=[telling], cwd="/",
                 )  # fmt: skip
         finally:
             os.close(telling)

@@ -16,7 +16,7 @@ from kms.sources.qkd.modes import AttackKind
 from scripts.errors import WrongRequest
 from topologies import links
 from topologies.links import Direction
-from topologies.spec import Topology
+from topologies.spec import Channel, Topology
 
 KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX = "kms", "controller", "tunnel-", "kme-"
 
@@ -27,6 +27,7 @@ class Element(Enum):
     CHANNEL = "channel"
     SITE = "site"
     SECTION = "QKD section"
+    RISK = "risk group"
     PROCESS = "process"
 
 
@@ -38,6 +39,7 @@ class FaultKind(Enum):
     POWER_OFF = "node down"
     EAVESDROP = "eavesdrop start"
     CUT_SECTION = "section cut"
+    CUT_FIBRE = "fibre cut"
     KILL = "kill"
 
 
@@ -58,6 +60,7 @@ FAULTS: Mapping[FaultKind, Description] = {
     FaultKind.POWER_OFF: Description(Element.SITE, "node up", "off"),
     FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
     FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "cut"),
+    FaultKind.CUT_FIBRE: Description(Element.RISK, "fibre mend", "cut"),
     FaultKind.KILL: Description(Element.PROCESS, "restart", "killed"),
 }
 INVERSES = tuple(dict.fromkeys(d.inverse for d in FAULTS.values()))
@@ -120,6 +123,8 @@ def targets(topology: Topology, element: Element) -> tuple[str, ...]:
         return topology.site_names
     if element is Element.SECTION:
         return tuple(s.id for s in topology.sections)
+    if element is Element.RISK:
+        return topology.risk_groups()
     sites = topology.site_names
     return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites))
 
@@ -128,7 +133,7 @@ def require_target(topology: Topology, element: Element, target: str) -> None:
     """WrongRequest when there is no such element."""
     known = targets(topology, element)
     if target not in known:
-        field_name = "SECTION" if element is Element.SECTION else "NAME" if element is Element.PROCESS else "ID"
+        field_name = {Element.SECTION: "SECTION", Element.PROCESS: "NAME", Element.RISK: "NAME"}.get(element, "ID")
         hint = "see `scripts/qslice link list`" if element is Element.CHANNEL else f"there are {', '.join(known)}"
         raise WrongRequest(f"{field_name}: there is no {element.value} {target!r}; {hint}")
 
@@ -188,12 +193,14 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     unlit: set[str] = set()
     for fault in active:
         match fault.kind:
-            case FaultKind.CUT:
-                cut = links.sending(topology, topology.channel(fault.target), fault.direction)
-                dead.update(cut)
-                if topology.channel(fault.target).dark:
-                    # The controller raises a dark channel's ports when it activates it; that must not repair the fibre.
-                    silent.update(cut)
+            case FaultKind.CUT | FaultKind.CUT_FIBRE:
+                for channel in _channels_cut(topology, fault):
+                    cut = links.sending(topology, channel, fault.direction)
+                    dead.update(cut)
+                    if channel.dark:
+                        # The controller raises its ports when it activates it; that must not repair the fibre.
+                        silent.update(cut)
+                unlit.update(s.id for s in topology.sections if _is_fibre_of(fault, s.risk_groups))
             case FaultKind.BLACKHOLE:
                 silent.update(links.sending(topology, topology.channel(fault.target), fault.direction))
             case FaultKind.POWER_OFF:
@@ -213,6 +220,16 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     )
 
 
+def _channels_cut(topology: Topology, fault: Fault) -> tuple[Channel, ...]:
+    if fault.kind is FaultKind.CUT:
+        return (topology.channel(fault.target),)
+    return tuple(c for c in topology.channels if _is_fibre_of(fault, c.risk_groups))
+
+
+def _is_fibre_of(fault: Fault, risk_groups: frozenset[str]) -> bool:
+    return fault.kind is FaultKind.CUT_FIBRE and fault.target in risk_groups
+
+
 def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> tuple[Fault, ...]:
     """The other faults that have already taken away what ``fault`` is done to: it is recorded and shows later."""
     others = [f for f in active if not f.is_same_place(fault)]
@@ -224,10 +241,18 @@ def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> 
             for f in others
             if (f.kind is FaultKind.POWER_OFF and f.target in ends)
             or (f.kind is FaultKind.CUT and f.target == fault.target)
+            or _is_fibre_of(f, topology.channel(fault.target).risk_groups)
         )
-    if element is Element.SECTION or fault.target.startswith(KME_PREFIX):
-        return tuple(f for f in others if f.kind is FaultKind.KILL and f.target == KMS)
+    if element is Element.SECTION:
+        risks = next(s.risk_groups for s in topology.sections if s.id == fault.target)
+        return tuple(f for f in others if _kills_kms(f) or _is_fibre_of(f, risks))
+    if fault.target.startswith(KME_PREFIX):
+        return tuple(f for f in others if _kills_kms(f))
     return ()
+
+
+def _kills_kms(fault: Fault) -> bool:
+    return fault.kind is FaultKind.KILL and fault.target == KMS
 
 
 def surviving_channels(topology: Topology, active: Iterable[Fault]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import EnvironmentLacks
+from topologies.spec import DATAPATH_MARK
 
 TIMEOUT_S = 60  # who is not there is noticed at once; this is for machines that are slow
 
@@ -81,6 +82,14 @@ def _respelt(target: str) -> str:
     """The same address with a leading zero more, or less, before the port."""
     address, _, port = target.rpartition(":")
     return json.dumps(f"{address}:{port[1:] if port.startswith('0') else '0' + port}")
+
+
+def marked_bridges() -> dict[str, tuple[str, ...]]:
+    """The bridges that bear the mark of our datapath ids, whichever network they are of, with their ports."""
+    rows = _rows(vsctl("--format=json", "--columns=name,other_config", "list", "bridge"))
+    ids = {str(row["name"]): dict(row["other_config"][1]).get("datapath-id", "0") for row in rows}
+    marked = [name for name, datapath in ids.items() if int(datapath, 16) >> 32 == DATAPATH_MARK >> 32]
+    return {name: tuple(vsctl("list-ports", name).split()) for name in marked}
 
 
 def remove_bridges(bridges: tuple[str, ...]) -> None:

@@ -38,7 +38,7 @@ from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork, NetworkError
-from topologies.spec import KME_PORT, Tier, Topology
+from topologies.spec import KME_PORT, Tier, Topology, TopologyError
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
@@ -147,6 +147,10 @@ class Runtime:
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
+        try:
+            self.topology.require_room()
+        except TopologyError as error:
+            raise WrongRequest(str(error)) from error
         self.layout.make()
         self._take_lock()
         self._stack.callback(LogRotation(self.layout.logs).close)
@@ -222,16 +226,16 @@ class Runtime:
         Open vSwitch has one for all bridges of the machine: it names them all, and no others.
         """
         root = self.layout.pki
-        try:
-            authority.ensure_ca(root)
-        except PkiError as error:
-            raise EnvironmentLacks(str(error)) from error
         here = ["127.0.0.1", "localhost"]
         bridges = [switch_urn(self.topology.dpid(site)) for site in self.topology.site_names]
-        for name, names in ((self.layout.switch_certificate.name, [*here, *bridges]), ("controller", here)):
-            authority.issue_server(root, name, names, root / name)
-        for site in self.topology.site_names:
-            authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+        try:
+            authority.ensure_ca(root)
+            for name, names in ((self.layout.switch_certificate.name, [*here, *bridges]), ("controller", here)):
+                authority.issue_server(root, name, names, root / name)
+            for site in self.topology.site_names:
+                authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+        except PkiError as error:
+            raise EnvironmentLacks(str(error)) from error
         return root
 
     def _start_kms(self) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import WrongRequest
-from scripts.files.located_yaml import Path as ValuePath
-from scripts.files.located_yaml import YamlError, load_located
 from scripts.testbed.paths import REPOSITORY
+from topologies.files.located_yaml import Path as ValuePath
+from topologies.files.located_yaml import YamlError, load_located
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
 _TEXTS = {("name",), ("core",), ("compute", "site"), ("sNSSAI", "sd")}

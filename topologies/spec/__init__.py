@@ -16,20 +16,27 @@ from topologies.spec.site import (
     DATA_PREFIX_LENGTH,
     KME_PORT,
     MANAGEMENT_PREFIX_LENGTH,
+    RESERVED_NAMES,
     ROOT_MANAGEMENT_INDEX,
+    SITE_NAME,
+    SITE_NAME_LENGTH,
     HostSpec,
     Site,
     Tier,
 )
-from topologies.spec.topology import Port, Topology, topology_from_dict
+from topologies.spec.topology import DATAPATH_MARK, Port, Topology, topology_from_dict
 
 __all__ = [
+    "DATAPATH_MARK",
     "DATA_PREFIX_LENGTH",
     "ENCRYPTION_CARD_DELAY_US",
     "FIBRE_DELAY_US_PER_KM",
     "KME_PORT",
     "MANAGEMENT_PREFIX_LENGTH",
+    "RESERVED_NAMES",
     "ROOT_MANAGEMENT_INDEX",
+    "SITE_NAME",
+    "SITE_NAME_LENGTH",
     "Channel",
     "HostSpec",
     "Port",

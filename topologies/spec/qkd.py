@@ -16,6 +16,7 @@ class QkdSection:
 
     ``afterpulse_probability`` is that of a false detection after a detection and its dead time; ``model`` whether the
     key service simulates every step ("full") or follows the analytic rate ("rate"); ``protocol`` "bb84" or "cow".
+    ``risk_groups`` names everything whose failure takes the section down: the fibre that it shares with channels.
     """
 
     id: str
@@ -33,6 +34,7 @@ class QkdSection:
     abort_qber: float = 0.11
     protocol: str = "bb84"
     model: str = "full"
+    risk_groups: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.a == self.b:

@@ -9,15 +9,17 @@ from enum import Enum
 from topologies.spec.errors import TopologyError
 from topologies.spec.numbers import require_numbers, require_whole_numbers
 
-# Bridge and port names are built from site names and must fit the kernel's 15 characters: "qs-metro1-10".
-SITE_NAME = re.compile(r"[a-z][a-z0-9]{0,8}")
+# Channels' and sections' ids are made of two of them, and end at 64 characters; Mininet's shell knows no dash.
+SITE_NAME_LENGTH = 24
+SITE_NAME = re.compile(rf"[a-z][a-z0-9]{{0,{SITE_NAME_LENGTH - 1}}}")
 INTERFACE_NAME_LENGTH = 15  # the kernel's IFNAMSIZ, less its terminator
 RESERVED_NAMES = {
     "kms": "the host of the key management",
     "mgmt": "the machine's own interface to the management network",
     "c0": "the controller, as Mininet knows it,",
+    "auto": "the choice that a request leaves to the controller",
 }
-"""What the emulation makes beside the sites, under names that a site's bridge or host would have."""
+"""What is not a site, under names that a site's bridge or host, or a site in a request, would have."""
 DATA_PREFIX_LENGTH = 16  # 172.20.0.0/16
 MANAGEMENT_PREFIX_LENGTH = 30
 KME_PORT = 8443
@@ -46,7 +48,8 @@ class Site:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not SITE_NAME.fullmatch(self.name):
-            raise TopologyError(f"site {self.name!r}: a name is a letter, then up to 8 letters or digits, lower case")
+            raise TopologyError(f"site {self.name!r}: a name is a letter from a to z, then up to "
+                                f"{SITE_NAME_LENGTH - 1} letters or digits, lower case")  # fmt: skip
         if self.name in RESERVED_NAMES:
             raise TopologyError(f"site {self.name}: {RESERVED_NAMES[self.name]} has that name; choose another")
         require_whole_numbers(f"site {self.name}", self, "vcpus", "memory_gb")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from topologies.spec.channel import Channel, Wavelength
@@ -12,6 +13,8 @@ from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
 from topologies.spec.site import INTERFACE_NAME_LENGTH, ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
+
+DATAPATH_MARK = 0x5100_0000_0000  # in the id of every switch of ours, and of nobody else's
 
 
 @dataclass(frozen=True)
@@ -106,43 +109,69 @@ class Topology:
         return channel_id in self._channel_index
 
     def channels_of(self, site: str) -> tuple[Channel, ...]:
-        return tuple(c for c in self.channels if site in c.ends)
+        return tuple(self._channels_by_site.get(site, ()))
+
+    @cached_property
+    def _channels_by_site(self) -> dict[str, list[Channel]]:
+        found: dict[str, list[Channel]] = {name: [] for name in self._site_index}
+        for channel in self.channels:
+            for end in channel.ends:
+                found[end].append(channel)
+        return found
+
+    def risk_groups(self) -> tuple[str, ...]:
+        """What can fail as a whole: wavelengths, fibres, ducts."""
+        return tuple(sorted(frozenset().union(*(each.risk_groups for each in (*self.channels, *self.sections)))))
+
+    def require_room(self) -> None:
+        """TopologyError beyond the 254 sites that the emulation's address plan has room for."""
+        most = ROOT_MANAGEMENT_INDEX - 1
+        if len(self.sites) > most:
+            raise TopologyError(
+                f"topology {self.name} has {len(self.sites)} sites, and at most {most} can be emulated: each site has "
+                f"a management network 10.254.N.0/30, N from 1 to {most}. That cannot be raised: leave sites out"
+            )
 
     def host(self, site: str) -> HostSpec:
-        """The site's host. TopologyError beyond the 254 sites that the emulation's address plan has room for."""
+        """The site's host. TopologyError beyond those that can be emulated."""
         index = self._site_index[site]
         if index >= ROOT_MANAGEMENT_INDEX:
             raise TopologyError(f"site {site} is number {index}: at most {ROOT_MANAGEMENT_INDEX - 1} can be emulated")
         return HostSpec(site, index)
 
     def dpid(self, site: str) -> int:
-        """OpenFlow datapath id of the site's switch; the high byte marks it as ours."""
-        return 0x5100_0000_0000 | self._site_index[site]
+        """OpenFlow datapath id of the site's switch."""
+        return DATAPATH_MARK | self._site_index[site]
 
     def bridge(self, site: str) -> str:
-        return f"qs-{site}"
+        """The name of the site's switch: ``qs-`` and the site, or its number where the kernel has no room for that."""
+        return self._ports[site][0].interface.rpartition("-")[0]
 
     def ports(self, site: str) -> tuple[Port, ...]:
-        """The switch's ports: the host on 1, then the site's channels in the topology's order.
-
-        TopologyError where the kernel has no room for the name of one.
-        """
-        channels = self.channels_of(site)
-        last = f"qs-{site}-{len(channels) + 1}"
-        if len(last) > INTERFACE_NAME_LENGTH:
-            raise TopologyError(
-                f"site {site}: its {len(channels)} channels need an interface {last}, and the kernel takes names of at "
-                f"most {INTERFACE_NAME_LENGTH} characters: shorten the site's name"
-            )
-        host = Port(site, 1, f"qs-{site}-1", None)
-        return host, *(Port(site, n, f"qs-{site}-{n}", c.id) for n, c in enumerate(channels, start=2))
+        """The switch's ports: the host on 1, then the site's channels in the topology's order."""
+        return self._ports[site]
 
     def port_of(self, site: str, channel_id: str) -> Port:
         """The port of ``site`` on which ``channel_id`` ends."""
-        for port in self.ports(site):
-            if port.channel == channel_id:
-                return port
-        raise KeyError(f"channel {channel_id} does not touch {site}")
+        try:
+            return self._port_index[site, channel_id]
+        except KeyError:
+            raise KeyError(f"channel {channel_id} does not touch {site}") from None
+
+    @cached_property
+    def _ports(self) -> dict[str, tuple[Port, ...]]:
+        """No name of a site begins with a digit: names made of its number are nobody else's."""
+        ports: dict[str, tuple[Port, ...]] = {}
+        for site, channels in self._channels_by_site.items():
+            fits = len(f"qs-{site}-{len(channels) + 1}") <= INTERFACE_NAME_LENGTH
+            switch = f"qs-{site if fits else self._site_index[site]}"
+            host = Port(site, 1, f"{switch}-1", None)
+            ports[site] = (host, *(Port(site, n, f"{switch}-{n}", c.id) for n, c in enumerate(channels, start=2)))
+        return ports
+
+    @cached_property
+    def _port_index(self) -> dict[tuple[str, str], Port]:
+        return {(p.site, p.channel): p for each in self._ports.values() for p in each if p.channel is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; :func:`topology_from_dict` is its inverse."""
@@ -169,7 +198,11 @@ class Topology:
                 }
                 for c in self.channels
             ],
-            "sections": [{name: getattr(s, name) for name in QkdSection.__dataclass_fields__} for s in self.sections],
+            "sections": [
+                {name: getattr(s, name) for name in QkdSection.__dataclass_fields__}
+                | {"risk_groups": sorted(s.risk_groups)}
+                for s in self.sections
+            ],
             "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in self.qkd_links],
         }  # fmt: skip
 
@@ -187,7 +220,9 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
                 Channel(**{**c, "security": _security("channel", c), "risk_groups": frozenset(c["risk_groups"])})
                 for c in raw["channels"]
             ),
-            sections=tuple(QkdSection(**s) for s in raw.get("sections", ())),
+            sections=tuple(
+                QkdSection(**{**s, "risk_groups": frozenset(s.get("risk_groups", ()))}) for s in raw.get("sections", ())
+            ),
             qkd_links=tuple(QkdLink(**{**q, "sections": tuple(q["sections"])}) for q in raw.get("qkd_links", ())),
         )
     except (AttributeError, KeyError, TypeError) as error:

@@ -1,8 +1,9 @@
 """``bench failover``: what a failure costs a connection, by protection class and by how the failure shows itself.
 
-On ``metro-ring`` with ten slices up, one channel of the working lane of one connection (cell1 to core1, encrypted,
-several hops) fails under a 1 kHz echo stream through its tunnel; each run takes the lane's next hop. ``cut`` takes the
-carrier at both ends, ``silent`` drops every packet in both directions and keeps the carrier.
+With ten slices up, on ``metro-ring`` unless told otherwise, one channel of the working lane of one connection (first
+cell to first core, encrypted, several hops) fails under a 1 kHz echo stream through its tunnel; each run takes the
+lane's next hop. ``cut`` takes the carrier at both ends, ``silent`` drops every packet in both directions and keeps the
+carrier.
 
 Outage is loss-derived (RFC 6413, 3.5.2.2): echo requests without a reply, times the interval at which they left.
 A request counts as lost whichever direction lost it. With 1:1 the tunnel sends again what the switch-over has lost, so
@@ -21,6 +22,7 @@ from typing import Any
 
 from scripts.bench.common import percentile
 from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.places import places_in
 from scripts.measure.polling import poll
 from scripts.measure.probes.outage import measure_outage
 from scripts.measure.probes.probers import Probers, new_token
@@ -33,7 +35,6 @@ CUT, SILENT = "cut", "silent"
 DETECTIONS = (CUT, SILENT)
 BACKGROUND_SLICES = 9
 PROBED_SLICE = "probed"
-PROBED_CONNECTION = "cell1-control"
 INTERVAL_S = 0.001
 BEFORE_S = 0.2
 # How long to watch after the failure: detection of silence takes three intervals of BFD, which depend on the class.
@@ -42,7 +43,6 @@ USUAL_AFTER_S = 0.5
 READY_TIMEOUT_S = 15.0
 MANY = 100
 MANY_INTERVAL_S = 0.05
-COMPUTE_SITES = ("metro1", "metro2", "metro3")
 NOTES = (
     "outage: echo requests at 1 kHz without a reply times their interval; a delayed packet is no lost one",
     "silence: the longest time between two replies, beyond the interval: how long nothing came, lost or late; with 1:1 "
@@ -68,12 +68,12 @@ class Run:
 
 
 def slice_request(
-    name: str, cell: str, site: str, protection: str = "restoration", bandwidth_mbps: float = 0.5
+    name: str, cell: str, site: str, core: str, protection: str = "restoration", bandwidth_mbps: float = 0.5
 ) -> dict[str, Any]:
     """A slice whose connections ask for little, so that ten or a hundred of them fit side by side."""
     ask = {"security": "dh", "bandwidth_mbps": bandwidth_mbps, "latency_ms": 50.0}
     return {
-        "name": name, "sNSSAI": {"sst": 1}, "cells": [cell], "core": "core1",
+        "name": name, "sNSSAI": {"sst": 1}, "cells": [cell], "core": core,
         "compute": {"site": site, "vcpus": 0, "memory_gb": 0},
         "connections": {"control": {**ask, "protection": protection}, "access": ask, "backhaul": ask},
     }  # fmt: skip
@@ -95,12 +95,14 @@ def delete(system: RunningSystem, name: str) -> None:
 def measure(system: RunningSystem, runs: int, advance: Callable[[], None]) -> dict[str, list[Run]]:
     """``runs`` failures of each class and kind: ``CLASS.DETECTION`` -> what each cost."""
     results: dict[str, list[Run]] = {}
+    places = places_in(system.topology)
+    cell, core = places.cell(0), places.core(0)
     for n in range(BACKGROUND_SLICES):
-        create(system, slice_request(f"other{n}", f"cell{1 + n % 2}", COMPUTE_SITES[n % 3]))
+        create(system, slice_request(f"other{n}", places.cell(n), places.site(n), core))
     try:
-        with Probers(system, ("cell1", "core1")) as probers:
+        with Probers(system, (cell, core)) as probers:
             for protection in CLASSES:
-                create(system, slice_request(PROBED_SLICE, "cell1", "metro2", protection, bandwidth_mbps=5.0))
+                create(system, slice_request(PROBED_SLICE, cell, places.site(1), core, protection, bandwidth_mbps=5.0))
                 time.sleep(2.0)  # BFD changes its pace over a few of its old intervals
                 try:
                     for detection in DETECTIONS:
@@ -152,12 +154,17 @@ def whole_connection(system: RunningSystem, protection: str) -> dict[str, Any]:
         status, answer = system.api("GET", f"/v1/slices/{PROBED_SLICE}")
         if status != 200:
             raise ApiError(f"slice {PROBED_SLICE}: HTTP {status}")
-        found = next(c for c in answer["connections"] if c["name"] == PROBED_CONNECTION)
+        found = _control(answer)
         return found["state"] == "ACTIVE" and (found["backup"] is not None or protection == "restoration")
 
     if not poll(is_whole, READY_TIMEOUT_S):
         raise MeasurementError(f"{found['id']} is {found['state']}, not whole again: {found['reason']}")
     return found
+
+
+def _control(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The one between the slice's only cell and the core."""
+    return dict(next(c for c in answer["connections"] if c["name"].endswith("-control")))
 
 
 def figures(results: Mapping[str, Sequence[Run]]) -> dict[str, float]:
@@ -176,14 +183,15 @@ def figures(results: Mapping[str, Sequence[Run]]) -> dict[str, float]:
 
 def hundred_slices(system: RunningSystem, count: int, advance: Callable[[], None]) -> tuple[float, int]:
     """Milliseconds from one cut to the last of the connections it hit answering again, and how many were hit."""
-    names = [f"many{n}" for n in range(count)]
+    places = places_in(system.topology)
+    names, sites = [f"many{n}" for n in range(count)], (places.cell(0), places.site(0), places.core(0))
     made: list[str] = []
     try:
         connections = []
         for name in names:
-            answer = create(system, slice_request(name, "cell1", "metro1", bandwidth_mbps=0.05))
+            answer = create(system, slice_request(name, *sites, bandwidth_mbps=0.05))
             made.append(name)
-            connections.append(next(c for c in answer["connections"] if c["name"] == PROBED_CONNECTION))
+            connections.append(_control(answer))
             advance()
         users: dict[str, list[dict[str, Any]]] = {}
         for connection in connections:

@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.files.results import new_file
 from scripts.measure.errors import MeasurementError
+from scripts.measure.places import places_in
 from scripts.measure.polling import poll
 from scripts.measure.probes.outage import measure_outage
 from scripts.measure.probes.probers import Probers, new_token
@@ -19,7 +20,6 @@ from topologies.datapath import has_netem, ovs_datapath
 from topologies.net import ControllerAddress, EmulatedNetwork
 from topologies.spec import Topology
 
-SRC, DST = "cell1", "core1"
 PORT = 6653
 INTERVAL_S = 0.02  # it takes every packet of an unknown way to the controller: at 1 kHz that holds up its BPDUs
 CONVERGED_TIMEOUT_S = 150.0  # listening and learning take 15 s each (IEEE 802.1D), more than once after a change
@@ -68,20 +68,22 @@ def outage_ms(topology: Topology, log: Path) -> float:
 
 def _cut_when_converged(network: EmulatedNetwork) -> float:
     topology = network.topology
-    with Probers(_Hosts(network), (SRC, DST)) as probers:  # type: ignore[arg-type]
-        token, prober = new_token(), probers[SRC]
+    places = places_in(topology)
+    source, destination = places.cell(0), places.core(0)
+    with Probers(_Hosts(network), (source, destination)) as probers:  # type: ignore[arg-type]
+        token, prober = new_token(), probers[source]
         ends: dict[str, Any] = {
-            "source": topology.host(SRC).data_address,
-            "destination": topology.host(DST).data_address,
+            "source": topology.host(source).data_address,
+            "destination": topology.host(destination).data_address,
         }
         first = prober.submit("first_reply", token=token, interval_s=0.1, timeout_s=CONVERGED_TIMEOUT_S, **ends)
         first.result(CONVERGED_TIMEOUT_S + 5)
         token = new_token()
         prober.call("ping", token=token, interval_s=INTERVAL_S, **ends)
         time.sleep(1.0)
-        before = _sent_on(topology)
+        before = _sent_on(topology, source)
         time.sleep(1.0)
-        after = _sent_on(topology)
+        after = _sent_on(topology, source)
         carrying = max(after, key=lambda channel: after[channel] - before[channel])
         replies = prober.call("ping_count", token=token)["last_sequence"]
         failed_at = time.monotonic()
@@ -97,9 +99,9 @@ def _cut_when_converged(network: EmulatedNetwork) -> float:
     return outage.lost_ms
 
 
-def _sent_on(topology: Topology) -> dict[str, int]:
-    """Packets that the source's switch has sent on each of its channels."""
+def _sent_on(topology: Topology, site: str) -> dict[str, int]:
+    """Packets that the site's switch has sent on each of its channels."""
     # Of this process' own network namespace, which sysfs need not be.
     lines = Path("/proc/net/dev").read_text().splitlines()[2:]
     sent = {name.strip(): int(counters.split()[9]) for name, _, counters in (line.partition(":") for line in lines)}
-    return {channel.id: sent[topology.port_of(SRC, channel.id).interface] for channel in topology.channels_of(SRC)}
+    return {channel.id: sent[topology.port_of(site, channel.id).interface] for channel in topology.channels_of(site)}

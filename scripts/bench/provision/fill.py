@@ -1,7 +1,8 @@
 """``bench provision --slices``: how the time to set up a slice grows with what is installed already.
 
-Equal slices are put on ``metro-ring``, where the orchestrator chooses the compute site of each, until the next one does
-not fit. They stay while more are added; at the end they are deleted one after the other.
+Equal slices are put on a network, ``metro-ring`` unless told otherwise, where the orchestrator chooses the compute site
+of each, until the next one does not fit. They stay while more are added; at the end they are deleted one after the
+other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scripts.bench.provision.run import BARRIERS, MS, first_arrival
 from scripts.console.progress import Progress
 from scripts.measure.connection import connections_of
 from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.places import Places, places_in
 from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
 
@@ -26,8 +28,7 @@ ENDS = 10  # slices at either end of the series that are compared
 # would keep two processors busy with nothing but keys, and the series would show that instead.
 REKEY_S = 60
 NOTES = (
-    "equal slices of five connections on metro-ring, compute site chosen by the orchestrator; all stay while more are "
-    "added",
+    "equal slices of five connections, compute site chosen by the orchestrator; all stay while more are added",
     f"first_{ENDS} and last_{ENDS}: medians of the first and the last slices of the series; p50_ms is to_first_packet",
     f"keys are changed every {REKEY_S} s, so that the series shows the installed slices and not their rekeying",
 )
@@ -53,14 +54,14 @@ class Series:
     teardown_ms: list[float] = field(default_factory=list)
 
 
-def small_slice(number: int) -> dict[str, Any]:
+def small_slice(number: int, places: Places) -> dict[str, Any]:
     """The request of the series' ``number``-th slice."""
     return {
         "name": f"fill-{number:04d}",
         "sNSSAI": {"sst": 1, "sd": f"{number:06X}"},
-        "cells": ["cell1", "cell2"],
+        "cells": list(places.cells[:2]),
         "compute": {"site": "auto", "vcpus": 1, "memory_gb": 1},
-        "core": "core1",
+        "core": places.core(0),
         "connections": {
             "control": {"security": "dh", "bandwidth_mbps": 1, "latency_ms": 20, "rekey_s": REKEY_S},
             "access": {"security": "qra", "bandwidth_mbps": 4, "latency_ms": 10, "rekey_s": REKEY_S},
@@ -71,14 +72,14 @@ def small_slice(number: int) -> dict[str, Any]:
 
 def fill(system: System, limit: int) -> Series:
     """Add slices until one does not fit or ``limit`` are there, then take all away."""
-    series = Series()
+    series, places = Series(), places_in(system.topology)
     names: list[str] = []
     with (
         Probers(system, system.topology.site_names) as probers,
         Progress("filling the network", total=limit) as progress,
     ):
         for number in range(1, limit + 1):
-            request = small_slice(number)
+            request = small_slice(number, places)
             started = time.monotonic()
             status, answer = system.api("POST", "/v1/slices", request)
             took_ms = (time.monotonic() - started) * MS

@@ -1,6 +1,6 @@
 """``bench provision``: how long it takes to set up and to tear down a slice, measured on the running system.
 
-The form is that of paper 002, Fig. 6: a hundred runs of each of the two use cases, on ``ukqntel``. Three clocks are
+The form is that of paper 002, Fig. 6: a hundred runs of each of the two use cases. Three clocks are
 read. The controller's own stages count from the request's arrival. The first packet is seen where it matters, in the
 receiving host, by a program that runs there. Tear-down is what the caller of DELETE waits.
 """
@@ -18,6 +18,7 @@ from scripts.bench.common import summary
 from scripts.console.progress import Progress
 from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import ApiError, MeasurementError
+from scripts.measure.places import settled
 from scripts.measure.polling import poll
 from scripts.measure.probes.probers import Probers, new_token, result_of
 from scripts.measure.slices import load_request
@@ -103,7 +104,7 @@ def measure(system: System, runs: int, cases: Sequence[str] = CASES) -> list[Cas
     results = []
     with Probers(system, system.topology.site_names) as probers:
         for name in cases:
-            request = load_request(name)
+            request = settled(load_request(name), system.topology)
             case = Case(name)
             with Progress(f"{name}: set up and tear down", total=runs) as progress:
                 for _ in range(runs):

@@ -15,17 +15,18 @@ from scripts.bench.provision import fill
 from scripts.bench.provision import run as provision
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
+from scripts.cli.topologies import TOPO_METAVAR, chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
+from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
-from topologies.catalog import load
 
 USE_CASE_TOPOLOGY = "ukqntel"
 RESULTS = REPOSITORY / "results" / "bench"
@@ -36,13 +37,12 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
 
     parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
-    parser.add_argument(
-        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="runs of each use case, on ukqntel"
-    )
+    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="runs of each use case")
     parser.add_argument(
         "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
-        help="instead: add slices to metro-ring until one does not fit, at most N",
+        help="instead: add slices until one does not fit, at most N",
     )  # fmt: skip
+    _add_topo(parser, f"{USE_CASE_TOPOLOGY}; with --slices {fill.TOPOLOGY}")
     _add_out(parser, "provision")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_provision)
@@ -55,6 +55,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     )
     parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="slices hit by one cut")
     parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="runs of the spanning-tree baseline")
+    _add_topo(parser, failover.TOPOLOGY)
     _add_out(parser, "failover")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.set_defaults(run=_failover)
@@ -106,16 +107,19 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
+    is_fill = arguments.slices is not None
+    topology = chosen_topology(arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
+    places = places_in(topology)
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
-    is_fill = arguments.slices is not None
-    topology = fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY
-    with Runtime(load(topology), layout, RunOptions(api_port=arguments.api_port)) as runtime:
-        with Progress(f"up {topology}", total=START_STEPS) as progress:
+    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
         try:
-            report = _fill(system, arguments.slices, folder) if is_fill else _runs(system, arguments.runs, folder)
+            report = (
+                _fill(system, arguments.slices, folder, places) if is_fill else _runs(system, arguments.runs, folder)
+            )
         except DemoError as error:
             raise DidNotHold(str(error)) from error
     return _end(report, arguments.json, folder, failed=any(
@@ -137,14 +141,15 @@ def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
     return report
 
 
-def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
+def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> dict[str, Any]:
     from scripts.bench import charts
 
     provision.wait_for_keys(system)
     surroundings = [f"datapath: {system.datapath}", common.load_note()]
     # The KMS may just have started: what is measured begins when there are QKD keys.
-    create_patiently(system, fill.small_slice(1))
-    delete_slice(system, fill.small_slice(1)["name"])
+    first = fill.small_slice(1, places)
+    create_patiently(system, first)
+    delete_slice(system, first["name"])
     series = fill.fill(system, limit)
     end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
     notes = [*fill.NOTES, end, *surroundings, *series.failures]
@@ -155,9 +160,10 @@ def _fill(system: RunningSystem, limit: int, folder: Path) -> dict[str, Any]:
 
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
+    topology = chosen_topology(arguments.topo or failover.TOPOLOGY)
+    places_in(topology)  # refuses what the slices have no place on
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
-    topology = load(failover.TOPOLOGY)
     figures: dict[str, float] = {}
     notes = [*failover.NOTES, common.load_note()]
     try:
@@ -292,6 +298,10 @@ def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> i
             say(f"- {note}")
         say(f"results: {folder}")
     return 1 if failed else 0
+
+
+def _add_topo(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("--topo", metavar=TOPO_METAVAR, help=f"the network (default {default})")
 
 
 def _add_out(parser: argparse.ArgumentParser, name: str) -> None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
 from scripts.console.output import say
 from scripts.console.progress import Progress, StepList
-from scripts.demo.run import run_demo
+from scripts.demo.run import SLICES, run_demo
+from scripts.demo.use_cases import choose
+from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
+from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
-from topologies.catalog import load
 
 DEMO_TOPOLOGY = "ukqntel"
 MAX_SLOWNESS = 100.0
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser("demo", parents=[common], help="the main job on ukqntel, then a report")
+    parser = commands.add_parser("demo", parents=[common], help="the main job, then a report")
+    parser.add_argument("--topo", default=DEMO_TOPOLOGY, metavar=TOPO_METAVAR, help=topo_help())
     parser.add_argument("--report", type=Path, default=REPOSITORY / "results" / "demo", metavar="DIR")
     parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
     parser.add_argument(
@@ -42,15 +48,30 @@ def _slowness(text: str) -> float:
     return value
 
 
+def _key_rates(system: RunningSystem) -> dict[str, int]:
+    """What QKD sections give now, in millibit/s; those that have not been judged are left out."""
+    status, body = system.kms.call("GET", "/v1/keys")
+    if status != HTTPStatus.OK:
+        raise DidNotHold(f"the KMS answered {status}: {body}")
+    return {s["id"]: round(s["skr_bps"] * 1000) for s in body["sections"] if s["skr_bps"] is not None}
+
+
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
+    topology = chosen_topology(arguments.topo)
     folder = make_results_folder("--report", arguments.report)
     end_on_signals()
     started = time.monotonic()
-    with Runtime(load(DEMO_TOPOLOGY), layout, RunOptions(api_port=arguments.api_port)) as runtime:
-        with Progress(f"up {DEMO_TOPOLOGY}", total=START_STEPS) as progress:
+    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
-        report = run_demo(system, StepList(), folder, setup_s=time.monotonic() - started, slowness=arguments.slowness)
+        shown = choose(topology, _key_rates(system), [load_request(name) for name in SLICES])
+        for remark in shown.remarks:
+            print(remark, file=sys.stderr)
+        report = run_demo(
+            system, StepList(), folder, setup_s=time.monotonic() - started, requests=shown.requests,
+            slowness=arguments.slowness, remarks=shown.remarks, restorable=shown.restorable, sites=shown.sites,
+        )  # fmt: skip
     if arguments.json:
         print((folder / "report.json").read_text(encoding="utf-8").rstrip())
     else:

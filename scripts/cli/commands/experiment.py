@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.testing.mutants import MUTATIONS
+from scripts.cli.topologies import TOPO_METAVAR, chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
@@ -16,11 +17,11 @@ from scripts.experiments.chaos.steps import Trouble
 from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
 from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
 from scripts.files.results import make_results_folder
+from scripts.measure.places import places_in
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
-from topologies.catalog import load
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
 DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
@@ -34,6 +35,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     group.add_parser("list", parents=[common], help="the shipped experiments").set_defaults(run=_list)
     run = group.add_parser("run", parents=[common], help="run one on a network of its own")
     run.add_argument("name", metavar="NAME|FILE", help=f"{', '.join(shipped_names())}, chaos, or a YAML file")
+    run.add_argument("--topo", metavar=TOPO_METAVAR, help="another network than the experiment names")
     run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default results/experiments/NAME)")
     run.add_argument(
         "--seed", type=int, metavar="N", help="of every random choice: the same seed gives the same faults"
@@ -68,7 +70,8 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     only_chaos = (arguments.faults, arguments.kinds, arguments.mutation)
     if any(given is not None for given in only_chaos) or arguments.no_bfd:
         raise WrongRequest("--faults, --kinds, --mutation, --no-bfd: only chaos draws its own faults")
-    scenario = read_scenario(find_scenario(arguments.name))
+    topology = None if arguments.topo is None else chosen_topology(arguments.topo)
+    scenario = read_scenario(find_scenario(arguments.name), topology)
     settings = RunSettings(
         seed=scenario.file.seed if arguments.seed is None else arguments.seed,
         repetitions=scenario.file.repetitions if arguments.repetitions is None else arguments.repetitions,
@@ -117,9 +120,10 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
         if name not in KINDS:
             raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
     kinds = {KINDS[name] for name in names}
+    topology = chosen_topology(arguments.topo or CHAOS_TOPOLOGY)
+    places_in(topology)  # refuses what the slices have no place on
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
-    topology = load(CHAOS_TOPOLOGY)
     result = ChaosResult(seed, faults, mutation=arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
     with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:

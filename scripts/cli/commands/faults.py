@@ -72,6 +72,10 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     section = _group(commands, "section", "cut and repair the fibre of a QKD section")
     _add(section, common, "cut", "cut it: no pulse arrives, no key is made", "SECTION", _inject(FaultKind.CUT_SECTION))
     _add(section, common, "mend", "repair it", "SECTION", _lift("section mend"))
+    fibre = _group(commands, "fibre", "cut and repair a fibre with all that is on it")
+    cut = "cut it: its channels lose carrier, its QKD sections give no key"
+    _add(fibre, common, "cut", cut, "NAME", _inject(FaultKind.CUT_FIBRE))
+    _add(fibre, common, "mend", "repair it", "NAME", _lift("fibre mend"))
     names = "kms, controller, tunnel-SITE or kme-SITE"
     _add(commands, common, "kill", f"kill a process (SIGKILL): {names}", "NAME", _inject(FaultKind.KILL))
     _add(commands, common, "restart", f"restart a process: {names}", "NAME", _lift("restart"))

@@ -108,7 +108,7 @@ def section_model(section: dict[str, Any]) -> str:
 def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
     layout = _where_the_authority_is(layout)
     if arguments.site is not None:
-        _require_site(arguments.site)
+        _require_site(arguments.site, layout)
     layout.make()
     return _certify(
         arguments, lambda out: authority.issue_sae(layout.pki, arguments.sae_id, out, site=arguments.site), layout
@@ -196,7 +196,13 @@ def _where_the_authority_is(layout: Layout) -> Layout:
     return record.layout(layout) if record is not None and record.supervisor.is_alive() else layout
 
 
-def _require_site(name: str) -> None:
-    sites = sorted({site for topology in CATALOG for site in load(topology).site_names})
+def _require_site(name: str, layout: Layout) -> None:
+    """One of the run's; where nothing runs, a shipped topology's."""
+    record = read_record(layout)
+    if record is not None and record.supervisor.is_alive():
+        sites, where = sorted(record.network.site_names), f"in {record.network.name}"
+    else:
+        sites = sorted({site for topology in CATALOG for site in load(topology).site_names})
+        where = "in any shipped topology (for a file's, first bring it up)"
     if name not in sites:
-        raise WrongRequest(f"--site: there is no site {name!r} in any topology; there are {', '.join(sites)}")
+        raise WrongRequest(f"--site: there is no site {name!r} {where}; there are {', '.join(sites)}")

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from scripts.cli.commands.keys import key_rate, section_model
+from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess
-from scripts.testbed.detached import start_detached, take_down
+from scripts.testbed.detached import UNSAFE_KEYLOG, start_detached, take_down
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import Layout
 from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.start_reports import StartReporter
-from topologies.catalog import CATALOG, DEFAULT_MBPS_PER_GBPS, ScaleError, load
-from topologies.spec import KME_PORT, Topology, TopologyError
+from topologies.files import DEFAULT_MBPS_PER_GBPS
+from topologies.spec import KME_PORT, Topology, topology_from_dict
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     up = commands.add_parser("up", parents=[common], help="start KMS, controller, network and tunnels")
-    up.add_argument("--topo", default="ukqntel", metavar="NAME", help=f"one of {', '.join(sorted(CATALOG))}")
+    up.add_argument("--topo", default="ukqntel", metavar=TOPO_METAVAR, help=topo_help())
     up.add_argument(
         "--detach", action="store_true", help="return when everything runs; without it Mininet's shell opens"
     )
@@ -47,24 +50,14 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     status.set_defaults(run=_status)
 
 
-def topology_of(arguments: argparse.Namespace) -> Topology:
-    """The topology that the options describe; WrongRequest names the option that is wrong."""
-    try:
-        return load(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
-    except ScaleError as error:
-        raise WrongRequest(f"--scale: {error}") from error
-    except TopologyError as error:
-        raise WrongRequest(f"--topo: {error}") from error
-
-
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = topology_of(arguments)
+    if arguments.supervise is not None:
+        return _supervise(topology_from_dict(json.load(sys.stdin)), arguments, layout)
+    topology = chosen_topology(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
     if not 0 < arguments.api_port < 65536:
         raise WrongRequest(f"--api-port: {arguments.api_port} is not a port")
-    if arguments.supervise is not None:
-        return _supervise(topology, arguments, layout)
     if arguments.detach:
-        return _start_detached(arguments, layout)
+        return _start_detached(topology, arguments, layout)
     if not has_commands(sys.stdin):
         raise WrongRequest(
             "up: Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
@@ -79,7 +72,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
-    keylog = os.environ.get("QSLICE_UNSAFE_KEYLOG")
+    keylog = os.environ.get(UNSAFE_KEYLOG)
     return RunOptions(
         api_port=arguments.api_port,
         unsafe_keylog=Path(keylog).absolute() if keylog else None,
@@ -95,13 +88,10 @@ def _open_shell(runtime: Runtime) -> None:
     NetworkShell(runtime.network.mininet, RunningSystem(runtime.record, runtime.layout))
 
 
-def _start_detached(arguments: argparse.Namespace, layout: Layout) -> int:
+def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
     end_on_signals()
-    options = ["--topo", arguments.topo, "--api-port", str(arguments.api_port), "--scale", str(arguments.scale),
-               "--tunnel", arguments.tunnel, *(["--unshaped"] if arguments.unshaped else []),
-               *(["--bfd"] if arguments.bfd else [])]  # fmt: skip
-    with Progress(f"up {arguments.topo}", total=START_STEPS) as progress:
-        record = start_detached(options, layout, progress.begin).record
+    with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+        record = start_detached(topology, _options(arguments), layout, progress.begin).record
     if arguments.json:
         print_json(_status_document(record, layout))
     else:
@@ -172,7 +162,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
         return 0
     document = _status_document(running_record(layout), layout)
     system = RunningSystem(record, layout)
-    document["slices"] = _ask(system.api, "GET", "/v1/slices").get("slices", [])
+    document["slices"] = _slices(system)
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
     health = _ask(system.api, "GET", "/v1/healthz")
@@ -207,6 +197,14 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
                 [(s["id"], section_model(s), s["state"], key_rate(s), s["qber"])
                  for s in document["sections"]])  # fmt: skip
     return 0
+
+
+def _slices(system: RunningSystem) -> list[dict[str, Any]]:
+    try:
+        status, slices = system.slices()
+    except EnvironmentLacks:
+        return []
+    return list(slices) if status == HTTPStatus.OK else []
 
 
 def _ask(call: Any, method: str, path: str) -> dict[str, Any]:

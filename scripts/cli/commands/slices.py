@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -12,13 +13,13 @@ from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import CommandError, DidNotHold, WrongRequest
-from scripts.files.located_yaml import YamlError
-from scripts.testbed.clients import Answer
+from scripts.testbed.clients import Answer, every_slice
 from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, parse_value, read_document
+from topologies.files.located_yaml import YamlError
 
 FORMATS = ("qslice", "ietf", "3gpp")
 # By the problem's code; its reasons follow, in the units of the request.
@@ -183,11 +184,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
-    page = _get(layout, "/v1/slices")
-    slices = page["slices"]
-    while "next" in page:
-        page = _get(layout, f"/v1/slices?cursor={quote(page['next'])}")
-        slices += page["slices"]
+    _, slices = every_slice(lambda path: (HTTPStatus.OK, _get(layout, path)))
     if arguments.json:
         print_json(slices)
         return 0

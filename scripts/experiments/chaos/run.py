@@ -26,6 +26,7 @@ from scripts.measure.capture.plaintext_monitor import PlaintextMonitor
 from scripts.measure.capture.plaintext_search import new_marker
 from scripts.measure.connection import Connection
 from scripts.measure.errors import MeasurementError
+from scripts.measure.places import Places, places_in
 from scripts.measure.probes.isolation import check_isolation
 from scripts.measure.probes.probers import Probers, new_token
 from scripts.measure.slices import create_patiently
@@ -44,8 +45,8 @@ CHECK_S, STEP_S = 5.0, 0.8  # until there is something to go by, for the remaini
 DUMPS = ("dump-flows", "dump-groups", "dump-meters")
 
 
-def chaos_requests() -> tuple[dict[str, Any], ...]:
-    """Slices for metro-ring: every security level, every protection class, three compute sites."""
+def chaos_requests(places: Places) -> tuple[dict[str, Any], ...]:
+    """Slices of every security level and every protection class, on three compute sites where there are so many."""
 
     def request(
         name: str, cells: Sequence[str], site: str, core: str, protections: tuple[str, str, str], clear: bool
@@ -65,10 +66,11 @@ def chaos_requests() -> tuple[dict[str, Any], ...]:
             },
         }  # fmt: skip
 
+    site, core = places.site, places.core
     return (
-        request("chaos-a", ("cell1", "cell2"), "metro2", "core1", ("restoration", "restoration", "1+1"), clear=False),
-        request("chaos-b", ("cell1",), "metro1", "core2", ("1+1", "1:1", "1:1"), clear=False),
-        request("chaos-c", ("cell2",), "metro3", "core2", ("none", "restoration", "restoration"), clear=True),
+        request("chaos-a", places.cells[:2], site(1), core(0), ("restoration", "restoration", "1+1"), clear=False),
+        request("chaos-b", places.cells[:1], site(0), core(1), ("1+1", "1:1", "1:1"), clear=False),
+        request("chaos-c", [places.cell(1)], site(2), core(1), ("none", "restoration", "restoration"), clear=True),
     )
 
 
@@ -103,7 +105,7 @@ def run_chaos(
     interfaces = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
     try:
         with Probers(system, system.topology.site_names) as probers:
-            made = [create_patiently(system, r) for r in chaos_requests()]
+            made = [create_patiently(system, r) for r in chaos_requests(places_in(system.topology))]
             connections = [c for slice_ in made for c in slice_.connections]
             in_use = {channel for c in connections for channel in c.path}
             steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)
@@ -213,9 +215,9 @@ class _Chaos:
 
     def _too_weak(self) -> list[str]:
         with contextlib.suppress(CommandError):
-            status, body = self._system.api("GET", "/v1/slices")
+            status, slices = self._system.slices()
             if status == 200:
-                views = {f"{s['name']}/{c['name']}": c for s in body["slices"] for c in s["connections"]}
+                views = {f"{s['name']}/{c['name']}": c for s in slices for c in s["connections"]}
                 return [w for i, v in views.items() if (w := too_weak(self._system.topology, i, v))]
         return []
 
@@ -238,7 +240,9 @@ class _Chaos:
     def _observe(self) -> Observation:
         system = self._system
         # One right after the other: a reroute between them looks like a reservation without an owner.
-        slices = _answer(system.api("GET", "/v1/slices"))["slices"]
+        status, slices = system.slices()
+        if status != 200:
+            raise DidNotHold(f"answered {status}: {slices}")
         topology = _answer(system.api("GET", "/v1/topology"))
         active = {
             f"{s['name']}/{c['name']}" for s in slices for c in s["connections"] if c["state"].lower() == "active"

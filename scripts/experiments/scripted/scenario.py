@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scripts.errors import WrongRequest
-from scripts.files.located_yaml import Path as ValuePath
-from scripts.files.located_yaml import YamlError, line_of, load_located
 from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, is_text_in_request, load_example
-from topologies.catalog import load
+from topologies.files import catalog_names, load_topology
+from topologies.files.located_yaml import Path as ValuePath
+from topologies.files.located_yaml import YamlError, line_of, load_located
 from topologies.spec import Topology, TopologyError
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
@@ -86,6 +86,7 @@ class ScenarioFile(_Strict):
     title: str
     look_for: str = ""
     topology: str
+    """A shipped one, or a file beside this one."""
     bfd: bool = False
     slices: Annotated[tuple[SliceEntry, ...], Field(min_length=1)]
     traffic: Annotated[tuple[Traffic, ...], Field(min_length=1)]
@@ -125,17 +126,20 @@ def find_scenario(name: str) -> Path:
     )
 
 
-def read_scenario(path: Path) -> Scenario:
-    """Parse and check; WrongRequest with file and line."""
+def read_scenario(path: Path, topology: Topology | None = None) -> Scenario:
+    """Parse and check; WrongRequest with file and line. ``topology`` takes the place of the one that the file names."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongRequest(f"{path}: cannot be read: {error}") from error
-    return parse_scenario(text, str(path))
+    return parse_scenario(text, str(path), topology)
 
 
-def parse_scenario(text: str, source: str) -> Scenario:
-    """The scenario in ``text``; WrongRequest names ``source`` and the line of the first thing that is wrong."""
+def parse_scenario(text: str, source: str, topology: Topology | None = None) -> Scenario:
+    """The scenario in ``text``; WrongRequest names ``source`` and the line of the first thing that is wrong.
+
+    A topology's file is looked for beside ``source``.
+    """
     try:
         raw, lines = load_located(text, _is_text)
     except YamlError as error:
@@ -151,7 +155,7 @@ def parse_scenario(text: str, source: str) -> Scenario:
         where, first = min(inner, key=lambda c: line_of(lines, c[0]))
         raise WrongRequest(f"{source}:{line_of(lines, where)}: {_dotted(first['loc'])}: {first['msg']}") from error
     try:
-        return _Check(file).scenario()
+        return _Check(file, topology or _topology(file.topology, Path(source).parent)).scenario()
     except _Wrong as error:
         raise WrongRequest(f"{source}:{line_of(lines, error.path)}: {_dotted(error.path)}: {error}") from error
 
@@ -182,15 +186,20 @@ class _Wrong(Exception):
         self.path = path
 
 
+def _topology(name_or_path: str, folder: Path) -> Topology:
+    try:
+        found = load_topology(name_or_path if name_or_path in catalog_names() else folder / name_or_path)
+        found.require_room()
+    except TopologyError as error:
+        raise _Wrong(("topology",), str(error)) from error
+    return found
+
+
 class _Check:
     """What the types alone cannot say."""
 
-    def __init__(self, file: ScenarioFile) -> None:
-        self._file = file
-        try:
-            self._topology = load(file.topology)
-        except TopologyError as error:
-            raise _Wrong(("topology",), str(error)) from error
+    def __init__(self, file: ScenarioFile, topology: Topology) -> None:
+        self._file, self._topology = file, topology
 
     def scenario(self) -> Scenario:
         requests = tuple(self._request(n, entry) for n, entry in enumerate(self._file.slices))

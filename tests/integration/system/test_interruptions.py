@@ -19,6 +19,14 @@ from topologies.catalog import metro_ring
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
 
+MINE = """\
+name: mine
+sites:
+  - {name: antenna, tier: cell}
+  - {name: frankfurtammain, tier: core, vcpus: 8, memory_gb: 16}
+fibres:
+  - {a: antenna, b: frankfurtammain, km: 8, channels: [none, qkd]}
+"""
 STEPS = ("certificates", "network", "key management", "tunnels", "controller")
 
 
@@ -75,9 +83,11 @@ def test_the_demo_is_interrupted(step: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("clean_up", ["down", "up"])
 @pytest.mark.parametrize("lost", ["the supervisor", "the machine's power"])
-def test_a_killed_run_is_cleaned_up_by_the_next_command(clean_up: str, lost: str) -> None:
-    """Open vSwitch's database survives the loss of power; what is under /run, the record, does not."""
-    assert qslice("up", "--detach").returncode == 0
+def test_a_killed_run_is_cleaned_up_by_the_next_command(clean_up: str, lost: str, tmp_path: Path) -> None:
+    """Open vSwitch's database survives the loss of power; what is under /run, the record, does not. The network is a
+    user's own, whose names nobody else knows."""
+    (tmp_path / "mine.yaml").write_text(MINE)
+    assert qslice("up", "--detach", "--topo", str(tmp_path / "mine.yaml")).returncode == 0
     record = read_record(LAYOUT)
     assert record is not None
     os.kill(record.supervisor.pid, signal.SIGKILL)

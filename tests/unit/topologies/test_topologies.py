@@ -125,7 +125,7 @@ def test_what_does_not_fit_together_is_refused(change: object, message: str) -> 
         ("sections", "error_correction_efficiency", 0.9), ("sections", "protocol", "cow"),
         ("sections", "model", "half"),
         ("wavelengths", "client_ports", 0), ("sites", "vcpus", -1), ("sites", "name", "Cell_1"),
-        ("sites", "name", "muchtoolong1"),
+        ("sites", "name", "much" * 6 + "l"),
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused(element: str, field: str, value: object) -> None:
@@ -159,6 +159,9 @@ def test_more_sites_than_there_are_addresses_can_be_planned_but_not_emulated() -
     assert topology.host("s253").kme_address == "10.254.254.1"
     with pytest.raises(TopologyError, match="254"):
         topology.host("s254")
+    with pytest.raises(TopologyError, match=r"has 300 sites, and at most 254 .* cannot be raised"):
+        topology.require_room()
+    replace(topology, sites=sites[:254]).require_room()
 
 
 def _changed(kind: str, **fields: object) -> dict[str, Any]:
@@ -198,14 +201,14 @@ def test_fault_32_an_unknown_class_is_refused_by_name(kind: str, element: str) -
         topology_from_dict(_changed(kind, security="magic"))
 
 
-@pytest.mark.parametrize("name", ["kms", "mgmt", "c0"])
+@pytest.mark.parametrize("name", ["kms", "mgmt", "c0", "auto"])
 def test_fault_32_a_site_of_one_of_our_names_is_refused(name: str) -> None:
     """Its bridge or host would be taken for the key management's, the machine's, the controller's."""
     with pytest.raises(TopologyError, match=f"^site {name}: .* has that name"):
         Site(name, Tier.CELL)
 
 
-@pytest.mark.parametrize("name", ["", "Cell1", "1cell", "cell-1", "zehnzeichn", "cell1\n", "é", 5, None])
+@pytest.mark.parametrize("name", ["", "Cell1", "1cell", "cell-1", "a" * 25, "cell1\n", "é", 5, None])
 def test_fault_32_a_name_that_is_no_interfaces_is_refused(name: Any) -> None:
     with pytest.raises(TopologyError, match=r"^site "):
         Site(name, Tier.CELL)
@@ -221,9 +224,12 @@ def test_fault_32_interface_names_fit_whatever_the_number_of_channels() -> None:
         sites = (Site("ninechars", Tier.METRO), Site("hub", Tier.METRO))
         return Topology("star", sites, (wavelength,), tuple(replace(channel, id=f"c{n}") for n in range(count)))
 
-    fits = star(98)
-    for site in fits.site_names:
-        assert all(len(port.interface) <= INTERFACE_NAME_LIMIT for port in fits.ports(site))
-    with pytest.raises(TopologyError, match=r"^site ninechars: its 99 channels .*qs-ninechars-100.*shorten"):
-        star(99).ports("ninechars")
+    for count in (98, 99, 400):
+        made = star(count)
+        names = [port.interface for site in made.site_names for port in made.ports(site)]
+        names += [made.bridge(site) for site in made.site_names]
+        assert len(set(names)) == len(names)
+        assert all(len(name) <= INTERFACE_NAME_LIMIT for name in names)
+    assert star(98).ports("ninechars")[-1].interface == "qs-ninechars-99"
+    assert star(99).ports("ninechars")[-1].interface == "qs-1-100"
     assert star(99).ports("hub")[-1].interface == "qs-hub-100"

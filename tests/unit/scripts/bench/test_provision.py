@@ -13,6 +13,8 @@ from scripts.bench.provision import run as provision
 from scripts.bench.provision.fill import Added, Series
 from scripts.bench.provision.run import Case, Run
 from scripts.cli.main import main
+from scripts.measure.places import places_in
+from topologies.catalog import load
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -69,7 +71,9 @@ def test_fill_compares_the_first_slices_with_the_last() -> None:
 
 
 def test_every_request_of_the_series_is_valid_and_of_its_own_name() -> None:
-    requests = [parse_slice_request(fill.small_slice(number)) for number in (1, 2, fill.MOST)]
+    requests = [
+        parse_slice_request(fill.small_slice(number, places_in(load("metro-ring")))) for number in (1, 2, fill.MOST)
+    ]
     assert len({request.name for request in requests}) == 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -12,6 +13,7 @@ from scripts.cli.main import build_parser
 from scripts.report.topology_svg import standalone
 from scripts.testbed.paths import REPOSITORY
 from topologies.catalog import CATALOG, load
+from topologies.files import parse_text, remarks
 
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
@@ -58,3 +60,11 @@ def _choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
     """The sub-commands of a parser by name; none where it has none."""
     found = [a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     return dict(found[0]) if found else {}
+
+
+def test_the_topology_in_the_documents_is_one() -> None:
+    text = (REPOSITORY / "docs" / "topologies.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^    name: my-metro\n(?:    .*\n)+", text, re.MULTILINE)
+    topology = parse_text(textwrap.dedent(found), "docs/topologies.md")
+    assert [s.detector_efficiency for s in topology.sections] == [0.3, 0.2]
+    assert remarks(topology) == ()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from scripts.errors import WrongRequest
 from scripts.experiments.scripted.scenario import parse_scenario
-from scripts.files.located_yaml import YamlError, load_located
 from scripts.testbed.slice_requests import parse_value, read_document
+from topologies.files.located_yaml import YamlError, load_located
 
 
 def request(tmp_path: Path, content: str | bytes) -> dict[str, Any]:

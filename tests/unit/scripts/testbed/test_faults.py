@@ -42,6 +42,7 @@ EXAMPLES = (
     Fault(FaultKind.EAVESDROP, "s1", fraction=0.5),
     Fault(FaultKind.EAVESDROP, "s2", attack=AttackKind.PHOTON_NUMBER_SPLITTING),
     Fault(FaultKind.CUT_SECTION, "s1"),
+    Fault(FaultKind.CUT_FIBRE, "ch3"),
     Fault(FaultKind.KILL, "kms"),
 )
 
@@ -57,7 +58,7 @@ def test_every_fault_shows_and_its_inverse_leaves_no_trace(fault: Fault) -> None
 
 
 def test_whatever_the_order_in_which_overlapping_faults_are_lifted_nothing_remains() -> None:
-    for order in itertools.permutations((*EXAMPLES[2:6], EXAMPLES[7])):
+    for order in itertools.permutations((*EXAMPLES[2:6], *EXAMPLES[7:9])):
         active: Faults = tuple(EXAMPLES)
         for fault in order:
             active, _ = without(active, FAULTS[fault.kind].inverse, fault.target)
@@ -153,3 +154,21 @@ def test_a_cut_spare_carries_nothing_even_when_its_ports_are_raised() -> None:
     assert state.dead == state.silent == ends
     lit = next(c for c in topology.channels if not c.dark)
     assert not effects(topology, (Fault(FaultKind.CUT, lit.id),)).silent
+
+
+def test_a_cut_fibre_takes_its_channels_and_its_qkd_section_together() -> None:
+    topology = load("metro-ring")
+    fibre = Fault(FaultKind.CUT_FIBRE, "fibre-agg1-metro1")
+    on_it = [c for c in topology.channels if set(c.ends) == {"agg1", "metro1"}]
+    state = effects(topology, (fibre,))
+    assert state.dead == {i for c in on_it for i in links.interfaces(topology, c)}
+    assert state.unlit == {"q-agg1-metro1"}
+    assert surviving_channels(topology, (fibre,)) == {c.id for c in topology.channels} - {c.id for c in on_it}
+    assert hidden_behind(topology, (fibre,), Fault(FaultKind.CUT, on_it[0].id)) == (fibre,)
+    assert hidden_behind(topology, (fibre,), Fault(FaultKind.CUT_SECTION, "q-agg1-metro1")) == (fibre,)
+    assert hidden_behind(topology, (fibre,), Fault(FaultKind.CUT_SECTION, "q-core1-core2")) == ()
+    spares = effects(topology, (Fault(FaultKind.CUT_FIBRE, "fibre-agg1-metro3"),))
+    assert spares.silent == spares.dead != frozenset()
+    assert effects(TOPOLOGY, (Fault(FaultKind.CUT_FIBRE, "ch3"),)).unlit == frozenset()
+    with pytest.raises(WrongRequest, match="NAME: there is no risk group 'fibre'; there are ch1, ch2"):
+        require_target(TOPOLOGY, Element.RISK, "fibre")

@@ -55,12 +55,14 @@ _READERS: Mapping[str, Callable[[str], bool | int | float]] = {
 }
 
 
-def load_located(text: str, is_text: Callable[[Path], bool] = lambda _: False) -> tuple[Any, Mapping[Path, int]]:
+def load_located(
+    text: str, is_text: Callable[[Path], bool] = lambda _: False, most_values: int = MOST_VALUES
+) -> tuple[Any, Mapping[Path, int]]:
     """The document and the line of each of its values by path; () is the document itself.
 
     A scalar where ``is_text`` holds is taken as it is written, be it like a number or a date. YamlError names the line.
     """
-    reader = _Reader(is_text)
+    reader = _Reader(is_text, most_values)
     try:
         node = _compose(text)
         value = None if node is None else reader.read(node, ())
@@ -104,8 +106,8 @@ def _compose(text: str) -> yaml.Node | None:
 class _Reader:
     """Makes values of nodes."""
 
-    def __init__(self, is_text: Callable[[Path], bool]) -> None:
-        self._is_text = is_text
+    def __init__(self, is_text: Callable[[Path], bool], most_values: int) -> None:
+        self._is_text, self._most_values = is_text, most_values
         self._around: list[yaml.Node] = []
         self._count = 0
         self.lines: dict[Path, int] = {}
@@ -113,8 +115,8 @@ class _Reader:
     def read(self, node: yaml.Node, path: Path) -> Any:
         self.lines.setdefault(path, _line(node))
         self._count += 1
-        if self._count > MOST_VALUES:
-            raise YamlError(_line(node), f"with its aliases (*) the document has more than {MOST_VALUES} values")
+        if self._count > self._most_values:
+            raise YamlError(_line(node), f"with its aliases (*) the document has more than {self._most_values} values")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if any(node is outer for outer in self._around):

@@ -1,0 +1,184 @@
+"""What a topology's document may say, field by field: what is parsed, and the JSON Schema that editors complete it by.
+
+Kilometres, Gbit/s of the real network, probabilities, Hz, microseconds, as each field's name or description says.
+Text is text here: references and what belongs together are checked in :mod:`topologies.files.expansion`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+
+from topologies.spec import SITE_NAME, SecurityClass, Tier
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+SITE_PATTERN = f"^{SITE_NAME.pattern}$"
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+CLASS_NAMES = tuple(c.label for c in SecurityClass)
+
+Id = Annotated[str, Field(pattern=ID_PATTERN)]
+SiteName = Annotated[str, Field(pattern=SITE_PATTERN)]
+ClassName = Literal["none", "dh", "qra", "qkd"]
+TierName = Literal["cell", "aggregation", "metro", "core"]
+Km = Annotated[float, Field(ge=0, le=100_000)]
+Gbps = Annotated[float, Field(gt=0, le=1_000_000)]
+Probability = Annotated[float, Field(ge=0, le=0.5)]
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Field(strict=False)]  # a document has lists, and strictly a list is no tuple
+
+assert get_args(ClassName) == CLASS_NAMES
+assert get_args(TierName) == tuple(tier.value for tier in Tier)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
+                              use_attribute_docstrings=True)  # fmt: skip
+
+
+class SitePart(_Part):
+    """A place with a switch, a host and a key management entity."""
+
+    name: SiteName
+    """Unique; also the name of its host."""
+    tier: TierName
+    vcpus: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """For slices' compute; 0: none can be placed here."""
+    memory_gb: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    x: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Place on drawings, 0 (left) to 1 (right). Without x and y it is computed, always the same."""
+    y: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Place on drawings, 0 (top) to 1 (bottom)."""
+
+
+class WavelengthPart(_Part):
+    """A DWDM channel with its encryption card, whose circuits share its fate."""
+
+    id: Id
+    class_: ClassName = Field(alias="class")
+    capacity_gbps: Gbps = 100.0
+    client_ports: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """How many circuits it can carry."""
+
+
+class QkdPart(_Part):
+    """Parameters of a QKD section (docs/kms.md)."""
+
+    attenuation_db_per_km: Annotated[float, Field(ge=0, le=1000)] = 0.2
+    pulse_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 10_000_000.0
+    detector_efficiency: Annotated[float, Field(gt=0, le=1)] = 0.2
+    dark_count_probability: Probability = 1e-6
+    """Per gate, both detectors together."""
+    misalignment: Probability = 0.015
+    afterpulse_probability: Probability = 0.005
+    dead_time_us: Annotated[float, Field(ge=0, le=1e9)] = 1.0
+    error_correction_efficiency: Annotated[float, Field(ge=1, le=2)] = 1.16
+    """Disclosed bits over Shannon's limit."""
+    abort_qber: Annotated[float, Field(gt=0, le=0.11)] = 0.11
+    protocol: Literal["bb84", "cow"] = "bb84"
+    model: Literal["full", "rate"] = "full"
+    """Whether every step is simulated, or keys come at the analytic rate. The protocol cow has rate alone."""
+
+
+class SectionPart(QkdPart):
+    """A quantum channel between two QKD nodes: sites, or trusted nodes of any name."""
+
+    id: Id
+    a: Id
+    b: Id
+    km: Km
+    risk_groups: Many[Id] = ()
+    """What takes it down when it fails: the fibre that it shares with channels."""
+
+
+class QkdLinkPart(_Part):
+    """Key transport between two sites over sections in a row."""
+
+    id: Id
+    a: SiteName
+    b: SiteName
+    sections: Annotated[Many[Id], Field(min_length=1)]
+
+
+class ChannelPart(_Part):
+    """A circuit between two sites on a wavelength."""
+
+    id: Id
+    a: SiteName
+    b: SiteName
+    wavelength: Id
+    km: Km
+    capacity_gbps: Gbps | None = None
+    """Default: its wavelength's."""
+    risk_groups: Many[Id] = ()
+    """What else takes it down when it fails, beside the wavelength: fibres, ducts."""
+    dark: bool = False
+    """A spare, switched off until the network would be partitioned without it."""
+
+
+class FibreChannelPart(_Part):
+    """A channel on a fibre: of a class, on a wavelength of its own; or on a wavelength that is declared."""
+
+    class_: ClassName | None = Field(default=None, alias="class")
+    wavelength: Id | None = None
+    """One of ``wavelengths``, shared with other fibres' circuits."""
+    id: Id | None = None
+    """Default: the fibre's ends and the class or the wavelength."""
+    capacity_gbps: Gbps | None = None
+    dark: bool = False
+
+
+class NamedChannel(_Part):
+    """A channel given by one word: a class, or else the id of a wavelength."""
+
+    word: str
+
+
+def _entry(value: Any) -> Any:
+    return NamedChannel(word=value) if isinstance(value, str) else value
+
+
+FibreChannel = Annotated[
+    Annotated[NamedChannel, Tag("word")] | Annotated[FibreChannelPart, Tag("mapping")],
+    Discriminator(lambda value: "word" if isinstance(value, NamedChannel) else "mapping"),
+    BeforeValidator(_entry, json_schema_input_type=ClassName | Id | FibreChannelPart),
+]
+
+
+class FibrePart(_Part):
+    """An adjacency: channels between two sites that share its risk, and a QKD section where it has QKD."""
+
+    a: SiteName
+    b: SiteName
+    km: Km
+    channels: Annotated[Many[FibreChannel], Field(min_length=1)]
+    """Classes, ids of wavelengths, or mappings."""
+    name: Id | None = None
+    """Needed where two fibres join the same sites; default: A-B."""
+    risk_groups: Many[Id] | None = None
+    """What takes down everything on it; default: the fibre itself."""
+    qkd: bool | QkdPart | None = None
+    """Whether it has a QKD section, or that section's parameters. Default: where a channel of class qkd is not dark,
+    unless the document has ``sections``."""
+
+
+class Document(_Part):
+    """A network: the compact form has fibres; the full form, which it expands to, has what they consist of."""
+
+    name: Id
+    description: Annotated[str, Field(max_length=2000)] = ""
+    shaped: bool = True
+    """False leaves channels at the machine's own speed."""
+    sites: Annotated[Many[SitePart], Field(min_length=1)]
+    fibres: Many[FibrePart] = ()
+    wavelengths: Many[WavelengthPart] = ()
+    """Those that several circuits share; a fibre's other channels have one each."""
+    channels: Many[ChannelPart] = ()
+    sections: Many[SectionPart] | None = None
+    qkd_links: Many[QkdLinkPart] | None = None
+    """Default: one for the section of each fibre."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a document, for editors and for others' programs."""
+    return {"$schema": SCHEMA_DIALECT, "title": "QSlice topology", **Document.model_json_schema(by_alias=True)}
