@@ -230,4 +230,4 @@ def is_route_up(model: NetworkState, route: Route) -> bool:
 def rank(connection: Connection) -> tuple[int, int, int, str]:
     """Who is served first: the higher priority, then the more secure, then the wider."""
     spec = connection.request.spec
-    return -spec.priority, -spec.security.level, -spec.bandwidth_kbps, connection.id
+    return -spec.priority, -spec.security.level, -max(spec.rates_kbps), connection.id

@@ -70,7 +70,7 @@ class KeyAllocations:
         owner, spec = owner_of(connection, lane), connection.in_force
         moved = replace(lane, route=replace(lane.route, key_links=was.key_links, key_sections=was.key_sections))
         self._network.release(owner)
-        self._network.reserve(owner, moved.route, spec.bandwidth_kbps, spec.key_rate_millibps, is_kept=True)
+        self._network.reserve(owner, moved.route, spec.reserved_kbps, spec.key_rate_millibps, is_kept=True)
         return moved
 
     def move_keys(self, connection: Connection, relay: FoundRelay, key_rate_millibps: int, *, is_kept: bool) -> Lane:
@@ -84,8 +84,8 @@ class KeyAllocations:
         owner = owner_of(connection, lane)
         self._network.release(owner)
         try:
-            self._network.reserve(owner, moved.route, spec.bandwidth_kbps, key_rate_millibps, is_kept=is_kept)
+            self._network.reserve(owner, moved.route, spec.reserved_kbps, key_rate_millibps, is_kept=is_kept)
         except OverCommitted:
-            self._network.reserve(owner, moved.route, spec.bandwidth_kbps, 0)
+            self._network.reserve(owner, moved.route, spec.reserved_kbps, 0)
             raise
         return moved

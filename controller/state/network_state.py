@@ -205,7 +205,7 @@ class NetworkState(StateRecording):
         self._allocations.begin_process(process)
         for record, connections in kept:
             self._registry.restore_slice(record)
-            if record.compute_site is not None:
+            if record.connection_ids:  # else it is SCHEDULED or FAILED
                 self._allocations.reserve_compute(record)
             for saved in connections:
                 connection = self._registry.restore_connection(saved)

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 FILL_RETRY_S = 0.25
 FAULT_RETRY_S = 5.0
+FULL_LOOK_S = 5.0  # while all pools are full: what takes from them says so, but for keys whose time is over
 # Keys of one filling: of QKD as few as poor sections can bear, else those of a whole agreement.
 _QKD_BATCH, _BATCH = 32, KEYS_PER_AGREEMENT
 # A pool that is not low is filled when nobody has asked for a key for this long: those who set up a slice ask for
@@ -44,6 +45,7 @@ class PoolFiller:
         self._clock = clock
         self._retry_at: dict[PoolId, float] = {}
         self._used_at = float("-inf")
+        self._is_short = True
         self._wake = asyncio.Event()
         service.on_pool_used = self._note_use
 
@@ -51,7 +53,7 @@ class PoolFiller:
         """Until cancelled."""
         while True:
             self._wake.clear()
-            made = False
+            made = self._is_short = False
             for pool_id in self._service.inventory.pool_ids:
                 if await self._fill(pool_id):
                     made = True
@@ -67,13 +69,16 @@ class PoolFiller:
     def _pause(self) -> float:
         """Seconds until there may be something to do that no request announces."""
         quiet_s = self._clock() - self._used_at
-        return QUIET_S - quiet_s if quiet_s < QUIET_S else FILL_RETRY_S
+        if quiet_s < QUIET_S:
+            return QUIET_S - quiet_s
+        return FILL_RETRY_S if self._is_short else FULL_LOOK_S
 
     async def _fill(self, pool_id: PoolId) -> bool:
         now = self._clock()
+        stored, target = self._service.inventory.stored(pool_id), self._service.limits.pool_target
+        self._is_short = self._is_short or stored < target
         if self._retry_at.get(pool_id, now) > now:
             return False
-        stored, target = self._service.inventory.stored(pool_id), self._service.limits.pool_target
         if not should_fill(stored, target, now - self._used_at):
             return False
         try:

@@ -1,8 +1,8 @@
 """What goes on in the background: sections make key.
 
 The quantum sections' work runs in one thread, so that requests are answered meanwhile; its plan is made here, by
-:func:`plan_slice`, a pure function. At rest the plan comes to one short round per section and second, which is what
-notices an eavesdropper on a section whose buffer is full.
+:func:`plan_slice`, a pure function. A section whose buffer is full is probed by one short round a second, which is what
+notices an eavesdropper; at rest, while nobody does anything to its line, by one in ten.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from kms.background.waiting import wait_for
+from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
 
 _log = logging.getLogger(__name__)
 
 PROBE_INTERVAL_S = 1.0
+REST_INTERVAL_S = 10.0  # a line that is left alone is found as it was: a hundred sections cost next to nothing so
 # Of one core, what topping up buffers that are not low may take.
 GENTLE_SHARE = 0.02
 ROUNDS_PER_SLICE = 8
@@ -43,11 +45,17 @@ class PlannedSlice:
     keep: bool
 
 
-def plan_slice(state: SectionState, fill: float, idle_s: float, affordable_rounds: int) -> PlannedSlice | None:
-    """What a section should do now: ``fill`` of its buffer (0 to 1), seconds since it last ran, rounds it may run."""
+def plan_slice(
+    state: SectionState, fill: float, idle_s: float, affordable_rounds: int, *, is_at_rest: bool = False
+) -> PlannedSlice | None:
+    """What a section should do now: ``fill`` of its buffer (0 to 1), seconds since it last ran, rounds it may run.
+
+    ``is_at_rest`` says that its line has been judged as it is now, and that nobody is on it.
+    """
     if affordable_rounds < 1:
         return None
-    is_due = idle_s >= PROBE_INTERVAL_S
+    can_wait = is_at_rest and state is SectionState.ACTIVE and fill >= 1
+    is_due = idle_s >= (REST_INTERVAL_S if can_wait else PROBE_INTERVAL_S)
     if state is SectionState.STOPPED or fill >= 1:
         return PlannedSlice(Urgency.PROBE, 1, keep=False) if is_due else None
     rounds = min(affordable_rounds, ROUNDS_PER_SLICE)
@@ -65,6 +73,11 @@ class RunningSection:
     budget: PulseBudget
     last_run: float = float("-inf")
     rests_until: float = float("-inf")
+    judged_under: Attack | None = None
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self.section.attack == NO_ATTACK == self.judged_under
 
 
 class SectionRunner:
@@ -90,15 +103,16 @@ class SectionRunner:
                     await wait_for(self._wake, PROBE_INTERVAL_S / 10)
                     continue
                 running, planned = chosen
+                attack = running.section.attack
                 try:
-                    work = await loop.run_in_executor(
-                        thread, running.maker.work, planned.rounds, running.section.attack, planned.keep
-                    )
+                    work = await loop.run_in_executor(thread, running.maker.work, planned.rounds, attack, planned.keep)
                 except Exception:  # noqa: BLE001 -- what ails one section is not to concern the others
                     _log.exception("QKD section %s could not be run: it is stopped", running.section.section_id)
                     running.section.fail()
                     running.rests_until = self._clock() + FAULT_REST_S
                     continue
+                if work.verdicts:
+                    running.judged_under = attack
                 self._finish(running, planned, work)
         finally:
             thread.shutdown(wait=False, cancel_futures=True)
@@ -111,7 +125,8 @@ class SectionRunner:
                 continue
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses
-            planned = plan_slice(section.state, fill, now - running.last_run, affordable)
+            idle_s = now - running.last_run
+            planned = plan_slice(section.state, fill, idle_s, affordable, is_at_rest=running.is_at_rest)
             if planned is None or (planned.urgency is Urgency.GENTLE and now < self._gentle_from):
                 continue
             rank = planned.urgency, fill

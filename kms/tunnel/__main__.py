@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import gc
 import logging
-import resource
-import signal
-import ssl
 import sys
 from pathlib import Path
 
-from kms.clients.etsi014_client import Kme014Client
-from kms.log_lines import configure_logging
-from kms.tunnel.agent.agent import Agent
-from kms.tunnel.agent.control_server import ControlServer
-from kms.tunnel.agent.kme_client import KmeKeys
-from kms.tunnel.config import AgentConfig, load_agent_config
-from kms.tunnel.errors import ConfigurationError, TunnelError
-
-EXIT_WRONG_REQUEST = 2
-EXIT_ENVIRONMENT = 3
-
-logger = logging.getLogger("kms.tunnel")
+from kms.tunnel.process import run_agent
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,52 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON, see docs/tunnel.md")
     parser.add_argument("--verbose", action="store_true", help="log what happens to each connection in detail")
     options = parser.parse_args(arguments)
-    configure_logging(logging.DEBUG if options.verbose else logging.INFO)
-    logging.getLogger("asyncio").setLevel(logging.INFO)
-    _allow_many_descriptors()
     # What has been imported stays. To go through it for garbage, most of it numba's, would stop all packets for 65 ms.
     gc.freeze()
-    try:
-        asyncio.run(_serve(load_agent_config(options.config)))
-    except ConfigurationError as error:
-        logger.error("%s", error)
-        return EXIT_WRONG_REQUEST
-    except TunnelError as error:
-        logger.error("%s", error)
-        return EXIT_ENVIRONMENT
-    return 0
-
-
-def _allow_many_descriptors() -> None:
-    """As many as the system lets us have: a connection takes up to four, and the usual soft limit is 1,024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-async def _serve(config: AgentConfig) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    client = _client(config)
-    agent = Agent(config, KmeKeys(client))
-    server = ControlServer(agent, config.control_socket)
-    async with contextlib.AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(client.close)
-        cleanup.push_async_callback(agent.close)
-        agent.start()
-        cleanup.push_async_callback(server.close)
-        await server.start()
-        logger.info("agent of %s listens on %s", config.host, config.control_socket)
-        await stop.wait()
-        logger.info("agent of %s stops", config.host)
-
-
-def _client(config: AgentConfig) -> Kme014Client:
-    try:
-        return Kme014Client(config.kme_url, config.cert, config.key, config.ca)
-    except (OSError, ssl.SSLError) as error:
-        files = f"{config.cert}, {config.key}, {config.ca}"
-        raise ConfigurationError("cert, key, ca", f"cannot be used ({files}): {error}") from error
+    return run_agent(options.config, logging.DEBUG if options.verbose else logging.INFO)
 
 
 if __name__ == "__main__":

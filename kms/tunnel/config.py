@@ -157,6 +157,7 @@ class ReportRequest(_Frozen):
 
 Request = AddRequest | ModifyRequest | RemoveRequest | WaitUpRequest | WatchRequest | ReportRequest
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="op")])
+_AGENT: TypeAdapter[AgentConfig] = TypeAdapter(AgentConfig)
 T = TypeVar("T")
 
 
@@ -176,7 +177,7 @@ def load_agent_config(path: Path) -> AgentConfig:
         raise ConfigurationError("--config", f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise ConfigurationError("--config", f"{path} is not JSON: {error}") from error
-    return _validated(TypeAdapter(AgentConfig), raw)
+    return _validated(_AGENT, raw)
 
 
 def _check_connection(connection: ConnectionConfig) -> None:

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from scripts.checks.pytest_parts import Part, Reports, Tests
+from scripts.checks.soak import run as soak
 from scripts.vm import run as vm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     if "--vm" in given:
         return vm.main([argument for argument in given if argument != "--vm"])
+    if "--long" in given:
+        return soak.main([argument for argument in given if argument != "--long"])
     parser = argparse.ArgumentParser(
         prog="qslice test",
         description="Lint and the test suite. Other arguments go to pytest.",
@@ -114,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="half an hour under load, in which no process may grow (see --long --help)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--junitxml", "--junit-xml", type=Path, metavar="FILE", help="a JUnit report of the tests")

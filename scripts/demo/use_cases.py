@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.model.errors import ControllerError
+from controller.model.request import compute_of
 from controller.pce.computation import SlicePlan, reserve_planned, search_route, search_slice
 from controller.pce.infeasibility import Infeasible, Relaxation
 from controller.pce.network import Network
@@ -31,8 +32,8 @@ NEAREST = 3
 
 # A use case is the less itself the later what has to be loosened stands here.
 LOOSENED_LAST = (
-    "latency_ms", "site", "vcpus", "memory_gb", "bandwidth_mbps", "rekey_s", "protection", "max_hops", "match",
-    "security",
+    "latency_ms", "site", "vcpus", "memory_gb", "bandwidth_mbps", "reverse_bandwidth_mbps", "rekey_s", "protection",
+    "max_hops", "match", "security",
 )  # fmt: skip
 
 Request = dict[str, Any]
@@ -73,8 +74,7 @@ def choose(topology: Topology, key_rates_millibps: Mapping[str, int], examples: 
             plans.append(found.plan)
             for planned in found.plan.connections:
                 reserve_planned(network, planned)
-            compute = found.plan.request.compute
-            network.reserve_compute(found.plan.request.name, found.plan.compute_site, compute.vcpus, compute.memory_gb)
+            network.reserve_compute(found.plan.request.name, compute_of(found.plan.request, found.plan.compute_site))
     restorable = _restorable(network, plans)
     if plans and not restorable:
         remarks.append("no failure is shown: no channel in use can fail without a connection losing its only way")
@@ -206,6 +206,7 @@ def _at(example: Request, cells: Sequence[str], site: str, core: str) -> Request
 
 
 def _placed(request: Request, plan: SlicePlan) -> Request:
+    assert plan.compute_site is not None  # a use case has one
     return _at(request, request["cells"], plan.compute_site, request["core"])
 
 
@@ -248,7 +249,7 @@ def _survives(network: Network, channel: str, plans: Sequence[SlicePlan]) -> boo
             return False
         try:
             spec = connection.request.spec
-            trial.reserve(connection.request.id, route, spec.bandwidth_kbps, spec.key_rate_millibps)
+            trial.reserve(connection.request.id, route, spec.reserved_kbps, spec.key_rate_millibps)
         except ControllerError:
             return False
     return True

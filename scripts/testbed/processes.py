@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.paths import REPOSITORY
@@ -18,20 +19,37 @@ from scripts.testbed.run_record import Process
 POLL_S = 0.02
 
 
+class Child(Protocol):
+    """A process whose parent is this one."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+
+
 def spawn(
-    module: str, config: Path, log: Path, namespace_of: int | None = None, append: bool = False, niceness: int = 0
+    module: str,
+    arguments: list[str],
+    log: Path,
+    namespace_of: int | None = None,
+    append: bool = False,
+    niceness: int = 0,
+    stdin: int = subprocess.DEVNULL,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start ``python -m module --config config`` with its output in ``log``, in a host's namespace if asked."""
+    """Start ``python -m module arguments`` with its output in ``log``, in a host's namespace if asked.
+
+    ``environment`` is beside our own.
+    """
     into = ["nsenter", "-t", str(namespace_of), "-n", "--"] if namespace_of else []
     into = [*into, "nice", "-n", str(niceness)] if niceness else into
     # If this process is killed outright the kernel ends its children: nothing is left to find by name.
-    argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, "--config", str(config)]
-    # Always to append, or what a log that was cut off gets next would begin with a hole (scripts.files.log_rotation).
-    how = 0 if append else os.O_TRUNC
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | how, 0o600), "wb") as output:
+    argv = ["setpriv", "--pdeathsig", "TERM", *into, sys.executable, "-m", module, *arguments]
+    with open(open_log(log, append), "wb") as output:
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd="/",
+            argv, stdin=stdin, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})}, cwd="/",
         )  # fmt: skip
     if niceness:
         # Where Linux schedules sessions as groups (sched(7), autogroups), niceness counts inside a session only.
@@ -40,9 +58,14 @@ def spawn(
     return child
 
 
-def wait_ready(
-    name: str, child: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool], timeout_s: float
-) -> None:
+def open_log(log: Path, append: bool) -> int:
+    """A descriptor to write to it. Raises OSError."""
+    # Always to append, or what a log that was cut off gets next would begin with a hole (scripts.files.log_rotation).
+    how = 0 if append else os.O_TRUNC
+    return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | how, 0o600)
+
+
+def wait_ready(name: str, child: Child, log: Path, is_ready: Callable[[], bool], timeout_s: float) -> None:
     """Wait until ``is_ready``; EnvironmentLacks with the end of its log when the process ends or takes too long."""
     deadline = time.monotonic() + timeout_s
     while not is_ready():

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,12 +25,13 @@ from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.files.log_rotation import LogRotation
 from scripts.testbed import clients, openvswitch
+from scripts.testbed.agents import AgentStarter
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.paths import Layout, write_private
-from scripts.testbed.processes import end, spawn, wait_ready
+from scripts.testbed.processes import Child, end, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
 from scripts.testbed.supervisor import ControlServer
 from topologies.bfd import DEFAULT_INTERVAL_MS
@@ -49,6 +49,7 @@ START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for m
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
 READY_SOURCES = ("dh", "qra")
+AGENTS = "tunnels"  # what agents are forked from, in the record
 
 
 DataPlane = Literal["auto", "userspace", "kernel"]
@@ -70,10 +71,10 @@ class RunOptions:
 class Service:
     """A process of the run: how to start it again, and how to know that it is ready: the first time, and again.
 
-    A controller that comes back may find switches off that were there when the run began.
+    A controller that comes back may find switches off that were there when the run began. ``module`` None: an agent.
     """
 
-    module: str
+    module: str | None
     namespace: int | None
     is_ready: Callable[[], bool]
     is_back: Callable[[], bool]
@@ -88,8 +89,9 @@ class Runtime:
         self._stack = ExitStack()
         self._record: RunRecord | None = None
         self._network: EmulatedNetwork | None = None
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, Child] = {}
         self._services: dict[str, Service] = {}
+        self._agents = AgentStarter(layout.log(AGENTS))
 
     @property
     def record(self) -> RunRecord:
@@ -161,6 +163,7 @@ class Runtime:
         certificates = self._issue_certificates()
         datapath, netem = ovs_datapath(), has_netem()
         self._begin_record(datapath, netem)
+        self._open_agents()
         ssl = self.layout.switch_certificate
         self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
         openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
@@ -259,7 +262,14 @@ class Runtime:
         self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready), config)
         self._await("kms")
 
+    def _open_agents(self) -> None:
+        with deferred():
+            server = self._agents.open()
+            self._note(AGENTS, server)
+        self._stack.callback(self._agents.close)
+
     def _start_tunnels(self, certificates: Path) -> None:
+        self._await(AGENTS, self._agents.is_ready)
         for site in self.topology.site_names:
             host, own = self.topology.host(site), certificates / f"sae-{site}"
             config = {
@@ -271,7 +281,7 @@ class Runtime:
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
             }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
-            service = Service("kms.tunnel", self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
+            service = Service(None, self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
             self._spawn(f"tunnel-{site}", service, config)
         for site in self.topology.site_names:
             self._await(f"tunnel-{site}")
@@ -310,13 +320,25 @@ class Runtime:
             self._launch(name, service)
 
     def _launch(self, name: str, service: Service, append: bool = False) -> None:
-        child = spawn(
-            service.module, self.layout.config(name), self.layout.log(name), service.namespace, append, service.niceness
-        )
+        config, log = self.layout.config(name), self.layout.log(name)
+        if service.module is None:
+            child: Child = self._fork_agent(name, service, append)
+        else:
+            child = spawn(service.module, ["--config", str(config)], log, service.namespace, append, service.niceness)
+        self._note(name, child)
+
+    def _note(self, name: str, child: Child) -> None:
         process = Process.of(child.pid)
         self._stack.callback(end, process)
         self._children[name] = child
         self._update(processes={**self.record.processes, name: process})
+
+    def _fork_agent(self, name: str, service: Service, append: bool) -> Child:
+        if not self._agents.is_alive():
+            self._open_agents()
+            self._await(AGENTS, self._agents.is_ready)
+        assert service.namespace is not None
+        return self._agents.start(name, self.layout.config(name), self.layout.log(name), service.namespace, append)
 
     def _await(self, name: str, is_ready: Callable[[], bool] | None = None) -> None:
         ready = is_ready or self._services[name].is_ready

@@ -22,7 +22,10 @@ def to_document(topology: Topology) -> dict[str, Any]:
         document["shaped"] = False
     return document | {
         "sites": [
-            {"name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y}
+            {
+                "name": s.name, **({"label": s.label} if s.label else {}),
+                "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y,
+            }
             for s in topology.sites
         ],
         "wavelengths": [
@@ -49,7 +52,7 @@ def to_document(topology: Topology) -> dict[str, Any]:
 
 def to_json(document: Mapping[str, Any]) -> str:
     """The document in JSON."""
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
 def to_yaml(document: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
@@ -77,4 +80,6 @@ def _flow(value: Any) -> str:
 def _text(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _MEANT_OTHERWISE:
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    # As JSON writes it, but a half of a character is no character of YAML 1.1.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

@@ -121,7 +121,9 @@ class Topology:
 
     def risk_groups(self) -> tuple[str, ...]:
         """What can fail as a whole: wavelengths, fibres, ducts."""
-        return tuple(sorted(frozenset().union(*(each.risk_groups for each in (*self.channels, *self.sections)))))
+        of_channels = (channel.risk_groups for channel in self.channels)
+        of_sections = (section.risk_groups for section in self.sections)
+        return tuple(sorted(frozenset[str]().union(*of_channels, *of_sections)))
 
     def require_room(self) -> None:
         """TopologyError beyond the 254 sites that the emulation's address plan has room for."""
@@ -180,7 +182,10 @@ class Topology:
             "description": self.description,
             "shaped": self.shaped,
             "sites": [
-                {"name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y}
+                {
+                    "name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb,
+                    "x": s.x, "y": s.y, **({"label": s.label} if s.label else {}),
+                }
                 for s in self.sites
             ],
             "wavelengths": [

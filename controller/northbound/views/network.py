@@ -124,6 +124,8 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
                 "is_spare": c.dark,
                 "capacity_mbps": c.capacity_mbps,
                 "reserved_mbps": network.reserved_kbps(c.id) / 1000,
+                "reserved_from_a_mbps": network.reserved_kbps(c.id, c.a) / 1000,
+                "reserved_from_b_mbps": network.reserved_kbps(c.id, c.b) / 1000,
             }
             for c in topology.channels
         ],

@@ -64,7 +64,6 @@ class Agent:
             self._keeper.start()
         except OSError as error:
             raise Unavailable(f"the host's interfaces cannot be read: {error.strerror}") from error
-        self._lag.start()
 
     def _choose_data_plane(self) -> None:
         wanted = self._config.data_plane
@@ -107,7 +106,7 @@ class Agent:
                 connection = self._make(config, partial(self._changes.note, config.id))
                 await connection.open()
                 self._connections[config.id] = connection
-                self._pace_probes()
+                self._adjust_to_number()
                 self._changes.note(config.id)
             finally:
                 del self._reserved[config.id]
@@ -153,7 +152,7 @@ class Agent:
             made = self._make(config, partial(self._changes.note, config.id), in_kernel=False)
             await made.open()
             self._connections[config.id] = made
-            self._pace_probes()
+            self._adjust_to_number()
         finally:
             del self._reserved[config.id]
             self._changes.note(config.id)
@@ -165,7 +164,7 @@ class Agent:
             connection = self._connections.pop(connection_id, None)
             if connection is not None:
                 await connection.close()
-                self._pace_probes()
+                self._adjust_to_number()
                 self._changes.forget(connection_id)
                 logger.info("connection %s removed", connection_id)
         if connection is None:
@@ -252,8 +251,15 @@ class Agent:
             in_kernel=self._is_for_kernel(config) if in_kernel is None else in_kernel,
         )
 
-    def _pace_probes(self) -> None:
-        """Many connections are probed less often each: what they cost together stays bounded."""
+    def _adjust_to_number(self) -> None:
+        """There are more connections, or fewer. Without any nobody waits for the loop.
+
+        Many are probed less often each: what they cost together stays bounded.
+        """
+        if self._connections:
+            self._lag.start()
+        else:
+            self._lag.stop()
         for connection in self._connections.values():
             connection.pace_probes(self._probe_period(connection.config))
 

@@ -80,15 +80,16 @@ class ClearConnection:
         self._session.pace_probes(period_s)
         self._large.pace_probes(passage_period(period_s))
 
-    def heal(self, host: HostState, warning: str | None) -> None:
+    def heal(self, host: HostState, warning: str | None) -> bool:
         """Put back what somebody has taken from the host; what cannot be put back is told.
 
-        ``warning`` is what is wrong with the host as a whole.
+        ``warning`` is what is wrong with the host as a whole. Whether all is as it shall be.
         """
         lacks = host.lacks(self._interface, None, self.config.pairs)
         before, self._healing = self._healing, put_right(self.config.id, lacks, self._configure) or warning
         if self._healing != before:
             self._on_change()
+        return self._healing is None
 
     def _configure(self) -> None:
         addressing.configure_clear(self._interface, self.config.local_address, self.config.peer_address)

@@ -137,10 +137,10 @@ class EspConnection:
     def pace_probes(self, period_s: float) -> None:
         self._session.pace_probes(period_s, passage_period(period_s) if self._inside.error is None else 0.0)
 
-    def heal(self, host: HostState, warning: str | None) -> None:
+    def heal(self, host: HostState, warning: str | None) -> bool:
         """Put back what somebody has taken from the tunnel's interface; what cannot be put back is told.
 
-        ``warning`` is what is wrong with the host as a whole.
+        ``warning`` is what is wrong with the host as a whole. Whether all is as it shall be.
         """
         lacks = host.lacks(self.config.interface, self._mtu, self._pairs)
         if self.config.interface not in host.links:
@@ -148,6 +148,7 @@ class EspConnection:
         before, self._healing = self._healing, put_right(self.config.id, lacks, self._plane.configure) or warning
         if self._healing != before:
             self._on_change()
+        return self._healing is None
 
     async def open(self) -> None:
         """Make socket and interface and start the first exchange. Raises ConfigurationError or Unavailable."""
@@ -162,7 +163,8 @@ class EspConnection:
             raise
         self._plane.start()
         self._open_inside()
-        self._look_at_plane()
+        if self._plane.counts_apart:
+            self._look_at_plane()
 
     async def close(self) -> None:
         """Forget the keys, stop, remove the interface."""

@@ -37,13 +37,15 @@ class Histogram:
 
 
 class LagMeter:
-    """Measures from ``start`` to ``stop``."""
+    """Measures from ``start`` to ``stop``, either of which may be called twice."""
 
     def __init__(self) -> None:
         self.histogram = Histogram()
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
+        if self._timer is not None:
+            return
         loop = asyncio.get_running_loop()
         self._timer = loop.call_at(loop.time() + PERIOD_S, self._look, loop, loop.time() + PERIOD_S)
 

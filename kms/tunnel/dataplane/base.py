@@ -41,6 +41,8 @@ class Plane(Protocol):
     """
 
     name: str
+    counts_apart: bool
+    """Whether the session learns what has passed by ``refresh`` alone, which then has to be called now and then."""
 
     def open(self, udp: socket.socket) -> None:
         """Make the interface with its address and route. Raises Conflict or Unavailable."""

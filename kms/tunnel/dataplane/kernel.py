@@ -50,6 +50,7 @@ class KernelPlane:
     """Everything of one connection that is in the kernel. ``close`` may be called at any time."""
 
     name = "kernel"
+    counts_apart = True
 
     def __init__(self, config: ConnectionConfig, session: Session, environment: DataPlaneEnvironment) -> None:
         self._config = config

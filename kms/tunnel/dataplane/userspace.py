@@ -22,6 +22,7 @@ class UserspacePlane:
     """Wakes the loops up when there is something to read, or room to write."""
 
     name = "userspace"
+    counts_apart = False
 
     def __init__(self, config: ConnectionConfig, session: Session, environment: DataPlaneEnvironment) -> None:
         self._config = config

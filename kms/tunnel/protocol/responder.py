@@ -17,13 +17,14 @@ from kms.tunnel.protocol.settings import SessionSettings, Timing
 from kms.tunnel.protocol.states import OFFERED, Offered, OfferedInput, advance
 
 _REMEMBERED_OFFERS = 256
+_REMEMBERED_SETTLED = 256
 _MAX_FETCHING = 8
 _REMEMBERED_ANNOUNCEMENTS = 256
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _OfferedKey:
-    """One key id that has been offered, and how far it has come."""
+    """One key id that has been offered, and how far it has come: until it is settled."""
 
     received: messages.Received
     offer: messages.Offer
@@ -84,6 +85,7 @@ class Responder:
         self._counters = counters
         self._instance = instance
         self._offers: OrderedDict[str, _OfferedKey] = OrderedDict()
+        self._settled: deque[str] = deque(maxlen=_REMEMBERED_SETTLED)  # key ids: nothing else of them is needed
         self._bucket = _TokenBucket(settings.timing)
         self._request = 0
         self._stock = KeyStock(2 * MAX_KEYS_AHEAD)
@@ -185,18 +187,23 @@ class Responder:
 
     def proved(self, pair: SaPair) -> None:
         """The peer transmits on ``pair``: a packet or READY came."""
-        for offered in self._offers.values():
+        for key_id, offered in self._offers.items():
             if offered.pair is pair and offered.state is Offered.CONFIRMING:
                 offered.advance(OfferedInput.PROOF)
-                offered.answer = b""
+                del self._offers[key_id]
+                self._settled.append(key_id)
                 if offered is self._confirming:
                     self._confirming = None
                     self._wake_at = None
+                return
 
     def _receive_offer(self, offer: messages.Offer, received: messages.Received, now: float) -> None:
         offered = self._offers.get(offer.key_id)
         if offered is None:
-            self._consider(offer, received, now)
+            if offer.key_id in self._settled:
+                self._counters.control_ignored += 1
+            else:
+                self._consider(offer, received, now)
             return
         if offered.state is Offered.FETCHING and now >= offered.ask_ends_at:
             offered.advance(OfferedInput.KME_UNREACHABLE)
@@ -223,7 +230,7 @@ class Responder:
         if pair is None or pair.stage is Stage.DRAINING or not received.is_signed_by(pair.control.initiator):
             self._counters.control_auth_failures += 1
             return
-        known = (*self._announced, *self._offers)
+        known = (*self._announced, *self._offers, *self._settled)
         key_ids = tuple(key_id for key_id in message.key_ids[:MAX_KEYS_AHEAD] if key_id not in known)
         is_busy = self._asked_ahead is not None and now < self._asked_ahead.ends_at
         if not key_ids or is_busy:
@@ -254,6 +261,10 @@ class Responder:
     def _remember(self, offer: messages.Offer, received: messages.Received) -> _OfferedKey:
         while len(self._offers) >= _REMEMBERED_OFFERS:
             self._offers.popitem(last=False)
+        for known in self._offers.values():
+            # An SA has room for hundreds of packets: one that has ended is not kept for an offer that nobody settled.
+            if known.pair is not None and self._book.by_spi.get(known.pair.inbound_spi) is not known.pair:
+                known.pair = None
         offered = self._offers[offer.key_id] = _OfferedKey(received, offer)
         return offered
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from scripts.cli.commands.many_slices import create_each, requests_in
 from scripts.cli.commands.plan import print_plan
 from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
@@ -18,10 +19,16 @@ from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, parse_value, read_document
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, RING, load_example, parse_value, read_document
 from topologies.files.located_yaml import YamlError
 
 FORMATS = ("qslice", "ietf", "3gpp")
+SHAPES = """\
+A request has one of two shapes. With cells, compute and core, connections holds the three of papers 001 and 002:
+control (each cell - core), access (each cell - compute) and backhaul (compute - core). Else connections is a list:
+  connections:
+    - {name: up, from: cell1, to: core1, security: qkd, bandwidth_mbps: 2, reverse_bandwidth_mbps: 10, latency_ms: 20}
+between any two sites; compute: {from: {vcpus: 2, memory_gb: 4}} is what it needs there. See scripts/examples/."""
 # By the problem's code; its reasons follow, in the units of the request.
 NOT_FEASIBLE = {
     "infeasible": "no feasible path",
@@ -36,9 +43,16 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     group = commands.add_parser("slice", help="create, list, show, patch and delete slices").add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
-    create = group.add_parser("create", parents=[common], help="create a slice from a YAML or JSON request")
-    create.add_argument("file", nargs="?", metavar="FILE", help="the request; - reads standard input")
-    create.add_argument("--example", choices=EXAMPLE_NAMES, help="one of the two use cases of papers 001 and 002")
+    create = group.add_parser(
+        "create", parents=[common], help="create a slice from a YAML or JSON request", epilog=SHAPES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    create.add_argument(
+        "file", nargs="?", metavar="FILE", help="the request, or `slices:` with a list of them; - reads standard input"
+    )
+    create.add_argument(
+        "--example", choices=(*EXAMPLE_NAMES, RING), help="a use case of papers 001 and 002, or listed connections"
+    )
     create.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
     _add_wait(create)
     create.set_defaults(run=_create)
@@ -55,7 +69,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     patch.add_argument("file", nargs="?", metavar="FILE", help="a merge patch in YAML or JSON; - reads standard input")
     patch.add_argument(
         "--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
-        help="e.g. connections.access.bandwidth_mbps=20; may be given several times",
+        help="e.g. connections.access.bandwidth_mbps=20, a listed connection by its name; may be given several times",
     )  # fmt: skip
     patch.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
     _add_wait(patch)
@@ -110,10 +124,18 @@ def _system(layout: Layout) -> RunningSystem:
 def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     request = _request(arguments)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    status, body = _ask(arguments, layout, "POST", f"/v1/slices{suffix}", request)
-    if status not in (200, 201):
-        raise_problem(status, body)
-    return _told(arguments, body)
+
+    def create(each: dict[str, Any]) -> dict[str, Any]:
+        status, body = _ask(arguments, layout, "POST", f"/v1/slices{suffix}", each)
+        if status not in (200, 201):
+            raise_problem(status, body)
+        found: dict[str, Any] = body
+        return found
+
+    requests = requests_in(request)
+    if requests is not None:
+        return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
+    return _told(arguments, create(request))
 
 
 def _ask(arguments: argparse.Namespace, layout: Layout, method: str, path: str, body: Any) -> Answer:
@@ -188,7 +210,7 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(slices)
         return 0
-    rows = [(s["name"], s["state"], s["compute_site"], s["request"]["core"], len(s["connections"])) for s in slices]
+    rows = [(s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"])) for s in slices]
     print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
     return 0
 

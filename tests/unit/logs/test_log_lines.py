@@ -79,22 +79,22 @@ def test_fault_17_a_line_has_an_end_whatever_somebody_sent(module: ModuleType) -
 
 
 @pytest.mark.parametrize(
-    ("module", "load"),
+    ("module", "where", "load"),
     [
-        ("kms.__main__", "load_config"),
-        ("kms.tunnel.__main__", "load_agent_config"),
-        ("controller.process", "load_config"),
+        ("kms.__main__", "kms.__main__", "load_config"),
+        ("kms.tunnel.__main__", "kms.tunnel.process", "load_agent_config"),
+        ("controller.process", "controller.process", "load_config"),
     ],
 )
-def test_fault_17_every_process_logs_through_the_limit(module: str, load: str, tmp_path: Path) -> None:
+def test_fault_17_every_process_logs_through_the_limit(module: str, where: str, load: str, tmp_path: Path) -> None:
     """Each process' own command, up to where its logging is set up, and then a flood."""
     program = (
-        f"import logging, sys, {module.partition('.')[0]}.__main__, {module} as process\n"
+        f"import logging, sys, {module.partition('.')[0]}.__main__, {module} as process, {where}\n"
         "def flood(*arguments):\n"
         "    for n in range(5_000):\n"
         "        logging.getLogger('far.away').error('flood %d', n)\n"
         "    raise SystemExit(0)\n"
-        f"process.{load} = flood\n"
+        f"{where}.{load} = flood\n"
         f"sys.argv = ['x', '--config', {str(tmp_path / 'none.json')!r}]\n"
         "process.main()\n"
     )
@@ -118,7 +118,7 @@ def test_fault_17_a_log_that_has_grown_long_begins_anew_under_a_process_that_goe
     monkeypatch.setattr("scripts.files.log_rotation.rotate", lambda path: rotate(path, 50_000))
     path, old = tmp_path / "chatty.log", tmp_path / "chatty.log.1"
     rotation = LogRotation(tmp_path)
-    child = spawn("tests.support.chatty_process", chatty, path)
+    child = spawn("tests.support.chatty_process", ["--config", str(chatty)], path)
     try:
         wait_until(lambda: old.exists() and b"line" in path.read_bytes(), 20)
         first = old.stat().st_ino

@@ -8,7 +8,15 @@ import os
 import numpy as np
 import pytest
 
-from kms.background.upkeep import ROUNDS_PER_SLICE, PlannedSlice, RunningSection, SectionRunner, Urgency, plan_slice
+from kms.background.upkeep import (
+    REST_INTERVAL_S,
+    ROUNDS_PER_SLICE,
+    PlannedSlice,
+    RunningSection,
+    SectionRunner,
+    Urgency,
+    plan_slice,
+)
 from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section, SectionState
@@ -34,6 +42,40 @@ ACTIVE, STOPPED, STARTING = SectionState.ACTIVE, SectionState.STOPPED, SectionSt
 )
 def test_plan(state: SectionState, fill: float, idle_s: float, affordable: int, expected: PlannedSlice | None) -> None:
     assert plan_slice(state, fill, idle_s, affordable) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "fill", "idle_s", "is_probed"),
+    [
+        (ACTIVE, 1.0, 1.5, False),
+        (ACTIVE, 1.0, REST_INTERVAL_S, True),
+        (ACTIVE, 0.9, 1.5, True),
+        (STOPPED, 1.0, 1.5, True),
+        (STARTING, 1.0, 1.5, True),
+    ],
+)
+def test_a_full_section_whose_line_is_left_alone_is_seldom_looked_at(
+    state: SectionState, fill: float, idle_s: float, is_probed: bool
+) -> None:
+    assert (plan_slice(state, fill, idle_s, 100, is_at_rest=True) is not None) is is_probed
+
+
+@pytest.mark.parametrize(
+    ("attack", "judged_under", "is_at_rest"),
+    [
+        (NO_ATTACK, None, False),
+        (NO_ATTACK, NO_ATTACK, True),
+        (Attack(fraction=0.1), NO_ATTACK, False),
+        (Attack(fraction=0.1), Attack(fraction=0.1), False),  # one judgement may miss who takes a few photons
+        (NO_ATTACK, Attack(fraction=0.1), False),
+    ],
+)
+def test_a_line_is_at_rest_when_it_has_been_judged_with_nobody_on_it(
+    attack: Attack, judged_under: Attack | None, is_at_rest: bool
+) -> None:
+    one = running(1e6, 60.0)
+    one.section.attack, one.judged_under = attack, judged_under
+    assert one.is_at_rest is is_at_rest
 
 
 class SimulatedTime:

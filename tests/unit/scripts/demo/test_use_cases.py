@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.model.request import compute_of
 from controller.pce.computation import SlicePlan, plan_slice, reserve_planned
 from controller.pce.network import Network
 from controller.schema.slice_request import parse_slice_request
@@ -36,8 +37,7 @@ def made(network: Topology, key_rates: dict[str, int]) -> Demonstration:
         assert plan.compute_site == request["compute"]["site"]
         for planned in plan.connections:
             reserve_planned(trial, planned)
-        compute = plan.request.compute
-        trial.reserve_compute(plan.request.name, plan.compute_site, compute.vcpus, compute.memory_gb)
+        trial.reserve_compute(plan.request.name, compute_of(plan.request, plan.compute_site))
     return found
 
 

@@ -1,0 +1,72 @@
+"""The process of one host's agent: it serves its control socket until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+import ssl
+from pathlib import Path
+
+from kms.clients.etsi014_client import Kme014Client
+from kms.log_lines import configure_logging
+from kms.tunnel.agent.agent import Agent
+from kms.tunnel.agent.control_server import ControlServer
+from kms.tunnel.agent.kme_client import KmeKeys
+from kms.tunnel.config import AgentConfig, load_agent_config
+from kms.tunnel.errors import ConfigurationError, TunnelError
+
+EXIT_WRONG_REQUEST = 2
+EXIT_ENVIRONMENT = 3
+
+logger = logging.getLogger("kms.tunnel")
+
+
+def run_agent(config: Path, level: int = logging.INFO) -> int:
+    """Serve to the end; the exit status. Certificates and their keys are read here, by this process alone."""
+    configure_logging(level)
+    logging.getLogger("asyncio").setLevel(logging.INFO)
+    _allow_many_descriptors()
+    try:
+        asyncio.run(_serve(load_agent_config(config)))
+    except ConfigurationError as error:
+        logger.error("%s", error)
+        return EXIT_WRONG_REQUEST
+    except TunnelError as error:
+        logger.error("%s", error)
+        return EXIT_ENVIRONMENT
+    return 0
+
+
+def _allow_many_descriptors() -> None:
+    """As many as the system lets us have: a connection takes up to four, and the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(config: AgentConfig) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    client = _client(config)
+    agent = Agent(config, KmeKeys(client))
+    server = ControlServer(agent, config.control_socket)
+    async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.push_async_callback(client.close)
+        cleanup.push_async_callback(agent.close)
+        agent.start()
+        cleanup.push_async_callback(server.close)
+        await server.start()
+        logger.info("agent of %s listens on %s", config.host, config.control_socket)
+        await stop.wait()
+        logger.info("agent of %s stops", config.host)
+
+
+def _client(config: AgentConfig) -> Kme014Client:
+    try:
+        return Kme014Client(config.kme_url, config.cert, config.key, config.ca)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{config.cert}, {config.key}, {config.ca}"
+        raise ConfigurationError("cert, key, ca", f"cannot be used ({files}): {error}") from error

@@ -1,0 +1,163 @@
+"""``qslice test --long``: fifty connections on one host, a key every 3 s, channels that fail and come back.
+
+After the first two minutes no process may grow by more than 5 %, and none have more descriptors or threads. Exit
+status: 0 it held, 1 it did not, 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scripts.checks.soak import load
+from scripts.checks.soak.growth import ALLOWED_GROWTH, Growth, Sample, growth
+from scripts.checks.soak.usage import usage_of
+from scripts.console.progress import Progress
+from scripts.errors import CommandError, DidNotHold
+from scripts.files.results import make_results_folder, write_result
+from scripts.measure.errors import DemoError
+from scripts.measure.polling import poll
+from scripts.report.line_chart import draw_lines
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.run import START_STEPS, RunOptions, Runtime
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import load as load_topology
+
+RESULTS = REPOSITORY / "results" / "soak"
+MINUTES, WARM_UP_MINUTES, CONNECTIONS = 30.0, 2.0, 50
+LEAST_KEYS = 0.8  # of those that are due: while a channel is cut a key may come late
+EVERY_S = 5.0
+TICK_S = 0.5
+UP_S = 60.0
+SUPERVISOR = "supervisor"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="qslice test --long", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--minutes", type=_minutes, default=MINUTES, metavar="M", help="how long (default: 30)")
+    parser.add_argument(
+        "--warm-up-minutes", type=_minutes, default=WARM_UP_MINUTES, metavar="M",
+        help="of them those in which processes may still grow (default: 2)",
+    )  # fmt: skip
+    parser.add_argument("--connections", type=int, default=CONNECTIONS, metavar="N", help="on one host (default: 50)")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help=f"default: {RESULTS}")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    options = parser.parse_args(argv)
+    if options.minutes <= options.warm_up_minutes or options.connections < 1:
+        parser.error("--minutes must be more than --warm-up-minutes, --connections at least 1")
+    end_on_signals()
+    try:
+        report = _soak(options)
+    except CommandError as error:
+        print(f"qslice test: {error}", file=sys.stderr)
+        return error.exit_status
+    if options.json:
+        print(json.dumps(report, indent=2))
+    for fault in report["faults"]:
+        print(f"== soak: {fault}", file=sys.stderr)
+    print(f"== soak: {'held' if report['ok'] else 'did not hold'}; {options.out}", file=sys.stderr)
+    return 0 if report["ok"] else 1
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes < 10_000:
+        raise argparse.ArgumentTypeError("more than 0 and less than 10000")
+    return minutes
+
+
+def _soak(options: argparse.Namespace) -> dict[str, Any]:
+    folder, layout = make_results_folder("--out", options.out), Layout()
+    wanted = load.requests(options.connections)
+    with Runtime(load_topology(load.TOPOLOGY), layout, RunOptions()) as runtime:
+        with Progress(f"up {load.TOPOLOGY}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        system = RunningSystem(runtime.record, layout)
+        processes = {SUPERVISOR: runtime.record.supervisor.pid}
+        processes |= {name: process.pid for name, process in runtime.record.processes.items()}
+        try:
+            with Progress("slices", total=len(wanted)) as progress:
+                load.create(system, wanted, progress.advance)
+            samples, cuts = _watch(system, wanted, processes, 60 * options.minutes)
+            faults = _missing(system, len(wanted) * load.ON_THE_HOST, 60 * options.minutes)
+        except DemoError as error:
+            raise DidNotHold(str(error)) from error
+    grown = growth(samples, 60 * options.warm_up_minutes)
+    faults = [fault for each in grown for fault in each.faults()] + faults
+    report = _report(options, samples, grown, cuts, faults)
+    write_result(folder / "soak.json", json.dumps(report, indent=1))
+    write_result(folder / "soak.svg", _draw(samples, grown))
+    return report
+
+
+def _watch(
+    system: RunningSystem, wanted: Sequence[dict[str, Any]], processes: dict[str, int], seconds: float
+) -> tuple[list[Sample], int]:
+    """Samples, and how often a channel was cut."""
+    flapping = load.Flapping(system, wanted)
+    samples: list[Sample] = []
+    start = time.monotonic()
+    try:
+        with Progress("soak", total=round(seconds / EVERY_S)) as progress:
+            while (now := time.monotonic() - start) < seconds:
+                if now >= len(samples) * EVERY_S:
+                    try:
+                        samples.append(Sample(round(now, 1), {name: usage_of(pid) for name, pid in processes.items()}))
+                    except ProcessLookupError as error:
+                        raise DidNotHold(f"process {error} has ended") from error
+                    progress.advance()
+                flapping.go_on()
+                time.sleep(TICK_S)
+    finally:
+        with suppress(DemoError):
+            flapping.mend()
+    return samples, flapping.cuts
+
+
+def _missing(system: RunningSystem, connections: int, seconds: float) -> list[str]:
+    """What of the load was not there: a network that carries nothing does not grow."""
+
+    def up() -> list[dict[str, Any]]:
+        return [stats for stats in system.tunnel_stats(load.HOST).values() if stats["state"] == "up"]
+
+    poll(lambda: len(up()) >= connections, UP_S)
+    found = up()
+    faults = [] if len(found) >= connections else [f"{len(found)} of {connections} connections are up on {load.HOST}"]
+    keys, due = sum(stats["rekeys"] for stats in found), connections * seconds / load.REKEY_S
+    if keys < LEAST_KEYS * due:
+        faults.append(f"{keys} keys came into use on {load.HOST}, and {due:.0f} were due")
+    return faults
+
+
+def _report(
+    options: argparse.Namespace, samples: Sequence[Sample], grown: Sequence[Growth], cuts: int, faults: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "ok": not faults,
+        "faults": list(faults),
+        "minutes": options.minutes,
+        "connections": options.connections,
+        "cuts": cuts,
+        "processes": {each.name: {**asdict(each), "ratio": each.ratio} for each in grown},
+        "samples": [{"at_s": s.at_s, **{name: asdict(usage) for name, usage in s.usage.items()}} for s in samples],
+    }
+
+
+def _draw(samples: Sequence[Sample], grown: Sequence[Growth]) -> str:
+    """Memory of each process, in percent of what it was after the warm-up."""
+    lines = {
+        f"{each.name} {each.memory_kb[1] / 1024:.0f} MB": [
+            (sample.at_s / 60, 100 * sample.usage[each.name].memory_kb / each.memory_kb[0]) for sample in samples
+        ]
+        for each in grown
+    }
+    title = "Memory of each process, in percent of what it was after the warm-up"
+    return draw_lines(title, "minutes", "%", lines, limit=100 * (1 + ALLOWED_GROWTH))

@@ -1,0 +1,27 @@
+"""``python -m tests.support.forked_agents FOLDER HOST=PID...``: a supervisor whose agents a test may orphan.
+
+It says on a line the fork server's process id and those of the agents, each of which is in the namespace of the process
+that is named with its host, and waits to be killed.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+from scripts.testbed.agents import AgentStarter
+
+if __name__ == "__main__":
+    folder, *hosts = sys.argv[1:]
+    starter = AgentStarter(Path(folder, "orphans.log"))
+    server = starter.open()
+    while not starter.is_ready():
+        time.sleep(0.02)
+    agents = [
+        starter.start(f"tunnel-{name}", Path(folder, f"{name}.json"), Path(folder, f"{name}.log"), int(pid), False)
+        for name, pid in (host.split("=") for host in hosts)
+    ]
+    print(server.pid, *(agent.pid for agent in agents), flush=True)
+    signal.pause()

@@ -1,0 +1,93 @@
+"""What the soak calls growth, and what it draws of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from scripts.checks.soak.growth import Sample, growth
+from scripts.checks.soak.load import ON_THE_HOST, requests
+from scripts.checks.soak.usage import Usage, usage_of
+from scripts.report.line_chart import draw_lines
+
+
+def samples(memory_kb: list[int], descriptors: int = 10, more: int = 0, threads: int = 1) -> list[Sample]:
+    """One every ten seconds; of descriptors ``more`` at the end."""
+    last = len(memory_kb) - 1
+    return [
+        Sample(10.0 * n, {"agent": Usage(kb, descriptors + (more if n > last - 6 else 0), threads, 0.02 * n)})
+        for n, kb in enumerate(memory_kb)
+    ]
+
+
+def faults(found: list[Sample], warm_up_s: float = 120.0) -> list[str]:
+    return [fault for each in growth(found, warm_up_s) for fault in each.faults()]
+
+
+def test_what_grows_before_the_warm_up_is_over_is_no_fault() -> None:
+    assert faults(samples([1000 + 100 * min(n, 12) for n in range(60)])) == []
+
+
+def test_slow_growth_is_found_and_told_in_kilobytes() -> None:
+    (fault,) = faults(samples([10_000 + 20 * n for n in range(180)]))
+    assert fault.startswith("agent has grown by 3")
+    assert fault.endswith("KB")
+
+
+def test_one_sample_in_the_middle_of_something_is_no_growth() -> None:
+    memory = [10_000] * 60
+    memory[-2] = 20_000
+    assert faults(samples(memory)) == []
+
+
+def test_a_descriptor_more_is_a_fault() -> None:
+    assert faults(samples([10_000] * 60, more=1)) == ["agent has 11 descriptors, and had 10"]
+
+
+def test_time_on_the_processor_is_its_share_of_one() -> None:
+    (each,) = growth(samples([10_000] * 60), 120.0)
+    assert each.cpu_share == pytest.approx(0.002)
+
+
+def test_too_little_is_not_judged() -> None:
+    with pytest.raises(ValueError, match="say nothing"):
+        growth(samples([1] * 13), 120.0)
+
+
+def test_usage_is_that_of_the_process() -> None:
+    before = usage_of(os.getpid())
+    kept = bytearray(64 << 20)
+    kept[:] = b"x" * len(kept)
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    with open(os.devnull, "rb"):
+        after = usage_of(os.getpid())
+    stop.set()
+    thread.join()
+    assert after.memory_kb - before.memory_kb > 60_000
+    assert after.descriptors == before.descriptors + 1
+    assert after.threads == before.threads + 1
+    with pytest.raises(ProcessLookupError):
+        usage_of(2**22 + 1)
+
+
+@pytest.mark.parametrize(("connections", "slices"), [(1, 1), (3, 1), (4, 2), (50, 17)])
+def test_as_many_slices_as_give_the_connections(connections: int, slices: int) -> None:
+    wanted = requests(connections)
+    assert len(wanted) == slices
+    assert ON_THE_HOST * slices >= connections
+    assert len({request["name"] for request in wanted}) == slices
+
+
+def test_the_chart_is_one_svg_with_a_line_and_a_label_each() -> None:
+    lines = {"a & b": [(0.0, 100.0), (1.0, 104.0)], "c": [(0.0, 100.0), (1.0, 100.0)]}
+    root = ET.fromstring(draw_lines("Memory", "minutes", "%", lines, limit=105.0))
+    space = "{http://www.w3.org/2000/svg}"
+    strokes = [path for path in root.iter(f"{space}path") if path.get("fill") == "none"]
+    assert len(strokes) == 2
+    assert {"a & b", "c"} <= {text.text for text in root.iter(f"{space}text")}
+    assert draw_lines("nothing", "", "", {}).startswith("<svg")
