@@ -224,7 +224,9 @@ def _moved(topology: Topology, example: Request, made: Request) -> tuple[str, ..
         remarks.append(f"{name} is shown with one cell: {why}")
     tier, site = TIER_OF_COMPUTE.get(example["name"]), topology.site(made["compute"]["site"])
     if tier is not None and site.tier is not tier:
-        remarks.append(f"{name} computes at {site.name} ({site.tier.value}): at no {tier.value} site does it fit")
+        has_one = any(s.tier is tier for s in topology.sites)
+        why = f"at no {tier.value} site does it fit" if has_one else f"this network has no {tier.value} site"
+        remarks.append(f"{name} computes at {site.name} ({site.tier.value}): {why}")
     return tuple(remarks)
 
 
