@@ -195,13 +195,12 @@ class Testbed:
     # --- faults --------------------------------------------------------------------------------------------------
 
     def cut(self, element: str) -> None:
-        """Cut a channel (both ends lose carrier) or a QKD section (no light arrives)."""
-        kind = FaultKind.CUT_SECTION if self._is_section(element) else FaultKind.CUT
-        self.system.faults.inject(Fault(kind, element))
+        """Cut a channel (both ends lose carrier), a QKD section (no light arrives), or a fibre with all on it."""
+        self.system.faults.inject(Fault(self._cut_of(element), element))
 
     def mend(self, element: str) -> None:
-        """Lift every cut and black hole of a channel, or the cut of a QKD section."""
-        self.system.faults.lift("section mend" if self._is_section(element) else "link up", element)
+        """Lift every cut and black hole of a channel, or the cut of a QKD section or a fibre."""
+        self.system.faults.lift(FAULTS[self._cut_of(element)].inverse, element)
 
     def blackhole(self, channel: str) -> None:
         """Have a channel lose every packet while its carrier stays."""
@@ -237,8 +236,11 @@ class Testbed:
         for fault in self.faults():
             self.system.faults.lift(FAULTS[fault.kind].inverse, fault.target)
 
-    def _is_section(self, element: str) -> bool:
-        return any(section.id == element for section in self.topology.sections)
+    def _cut_of(self, element: str) -> FaultKind:
+        if self.topology.has_channel(element):
+            return FaultKind.CUT
+        is_section = any(section.id == element for section in self.topology.sections)
+        return FaultKind.CUT_SECTION if is_section else FaultKind.CUT_FIBRE
 
     # --- what can be seen ----------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ def test_it_works_in_a_thread_beside_a_running_event_loop_and_leaves_nothing() -
             testbed.tap("s2")
             testbed.wait_until(lambda: testbed.keys().sections["s2"].state == "stopped", 30 * PATIENCE)
             testbed.cut("s1")
+            testbed.cut(testbed.topology.channels[0].wavelength)
             channel = made.connection("cell1-compute").path[0]
             testbed.cut(channel)
             assert testbed.channels()[channel].state == "down"
