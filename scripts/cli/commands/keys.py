@@ -64,7 +64,7 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     ])  # fmt: skip
     print_table("QKD links", ("id", "from", "to", "over", "state", "secret bit/s", "in store, bits"), [
         (
-            link["id"], link["a"], link["b"], " ".join(link["sections"]), "usable" if link["usable"] else "OFF",
+            link["id"], link["a"], link["b"], " ".join(link["sections"]), _link_state(link),
             key_rate(link), link["available_bits"],
         )
         for link in body["links"]
@@ -91,6 +91,12 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
             for r in body["reservations"]
         ])  # fmt: skip
     return 0
+
+
+def _link_state(link: dict[str, Any]) -> str:
+    if link["usable"]:
+        return "usable"
+    return "not judged yet" if link["skr_bps"] is None else "OFF"
 
 
 def key_rate(shown: dict[str, Any]) -> float | str:
