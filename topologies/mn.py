@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parent.parent))
 
 from topologies.datapath import ovs_datapath
-from topologies.net import SiteTopo
+from topologies.mininet_nodes import SiteTopo
 from topologies.spec import topology_from_dict
 
 REPOSITORY = Path(sys.path[0])
