@@ -38,7 +38,7 @@ def _without_loops(graph: NetworkGraph, rules: Rules, notes: list[str]) -> Netwo
         return graph
     if rules.self_loops == "fail":
         raise TopologyError(f"{loops[0]}: both ends are the same node")
-    notes.append(f"left out: {len(loops)} edges from a node to itself, the first at {loops[0].a}")
+    notes.append(f"left out: {len(loops)} edges from a node to itself, the first at {loops[0].a!r}")
     return replace(graph, edges=tuple(edge for edge in graph.edges if edge.a != edge.b))
 
 
@@ -133,4 +133,6 @@ def _kept(graph: NetworkGraph, keys: set[str]) -> NetworkGraph:
 
 
 def _listed(labels: list[str], most: int = 5) -> str:
-    return ", ".join(labels[:most]) + (f" and {len(labels) - most} more" if len(labels) > most else "")
+    return ", ".join(repr(label) for label in labels[:most]) + (
+        f" and {len(labels) - most} more" if len(labels) > most else ""
+    )

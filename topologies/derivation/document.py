@@ -15,7 +15,7 @@ from topologies.derivation.rules import ChannelRule, FibreRule, QkdRule, Rules
 from topologies.derivation.tiers import tiers_of
 from topologies.graphs.distances import on_unit_square
 from topologies.graphs.names import site_names
-from topologies.graphs.network_graph import GraphEdge, GraphNode, NetworkGraph, Position
+from topologies.graphs.network_graph import GraphEdge, NetworkGraph, Position, printable
 from topologies.spec import Tier, TopologyError
 
 WAVELENGTH_GBPS = 100.0  # the default of a document's channels, which need not be written
@@ -43,7 +43,7 @@ def derive(graph: NetworkGraph, rules: Rules, name: str | None = None) -> Derive
     fibres, by_fibres = _fibres(graph, rules, sites, tier_of, lengths, capacities)
     document = {
         "name": document_name(name or graph.name),
-        "description": f"{graph.name}: {len(graph.nodes)} sites, {len(graph.edges)} fibres",
+        "description": f"{printable(graph.name)}: {len(graph.nodes)} sites, {len(graph.edges)} fibres",
         "sites": _sites(graph, rules, sites, tier_of),
         "fibres": fibres,
     }
@@ -67,7 +67,7 @@ def _sites(graph: NetworkGraph, rules: Rules, sites: dict[str, str], tier_of: di
         rule = rules.sites.get(tier.value) or Rules.model_fields["sites"].default[tier.value]
         site: dict[str, Any] = {"name": sites[node.key]}
         if node.label.lower() != site["name"]:
-            site["label"] = _label(node)
+            site["label"] = printable(node.label, 100) or printable(node.key, 100)
         site["tier"] = tier.value
         vcpus = rule.vcpus if node.vcpus is None else node.vcpus
         memory_gb = rule.memory_gb if node.memory_gb is None else node.memory_gb
@@ -77,11 +77,6 @@ def _sites(graph: NetworkGraph, rules: Rules, sites: dict[str, str], tier_of: di
             site["x"], site["y"] = places[node.key]
         found.append(site)
     return found
-
-
-def _label(node: GraphNode) -> str:
-    """Without characters that a terminal or a drawing would take for commands."""
-    return "".join(c if c.isprintable() else " " for c in node.label)[:100].strip() or node.key[:100]
 
 
 def _places(graph: NetworkGraph) -> dict[str, Position]:

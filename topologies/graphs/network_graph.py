@@ -18,6 +18,11 @@ Attributes = Mapping[str, object]
 Position = tuple[float, float]
 
 
+def printable(text: str, most: int = 120) -> str:
+    """Without characters that a terminal or a drawing would take for commands, and not endless."""
+    return "".join(c if c.isprintable() else " " for c in text)[:most].strip()
+
+
 @dataclass(frozen=True)
 class GraphNode:
     """A node: ``key`` is how the source's edges name it, ``label`` how people do."""
@@ -43,7 +48,7 @@ class GraphEdge:
     attributes: Attributes = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"edge {self.label + ', ' if self.label else ''}{self.a} - {self.b}"
+        return printable(f"edge {self.label + ', ' if self.label else ''}{self.a} - {self.b}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class NetworkGraph:
             _require_measure(str(edge), "a length in km", edge.km, zero=True)
             _require_measure(str(edge), "a capacity in Gbit/s", edge.capacity_gbps, zero=False)
         for demand in self.demands:
-            name = f"demand {demand.a} - {demand.b}"
+            name = printable(f"demand {demand.a} - {demand.b}")
             self._check_ends(name, (demand.a, demand.b), keys)
             _require_measure(name, "a value", demand.value, zero=True)
 

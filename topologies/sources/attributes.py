@@ -23,7 +23,7 @@ def number(value: object, where: str, name: str) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
         found = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise TopologyError(f"{where}: {name} is {value!r}, which is no number") from None
     if not math.isfinite(found):
         raise TopologyError(f"{where}: {name} is {value!r}: a finite number is needed")

@@ -25,6 +25,8 @@ from topologies.spec import TopologyError
 Format = Literal["graphml", "gml", "sndlib", "node-link", "gnpy", "netjson"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 LARGEST_BYTES = 64 << 20
+# SNDlib's files are in Latin-1, and say so.
+_XML_ENCODING = re.compile(rb"<\?xml[^>]{0,80}\sencoding=[\"'](iso-8859-1|windows-1252|us-ascii)[\"']", re.IGNORECASE)
 TOPOHUB = "topohub:"
 _CLASS = re.compile(r"(?:(?P<file>.+)\.py|(?P<module>[A-Za-z_][\w.]*)):(?P<name>[A-Za-z_]\w*)(?:,(?P<arguments>.*))?")
 
@@ -67,9 +69,11 @@ def _text(path: Path) -> str:
             )
         if path.stat().st_size > LARGEST_BYTES:
             raise TopologyError(f"it is larger than {LARGEST_BYTES >> 20} MiB")
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        declared = _XML_ENCODING.match(content)
+        return content.decode(declared[1].decode().lower() if declared else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TopologyError(f"byte {error.start} is no UTF-8") from None
+        raise TopologyError(f"byte {error.start} is no {error.encoding.upper()}") from None
     except (OSError, ValueError) as error:
         raise TopologyError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from None
 

@@ -17,7 +17,7 @@ MOST_ELEMENTS = 3_000_000
 def parse_xml(text: str) -> ET.Element:
     """The document's root, all names without namespaces. TopologyError names the line where it is no plain XML."""
     check_xml(text)
-    root = ET.fromstring(text.encode())  # noqa: S314 - check_xml has refused what makes it unsafe
+    root = ET.fromstring(text)  # noqa: S314 - check_xml has refused what makes it unsafe
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     return root

@@ -73,8 +73,8 @@ def test_rules_from_a_file_and_from_the_command_line(source: str, tmp_path: Path
         (["--set", "km.defult=1"], "--set: --set: km.defult: there is no such field"),
         (["--set", "km"], "--set: 'km' is not of the form PATH=VALUE"),
         (["--set", "km.default=["], "is not YAML"),
-        (["--rules", "/nonexistent"], "--rules: /nonexistent: cannot be read"),
-        (["--out", "/nonexistent/x.yaml"], "--out: cannot write /nonexistent/x.yaml"),
+        (["--rules", "/dev/null/rules"], "--rules: /dev/null/rules: cannot be read"),
+        (["--out", "/dev/null/x.yaml"], "--out: cannot write /dev/null/x.yaml"),
         (["--format", "gml"], "SOURCE: "),
     ],
 )

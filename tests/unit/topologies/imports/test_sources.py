@@ -153,6 +153,11 @@ def test_sndlib_in_xml_and_the_same_in_json() -> None:
     assert read_text(json.dumps(flat), "flat").demands[0].value == 3.0
 
 
+def test_a_file_in_the_encoding_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "small.xml").write_bytes(SNDLIB.replace("Hamburg", "Köln").encode("latin-1"))
+    assert [n.key for n in read_source(str(tmp_path / "small.xml")).nodes] == ["Berlin", "Köln"]
+
+
 def test_sndlibs_drawings_are_not_taken_for_maps() -> None:
     graph = read_text(SNDLIB.replace("geographical", "pixel"), "small")
     assert not graph.geographic
@@ -263,6 +268,8 @@ def test_nothing_outside_is_fetched(tmp_path: Path) -> None:
         ('{"nodes": [{"id": 1, "lon": "east", "lat": 1}], "edges": []}', "lon is 'east', which is no number"),
         ('{"nodes": [{"id": 1}, {"id": 2}], "edges": [{"source": 1, "target": 2, "km": -1}]}', "-1 is not a length"),
         ('{"nodes": [{"id": 1}, {"id": 2}], "edges": [{"source": 1, "target": 2, "km": "inf"}]}', "finite"),
+        ('{"nodes": [{"id": 1, "lon": 1' + "0" * 400 + ', "lat": 1}], "edges": []}', "which is no number"),
+        ('{"nodes": [{"id": 1, "lon": 1e999, "lat": 1}], "edges": []}', "a finite number is needed"),
         ('{"type": "NetworkRoutes", "x": 1}', "none that is known"),
         ("{" + '"a":{' * 5000, "not JSON"),
         ("<graphml>" + "<a>" * 100_000, "deeper than 60"),
@@ -281,8 +288,13 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
     assert said in refusal(text)
 
 
+def test_what_is_said_cannot_command_a_terminal() -> None:
+    edge = {"source": "a\x1b]0;title\x07", "target": "nobody", "km": -1}
+    assert refusal(json.dumps({"nodes": [{"id": edge["source"]}], "edges": [edge]})).isprintable()
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    cases = {"latin.gml": ("Zürich".encode("latin-1"), "no UTF-8"), "folder": (None, "no such file")}
+    cases = {"latin.gml": ("Zürich".encode("latin-1"), "byte 1 is no UTF-8"), "folder": (None, "no such file")}
     for name, (content, said) in cases.items():
         path = tmp_path / name
         path.mkdir() if content is None else path.write_bytes(content)

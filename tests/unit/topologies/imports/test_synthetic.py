@@ -11,6 +11,7 @@ from itertools import combinations
 
 import pytest
 
+from controller.schema.slice_request import parse_slice_request
 from scripts.testbed.paths import REPOSITORY
 from topologies.derivation.cleaning import components
 from topologies.derivation.document import derive
@@ -129,6 +130,7 @@ def test_what_is_drawn_is_a_network_and_its_slices_name_its_sites(tiers: bool, w
         requests, _ = requests_of(network, derived, options, "qkd")
         assert requests
         for request in requests:
+            parse_slice_request(request)
             assert all(topology.has_site(c[end]) for c in request["connections"] for end in ("from", "to"))
 
 

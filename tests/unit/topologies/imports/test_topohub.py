@@ -7,6 +7,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from controller.pce.computation import SlicePlan, plan_slice, reserve_planned
+from controller.pce.network import Network
+from controller.schema.slice_request import parse_slice_request
 from scripts.report.topology_svg import standalone
 from topologies.derivation.demands import DemandOptions, slice_requests
 from topologies.derivation.document import Derived, derive
@@ -57,13 +60,19 @@ def test_every_graph_but_the_drawings_and_the_largest_is_valid() -> None:
         assert parse_document(derive(read_source(f"topohub:{key}"), rules).document, key).channels
 
 
-def test_germanys_matrix_becomes_slices() -> None:
+def test_germanys_matrix_becomes_slices_that_all_fit() -> None:
     derived, topology = imported("sndlib/germany50")
     requests, told = slice_requests(derived, DemandOptions())
     connections = [c for r in requests for c in r["connections"]]
     assert len(connections) == 662
     assert all(topology.has_site(c[end]) for c in connections for end in ("from", "to"))
     assert any("dortmund" in line for line in told)
+    network = Network(topology)
+    for request in requests:
+        plan = plan_slice(network, parse_slice_request(request))
+        assert isinstance(plan, SlicePlan), request["name"]
+        for connection in plan.connections:
+            reserve_planned(network, connection)
 
 
 def test_what_is_not_there() -> None:
