@@ -11,11 +11,11 @@ import subprocess
 from collections.abc import Collection
 
 from topologies import links
+from topologies.bridges import MAX_BACKOFF_MS
 from topologies.links import LinkError
 from topologies.spec import Topology
 
 # Kept in the bridge's own record, so that whoever switches it on again knows where it reported to.
-RECONNECT_MS = 1000
 _REMEMBERED = "external_ids:qslice-controller"
 
 
@@ -38,7 +38,7 @@ def switch_on(topology: Topology, site: str, dead: Collection[str] = ()) -> None
     links.set_up(tuple(name for name in _interfaces(topology, site) if name not in dead), up=True)
     if remembered:
         _vsctl("set-controller", bridge, *json.loads(remembered).split(), "--", "set", "controller", bridge,
-               f"max_backoff={RECONNECT_MS}")  # fmt: skip
+               f"max_backoff={MAX_BACKOFF_MS}")  # fmt: skip
         _vsctl("remove", "bridge", bridge, "external_ids", "qslice-controller")
 
 

@@ -21,6 +21,7 @@ from controller.pce.network_index import NetworkIndex
 from topologies.spec import Topology
 
 KEY_STEP_MILLIBPS = 10_000
+PLENTY_OF_KEY_MILLIBPS = 1 << 62
 
 
 class NetworkError(ControllerError):
@@ -54,7 +55,8 @@ class _Holding:
 class Network:
     """A topology with its present states and reservations.
 
-    Everything is up at first; a QKD section counts as dry until its rate is told (missing data fails closed).
+    Everything is up at first; the rates of QKD sections are unknown until they are told. Searches find no key where
+    the rate is unknown, and :meth:`supplied` tells whether that is all that is missing.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -72,6 +74,7 @@ class Network:
         self._reserved = [0] * (2 * channels)  # by arc
         self._key_rate = [0] * sections
         self._key_usable = [False] * sections
+        self._key_unknown = frozenset(self.index.section_ids)
         self._key_reserved = [0] * sections
         self._compute_used = [(0, 0)] * sites
         self._holdings: dict[str, _Holding] = {}
@@ -113,6 +116,7 @@ class Network:
         self._reserved = list(other._reserved)
         self._key_rate = list(other._key_rate)
         self._key_usable = list(other._key_usable)
+        self._key_unknown = other._key_unknown
         self._key_reserved = list(other._key_reserved)
         self._compute_used = list(other._compute_used)
         self._holdings = dict(other._holdings)
@@ -137,6 +141,7 @@ class Network:
             other._key_rate[there] = self._key_rate[number]
             other._key_usable[there] = self._key_usable[number]
             other._key_reserved[there] = self._key_reserved[number]
+        other._key_unknown -= self.index.section_number.keys() - self._key_unknown
         other._refresh(range(len(other.index.channel_ids)))
         return other
 
@@ -184,7 +189,24 @@ class Network:
         changed = (self._key_rate[number], self._key_usable[number]) != (rate_millibps, usable)
         self._key_rate[number] = rate_millibps
         self._key_usable[number] = usable
+        self._key_unknown -= {section_id}
         return changed
+
+    def set_unknown_sections(self, sections: Iterable[str]) -> None:
+        """The sections whose rate nobody has told; that of every other is what was recorded last."""
+        self._key_unknown = frozenset(sections)
+
+    @property
+    def unknown_sections(self) -> frozenset[str]:
+        """The sections whose rate nobody has told: they may give anything from nothing to plenty."""
+        return self._key_unknown
+
+    def supplied(self) -> Network:
+        """A copy in which every section whose rate is unknown gives plenty: what does not fit there does not fit."""
+        twin = self.copy()
+        for section in self._key_unknown:
+            twin.set_section(section, PLENTY_OF_KEY_MILLIBPS, usable=True)
+        return twin
 
     def is_channel_up(self, channel_id: str) -> bool:
         """Whether the channel and both its sites are up; a dark one is not."""
@@ -235,7 +257,8 @@ class Network:
 
     def mark(self) -> object:
         """Equal marks: nothing that a plan hangs on is another."""
-        return self.fingerprint(), tuple(self._compute_used), tuple(self._site_up), tuple(self._is_open)
+        states = tuple(self._site_up), tuple(self._is_open), self._key_unknown
+        return self.fingerprint(), tuple(self._compute_used), states
 
     def is_site_number_up(self, site: int) -> bool:
         return self._site_up[site]

@@ -29,6 +29,20 @@ class SlicePlan:
     def cost(self) -> int:
         return sum(connection.cost for connection in self.connections)
 
+    @property
+    def key_sections(self) -> frozenset[str]:
+        """The QKD sections that its keys cross."""
+        routes = [route for connection in self.connections for route in connection.routes]
+        return frozenset(section for route in routes for section, _ in route.key_sections)
+
+
+@dataclass(frozen=True)
+class UnknownKeyRates:
+    """Neither a plan nor a refusal: it fits if sections whose key rate nobody has told give enough, and only then."""
+
+    sections: tuple[str, ...]
+    plan: SlicePlan  # what the slice would get if they gave plenty
+
 
 def search_slice(network: Network, request: SliceRequest) -> SlicePlan | None:
     """The cheapest plan for the whole slice on the network as it is, or None. Nothing is reserved."""

@@ -18,7 +18,7 @@ from controller.model.path import Lane, Route
 from controller.model.request import Compute, SliceRequest, compute_of, connections_of
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
-from controller.pce.computation import SlicePlan, plan_slice
+from controller.pce.computation import SlicePlan, UnknownKeyRates, plan_slice
 from controller.pce.infeasibility import Infeasible
 from controller.pce.joint_planning import JointPlanner, PlannedConnection
 from controller.pce.network import Network, OverCommitted
@@ -46,7 +46,9 @@ class SliceChange:
         return next(c for c in self.connections_before if c.id == connection_id)
 
 
-def plan_change(model: NetworkState, request: SliceRequest, is_placement_open: bool) -> SlicePlan | Infeasible:
+def plan_change(
+    model: NetworkState, request: SliceRequest, is_placement_open: bool
+) -> SlicePlan | UnknownKeyRates | Infeasible:
     """What the slice would get instead of what it has; nothing is changed.
 
     Connections that ask for nothing new and work stay where they are, unless the rest fits in no other way.
@@ -64,7 +66,7 @@ def plan_change(model: NetworkState, request: SliceRequest, is_placement_open: b
         if partly is not None:
             return partly
     plan = plan_slice(free, pinned)
-    return plan if isinstance(plan, Infeasible) else replace(plan, request=request)
+    return replace(plan, request=request) if isinstance(plan, SlicePlan) else plan
 
 
 def _plan_the_rest(

@@ -62,6 +62,11 @@ class QkdNetwork:
     def is_link_usable(self, link: Link) -> bool:
         return all(self.sections[s].is_usable for s in link.sections)
 
+    def is_link_unjudged(self, link: Link) -> bool:
+        """Whether nobody knows yet what it gives: none of its sections is bad, and not all have been judged."""
+        states = {self.sections[s].state for s in link.sections}
+        return SectionState.STARTING in states and SectionState.STOPPED not in states
+
     def link_available_bits(self, link: Link) -> int:
         return self.route_available_bits((link,))
 

@@ -79,7 +79,7 @@ class NetworkShell(CLI):  # type: ignore[misc]
         """A command in a host."""
         host, arguments, _ = self.parseline(line)
         if host in self.mn and arguments and ENDS_ITS_SHELL.match(arguments):
-            error(f"*** the shell of {host} is what its network hangs on, and goes on; leave this one with `exit`\n")
+            error(f"*** the shell of {host} goes on; leave this one with `exit`\n")
             return
         super().default(line)
 
@@ -95,7 +95,7 @@ class NetworkShell(CLI):  # type: ignore[misc]
                 ready = [descriptor for descriptor, _ in poller.poll(LOOK_EVERY_MS)]
                 if not ready and node.shell.poll() is not None:
                     node.waiting = False
-                    error(f"*** the shell of {node.name} has ended, and its host with it: `exit`, then `up` again\n")
+                    error(f"*** the shell of {node.name} has ended; the next command there starts another\n")
                 for descriptor in ready:
                     if descriptor == self.stdin.fileno():
                         node.write(os.read(descriptor, 1).decode(errors="replace"))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
 from itertools import chain
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
 from scripts.testbed import openvswitch
 from scripts.testbed.paths import Layout
-from scripts.testbed.processes import end
+from scripts.testbed.processes import end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
+from topologies import interfaces
 from topologies.catalog import CATALOG, load
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 
@@ -36,19 +35,15 @@ def ssl_of_others() -> tuple[str, str, str] | None:
 
 def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
     """End the run's processes, remove its bridges and interfaces, forget it. Returns what there was to remove."""
-    removed = []
-    for name, process in record.processes.items():
-        if process.is_alive():
-            removed.append(f"process {name} ({process.pid})")
-            end(process)
-    present = [bridge for bridge in record.bridges if bridge in openvswitch.vsctl("list-br").split()]
+    alive = {name: process for name, process in record.processes.items() if process.is_alive()}
+    end_all(alive.values())
+    removed = [f"process {name} ({process.pid})" for name, process in alive.items()]
+    known = set(openvswitch.vsctl("list-br").split())
+    present = [bridge for bridge in record.bridges if bridge in known]
     openvswitch.remove_bridges(tuple(present))
     removed += [f"bridge {bridge}" for bridge in present]
     # A user-space bridge's own interface outlives an ovs-vswitchd that has died.
-    for interface in (*record.interfaces, *record.bridges):
-        if _exists(interface):
-            subprocess.run(["ip", "link", "del", interface], capture_output=True, check=False)
-            removed.append(f"interface {interface}")
+    removed += [f"interface {name}" for name in interfaces.remove((*record.interfaces, *record.bridges))]
     if record.bridges:
         openvswitch.restore_ssl(record.ovs_ssl_before)
     forget(layout)
@@ -92,8 +87,3 @@ def _present_ssl() -> tuple[str, str, str] | None:
 def _is_ours(ssl: tuple[str, str, str] | None) -> bool:
     """Whether they are a run's, of this checkout or another (see :attr:`Layout.switch_certificate`)."""
     return ssl is not None and Path(ssl[0]).parent.parts[-2:] == Layout().switch_certificate.parts[-2:]
-
-
-def _exists(interface: str) -> bool:
-    # Not /sys/class/net: that shows the network namespace in which it was mounted, not always the one we are in.
-    return any(interface == name for _, name in socket.if_nameindex())

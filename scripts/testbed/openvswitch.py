@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import EnvironmentLacks
+from topologies.bridges import remove
 from topologies.spec import DATAPATH_MARK
 
 TIMEOUT_S = 60  # who is not there is noticed at once; this is for machines that are slow
@@ -92,16 +93,11 @@ def marked_bridges() -> dict[str, tuple[str, ...]]:
     return {name: tuple(vsctl("list-ports", name).split()) for name in marked}
 
 
-def remove_bridges(bridges: tuple[str, ...]) -> None:
-    """Remove those of ``bridges`` that still exist, from the database alone where ovs-vswitchd has died."""
-    if bridges:
-        wait = () if _daemon_answers() else ("--no-wait",)
-        vsctl(*wait, *(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
-
-
-def _daemon_answers() -> bool:
-    question = ["ovs-appctl", "--timeout=2", "--target=ovs-vswitchd", "version"]
-    return subprocess.run(question, capture_output=True, check=False).returncode == 0
+def remove_bridges(bridges: Iterable[str]) -> None:
+    """Remove those of ``bridges`` that still exist. Raises EnvironmentLacks."""
+    done = remove(bridges)
+    if done is not None and done.returncode:
+        raise EnvironmentLacks(f"Open vSwitch: {done.stderr.strip()}")
 
 
 def database_socket() -> Path:

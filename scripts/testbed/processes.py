@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -88,17 +88,24 @@ def tail(log: Path, lines: int = 15) -> str:
 
 def end(process: Process, grace_s: float = 5.0, ask: signal.Signals = signal.SIGTERM) -> None:
     """Ask a process to end, and after ``grace_s`` seconds make it."""
+    end_all([process], grace_s, ask)
+
+
+def end_all(processes: Iterable[Process], grace_s: float = 5.0, ask: signal.Signals = signal.SIGTERM) -> None:
+    """Ask several to end, all at once, and make those end that are left after ``grace_s`` seconds."""
+    left = list(processes)
     for step in (ask, signal.SIGKILL):
-        if not process.is_alive():
-            return
-        try:
-            os.kill(process.pid, step)
-        except ProcessLookupError:
-            return
+        left = [process for process in left if process.is_alive()]
+        for process in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, step)
         deadline = time.monotonic() + grace_s
-        while process.is_alive() and time.monotonic() < deadline:
-            _reap(process.pid)
-            time.sleep(POLL_S)
+        while left and time.monotonic() < deadline:
+            for process in left:
+                _reap(process.pid)
+            left = [process for process in left if process.is_alive()]
+            if left:
+                time.sleep(POLL_S)
 
 
 def _reap(pid: int) -> None:

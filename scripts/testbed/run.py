@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -29,19 +28,22 @@ from scripts.testbed.agents import AgentStarter
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
+from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.paths import Layout, write_private
-from scripts.testbed.processes import Child, end, spawn, wait_ready
+from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
+from scripts.testbed.ready_pairs import slice_pairs
 from scripts.testbed.run_record import Process, RunRecord
 from scripts.testbed.supervisor import ControlServer
 from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
+from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
-from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork, NetworkError
-from topologies.spec import KME_PORT, Tier, Topology, TopologyError
+from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
+from topologies.spec import KME_PORT, Topology, TopologyError
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
-START_STEPS = 6
+START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
@@ -176,6 +178,7 @@ class Runtime:
             callers_environment(),
         )
         self._stack.callback(self._network.stop)
+        self._stack.callback(self._end_processes)
         self._network.start()
         self._update(namespaces=self._network.pids)
         progress("key management: QKD sections, NTRU, Diffie-Hellman")
@@ -184,6 +187,8 @@ class Runtime:
         self._start_tunnels(certificates)
         progress("controller")
         self._start_controller(certificates)
+        progress("first keys of the QKD sections")
+        await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
         control = ControlServer(self.layout.supervisor_socket, self.restart)
         self._stack.callback(control.close)
         self._update(phase="ready")
@@ -310,6 +315,12 @@ class Runtime:
     def _call_switches(self) -> None:
         openvswitch.reconnect(self.record.bridges)
 
+    def _end_processes(self) -> None:
+        """The controller first: to it the ends of the others would be failures to deal with."""
+        controller = self.record.processes.get("controller")
+        end_all([controller] if controller is not None else [])
+        end_all(self.record.processes.values())
+
     def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))
         self._services[name] = service
@@ -326,7 +337,6 @@ class Runtime:
 
     def _note(self, name: str, child: Child) -> None:
         process = Process.of(child.pid)
-        self._stack.callback(end, process)
         self._children[name] = child
         self._update(processes={**self.record.processes, name: process})
 
@@ -340,14 +350,6 @@ class Runtime:
     def _await(self, name: str, is_ready: Callable[[], bool] | None = None) -> None:
         ready = is_ready or self._services[name].is_ready
         wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
-
-
-def slice_pairs(topology: Topology) -> list[tuple[str, str]]:
-    """The sites that a connection of a slice can join: cell with core, and each of them with a site for compute."""
-    cells, cores = ({s.name for s in topology.sites if s.tier is tier} for tier in (Tier.CELL, Tier.CORE))
-    compute = {s.name for s in topology.sites if s.vcpus > 0}
-    ends = [*product(cells, cores | compute), *product(compute, cores)]
-    return sorted({(min(pair), max(pair)) for pair in ends if pair[0] != pair[1]})
 
 
 def _require_free_port(what: str, port: int) -> None:

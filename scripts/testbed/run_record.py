@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,8 @@ class RunRecord:
         return topology_from_dict(self.topology)
 
     def save(self, layout: Layout) -> None:
-        write_private(layout.record, json.dumps(asdict(self), indent=1))
+        document = {each.name: getattr(self, each.name) for each in fields(self)}
+        write_private(layout.record, json.dumps(document, default=asdict))
 
     def layout(self, layout: Layout) -> Layout:
         """Where the things of this run are."""

@@ -41,11 +41,11 @@ def qslice(*words: str, timeout_s: float = 60, stdin: str = "", **env: str) -> s
 
 
 @contextlib.contextmanager
-def network_up(keylog: Path | None = None) -> Iterator[Any]:
+def network_up(keylog: Path | None = None, topo: str = "ukqntel") -> Iterator[Any]:
     """What ``up --detach`` says; the network is gone afterwards, also when it did not come up, or not in time."""
     before = footprint()
     try:
-        up = qslice("up", "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
+        up = qslice("up", "--topo", topo, "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
         assert up.returncode == 0, up.stderr
         yield json.loads(up.stdout)
     finally:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from controller.forwarding.items import GroupType
+from controller.model.events import SectionState
 from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
@@ -177,8 +178,8 @@ _ANSWERS: dict[str, Any] = {
                 object_of(
                     {
                         "id": TEXT, "a": TEXT, "b": TEXT, "length_km": AMOUNT,
-                        "state": {"enum": ["usable", "unusable"]},
-                        "rate_bps": AMOUNT, "reserved_bps": AMOUNT, "qber": or_null(AMOUNT),
+                        "state": {"enum": [state.value for state in SectionState]},
+                        "rate_bps": or_null(AMOUNT), "reserved_bps": AMOUNT, "qber": or_null(AMOUNT),
                     }
                 )
             ),

@@ -13,12 +13,14 @@ from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.provision import fill
 from scripts.bench.provision import run as provision
+from scripts.bench.scale import networks
+from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
 from scripts.cli.topologies import TOPO_METAVAR, chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
-from scripts.errors import DidNotHold
+from scripts.errors import DidNotHold, WrongRequest
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
@@ -94,6 +96,16 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
     parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
     _add_out(parser, "qkd")
     parser.set_defaults(run=_qkd)
+
+    parser = bench.add_parser("scale", parents=[common_options], help="what a network costs by its number of sites")
+    parser.add_argument(
+        "--sites", type=_count, nargs="+", default=scale.DEFAULT_SITES, metavar="N",
+        help="numbers of sites (default: 5 24 48 100)",
+    )  # fmt: skip
+    parser.add_argument("--runs", type=_count, default=scale.Effort.runs, metavar="N", help="slices on each network")
+    _add_out(parser, "scale")
+    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.set_defaults(run=_scale)
 
     parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="duration for each mode and number of clients")
@@ -275,6 +287,27 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     charts.draw_rates(points, folder / "rates.png")
     common.write_json(folder / "qkd.json", {**report, "runs": qkd.as_lists(ours, peers, points)})
     return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
+
+
+def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
+    folder = make_results_folder("--out", arguments.out)
+    impossible = [n for n in arguments.sites if not networks.SMALLEST <= n <= networks.LARGEST]
+    if impossible:
+        raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
+    end_on_signals()
+    notes = [*scale.NOTES, common.load_note()]
+    effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
+    sizes = []
+    try:
+        with Progress("bench scale", total=scale.STAGES * len(arguments.sites)) as progress:
+            for sites in dict.fromkeys(arguments.sites):
+                sizes.append(scale.measure(sites, effort, layout, progress.begin))
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    figures = {name: value for size in sizes for name, value in size.figures().items()}
+    report = common.report("scale", figures, notes, ("ryu",))
+    common.write_json(folder / "scale.json", {**report, "runs": scale.as_list(sizes)})
+    return _end(report, arguments.json, folder, failed=False)
 
 
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:

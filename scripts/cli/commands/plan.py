@@ -28,7 +28,9 @@ def print_plan(plan: dict[str, Any]) -> None:
         ("slice", *_cost(plan["cost"])),
     ])  # fmt: skip
     print_table(
-        "Bandwidth it would reserve", ("channel", "Mbit/s, the fuller way"), sorted(plan["reserved_mbps"].items())
+        "Bandwidth it would reserve",
+        ("channel", "Mbit/s, the way that takes more"),
+        sorted(plan["reserved_mbps"].items()),
     )
     if plan["key_rate_bps"]:
         print_table("Key rate it would reserve", ("QKD section", "bit/s"), sorted(plan["key_rate_bps"].items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +12,10 @@ from scripts.cli.commands.many_slices import create_each, requests_in
 from scripts.cli.commands.plan import print_plan
 from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
 from scripts.errors import CommandError, DidNotHold, WrongRequest
-from scripts.testbed.clients import every_slice
+from scripts.testbed.clients import Answer, every_slice
+from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
@@ -30,8 +33,8 @@ between any two sites; compute: {from: {vcpus: 2, memory_gb: 4}} is what it need
 NOT_FEASIBLE = {
     "infeasible": "no feasible path",
     "key_rate_lacking": "no feasible path: QKD sections give too little key",
-    "key_rate_unknown": "no feasible path: the KMS does not tell its key rates",
 }
+WAIT_S, MOST_WAIT_S = 60.0, 3600.0
 # The controller counts in whole numbers of small units; a request is written in these.
 REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
 
@@ -51,6 +54,7 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         "--example", choices=(*EXAMPLE_NAMES, RING), help="a use case of papers 001 and 002, or listed connections"
     )
     create.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
+    _add_wait(create)
     create.set_defaults(run=_create)
     listing = group.add_parser("list", parents=[common], help="all slices")
     listing.set_defaults(run=_list)
@@ -68,10 +72,18 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
         help="e.g. connections.access.bandwidth_mbps=20, a listed connection by its name; may be given several times",
     )  # fmt: skip
     patch.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
+    _add_wait(patch)
     patch.set_defaults(run=_patch)
     delete = group.add_parser("delete", parents=[common], help="remove a slice")
     delete.add_argument("name", metavar="NAME")
     delete.set_defaults(run=_delete)
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", type=float, default=WAIT_S, metavar="SECONDS",
+        help="for key rates that are not known yet, as after a start of the KMS (default %(default)g; 0: not at all)",
+    )  # fmt: skip
 
 
 def raise_problem(status: int, problem: Any) -> None:
@@ -112,10 +124,9 @@ def _system(layout: Layout) -> RunningSystem:
 def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     request = _request(arguments)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    system = _system(layout)
 
     def create(each: dict[str, Any]) -> dict[str, Any]:
-        status, body = system.api("POST", f"/v1/slices{suffix}", each)
+        status, body = _ask(arguments, layout, "POST", f"/v1/slices{suffix}", each)
         if status not in (200, 201):
             raise_problem(status, body)
         found: dict[str, Any] = body
@@ -125,6 +136,22 @@ def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     if requests is not None:
         return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
     return _told(arguments, create(request))
+
+
+def _ask(arguments: argparse.Namespace, layout: Layout, method: str, path: str, body: Any) -> Answer:
+    """The controller's answer, once it knows the key rates that it hangs on."""
+    if not 0 <= arguments.wait <= MOST_WAIT_S:
+        raise WrongRequest(f"--wait: {arguments.wait:g} is not from 0 to {MOST_WAIT_S:g} seconds")
+    system = _system(layout)
+    with ExitStack() as stack:
+        shown: list[Progress] = []
+
+        def tell(what: str) -> None:
+            if not shown:
+                shown.append(stack.enter_context(Progress("waiting for key rates")))
+            shown[0].say(what)
+
+        return ask_when_known(lambda: system.api(method, path, body), arguments.wait, tell)
 
 
 def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
@@ -146,7 +173,7 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     for change in arguments.changes:
         _put(patch, change)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    status, body = _system(layout).api("PATCH", f"{_path(arguments.name)}{suffix}", patch)
+    status, body = _ask(arguments, layout, "PATCH", f"{_path(arguments.name)}{suffix}", patch)
     if status != 200:
         raise_problem(status, body)
     return _told(arguments, body)

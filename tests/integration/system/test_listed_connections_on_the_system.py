@@ -32,23 +32,25 @@ def answers(there: dict[str, Any]) -> bool:
 
 def received_mbps(there: dict[str, Any], *, is_back: bool) -> float:
     """What arrives of 8 Mbit/s of datagrams."""
-    with subprocess.Popen(
-        argv("exec", there["dst"], "--", "iperf3", "-s", "-1", "-B", there["dst_address"]),
+    server = subprocess.Popen(
+        argv("exec", there["dst"], "--", "iperf3", "-s", "-B", there["dst_address"]),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
-    ) as server:  # fmt: skip
-        words = ("iperf3", "-c", there["dst_address"], "-u", "-b", "8M", "-l", "1200", "-t", "3", "--json")
-        found: list[float] = []
+    )  # fmt: skip
+    words = ("iperf3", "-c", there["dst_address"], "-u", "-b", "8M", "-l", "1200", "-t", "3", "--json")
+    totals: list[dict[str, float]] = []
 
-        def measured() -> bool:
-            done = qslice("exec", there["src"], "--", *words, *(["-R"] if is_back else []))
-            if done.returncode == 0:
-                total = json.loads(done.stdout)["end"]["sum"]
-                found.append(total["bits_per_second"] * (1 - total["lost_percent"] / 100) / 1e6)
-            return bool(found)
+    def is_measured() -> bool:
+        done = qslice("exec", there["src"], "--", *words, *(["-R"] if is_back else []))
+        if done.returncode == 0:  # else the server is not there yet
+            totals.extend(total for name, total in json.loads(done.stdout)["end"].items() if name == "sum")
+        return bool(totals)
 
-        wait_until(measured, 10 * PATIENCE)
+    try:
+        wait_until(is_measured, 20)
+    finally:
+        server.terminate()
         server.wait(10 * PATIENCE)
-    return found[0]
+    return totals[0]["bits_per_second"] * (1 - totals[0]["lost_percent"] / 100) / 1e6
 
 
 def test_every_connection_carries_packets_between_the_sites_it_names(ring: dict[str, Any]) -> None:

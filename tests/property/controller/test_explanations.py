@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,8 +21,8 @@ from controller.model.request import (
     SliceRequest,
     ThreeRoles,
 )
-from controller.pce.computation import Infeasible, Relaxation, find_route, plan_slice
-from controller.pce.network import Network
+from controller.pce.computation import Infeasible, Relaxation, SlicePlan, UnknownKeyRates, find_route, plan_slice
+from controller.pce.network import PLENTY_OF_KEY_MILLIBPS, Network
 from scripts.bench.pce import brute_force
 from scripts.bench.pce.instances import (
     SmallLimits,
@@ -194,3 +195,32 @@ def check_slice(network: Network, request: SliceRequest) -> None:
         for left_out in relaxation.also:
             others = replace(relaxation, also=tuple(part for part in relaxation.also if part is not left_out))
             assert brute_force.best_slice(network, relaxed_slice(request, others)) is None
+
+
+@given(seeds, seeds, seeds)
+@settings(max_examples=100, deadline=None)
+def test_rates_that_are_not_known_are_no_reason_and_no_promise(
+    network_seed: int, request_seed: int, unknown_seed: int
+) -> None:
+    """Of all that a section may turn out to give, the answer is right: nothing and plenty are the ends of it."""
+    rng = random.Random(unknown_seed)
+    told = small_network(network_seed, SLICE_LIMITS)
+    request = small_slice(request_seed, told, SLICE_LIMITS)
+    unknown = [s for s in told.index.section_ids if rng.random() < 0.5]
+    dry, rich = told.copy(), told.copy()
+    for section in unknown:
+        dry.set_section(section, 0, usable=False)
+        rich.set_section(section, PLENTY_OF_KEY_MILLIBPS, usable=True)
+    asked = dry.copy()
+    asked.set_unknown_sections(unknown)
+    found = plan_slice(asked, request)
+    if isinstance(found, SlicePlan):
+        assert found == plan_slice(dry, request)
+    elif isinstance(found, UnknownKeyRates):
+        assert brute_force.best_slice(dry, request) is None
+        assert found.plan == plan_slice(rich, request)
+        assert found.sections
+        assert set(found.sections) == set(unknown) & found.plan.key_sections
+    else:
+        assert found == plan_slice(rich, request)
+        assert brute_force.best_slice(rich, request) is None

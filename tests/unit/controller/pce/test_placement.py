@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.model.request import Protection, Role, SliceRequest
-from controller.pce.computation import Infeasible, SlicePlan, plan_slice, reserve_planned
+from controller.pce.computation import Infeasible, SlicePlan, UnknownKeyRates, plan_slice, reserve_planned
 from controller.pce.network import Network
 from tests.support.small_networks import PLENTY_MILLIBPS, ask_slice, channel, network, spec
 from topologies.catalog import load
@@ -20,7 +20,7 @@ def catalogued(name: str) -> Network:
     return built
 
 
-def plan_of(found: SlicePlan | Infeasible) -> SlicePlan:
+def plan_of(found: SlicePlan | UnknownKeyRates | Infeasible) -> SlicePlan:
     assert isinstance(found, SlicePlan), found
     return found
 

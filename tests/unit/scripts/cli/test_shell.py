@@ -22,7 +22,7 @@ from mininet.net import Mininet
 from mininet.topo import Topo
 setLogLevel("output")
 from scripts.testbed.interrupts import end_on_signals
-from topologies.net import SiteHost
+from topologies.mininet_nodes import SiteHost
 
 class Sites:
     site_names = ("cell1", "core1")

@@ -16,7 +16,7 @@ from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import Process, RunRecord
 from tests.support.launcher import environment
 from topologies.catalog import ukqntel
-from topologies.net import SiteHost
+from topologies.mininet_nodes import SiteHost
 
 pytestmark = pytest.mark.needs_root
 

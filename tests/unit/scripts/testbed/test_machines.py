@@ -16,7 +16,8 @@ from tests.support.launcher import argv, environment
 needs_root = pytest.mark.needs_root
 BUILD = """
 from topologies.catalog import load
-from topologies.net import ControllerAddress, EmulatedNetwork, NetworkError
+from topologies.errors import NetworkError
+from topologies.net import ControllerAddress, EmulatedNetwork
 try:
     EmulatedNetwork(load("ukqntel"), "netdev", False, ControllerAddress("127.0.0.1", 1))._refuse_foreign_leftovers()
     from topologies import net
@@ -74,7 +75,7 @@ def test_fault_34_doctor_tells() -> None:
 @needs_root
 def test_fault_34_a_kernel_without_ipv6_has_nothing_to_switch_off(tmp_path: Path) -> None:
     hidden = f"mount --bind '{tmp_path}' /proc/sys/net"
-    done = elsewhere(hidden, "from topologies.net import _disable_ipv6; _disable_ipv6(['lo']); print('done')")
+    done = elsewhere(hidden, "from topologies.interfaces import disable_ipv6; disable_ipv6(['lo']); print('done')")
     assert done.stdout == "done\n", done.stderr
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scripts.testbed.run import slice_pairs
+from scripts.bench.scale.networks import network
+from scripts.testbed.ready_pairs import MOST_PAIRS, slice_pairs
 from topologies.catalog import load
 
 
@@ -25,3 +26,10 @@ def test_neither_a_site_with_itself_nor_a_cell_with_a_cell() -> None:
     assert all(a < b for a, b in pairs)
     assert ("cell1", "cell2") not in pairs
     assert ("core1", "core2") in pairs  # compute at one core for the other
+
+
+def test_in_a_large_network_they_are_the_nearest() -> None:
+    pairs = slice_pairs(network(100))
+    assert len(pairs) == MOST_PAIRS
+    assert {("agg1", "cell1"), ("core20", "metro20")} <= set(pairs)
+    assert ("cell1", "core10") not in pairs

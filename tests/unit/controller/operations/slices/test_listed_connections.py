@@ -139,6 +139,20 @@ def test_a_cut_is_healed_in_both_directions_and_a_restart_knows_it(bench: Bench)
     assert after.model.slice(NAME).request == request_for(NAME)
 
 
+def test_a_dry_run_tells_what_it_would_take_on_a_channel_that_is_fuller_the_other_way(bench: Bench) -> None:
+    link = {"name": "c", "from": "agg1", "to": "metro1", "security": "dh", "latency_ms": 50}
+    link |= {"include_channels": ["agg1-metro1-ch2"]}
+    asked = {
+        "name": "up",
+        "sNSSAI": {"sst": 1},
+        "connections": [link | {"bandwidth_mbps": 9, "reverse_bandwidth_mbps": 1}],
+    }
+    bench.slices.create(parse_slice_request(asked))
+    back = {"name": "down", "connections": [link | {"bandwidth_mbps": 2, "reverse_bandwidth_mbps": 5}]}
+    assert bench.slices.preview(parse_slice_request(asked | back)).bandwidth_kbps == {"agg1-metro1-ch2": 5_000}
+    assert bench.model.network.reserved_kbps("agg1-metro1-ch2", "metro1") == 1_000
+
+
 def test_what_goes_up_does_not_take_the_room_of_what_comes_down(bench: Bench) -> None:
     """Two slices fit on a channel that either would fill if it were reserved alike in both directions."""
     channel = next(c for c in bench.topology.channels if c.security is SecurityClass.DH)

@@ -1,0 +1,1 @@
+"""``bench scale``: what a network costs by its number of sites."""
