@@ -5,6 +5,8 @@ The switches fail secure: without a controller that installs slices they forward
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -13,18 +15,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(sys._getframe().f_code.co_filename).resolve().parent.parent))
 
 from topologies.datapath import ovs_datapath
-from topologies.files import catalog_names, load_topology
 from topologies.mininet_nodes import SiteTopo
-from topologies.spec import TopologyError
+from topologies.spec import topology_from_dict
+
+REPOSITORY = Path(sys.path[0])
+# The system's Python, which runs mn, lacks what reads files.
+READER = REPOSITORY / ".venv" / "bin" / "python"
 
 
-def _topo(name_or_path: str, scale: float = 1.0) -> SiteTopo:
-    try:
-        topology = load_topology(str(name_or_path), float(scale))
-        topology.require_room()
-    except TopologyError as error:
-        sys.exit(f"mn: --topo: {error}")
-    return SiteTopo(topology=topology, datapath_type=ovs_datapath())
+def _topo(name_or_path: object, scale: float = 1.0) -> SiteTopo:
+    if not READER.exists():
+        sys.exit(f"mn: {READER} is missing: first run scripts/qslice setup")
+    path = {"PYTHONPATH": str(REPOSITORY)}
+    words = [str(READER), "-m", "topologies.files", str(name_or_path), str(scale)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False, env=path)
+    if done.returncode:
+        sys.exit("mn: the topology cannot be built")
+    return SiteTopo(topology=topology_from_dict(json.loads(done.stdout)), datapath_type=ovs_datapath())
 
 
-topos = {"file": _topo} | {name: partial(_topo, name) for name in catalog_names()}
+topos = {"file": _topo} | {
+    path.stem: partial(_topo, path.stem) for path in REPOSITORY.glob("topologies/catalog/*.yaml")
+}

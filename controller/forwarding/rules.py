@@ -103,14 +103,14 @@ def entry_items(ports: PortMap, connection: Connection) -> tuple[Item, ...]:
     if not connection.lanes:
         return ()
     topology, lane = ports.topology, connection.lanes[0]
-    rate = connection.request.spec.bandwidth_kbps
-    burst = max(MIN_BURST_KBITS, rate * BURST_MS // 1000)
     ends = (
         (lane.route.sites[0], lane.route.sites[-1], False),
         (lane.route.sites[-1], lane.route.sites[0], True),
     )
     items: list[Item] = []
     for here, there, is_reverse in ends:
+        rate = connection.request.spec.rates_kbps[is_reverse]
+        burst = max(MIN_BURST_KBITS, rate * BURST_MS // 1000)
         meter = Meter(here, connection.number + 1, rate, burst)
         push = (PushVlan(), *into_lane(ports, lane, is_reverse=is_reverse))
         match = _ingress_match(topology, connection, is_reverse)

@@ -58,13 +58,13 @@ class TunnelEndpoint:
     padding: str = NO_PADDING
     """What hides packets' lengths and times: none, mtu, constant-rate."""
     padding_pps: float = DEFAULT_PPS
-    """Packets a second each way; of no matter unless ``padding`` is constant-rate."""
+    """Packets a second that this end sends; of no matter unless ``padding`` is constant-rate."""
     expects_copies: bool = False
     """The network sends each packet over two ways (1+1): the later copy is dropped."""
     repairs: bool = False
     """What is lost on the way is sent again (1:1)."""
     rate_kbps: int | None = None
-    """What the network lets through, in kbit/s; None: as much as it can."""
+    """What the network lets through from this end, in kbit/s; None: as much as it can."""
     probe_s: float | None = None
     """How often the peer is asked whether it hears us, in seconds; 0: never; None: as the agent is configured."""
 
@@ -99,6 +99,7 @@ def endpoint_at(topology: Topology, connection: Connection, site: str) -> Tunnel
     local, remote = addresses if is_source else addresses[::-1]
     local6, remote6 = addresses6 if is_source else addresses6[::-1]
     spec = request.spec
+    rate_kbps = spec.rates_kbps[0 if is_source else 1]
     return TunnelEndpoint(
         id=connection.id,
         role="initiator" if is_source else "responder",
@@ -117,10 +118,10 @@ def endpoint_at(topology: Topology, connection: Connection, site: str) -> Tunnel
         lifetime_s=spec.key_lifetime_s,
         replay_window=replay_window(spec),
         padding=spec.padding,
-        padding_pps=slots_per_s(spec.bandwidth_kbps) if spec.padding == CONSTANT_RATE else DEFAULT_PPS,
+        padding_pps=slots_per_s(rate_kbps) if spec.padding == CONSTANT_RATE else DEFAULT_PPS,
         expects_copies=spec.protection is Protection.ONE_PLUS_ONE,
         repairs=spec.protection is Protection.ONE_TO_ONE,
-        rate_kbps=spec.bandwidth_kbps,
+        rate_kbps=rate_kbps,
     )
 
 
@@ -143,5 +144,5 @@ def replay_window(spec: ConnectionSpec) -> int:
     if not spec.protection.has_backup:
         return MIN_WINDOW
     repair_us = REPAIR_US if spec.protection is Protection.ONE_TO_ONE else 0
-    packets = spec.bandwidth_kbps * (spec.latency_us + QUEUEING_US + repair_us) // (SMALLEST_PACKET_BITS * 1000)
+    packets = max(spec.rates_kbps) * (spec.latency_us + QUEUEING_US + repair_us) // (SMALLEST_PACKET_BITS * 1000)
     return min(MAX_WINDOW, max(MIN_WINDOW, 1 << packets.bit_length()))

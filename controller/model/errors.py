@@ -36,6 +36,18 @@ class BoundReached(ControllerError):
         super().__init__(message)
 
 
+class KeyRatesUnknown(ControllerError):
+    """Whether it fits hangs on QKD sections whose rates are not known yet: to be asked again soon.
+
+    ``silence`` says why none is known, if the KMS does not tell any.
+    """
+
+    def __init__(self, name: str, sections: tuple[str, ...], silence: str | None) -> None:
+        self.sections = sections
+        why = silence or f"the KMS has not judged QKD {', '.join(sections)} since it started"
+        super().__init__(f"slice {name}: whether it fits is not known yet, as key rates are unknown: {why}")
+
+
 class ProvisioningFailed(ControllerError):
     """A switch or a tunnel refused or did not answer; everything was rolled back.
 

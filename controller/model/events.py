@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from controller.model.connection import Reroute
 from controller.model.dark_channel import SpareState
+from controller.model.key_rates import SectionStatus
 from controller.model.reason import ReasonCode
 from controller.model.states import ConnectionState, SliceState
 
@@ -32,6 +33,13 @@ class SectionState(Enum):
 
     USABLE = "usable"
     UNUSABLE = "unusable"
+    UNKNOWN = "unknown"  # not judged since the KMS started, or the KMS is silent
+
+    @classmethod
+    def of(cls, status: SectionStatus) -> SectionState:
+        if not status.is_known:
+            return cls.UNKNOWN
+        return cls.USABLE if status.is_usable else cls.UNUSABLE
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class SectionStatus:
     rate_millibps: int  # thousandths of a bit per second
     is_usable: bool
     qber: float | None
-    is_starting: bool = False  # not judged yet: gives nothing, and is no loss either
+    is_known: bool = True  # False while nobody has judged it: gives nothing, and is no loss either
 
 
 @dataclass(frozen=True)

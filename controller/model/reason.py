@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,6 +17,7 @@ class ReasonCode(Enum):
     BFD_SILENT = "bfd_silent"  # BFD calls its path down, the carrier is there, and there is no other path
     REFUSED = "refused"  # switches refused its rules, or did not confirm them
     NO_KEYS = "no_keys"  # no QKD key rate for it; the keys in store serve on
+    KEYS_UNKNOWN = "keys_unknown"  # whether there is QKD key rate for it is not known yet
     UNCONFIRMED = "unconfirmed"  # it has a path and keys, and its probes have not passed yet
     PROBES_FAIL = "probes_fail"
     OTHER_KEYS = "other_keys"  # its tunnels do not have keys of its source in use
@@ -33,6 +35,13 @@ class Reason:
 
     def __str__(self) -> str:
         return self.detail
+
+
+def keys_unknown(sections: Collection[str]) -> Reason:
+    """What these sections give is not known yet, and everything hangs on that."""
+    named = tuple(sorted(sections))
+    many = "sections" if len(named) > 1 else "section"
+    return Reason(ReasonCode.KEYS_UNKNOWN, f"what QKD {many} {', '.join(named)} can give is not known yet", named)
 
 
 UNEXPLAINED = Reason(ReasonCode.UNEXPLAINED, "no feasible path")

@@ -6,6 +6,7 @@ so that what is reserved and released adds up exactly.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -42,7 +43,7 @@ class Protection(Enum):
 
 
 class Role(Enum):
-    """The three connections of a slice (paper 002, section 2), per cell where a cell is an end."""
+    """The three connections of the papers' template (paper 002, section 2), per cell where a cell is an end."""
 
     CONTROL = "control"  # cell - core
     ACCESS = "access"  # cell - compute
@@ -85,7 +86,7 @@ class SecurityRequirement:
 
 @dataclass(frozen=True)
 class ConnectionSpec:
-    """What is asked of one of a slice's three connections."""
+    """What is asked of a connection. ``bandwidth_kbps`` is that from its source to its destination."""
 
     security: SecurityRequirement
     bandwidth_kbps: int
@@ -102,6 +103,22 @@ class ConnectionSpec:
     max_hops: int | None = None
     priority: int = 0  # the higher is served first when not everything fits after a failure
     revert_after_s: float | None = None  # back to the original path when it has been healthy for so long; None: never
+    reverse_bandwidth_kbps: int | None = None  # from the destination to the source; None: the same
+
+    @property
+    def rates_kbps(self) -> tuple[int, int]:
+        """What may go from the source to the destination, and back."""
+        reverse = self.reverse_bandwidth_kbps
+        return self.bandwidth_kbps, self.bandwidth_kbps if reverse is None else reverse
+
+    @property
+    def reserved_kbps(self) -> tuple[int, int]:
+        """What is reserved on every channel in the direction of the route, and against it.
+
+        Under 1:1 the greater both ways: from where a lane breaks, packets go back on it.
+        """
+        rates = self.rates_kbps
+        return (max(rates), max(rates)) if self.protection is Protection.ONE_TO_ONE else rates
 
     @property
     def key_rate_millibps(self) -> int:
@@ -132,6 +149,21 @@ class SNssai:
 
 
 @dataclass(frozen=True)
+class Compute:
+    """What an application needs of a site."""
+
+    vcpus: int = 0
+    memory_gb: int = 0
+
+    def __add__(self, other: Compute) -> Compute:
+        return Compute(self.vcpus + other.vcpus, self.memory_gb + other.memory_gb)
+
+    def beyond(self, other: Compute) -> Compute:
+        """What of it ``other`` does not cover."""
+        return Compute(max(0, self.vcpus - other.vcpus), max(0, self.memory_gb - other.memory_gb))
+
+
+@dataclass(frozen=True)
 class ComputeRequest:
     """Where the application runs and what it needs; ``site`` None lets the orchestrator choose."""
 
@@ -141,26 +173,12 @@ class ComputeRequest:
 
 
 @dataclass(frozen=True)
-class SliceRequest:
-    """A validated request; ``connections`` holds one spec per role."""
-
-    name: str
-    snssai: SNssai
-    cells: tuple[str, ...]
-    compute: ComputeRequest
-    core: str
-    connections: dict[Role, ConnectionSpec] = field(hash=False)
-    start: float | None = None  # seconds since the epoch; None: at once
-    end: float | None = None  # when it goes by itself; None: never
-
-
-@dataclass(frozen=True)
 class ConnectionRequest:
     """One connection of a slice with both ends known: what path computation is asked."""
 
     slice_name: str
     name: str
-    role: Role
+    role: Role | None  # None: of no template
     src: str
     dst: str
     spec: ConnectionSpec
@@ -169,16 +187,138 @@ class ConnectionRequest:
     def id(self) -> str:
         return f"{self.slice_name}/{self.name}"
 
+    @property
+    def key(self) -> str:
+        """Under which the slice request has its specification."""
+        return self.name if self.role is None else self.role.value
 
-def connections_of(request: SliceRequest, compute_site: str) -> tuple[ConnectionRequest, ...]:
-    """The connections of a slice once its compute site is known: control and access per cell, one backhaul."""
-    per_cell = tuple(
-        ConnectionRequest(request.name, f"{cell}-{suffix}", role, cell, dst, request.connections[role])
-        for cell in request.cells
-        for role, suffix, dst in ((Role.CONTROL, "control", request.core), (Role.ACCESS, "compute", compute_site))
-    )
-    backhaul = request.connections[Role.BACKHAUL]
-    return (
-        *per_cell,
-        ConnectionRequest(request.name, "compute-core", Role.BACKHAUL, compute_site, request.core, backhaul),
-    )
+
+@dataclass(frozen=True)
+class ThreeRoles:
+    """The template of papers 001 and 002: every cell with the core and with the compute site, that with the core."""
+
+    cells: tuple[str, ...]
+    compute: ComputeRequest
+    core: str
+    by_role: Mapping[Role, ConnectionSpec] = field(hash=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the orchestrator chooses the compute site."""
+        return self.compute.site is None
+
+    @property
+    def site(self) -> str | None:
+        """The compute site asked for."""
+        return self.compute.site
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """The sites that are named as ends, the compute site apart."""
+        return (*self.cells, self.core)
+
+    @property
+    def specs(self) -> dict[str, ConnectionSpec]:
+        return {role.value: spec for role, spec in self.by_role.items()}
+
+    def with_spec(self, key: str, spec: ConnectionSpec) -> ThreeRoles:
+        return replace(self, by_role={**self.by_role, Role(key): spec})
+
+    def placed_at(self, site: str | None) -> ThreeRoles:
+        return replace(self, compute=replace(self.compute, site=site))
+
+    def connections(self, slice_name: str, site: str | None) -> tuple[ConnectionRequest, ...]:
+        """Control and access per cell, one backhaul; none before the compute site is known."""
+        if site is None:
+            return ()
+        per_cell = tuple(
+            ConnectionRequest(slice_name, f"{cell}-{suffix}", role, cell, dst, self.by_role[role])
+            for cell in self.cells
+            for role, suffix, dst in ((Role.CONTROL, "control", self.core), (Role.ACCESS, "compute", site))
+        )
+        backhaul = self.by_role[Role.BACKHAUL]
+        return (*per_cell, ConnectionRequest(slice_name, "compute-core", Role.BACKHAUL, site, self.core, backhaul))
+
+    def compute_at(self, site: str | None) -> dict[str, Compute]:
+        return {} if site is None else {site: Compute(self.compute.vcpus, self.compute.memory_gb)}
+
+
+@dataclass(frozen=True)
+class NamedConnection:
+    """A connection between any two sites, with what its application needs at either end."""
+
+    name: str
+    src: str
+    dst: str
+    spec: ConnectionSpec
+    src_compute: Compute = Compute()
+    dst_compute: Compute = Compute()
+
+
+@dataclass(frozen=True)
+class AnyShape:
+    """Connections as they are listed, each of another name. Nothing is left to be placed: ``site`` is always None."""
+
+    listed: tuple[NamedConnection, ...]
+
+    is_open = False
+    site = None
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(end for c in self.listed for end in (c.src, c.dst)))
+
+    @property
+    def specs(self) -> dict[str, ConnectionSpec]:
+        return {c.name: c.spec for c in self.listed}
+
+    def with_spec(self, key: str, spec: ConnectionSpec) -> AnyShape:
+        return replace(self, listed=tuple(replace(c, spec=spec) if c.name == key else c for c in self.listed))
+
+    def placed_at(self, _site: str | None) -> AnyShape:
+        return self
+
+    def connections(self, slice_name: str, _site: str | None) -> tuple[ConnectionRequest, ...]:
+        return tuple(ConnectionRequest(slice_name, c.name, None, c.src, c.dst, c.spec) for c in self.listed)
+
+    def compute_at(self, _site: str | None) -> dict[str, Compute]:
+        """What the connections need at each site, together."""
+        needs: dict[str, Compute] = {}
+        for c in self.listed:
+            for end, need in ((c.src, c.src_compute), (c.dst, c.dst_compute)):
+                if need != Compute():
+                    needs[end] = needs.get(end, Compute()) + need
+        return needs
+
+
+@dataclass(frozen=True)
+class SliceRequest:
+    """A validated request. Whoever plans needs nothing of its shape but what both shapes have."""
+
+    name: str
+    snssai: SNssai
+    shape: ThreeRoles | AnyShape
+    start: float | None = None  # seconds since the epoch; None: at once
+    end: float | None = None  # when it goes by itself; None: never
+
+    @property
+    def specs(self) -> dict[str, ConnectionSpec]:
+        """What is asked, by the key under ``connections`` in the request: a role, or a connection's name."""
+        return self.shape.specs
+
+    def with_spec(self, key: str, spec: ConnectionSpec) -> SliceRequest:
+        return replace(self, shape=self.shape.with_spec(key, spec))
+
+    def placed_at(self, site: str | None) -> SliceRequest:
+        """The same with its compute at that site; ``site`` None leaves the choice open. No matter to any shape."""
+        return replace(self, shape=self.shape.placed_at(site))
+
+
+def connections_of(request: SliceRequest, compute_site: str | None) -> tuple[ConnectionRequest, ...]:
+    """The connections of a slice once its compute site, if it has one, is known."""
+    return request.shape.connections(request.name, compute_site)
+
+
+def compute_of(request: SliceRequest, compute_site: str | None) -> dict[str, Compute]:
+    """What a slice takes of each site once its compute site, if it has one, is known."""
+    return request.shape.compute_at(compute_site)

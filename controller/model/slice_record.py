@@ -16,7 +16,7 @@ class SliceRecord:
     """One slice; its connections are found by id. ``timings_ms`` grows as stages end."""
 
     request: SliceRequest
-    compute_site: str | None  # None until it is known: while SCHEDULED
+    compute_site: str | None  # None until it is known, while SCHEDULED, and for a slice of any shape
     connection_ids: tuple[str, ...]
     state: SliceState = SliceState.RESERVED
     created_at: float = 0.0  # seconds since the epoch

@@ -36,7 +36,7 @@ _SHARE_PERCENT = 95  # of the bandwidth; the rest is for rekeying and probes
 
 
 def slots_per_s(bandwidth_kbps: int) -> int:
-    """Full packets each way with which a constant rate fills a connection's bandwidth."""
+    """Full packets with which a constant rate fills a connection's bandwidth in one direction."""
     return min(MAX_PPS, bandwidth_kbps * 10 * _SHARE_PERCENT // _FRAME_BITS)
 
 

@@ -106,16 +106,16 @@ def metrics_text(
             [((("site", s),), network.free_compute(s)[0]) for s in sites],
         ),
         *_family(
-            "qslice_section_key_bps", "gauge", "Secret key rate of a QKD section.",
-            [((("section", i),), s.rate_millibps / 1000) for i, s in sorted(sections.items())],
+            "qslice_section_key_bps", "gauge", "Secret key rate of a QKD section; none while it is unknown.",
+            [((("section", i),), s.rate_millibps / 1000) for i, s in sorted(sections.items()) if s.is_known],
         ),
         *_family(
             "qslice_section_reserved_key_bps", "gauge", "Reserved secret key rate of a QKD section.",
             [((("section", s.id),), network.reserved_key_millibps(s.id) / 1000) for s in topology.sections],
         ),
         *_family(
-            "qslice_section_usable", "gauge", "1 while the KMS vouches for the section.",
-            [((("section", i),), int(s.is_usable)) for i, s in sorted(sections.items())],
+            "qslice_section_usable", "gauge", "1 while the KMS vouches for the section; none while it is unknown.",
+            [((("section", i),), int(s.is_usable)) for i, s in sorted(sections.items()) if s.is_known],
         ),
         *_family(
             "qslice_section_qber", "gauge", "Quantum bit error rate of a QKD section.",

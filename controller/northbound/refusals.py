@@ -10,6 +10,7 @@ from controller.model.errors import (
     ControllerError,
     DriverError,
     DuplicateSlice,
+    KeyRatesUnknown,
     KeysMissing,
     ProvisioningFailed,
     ReservationExpired,
@@ -25,6 +26,7 @@ from controller.operations.context import InfeasibleRequest
 from controller.operations.slices.feasibility import UnknownJob
 from controller.schema.slice_request import InvalidRequest
 
+RETRY_AFTER_S = 1  # a section is judged within some seconds of the KMS' start
 # What each of our errors is to a client, the first that matches.
 MEANINGS: tuple[tuple[type[ControllerError], HTTPStatus, ProblemCode], ...] = (
     (UnknownSlice, HTTPStatus.NOT_FOUND, ProblemCode.UNKNOWN_SLICE),
@@ -35,6 +37,7 @@ MEANINGS: tuple[tuple[type[ControllerError], HTTPStatus, ProblemCode], ...] = (
     (SliceBusy, HTTPStatus.CONFLICT, ProblemCode.SLICE_BUSY),
     (Superseded, HTTPStatus.CONFLICT, ProblemCode.SUPERSEDED),
     (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID_REQUEST),
+    (KeyRatesUnknown, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.KEY_RATE_UNKNOWN),
     (InfeasibleRequest, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INFEASIBLE),
     (BoundReached, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.BOUND_REACHED),
     (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.SET_UP_FAILED),
@@ -50,12 +53,16 @@ def problem_of(error: ControllerError) -> Problem:
         return error
     status, code = next((status, code) for kind, status, code in MEANINGS if isinstance(error, kind))
     members: dict[str, Any] = {}
+    headers: tuple[tuple[str, str], ...] = ()
     if isinstance(error, InfeasibleRequest):
         members = infeasible_view(error.infeasible)
         if error.is_about_keys:
-            code = ProblemCode.KEY_RATE_LACKING if error.silence is None else ProblemCode.KEY_RATE_UNKNOWN
+            code = ProblemCode.KEY_RATE_LACKING
+    elif isinstance(error, KeyRatesUnknown):
+        members = {"sections": list(error.sections)}
+        headers = (("Retry-After", str(RETRY_AFTER_S)),)
     elif isinstance(error, InvalidRequest):
         members = {"errors": [{"field": path, "message": what} for path, what in error.problems]}
     elif isinstance(error, ProvisioningFailed) and error.lacks_keys:
         code = ProblemCode.KEYS_MISSING
-    return Problem(status, str(error), code=code.value, **members)
+    return Problem(status, str(error), headers, code=code.value, **members)

@@ -41,12 +41,9 @@ DRAIN_S = 0.1
 class InfeasibleRequest(ControllerError):
     """The slice does not fit; carries the explanation."""
 
-    def __init__(self, name: str, infeasible: Infeasible, silence: str | None = None) -> None:
-        """``silence`` says why no key rate is known, if that is so: nothing is admitted on rates that are not."""
+    def __init__(self, name: str, infeasible: Infeasible) -> None:
         self.infeasible = infeasible
-        self.silence = silence
-        more = f"; key rates are unknown: {silence}" if silence and self.is_about_keys else ""
-        super().__init__(f"slice {name}: {explain_briefly(infeasible)}{more}")
+        super().__init__(f"slice {name}: {explain_briefly(infeasible)}")
 
     @property
     def is_about_keys(self) -> bool:

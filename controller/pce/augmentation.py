@@ -49,7 +49,7 @@ def cheapest_new_link(network: Network, request: ConnectionRequest) -> NewLink |
         return None
     for length_km, a, b in _trials(network, query):
         network.effort.spend(100)
-        link = NewLink(a, b, request.spec.security.level, max(1, request.spec.bandwidth_kbps), length_km)
+        link = NewLink(a, b, request.spec.security.level, max(1, *query.bandwidth_kbps), length_km)
         if search_route(_with_link(network, link), request) is not None:
             return link
     return None
@@ -61,7 +61,10 @@ def _trials(network: Network, query: PathQuery) -> list[tuple[float, str, str]]:
     usable = [s for s in range(len(names)) if network.is_site_number_up(s) and s not in query.banned_sites]
     if query.source not in usable or query.target not in usable:
         return []
-    from_source, to_target = _latencies(network, query, query.source), _latencies(network, query, query.target)
+    along, against = query.bandwidth_kbps
+    from_source = _latencies(network, query, query.source)
+    # Looked for from its end, so that what is along the way there is against it here.
+    to_target = _latencies(network, replace(query, bandwidth_kbps=(against, along)), query.target)
     trials = []
     for a in from_source:
         network.effort.spend(10 * len(network.index.site_names))
@@ -83,8 +86,10 @@ def _latencies(network: Network, query: PathQuery, root: int) -> dict[int, int]:
         for neighbour, _, _, offers in network.index.offers(query.level, query.is_exact)[site]:
             usable = [
                 latency
-                for channel, _, latency, _ in offers
-                if network.headroom[channel] >= query.bandwidth_kbps and channel not in query.banned_channels
+                for arc, _, latency, _ in offers
+                if network.headroom[arc] >= query.bandwidth_kbps[0]
+                and network.headroom[arc ^ 1] >= query.bandwidth_kbps[1]
+                and arc not in query.banned_arcs
             ]
             if usable and neighbour not in query.banned_sites:
                 yield neighbour, min(usable)

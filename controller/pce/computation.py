@@ -13,7 +13,7 @@ from controller.pce.disjoint_pair import FoundPair, RoutePair, search_pair
 from controller.pce.infeasibility import Infeasible, Reason, Relaxation, explain_connection
 from controller.pce.joint_planning import PlannedConnection, reserve_planned
 from controller.pce.network import Network
-from controller.pce.placement import SlicePlan, search_slice
+from controller.pce.placement import SlicePlan, UnknownKeyRates, search_slice
 from controller.pce.route_query import search_route
 from controller.pce.slice_infeasibility import explain_slice
 
@@ -25,6 +25,7 @@ __all__ = [
     "Relaxation",
     "RoutePair",
     "SlicePlan",
+    "UnknownKeyRates",
     "find_route",
     "plan_slice",
     "reserve_planned",
@@ -45,15 +46,21 @@ def _one_route(network: Network, request: ConnectionRequest) -> tuple[Route, ...
     return None if route is None else (route,)
 
 
-def plan_slice(network: Network, request: SliceRequest) -> SlicePlan | Infeasible:
+def plan_slice(network: Network, request: SliceRequest) -> SlicePlan | UnknownKeyRates | Infeasible:
     """The cheapest plan for the whole slice on the network as it is, or why there is none. Nothing is reserved.
 
+    A refusal does not hang on key rates that are unknown, and what it lists as nearest fits if those give enough.
     Raises BoundReached, if the network's effort has a bound.
     """
     plan = search_slice(network, request)
     if plan is not None:
         return plan
+    supplied = network.supplied() if network.unknown_sections else network
+    if supplied is not network:
+        hoped_for = search_slice(supplied, request)
+        if hoped_for is not None:
+            return UnknownKeyRates(tuple(sorted(hoped_for.key_sections & network.unknown_sections)), hoped_for)
     try:
-        return explain_slice(network, request)
+        return explain_slice(supplied, request)
     except BoundReached:
         raise BoundReached("it does not fit; why was not found within the bound of a search") from None

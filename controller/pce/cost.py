@@ -2,10 +2,11 @@
 
     cost = sum over the channels of   surplus * 10^14  +  latency_us * 10^6  +  load
 
-``surplus`` is how many levels the channel's class lies above the one asked for, so that premium channels carry
-lesser traffic only when nothing else fits (paper 002, section 2: "selection of encrypted links as appropriate").
-``load`` is the utilisation in per mille that the channel would have with the connection on it: it spreads what is
-otherwise equal. A lower term never outweighs a higher one below 1,000 hops and 100 seconds of latency.
+``surplus`` is how many levels the channel's class lies above the one asked for, so that premium channels carry lesser
+traffic only when nothing else fits (paper 002, section 2: "selection of encrypted links as appropriate"). ``load`` is
+the utilisation in per mille that the channel would have with the connection on it, in the direction where that is more:
+it spreads what is otherwise equal. A lower term never outweighs a higher one below 1,000 hops and 100 seconds of
+latency.
 """
 
 from __future__ import annotations
@@ -24,11 +25,6 @@ class CostBreakdown:
     surplus_levels: int
     latency_us: int
     load_permille: int
-
-
-def load_permille(reserved_kbps: int, bandwidth_kbps: int, capacity_kbps: int) -> int:
-    """Utilisation with the connection on it, rounded down."""
-    return (reserved_kbps + bandwidth_kbps) * LOAD_SCALE // capacity_kbps
 
 
 def channel_cost(surplus: int, latency_us: int, load: int) -> int:

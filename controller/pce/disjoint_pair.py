@@ -1,14 +1,15 @@
 """Working and backup route that share as little as possible.
 
-What a pair is judged by, in this order: the fewest shared risks (channels and shared-risk groups together), the
-fewest shared sites on the way, the least cost of both. Both routes obey all constraints of the request; a channel
-that both use must have the bandwidth twice; a pair has at least two different channels. The two routes belong to
-one tunnel and so have one key relay, which stands on the working route.
+What a pair is judged by, in this order: the fewest shared risks (channels and shared-risk groups together), the fewest
+shared sites on the way, the least cost of both. Both routes obey all constraints of the request; a channel that both
+use must have the bandwidth of both, in each direction; a pair has at least two different channels. The two routes
+belong to one tunnel and so have one key relay, which stands on the working route.
 
 Finding disjoint routes under a latency bound or with risk groups is NP-hard (Li, McCormick and Simchi-Levi, 1990;
 Hu, 2003), so this is a best-first branch and bound. A node forbids elements to either route and concedes
 elements to both, at a price; its bound is the sum of the two cheapest routes under it. Where the two still meet
-in an element, one of three must hold in any answer: the first avoids it, the second does, or it is conceded.
+in an element, one of three must hold in any answer: the first avoids it, the second does, or it is conceded. Where
+they meet on a channel that bears both, but not in these directions, one of them avoids it in its direction.
 Networks of the size that can be emulated take milliseconds, seldom a second; beyond MAX_SEARCHES path searches
 the best pair met so far is returned and says that it is not proven to be the best.
 """
@@ -53,6 +54,7 @@ class Kind(IntEnum):
     GROUP = 0
     CHANNEL = 1
     SITE = 2
+    ARC = 3  # a channel in one direction: never shared, only avoided
 
 
 Element = tuple[Kind, int]
@@ -145,15 +147,16 @@ class _PairSearch:
             common = self._elements(first) & self._elements(second)
             self._consider(first, second, common)
             open_conflicts = common - node.conceded
-            # Without one, the pair is the best of this node; or it is one route twice, all of it conceded, and the
-            # node holds no other pair.
             if open_conflicts:
                 self._branch(node, self._choose(open_conflicts))
+            elif first.channels != second.channels:
+                self._part(node, self._overdrawn(first, second))
+            # Else it is one route twice, all of it conceded, and the node holds no other pair.
         return self._best
 
     def _consider(self, first: FoundPath, second: FoundPath, common: frozenset[Element]) -> None:
         """Remember the pair when it is valid and better than the best so far."""
-        if first.channels == second.channels or not all(self._is_shareable(element) for element in common):
+        if first.channels == second.channels or self._overdrawn(first, second) is not None:
             return
         objective = first.cost + second.cost + sum(PENALTY[kind] for kind, _ in common)
         if self._best is None or objective < self._best.objective:
@@ -168,6 +171,13 @@ class _PairSearch:
             self._push(replace(node, first_avoids=node.first_avoids | more))
         if self._is_shareable(element):
             self._push(replace(node, conceded=node.conceded | more))
+
+    def _part(self, node: _Node, arcs: tuple[int, int] | None) -> None:
+        """Let one or the other avoid a channel in its direction; None: the pair is the best of this node."""
+        if arcs is not None:
+            first, second = (frozenset(((Kind.ARC, arc),)) for arc in arcs)
+            self._push(replace(node, first_avoids=node.first_avoids | first))
+            self._push(replace(node, second_avoids=node.second_avoids | second))
 
     def _push(self, node: _Node) -> None:
         key = node.key()
@@ -192,9 +202,11 @@ class _PairSearch:
         if avoids not in self._found:
             sites = {number for kind, number in avoids if kind is Kind.SITE}
             channels = {number for kind, number in avoids if kind is Kind.CHANNEL}
+            arcs = {number for kind, number in avoids if kind is Kind.ARC}
             for kind, number in avoids:
                 if kind is Kind.GROUP:
                     channels.update(self._channels_in[number])
+            arcs.update(arc for channel in channels for arc in (2 * channel, 2 * channel + 1))
             query = self._query
             if sites & query.required_sites or channels & query.required_channels:
                 self._found[avoids] = None
@@ -204,7 +216,7 @@ class _PairSearch:
                     replace(
                         query,
                         banned_sites=query.banned_sites | sites,
-                        banned_channels=query.banned_channels | channels,
+                        banned_arcs=query.banned_arcs | arcs,
                     ),
                 )
         return self._found[avoids]
@@ -221,13 +233,28 @@ class _PairSearch:
         )
 
     def _is_shareable(self, element: Element) -> bool:
-        """Whether both routes may use the element at once: a channel must bear the bandwidth twice."""
+        """Whether both routes may use the element at once, be it in certain directions alone."""
         kind, number = element
-        if kind is not Kind.CHANNEL:
-            return True
-        return (
-            self._caps.channels.get(number, 2) >= 2 and self._network.headroom[number] >= 2 * self._query.bandwidth_kbps
+        there, back = 2 * number, 2 * number + 1
+        return kind is not Kind.CHANNEL or not all(
+            self._is_too_much(*arcs) for arcs in ((there, there), (back, back), (there, back))
         )
+
+    def _overdrawn(self, first: FoundPath, second: FoundPath) -> tuple[int, int] | None:
+        """The arcs of both routes on a channel that does not bear both; None when there is no such channel."""
+        for arc in first.arcs:
+            for other in (arc, arc ^ 1):
+                if other in second.arcs and self._is_too_much(arc, other):
+                    return arc, other
+        return None
+
+    def _is_too_much(self, arc: int, other: int) -> bool:
+        """Whether one channel cannot bear both routes on these arcs of it, or must not."""
+        if self._caps.channels.get(arc >> 1, 2) < 2 or (arc == other and self._caps.arcs.get(arc, 2) < 2):
+            return True
+        along, against = self._query.bandwidth_kbps
+        need = (2 * along, 2 * against) if arc == other else (along + against, along + against)
+        return self._network.headroom[arc] < need[0] or self._network.headroom[arc ^ 1] < need[1]
 
 
 def _names(network: Network, elements: Iterable[Element]) -> list[str]:

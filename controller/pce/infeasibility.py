@@ -14,12 +14,13 @@ from controller.model.path import Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Match, SecurityRequirement
 from controller.pce.key_relay import FoundRelay, fewest_crossings
 from controller.pce.network import Network
-from controller.pce.relaxation import Knob, Relaxation, Remedy, Value, remedies, spec_knobs
+from controller.pce.relaxation import REVERSE_BANDWIDTH, Knob, Relaxation, Remedy, Value, remedies, spec_knobs
 from controller.pce.route_query import key_query, path_query, search_relay
 from controller.pce.shortest_path import cheapest_path
 
 __all__ = ["Infeasible", "Reason", "Relaxation", "explain_connection"]
 
+BANDWIDTHS = ("bandwidth", REVERSE_BANDWIDTH)  # by direction of the route
 FindRoutes = Callable[[Network, ConnectionRequest], tuple[Route, ...] | None]
 
 
@@ -69,7 +70,7 @@ def connection_knobs(request: ConnectionRequest) -> list[Knob[ConnectionRequest]
 
         return Knob(knob.constraint, knob.field, knob.asked, knob.steps, turn, knob.value, knob.is_ordered)
 
-    return [lift(knob) for knob in spec_knobs(request.spec, f"connections.{request.role.value}")]
+    return [lift(knob) for knob in spec_knobs(request.spec, f"connections.{request.key}")]
 
 
 def _reasons(
@@ -92,13 +93,14 @@ def _reasons(
             reason = _reason(network, request, relaxed, routes, knob.constraint)
             if reason is not None and reason not in reasons:
                 reasons.append(reason)
-    if not any(knob.constraint == "bandwidth" for remedy in found for knob, _ in remedy.turns):
+    if not any(knob.constraint in BANDWIDTHS for remedy in found for knob, _ in remedy.turns):
         # Channels that are full to the last bit leave no bandwidth to suggest, yet it is what is missing.
-        relaxed = replace(request, spec=replace(request.spec, bandwidth_kbps=0))
-        routes = find(network, relaxed)
-        reason = None if routes is None else _reason(network, request, relaxed, routes, "bandwidth")
-        if reason is not None:
-            return [reason, *reasons]
+        for constraint, spec in _without_bandwidth(request.spec):
+            relaxed = replace(request, spec=spec)
+            routes = find(network, relaxed)
+            reason = None if routes is None else _reason(network, request, relaxed, routes, constraint)
+            if reason is not None:
+                return [reason, *reasons]
     if not found:
         away = [site for site in (request.src, request.dst) if not network.is_open(site)]
         if away:
@@ -107,6 +109,15 @@ def _reasons(
         where = ", ".join(down) or f"{request.src}-{request.dst}"
         reasons.append(Reason(request.id, "connectivity", where, "a path", None))
     return reasons
+
+
+def _without_bandwidth(spec: ConnectionSpec) -> list[tuple[str, ConnectionSpec]]:
+    """The specification that asks for no bandwidth in one direction or the other, or in neither."""
+    none = replace(spec, bandwidth_kbps=0)
+    if spec.reverse_bandwidth_kbps is None:
+        return [("bandwidth", none)]
+    back = replace(spec, reverse_bandwidth_kbps=0)
+    return [("bandwidth", none), (REVERSE_BANDWIDTH, back), ("bandwidth", replace(none, reverse_bandwidth_kbps=0))]
 
 
 def _reason(
@@ -121,9 +132,15 @@ def _reason(
     ends = f"{request.src}-{request.dst}"
     channels = [channel for route in routes for channel in route.channels]
     match constraint:
-        case "bandwidth":
-            where = min(channels, key=lambda c: (network.residual_kbps(c) // channels.count(c), c))
-            return Reason(request.id, constraint, where, asked.bandwidth_kbps, got.bandwidth_kbps)
+        case "bandwidth" | "reverse_bandwidth":
+            position, is_either = BANDWIDTHS.index(constraint), asked.reverse_bandwidth_kbps is None
+            hops = [
+                (channel, None if is_either else route.sites[i + position])
+                for route in routes
+                for i, channel in enumerate(route.channels)
+            ]
+            where = min(hops, key=lambda hop: (network.residual_kbps(*hop) // hops.count(hop), hop[0]))[0]
+            return Reason(request.id, constraint, where, asked.rates_kbps[position], got.rates_kbps[position])
         case "latency":
             return Reason(request.id, constraint, ends, asked.latency_us, got.latency_us)
         case "security":

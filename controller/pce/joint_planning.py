@@ -1,10 +1,11 @@
 """Routes for several connections at once, which compete for the same bandwidth and key rate.
 
-Every connection is first given its own best routes. Where a channel or a section is then overdrawn, at least one
-of those that use it must use it less: a best-first branch and bound tries each (the scheme of conflict-based
-search, Sharon et al., Artificial Intelligence 219, 2015). Costs are those on the snapshot before any of the
-connections, so they add up and no order among the connections matters; the first plan without a conflict is the
-cheapest there is.
+Every connection is first given its own best routes. Where a channel in one direction or a section is then overdrawn, at
+least one of those that use it must use it less: a best-first branch and bound tries each (the scheme of conflict-based
+search, Sharon et al., Artificial Intelligence 219, 2015). A connection that asks for another bandwidth there than back
+may also do so by turning round: it is held to fewer uses of the channel in one direction or in the other. Costs are
+those on the snapshot before any of the connections, so they add up and no order among the connections matters; the
+first plan without a conflict is the cheapest there is.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 from controller.model.errors import ControllerError
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest
 from controller.pce.disjoint_pair import search_pair
-from controller.pce.network import Network
+from controller.pce.network import Network, arc_demand
 from controller.pce.route_query import Caps, search_route
 
 MAX_NODES = 2_000  # beyond this a plan may be missed or not be the cheapest; never one that does not fit
@@ -52,7 +54,15 @@ class JointPlan:
     is_proven: bool = True  # False when the effort ran out before it was known to be the cheapest
 
 
-Resource = tuple[bool, int]  # (is a QKD section, number)
+class Kind(IntEnum):
+    """What connections compete for, or are held to fewer uses of."""
+
+    ARC = 0  # a channel in one direction
+    SECTION = 1  # of QKD
+    CHANNEL = 2  # in any direction; a limit alone
+
+
+Resource = tuple[Kind, int]
 _Limits = tuple[tuple[tuple[Resource, int], ...], ...]  # per connection the uses it is held to
 
 
@@ -67,9 +77,13 @@ class JointPlanner:
         self, request: ConnectionRequest, limits: tuple[tuple[Resource, int], ...] = ()
     ) -> tuple[PlannedConnection, int] | None:
         """The best routes for one connection held to ``limits``, with their objective."""
-        key = (request.src, request.dst, request.role, request.spec, limits)
+        key = (request.src, request.dst, request.spec, limits)
         if key not in self._alone:
-            caps = Caps({n: uses for (is_key, n), uses in limits if not is_key}, {n: u for (k, n), u in limits if k})
+            channels, sections, arcs = (
+                {number: uses for (kind, number), uses in limits if kind is wanted}
+                for wanted in (Kind.CHANNEL, Kind.SECTION, Kind.ARC)
+            )
+            caps = Caps(channels, sections, arcs)
             self._alone[key] = plan_alone(self._network, request, caps)
         known = self._alone[key]
         if known is None:
@@ -102,32 +116,47 @@ class JointPlanner:
                 return JointPlan(tuple(plans), objective, all(planned.is_proven for planned in plans))
             if len(seen) > MAX_NODES:
                 return self._in_sequence(requests)
-            resource, uses = conflict
-            for position, count in uses.items():
+            for position, resource, count in conflict:
                 tightened = {**dict(limits[position]), resource: count - 1}
                 held = tuple(sorted(tightened.items()))
                 push((*limits[:position], held, *limits[position + 1 :]))
         return None
 
-    def _conflict(self, plans: list[PlannedConnection]) -> tuple[Resource, dict[int, int]] | None:
-        """An overdrawn resource and how often each connection uses it, by position; None when all fit."""
+    def _conflict(self, plans: list[PlannedConnection]) -> list[tuple[int, Resource, int]] | None:
+        """What can be used less, and by which connection, to resolve one conflict: each with the uses it has now.
+
+        None when all fit.
+        """
         demand: Counter[Resource] = Counter()
-        uses: dict[Resource, dict[int, int]] = {}
+        users: dict[Resource, list[int]] = {}
         for position, planned in enumerate(plans):
-            for resource, count in uses_of(self._network, planned).items():
-                spec = planned.request.spec
-                demand[resource] += count * (spec.key_rate_millibps if resource[0] else spec.bandwidth_kbps)
-                uses.setdefault(resource, {})[position] = count
-        over = [resource for resource, need in demand.items() if need > self._left(resource)]
+            for resource, need in demand_of(self._network, planned).items():
+                demand[resource] += need
+                users.setdefault(resource, []).append(position)
+        over = [resource for resource, need in demand.items() if need > left_of(self._network, resource)]
         if not over:
             return None
         # The fewest ways to resolve it, hence the fewest branches.
-        resource = min(over, key=lambda r: (len(uses[r]), r))
-        return resource, uses[resource]
+        resource = min(over, key=lambda r: (len(users[r]), r))
+        return [(position, *use) for position in users[resource] for use in self._uses(plans[position], resource)]
 
-    def _left(self, resource: Resource) -> int:
-        is_key, number = resource
-        return self._network.key_headroom(number) if is_key else self._network.headroom[number]
+    def _uses(self, planned: PlannedConnection, resource: Resource) -> Iterable[tuple[Resource, int]]:
+        """The uses that make up the connection's demand for an overdrawn resource."""
+        kind, number = resource
+        if kind is Kind.SECTION:
+            times = [
+                dict(route.key_sections).get(self._network.index.section_ids[number], 0) for route in planned.routes
+            ]
+            yield resource, sum(times)
+            return
+        arcs = Counter(arc for route in planned.routes for arc in self._network.index.arcs_of(route))
+        along, against = planned.request.spec.reserved_kbps
+        if along == against:
+            yield (Kind.CHANNEL, number // 2), arcs[number] + arcs[number ^ 1]
+            return
+        for arc, rate in ((number, along), (number ^ 1, against)):
+            if arcs[arc] and rate:
+                yield (Kind.ARC, arc), arcs[arc]
 
     def _in_sequence(self, requests: tuple[ConnectionRequest, ...]) -> JointPlan | None:
         """A plan that fits, one connection after the other, the most demanding first or last."""
@@ -170,25 +199,32 @@ def plan_in_order(network: Network, requests: tuple[ConnectionRequest, ...], ord
 def reserve_planned(network: Network, planned: PlannedConnection) -> None:
     """Reserve every route of a planned connection under ``<id>`` and ``<id>#backup``; all or nothing."""
     spec = planned.request.spec
-    network.reserve(planned.request.id, planned.working, spec.bandwidth_kbps, spec.key_rate_millibps)
+    network.reserve(planned.request.id, planned.working, spec.reserved_kbps, spec.key_rate_millibps)
     if planned.backup is not None:
         try:
-            network.reserve(f"{planned.request.id}#backup", planned.backup, spec.bandwidth_kbps, spec.key_rate_millibps)
+            network.reserve(f"{planned.request.id}#backup", planned.backup, spec.reserved_kbps, spec.key_rate_millibps)
         except ControllerError:
             network.release(planned.request.id)
             raise
 
 
-def uses_of(network: Network, planned: PlannedConnection) -> Counter[Resource]:
-    """How often the routes of one connection use each channel and section."""
-    index = network.index
-    uses: Counter[Resource] = Counter()
+def demand_of(network: Network, planned: PlannedConnection) -> Counter[Resource]:
+    """What the routes of one connection take of arcs (kbit/s) and of sections (millibit/s); nothing that is zero."""
+    index, spec = network.index, planned.request.spec
+    demand: Counter[Resource] = Counter()
     for route in planned.routes:
-        uses.update((False, index.channel_number[channel]) for channel in route.channels)
+        for arc, need in arc_demand(index.arcs_of(route), spec.reserved_kbps).items():
+            demand[Kind.ARC, arc] += need
         for section, times in route.key_sections:
-            uses[(True, index.section_number[section])] += times
-    return uses
+            demand[Kind.SECTION, index.section_number[section]] += times * spec.key_rate_millibps
+    return +demand
+
+
+def left_of(network: Network, resource: Resource) -> int:
+    """What is left of an arc or a section."""
+    kind, number = resource
+    return network.key_headroom(number) if kind is Kind.SECTION else network.headroom[number]
 
 
 def _demand(request: ConnectionRequest) -> int:
-    return request.spec.bandwidth_kbps + request.spec.key_rate_millibps
+    return max(request.spec.reserved_kbps) + request.spec.key_rate_millibps

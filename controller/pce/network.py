@@ -2,24 +2,26 @@
 
 :class:`~controller.pce.network_index.NetworkIndex` is the part that never changes (sites, channels and sections as
 small integers in the order of their names, so that no answer depends on the order in which a topology lists them);
-:class:`Network` adds the states and the reservations. Bandwidth is kbit/s and counts in both directions alike; key rate
-is millibit/s, thousandths of a bit per second.
+:class:`Network` adds the states and the reservations. Bandwidth is kbit/s and counts in each direction of a channel by
+itself; key rate is millibit/s, thousandths of a bit per second.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from controller.model.errors import ControllerError
 from controller.model.path import Route
+from controller.model.request import Compute
 from controller.model.search_effort import Effort
 from controller.pce.network_index import NetworkIndex
 from topologies.spec import Topology
 
 KEY_STEP_MILLIBPS = 10_000
+PLENTY_OF_KEY_MILLIBPS = 1 << 62
 
 
 class NetworkError(ControllerError):
@@ -44,8 +46,8 @@ class AlreadyReserved(NetworkError):
 class _Holding:
     """What one owner holds."""
 
-    channels: tuple[int, ...]
-    bandwidth_kbps: int
+    arcs: tuple[int, ...]
+    bandwidth_kbps: tuple[int, int]  # along the arcs, and against them
     keys: tuple[tuple[int, int], ...]  # section, millibit/s
     key_rate_millibps: int = 0  # per crossing
 
@@ -53,7 +55,8 @@ class _Holding:
 class Network:
     """A topology with its present states and reservations.
 
-    Everything is up at first; a QKD section counts as dry until its rate is told (missing data fails closed).
+    Everything is up at first; the rates of QKD sections are unknown until they are told. Searches find no key where
+    the rate is unknown, and :meth:`supplied` tells whether that is all that is missing.
     """
 
     def __init__(self, topology: Topology) -> None:
@@ -68,16 +71,17 @@ class Network:
         self._site_up = [True] * sites
         self._is_open = [True] * sites
         self._works = [True] * channels
-        self._reserved = [0] * channels
+        self._reserved = [0] * (2 * channels)  # by arc
         self._key_rate = [0] * sections
         self._key_usable = [False] * sections
+        self._key_unknown = frozenset(self.index.section_ids)
         self._key_reserved = [0] * sections
         self._compute_used = [(0, 0)] * sites
         self._holdings: dict[str, _Holding] = {}
-        self._compute_holdings: dict[str, tuple[int, int, int]] = {}
-        # What path computation may use: the residual, or -1 while the channel is dark or down, or one of its sites is
-        # down or closed.
-        self.headroom = list(self.index.capacity_kbps)
+        self._compute_holdings: dict[str, Mapping[str, Compute]] = {}
+        # What path computation may use of each arc: the residual, or -1 while the channel is dark or down, or one of
+        # its sites is down or closed.
+        self.headroom = [capacity for capacity in self.index.capacity_kbps for _ in range(2)]
         self.effort = Effort()  # what searches on it spend
         self._refresh(number for number, is_dark in enumerate(self._dark) if is_dark)
 
@@ -112,6 +116,7 @@ class Network:
         self._reserved = list(other._reserved)
         self._key_rate = list(other._key_rate)
         self._key_usable = list(other._key_usable)
+        self._key_unknown = other._key_unknown
         self._key_reserved = list(other._key_reserved)
         self._compute_used = list(other._compute_used)
         self._holdings = dict(other._holdings)
@@ -127,7 +132,7 @@ class Network:
             there = other.index.channel_number[channel_id]
             other._channel_up[there] = self._channel_up[number]
             other._dark[there] = self._dark[number]
-            other._reserved[there] = self._reserved[number]
+            other._reserved[2 * there : 2 * there + 2] = self._reserved[2 * number : 2 * number + 2]
         for site, number in self.index.site_number.items():
             other._site_up[other.index.site_number[site]] = self._site_up[number]
             other._is_open[other.index.site_number[site]] = self._is_open[number]
@@ -136,6 +141,7 @@ class Network:
             other._key_rate[there] = self._key_rate[number]
             other._key_usable[there] = self._key_usable[number]
             other._key_reserved[there] = self._key_reserved[number]
+        other._key_unknown -= self.index.section_number.keys() - self._key_unknown
         other._refresh(range(len(other.index.channel_ids)))
         return other
 
@@ -183,7 +189,24 @@ class Network:
         changed = (self._key_rate[number], self._key_usable[number]) != (rate_millibps, usable)
         self._key_rate[number] = rate_millibps
         self._key_usable[number] = usable
+        self._key_unknown -= {section_id}
         return changed
+
+    def set_unknown_sections(self, sections: Iterable[str]) -> None:
+        """The sections whose rate nobody has told; that of every other is what was recorded last."""
+        self._key_unknown = frozenset(sections)
+
+    @property
+    def unknown_sections(self) -> frozenset[str]:
+        """The sections whose rate nobody has told: they may give anything from nothing to plenty."""
+        return self._key_unknown
+
+    def supplied(self) -> Network:
+        """A copy in which every section whose rate is unknown gives plenty: what does not fit there does not fit."""
+        twin = self.copy()
+        for section in self._key_unknown:
+            twin.set_section(section, PLENTY_OF_KEY_MILLIBPS, usable=True)
+        return twin
 
     def is_channel_up(self, channel_id: str) -> bool:
         """Whether the channel and both its sites are up; a dark one is not."""
@@ -194,12 +217,17 @@ class Network:
 
     # What is left
 
-    def residual_kbps(self, channel_id: str) -> int:
+    def residual_kbps(self, channel_id: str, sender: str | None = None) -> int:
+        """What is left in the direction away from ``sender``; in the fuller of the two without one."""
         number = self.index.channel_number[channel_id]
-        return self.index.capacity_kbps[number] - self._reserved[number]
+        return self.index.capacity_kbps[number] - self.reserved_kbps(channel_id, sender)
 
-    def reserved_kbps(self, channel_id: str) -> int:
-        return self._reserved[self.index.channel_number[channel_id]]
+    def reserved_kbps(self, channel_id: str, sender: str | None = None) -> int:
+        """As :meth:`residual_kbps`, what is not left."""
+        number = self.index.channel_number[channel_id]
+        if sender is None:
+            return max(self._reserved[2 * number], self._reserved[2 * number + 1])
+        return self._reserved[2 * number + (self.index.ends[number][0] != self.index.site_number[sender])]
 
     def residual_key_millibps(self, section_id: str) -> int:
         """Key rate left on the section; 0 when it is unusable, or when its rate fell below what is reserved."""
@@ -229,13 +257,14 @@ class Network:
 
     def mark(self) -> object:
         """Equal marks: nothing that a plan hangs on is another."""
-        return self.fingerprint(), tuple(self._compute_used), tuple(self._site_up), tuple(self._is_open)
+        states = tuple(self._site_up), tuple(self._is_open), self._key_unknown
+        return self.fingerprint(), tuple(self._compute_used), states
 
     def is_site_number_up(self, site: int) -> bool:
         return self._site_up[site]
 
     def reserved_by_number(self) -> list[int]:
-        """Reserved kbit/s per channel number; to be read, not changed."""
+        """Reserved kbit/s per arc; to be read, not changed."""
         return self._reserved
 
     def free_compute(self, site: str) -> tuple[int, int]:
@@ -247,29 +276,36 @@ class Network:
     # Reservations
 
     def reserve(
-        self, owner: str, route: Route, bandwidth_kbps: int, key_rate_millibps: int, *, is_kept: bool = False
+        self,
+        owner: str,
+        route: Route,
+        bandwidth_kbps: int | tuple[int, int],
+        key_rate_millibps: int,
+        *,
+        is_kept: bool = False,
     ) -> None:
         """Take bandwidth on every channel of ``route`` and key rate for every crossing of its key sections.
 
-        All or nothing: OverCommitted names the first element on which it does not fit, AlreadyReserved an owner
-        who holds something. States do not matter here, so that a restart can restore what was reserved. Key rate that
-        was held until now (``is_kept``) stays so, whatever sections give by now: see
-        :mod:`controller.policy.key_supply`.
+        Two bandwidths are that along the route and that against it, one is both. All or nothing: OverCommitted names
+        the first element on which it does not fit, AlreadyReserved an owner who holds something. States do not matter
+        here, so that a restart can restore what was reserved. Key rate that was held until now (``is_kept``) stays so,
+        whatever sections give by now: see :mod:`controller.policy.key_supply`.
         """
         if owner in self._holdings:
             raise AlreadyReserved(f"{owner} holds a reservation already")
-        if bandwidth_kbps < 0 or key_rate_millibps < 0:
+        along, against = bandwidth_kbps if isinstance(bandwidth_kbps, tuple) else (bandwidth_kbps, bandwidth_kbps)
+        if min(along, against, key_rate_millibps) < 0:
             raise ValueError(f"{owner}: bandwidth_kbps and key_rate_millibps must not be negative")
-        channels = tuple(self.index.channel_number[c] for c in route.channels)
-        for number, times in Counter(channels).items():
-            left = self.index.capacity_kbps[number] - self._reserved[number]
-            if bandwidth_kbps * times > left:
-                raise OverCommitted(self.index.channel_ids[number], bandwidth_kbps * times, left)
+        arcs = self.index.arcs_of(route)
+        for arc, need in arc_demand(arcs, (along, against)).items():
+            left = self.index.capacity_kbps[arc // 2] - self._reserved[arc]
+            if need > left:
+                raise OverCommitted(self.index.channel_ids[arc // 2], need, left)
         keys = tuple((self.index.section_number[s], key_rate_millibps * times) for s, times in route.key_sections)
         for section, rate in () if is_kept else keys:
             if rate > self.key_headroom(section):
                 raise OverCommitted(self.index.section_ids[section], rate, self.key_headroom(section))
-        holding = _Holding(channels, bandwidth_kbps, keys, key_rate_millibps if keys else 0)
+        holding = _Holding(arcs, (along, against), keys, key_rate_millibps if keys else 0)
         self._apply(holding, sign=1)
         self._holdings[owner] = holding
 
@@ -284,34 +320,39 @@ class Network:
         """The key rate that ``owner`` holds on each crossing; 0 when it holds none."""
         return self._holdings[owner].key_rate_millibps if owner in self._holdings else 0
 
-    def reserve_compute(self, owner: str, site: str, vcpus: int, memory_gb: int) -> None:
-        """Take compute at ``site``; errors as for :meth:`reserve`."""
+    def reserve_compute(self, owner: str, needs: Mapping[str, Compute]) -> None:
+        """Take compute at sites, all or nothing; errors as for :meth:`reserve`."""
         if owner in self._compute_holdings:
             raise AlreadyReserved(f"{owner} holds compute already")
-        if vcpus < 0 or memory_gb < 0:
-            raise ValueError(f"{owner}: vcpus and memory_gb must not be negative")
-        free_vcpus, free_memory_gb = self.free_compute(site)
-        if vcpus > free_vcpus:
-            raise OverCommitted(f"{site} vcpus", vcpus, free_vcpus)
-        if memory_gb > free_memory_gb:
-            raise OverCommitted(f"{site} memory_gb", memory_gb, free_memory_gb)
-        number = self.index.site_number[site]
-        used_vcpus, used_memory_gb = self._compute_used[number]
-        self._compute_used[number] = (used_vcpus + vcpus, used_memory_gb + memory_gb)
-        self._compute_holdings[owner] = (number, vcpus, memory_gb)
+        for site, need in needs.items():
+            if need.vcpus < 0 or need.memory_gb < 0:
+                raise ValueError(f"{owner}: vcpus and memory_gb must not be negative")
+            vcpus, memory_gb = self.free_compute(site)
+            if need.vcpus > vcpus:
+                raise OverCommitted(f"{site} vcpus", need.vcpus, vcpus)
+            if need.memory_gb > memory_gb:
+                raise OverCommitted(f"{site} memory_gb", need.memory_gb, memory_gb)
+        self._use_compute(needs, sign=1)
+        self._compute_holdings[owner] = dict(needs)
 
     def release_compute(self, owner: str) -> None:
         """Give back the compute ``owner`` holds; KeyError when that is nothing."""
-        number, vcpus, memory_gb = self._compute_holdings.pop(owner)
-        used_vcpus, used_memory_gb = self._compute_used[number]
-        self._compute_used[number] = (used_vcpus - vcpus, used_memory_gb - memory_gb)
+        self._use_compute(self._compute_holdings.pop(owner), sign=-1)
+
+    def _use_compute(self, needs: Mapping[str, Compute], sign: int) -> None:
+        for site, need in needs.items():
+            number = self.index.site_number[site]
+            vcpus, memory_gb = self._compute_used[number]
+            self._compute_used[number] = (vcpus + sign * need.vcpus, memory_gb + sign * need.memory_gb)
 
     def _apply(self, holding: _Holding, sign: int) -> None:
-        for number in holding.channels:
-            self._reserved[number] += sign * holding.bandwidth_kbps
+        along, against = holding.bandwidth_kbps
+        for arc in holding.arcs:
+            self._reserved[arc] += sign * along
+            self._reserved[arc ^ 1] += sign * against
         for section, rate in holding.keys:
             self._key_reserved[section] += sign * rate
-        self._refresh(holding.channels)
+        self._refresh(arc // 2 for arc in holding.arcs)
 
     def _refresh(self, channels: Iterable[int]) -> None:
         for number in channels:
@@ -319,4 +360,15 @@ class Network:
             up = self._channel_up[number] and not self._dark[number] and self._site_up[a] and self._site_up[b]
             self._works[number] = up
             usable = up and self._is_open[a] and self._is_open[b]
-            self.headroom[number] = self.index.capacity_kbps[number] - self._reserved[number] if usable else -1
+            for arc in (2 * number, 2 * number + 1):
+                self.headroom[arc] = self.index.capacity_kbps[number] - self._reserved[arc] if usable else -1
+
+
+def arc_demand(arcs: Iterable[int], bandwidth_kbps: tuple[int, int]) -> Counter[int]:
+    """What arcs take of themselves and of their opposites, in kbit/s along them and against them."""
+    along, against = bandwidth_kbps
+    demand: Counter[int] = Counter()
+    for arc in arcs:
+        demand[arc] += along
+        demand[arc ^ 1] += against
+    return demand

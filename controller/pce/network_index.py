@@ -1,4 +1,7 @@
-"""A topology in flat lists of integers: what path computation needs and no reservation changes."""
+"""A topology in flat lists of integers: what path computation needs and no reservation changes.
+
+A channel in one direction is an *arc*: number 2 c leads from the first end of channel c to the second, 2 c + 1 back.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from controller.model.path import Route
 from controller.pce.bounds import Bounds
 from controller.pce.cost import channel_cost
 from topologies.spec import Channel, SecurityClass, Topology
@@ -23,7 +27,7 @@ def channel_capacity_kbps(channel: Channel) -> int:
     return round(channel.capacity_mbps * 1000)
 
 
-Offer = tuple[int, int, int, int]  # channel, cost without load, latency (us), capacity (kbit/s)
+Offer = tuple[int, int, int, int]  # arc, cost without load, latency (us), capacity (kbit/s)
 OfferRow = tuple[int, int, int, tuple[Offer, ...]]
 
 
@@ -83,6 +87,17 @@ class NetworkIndex:
             rows[b].setdefault(a, []).append(number)
         return [[(site, tuple(row[site])) for site in sorted(row)] for row in rows]
 
+    def arcs_of(self, route: Route) -> tuple[int, ...]:
+        """The channels of a route in its direction; in their own where it names no sites.
+
+        KeyError when it is of another topology.
+        """
+        numbers = [self.channel_number[channel] for channel in route.channels]
+        if not route.sites:
+            return tuple(2 * number for number in numbers)
+        senders = (self.site_number[site] for site in route.sites[:-1])
+        return tuple(2 * n + (self.ends[n][0] != sender) for n, sender in zip(numbers, senders, strict=True))
+
     def prepare(self) -> None:
         """Compute now what would otherwise be computed by the first questions: bounds and offers."""
         self.bounds.prepare()
@@ -91,27 +106,34 @@ class NetworkIndex:
             self.offers(int(security), False)
 
     def offers(self, level: int, is_exact: bool) -> list[list[OfferRow]]:
-        """Per site its neighbours with the channels there that satisfy the security asked for, best first.
+        """Per site its neighbours with the arcs there that satisfy the security asked for, best first.
 
         A row is (neighbour, least cost, least latency, offers); costs leave the load out, which changes.
         """
         if (level, is_exact) not in self._offers:
             self._offers[level, is_exact] = [
-                [row for site, parallel in at if (row := self._offer_row(site, parallel, level, is_exact)) is not None]
-                for at in self.neighbours
+                [
+                    row
+                    for to, parallel in at
+                    if (row := self._offer_row(site, to, parallel, level, is_exact)) is not None
+                ]
+                for site, at in enumerate(self.neighbours)
             ]
         return self._offers[level, is_exact]
 
-    def _offer_row(self, site: int, parallel: tuple[int, ...], level: int, is_exact: bool) -> OfferRow | None:
+    def _offer_row(
+        self, site: int, neighbour: int, parallel: tuple[int, ...], level: int, is_exact: bool
+    ) -> OfferRow | None:
         offers = []
         for channel in parallel:
             surplus, latency = self.security[channel] - level, self.latency_us[channel]
             if surplus == 0 or (surplus > 0 and not is_exact):
-                offers.append((channel, channel_cost(surplus, latency, 0), latency, self.capacity_kbps[channel]))
+                arc = 2 * channel + (self.ends[channel][0] != site)
+                offers.append((arc, channel_cost(surplus, latency, 0), latency, self.capacity_kbps[channel]))
         if not offers:
             return None
         offers.sort(key=lambda offer: (offer[1], offer[0]))
-        return site, offers[0][1], min(latency for _, _, latency, _ in offers), tuple(offers)
+        return neighbour, offers[0][1], min(latency for _, _, latency, _ in offers), tuple(offers)
 
     def _key_links(self) -> list[list[tuple[int, IndexedLink]]]:
         """Per site the QKD links that end there, each with the site at its far end."""

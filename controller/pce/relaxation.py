@@ -19,6 +19,7 @@ from topologies.spec import SecurityClass
 MOST_LATENCY_US = 10_000_000
 MOST_REKEY_MS = 86_400_000
 MOST_HOPS = 255
+REVERSE_BANDWIDTH = "reverse_bandwidth"  # the constraint, where it is another than the bandwidth
 
 Value = str | int | float | tuple[str, ...]
 Problem = TypeVar("Problem")
@@ -75,6 +76,7 @@ def spec_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec]]:
 
 def _amount_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec]]:
     kbps, latency_us, hops = spec.bandwidth_kbps, spec.latency_us, spec.max_hops
+    reverse_kbps = spec.reverse_bandwidth_kbps
     knobs: list[Knob[ConnectionSpec]] = [
         Knob(
             "bandwidth", f"{prefix}.bandwidth_mbps", f"{kbps / 1000:g}", kbps - 1,
@@ -87,6 +89,14 @@ def _amount_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec
             lambda i: (latency_us + i) / 1000,
         ),
     ]  # fmt: skip
+    if reverse_kbps is not None:
+        knobs.append(
+            Knob(
+                REVERSE_BANDWIDTH, f"{prefix}.reverse_bandwidth_mbps", f"{reverse_kbps / 1000:g}", reverse_kbps - 1,
+                lambda s, i: replace(s, reverse_bandwidth_kbps=reverse_kbps - i),
+                lambda i: (reverse_kbps - i) / 1000,
+            )
+        )  # fmt: skip
     if SecurityClass.QKD in spec.security.sources:
         whole_ms = int(spec.rekey_s * 1000)
         knobs.append(

@@ -15,10 +15,14 @@ from topologies.spec import SecurityClass
 
 @dataclass(frozen=True)
 class Caps:
-    """Limits that joint planning puts on one connection, by number: uses per channel, crossings per section."""
+    """Limits that joint planning puts on one connection, by number.
+
+    Uses per channel in any direction and per arc, crossings per section.
+    """
 
     channels: Mapping[int, int] = field(default_factory=dict)
     sections: Mapping[int, int] = field(default_factory=dict)
+    arcs: Mapping[int, int] = field(default_factory=dict)
 
 
 NO_CAPS = Caps()
@@ -78,16 +82,18 @@ def path_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAP
         return None
     banned = {index.channel_number[c] for c in spec.exclude_channels if c in index.channel_number}
     banned.update(channel for channel, uses in caps.channels.items() if uses < 1)
+    banned_arcs = {arc for channel in banned for arc in (2 * channel, 2 * channel + 1)}
+    banned_arcs.update(arc for arc, uses in caps.arcs.items() if uses < 1)
     return PathQuery(
         source=index.site_number[request.src],
         target=index.site_number[request.dst],
-        bandwidth_kbps=spec.bandwidth_kbps,
+        bandwidth_kbps=spec.reserved_kbps,
         level=int(spec.security.level),
         is_exact=spec.security.match is Match.EXACT,
         max_latency_us=spec.latency_us,
         max_hops=spec.max_hops,
         banned_sites=frozenset(index.site_number[s] for s in spec.exclude_sites if s in index.site_number),
-        banned_channels=frozenset(banned),
+        banned_arcs=frozenset(banned_arcs),
         required_sites=frozenset(index.site_number[s] for s in spec.include_sites),
         required_channels=frozenset(index.channel_number[c] for c in spec.include_channels),
     )

@@ -25,17 +25,20 @@ from controller.pce.network_index import Offer
 
 @dataclass(frozen=True)
 class PathQuery:
-    """A question in the index's numbers. Prices are added to the cost of whoever uses the element."""
+    """A question in the index's numbers. Prices are added to the cost of whoever uses the element.
+
+    ``bandwidth_kbps`` is what is needed along the path, and against it.
+    """
 
     source: int
     target: int
-    bandwidth_kbps: int
+    bandwidth_kbps: tuple[int, int]
     level: int
     is_exact: bool
     max_latency_us: int
     max_hops: int | None = None
     banned_sites: frozenset[int] = frozenset()
-    banned_channels: frozenset[int] = frozenset()
+    banned_arcs: frozenset[int] = frozenset()
     required_sites: frozenset[int] = frozenset()
     required_channels: frozenset[int] = frozenset()
     site_prices: Mapping[int, int] = field(default_factory=dict, compare=False)
@@ -46,9 +49,13 @@ class FoundPath:
     """An answer in the index's numbers; ``cost`` includes the prices of the query."""
 
     sites: tuple[int, ...]
-    channels: tuple[int, ...]
+    arcs: tuple[int, ...]
     latency_us: int
     cost: int
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        return tuple(arc >> 1 for arc in self.arcs)
 
 
 def cheapest_path(network: Network, query: PathQuery) -> FoundPath | None:
@@ -82,51 +89,53 @@ class _Labels:
         self.cost = [0]
         self.latency = [0]
         self.parent = [-1]
-        self.channel = [-1]
+        self.arc = [-1]
 
-    def add(self, site: int, cost: int, latency: int, parent: int, channel: int) -> int:
+    def add(self, site: int, cost: int, latency: int, parent: int, arc: int) -> int:
         self.site.append(site)
         self.cost.append(cost)
         self.latency.append(latency)
         self.parent.append(parent)
-        self.channel.append(channel)
+        self.arc.append(arc)
         return len(self.site) - 1
 
     def unwind(self, label: int) -> FoundPath:
         cost, latency = self.cost[label], self.latency[label]
-        sites, channels = [self.site[label]], []
+        sites, arcs = [self.site[label]], []
         while self.parent[label] >= 0:
-            channels.append(self.channel[label])
+            arcs.append(self.arc[label])
             label = self.parent[label]
             sites.append(self.site[label])
-        return FoundPath(tuple(reversed(sites)), tuple(reversed(channels)), latency, cost)
+        return FoundPath(tuple(reversed(sites)), tuple(reversed(arcs)), latency, cost)
 
 
 def _admit(network: Network, query: PathQuery) -> Callable[[tuple[Offer, ...], int], list[tuple[int, int, int]]]:
-    """A function from parallel channels to (cost, latency, number) of those that are usable and not dominated.
+    """A function from parallel arcs to (cost, latency, number) of those that are usable and not dominated.
 
     Offers come by rising surplus, then latency, and load cannot reverse that order: a later one of another kind is
     only worth having when it is faster, one of the same kind when it is less loaded.
     """
     headroom, reserved = network.headroom, network.reserved_by_number()
-    bandwidth, banned = query.bandwidth_kbps, query.banned_channels
+    (along, against), banned = query.bandwidth_kbps, query.banned_arcs
 
     def admit(offers: tuple[Offer, ...], least_latency: int) -> list[tuple[int, int, int]]:
         kept: list[tuple[int, int, int]] = []
         kind = -1
-        for channel, base, latency, capacity in offers:
+        for arc, base, latency, capacity in offers:
             if kept and base != kind and latency >= kept[-1][1]:
                 if kept[-1][1] == least_latency:
                     break
                 continue
-            if headroom[channel] < bandwidth or channel in banned:
+            back = arc ^ 1
+            if headroom[arc] < along or headroom[back] < against or arc in banned:
                 continue
-            cost = base + (reserved[channel] + bandwidth) * LOAD_SCALE // capacity
+            used, used_back = reserved[arc] + along, reserved[back] + against
+            cost = base + (used if used > used_back else used_back) * LOAD_SCALE // capacity
             if not kept or base != kind:
-                kept.append((cost, latency, channel))
+                kept.append((cost, latency, arc))
                 kind = base
             elif cost < kept[-1][0]:
-                kept[-1] = (cost, latency, channel)
+                kept[-1] = (cost, latency, arc)
         return kept
 
     return admit
@@ -173,8 +182,8 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
             best = cheapest.get(neighbour)
             if best is not None and best[0] <= cost + least_cost and best[1] <= soonest:
                 continue
-            for channel_cost, channel_latency, channel in admit(offers, least_latency):
-                total, total_latency = cost + channel_cost, latency + channel_latency
+            for arc_cost, arc_latency, arc in admit(offers, least_latency):
+                total, total_latency = cost + arc_cost, latency + arc_latency
                 if total_latency + left > limit:
                     continue
                 if site_prices:
@@ -183,7 +192,7 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
                     continue
                 if best is None or total < best[0]:
                     best = cheapest[neighbour] = (total, total_latency)
-                push(heap, (total + left * LATENCY_WEIGHT, add(neighbour, total, total_latency, label, channel)))
+                push(heap, (total + left * LATENCY_WEIGHT, add(neighbour, total, total_latency, label, arc)))
     return None
 
 
@@ -235,7 +244,7 @@ class _LabelSearch:
                 if not self._exceeds_hops(self._hops[label] + 1, neighbour):
                     ways = self._admit(offers, least_latency)
                     # Required channels are worth taking whatever they cost.
-                    required = [offer for offer in offers if offer[0] in self._channel_bits]
+                    required = [offer for offer in offers if offer[0] >> 1 in self._channel_bits]
                     if required:
                         ways = sorted({*ways, *(way for one in required for way in self._admit((one,), one[2]))})
                     self._extend(heap, label, neighbour, once | self._site_bits.get(neighbour, 0), ways)
@@ -247,14 +256,14 @@ class _LabelSearch:
         """New labels at ``neighbour`` by each of ``ways``; ``bits`` is what is met there."""
         query, labels = self._query, self._labels
         left = self._latency_left(neighbour)
-        for channel_cost, channel_latency, channel in ways:
-            latency = labels.latency[label] + channel_latency
+        for arc_cost, arc_latency, arc in ways:
+            latency = labels.latency[label] + arc_latency
             if latency + left > query.max_latency_us:
                 continue
-            cost = labels.cost[label] + channel_cost + query.site_prices.get(neighbour, 0)
-            added = labels.add(neighbour, cost, latency, label, channel)
+            cost = labels.cost[label] + arc_cost + query.site_prices.get(neighbour, 0)
+            added = labels.add(neighbour, cost, latency, label, arc)
             self._hops.append(self._hops[label] + 1)
-            self._met.append(self._met[label] | bits | self._channel_bits.get(channel, 0))
+            self._met.append(self._met[label] | bits | self._channel_bits.get(arc >> 1, 0))
             heapq.heappush(heap, (cost + left * LATENCY_WEIGHT, added))
 
     def _exceeds_hops(self, hops: int, site: int) -> bool:

@@ -15,21 +15,25 @@ from controller.model.errors import DriverError
 from controller.model.path import Lane, Route
 from controller.model.reason import Reason, ReasonCode
 from controller.model.request import (
+    AnyShape,
+    Compute,
     ComputeRequest,
     ConnectionRequest,
     ConnectionSpec,
     Match,
+    NamedConnection,
     Protection,
     Role,
     SecurityRequirement,
     SliceRequest,
     SNssai,
+    ThreeRoles,
 )
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from topologies.spec import SecurityClass
 
-VERSION = 5
+VERSION = 6
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -99,36 +103,62 @@ def _slice_request(request: SliceRequest) -> Json:
         "name": request.name,
         "sst": request.snssai.sst,
         "sd": request.snssai.sd,
-        "cells": list(request.cells),
-        "compute": {
-            "site": request.compute.site, "vcpus": request.compute.vcpus, "memory_gb": request.compute.memory_gb,
-        },
-        "core": request.core,
-        "connections": {role.value: _spec(spec) for role, spec in request.connections.items()},
+        "shape": _shape(request.shape),
         "start": request.start,
         "end": request.end,
-    }  # fmt: skip
+    }
+
+
+def _shape(shape: ThreeRoles | AnyShape) -> Json:
+    if isinstance(shape, AnyShape):
+        return {"listed": [_named(connection) for connection in shape.listed]}
+    compute = shape.compute
+    return {
+        "cells": list(shape.cells),
+        "compute": {"site": compute.site, "vcpus": compute.vcpus, "memory_gb": compute.memory_gb},
+        "core": shape.core,
+        "connections": {key: _spec(spec) for key, spec in shape.specs.items()},
+    }
+
+
+def _named(connection: NamedConnection) -> Json:
+    c = connection
+    needs = {end: [need.vcpus, need.memory_gb] for end, need in (("src", c.src_compute), ("dst", c.dst_compute))}
+    return {"name": c.name, "src": c.src, "dst": c.dst, "spec": _spec(c.spec), "compute": needs}
 
 
 def _slice_request_from(raw: Mapping[str, Any]) -> SliceRequest:
-    compute = raw["compute"]
     return SliceRequest(
         name=raw["name"],
         snssai=SNssai(raw["sst"], raw["sd"]),
-        cells=tuple(raw["cells"]),
-        compute=ComputeRequest(compute["site"], compute["vcpus"], compute["memory_gb"]),
-        core=raw["core"],
-        connections={Role(role): _spec_from(spec) for role, spec in raw["connections"].items()},
+        shape=_shape_from(raw["shape"]),
         start=raw["start"],
         end=raw["end"],
     )
+
+
+def _shape_from(raw: Mapping[str, Any]) -> ThreeRoles | AnyShape:
+    if "listed" in raw:
+        return AnyShape(tuple(_named_from(connection) for connection in raw["listed"]))
+    compute = raw["compute"]
+    return ThreeRoles(
+        cells=tuple(raw["cells"]),
+        compute=ComputeRequest(compute["site"], compute["vcpus"], compute["memory_gb"]),
+        core=raw["core"],
+        by_role={Role(role): _spec_from(spec) for role, spec in raw["connections"].items()},
+    )
+
+
+def _named_from(raw: Mapping[str, Any]) -> NamedConnection:
+    src_compute, dst_compute = (Compute(*raw["compute"][end]) for end in ("src", "dst"))
+    return NamedConnection(raw["name"], raw["src"], raw["dst"], _spec_from(raw["spec"]), src_compute, dst_compute)
 
 
 def _connection_request(request: ConnectionRequest) -> Json:
     return {
         "slice": request.slice_name,
         "name": request.name,
-        "role": request.role.value,
+        "role": None if request.role is None else request.role.value,
         "src": request.src,
         "dst": request.dst,
         "spec": _spec(request.spec),
@@ -136,9 +166,8 @@ def _connection_request(request: ConnectionRequest) -> Json:
 
 
 def _connection_request_from(raw: Mapping[str, Any]) -> ConnectionRequest:
-    return ConnectionRequest(
-        raw["slice"], raw["name"], Role(raw["role"]), raw["src"], raw["dst"], _spec_from(raw["spec"])
-    )
+    role = None if raw["role"] is None else Role(raw["role"])
+    return ConnectionRequest(raw["slice"], raw["name"], role, raw["src"], raw["dst"], _spec_from(raw["spec"]))
 
 
 def _spec(spec: ConnectionSpec) -> Json:
@@ -159,6 +188,7 @@ def _spec(spec: ConnectionSpec) -> Json:
         "max_hops": spec.max_hops,
         "priority": spec.priority,
         "revert_after_s": spec.revert_after_s,
+        "reverse_bandwidth_kbps": spec.reverse_bandwidth_kbps,
     }
 
 
@@ -180,6 +210,7 @@ def _spec_from(raw: Mapping[str, Any]) -> ConnectionSpec:
         max_hops=raw["max_hops"],
         priority=raw["priority"],
         revert_after_s=raw["revert_after_s"],
+        reverse_bandwidth_kbps=raw["reverse_bandwidth_kbps"],
     )
 
 

@@ -1,7 +1,7 @@
 """The journal on SQLite: one row per slice and one per connection, written in one transaction per change of a slice.
 
 What a row holds is :mod:`controller.persistence.codec`'s affair; beside it stand what SQLite is to keep unique and in
-order. A journal of version 4 is written anew when it is opened.
+order. A journal of an earlier version is written anew when it is opened.
 
 WAL with synchronous=NORMAL: a commit survives the death of the process at once and does not wait for the disk; after
 a loss of power the last commits may be missing, and reconciliation brings the switches to what is left.
@@ -13,12 +13,13 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.slice_record import SliceRecord
-from controller.persistence import codec, version_4
+from controller.persistence import codec, version_4, version_5
 
 SLICES = "CREATE TABLE slices (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL) STRICT"
 CONNECTIONS = """
@@ -28,6 +29,7 @@ CREATE TABLE connections (
 ) STRICT
 """
 PROCESSES = "CREATE TABLE processes (begun INTEGER NOT NULL) STRICT"
+EARLIER: dict[int, ModuleType] = {module.VERSION: module for module in (version_4, version_5)}
 
 
 class StoreError(DriverError):
@@ -54,16 +56,17 @@ class Store:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == codec.VERSION:
             return
-        if version not in (0, version_4.VERSION):
-            text = f"it is of version {version}, this program reads {version_4.VERSION} and {codec.VERSION}"
+        if version not in (0, *EARLIER):
+            text = f"it is of version {version}, this program reads {min(EARLIER)} to {codec.VERSION}"
             raise StoreError(f"database {self._path}: {text}")
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            kept = [] if version == 0 else self._take_version_4()
+            kept = [] if version == 0 else self._take(EARLIER[version])
             self._db.execute(SLICES)
             self._db.execute(CONNECTIONS)
-            self._db.execute(PROCESSES)
-            self._db.execute("INSERT INTO processes VALUES (0)")
+            if version != version_5.VERSION:
+                self._db.execute(PROCESSES)
+                self._db.execute("INSERT INTO processes VALUES (0)")
             for record, connections in kept:
                 self._write(record, connections)
             self._db.execute(f"PRAGMA user_version = {codec.VERSION}")
@@ -71,10 +74,10 @@ class Store:
         finally:
             self._undo()
 
-    def _take_version_4(self) -> list[tuple[SliceRecord, list[Connection]]]:
-        """What is there, and its tables gone."""
-        slices, connections = (self._db.execute(q).fetchall() for q in (version_4.SLICES, version_4.CONNECTIONS))
-        kept = list(version_4.read_slices(slices, connections))
+    def _take(self, earlier: ModuleType) -> list[tuple[SliceRecord, list[Connection]]]:
+        """What is there, as that version reads it, and its tables gone."""
+        slices, connections = (self._db.execute(q).fetchall() for q in (earlier.SLICES, earlier.CONNECTIONS))
+        kept: list[tuple[SliceRecord, list[Connection]]] = list(earlier.read_slices(slices, connections))
         self._db.execute("DROP TABLE connections")
         self._db.execute("DROP TABLE slices")
         return kept

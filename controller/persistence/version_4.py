@@ -23,6 +23,7 @@ from controller.model.request import (
     SecurityRequirement,
     SliceRequest,
     SNssai,
+    ThreeRoles,
     connections_of,
 )
 from controller.model.slice_record import SliceRecord
@@ -105,12 +106,14 @@ def _slice_request(raw: Mapping[str, Any]) -> SliceRequest:
     return SliceRequest(
         name=raw["name"],
         snssai=SNssai(snssai["sst"], snssai.get("sd")),
-        cells=tuple(raw["cells"]),
-        compute=ComputeRequest(
-            None if compute["site"] == "auto" else compute["site"], compute["vcpus"], compute["memory_gb"]
+        shape=ThreeRoles(
+            cells=tuple(raw["cells"]),
+            compute=ComputeRequest(
+                None if compute["site"] == "auto" else compute["site"], compute["vcpus"], compute["memory_gb"]
+            ),
+            core=raw["core"],
+            by_role={Role(role): _spec(spec) for role, spec in raw["connections"].items()},
         ),
-        core=raw["core"],
-        connections={Role(role): _spec(spec) for role, spec in raw["connections"].items()},
         start=_moment(raw.get("start")),
         end=_moment(raw.get("end")),
     )

@@ -6,7 +6,8 @@ most urgent first (see :func:`controller.policy.restoration.rank`):
 1. its tunnel renews keys less often, so that those in store last, but well within their lifetime;
 2. another relay that has the rate is reserved, or failing that the best slower rate that the policy allows;
 3. if there is none, a fallback that the request lists is left to :mod:`controller.policy.security_fallback`, which
-   undoes it when there is rate again (dark channels are of no use: they bring no keys);
+   undoes it when there is rate again (dark channels are of no use: they bring no keys). While a section that may help
+   has not been judged nobody falls back: a rate that is unknown is not one that is too low;
 4. else it is DEGRADED: it keeps its way and lives on the keys in store and then on its last one;
 5. when there is rate again it is reserved, and keys are renewed as asked.
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from controller.model.connection import Connection, SlowRekey, owner_of
 from controller.model.key_rates import KeyPool
-from controller.model.reason import UNEXPLAINED, Reason, ReasonCode
+from controller.model.reason import UNEXPLAINED, Reason, ReasonCode, keys_unknown
 from controller.model.request import KEY_BITS, Protection
 from controller.model.states import ConnectionState
 from controller.pce.key_relay import FoundRelay, fewest_crossings
@@ -173,8 +174,9 @@ class KeySupply:
             return
         self._proven_after.discard(now.id)
         section = culprit or self._bottleneck(now)
-        why = self._shortage(now, section, stopped)
-        if now.state is ConnectionState.ACTIVE and security_fallback.has_way(model, now):
+        awaited = self._awaited(now)
+        why = keys_unknown(awaited) if awaited else self._shortage(now, section, stopped)
+        if not awaited and now.state is ConnectionState.ACTIVE and security_fallback.has_way(model, now):
             self._set_pace(now.id, was.slow_rekey)  # what it has is as before, until the fallback is there
             model.note_reason(now.id, why)
             return
@@ -187,7 +189,7 @@ class KeySupply:
         One that has a slower rate already keeps it until it can have all (``is_patient``): no searching at every look.
         """
         model, wanted = self._model, connection.request.spec.key_rate_millibps
-        least = math.ceil(KEY_BITS * 1000 / slowest_s(connection))
+        least = _least_millibps(connection)
         held = connection.lanes[0].route
         if reserved:
             model.set_relay(connection.id, NO_RELAY, 0)
@@ -221,6 +223,16 @@ class KeySupply:
             else:
                 best, enough = relay, rate
         return best, enough
+
+    def _awaited(self, connection: Connection) -> frozenset[str]:
+        """The sections whose rates are unknown, if with them it may have a relay."""
+        unknown = self._model.network.unknown_sections
+        if not unknown:
+            return frozenset()
+        network = self._model.network.supplied()
+        query = replace(key_query(network, connection.request), rate_millibps=_least_millibps(connection))
+        relay = fewest_crossings(network, query)
+        return frozenset() if relay is None else unknown & {network.index.section_ids[s] for s, _ in relay.crossings}
 
     def _return_to_service(self, connection: Connection) -> None:
         """One that was DEGRADED for want of keys is so no more, if its way works."""
@@ -311,6 +323,10 @@ class KeySupply:
 def slowest_s(connection: Connection) -> float:
     """The policy's limit: half of the lifetime, so that a renewal that fails has as long again to succeed."""
     return max(connection.request.spec.rekey_s, connection.request.spec.key_lifetime_s / 2)
+
+
+def _least_millibps(connection: Connection) -> int:
+    return math.ceil(KEY_BITS * 1000 / slowest_s(connection))
 
 
 def _pool_of(connection: Connection) -> KeyPool:

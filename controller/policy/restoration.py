@@ -14,7 +14,7 @@ from typing import TypeVar
 from controller.model.connection import Connection
 from controller.model.errors import BoundReached, ControllerError
 from controller.model.path import Lane, Route
-from controller.model.reason import UNEXPLAINED, Reason, ReasonCode
+from controller.model.reason import UNEXPLAINED, Reason, ReasonCode, keys_unknown
 from controller.model.request import ConnectionRequest
 from controller.model.reroute import Cause
 from controller.model.search_effort import Effort
@@ -96,13 +96,21 @@ def protect(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
 def explain(network: Network, request: ConnectionRequest) -> Reason | Route:
     """Why there is no way for the request on this (copy of the) network, and which new channel would give it one.
 
+    What hangs on key rates that are unknown is said to; no reason is one that their being told may take away.
+
     A route when there is one by now, or the search for it took longer than those that others wait for.
 
     Costs many searches: nothing for the moments in which connections wait to be moved. Raises BoundReached.
     """
+    unknown = network.unknown_sections
+    if unknown:
+        route = search_route(network, request)
+        if route is not None:
+            return route
+        network = network.supplied()
     found = find_route(network, request)
     if not isinstance(found, Infeasible):
-        return found
+        return keys_unknown(unknown & dict(found.key_sections).keys()) if unknown else found
     link = cheapest_new_link(network, request)
     remedy = "no single new channel would heal it" if link is None else f"{link} would heal it"
     return Reason(ReasonCode.NO_PATH, f"{explain_briefly(found)}; {remedy}")
@@ -222,4 +230,4 @@ def is_route_up(model: NetworkState, route: Route) -> bool:
 def rank(connection: Connection) -> tuple[int, int, int, str]:
     """Who is served first: the higher priority, then the more secure, then the wider."""
     spec = connection.request.spec
-    return -spec.priority, -spec.security.level, -spec.bandwidth_kbps, connection.id
+    return -spec.priority, -spec.security.level, -max(spec.rates_kbps), connection.id

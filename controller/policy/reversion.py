@@ -7,6 +7,7 @@ from dataclasses import replace
 from controller.model.connection import Connection, owner_of
 from controller.model.path import Route
 from controller.model.states import ConnectionState
+from controller.pce.network import OverCommitted
 from controller.pce.route_query import search_relay
 from controller.policy.restoration import is_route_up
 from controller.state.network_state import NetworkState
@@ -53,9 +54,12 @@ def original_routes(model: NetworkState, connection: Connection) -> tuple[Route,
         if not others:
             return None
         routes = (working, min(others, key=lambda r: len(set(r.channels) & set(original.channels))))
-    needed = [channel for route in routes for channel in route.channels]
-    fits = all(trial.residual_kbps(c) >= spec.bandwidth_kbps * needed.count(c) for c in needed)
-    return routes if fits else None
+    try:
+        for position, route in enumerate(routes):
+            trial.reserve(f"{connection.id}~{position}", route, spec.reserved_kbps, 0)
+    except OverCommitted:
+        return None
+    return routes
 
 
 def _waits(model: NetworkState, connection: Connection) -> bool:

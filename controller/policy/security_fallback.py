@@ -2,7 +2,8 @@
 
 The order is: a way at the level asked for, a way over dark channels at that level, the first fallback with a way, and
 only then DEGRADED. Where it is QKD keys that are missing, slower renewal and another relay come first
-(:mod:`controller.policy.key_supply`). A level that is not listed is never used.
+(:mod:`controller.policy.key_supply`), and rates that are unknown are waited for. A level that is not listed is never
+used.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from controller.model.request import ConnectionRequest, Protection, at_level
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.pce.joint_planning import plan_alone
+from controller.pce.network import Network
 from controller.pce.route_query import NO_CAPS
 from controller.policy.restoration import Decision, at_once, rank
 from controller.state.network_state import NetworkState
@@ -57,7 +59,7 @@ def keyless(model: NetworkState) -> tuple[Connection, ...]:
 
 def has_way(model: NetworkState, connection: Connection) -> bool:
     """Whether there is a way now at any of the levels that the request lists."""
-    return any(_routes(model, connection, level) is not None for level in connection.request.spec.fallback)
+    return any(_routes(model.network, connection, level) is not None for level in connection.request.spec.fallback)
 
 
 def fall_back(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
@@ -67,9 +69,11 @@ def fall_back(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
         before = model.connections[connection_id]
         if before.state not in SETTLED or (before.lanes and not before.is_keyless):
             continue
+        if _may_have_keys(model, before):
+            continue
         why = before.reason if before.state is ConnectionState.ACTIVE else None
         for level in before.request.spec.fallback:
-            routes = _routes(model, before, level)
+            routes = _routes(model.network, before, level)
             if routes is None or not _swap(model, before, routes, level):
                 continue
             reason = None if why is None else Reason(ReasonCode.FALLBACK, f"uses the fallback {level.label}: {why}")
@@ -86,16 +90,24 @@ def undo(model: NetworkState, ids: Iterable[str]) -> list[Decision]:
         before = model.connections[connection_id]
         if before.fallback is None or before.state is not ConnectionState.ACTIVE:
             continue
-        routes = _routes(model, before, None)
+        routes = _routes(model.network, before, None)
         if routes is not None and _swap(model, before, routes, None):
             after = model.set_state(connection_id, ConnectionState.REROUTING)
             decisions.append(Decision(before, after, Cause.FALLBACK_UNDONE))
     return decisions
 
 
-def _routes(model: NetworkState, connection: Connection, level: SecurityClass | None) -> tuple[Route, ...] | None:
+def _may_have_keys(model: NetworkState, connection: Connection) -> bool:
+    """Whether there is a way at the level asked for if sections whose key rates are unknown give enough."""
+    network = model.network
+    if not network.unknown_sections or not connection.request.spec.key_rate_millibps:
+        return False
+    return _routes(network.supplied(), connection, None) is not None
+
+
+def _routes(network: Network, connection: Connection, level: SecurityClass | None) -> tuple[Route, ...] | None:
     """Ways at a level (None: the one asked for), with a backup if the request wants one and there is one."""
-    trial = model.network.copy()
+    trial = network.copy()
     for lane in connection.lanes:
         trial.release(owner_of(connection, lane))
     request = connection.request

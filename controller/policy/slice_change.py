@@ -15,10 +15,10 @@ from controller.forwarding.protection_groups import has_fitting_labels
 from controller.model.connection import Connection, owner_of
 from controller.model.errors import ControllerError
 from controller.model.path import Lane, Route
-from controller.model.request import SliceRequest, connections_of
+from controller.model.request import Compute, SliceRequest, compute_of, connections_of
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
-from controller.pce.computation import SlicePlan, plan_slice
+from controller.pce.computation import SlicePlan, UnknownKeyRates, plan_slice
 from controller.pce.infeasibility import Infeasible
 from controller.pce.joint_planning import JointPlanner, PlannedConnection
 from controller.pce.network import Network, OverCommitted
@@ -46,7 +46,9 @@ class SliceChange:
         return next(c for c in self.connections_before if c.id == connection_id)
 
 
-def plan_change(model: NetworkState, request: SliceRequest, is_placement_open: bool) -> SlicePlan | Infeasible:
+def plan_change(
+    model: NetworkState, request: SliceRequest, is_placement_open: bool
+) -> SlicePlan | UnknownKeyRates | Infeasible:
     """What the slice would get instead of what it has; nothing is changed.
 
     Connections that ask for nothing new and work stay where they are, unless the rest fits in no other way.
@@ -55,20 +57,20 @@ def plan_change(model: NetworkState, request: SliceRequest, is_placement_open: b
     record, old = model.slice(request.name), model.connections_of(request.name)
     free = model.network.copy()
     _release(free, model, record, old)
-    site = request.compute.site
+    site = request.shape.site
     if site is None and not is_placement_open:
         site = record.compute_site
-    pinned = replace(request, compute=replace(request.compute, site=site))
-    if site is not None and has_compute(free, pinned, site):
+    pinned = request.placed_at(site)
+    if not pinned.shape.is_open and has_compute(free, pinned, site):
         partly = _plan_the_rest(model, request, site, old)
         if partly is not None:
             return partly
     plan = plan_slice(free, pinned)
-    return plan if isinstance(plan, Infeasible) else replace(plan, request=request)
+    return replace(plan, request=request) if isinstance(plan, SlicePlan) else plan
 
 
 def _plan_the_rest(
-    model: NetworkState, request: SliceRequest, site: str, old: tuple[Connection, ...]
+    model: NetworkState, request: SliceRequest, site: str | None, old: tuple[Connection, ...]
 ) -> SlicePlan | None:
     """A plan in which every connection that asks for nothing new keeps its way; None when the rest does not fit."""
     staying = {c.request.id: c for c in old if c.lanes and c.state is ConnectionState.ACTIVE}
@@ -100,8 +102,7 @@ def begin(model: NetworkState, plan: SlicePlan) -> SliceChange:
     draft = _Draft(model, network)
     try:
         new = [draft.connection(planned, old) for planned in plan.connections]
-        compute = plan.request.compute
-        network.reserve_compute(name, plan.compute_site, compute.vcpus, compute.memory_gb)
+        network.reserve_compute(name, compute_of(plan.request, plan.compute_site))
         owners = _retain(network, name, old, new)
         compute_owner = _retain_compute(network, before, plan)
     except ControllerError:
@@ -142,9 +143,7 @@ def revert(model: NetworkState, change: SliceChange) -> tuple[Connection, ...]:
         network.release(owner)
     if retained.compute_owner is not None:
         network.release_compute(retained.compute_owner)
-    assert before.compute_site is not None
-    compute = before.request.compute
-    network.reserve_compute(name, before.compute_site, compute.vcpus, compute.memory_gb)
+    network.reserve_compute(name, compute_of(before.request, before.compute_site))
     added = tuple(c for c in present if c.id in change.added)
     moved = {*change.changed, *change.leaving}
     for connection in present:
@@ -223,7 +222,7 @@ def _way(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _reserve_lane(network: Network, connection: Connection, lane: Lane, *, is_first: bool) -> None:
     spec = connection.in_force
     network.reserve(
-        owner_of(connection, lane), lane.route, spec.bandwidth_kbps, spec.key_rate_millibps if is_first else 0
+        owner_of(connection, lane), lane.route, spec.reserved_kbps, spec.key_rate_millibps if is_first else 0
     )
 
 
@@ -262,12 +261,9 @@ def _retain(network: Network, name: str, old: Iterable[Connection], new: Iterabl
     Key rate that has been lost in the meantime cannot be held, and is not missed until the slice goes back.
     """
     owners = []
-    more = _use(old)
-    more.subtract(_use(new))
-    for (is_section, element), amount in sorted(more.items()):
-        if amount <= 0:
-            continue
-        owner = f"{name}~{'section' if is_section else 'channel'} {element}"
+    more = _use(old) - _use(new)
+    for (is_section, element, sender), amount in sorted(more.items()):
+        owner = f"{name}~section {element}" if is_section else f"{name}~channel {element} from {sender}"
         if is_section:
             route = Route((), (), 0, 0, key_sections=((element, 1),))
             try:
@@ -275,32 +271,32 @@ def _retain(network: Network, name: str, old: Iterable[Connection], new: Iterabl
             except OverCommitted:
                 continue
         else:
-            network.reserve(owner, Route((), (element,), 0, 0), amount, 0)
+            receiver = network.topology.channel(element).other(sender)
+            network.reserve(owner, Route((sender, receiver), (element,), 0, 0), (amount, 0), 0)
         owners.append(owner)
     return tuple(owners)
 
 
-def _use(connections: Iterable[Connection]) -> Counter[tuple[bool, str]]:
-    """Bandwidth per channel and key rate per section that connections hold; a section is marked by True."""
-    use: Counter[tuple[bool, str]] = Counter()
+def _use(connections: Iterable[Connection]) -> Counter[tuple[bool, str, str]]:
+    """What connections hold: bandwidth per channel and sender, and key rate per section, which is marked by True."""
+    use: Counter[tuple[bool, str, str]] = Counter()
     for connection in connections:
-        spec = connection.in_force
+        along, against = connection.in_force.reserved_kbps
         for position, lane in enumerate(connection.lanes):
-            for channel in lane.route.channels:
-                use[False, channel] += spec.bandwidth_kbps
+            sites = lane.route.sites
+            for channel, sender, receiver in zip(lane.route.channels, sites[:-1], sites[1:], strict=True):
+                use[False, channel, sender] += along
+                use[False, channel, receiver] += against
             if position == 0:
                 for section, times in lane.route.key_sections:
-                    use[True, section] += times * spec.key_rate_millibps
+                    use[True, section, ""] += times * connection.in_force.key_rate_millibps
     return use
 
 
-def _retain_compute(network: Network, before: SliceRecord, plan: SlicePlan) -> str | None:
+def _retain_compute(network: Network, before: SliceRecord, plan: SlicePlan) -> str:
     """Hold the compute that the old form had more of."""
-    assert before.compute_site is not None
-    old, new = before.request.compute, plan.request.compute
-    vcpus, memory_gb = old.vcpus, old.memory_gb
-    if before.compute_site == plan.compute_site:
-        vcpus, memory_gb = max(0, vcpus - new.vcpus), max(0, memory_gb - new.memory_gb)
+    new = compute_of(plan.request, plan.compute_site)
+    old = compute_of(before.request, before.compute_site)
     owner = f"{before.name}~"
-    network.reserve_compute(owner, before.compute_site, vcpus, memory_gb)
+    network.reserve_compute(owner, {site: need.beyond(new.get(site, Compute())) for site, need in old.items()})
     return owner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.model.request import SliceRequest
+from controller.model.request import AnyShape, SliceRequest, ThreeRoles
 from controller.schema.slice_request import InvalidRequest
 from topologies.spec import Topology
 
@@ -18,13 +18,10 @@ def check_times(request: SliceRequest, now: float) -> None:
 def check_against(topology: Topology, request: SliceRequest) -> None:
     """Refuse sites and channels that the topology does not have. Raises InvalidRequest."""
     problems: list[tuple[str, str]] = []
-    sites = [(f"cells.{i}", cell) for i, cell in enumerate(request.cells)]
-    sites += [("core", request.core)]
-    if request.compute.site is not None:
-        sites.append(("compute.site", request.compute.site))
+    sites = _ends(request.shape)
     channels: list[tuple[str, str]] = []
-    for role, spec in request.connections.items():
-        at = f"connections.{role.value}"
+    for key, spec in request.specs.items():
+        at = f"connections.{key}"
         sites += [(f"{at}.exclude_sites", s) for s in sorted(spec.exclude_sites)]
         sites += [(f"{at}.include_sites.{i}", s) for i, s in enumerate(spec.include_sites)]
         channels += [(f"{at}.exclude_channels", c) for c in sorted(spec.exclude_channels)]
@@ -33,6 +30,16 @@ def check_against(topology: Topology, request: SliceRequest) -> None:
     problems += [(path, f"there is no channel {c!r}") for path, c in channels if not topology.has_channel(c)]
     if problems:
         raise InvalidRequest(tuple(problems))
+
+
+def _ends(shape: ThreeRoles | AnyShape) -> list[tuple[str, str]]:
+    """The sites that connections join, each with its field."""
+    if isinstance(shape, AnyShape):
+        ends = [(c.name, end, site) for c in shape.listed for end, site in (("from", c.src), ("to", c.dst))]
+        return [(f"connections.{name}.{end}", site) for name, end, site in ends]
+    sites = [(f"cells.{i}", cell) for i, cell in enumerate(shape.cells)]
+    sites.append(("core", shape.core))
+    return sites if shape.site is None else [*sites, ("compute.site", shape.site)]
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,8 @@ class Terms:
         """Raises InvalidRequest."""
         check_against(self.topology, request)
         problems = tuple(
-            (f"connections.{role.value}.suite", f"{spec.suite} is forbidden here (forbidden_suites)")
-            for role, spec in request.connections.items()
+            (f"connections.{key}.suite", f"{spec.suite} is forbidden here (forbidden_suites)")
+            for key, spec in request.specs.items()
             if spec.suite in self.forbidden_suites and spec.security.is_encrypted
         )
         if problems:

@@ -39,7 +39,7 @@ class _Named(_Answer):
 
 
 class _Section(_Named):
-    skr_bps: _Rate
+    skr_bps: _Rate | None = None
     state: _Name
     qber: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
 
@@ -121,8 +121,12 @@ def _section(raw: Any) -> SectionStatus:
     except ValidationError as error:
         log.debug("KMS: section %s: %s", name, _first(error))
         return SectionStatus(name, 0, False, None)
-    is_starting, is_usable = found.state == STARTING_STATE, found.state in USABLE_STATES
-    return SectionStatus(name, int(found.skr_bps * 1000), is_usable, found.qber, is_starting)
+    if found.state == STARTING_STATE:
+        return SectionStatus(name, 0, False, None, is_known=False)
+    if found.skr_bps is None:
+        log.debug("KMS: section %s: no rate", name)
+        return SectionStatus(name, 0, False, None)
+    return SectionStatus(name, int(found.skr_bps * 1000), found.state in USABLE_STATES, found.qber)
 
 
 def _pool(raw: Any) -> tuple[KeyPool, int]:

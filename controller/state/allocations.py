@@ -13,6 +13,7 @@ from controller.forwarding.protection_groups import has_detours
 from controller.model.connection import Connection, owner_of
 from controller.model.errors import ControllerError
 from controller.model.path import Lane, Route
+from controller.model.request import compute_of
 from controller.model.slice_record import SliceRecord
 from controller.pce.network import Network
 
@@ -88,7 +89,7 @@ class Allocations:
         lane = self.take_labels(connection, route, connection.generation + 1)
         # Both lanes of a protected connection carry the same keys: the key is paid for once.
         key_rate = 0 if connection.lanes else connection.in_force.key_rate_millibps
-        bandwidth = connection.request.spec.bandwidth_kbps
+        bandwidth = connection.request.spec.reserved_kbps
         try:
             self._network.reserve(owner_of(connection, lane), route, bandwidth, key_rate, is_kept=is_kept)
         except ControllerError:
@@ -112,7 +113,7 @@ class Allocations:
                 lane = self.take_labels(old, route, old.generation + 1 + position)
                 fresh.append(lane)
                 key_rate = 0 if position else drawn.in_force.key_rate_millibps
-                self._network.reserve(owner_of(old, lane), route, old.request.spec.bandwidth_kbps, key_rate)
+                self._network.reserve(owner_of(old, lane), route, old.request.spec.reserved_kbps, key_rate)
                 reserved.append(owner_of(old, lane))
         except ControllerError:
             for owner in reserved:
@@ -173,7 +174,7 @@ class Allocations:
         for position, lane in enumerate(connection.lanes):
             key_rate = 0 if position else spec.key_rate_millibps
             owner = owner_of(connection, lane)
-            self._network.reserve(owner, lane.route, spec.bandwidth_kbps, key_rate, is_kept=True)
+            self._network.reserve(owner, lane.route, spec.reserved_kbps, key_rate, is_kept=True)
 
     # --- labels of drafts ----------------------------------------------------------------------------------------
 
@@ -187,10 +188,8 @@ class Allocations:
     # --- compute -------------------------------------------------------------------------------------------------
 
     def reserve_compute(self, record: SliceRecord) -> None:
-        """Take the slice's compute at its site. Raises OverCommitted."""
-        assert record.compute_site is not None
-        compute = record.request.compute
-        self._network.reserve_compute(record.name, record.compute_site, compute.vcpus, compute.memory_gb)
+        """Take the slice's compute at its sites. Raises OverCommitted."""
+        self._network.reserve_compute(record.name, compute_of(record.request, record.compute_site))
         self._computing |= {record.name}
 
     def release_compute(self, name: str) -> None:

@@ -17,31 +17,25 @@ class KeyAllocations:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        # Sections whose rate nobody knows now, as while the KMS is silent: no loss to those who live on them, and
-        # nothing that anybody new may have. Who loses its way meanwhile is remembered with the relay it had.
-        self._unknown_sections: frozenset[str] = frozenset()
+        # A rate that is unknown, as while the KMS is silent, is no loss to those who live on the section, and nothing
+        # that anybody new may have. Who loses its way meanwhile is remembered with the relay it had.
         self._last_relays: dict[str, Route] = {}
 
     def fork(self, network: Network) -> KeyAllocations:
         """Independent allocations that are the same, in a copy of the network."""
         twin = KeyAllocations(network)
-        twin._unknown_sections = self._unknown_sections
         twin._last_relays.update(self._last_relays)
         return twin
 
-    @property
-    def unknown_sections(self) -> frozenset[str]:
-        return self._unknown_sections
-
     def set_unknown_sections(self, sections: Iterable[str]) -> None:
         """The sections of whose rate nobody has told."""
-        self._unknown_sections = frozenset(sections)
-        if not self._unknown_sections:
+        self._network.set_unknown_sections(sections)
+        if not self._network.unknown_sections:
             self._last_relays.clear()
 
     def has_unknown_keys(self, route: Route) -> bool:
         """Whether a rate on its relay is unknown."""
-        return any(section in self._unknown_sections for section, _ in route.key_sections)
+        return any(section in self._network.unknown_sections for section, _ in route.key_sections)
 
     # --- remembered relays ---------------------------------------------------------------------------------------
 
@@ -63,7 +57,8 @@ class KeyAllocations:
         if route is None or not self.has_unknown_keys(route):
             return None
         sections = [section for section, _ in route.key_sections]
-        if not all(s in self._unknown_sections or self._network.is_section_usable(s) for s in sections):
+        unknown = self._network.unknown_sections
+        if not all(s in unknown or self._network.is_section_usable(s) for s in sections):
             return None
         return relay_of(self._network, route)
 
@@ -75,7 +70,7 @@ class KeyAllocations:
         owner, spec = owner_of(connection, lane), connection.in_force
         moved = replace(lane, route=replace(lane.route, key_links=was.key_links, key_sections=was.key_sections))
         self._network.release(owner)
-        self._network.reserve(owner, moved.route, spec.bandwidth_kbps, spec.key_rate_millibps, is_kept=True)
+        self._network.reserve(owner, moved.route, spec.reserved_kbps, spec.key_rate_millibps, is_kept=True)
         return moved
 
     def move_keys(self, connection: Connection, relay: FoundRelay, key_rate_millibps: int, *, is_kept: bool) -> Lane:
@@ -89,8 +84,8 @@ class KeyAllocations:
         owner = owner_of(connection, lane)
         self._network.release(owner)
         try:
-            self._network.reserve(owner, moved.route, spec.bandwidth_kbps, key_rate_millibps, is_kept=is_kept)
+            self._network.reserve(owner, moved.route, spec.reserved_kbps, key_rate_millibps, is_kept=is_kept)
         except OverCommitted:
-            self._network.reserve(owner, moved.route, spec.bandwidth_kbps, 0)
+            self._network.reserve(owner, moved.route, spec.reserved_kbps, 0)
             raise
         return moved

@@ -19,7 +19,7 @@ from controller.model.path import Lane, Route
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState
-from controller.pce.computation import SlicePlan, plan_slice
+from controller.pce.computation import SlicePlan, UnknownKeyRates, plan_slice
 from controller.pce.infeasibility import Infeasible
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
@@ -48,7 +48,7 @@ class NetworkState(StateRecording):
 
     # --- creating ------------------------------------------------------------------------------------------------
 
-    def plan(self, request: SliceRequest) -> SlicePlan | Infeasible:
+    def plan(self, request: SliceRequest) -> SlicePlan | UnknownKeyRates | Infeasible:
         """What the slice would get; nothing is reserved."""
         if request.name in self.slices:
             raise DuplicateSlice(f"there is a slice {request.name!r} already")
@@ -64,6 +64,8 @@ class NetworkState(StateRecording):
         plan = plan_slice(network, request)
         if isinstance(plan, Infeasible):
             return ()
+        if isinstance(plan, UnknownKeyRates):
+            plan = plan.plan
         crossed = {site for planned in plan.connections for route in planned.routes for site in route.sites}
         return tuple(sorted(crossed & self.switches_away.keys()))
 
@@ -203,7 +205,7 @@ class NetworkState(StateRecording):
         self._allocations.begin_process(process)
         for record, connections in kept:
             self._registry.restore_slice(record)
-            if record.compute_site is not None:
+            if record.connection_ids:  # else it is SCHEDULED or FAILED
                 self._allocations.reserve_compute(record)
             for saved in connections:
                 connection = self._registry.restore_connection(saved)

@@ -99,11 +99,6 @@ class StateReading:
         """What a modification holds beside what its slice has now, by slice, until it is finished or undone."""
         return self._allocations.retained
 
-    @property
-    def unknown_sections(self) -> frozenset[str]:
-        """Sections whose key rate nobody knows now."""
-        return self._keys.unknown_sections
-
     def kept_relay(self, connection_id: str) -> FoundRelay | None:
         """The relay to keep for a connection that moves, or that lost its way, while rates on it are unknown.
 

@@ -46,7 +46,7 @@ class _NeverReleases(NetworkState):
         for lane in dropped:
             owner = f"nobody after {connection_id}#{lane.generation}"
             try:
-                self.network.reserve(owner, lane.route, connection.request.spec.bandwidth_kbps, 0)
+                self.network.reserve(owner, lane.route, connection.request.spec.reserved_kbps, 0)
             except OverCommitted:
                 log.info("%s: nothing left to leak", owner)
         return connection

@@ -22,7 +22,7 @@ from kms.keys.key import Source
 from kms.qkdnet.qkd_network import QkdNetwork
 from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.modes import AttackKind
-from kms.sources.qkd.section import Section
+from kms.sources.qkd.section import Section, SectionState
 
 _MAX_BODY_BYTES = 4_096
 
@@ -115,7 +115,9 @@ class Admin:
                         "b": link.b,
                         "sections": list(link.sections),
                         "usable": self._network.is_link_usable(link),
-                        "skr_bps": round(self._network.link_skr_bps(link), 1),
+                        "skr_bps": None
+                        if self._network.is_link_unjudged(link)
+                        else round(self._network.link_skr_bps(link), 1),
                         "available_bits": self._network.link_available_bits(link),
                     }
                     for link in self._network.links
@@ -259,10 +261,11 @@ class Admin:
                 Sample(f"qslice_qkd_section_{name}", "gauge", meaning, value, labels)
                 for name, meaning, value in (
                     ("active", "1 when the section gives key.", float(section.is_usable)),
-                    ("qber", "Quantum bit error rate, 0 to 1.", section.qber or 0.0),
-                    ("skr_bps", "Sustainable secret bits per second.", section.skr_bps),
+                    ("qber", "Quantum bit error rate, 0 to 1; none before it is measured.", section.qber),
+                    ("skr_bps", "Sustainable secret bits per second; none before the first judgement.", _rate(section)),
                     ("available_bits", "Secret bits in store.", float(section.available_bits)),
                 )
+                if value is not None
             ]
         return samples
 
@@ -276,6 +279,11 @@ def _task(task: PermanentTask) -> dict[str, Any]:
     }
 
 
+def _rate(section: Section) -> float | None:
+    """Bit/s; None while nobody has judged the section: what it gives is not known then."""
+    return None if section.state is SectionState.STARTING else round(section.skr_bps, 1)
+
+
 def _section(section: Section) -> dict[str, Any]:
     return {
         "id": section.section_id,
@@ -284,7 +292,7 @@ def _section(section: Section) -> dict[str, Any]:
         "length_km": section.channel.length_km,
         "state": section.state.value,
         "qber": None if section.qber is None else round(section.qber, 5),
-        "skr_bps": round(section.skr_bps, 1),
+        "skr_bps": _rate(section),
         "available_bits": section.available_bits,
         "eavesdropped_fraction": section.attack.fraction,
         "attack": section.attack.kind.value if section.attack.fraction > 0 else None,

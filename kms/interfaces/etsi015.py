@@ -14,7 +14,6 @@ from kms.admission.key_rate_reservations import Applications, QkdApp
 from kms.keys.key import Source
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork
-from kms.sources.qkd.section import SectionState
 
 MODULE = "etsi-qkd-sdn-node"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:qslice:etsi-qkd-015")
@@ -74,8 +73,7 @@ def link_tree(site: str, link: Link, network: QkdNetwork, applications: Applicat
     sections = [network.sections[name] for name in link.sections]
     is_physical = len(sections) == 1
     remote = link.b if site == link.a else link.a
-    is_starting = any(section.state is SectionState.STARTING for section in sections)
-    status = "ACTIVE" if network.is_link_usable(link) else "PENDING" if is_starting else "OFF"
+    status = "ACTIVE" if network.is_link_usable(link) else "PENDING" if network.is_link_unjudged(link) else "OFF"
     consumption = max(applications.expected_consumption_bps(name) for name in link.sections)
     skr = network.link_skr_bps(link)
     qbers = [section.qber for section in sections if section.qber is not None]

@@ -59,7 +59,15 @@ def _header(report: Json, topology: Topology) -> str:
         f'<p class="soft">{escape(topology.name)}: {escape(topology.description)}. '
         f"Open vSwitch datapath: {escape(report['datapath'])}.{_slowness(report['slowness'])}</p></header>"
         + (f'<ul class="bad">{complaints}</ul>' if complaints else "")
+        + _remarks(report["remarks"])
     )
+
+
+def _remarks(remarks: Sequence[str]) -> str:
+    if not remarks:
+        return ""
+    listed = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
+    return f'<div class="card"><h3>What this network cannot show, and why</h3><ul>{listed}</ul></div>'
 
 
 def _slowness(factor: float) -> str:

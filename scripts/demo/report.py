@@ -100,6 +100,7 @@ class Report:
     isolation: IsolationResult | None = None
     failure: FailureResult | None = None
     checks: list[Check] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # what this network cannot show, and why
 
     @property
     def ok(self) -> bool:
@@ -114,6 +115,7 @@ class Report:
             "setup_s": round(self.setup_s, 2),
             "total_s": round(self.total_s, 2),
             "slowness": self.slowness,
+            "remarks": self.remarks,
             "slices": [s.to_dict() for s in self.slices],
             "isolation": _isolation(self.isolation),
             "failure": _failure(self.failure),

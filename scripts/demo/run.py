@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,19 +59,25 @@ def run_demo(
     requests: Sequence[Mapping[str, Any]] | None = None,
     rekeys: int = REKEYS,
     slowness: float = 1.0,
+    remarks: Sequence[str] = (),
+    restorable: Collection[str] | None = None,
+    sites: Sequence[str] | None = None,
 ) -> Report:
     """Measure everything and write the report into ``report_dir``.
 
     A measurement that fails becomes a failed check and the rest goes on. ``setup_s`` is what bringing the system up
-    took; it is part of the report's total. ``requests`` are the slice requests, by default the two examples.
+    took; it is part of the report's total. ``requests`` are the slice requests, by default the two examples;
+    ``remarks`` say what of the use cases this network cannot show, and of ``restorable`` channels one is cut (None: any
+    in use; without one nothing is). What needs encryption is left out where nothing is encrypted. Connections end at
+    ``sites``, by default all.
 
     ``slowness`` above 1 is for machines whose processors are computed: so many times thinner are the loads, and longer
     the limits of time. What must hold without exception (losses, ciphertext, isolation) holds there as well.
     """
     started = time.monotonic()
-    report = Report(system.topology, system.datapath, setup_s=setup_s, slowness=slowness)
-    demo = _Demo(system, steps, report, rekeys)
-    with Probers(system, system.topology.site_names) as probers:
+    report = Report(system.topology, system.datapath, setup_s=setup_s, slowness=slowness, remarks=list(remarks))
+    demo = _Demo(system, steps, report, rekeys, restorable)
+    with Probers(system, system.topology.site_names if sites is None else sites) as probers:
         demo.provision(probers, requests)
         if demo.connections:
             demo.measure_ping()
@@ -79,8 +85,10 @@ def run_demo(
             demo.check_paths()
             demo.measure_isolation(probers)
             demo.measure_throughput()
-            demo.measure_rekeying(probers)
-            demo.measure_failure(probers)
+            if any(c.is_encrypted for c in demo.connections):
+                demo.measure_rekeying(probers)
+            if restorable is None or restorable:
+                demo.measure_failure(probers)
         demo.delete()
     report.total_s = setup_s + time.monotonic() - started
     write_report(report, report_dir)
@@ -90,11 +98,14 @@ def run_demo(
 class _Demo:
     """The steps, in order; each fills its part of the report and adds its checks."""
 
-    def __init__(self, system: System, steps: StepList, report: Report, rekeys: int) -> None:
+    def __init__(
+        self, system: System, steps: StepList, report: Report, rekeys: int, restorable: Collection[str] | None = None
+    ) -> None:
         self._system = system
         self._steps = steps
         self._report = report
         self._rekeys = rekeys
+        self._restorable = restorable
         self._slowness = report.slowness
         self._asked: list[str] = []
         self._requests: list[Mapping[str, Any]] = []
@@ -272,6 +283,7 @@ class _Demo:
                 self.connections,
                 lambda: provision.refresh_connections(self._system, self._requests),
                 slowness=self._slowness,
+                restorable=self._restorable,
             )
             self._report.failure = result
             outage = result.main.outage

@@ -86,5 +86,15 @@ def _connection(slice_name: str, raw: Mapping[str, Any], request: Mapping[str, A
         required="+".join(required) if isinstance(required, list) else str(required),
         key_source=str(raw["key_source"]),
         path=tuple(str(c) for c in raw["path"]),
-        bandwidth_mbps=float(request["connections"][raw["role"]]["bandwidth_mbps"]),
+        bandwidth_mbps=float(_asked(raw, request["connections"])["bandwidth_mbps"]),
     )
+
+
+def _asked(raw: Mapping[str, Any], connections: Any) -> Mapping[str, Any]:
+    """What the request says of a connection: by its role in the papers' template, or listed under its name."""
+    asked: Mapping[str, Any]
+    if isinstance(connections, list):
+        asked = {listed["name"]: listed for listed in connections}[raw["name"]]
+    else:
+        asked = connections[raw["role"]]
+    return asked

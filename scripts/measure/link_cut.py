@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.measure.connection import Connection
@@ -62,15 +62,21 @@ class FailureResult:
         return not self.shortcomings
 
 
-def choose_cut(connections: Sequence[Connection]) -> tuple[Connection, str]:
-    """The connection to watch and the channel to cut: encrypted, over several channels, the strongest requirement;
-    of its channels the one that most connections use."""
-    candidates = [c for c in connections if c.is_encrypted and len(c.path) > 1]
+def choose_cut(connections: Sequence[Connection], restorable: Collection[str] | None = None) -> tuple[Connection, str]:
+    """The connection to watch and the channel to cut: encrypted, over several channels if there is one, the strongest
+    requirement; of its channels (those that are ``restorable``, if given) the one that most connections use."""
+
+    def may_fail(connection: Connection) -> list[str]:
+        return [channel for channel in connection.path if restorable is None or channel in restorable]
+
+    least = 2 if restorable is None else 1
+    candidates = [c for c in connections if c.is_encrypted and len(c.path) >= least and may_fail(c)]
     if not candidates:
-        raise MeasurementError("no encrypted connection has a path of several channels")
-    chosen = max(candidates, key=lambda c: c.required_class)
+        which = "of several channels" if restorable is None else "on which a channel may fail"
+        raise MeasurementError(f"no encrypted connection has a path {which}")
+    chosen = max(candidates, key=lambda c: (len(c.path) > 1, c.required_class))
     users = Counter(channel for c in connections for channel in c.path)
-    return chosen, max(chosen.path, key=lambda channel: users[channel])
+    return chosen, max(may_fail(chosen), key=lambda channel: users[channel])
 
 
 def key_source_of(system: System, connection: Connection) -> str:
@@ -90,12 +96,13 @@ def cut_and_watch(
     after_s: float = AFTER_S,
     restoration_timeout_s: float = RESTORATION_TIMEOUT_S,
     slowness: float = 1.0,
+    restorable: Collection[str] | None = None,
 ) -> FailureResult:
-    """Cut, watch and restore. ``refresh`` asks the API for all connections, by id.
+    """Cut, watch and restore. ``refresh`` asks the API for all connections, by id; ``restorable``: see choose_cut.
 
     With a ``slowness`` above 1 pings are so many times rarer, and may take so many times as long.
     """
-    main, cut = choose_cut(connections)
+    main, cut = choose_cut(connections, restorable)
     hit = [main, *(c for c in connections if cut in c.path and c.id != main.id)]
     sources = {c.id: key_source_of(system, c) for c in hit}
     tokens = {c.id: new_token() for c in hit}

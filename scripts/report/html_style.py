@@ -6,6 +6,8 @@ least 3:1 contrast with its background, as WCAG 2.1 asks of graphics.
 
 from __future__ import annotations
 
+import re
+
 LIGHT = """
 --bg:#f5f6f8;--card:#fff;--ink:#1b2330;--soft:#566072;--line:#dfe3ea;--good:#0a7a55;--bad:#c3311d;--badbg:#fdecea;
 --goodbg:#e6f5ef;--none:#7b8494;--dh:#b96a00;--qra:#0b6cb0;--qkd:#00875f;--code:#f1f3f7;--hit:#fff0c2
@@ -35,6 +37,21 @@ svg text{font:13px system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sa
 .site rect{fill:var(--card);stroke:var(--ink);stroke-width:1.6}
 .site text{text-anchor:middle;font-weight:600}
 .site.dim rect{stroke:var(--line)}.site.dim text{fill:var(--soft)}
+.crowded .ch{stroke-width:1.5}
+.crowded .ch.none{stroke-dasharray:.1 3.2}.crowded .ch.dh{stroke-dasharray:3.5 3.5}
+.crowded .ch.qra{stroke-dasharray:9 3.5}
+.crowded .ch.dim{stroke-width:1;opacity:.3}.crowded .ch.dark{stroke-width:1;stroke-dasharray:1.5 4}
+.crowded .ch.used{stroke-width:3.4}.crowded .ch.cut{stroke-width:2}
+.dense .ch{stroke-width:.7;opacity:.8}.dense .ch.used{stroke-width:2.4;opacity:1}
+.dense .ch.qra{stroke-dasharray:5 2}.dense .ch.dh{stroke-dasharray:2 2}.dense .ch.none{stroke-dasharray:.1 1.8}
+.crowded .site text,.crowded .weight{font-size:11px;font-weight:500;text-anchor:start;paint-order:stroke;
+stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
+.crowded .weight{fill:var(--soft)}
+.mark,.site rect.mark{fill:var(--card);stroke:var(--ink);stroke-width:1.5}
+.site.metro .mark{fill:var(--soft)}.site.core rect.mark{fill:var(--ink)}
+.site.dim .mark,.site.dim rect.mark{stroke:var(--soft);fill:var(--card);stroke-width:1}
+.lead{stroke:var(--soft);stroke-width:.8;fill:none}
+svg text.legend{font-size:12px;fill:var(--soft)}
 """
 
 STYLE = (
@@ -108,4 +125,6 @@ footer{margin-top:36px;font-size:13px;color:var(--soft)}
 )
 
 # For a file of its own: the reader's page decides on light or dark, so it brings its own card.
-STANDALONE = "svg{" + LIGHT.replace("\n", "") + ";background:var(--card)}" + DRAWING
+# Its colours are written out, since printers, LaTeX and Inkscape know no variables.
+_COLOURS = dict(entry.split(":") for entry in LIGHT.replace("\n", "").split(";"))
+STANDALONE = re.sub(r"var\((--[a-z]+)\)", lambda found: _COLOURS[found[1]], "svg{background:var(--card)}" + DRAWING)

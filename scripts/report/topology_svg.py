@@ -7,15 +7,28 @@ light, dark and print; every class also has its own dash pattern, so that no rea
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
+from scripts.report.crowded_map import (
+    MOST_LABELS,
+    RADIUS,
+    Weights,
+    draw_fibre_labels,
+    draw_sites,
+    make_map,
+    mark,
+)
 from scripts.report.html_style import STANDALONE
-from topologies.spec import Channel, Topology
+from scripts.report.map_labels import text_width
+from topologies.spec import Channel, SecurityClass, Tier, Topology
 
 LABEL_HEIGHT = 26.0
 CHARACTER_WIDTH = 8.2
+LEGEND_HEIGHT = 34.0
+MOST_PILLS = 24
 
 
 @dataclass(frozen=True)
@@ -62,26 +75,24 @@ class Curve:
         return x, y
 
 
-def draw_topology(topology: Topology, canvas: Canvas, title: str, emphasis: Emphasis | None = None) -> str:
-    """One ``<svg>`` element."""
+def draw_topology(
+    topology: Topology,
+    canvas: Canvas,
+    title: str,
+    emphasis: Emphasis | None = None,
+    weights: Weights | None = None,
+) -> str:
+    """One ``<svg>`` element. Where names would cover each other, or ``weights`` are asked for, a map with marks."""
     emphasis = emphasis or Emphasis()
+    if weights is not None or _is_crowded(topology, canvas):
+        return _draw_crowded(topology, canvas, title, emphasis, weights)
     places = place_sites(topology, canvas)
-    curves = route_channels(topology, canvas, places)
-    marks = []
-    parts = [
-        f'<svg viewBox="0 0 {canvas.width:g} {canvas.height:g}" role="img" class="net">',
-        f"<title>{escape(title)}</title>",
-    ]
-    # What is in use is drawn last, over the rest.
-    for channel in sorted(topology.channels, key=lambda c: c.id in emphasis.used or c.id in emphasis.cut):
-        curve = curves[channel.id]
-        parts.append(_channel(channel, curve, emphasis))
-        marks.append(_mark(channel, curve, emphasis))
-    parts += [m for m in marks if m]
-    used_sites = {end for c in topology.channels if c.id in emphasis.used for end in c.ends}
+    parts = [_opening(canvas.width, canvas.height, title)]
+    parts += _channels(topology, route_channels(topology, canvas, places), emphasis)
+    used_sites = _used_sites(topology, emphasis)
     for site in topology.sites:
         x, y = places[site.name]
-        width = len(site.name) * CHARACTER_WIDTH + 20
+        width = _pill_width(site.name)
         dim = " dim" if emphasis.only and site.name not in used_sites else ""
         parts.append(
             f'<g class="site{dim}"><title>{escape(site.name)}, {site.tier.value}</title>'
@@ -93,13 +104,104 @@ def draw_topology(topology: Topology, canvas: Canvas, title: str, emphasis: Emph
     return "".join(parts)
 
 
-def standalone(topology: Topology, title: str = "", emphasis: Emphasis | None = None) -> str:
-    """The network as a file of its own, for documents that cannot share the page's style sheet."""
-    drawing = draw_topology(topology, MAIN, title or f"Topology {topology.name}", emphasis)
-    head, rest = drawing.split(">", 1)
-    size = f'width="{MAIN.width:g}" height="{MAIN.height:g}"'
-    style = escape(STANDALONE, quote=False)
-    return f'{head} {size} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}\n'
+def standalone(
+    topology: Topology, title: str = "", emphasis: Emphasis | None = None, weights: Weights | None = None
+) -> str:
+    """The network as a file of its own, with a legend, for documents that cannot share the page's style sheet."""
+    drawing = draw_topology(topology, MAIN, title or f"Topology {topology.name}", emphasis, weights)
+    opened = re.match(r'<svg viewBox="0 0 ([0-9.]+) ([0-9.]+)" role="img" class="([a-z ]+)"', drawing)
+    assert opened is not None
+    width, height = float(opened[1]), float(opened[2])
+    marks = weights is not None or _is_crowded(topology, MAIN)
+    body = drawing[drawing.index(">") + 1 : -len("</svg>")]
+    legend = _legend(topology, height, marks, weights)
+    return (
+        f'<svg viewBox="0 0 {width:g} {height + LEGEND_HEIGHT:g}" role="img" class="{opened[3]}" '
+        f'width="{width:g}" height="{height + LEGEND_HEIGHT:g}" xmlns="http://www.w3.org/2000/svg">'
+        f"<style>{escape(STANDALONE, quote=False)}</style>{body}{legend}</svg>\n"
+    )
+
+
+def _draw_crowded(topology: Topology, canvas: Canvas, title: str, emphasis: Emphasis, weights: Weights | None) -> str:
+    used_sites = _used_sites(topology, emphasis)
+    # On a small drawing, and where more would be a grey haze, only what it is about is named.
+    is_small = canvas.width < MAIN.width
+    labelled = used_sites if is_small or len(topology.sites) > MOST_LABELS else set(topology.site_names)
+    crowded = make_map(
+        topology,
+        (canvas.width, canvas.height),
+        lambda width, height: place_sites(topology, replace(canvas, width=width, height=height)),
+        labelled,
+        weights,
+    )
+    curves = {name: Curve((a, a, b, b)) for name, (a, b) in crowded.lines.items()}
+    dimmed = set(topology.site_names) - used_sites if emphasis.only else set()
+    return "".join([
+        _opening(crowded.width, crowded.height, title, " crowded dense" if crowded.is_dense else " crowded"),
+        *_channels(topology, curves, emphasis),
+        *draw_fibre_labels(crowded),
+        *draw_sites(topology, crowded, dimmed),
+        "</svg>",
+    ])  # fmt: skip
+
+
+def _is_crowded(topology: Topology, canvas: Canvas) -> bool:
+    """Whether names in the middle of their sites would cover each other."""
+    if len(topology.sites) > MOST_PILLS:
+        return True
+    places = list(place_sites(topology, canvas).items())
+    return any(
+        abs(x - u) < (_pill_width(a) + _pill_width(b)) / 2 + 8 and abs(y - v) < LABEL_HEIGHT + 8
+        for n, (a, (x, y)) in enumerate(places)
+        for b, (u, v) in places[n + 1 :]
+    )
+
+
+def _opening(width: float, height: float, title: str, kind: str = "") -> str:
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" class="net{kind}"><title>{escape(title)}</title>'
+
+
+def _pill_width(name: str) -> float:
+    return len(name) * CHARACTER_WIDTH + 20
+
+
+def _used_sites(topology: Topology, emphasis: Emphasis) -> set[str]:
+    return {end for c in topology.channels if c.id in emphasis.used for end in c.ends}
+
+
+def _channels(topology: Topology, curves: Mapping[str, Curve], emphasis: Emphasis) -> list[str]:
+    """Curves, and over them the marks of cuts. What is in use is drawn last, over the rest."""
+    parts, marks = [], []
+    for channel in sorted(topology.channels, key=lambda c: c.id in emphasis.used or c.id in emphasis.cut):
+        curve = curves[channel.id]
+        parts.append(_channel(channel, curve, emphasis))
+        marks.append(_mark(channel, curve, emphasis))
+    return parts + [m for m in marks if m]
+
+
+def _legend(topology: Topology, height: float, marks: bool, weights: Weights | None) -> str:
+    """One line: the classes that there are, the tiers' marks, what the numbers are."""
+    x, y = 26.0, height + LEGEND_HEIGHT / 2
+    parts = []
+
+    def add(sign: str, width: float, text: str) -> None:
+        nonlocal x
+        parts.append(f'{sign}<text class="legend" x="{x + width + 8:.1f}" y="{y + 4:.1f}">{escape(text)}</text>')
+        x += width + 8 + text_width(text) + 22
+
+    for security in SecurityClass:
+        if any(c.security is security and not c.dark for c in topology.channels):
+            add(f'<path class="ch {security.label}" d="M{x:.1f} {y:.1f}h36"/>', 36, security.label)
+    if any(c.dark for c in topology.channels):
+        add(f'<path class="ch qra dark" d="M{x:.1f} {y:.1f}h36"/>', 36, "dark")
+    for tier in Tier if marks else ():
+        if any(site.tier is tier for site in topology.sites):
+            r = RADIUS[tier]
+            add(f'<g class="site {tier.value}">{mark(tier, x + r, y, r)}</g>', 2 * r, tier.value)
+    if weights is not None:
+        unit = "Mbit/s of a channel" if weights == "capacity" else "ms one way"
+        add("", 0, f"(n): vCPUs; on fibres: {unit}")
+    return "".join(parts)
 
 
 def place_sites(topology: Topology, canvas: Canvas) -> dict[str, tuple[float, float]]:

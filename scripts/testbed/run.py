@@ -28,6 +28,7 @@ from scripts.testbed.agents import AgentStarter
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
+from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
 from scripts.testbed.ready_pairs import slice_pairs
@@ -43,7 +44,7 @@ from topologies.spec import KME_PORT, Topology, TopologyError
 
 OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
 DEFAULT_API_PORT = 8080
-START_STEPS = 6
+START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
@@ -196,6 +197,8 @@ class Runtime:
         self._await("controller", self._services["controller"].is_back)
         self._call_switches()
         self._await("controller")
+        progress("first keys of the QKD sections")
+        await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
         control = ControlServer(self.layout.supervisor_socket, self.restart)
         self._stack.callback(control.close)
         self._update(phase="ready")

@@ -24,6 +24,7 @@ class RunningSystem:
         self._record, self._layout = record, layout
         self.topology: Topology = record.network
         self.datapath = record.datapath
+        self.api_url = record.api_url
         self.northbound = Northbound(record.api_url, layout.token)
         self.kms = KmsAdmin(layout.kms_socket)
         self.faults = FaultInjector(self.topology, layout, record.netem, self.northbound)

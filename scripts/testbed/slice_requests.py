@@ -14,11 +14,14 @@ from topologies.files.located_yaml import YamlError, load_located
 
 EXAMPLES = REPOSITORY / "scripts" / "examples"
 _TEXTS = {("name",), ("core",), ("compute", "site"), ("sNSSAI", "sd")}
+_LISTED_TEXTS = {("name",), ("from",), ("to",)}
 EXAMPLE_NAMES = ("enterprise-app", "cdn")
+MOST_VALUES = 400_000  # a traffic matrix of 20,000 pairs has half of that
+RING = "ring"  # connections between any sites, as no template of the papers has them
 
 
 def load_example(name: str) -> dict[str, Any]:
-    """The request of one of the papers' use cases."""
+    """The request of one of the papers' use cases, or :data:`RING`."""
     return _parse((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"), name)
 
 
@@ -38,17 +41,19 @@ def read_document(file: str) -> dict[str, Any]:
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
-        request, _ = load_located(text, is_text_in_request)
+        request, _ = load_located(text, is_text_in_request, MOST_VALUES)
     except YamlError as error:
         raise WrongRequest(f"FILE: {source}:{error.line}: neither YAML nor JSON: {error}") from error
     if not isinstance(request, dict):
-        raise WrongRequest(f"FILE: {source} holds no slice request (a mapping with name, cells, compute, core ...)")
+        raise WrongRequest(f"FILE: {source} holds no slice request (a mapping with name, sNSSAI, connections ...)")
     return request
 
 
 def is_text_in_request(path: ValuePath) -> bool:
     """Names, which may look like numbers or truth values: a slice called 2026, or the differentiator 100000."""
-    return path in _TEXTS or path[:1] == ("cells",)
+    within = path[2:] if path[:1] == ("slices",) else path  # a file of many requests
+    is_listed = within[:1] == ("connections",) and within[2:] in _LISTED_TEXTS
+    return within in _TEXTS or within[:1] == ("cells",) or is_listed
 
 
 def parse_value(text: str, path: ValuePath) -> Any:

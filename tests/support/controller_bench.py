@@ -113,7 +113,7 @@ class Bench:
         return (
             self.switches.held(),
             dict(self.tunnels.told),
-            {c.id: network.reserved_kbps(c.id) for c in self.topology.channels},
+            {(c.id, end): network.reserved_kbps(c.id, end) for c in self.topology.channels for end in c.ends},
             {s.id: network.reserved_key_millibps(s.id) for s in self.topology.sections},
             {s: network.free_compute(s) for s in self.topology.site_names},
             {(c.id, end): self.model.labels.taken(c.id, end) for c in self.topology.channels for end in c.ends},

@@ -356,8 +356,8 @@ class FakeKeyRates:
                 i,
                 self.rates.get(i, self.rate_millibps),
                 i not in self.unusable | self.starting,
-                0.02,
-                i in self.starting,
+                None if i in self.starting else 0.02,
+                i not in self.starting,
             )
             for i in self.section_ids
         )

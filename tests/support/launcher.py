@@ -41,11 +41,11 @@ def qslice(*words: str, timeout_s: float = 60, stdin: str = "", **env: str) -> s
 
 
 @contextlib.contextmanager
-def network_up(keylog: Path | None = None) -> Iterator[Any]:
+def network_up(keylog: Path | None = None, topo: str = "ukqntel") -> Iterator[Any]:
     """What ``up --detach`` says; the network is gone afterwards, also when it did not come up, or not in time."""
     before = footprint()
     try:
-        up = qslice("up", "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
+        up = qslice("up", "--topo", topo, "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
         assert up.returncode == 0, up.stderr
         yield json.loads(up.stdout)
     finally:
@@ -70,11 +70,9 @@ def footprint() -> dict[str, set[str]]:
     """Everything on the machine that a run could leave: interfaces, namespaces, bridges, processes, sockets."""
     interfaces = _run("ip", "-o", "link").stdout
     return {
-        "interfaces": set(re.findall(r" (qs-(?:cell|agg|metro|core|mgmt)[0-9-]*|q\d+)[@:]", interfaces)),
+        "interfaces": set(re.findall(r" (qs-[a-z0-9-]+|q\d+)[@:]", interfaces)),
         "namespaces": {name for name in _run("ip", "netns").stdout.split() if name.startswith("qs")},
-        "bridges": {
-            b for b in _run("ovs-vsctl", "list-br").stdout.split() if re.match(r"qs-(cell|agg|metro|core)\d$", b)
-        },
+        "bridges": {b for b in _run("ovs-vsctl", "list-br").stdout.split() if b.startswith("qs-")},
         "processes": {args for args in _commands() if _is_ours(args)},
         "run": {p.name for p in LAYOUT.run.glob("*")} - {"lock"} if LAYOUT.run.exists() else set(),
         "ssl": set(_run("ovs-vsctl", "get-ssl").stdout.splitlines()),

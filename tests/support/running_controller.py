@@ -44,20 +44,32 @@ class RunningController:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RunningController:
-        path = self.directory / "controller.json"
-        path.write_text(json.dumps(self.config))
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "controller", "--config", str(path)], cwd=REPOSITORY, stdout=log, stderr=log
-            )
         try:
-            wait_until(self._is_ready, 20)
+            self._start()
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end()
+        self._kms.close()
+
+    def restart(self) -> None:
+        """The next process, with the same configuration and journal."""
+        self._end()
+        self._start()
+
+    def _start(self) -> None:
+        path = self.directory / "controller.json"
+        path.write_text(json.dumps(self.config))
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "controller", "--config", str(path)], cwd=REPOSITORY, stdout=log, stderr=log
+            )
+        wait_until(self._is_ready, 20)
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -65,7 +77,6 @@ class RunningController:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._kms.close()
 
     @property
     def pid(self) -> int:

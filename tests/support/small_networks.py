@@ -13,6 +13,7 @@ from controller.model.request import (
     SecurityRequirement,
     SliceRequest,
     SNssai,
+    ThreeRoles,
 )
 from controller.pce.network import Network
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
@@ -76,4 +77,4 @@ def ask_slice(
     site: str | None = None,
     vcpus: int = 1,
 ) -> SliceRequest:
-    return SliceRequest("s", SNssai(1), cells, ComputeRequest(site, vcpus, vcpus), core, connections)
+    return SliceRequest("s", SNssai(1), ThreeRoles(cells, ComputeRequest(site, vcpus, vcpus), core, connections))

@@ -7,6 +7,7 @@ learns of everything at once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from topologies.files.layout import place_sites
@@ -18,6 +19,7 @@ from topologies.files.schema import (
     Document,
     FibreChannelPart,
     FibrePart,
+    FibreQkdPart,
     NamedChannel,
     QkdPart,
     SitePart,
@@ -138,7 +140,9 @@ class _Expansion:
         if len(given) < len(self._document.sites):
             tiers = {s.name: Tier(s.tier) for s in self._document.sites}
             places = place_sites(tiers, [c.ends for c in self._channels.values()], given)
-        return tuple(Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name]) for s in self._document.sites)
+        return tuple(
+            Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name], s.label) for s in self._document.sites
+        )
 
     def _add_given_channel(self, path: Path, channel: ChannelPart) -> None:
         wavelength = self._wavelengths.get(channel.wavelength)
@@ -188,10 +192,19 @@ class _Expansion:
         for n, entry in enumerate(fibre.channels):
             self._add_fibre_channel((*path, "channels", n), fibre, name, entry, risks)
         if self._has_section(fibre):
-            parameters = fibre.qkd if isinstance(fibre.qkd, QkdPart) else QkdPart()
-            self._add_section((*path, "qkd"), f"q-{name}", (fibre.a, fibre.b), fibre.km, risks, parameters)
+            sections = self._add_fibre_sections((*path, "qkd"), fibre, name, risks)
             if self._document.qkd_links is None and self._is_new("QKD link", name, path):
-                self._links[name] = QkdLink(name, fibre.a, fibre.b, (f"q-{name}",))
+                self._links[name] = QkdLink(name, fibre.a, fibre.b, sections)
+
+    def _add_fibre_sections(self, path: Path, fibre: FibrePart, name: str, risks: Iterable[str]) -> tuple[str, ...]:
+        """The ids of its section, or of those between its trusted nodes, from ``a`` to ``b``."""
+        parameters = fibre.qkd if isinstance(fibre.qkd, FibreQkdPart) else FibreQkdPart()
+        count = parameters.trusted_nodes
+        nodes = [fibre.a, *(f"{name}-tn{n}" for n in range(1, count + 1)), fibre.b]
+        ids = [f"q-{name}"] if count == 0 else [f"q-{name}-{n}" for n in range(1, count + 2)]
+        for section_id, ends in zip(ids, pairwise(nodes), strict=True):
+            self._add_section(path, section_id, ends, fibre.km / (count + 1), risks, parameters)
+        return tuple(ids)
 
     def _add_fibre_channel(
         self, path: Path, fibre: FibrePart, name: str, entry: NamedChannel | FibreChannelPart, risks: Iterable[str]

@@ -30,7 +30,8 @@ def place_sites(
     number = {name: i for i, name in enumerate(names)}
     pairs = sorted({(min(number[a], number[b]), max(number[a], number[b])) for a, b in edges})
     free = [i for i, name in enumerate(names) if name not in given]
-    columns = [start[name][0] if len(set(tiers.values())) > 1 else None for name in names]
+    has_columns = len(set(tiers.values())) > 1
+    columns = [start[name][0] if has_columns else None for name in names]
     if len(names) <= MOST_FOR_SPRINGS:
         _relax(places, pairs, free, columns)
     if not given:

@@ -6,7 +6,6 @@ is ten and a date is no string. What has leading zeros is text: a slice differen
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
@@ -14,6 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
+from yaml._yaml import CParser
+from yaml.composer import Composer
+from yaml.resolver import Resolver
 
 Path = tuple[str | int, ...]
 
@@ -36,12 +38,6 @@ class _Loader(yaml.SafeLoader):
     """Of its implicit types only those of YAML 1.2's core schema, and merge keys."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
-
-
-class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The same by libyaml, twenty times as fast where PyYAML has it; its complaints are worded in its own way."""
-
-    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 for _tag, _pattern, _first in (
@@ -95,10 +91,29 @@ def _json(text: str, refused: YamlError) -> Any:
         raise refused from None
 
 
+class _FastLoader(Composer, CParser, Resolver):
+    """libyaml's parser, several times as fast. Nodes are composed in Python: libyaml's binding follows nested ones by
+    recursion in C, and what is nested deeply enough ends the process."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+    def __init__(self, text: str) -> None:
+        CParser.__init__(self, text)
+        Composer.__init__(self)
+        Resolver.__init__(self)
+
+
 def _compose(text: str) -> yaml.Node | None:
-    with contextlib.suppress(yaml.YAMLError):
-        if not _is_deep(text):
-            return yaml.compose(text, Loader=_FastLoader)
+    try:
+        node: yaml.Node | None = _FastLoader(text).get_single_node()
+    except yaml.YAMLError:
+        return _compose_slowly(text)  # which says more of what is wrong
+    except RecursionError:
+        raise YamlError(1, f"it is nested deeper than {MOST_DEPTH} levels") from None
+    return node
+
+
+def _compose_slowly(text: str) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -111,19 +126,6 @@ def _compose(text: str) -> yaml.Node | None:
         raise YamlError(1, str(error)) from error
     except RecursionError:
         raise YamlError(1, f"it is nested deeper than {MOST_DEPTH} levels") from None
-
-
-def _is_deep(text: str) -> bool:
-    """Whether libyaml's binding, which knows no limit to recursion, would end the process."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_FastLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MOST_DEPTH:
-                return True
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-    return False
 
 
 class _Reader:

@@ -16,7 +16,7 @@ from topologies.files.schema import SITE_PATTERN, Document
 from topologies.spec import SITE_NAME_LENGTH, Topology
 
 MOST_BYTES = 4 << 20
-MOST_VALUES = 200_000  # 100 sites with 800 channels are 15,000; aliases count as often as they are used
+MOST_VALUES = 400_000  # 100 sites with 800 channels are 15,000; aliases count as often as they are used
 _TEXT_KEYS = {"name", "id", "a", "b", "wavelength", "class", "description", "tier", "protocol", "model"}
 _TEXT_LISTS = {"channels", "sections", "risk_groups"}
 

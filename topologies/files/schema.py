@@ -41,6 +41,8 @@ class SitePart(_Part):
 
     name: SiteName
     """Unique; also the name of its host."""
+    label: Annotated[str, Field(max_length=100)] = ""
+    """What people call it, in any script."""
     tier: TierName
     vcpus: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """For slices' compute; 0: none can be placed here."""
@@ -78,6 +80,13 @@ class QkdPart(_Part):
     protocol: Literal["bb84", "cow"] = "bb84"
     model: Literal["full", "rate"] = "full"
     """Whether every step is simulated, or keys come at the analytic rate. The protocol cow has rate alone."""
+
+
+class FibreQkdPart(QkdPart):
+    """QKD over a fibre: one section, or several in a row."""
+
+    trusted_nodes: Annotated[int, Field(ge=0, le=200)] = 0
+    """How many divide the fibre into sections of equal length."""
 
 
 class SectionPart(QkdPart):
@@ -157,9 +166,9 @@ class FibrePart(_Part):
     """Needed where two fibres join the same sites; default: A-B."""
     risk_groups: Many[Id] | None = None
     """What takes down everything on it; default: the fibre itself."""
-    qkd: bool | QkdPart | None = None
-    """Whether it has a QKD section, or that section's parameters. Default: where a channel of class qkd is not dark,
-    unless the document has ``sections``."""
+    qkd: bool | FibreQkdPart | None = None
+    """Whether it has QKD, or the parameters of its sections. Default: where a channel of class qkd is not dark, unless
+    the document has ``sections``."""
 
 
 class Document(_Part):

@@ -22,7 +22,10 @@ def to_document(topology: Topology) -> dict[str, Any]:
         document["shaped"] = False
     return document | {
         "sites": [
-            {"name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y}
+            {
+                "name": s.name, **({"label": s.label} if s.label else {}),
+                "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y,
+            }
             for s in topology.sites
         ],
         "wavelengths": [

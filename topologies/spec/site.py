@@ -45,6 +45,7 @@ class Site:
     memory_gb: int = 0
     x: float = 0.0  # place on the drawing, in units of the drawing's width and height (0..1)
     y: float = 0.0
+    label: str = ""  # what people call it, in any script
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not SITE_NAME.fullmatch(self.name):

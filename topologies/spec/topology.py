@@ -182,7 +182,10 @@ class Topology:
             "description": self.description,
             "shaped": self.shaped,
             "sites": [
-                {"name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y}
+                {
+                    "name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb,
+                    "x": s.x, "y": s.y, **({"label": s.label} if s.label else {}),
+                }
                 for s in self.sites
             ],
             "wavelengths": [

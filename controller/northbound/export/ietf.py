@@ -1,9 +1,10 @@
 """A slice as an IETF Network Slice Service (RFC 9543) in the YANG model of
 draft-ietf-teas-ietf-network-slice-nbi-yang-13, encoded as JSON (RFC 7951: 64-bit numbers are strings).
 
-A cell, the compute site and the core are the slice's Service Demarcation Points. Each role is a connection group, and
-each connection two point-to-point connectivity constructs, since one is unidirectional (RFC 9543, 3.2). What the
-model has no leaf for (key exchange class, hybrid keys, rekeying) is said in the policy's ``description``.
+The sites that connections join are the slice's Service Demarcation Points. Each role, or each connection of a slice
+without the papers' template, is a connection group, and each connection two point-to-point connectivity constructs,
+since one is unidirectional (RFC 9543, 3.2). Where the way back has another bandwidth its construct has a policy of its
+own. What the model has no leaf for (key exchange class, hybrid keys, rekeying) is said in the policy's ``description``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from controller.model.connection import Connection
-from controller.model.request import ConnectionSpec, Role
+from controller.model.request import ConnectionSpec, ThreeRoles
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.schema.slice_request import AUTO
@@ -28,23 +29,21 @@ ADMIN_UP = "ietf-vpn-common:admin-up"
 def ietf_slice_service(topology: Topology, record: SliceRecord, connections: Iterable[Connection]) -> dict[str, Any]:
     """The container ``network-slice-services`` with this one slice in it."""
     request, members = record.request, tuple(connections)
-    compute_site = record.compute_site or request.compute.site  # none of them while it is SCHEDULED with site: auto
-    sites = dict.fromkeys((*request.cells, *filter(None, [compute_site]), request.core))
-    roles = [role for role in Role if any(c.request.role is role for c in members)]
+    shape = request.shape
+    compute_site = record.compute_site or shape.site  # none of them while it is SCHEDULED with site: auto
+    tag = f"compute-site={compute_site or AUTO}" if isinstance(shape, ThreeRoles) else "shape=listed-connections"
+    sites = dict.fromkeys((*shape.ends[:-1], *filter(None, [compute_site]), shape.ends[-1]))
+    groups = {key: [c for c in members if c.request.key == key] for key in shape.specs}
     service = {
         "id": request.name,
         "description": f"S-NSSAI {request.snssai.sst}" + (f"-{request.snssai.sd}" if request.snssai.sd else ""),
-        "service-tags": {
-            "tag-type": [{"tag-type": f"{MODULE}:opaque", "value": [f"compute-site={compute_site or AUTO}"]}]
-        },
+        "service-tags": {"tag-type": [{"tag-type": f"{MODULE}:opaque", "value": [tag]}]},
         "status": {
             "admin-status": {"status": ADMIN_UP},
             "oper-status": {"status": UP if record.state is SliceState.ACTIVE else DOWN},
         },
         "sdps": {"sdp": [_sdp(topology, site, members) for site in sites]},
-        "connection-groups": {
-            "connection-group": [_group(role, [c for c in members if c.request.role is role]) for role in roles]
-        },
+        "connection-groups": {"connection-group": [_group(key, group) for key, group in groups.items() if group]},
     }
     return {f"{MODULE}:network-slice-services": {"slice-service": [service]}}
 
@@ -82,16 +81,16 @@ def _criterion(index: int, connection: Connection, site: str) -> dict[str, Any]:
         "index": index,
         "match-type": f"{MODULE}:destination-ip-prefix",
         "value": [f"{peer}/32"],
-        "target-connection-group-id": connection.request.role.value,
+        "target-connection-group-id": connection.request.key,
         "target-connectivity-construct-id": _construct_id(connection, is_forward=is_source),
     }
 
 
-def _group(role: Role, connections: list[Connection]) -> dict[str, Any]:
+def _group(key: str, connections: list[Connection]) -> dict[str, Any]:
     return {
-        "id": role.value,
+        "id": key,
         "connectivity-type": f"{MODULE}:point-to-point",
-        "service-slo-sle-policy": _policy(connections[0].request.spec),
+        "service-slo-sle-policy": _policy(connections[0].request.spec, is_forward=True),
         "connectivity-construct": [
             _construct(connection, is_forward) for connection in connections for is_forward in (True, False)
         ],
@@ -102,8 +101,15 @@ def _construct(connection: Connection, is_forward: bool) -> dict[str, Any]:
     request = connection.request
     sender, receiver = (request.src, request.dst) if is_forward else (request.dst, request.src)
     is_up = connection.state is ConnectionState.ACTIVE
+    rates_kbps = request.spec.rates_kbps
+    own = (
+        {}
+        if is_forward or rates_kbps[0] == rates_kbps[1]
+        else {"service-slo-sle-policy": _policy(request.spec, is_forward=False)}
+    )
     return {
         "id": _construct_id(connection, is_forward),
+        **own,
         "p2p-sender-sdp": sender,
         "p2p-receiver-sdp": receiver,
         "status": {
@@ -117,7 +123,7 @@ def _construct_id(connection: Connection, is_forward: bool) -> str:
     return f"{connection.request.name}-{'forward' if is_forward else 'reverse'}"
 
 
-def _policy(spec: ConnectionSpec) -> dict[str, Any]:
+def _policy(spec: ConnectionSpec, *, is_forward: bool) -> dict[str, Any]:
     """SLOs can be measured, SLEs cannot (RFC 9543, 5.1): bandwidth and delay are the one, security the other."""
     sle: dict[str, Any] = {"isolation": [f"{MODULE}:traffic-isolation"]}
     if spec.security.is_encrypted:
@@ -131,7 +137,7 @@ def _policy(spec: ConnectionSpec) -> dict[str, Any]:
                 {
                     "metric-type": f"{MODULE}:one-way-bandwidth",
                     "metric-unit": "Kbps",
-                    "bound": str(spec.bandwidth_kbps),
+                    "bound": str(spec.rates_kbps[0 if is_forward else 1]),
                 },
                 {
                     "metric-type": f"{MODULE}:one-way-delay-maximum",

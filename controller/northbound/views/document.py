@@ -92,7 +92,8 @@ def _operation(operation: Operation, role: Role, examples: Mapping[str, Any]) ->
         content: dict[str, Any] = {m: {"schema": _ref(operation.body.schema)} for m in operation.body.media_types}
         for media in content.values():
             if operation.body.schema in examples:
-                media["examples"] = {"small": {"value": examples[operation.body.schema]}}
+                shown = examples[operation.body.schema]
+                media["examples"] = {name: {"value": value} for name, value in shown.items()}
         described["requestBody"] = {"required": True, "content": content}
     return described
 

@@ -19,6 +19,7 @@ from controller.forwarding.items import (
     SetField,
     ToGroup,
 )
+from controller.model.events import SectionState
 from controller.model.key_rates import SectionStatus
 from controller.pce.network import Network
 
@@ -80,6 +81,16 @@ def _channel_state(network: Network, channel_id: str) -> str:
     return "up" if network.is_channel_up(channel_id) else "down"
 
 
+def section_state(sections: Mapping[str, SectionStatus], section_id: str) -> SectionState:
+    """UNKNOWN also before the KMS has been asked."""
+    return SectionState.of(sections[section_id]) if section_id in sections else SectionState.UNKNOWN
+
+
+def _rate_bps(sections: Mapping[str, SectionStatus], section_id: str) -> float | None:
+    is_unknown = section_state(sections, section_id) is SectionState.UNKNOWN
+    return None if is_unknown else sections[section_id].rate_millibps / 1000
+
+
 def topology_view(network: Network, sections: Mapping[str, SectionStatus], faults: Mapping[str, str]) -> dict[str, Any]:
     """Sites, channels and sections with their states and what is reserved on them."""
     topology = network.topology
@@ -113,6 +124,8 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
                 "is_spare": c.dark,
                 "capacity_mbps": c.capacity_mbps,
                 "reserved_mbps": network.reserved_kbps(c.id) / 1000,
+                "reserved_from_a_mbps": network.reserved_kbps(c.id, c.a) / 1000,
+                "reserved_from_b_mbps": network.reserved_kbps(c.id, c.b) / 1000,
             }
             for c in topology.channels
         ],
@@ -122,8 +135,8 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
                 "a": s.a,
                 "b": s.b,
                 "length_km": s.length_km,
-                "state": "usable" if s.id in sections and sections[s.id].is_usable else "unusable",
-                "rate_bps": sections[s.id].rate_millibps / 1000 if s.id in sections else 0.0,
+                "state": section_state(sections, s.id).value,
+                "rate_bps": _rate_bps(sections, s.id),
                 "reserved_bps": network.reserved_key_millibps(s.id) / 1000,
                 "qber": sections[s.id].qber if s.id in sections else None,
             }

@@ -12,7 +12,7 @@ class ProblemCode(Enum):
     INFEASIBLE = "infeasible"  # `reasons` and `nearest` say why, and what would fit
     BOUND_REACHED = "bound_reached"  # the search took longer than one may: whether it fits, or why not, is not known
     KEY_RATE_LACKING = "key_rate_lacking"  # infeasible, and QKD sections that give more key would make it fit
-    KEY_RATE_UNKNOWN = "key_rate_unknown"  # infeasible while the KMS does not tell its rates
+    KEY_RATE_UNKNOWN = "key_rate_unknown"  # whether it fits hangs on `sections` that are not judged yet: try again
     KEYS_MISSING = "keys_missing"  # a tunnel was given no key in time; all is as before
     SET_UP_FAILED = "set_up_failed"  # a switch or tunnel refused or did not answer; all is as before
     DRIVER_FAILED = "driver_failed"  # the journal, a switch, an agent or the KMS refused or did not answer

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from controller.forwarding.items import GroupType
+from controller.model.events import SectionState
 from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
@@ -30,15 +31,15 @@ from controller.northbound.views.schema_terms import (
 )
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
-from controller.schema.slice_request import SliceWire
+from controller.schema.slice_request import ListedSliceWire, SliceWire
 
 
 @cache
 def schemas() -> dict[str, Any]:
     """All of them by name. Treat them as read-only: they are made once."""
-    request = SliceWire.model_json_schema(ref_template="#/components/schemas/{model}")
-    definitions = request.pop("$defs", {})
-    return {**definitions, "SliceRequest": request, **PATH_SCHEMAS, **EVENT_SCHEMAS, **_ANSWERS}
+    forms = [w.model_json_schema(ref_template="#/components/schemas/{model}") for w in (SliceWire, ListedSliceWire)]
+    definitions = {name: schema for form in forms for name, schema in form.pop("$defs", {}).items()}
+    return {**definitions, "SliceRequest": {"oneOf": forms}, **PATH_SCHEMAS, **EVENT_SCHEMAS, **_ANSWERS}
 
 
 _LIFETIME = {
@@ -53,7 +54,7 @@ _IPV6 = {"type": "string", "format": "ipv6"}
 _ANSWERS: dict[str, Any] = {
     "Connection": object_of(
         {
-            "name": TEXT, "id": TEXT, "role": {"enum": [r.value for r in Role]}, "src": TEXT, "dst": TEXT,
+            "name": TEXT, "id": TEXT, "role": {"enum": [*(r.value for r in Role), None]}, "src": TEXT, "dst": TEXT,
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
@@ -62,7 +63,7 @@ _ANSWERS: dict[str, Any] = {
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
             "reason": or_null(TEXT), "reason_code": or_null({"enum": [c.value for c in ReasonCode]}),
-            "bandwidth_mbps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
+            "bandwidth_mbps": AMOUNT, "reverse_bandwidth_mbps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
             "rekey_s": or_null(AMOUNT), "rekey_in_effect_s": or_null(AMOUNT), "rekey_reason": or_null(TEXT),
             "priority": {"type": "integer"}, "revert_after_s": or_null(AMOUNT), "preferred": or_null(ref("Path")),
             "reroutes": list_of(ref("Reroute")),
@@ -79,9 +80,10 @@ _ANSWERS: dict[str, Any] = {
     ),
     "SlicePatch": {
         "type": "object",
-        "description": "Members of the request to change; null takes one away. name, cells, core and start are fixed.",
+        "description": "Members of the request to change; null takes one away. name, cells, core and start are fixed. "
+        "Listed connections are changed by an object with their names, or all at once by a list.",
         "properties": {
-            "compute": {"type": "object"}, "connections": {"type": "object"}, "sNSSAI": {"type": "object"},
+            "compute": {"type": "object"}, "connections": {"type": ["object", "array"]}, "sNSSAI": {"type": "object"},
             "end": {"type": ["string", "null"]},
         },
     },
@@ -116,7 +118,8 @@ _ANSWERS: dict[str, Any] = {
             "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
             "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
-            "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")), "shared": TEXTS,
+            "reverse_bandwidth_mbps": AMOUNT, "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
+            "shared": TEXTS,
             "cost": COUNT, "cost_parts": ref("Cost"),
         }
     ),
@@ -142,7 +145,7 @@ _ANSWERS: dict[str, Any] = {
     ),
     "Plan": object_of(
         {
-            "dry_run": {"const": True}, "name": TEXT, "compute_site": TEXT, "is_proven": FLAG,
+            "dry_run": {"const": True}, "name": TEXT, "compute_site": or_null(TEXT), "is_proven": FLAG,
             "cost": ref("Cost"), "connections": list_of(ref("PlannedConnection")),
             "switches": map_of(ref("PlannedSwitch")), "key_rate_bps": map_of(AMOUNT),
             "reserved_mbps": map_of(AMOUNT),
@@ -167,6 +170,7 @@ _ANSWERS: dict[str, Any] = {
                         "wavelength": TEXT, "length_km": AMOUNT,
                         "state": {"enum": ["up", "down", "dark"]}, "is_spare": FLAG,
                         "capacity_mbps": AMOUNT, "reserved_mbps": AMOUNT,
+                        "reserved_from_a_mbps": AMOUNT, "reserved_from_b_mbps": AMOUNT,
                     }
                 )
             ),
@@ -174,8 +178,8 @@ _ANSWERS: dict[str, Any] = {
                 object_of(
                     {
                         "id": TEXT, "a": TEXT, "b": TEXT, "length_km": AMOUNT,
-                        "state": {"enum": ["usable", "unusable"]},
-                        "rate_bps": AMOUNT, "reserved_bps": AMOUNT, "qber": or_null(AMOUNT),
+                        "state": {"enum": [state.value for state in SectionState]},
+                        "rate_bps": or_null(AMOUNT), "reserved_bps": AMOUNT, "qber": or_null(AMOUNT),
                     }
                 )
             ),

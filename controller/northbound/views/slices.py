@@ -19,7 +19,7 @@ from controller.state.network_state import NetworkState
 from topologies.spec import SecurityClass
 
 # The units in which path computation counts.
-UNITS = {"bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
+UNITS = {"bandwidth": "kbit/s", "reverse_bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
 
 
 def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def connection_view(connection: Connection, finding: Finding | None = None) -> d
     return {
         "name": request.name,
         "id": connection.id,
-        "role": request.role.value,
+        "role": None if request.role is None else request.role.value,
         "src": request.src,
         "dst": request.dst,
         "src_address": connection.src_address,
@@ -92,6 +92,7 @@ def connection_view(connection: Connection, finding: Finding | None = None) -> d
         "reason": None if explanation is None else explanation.detail,
         "reason_code": None if explanation is None else explanation.code.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
+        "reverse_bandwidth_mbps": request.spec.rates_kbps[1] / 1000,
         "rekey_s": request.spec.rekey_s if connection.is_encrypted else None,
         "rekey_in_effect_s": connection.rekey_s if connection.is_encrypted else None,
         "rekey_reason": None if connection.slow_rekey is None else connection.slow_rekey.reason,
@@ -139,6 +140,7 @@ def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[st
         "padding": request.spec.padding if request.spec.security.is_encrypted else None,
         "protection": request.spec.protection.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
+        "reverse_bandwidth_mbps": request.spec.rates_kbps[1] / 1000,
         "key_rate_bps": request.spec.key_rate_millibps / 1000,
         **connection_paths(connection),
         "cost": planned.cost,

@@ -34,7 +34,6 @@ TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again withou
 # What may come right without anything that the model sees.
 NOT_TOLD = (ReasonCode.REFUSED, ReasonCode.OTHER_KEYS)
 EXPLANATION_S = 1.0  # for each connection, while nobody waits for it
-UNLIMITED_KEY_RATE = 1 << 62  # millibit/s
 
 
 class RestorationService:
@@ -159,9 +158,7 @@ class RestorationService:
             waiting = [c for c in context.model.connections.values() if _is_unexplained(c)]
             if not waiting:
                 return
-            network, supplied = context.model.network.copy(), context.model.network.copy()
-            for section in context.model.unknown_sections:
-                supplied.set_section(section, UNLIMITED_KEY_RATE, usable=True)
+            network, supplied = context.model.network.copy(), context.model.network.supplied()
             keeping = {c.id for c in waiting if context.model.kept_relay(c.id) is not None}  # it is not keys they lack
         for connection in waiting:
             on = supplied if connection.id in keeping else network

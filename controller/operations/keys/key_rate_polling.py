@@ -12,6 +12,12 @@ from controller.operations.context import OperationContext
 
 log = logging.getLogger(__name__)
 
+WARNINGS = {
+    SectionState.USABLE: "it gives keys again",
+    SectionState.UNUSABLE: "it gives no keys any more",
+    SectionState.UNKNOWN: "what it gives is not known; keys in store serve on",
+}
+
 
 class KeyRatePolling:
     """Keeps the model's key rates fresh, and says which slices a section that stops or returns concerns."""
@@ -21,7 +27,7 @@ class KeyRatePolling:
         self._has_news = False
 
     def refresh(self) -> frozenset[str] | None:
-        """Ask the KMS for its rates; what it does not answer for counts as dry.
+        """Ask the KMS for its rates; a section that it does not know counts as dry.
 
         The sections that it has stopped; None when it does not answer: then nothing is known to be lost.
         """
@@ -35,11 +41,10 @@ class KeyRatePolling:
             told, silence = {}, str(error)
         with context.lock:
             for section in context.model.topology.sections:
-                self._note(told.get(section.id, SectionStatus(section.id, 0, False, None)))
-            is_known = {s.id for s in told.values() if not s.is_starting}
-            silent = context.model.network.index.section_ids if silence is not None else told.keys() - is_known
-            context.model.set_unknown_sections(silent)
-        stopped = frozenset(s.id for s in told.values() if not s.is_usable and not s.is_starting)
+                unheard_of = SectionStatus(section.id, 0, False, None, is_known=silence is None)
+                self._note(told.get(section.id, unheard_of))
+            context.model.set_unknown_sections(s.id for s in context.sections.values() if not s.is_known)
+        stopped = frozenset(s.id for s in told.values() if not s.is_usable and s.is_known)
         context.kms_silence = silence
         return stopped if silence is None else None
 
@@ -57,13 +62,13 @@ class KeyRatePolling:
         before = context.sections.get(status.id)
         context.model.observe_section(status.id, status.rate_millibps, is_usable=status.is_usable)
         context.sections[status.id] = status
-        if before is None or (
-            status.is_usable and (not before.is_usable or status.rate_millibps > before.rate_millibps)
-        ):
-            self._has_news = True
-        if before is not None and before.is_usable is status.is_usable:
+        is_more = before is not None and status.is_usable and status.rate_millibps > before.rate_millibps
+        state = SectionState.of(status)
+        is_news = before is None or SectionState.of(before) is not state
+        # What waits for rates to be known is also to hear that there is none.
+        self._has_news |= is_more or (is_news and (status.is_usable or before is None or not before.is_known))
+        if not is_news:
             return
-        state = SectionState.USABLE if status.is_usable else SectionState.UNUSABLE
         log.info("QKD section %s is %s", status.id, state.value)
         users = [
             c
@@ -74,6 +79,5 @@ class KeyRatePolling:
         context.events.publish(SectionChanged(status.id, state, status.qber, affected))
         for name in sorted({c.request.slice_name for c in users}):
             hit = tuple(sorted(c.id for c in users if c.request.slice_name == name))
-            warning = "it gives keys again" if status.is_usable else "it gives no keys any more"
-            reason = f"QKD section {status.id} is {state.value}: {warning}"
+            reason = f"QKD section {status.id} is {state.value}: {WARNINGS[state]}"
             context.events.publish(SliceWarned(name, status.id, hit, reason))

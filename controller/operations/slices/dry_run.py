@@ -25,7 +25,7 @@ class Preview:
     connections: tuple[Connection, ...]
     switches: dict[str, tuple[Item, ...]]
     key_rate_millibps: dict[str, int]  # by section, thousandths of a bit per second
-    bandwidth_kbps: dict[str, int]  # by channel, in each direction
+    bandwidth_kbps: dict[str, int]  # by channel, in the direction where it is more
 
 
 def preview(model: NetworkState, plan: SlicePlan, scheduled: SliceRecord | None = None) -> Preview:
@@ -44,24 +44,28 @@ def preview_change(model: NetworkState, plan: SlicePlan) -> Preview:
     return _look(trial, plan, _reserved(model))
 
 
-def _look(trial: NetworkState, plan: SlicePlan, before: Mapping[tuple[bool, str], int]) -> Preview:
+def _look(trial: NetworkState, plan: SlicePlan, before: Mapping[tuple[str, str | None], int]) -> Preview:
     connections = trial.connections_of(plan.request.name)
     ids = [connection.id for connection in connections]
     told = join([trial.install_transit(ids), trial.switch_ingress(ids)])
     more = {key: amount - before[key] for key, amount in _reserved(trial).items() if amount > before[key]}
+    bandwidth: dict[str, int] = {}
+    for (channel, sender), amount in more.items():
+        if sender is not None:
+            bandwidth[channel] = max(amount, bandwidth.get(channel, 0))
     return Preview(
         plan,
         connections,
         {site: (*changes.replace, *changes.add) for site, changes in sorted(told.items())},
-        key_rate_millibps={name: amount for (is_section, name), amount in more.items() if is_section},
-        bandwidth_kbps={name: amount for (is_section, name), amount in more.items() if not is_section},
+        key_rate_millibps={section: amount for (section, sender), amount in more.items() if sender is None},
+        bandwidth_kbps=bandwidth,
     )
 
 
-def _reserved(model: NetworkState) -> dict[tuple[bool, str], int]:
-    """What is reserved by channel and, marked by True, by section."""
+def _reserved(model: NetworkState) -> dict[tuple[str, str | None], int]:
+    """What is reserved by channel and sender, and by section and nobody."""
     network, topology = model.network, model.topology
     return {
-        **{(False, c.id): network.reserved_kbps(c.id) for c in topology.channels},
-        **{(True, s.id): network.reserved_key_millibps(s.id) for s in topology.sections},
+        **{(c.id, end): network.reserved_kbps(c.id, end) for c in topology.channels for end in c.ends},
+        **{(s.id, None): network.reserved_key_millibps(s.id) for s in topology.sections},
     }

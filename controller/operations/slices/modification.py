@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from controller.forwarding.intended import Changes
 from controller.forwarding.tunnel_endpoint import MODIFIABLE, TunnelEndpoint, as_wire, endpoint_at, ends_of
 from controller.model.connection import Connection
-from controller.model.errors import ControllerError, DriverError, ProvisioningFailed, SliceBusy, Superseded
+from controller.model.errors import (
+    ControllerError,
+    DriverError,
+    KeyRatesUnknown,
+    ProvisioningFailed,
+    SliceBusy,
+    Superseded,
+)
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.bounded_search import search_then
@@ -23,7 +30,7 @@ from controller.operations.context import (
     raise_faults,
 )
 from controller.operations.slices.deletion import Deletion
-from controller.pce.computation import SlicePlan
+from controller.pce.computation import SlicePlan, UnknownKeyRates
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import SliceChange, begin, plan_change, revert
 from controller.schema.slice_request import patch_slice_request
@@ -60,7 +67,7 @@ class Modification:
     def plan_then(self, name: str, patch: Any, use: Callable[[SlicePlan], Done]) -> Done:
         """Use what the slice would get by a merge patch, with the lock held; call without it.
 
-        Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest, BoundReached.
+        Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest, KeyRatesUnknown, BoundReached.
         """
         seen: list[tuple[SliceRecord, tuple[Connection, ...]]] = []
 
@@ -86,7 +93,9 @@ class Modification:
         check_times(request, context.clock())
         plan = plan_change(model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):
-            raise InfeasibleRequest(name, plan, self._context.kms_silence)
+            raise InfeasibleRequest(name, plan)
+        if isinstance(plan, UnknownKeyRates):
+            raise KeyRatesUnknown(name, plan.sections, self._context.kms_silence)
         return plan
 
     def modify(self, name: str, patch: Any, received: float) -> SliceRecord:

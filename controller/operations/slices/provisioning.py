@@ -11,6 +11,7 @@ from controller.forwarding.tunnel_endpoint import endpoint_at, ends_of
 from controller.model.errors import (
     ControllerError,
     DriverError,
+    KeyRatesUnknown,
     ProvisioningFailed,
     Superseded,
 )
@@ -27,7 +28,7 @@ from controller.operations.context import (
     raise_faults,
 )
 from controller.operations.slices.deletion import Deletion
-from controller.pce.computation import SlicePlan
+from controller.pce.computation import SlicePlan, UnknownKeyRates
 from controller.pce.infeasibility import Infeasible
 from controller.state.network_state import NetworkState
 
@@ -49,7 +50,7 @@ class Provisioning:
     ) -> Done:
         """Use what a request would get, with the lock held; call without it. A SCHEDULED slice gives way to it.
 
-        Raises InfeasibleRequest, DuplicateSlice, BoundReached.
+        Raises InfeasibleRequest, KeyRatesUnknown, DuplicateSlice, BoundReached.
         """
 
         def search(model: NetworkState) -> SlicePlan:
@@ -63,7 +64,9 @@ class Provisioning:
             away = model.needed_switches_away(request)
             if away:
                 raise DriverError("; ".join(f"switch {site}: not connected" for site in away))
-            raise InfeasibleRequest(request.name, plan, self._context.kms_silence)
+            raise InfeasibleRequest(request.name, plan)
+        if isinstance(plan, UnknownKeyRates):
+            raise KeyRatesUnknown(request.name, plan.sections, self._context.kms_silence)
         return plan
 
     def _plan_all(

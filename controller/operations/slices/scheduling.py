@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from controller.model.errors import ControllerError, DuplicateSlice, SliceBusy, Superseded
+from controller.model.errors import ControllerError, DuplicateSlice, KeyRatesUnknown, SliceBusy, Superseded
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
@@ -126,7 +126,7 @@ class Scheduling:
                 self._under_way.discard((what, name))
 
     def start(self, name: str) -> None:
-        """Make a scheduled slice; when that cannot be, it is FAILED and says why."""
+        """Make a scheduled slice; when that cannot be, it is FAILED and says why. Unknown key rates it waits for."""
         log.info("slice %s: its start has come", name)
         context, received = self._context, self._context.steady()
         self._key_rates.refresh()
@@ -138,6 +138,8 @@ class Scheduling:
             self._provisioning.create((scheduled.request,), received, scheduled)
         except Superseded as error:
             log.info("slice %s: not made: %s", name, error)  # it is gone, or its new start comes
+        except KeyRatesUnknown as error:
+            log.info("%s; it is tried again", error)  # at the next look: it is still SCHEDULED
         except ControllerError as error:
             self._fail(scheduled, error)
 

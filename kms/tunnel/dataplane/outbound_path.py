@@ -26,6 +26,7 @@ from kms.tunnel.packet.checksum import complement
 from kms.tunnel.packet.compiled_loops import MAX_UDP_SEGMENTS
 from kms.tunnel.packet.esp import datagram_bytes
 from kms.tunnel.packet.frame_buffer import PREFIX_BYTES, Frames
+from kms.tunnel.packet.room import make_room
 from kms.tunnel.packet.segmentation import Headers, Places, headers_of, is_like, write_segments
 from kms.tunnel.packet.virtio_header import VNET_BYTES
 from kms.tunnel.protocol.outbound_traffic import OutboundTraffic
@@ -59,7 +60,7 @@ class OutboundPath:
     ) -> None:
         self._tun, self._udp, self._traffic, self._report_error = tun, udp, traffic, report_error
         self._can_segment = True
-        self._staging = bytearray(_OFFSET + _TRAIN * _ROOM_BYTES)
+        self._staging = make_room(_OFFSET + _TRAIN * _ROOM_BYTES)
         view = memoryview(self._staging)
         self._reads = [view[at : at + _READ_BYTES] for at in range(_OFFSET, _OFFSET + _SLOTS * SLOT_BYTES, SLOT_BYTES)]
         self._rooms = [view[at : at + _READ_BYTES] for at in range(_OFFSET, len(view), _ROOM_BYTES)]

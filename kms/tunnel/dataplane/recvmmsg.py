@@ -15,6 +15,8 @@ import sys
 
 import numpy as np
 
+from kms.tunnel.packet.room import Room
+
 MAX_DATAGRAMS = 256
 _MAX_UDP_BYTES = 65536
 _CONTROL_BYTES = socket.CMSG_SPACE(4)
@@ -37,7 +39,7 @@ IS_AVAILABLE = ctypes.sizeof(ctypes.c_void_p) == 8 and hasattr(_LIBC, "recvmmsg"
 class ManyReceiver:
     """Receives datagrams of ``size`` octets each to the beginning of ``buffer``, as many as fit into ``most``."""
 
-    def __init__(self, udp: socket.socket, buffer: bytearray, size: int, most: int) -> None:
+    def __init__(self, udp: socket.socket, buffer: Room, size: int, most: int) -> None:
         self.size = size
         self.capacity = min(MAX_DATAGRAMS, most // size)
         self._fd = udp.fileno()

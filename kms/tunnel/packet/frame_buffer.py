@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kms.tunnel.packet.checksum import Octets
+from kms.tunnel.packet.room import Room, make_room
 
 Words = npt.NDArray[np.uint32]
 
@@ -28,7 +29,7 @@ class FrameShape:
 
     __slots__ = ("_plain", "_sealed", "_views", "rows", "size", "texts", "words")
 
-    def __init__(self, size: int, sealed: bytearray, plain: bytearray | None) -> None:
+    def __init__(self, size: int, sealed: Room, plain: Room | None) -> None:
         self.size = size
         count = min(MAX_FRAMES, len(sealed) // size)
         text = size - PREFIX_BYTES - ICV_BYTES
@@ -72,10 +73,10 @@ class Frames:
     """A buffer and its shapes."""
 
     def __init__(self, capacity: int, *, in_place: bool) -> None:
-        self.buffer = bytearray(capacity)
+        self.buffer = make_room(capacity)
         self.view = memoryview(self.buffer)
         self.octets: Octets = np.frombuffer(self.buffer, np.uint8)
-        self._plain = None if in_place else bytearray(capacity)
+        self._plain = None if in_place else make_room(capacity)
         self._shapes: dict[int, FrameShape] = {}
 
     def shape(self, size: int) -> FrameShape:

@@ -16,6 +16,7 @@ from kms.tunnel.packet import compiled_loops, virtio_header
 from kms.tunnel.packet.checksum import Octets
 from kms.tunnel.packet.compiled_loops import TCP, UDP
 from kms.tunnel.packet.ip_header import IPV4, Family, family_of, transport_of
+from kms.tunnel.packet.room import make_room
 from kms.tunnel.packet.virtio_header import VNET_BYTES, VnetHeader
 
 _HEADER_BYTES = {TCP: 20, UDP: 8}
@@ -108,7 +109,7 @@ class Joiner:
     """Room for what up to ``packets`` packets of ``octets`` octets in all become."""
 
     def __init__(self, packets: int, octets: int) -> None:
-        buffer = bytearray(octets + packets * VNET_BYTES)
+        buffer = make_room(octets + packets * VNET_BYTES)
         self._joined, self._view = np.frombuffer(buffer, np.uint8), memoryview(buffer)
         self._table = np.zeros((packets, 3), np.int64)
 

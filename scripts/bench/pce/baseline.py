@@ -102,5 +102,5 @@ class KShortestAndFilter:
         if channel is None:
             return True
         spec, network = request.spec, self._network
-        is_wide_enough = network.headroom[channel] >= spec.bandwidth_kbps
+        is_wide_enough = min(network.headroom[2 * channel : 2 * channel + 2]) >= spec.bandwidth_kbps
         return is_wide_enough and network.index.security[channel] >= spec.security.level

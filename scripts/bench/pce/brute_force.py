@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
-from controller.model.request import ConnectionRequest, Match, SliceRequest, connections_of
+from controller.model.request import AnyShape, ConnectionRequest, Match, Protection, SliceRequest, connections_of
 from controller.pce.network import Network
 from topologies.spec import SecurityClass
 
@@ -42,12 +42,31 @@ def simple_ways(network: Network, src: str, dst: str) -> Iterator[Way]:
         yield from extend((src,), ())
 
 
+def bandwidth_of(request: ConnectionRequest, *ways: Way) -> Counter[tuple[str, str]]:
+    """What the ways take together, in kbit/s by channel and the site that sends."""
+    along = request.spec.bandwidth_kbps
+    against = along if request.spec.reverse_bandwidth_kbps is None else request.spec.reverse_bandwidth_kbps
+    if request.spec.protection is Protection.ONE_TO_ONE:
+        along = against = max(along, against)
+    need: Counter[tuple[str, str]] = Counter()
+    for sites, channels in ways:
+        for channel, sender, receiver in zip(channels, sites[:-1], sites[1:], strict=True):
+            need[channel, sender] += along
+            need[channel, receiver] += against
+    return need
+
+
+def is_room(network: Network, need: Counter[tuple[str, str]]) -> bool:
+    return all(network.residual_kbps(channel, sender) >= kbps for (channel, sender), kbps in need.items())
+
+
 def cost_of(network: Network, request: ConnectionRequest, way: Way) -> Cost:
     total: Cost = (0, 0, 0)
+    need = bandwidth_of(request, way)
     for channel_id in way[1]:
         c = network.topology.channel(channel_id)
         capacity = round(c.capacity_mbps * 1000)
-        load = (network.reserved_kbps(channel_id) + request.spec.bandwidth_kbps) * 1000 // capacity
+        load = max(network.reserved_kbps(c.id, end) + need[c.id, end] for end in c.ends) * 1000 // capacity
         total = add(total, (c.security - request.spec.security.level, latency_us(c.length_km), load))
     return total
 
@@ -63,7 +82,7 @@ def allowed_ways(network: Network, request: ConnectionRequest) -> list[tuple[Cos
             ok = all(s == spec.security.level for s in classes)
         else:
             ok = all(s >= spec.security.level for s in classes)
-        ok = ok and all(network.residual_kbps(c) >= spec.bandwidth_kbps for c in channels)
+        ok = ok and is_room(network, bandwidth_of(request, way))
         ok = ok and sum(latency_us(network.topology.channel(c).length_km) for c in channels) <= spec.latency_us
         ok = ok and not set(sites) & spec.exclude_sites and not set(channels) & spec.exclude_channels
         ok = ok and set(spec.include_sites) <= set(sites) and set(spec.include_channels) <= set(channels)
@@ -130,10 +149,7 @@ def allowed_pairs(network: Network, request: ConnectionRequest) -> list[tuple[Pa
     """Every pair in the order of preference."""
     pairs = []
     for (cost1, first), (cost2, second) in itertools.combinations(allowed_ways(network, request), 2):
-        double = set(first[1]) & set(second[1])
-        if set(first[1]) == set(second[1]):
-            continue
-        if any(network.residual_kbps(c) < 2 * request.spec.bandwidth_kbps for c in double):
+        if set(first[1]) == set(second[1]) or not is_room(network, bandwidth_of(request, first, second)):
             continue
         risks, sites = shared(network, first, second)
         pairs.append(((len(risks), len(sites), add(cost1, cost2)), first, second))
@@ -148,20 +164,13 @@ def best_pair(network: Network, request: ConnectionRequest) -> PairValue | None:
 def best_slice(network: Network, request: SliceRequest) -> PairValue | None:
     """Value of the best joint plan over all placements."""
     best: PairValue | None = None
-    for site in network.topology.sites:
-        if request.compute.site not in (None, site.name):
-            continue
-        if request.compute.site is None and site.name in {*request.cells, request.core}:
-            continue
-        vcpus, memory_gb = network.free_compute(site.name)
-        if not network.is_site_up(site.name) or vcpus < request.compute.vcpus or memory_gb < request.compute.memory_gb:
-            continue
-        options = [_options(network, c) for c in connections_of(request, site.name)]
+    for site in _placements(network, request):
+        options = [_options(network, c) for c in connections_of(request, site)]
         for combination in itertools.product(*options):
-            need: Counter[str] = Counter()
+            need: Counter[tuple[str, str]] = Counter()
             for _, demand in combination:
                 need.update(demand)
-            if all(amount <= _left(network, name) for name, amount in need.items()):
+            if all(amount <= _left(network, name, sender) for (name, sender), amount in need.items()):
                 value = (
                     sum(v[0] for v, _ in combination),
                     sum(v[1] for v, _ in combination),
@@ -171,25 +180,51 @@ def best_slice(network: Network, request: SliceRequest) -> PairValue | None:
     return best
 
 
-def _left(network: Network, name: str) -> int:
-    if network.topology.has_channel(name):
-        return network.residual_kbps(name)
-    return network.residual_key_millibps(name)
+def _placements(network: Network, request: SliceRequest) -> list[str | None]:
+    """Where the slice can compute; a slice of any shape in one way, or in none."""
+    shape = request.shape
+    if isinstance(shape, AnyShape):
+        asked = [end for c in shape.listed for end in ((c.src, c.src_compute), (c.dst, c.dst_compute))]
+        for site in network.topology.site_names:
+            here = [need for at, need in asked if at == site]
+            vcpus, memory_gb = sum(need.vcpus for need in here), sum(need.memory_gb for need in here)
+            is_lacking = (vcpus, memory_gb) > (0, 0) and not network.is_site_up(site)
+            if is_lacking or (vcpus, memory_gb) != _least((vcpus, memory_gb), network.free_compute(site)):
+                return []
+        return [None]
+    found: list[str | None] = []
+    for name in network.topology.site_names:
+        if shape.compute.site not in (None, name):
+            continue
+        if shape.compute.site is None and name in {*shape.cells, shape.core}:
+            continue
+        vcpus, memory_gb = network.free_compute(name)
+        if network.is_site_up(name) and vcpus >= shape.compute.vcpus and memory_gb >= shape.compute.memory_gb:
+            found.append(name)
+    return found
 
 
-def _options(network: Network, request: ConnectionRequest) -> list[tuple[PairValue, Counter[str]]]:
+def _least(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return min(one[0], other[0]), min(one[1], other[1])
+
+
+def _left(network: Network, name: str, sender: str) -> int:
+    return network.residual_kbps(name, sender) if sender else network.residual_key_millibps(name)
+
+
+def _options(network: Network, request: ConnectionRequest) -> list[tuple[PairValue, Counter[tuple[str, str]]]]:
+    """Each with what it takes: bandwidth by channel and sender, key rate by section and nobody."""
     spec = request.spec
     if spec.protection.has_backup:
-        data = [(value, (*one[1], *two[1])) for value, one, two in allowed_pairs(network, request)]
+        pairs = allowed_pairs(network, request)
+        data = [(value, bandwidth_of(request, one, two)) for value, one, two in pairs]
     else:
-        data = [((0, 0, cost), way[1]) for cost, way in allowed_ways(network, request)]
+        data = [((0, 0, cost), bandwidth_of(request, way)) for cost, way in allowed_ways(network, request)]
     options = []
-    for value, channels in data:
+    for value, bandwidth in data:
         for relay in relays(network, request):
-            demand: Counter[str] = Counter()
-            for c in channels:
-                demand[c] += spec.bandwidth_kbps
+            demand = bandwidth.copy()
             for s, times in relay.items():
-                demand[s] += times * spec.key_rate_millibps
+                demand[s, ""] += times * spec.key_rate_millibps
             options.append((value, demand))
     return options

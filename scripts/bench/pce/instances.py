@@ -9,17 +9,22 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from controller.model.path import Route
 from controller.model.request import (
     KEY_BITS,
+    AnyShape,
+    Compute,
     ComputeRequest,
     ConnectionRequest,
     ConnectionSpec,
     Match,
+    NamedConnection,
     Protection,
     Role,
     SecurityRequirement,
     SliceRequest,
     SNssai,
+    ThreeRoles,
 )
 from controller.pce.network import Network
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
@@ -115,30 +120,68 @@ def small_spec(rng: random.Random, network: Network, protections: tuple[Protecti
     return spec
 
 
-def small_connection(seed: int, network: Network, protection: Protection = Protection.NONE) -> ConnectionRequest:
+def one_sided(seed: int, network: Network) -> None:
+    """Load some channels, each in its two directions unlike."""
+    rng = seeded(seed)
+    for c in network.topology.channels:
+        kbps = (rng.choice([0, 0, 5_000, 9_999, 10_000]), rng.choice([0, 0, 1, 10_000]))
+        network.reserve(f"load {c.id}", Route(c.ends, (c.id,), 0, 0), kbps, 0)
+
+
+def back(rng: random.Random, spec: ConnectionSpec) -> ConnectionSpec:
+    """The same, mostly with another bandwidth back than there."""
+    return replace(spec, reverse_bandwidth_kbps=rng.choice([None, 0, 1, 1, 5_000, 10_000, 20_000]))
+
+
+def small_connection(
+    seed: int, network: Network, protection: Protection = Protection.NONE, *, is_directed: bool = False
+) -> ConnectionRequest:
     rng = seeded(seed)
     src, dst = rng.sample(network.topology.site_names, 2)
-    return ConnectionRequest("s", "c", Role.ACCESS, src, dst, small_spec(rng, network, (protection,)))
+    spec = small_spec(rng, network, (protection,))
+    return ConnectionRequest("s", "c", Role.ACCESS, src, dst, back(rng, spec) if is_directed else spec)
 
 
 def small_slice(seed: int, network: Network, limits: SmallLimits = SmallLimits()) -> SliceRequest:
     rng = seeded(seed)
     protections = (Protection.NONE,) * 6 + (Protection.ONE_PLUS_ONE,)
-    connections = {}
-    for role in Role:
-        spec = small_spec(rng, network, protections)
-        # Three tight connections are hardly ever feasible together: most are eased, to compete for bandwidth.
-        if rng.random() < 0.85:
-            spec = ConnectionSpec(
-                SecurityRequirement(rng.choice([(NONE,), (NONE,), (DH,), (QRA,), (QKD,)])),
-                bandwidth_kbps=rng.choice([5_000, 9_999, 10_000, 10_000]),
-                latency_us=rng.choice([200, 300, 10**6, 10**6]),
-                rekey_s=spec.rekey_s,
-                protection=spec.protection,
-            )
-        connections[role] = spec
+    by_role = {role: _eased(rng, small_spec(rng, network, protections)) for role in Role}
     names = network.topology.site_names
     core, *rest = rng.sample(names, len(names))
     cells = tuple(rest[: rng.randint(1, min(limits.cells, len(rest) - 1))])
     site = rng.choice([None, None, rng.choice(rest)])
-    return SliceRequest("s", SNssai(1), cells, ComputeRequest(site, rng.choice([0, 1, 1, 2]), 1), core, connections)
+    shape = ThreeRoles(cells, ComputeRequest(site, rng.choice([0, 1, 1, 2]), 1), core, by_role)
+    return SliceRequest("s", SNssai(1), shape)
+
+
+def _eased(rng: random.Random, spec: ConnectionSpec) -> ConnectionSpec:
+    """Three tight connections are hardly ever feasible together: most are eased, to compete for bandwidth."""
+    if rng.random() >= 0.85:
+        return spec
+    return ConnectionSpec(
+        SecurityRequirement(rng.choice([(NONE,), (NONE,), (DH,), (QRA,), (QKD,)])),
+        bandwidth_kbps=rng.choice([5_000, 9_999, 10_000, 10_000]),
+        latency_us=rng.choice([200, 300, 10**6, 10**6]),
+        rekey_s=spec.rekey_s,
+        protection=spec.protection,
+    )
+
+
+def small_listed(seed: int, network: Network) -> SliceRequest:
+    """Connections between any sites, often the same ones, that mostly ask for another bandwidth there than back.
+
+    Two with one of them protected, or three: the oracle tries every combination of ways and pairs of ways.
+    """
+    rng = seeded(seed)
+    is_protected = rng.random() < 0.5
+    listed: list[NamedConnection] = []
+    for number in range(2 if is_protected else 3):
+        protection = rng.choice((Protection.ONE_PLUS_ONE, Protection.ONE_TO_ONE))
+        protections = (protection if is_protected and not number else Protection.NONE,)
+        ends = rng.sample(network.topology.site_names, 2)
+        if listed and rng.random() < 0.5:
+            ends = rng.sample([listed[0].src, listed[0].dst], 2)
+        spec = back(rng, _eased(rng, small_spec(rng, network, protections)))
+        needs = (Compute(rng.choice([0, 0, 0, 1]), rng.choice([0, 0, 1])) for _ in range(2))
+        listed.append(NamedConnection(f"c{number}", ends[0], ends[1], spec, *needs))
+    return SliceRequest("s", SNssai(1), AnyShape(tuple(listed)))

@@ -7,6 +7,7 @@ subtour constraints), and shares no code with ``controller/`` but the model's va
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from controller.model.request import ConnectionRequest, Match
 from controller.pce.network import Network
-from scripts.bench.pce.brute_force import Cost, PairValue, latency_us
+from scripts.bench.pce.brute_force import Cost, PairValue, bandwidth_of, is_room, latency_us
 
 
 @dataclass
@@ -65,19 +66,20 @@ class _Arcs:
         self.surplus: list[int] = []
         self.latency: list[int] = []
         self.load: list[int] = []
-        self.has_room_twice: dict[str, bool] = {}
+        self.has_room: list[bool] = []
         for channel in network.topology.channels:
             exact = spec.security.match is Match.EXACT
             if channel.security < level or (exact and channel.security != level):
                 continue
             if not network.is_channel_up(channel.id) or channel.id in spec.exclude_channels:
                 continue
-            if network.residual_kbps(channel.id) < spec.bandwidth_kbps or set(channel.ends) & spec.exclude_sites:
+            if set(channel.ends) & spec.exclude_sites:
                 continue
-            self.has_room_twice[channel.id] = network.residual_kbps(channel.id) >= 2 * spec.bandwidth_kbps
-            used = network.reserved_kbps(channel.id) + spec.bandwidth_kbps
-            for a, b in (channel.ends, channel.ends[::-1]):
-                self.arcs.append((channel.id, a, b))
+            for ends in (channel.ends, channel.ends[::-1]):
+                need = bandwidth_of(request, (ends, (channel.id,)))
+                used = max(network.reserved_kbps(channel.id, end) + need[channel.id, end] for end in ends)
+                self.arcs.append((channel.id, *ends))
+                self.has_room.append(is_room(network, need))
                 self.surplus.append(channel.security - level)
                 self.latency.append(latency_us(channel.length_km))
                 self.load.append(used * 1000 // round(channel.capacity_mbps * 1000))
@@ -97,6 +99,9 @@ class _Arcs:
             program.add(balance, net, net)
             program.add(entering, 0, 0 if site == request.src else 1)
         numbers = range(offset, offset + len(self.arcs))
+        for number, has_room in zip(numbers, self.has_room, strict=True):
+            if not has_room:
+                program.add({number: 1.0}, 0, 0)
         program.add(dict(zip(numbers, map(float, self.latency), strict=True)), 0, request.spec.latency_us)
         if request.spec.max_hops is not None:
             program.add(dict.fromkeys(numbers, 1.0), 0, request.spec.max_hops)
@@ -149,8 +154,10 @@ def best_pair(network: Network, request: ConnectionRequest) -> PairValue | None:
         both = {2 * k: 1.0, 2 * k + 1: 1.0, n + 2 * k: 1.0, n + 2 * k + 1: 1.0}
         program.add({**both, number: -1.0}, 0, 4)  # different only where one uses it
         program.add({**both, number: 1.0}, 0, 2)  # and not both
-        if not arcs.has_room_twice[arcs.arcs[2 * k][0]]:
-            program.add(both, 0, 1)
+        for i, j in itertools.product((2 * k, 2 * k + 1), repeat=2):
+            ways = [((a, b), (channel,)) for channel, a, b in (arcs.arcs[i], arcs.arcs[j])]
+            if not is_room(network, bandwidth_of(request, *ways)):
+                program.add({i: 1.0, n + j: 1.0}, 0, 1)
         different[number] = 1.0
     program.add(different, 1, n)
     first = {2 * n + k: 1.0 for k in range(len(risks))}

@@ -23,7 +23,14 @@ from controller.pce.cost import CostBreakdown, breakdown
 from controller.pce.network import Network
 from scripts.bench.pce import brute_force
 from scripts.bench.pce.baseline import KShortestAndFilter
-from scripts.bench.pce.instances import SmallLimits, small_connection, small_network, small_slice
+from scripts.bench.pce.instances import (
+    SmallLimits,
+    one_sided,
+    small_connection,
+    small_listed,
+    small_network,
+    small_slice,
+)
 from scripts.bench.pce.large import large_network, large_request
 from scripts.setup.machine import describe_machine, describe_versions
 
@@ -80,19 +87,23 @@ def run(effort: Effort = Effort(), progress: Callable[[str], None] = lambda line
 
 
 def compare_small(effort: Effort, tally: Counter[str], progress: Callable[[str], None]) -> None:
-    """Count in ``tally`` the instances, the feasible ones and those on which the oracle agrees."""
+    """Count in ``tally`` the instances, the feasible ones and those on which the oracle agrees.
+
+    Every other one has bandwidth that differs by direction, and lists its connections.
+    """
     progress(f"comparing {effort.routes} routes, {effort.pairs} pairs and {effort.slices} slices with brute force")
     for seed in range(effort.routes):
-        network = small_network(seed)
-        request = small_connection(seed, network)
+        network = _small(seed, SmallLimits())
+        request = small_connection(seed, network, is_directed=_is_directed(seed))
         _count(tally, _route_value(network, request), brute_force.best_route(network, request))
     for seed in range(effort.pairs):
-        network = small_network(seed)
-        request = small_connection(seed, network, Protection.ONE_TO_ONE)
+        network = _small(seed, SmallLimits())
+        protection = Protection.ONE_PLUS_ONE if _is_directed(seed) else Protection.ONE_TO_ONE
+        request = small_connection(seed, network, protection, is_directed=_is_directed(seed))
         _count(tally, _pair_value(network, request), brute_force.best_pair(network, request), "pairs")
     for seed in range(effort.slices):
-        network = small_network(seed, SLICE_LIMITS)
-        asked = small_slice(seed, network, SLICE_LIMITS)
+        network = _small(seed, SLICE_LIMITS)
+        asked = small_listed(seed, network) if _is_directed(seed) else small_slice(seed, network, SLICE_LIMITS)
         _count(tally, _slice_value(network, asked), brute_force.best_slice(network, asked), "slices")
 
 
@@ -102,11 +113,10 @@ def compare_medium(effort: Effort, tally: Counter[str], progress: Callable[[str]
 
     progress(f"comparing {effort.milp_routes} routes and {effort.milp_pairs} pairs with a MILP")
     for seed in range(effort.milp_routes + effort.milp_pairs):
-        network = small_network(seed, MEDIUM_LIMITS)
+        network = _small(seed, MEDIUM_LIMITS)
         is_pair = seed >= effort.milp_routes
-        request = without_requirements(
-            small_connection(seed, network, Protection.ONE_TO_ONE if is_pair else Protection.NONE)
-        )
+        protection = Protection.ONE_PLUS_ONE if is_pair else Protection.NONE
+        request = without_requirements(small_connection(seed, network, protection, is_directed=_is_directed(seed)))
         if not brute_force.relays(network, request):
             _count(tally, search_route(network, request), None, "milp")
         elif is_pair:
@@ -114,6 +124,17 @@ def compare_medium(effort: Effort, tally: Counter[str], progress: Callable[[str]
         else:
             found = _route_value(network, request)
             _count(tally, None if found is None else found[0], milp.best_route(network, request), "milp")
+
+
+def _is_directed(seed: int) -> bool:
+    return seed % 2 == 1
+
+
+def _small(seed: int, limits: SmallLimits) -> Network:
+    network = small_network(seed, limits)
+    if _is_directed(seed):
+        one_sided(seed, network)
+    return network
 
 
 def without_requirements(request: ConnectionRequest) -> ConnectionRequest:

@@ -1,7 +1,7 @@
 """``qslice test --long``: fifty connections on one host, a key every 3 s, channels that fail and come back.
 
-After the first two minutes no process may grow by more than 5 %, and none have more descriptors or threads. Exit
-status: 0 it held, 1 it did not, 2 the request was wrong.
+After the first two minutes no process may grow by more than 5 %, and none have more threads, or more descriptors than
+connections kept alive explain. Exit status: 0 it held, 1 it did not, 2 the request was wrong.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
 from scripts.console.output import say
 from scripts.console.progress import Progress, StepList
 from scripts.demo.run import SLICES, run_demo
+from scripts.demo.use_cases import choose
+from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
-from scripts.measure.places import settled
 from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -45,9 +48,16 @@ def _slowness(text: str) -> float:
     return value
 
 
+def _key_rates(system: RunningSystem) -> dict[str, int]:
+    """What QKD sections give now, in millibit/s; those that have not been judged are left out."""
+    status, body = system.kms.call("GET", "/v1/keys")
+    if status != HTTPStatus.OK:
+        raise DidNotHold(f"the KMS answered {status}: {body}")
+    return {s["id"]: round(s["skr_bps"] * 1000) for s in body["sections"] if s["skr_bps"] is not None}
+
+
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
     topology = chosen_topology(arguments.topo)
-    requests = [settled(load_request(name), topology) for name in SLICES]
     folder = make_results_folder("--report", arguments.report)
     end_on_signals()
     started = time.monotonic()
@@ -55,9 +65,12 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
+        shown = choose(topology, _key_rates(system), [load_request(name) for name in SLICES])
+        for remark in shown.remarks:
+            print(remark, file=sys.stderr)
         report = run_demo(
-            system, StepList(), folder,
-            setup_s=time.monotonic() - started, requests=requests, slowness=arguments.slowness,
+            system, StepList(), folder, setup_s=time.monotonic() - started, requests=shown.requests,
+            slowness=arguments.slowness, remarks=shown.remarks, restorable=shown.restorable, sites=shown.sites,
         )  # fmt: skip
     if arguments.json:
         print((folder / "report.json").read_text(encoding="utf-8").rstrip())

@@ -57,15 +57,15 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     columns = ("id", "from", "to", "km", "model", "state", "why", "secret bit/s", "in store, bits", "QBER")
     print_table("QKD sections", columns, [
         (
-            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["stop_reason"], s["skr_bps"],
+            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["stop_reason"], key_rate(s),
             s["available_bits"], s["qber"],
         )
         for s in body["sections"]
     ])  # fmt: skip
     print_table("QKD links", ("id", "from", "to", "over", "state", "secret bit/s", "in store, bits"), [
         (
-            link["id"], link["a"], link["b"], " ".join(link["sections"]), "usable" if link["usable"] else "OFF",
-            link["skr_bps"], link["available_bits"],
+            link["id"], link["a"], link["b"], " ".join(link["sections"]), _link_state(link),
+            key_rate(link), link["available_bits"],
         )
         for link in body["links"]
     ])  # fmt: skip
@@ -91,6 +91,18 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
             for r in body["reservations"]
         ])  # fmt: skip
     return 0
+
+
+def _link_state(link: dict[str, Any]) -> str:
+    if link["usable"]:
+        return "usable"
+    return "not judged yet" if link["skr_bps"] is None else "OFF"
+
+
+def key_rate(shown: dict[str, Any]) -> float | str:
+    """The rate of a section or link as a person reads it."""
+    rate: float | None = shown["skr_bps"]
+    return "not known yet" if rate is None else rate
 
 
 def section_model(section: dict[str, Any]) -> str:

@@ -11,11 +11,12 @@ from scripts.console.output import print_table, say
 def print_plan(plan: dict[str, Any]) -> None:
     """All of it; ``--json`` has the same for programs."""
     connections = plan["connections"]
-    say(f"compute at {plan['compute_site']}")
-    asked = ("connection", "from", "to", "asked", "keys", "Mbit/s", "ms", "path", "backup")
+    if plan["compute_site"] is not None:
+        say(f"compute at {plan['compute_site']}")
+    asked = ("connection", "from", "to", "asked", "keys", "Mbit/s", "back", "ms", "path", "backup")
     print_table("Connections", asked, [
-        (c["name"], c["src"], c["dst"], c["required"], c["key_source"], c["bandwidth_mbps"], c["latency_ms"],
-         path_text(c), path_text(c["backup"]))
+        (c["name"], c["src"], c["dst"], c["required"], c["key_source"], c["bandwidth_mbps"],
+         c["reverse_bandwidth_mbps"], c["latency_ms"], path_text(c), path_text(c["backup"]))
         for c in connections
     ])  # fmt: skip
     print_table("Labels, hop by hop", ("connection", "address", "peer", "forward", "reverse"), [
@@ -26,7 +27,11 @@ def print_plan(plan: dict[str, Any]) -> None:
         *((c["name"], *_cost(c["cost_parts"])) for c in connections),
         ("slice", *_cost(plan["cost"])),
     ])  # fmt: skip
-    print_table("Bandwidth it would reserve", ("channel", "Mbit/s each way"), sorted(plan["reserved_mbps"].items()))
+    print_table(
+        "Bandwidth it would reserve",
+        ("channel", "Mbit/s, the way that takes more"),
+        sorted(plan["reserved_mbps"].items()),
+    )
     if plan["key_rate_bps"]:
         print_table("Key rate it would reserve", ("QKD section", "bit/s"), sorted(plan["key_rate_bps"].items()))
     for site, switch in plan["switches"].items():

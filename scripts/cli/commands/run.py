@@ -5,34 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import tempfile
-import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from scripts.cli.commands.keys import section_model
+from scripts.cli.commands.keys import key_rate, section_model
 from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
-from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
-from scripts.testbed.cleanup import read_or_guess, remove_leftovers
+from scripts.errors import EnvironmentLacks, WrongRequest
+from scripts.testbed.cleanup import read_or_guess
+from scripts.testbed.detached import UNSAFE_KEYLOG, start_detached, take_down
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.processes import end, tail
-from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, START_TIMEOUT_S, RunOptions, Runtime
+from scripts.testbed.paths import Layout
+from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.start_reports import StartReporter, StartReports
+from scripts.testbed.start_reports import StartReporter
 from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import KME_PORT, Topology, topology_from_dict
-
-POLL_S = 0.05
-UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
-DOWN_TIMEOUT_S = 30.0
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -96,69 +89,15 @@ def _open_shell(runtime: Runtime) -> None:
 
 
 def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
-    running = read_record(layout)
-    if running is not None and running.supervisor.is_alive():
-        raise DidNotHold(
-            "a network is already up; look with `scripts/qslice status`, end it with `scripts/qslice down`"
-        )
-    layout.make()
-    log = layout.log("supervisor")
     end_on_signals()
-    told, telling = os.pipe()
-    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), "--topo", arguments.topo,
-            "--api-port", str(arguments.api_port), "--tunnel", arguments.tunnel]  # fmt: skip
-    if arguments.bfd:
-        argv.append("--bfd")
-    # The supervisor is given what was read here: a file may be changed meanwhile, and a pipe is read once.
-    with StartReports(told) as reports, tempfile.TemporaryFile("w+") as network:
-        json.dump(topology.to_dict(), network)
-        network.seek(0)
-        try:
-            with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
-                child = subprocess.Popen(
-                    argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                    env=_supervisors_environment(), pass_fds=[telling],
-                    cwd="/",
-                )  # fmt: skip
-        finally:
-            os.close(telling)
-        try:
-            record = _await_ready(child, reports, layout, topology.name)
-        except KeyboardInterrupt:
-            child.terminate()
-            child.wait()
-            raise
+    with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+        record = start_detached(topology, _options(arguments), layout, progress.begin).record
     if arguments.json:
         print_json(_status_document(record, layout))
     else:
         say(f"{record.network.name} is up on the {_datapath_words(record)}; API: {record.api_url}")
         say("next: scripts/qslice slice create --example enterprise-app")
     return 0
-
-
-def _supervisors_environment() -> dict[str, str]:
-    """Ours; it works in another directory, so that a path which the user wrote relative to this one is made whole."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    if keylog := environment.get(UNSAFE_KEYLOG):
-        environment[UNSAFE_KEYLOG] = str(Path(keylog).absolute())
-    return environment
-
-
-def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, name: str) -> RunRecord:
-    """Follow the supervisor until the network is ready. Raises the CommandError with which its start failed."""
-    log = layout.log("supervisor")
-    deadline = time.monotonic() + START_STEPS * START_TIMEOUT_S
-    with Progress(f"up {name}", total=START_STEPS) as progress:
-        while not reports.is_over:
-            for step in reports.steps(POLL_S):
-                progress.begin(step)
-            if time.monotonic() > deadline:
-                child.terminate()
-                raise EnvironmentLacks(f"the network did not come up; see {log}")
-        record = read_record(layout)
-        if record is None or record.phase != "ready" or record.supervisor.pid != child.pid:
-            raise DidNotHold(f"the network ended while it started; the end of {log}:\n{tail(log)}")
-        return record
 
 
 def _supervise(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
@@ -180,14 +119,9 @@ def _down(arguments: argparse.Namespace, layout: Layout) -> int:
         else:
             say("nothing is running")
         return 0
+    was_running = record.supervisor.is_alive()
     with Progress("down", total=2) as progress:
-        was_running = record.supervisor.is_alive()
-        progress.begin("stopping processes, bridges, links and namespaces")
-        if was_running:
-            end(record.supervisor, grace_s=DOWN_TIMEOUT_S)
-        progress.begin("looking for leftovers")
-        left = read_or_guess(layout)
-        removed = remove_leftovers(left, layout) if left is not None else []
+        removed = take_down(record, layout, progress.begin)
     if arguments.json:
         print_json({"stopped": was_running, "removed": removed})
     elif removed:
@@ -260,7 +194,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
         if task["restarts"]:
             say(f"{where}: {task['task']} had to begin anew {task['restarts']} times: {task['last_error']}")
     print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
-                [(s["id"], section_model(s), s["state"], s["skr_bps"], s["qber"])
+                [(s["id"], section_model(s), s["state"], key_rate(s), s["qber"])
                  for s in document["sections"]])  # fmt: skip
     return 0
 

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from scripts.cli.commands.many_slices import create_each, requests_in
 from scripts.cli.commands.plan import print_plan
 from scripts.cli.paths import path_text
 from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
 from scripts.errors import CommandError, DidNotHold, WrongRequest
-from scripts.testbed.clients import every_slice
+from scripts.testbed.clients import Answer, every_slice
+from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, parse_value, read_document
+from scripts.testbed.slice_requests import EXAMPLE_NAMES, RING, load_example, parse_value, read_document
 from topologies.files.located_yaml import YamlError
 
 FORMATS = ("qslice", "ietf", "3gpp")
+SHAPES = """\
+A request has one of two shapes. With cells, compute and core, connections holds the three of papers 001 and 002:
+control (each cell - core), access (each cell - compute) and backhaul (compute - core). Else connections is a list:
+  connections:
+    - {name: up, from: cell1, to: core1, security: qkd, bandwidth_mbps: 2, reverse_bandwidth_mbps: 10, latency_ms: 20}
+between any two sites; compute: {from: {vcpus: 2, memory_gb: 4}} is what it needs there. See scripts/examples/."""
 # By the problem's code; its reasons follow, in the units of the request.
 NOT_FEASIBLE = {
     "infeasible": "no feasible path",
     "key_rate_lacking": "no feasible path: QKD sections give too little key",
-    "key_rate_unknown": "no feasible path: the KMS does not tell its key rates",
 }
+WAIT_S, MOST_WAIT_S = 60.0, 3600.0
 # The controller counts in whole numbers of small units; a request is written in these.
 REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
 
@@ -33,10 +43,18 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     group = commands.add_parser("slice", help="create, list, show, patch and delete slices").add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
-    create = group.add_parser("create", parents=[common], help="create a slice from a YAML or JSON request")
-    create.add_argument("file", nargs="?", metavar="FILE", help="the request; - reads standard input")
-    create.add_argument("--example", choices=EXAMPLE_NAMES, help="one of the two use cases of papers 001 and 002")
+    create = group.add_parser(
+        "create", parents=[common], help="create a slice from a YAML or JSON request", epilog=SHAPES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    create.add_argument(
+        "file", nargs="?", metavar="FILE", help="the request, or `slices:` with a list of them; - reads standard input"
+    )
+    create.add_argument(
+        "--example", choices=(*EXAMPLE_NAMES, RING), help="a use case of papers 001 and 002, or listed connections"
+    )
     create.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
+    _add_wait(create)
     create.set_defaults(run=_create)
     listing = group.add_parser("list", parents=[common], help="all slices")
     listing.set_defaults(run=_list)
@@ -51,13 +69,21 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     patch.add_argument("file", nargs="?", metavar="FILE", help="a merge patch in YAML or JSON; - reads standard input")
     patch.add_argument(
         "--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
-        help="e.g. connections.access.bandwidth_mbps=20; may be given several times",
+        help="e.g. connections.access.bandwidth_mbps=20, a listed connection by its name; may be given several times",
     )  # fmt: skip
     patch.add_argument("--dry-run", action="store_true", help="plan it, change nothing")
+    _add_wait(patch)
     patch.set_defaults(run=_patch)
     delete = group.add_parser("delete", parents=[common], help="remove a slice")
     delete.add_argument("name", metavar="NAME")
     delete.set_defaults(run=_delete)
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", type=float, default=WAIT_S, metavar="SECONDS",
+        help="for key rates that are not known yet, as after a start of the KMS (default %(default)g; 0: not at all)",
+    )  # fmt: skip
 
 
 def raise_problem(status: int, problem: Any) -> None:
@@ -98,10 +124,34 @@ def _system(layout: Layout) -> RunningSystem:
 def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     request = _request(arguments)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    status, body = _system(layout).api("POST", f"/v1/slices{suffix}", request)
-    if status not in (200, 201):
-        raise_problem(status, body)
-    return _told(arguments, body)
+
+    def create(each: dict[str, Any]) -> dict[str, Any]:
+        status, body = _ask(arguments, layout, "POST", f"/v1/slices{suffix}", each)
+        if status not in (200, 201):
+            raise_problem(status, body)
+        found: dict[str, Any] = body
+        return found
+
+    requests = requests_in(request)
+    if requests is not None:
+        return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
+    return _told(arguments, create(request))
+
+
+def _ask(arguments: argparse.Namespace, layout: Layout, method: str, path: str, body: Any) -> Answer:
+    """The controller's answer, once it knows the key rates that it hangs on."""
+    if not 0 <= arguments.wait <= MOST_WAIT_S:
+        raise WrongRequest(f"--wait: {arguments.wait:g} is not from 0 to {MOST_WAIT_S:g} seconds")
+    system = _system(layout)
+    with ExitStack() as stack:
+        shown: list[Progress] = []
+
+        def tell(what: str) -> None:
+            if not shown:
+                shown.append(stack.enter_context(Progress("waiting for key rates")))
+            shown[0].say(what)
+
+        return ask_when_known(lambda: system.api(method, path, body), arguments.wait, tell)
 
 
 def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
@@ -123,7 +173,7 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     for change in arguments.changes:
         _put(patch, change)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    status, body = _system(layout).api("PATCH", f"{_path(arguments.name)}{suffix}", patch)
+    status, body = _ask(arguments, layout, "PATCH", f"{_path(arguments.name)}{suffix}", patch)
     if status != 200:
         raise_problem(status, body)
     return _told(arguments, body)
@@ -160,7 +210,7 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(slices)
         return 0
-    rows = [(s["name"], s["state"], s["compute_site"], s["request"]["core"], len(s["connections"])) for s in slices]
+    rows = [(s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"])) for s in slices]
     print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
     return 0
 

@@ -6,10 +6,12 @@ import argparse
 from collections import Counter
 from typing import Any
 
+from scripts.cli.commands import topo_draw, topo_sources
 from scripts.cli.topologies import TOPO_METAVAR
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.testbed.paths import Layout
+from topologies.derivation.rules import rules_schema
 from topologies.files import (
     DocumentError,
     catalog_names,
@@ -35,7 +37,10 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     validate.add_argument("topology", metavar="FILE")
     validate.set_defaults(run=_validate)
     schema = topo.add_parser("schema", parents=[common], help="the JSON Schema of the file, for editors")
+    schema.add_argument("--rules", action="store_true", help="that of the rules of `topo import` instead")
     schema.set_defaults(run=_schema)
+    topo_draw.add_verb(topo, common)
+    topo_sources.add_verbs(topo, common)
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -96,5 +101,5 @@ def _summary(topology: Topology) -> dict[str, Any]:
 
 
 def _schema(arguments: argparse.Namespace, layout: Layout) -> int:
-    print_json(json_schema())
+    print_json(rules_schema() if arguments.rules else json_schema())
     return 0

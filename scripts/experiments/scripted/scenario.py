@@ -223,12 +223,11 @@ class _Check:
                 ("slices", n), f"name an example ({', '.join(EXAMPLE_NAMES)}) or give a request, one of the two"
             )
         request = load_example(entry.example) if entry.example else entry.request or {}
-        for field in ("name", "cells", "connections"):
+        is_listed = isinstance(request.get("connections"), list)
+        for field in ("name", "connections") if is_listed else ("name", "cells", "connections"):
             if not request.get(field):
                 raise _Wrong(("slices", n, "request"), f"the request lacks {field!r}")
-        compute = request.get("compute")
-        site = compute.get("site") if isinstance(compute, dict) else None
-        for name in (*request["cells"], request.get("core"), site):
+        for name in _sites(request):
             if name not in (None, "auto") and not self._topology.has_site(str(name)):
                 raise _Wrong(("slices", n), f"topology {self._topology.name} has no site {name!r}")
         return request
@@ -330,9 +329,21 @@ def channels_around(topology: Topology, target: Around) -> tuple[str, ...]:
     return tuple(c.id for c in topology.channels if not c.dark and len(inside.intersection(c.ends)) == 1)
 
 
-def connection_ids(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """The connections that a slice request makes (paper 002, section 2): per cell control and access, one backhaul."""
+def _sites(request: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The sites that a slice request names as ends."""
     asked = request["connections"]
+    if isinstance(asked, list):
+        return tuple(listed.get(end) for listed in asked if isinstance(listed, dict) for end in ("from", "to"))
+    compute = request.get("compute")
+    site = compute.get("site") if isinstance(compute, dict) else None
+    return (*request["cells"], request.get("core"), site)
+
+
+def connection_ids(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """The connections that a slice request makes: those it lists, or the template's (paper 002, section 2)."""
+    asked = request["connections"]
+    if isinstance(asked, list):
+        return tuple(f"{request['name']}/{listed.get('name')}" for listed in asked if isinstance(listed, dict))
     per_cell = [suffix for key, suffix in (("control", "control"), ("access", "compute")) if key in asked]
     names = [f"{cell}-{suffix}" for cell in request["cells"] for suffix in per_cell]
     names += ["compute-core"] if "backhaul" in asked else []

@@ -258,6 +258,55 @@ def test_a_slice_as_an_ietf_network_slice_service(client: Client) -> None:
     assert groups["backhaul"]["service-slo-sle-policy"]["sle-policy"]["path-constraints"]["diversity"]
 
 
+def test_a_slice_of_any_shape_in_the_words_of_both_standards(client: Client) -> None:
+    """Every connection a group of its own; the way back says what it has; of cells, which there are not, nothing."""
+    status, _, made = client.call("POST", "/v1/slices", raw_request("ring"))
+    assert (status, made["compute_site"], {c["role"] for c in made["connections"]}) == (201, None, {None})
+    document = client.call("GET", "/v1/slices/ring/ietf")[2]
+    (service,) = document["ietf-network-slice-service:network-slice-services"]["slice-service"]
+    assert {sdp["id"] for sdp in service["sdps"]["sdp"]} == {"agg1", "metro1", "core1"}
+    groups = {g["id"]: g for g in service["connection-groups"]["connection-group"]}
+    assert groups.keys() == {"agg-metro", "metro-core", "agg-core"}
+    there, back = groups["agg-core"]["connectivity-construct"]
+
+    def kbps(policy: dict[str, Any]) -> str:
+        bounds = {b["metric-type"].partition(":")[2]: b["bound"] for b in policy["slo-policy"]["metric-bound"]}
+        return str(bounds["one-way-bandwidth"])
+
+    assert (there["p2p-sender-sdp"], kbps(groups["agg-core"]["service-slo-sle-policy"])) == ("agg1", "2000")
+    assert (back["p2p-sender-sdp"], kbps(back["service-slo-sle-policy"])) == ("core1", "10000")
+    assert "service-slo-sle-policy" not in {*there, *groups["agg-metro"]["connectivity-construct"][1]}
+    profile = client.call("GET", "/v1/slices/ring/3gpp")[2]
+    assert {f["secFunId"] for f in profile["n6Protection"]["secFuncList"]} == groups.keys()
+    assert profile.keys().isdisjoint({"coverageAreas", "dLLatency", "uLLatency", "dLThptPerSlice", "uLThptPerSlice"})
+
+
+def test_a_profile_has_what_goes_up_and_what_comes_down(client: Client) -> None:
+    uneven = {"reverse_bandwidth_mbps": 30}
+    status = client.call("POST", "/v1/slices", raw_request("enterprise-app", {"access": uneven, "backhaul": uneven}))[0]
+    assert status == 201
+    profile = client.call("GET", "/v1/slices/enterprise-app/3gpp")[2]
+    assert (profile["uLThptPerSlice"]["guaThpt"], profile["dLThptPerSlice"]["guaThpt"]) == (20_000, 30_000)
+
+
+def test_a_listed_connection_is_changed_by_its_name(client: Client) -> None:
+    client.call("POST", "/v1/slices", raw_request("ring"))
+    status, _, plan = client.call(
+        "PATCH", "/v1/slices/ring?dry_run=true", {"connections": {"agg-core": {"bandwidth_mbps": 3}}}
+    )
+    assert (status, plan["compute_site"]) == (200, None)
+    status, _, changed = client.call("PATCH", "/v1/slices/ring", {"connections": {"agg-core": {"bandwidth_mbps": 3}}})
+    rates = {c["name"]: (c["bandwidth_mbps"], c["reverse_bandwidth_mbps"]) for c in changed["connections"]}
+    assert (status, rates) == (200, {"agg-metro": (10, 10), "metro-core": (20, 20), "agg-core": (3, 10)})
+    topology = client.call("GET", "/v1/topology")[2]
+    for channel in topology["channels"]:
+        ways = (channel["reserved_from_a_mbps"], channel["reserved_from_b_mbps"])
+        assert channel["reserved_mbps"] == max(ways)
+    assert any(c["reserved_from_a_mbps"] != c["reserved_from_b_mbps"] for c in topology["channels"])
+    status, _, problem = client.call("PATCH", "/v1/slices/ring", {"connections": {"agg-core": {"latency_ms": 0}}})
+    assert (status, problem["errors"][0]["field"]) == (422, "connections.agg-core.latency_ms")
+
+
 def test_a_connection_in_the_clear_claims_no_security(with_cdn: Client) -> None:
     document = with_cdn.call("GET", "/v1/slices/cdn/ietf")[2]
     (service,) = document["ietf-network-slice-service:network-slice-services"]["slice-service"]

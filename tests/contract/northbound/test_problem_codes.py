@@ -42,10 +42,62 @@ def test_what_does_not_fit_is_told_from_what_lacks_keys(
 
     with monkeypatch.context() as patched:
         patched.setattr(type(rates), "sections", silent)
-        assert refused(client, raw_request("cdn")) == (422, "key_rate_unknown")
+        assert refused(client, raw_request("cdn")) == (503, "key_rate_unknown")
     rates.unusable = frozenset()
     client.bench.maintenance.poll_keys()
     assert client.call("POST", "/v1/slices", raw_request("cdn"))[0] == 201
+
+
+def test_a_rate_that_is_not_known_yet_is_not_zero(client: Client) -> None:
+    rates = client.bench.key_rates
+    rates.starting = frozenset(rates.section_ids)
+    before = client.bench.state()
+    status, headers, problem = client.call("POST", "/v1/slices", raw_request("cdn"))
+    assert (status, problem["code"]) == (503, "key_rate_unknown")
+    assert int(headers["Retry-After"]) >= 1
+    assert set(problem["sections"]) <= rates.starting
+    assert problem["sections"]
+    assert not {"reasons", "nearest"} & problem.keys()  # no advice to lower the security on that ground
+    assert "bit/s" not in problem["detail"]
+    assert client.bench.state() == before
+    shown = client.call("GET", "/v1/topology")[2]["sections"]
+    assert {(s["state"], s["rate_bps"], s["qber"]) for s in shown} == {("unknown", None, None)}
+    metrics = client.call("GET", "/metrics")[2]
+    assert "qslice_section_key_bps{" not in metrics
+    assert "qslice_section_usable{" not in metrics
+    rates.starting = frozenset()
+    assert client.call("POST", "/v1/slices", raw_request("cdn"))[0] == 201
+    assert {s["state"] for s in client.call("GET", "/v1/topology")[2]["sections"]} == {"usable"}
+
+
+def test_a_section_that_is_known_to_be_bad_is_not_waited_for(client: Client) -> None:
+    rates = client.bench.key_rates
+    rates.unusable, rates.starting = frozenset({"s1"}), frozenset(rates.section_ids) - {"s1"}
+    status, _, problem = client.call("POST", "/v1/slices", raw_request("cdn"))
+    assert (status, problem["code"]) == (422, "key_rate_lacking")
+    assert {r["where"] for r in problem["reasons"] if r["constraint"] == "key_rate"} == {"s1"}
+
+
+def test_what_does_not_fit_whatever_the_rates_are_is_refused_at_once(client: Client) -> None:
+    rates = client.bench.key_rates
+    rates.starting = frozenset(rates.section_ids)
+    asked = raw_request("cdn", {"access": {"bandwidth_mbps": 5000}})
+    status, _, problem = client.call("POST", "/v1/slices", asked)
+    assert (status, problem["code"]) == (422, "infeasible")
+    assert {r["constraint"] for r in problem["reasons"]} == {"bandwidth"}
+
+
+def test_a_change_and_a_feasibility_job_wait_for_rates_too(client: Client) -> None:
+    client.call("POST", "/v1/slices", raw_request("cdn"))
+    rates = client.bench.key_rates
+    rates.starting = frozenset(rates.section_ids)
+    before = client.bench.state()
+    changed = {"connections": {"backhaul": {"rekey_s": 1}}}
+    status, headers, problem = client.call("PATCH", "/v1/slices/cdn", changed)
+    assert (status, problem["code"], headers["Retry-After"]) == (503, "key_rate_unknown", "1")
+    asked = {"slice": raw_request("cdn", name="other")}
+    assert client.call("POST", "/v1/feasibility-jobs", asked)[2]["code"] == "key_rate_unknown"
+    assert client.bench.state() == before
 
 
 @pytest.mark.parametrize("starved", [0, 1])

@@ -50,6 +50,10 @@ def test_the_running_api_is_what_its_description_says(controller: Controller, tm
         request["core"] = PREFIX + request["core"]
         request["compute"]["site"] = PREFIX + request["compute"]["site"]
         assert controller.call("POST", "/v1/slices", request)[0] == 201
+    ring = yaml.safe_load((EXAMPLES / "ring.yaml").read_text())
+    for listed in ring["connections"]:
+        listed |= {"from": PREFIX + listed["from"], "to": PREFIX + listed["to"]}
+    assert controller.call("POST", "/v1/slices", ring)[0] == 201
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
     done = subprocess.run(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.errors import BoundReached, ControllerError, DriverError, DuplicateSlice
-from controller.model.request import ConnectionSpec, Protection, Role, SliceRequest
+from controller.model.request import ComputeRequest, ConnectionSpec, Protection, Role, SliceRequest, ThreeRoles
 from controller.model.search_effort import Effort
 from controller.model.states import ConnectionState
 from controller.northbound.refusals import problem_of
@@ -66,16 +66,10 @@ def hard_request(rng: random.Random, there: Topology, number: int) -> SliceReque
             fallback=(),
         )
 
-    plain = asked.connections[Role.CONTROL]
+    plain = asked.specs["control"]
     none = replace(plain, security=replace(plain.security, sources=(SecurityClass.NONE,)))
-    return replace(
-        asked,
-        name=f"hard{number}",
-        cells=cells,
-        core=core,
-        compute=replace(asked.compute, site=rng.choice((None, rest[0])), vcpus=1, memory_gb=1),
-        connections={role: hard(none) for role in Role},
-    )
+    compute = ComputeRequest(rng.choice((None, rest[0])), 1, 1)
+    return replace(asked, name=f"hard{number}", shape=ThreeRoles(cells, compute, core, {r: hard(none) for r in Role}))
 
 
 class Counted(Effort):

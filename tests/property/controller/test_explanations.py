@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,28 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.model.request import ConnectionSpec, Match, Protection, Role, SecurityRequirement, SliceRequest
-from controller.pce.computation import Infeasible, Relaxation, find_route, plan_slice
+from controller.model.request import (
+    AnyShape,
+    ConnectionRequest,
+    ConnectionSpec,
+    Match,
+    NamedConnection,
+    Protection,
+    SecurityRequirement,
+    SliceRequest,
+    ThreeRoles,
+)
+from controller.pce.computation import Infeasible, Relaxation, SlicePlan, UnknownKeyRates, find_route, plan_slice
+from controller.pce.network import PLENTY_OF_KEY_MILLIBPS, Network
 from scripts.bench.pce import brute_force
-from scripts.bench.pce.instances import SmallLimits, small_connection, small_network, small_slice
+from scripts.bench.pce.instances import (
+    SmallLimits,
+    one_sided,
+    small_connection,
+    small_listed,
+    small_network,
+    small_slice,
+)
 from tests.support.disjoint_pairs import find_disjoint_pair
 from topologies.spec import SecurityClass
 
@@ -25,6 +44,8 @@ def with_field(spec: ConnectionSpec, field: str, value: Any) -> ConnectionSpec:
     match field:
         case "bandwidth_mbps":
             return replace(spec, bandwidth_kbps=round(value * 1000))
+        case "reverse_bandwidth_mbps":
+            return replace(spec, reverse_bandwidth_kbps=round(value * 1000))
         case "latency_ms":
             return replace(spec, latency_us=round(value * 1000))
         case "security":
@@ -41,7 +62,7 @@ def with_field(spec: ConnectionSpec, field: str, value: Any) -> ConnectionSpec:
 def one_less(spec: ConnectionSpec, field: str, value: Any) -> ConnectionSpec | None:
     """The relaxation that is smaller by the least there is; None where that is the request as it was."""
     match field:
-        case "bandwidth_mbps":
+        case "bandwidth_mbps" | "reverse_bandwidth_mbps":
             return with_field(spec, field, value + 0.001)
         case "latency_ms":
             return with_field(spec, field, value - 0.001)
@@ -78,13 +99,26 @@ def check_connection(fits: Callable[[ConnectionSpec], bool], spec: ConnectionSpe
 @settings(max_examples=250, deadline=None)
 def test_one_route(network_seed: int, request_seed: int) -> None:
     network = small_network(network_seed)
-    request = small_connection(request_seed, network)
+    check_route(network, small_connection(request_seed, network))
+
+
+@given(seeds, seeds)
+@settings(max_examples=250, deadline=None)
+def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed)
+    one_sided(network_seed, network)
+    check_route(network, small_connection(request_seed, network, is_directed=True))
+
+
+def check_route(network: Network, request: ConnectionRequest) -> None:
     found = find_route(network, request)
     if not isinstance(found, Infeasible):
         return
     assert found.reasons
     assert all(reason.connection == request.id for reason in found.reasons)
-    assert found.nearest or {reason.constraint for reason in found.reasons} & {"connectivity", "bandwidth"}
+    assert found.nearest or {reason.constraint for reason in found.reasons} & {
+        "connectivity", "bandwidth", "reverse_bandwidth",
+    }  # fmt: skip
     for relaxation in found.nearest:
         check_connection(
             lambda spec: brute_force.best_route(network, replace(request, spec=spec)) is not None,
@@ -114,21 +148,39 @@ def test_pair(network_seed: int, request_seed: int) -> None:
 def relaxed_slice(request: SliceRequest, relaxation: Relaxation) -> SliceRequest:
     for part in (relaxation, *relaxation.also):
         where, *rest = part.field.split(".")
-        if where == "compute":
+        shape = request.shape
+        if isinstance(shape, AnyShape) and rest[1] == "compute":
+            end = {"from": "src_compute", "to": "dst_compute"}[rest[2]]
+            listed = [_with_need(c, end, rest[3], part.value) if c.name == rest[0] else c for c in shape.listed]
+            request = replace(request, shape=AnyShape(tuple(listed)))
+        elif isinstance(shape, ThreeRoles) and where == "compute":
             changed: dict[str, Any] = {rest[0]: part.value}
-            request = replace(request, compute=replace(request.compute, **changed))
+            request = replace(request, shape=replace(shape, compute=replace(shape.compute, **changed)))
         else:
-            role = Role(rest[0])
-            spec = with_field(request.connections[role], rest[1], part.value)
-            request = replace(request, connections={**request.connections, role: spec})
+            request = request.with_spec(rest[0], with_field(request.specs[rest[0]], rest[1], part.value))
     return request
+
+
+def _with_need(connection: NamedConnection, end: str, field: str, value: Any) -> NamedConnection:
+    return replace(connection, **{end: replace(getattr(connection, end), **{field: value})})
 
 
 @given(seeds, seeds)
 @settings(max_examples=60, deadline=None)
 def test_slice(network_seed: int, request_seed: int) -> None:
     network = small_network(network_seed, SLICE_LIMITS)
-    request = small_slice(request_seed, network, SLICE_LIMITS)
+    check_slice(network, small_slice(request_seed, network, SLICE_LIMITS))
+
+
+@given(seeds, seeds)
+@settings(max_examples=60, deadline=None)
+def test_slice_of_any_shape(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed, SLICE_LIMITS)
+    one_sided(network_seed, network)
+    check_slice(network, small_listed(request_seed, network))
+
+
+def check_slice(network: Network, request: SliceRequest) -> None:
     found = plan_slice(network, request)
     if not isinstance(found, Infeasible):
         return
@@ -137,10 +189,38 @@ def test_slice(network_seed: int, request_seed: int) -> None:
         assert brute_force.best_slice(network, relaxed_slice(request, relaxation)) is not None
         where, *rest = relaxation.field.split(".")
         if not relaxation.also and where == "connections":
-            spec = one_less(request.connections[Role(rest[0])], rest[1], relaxation.value)
+            spec = one_less(request.specs[rest[0]], rest[1], relaxation.value)
             if spec is not None:
-                smaller = replace(request, connections={**request.connections, Role(rest[0]): spec})
-                assert brute_force.best_slice(network, smaller) is None
+                assert brute_force.best_slice(network, request.with_spec(rest[0], spec)) is None
         for left_out in relaxation.also:
             others = replace(relaxation, also=tuple(part for part in relaxation.also if part is not left_out))
             assert brute_force.best_slice(network, relaxed_slice(request, others)) is None
+
+
+@given(seeds, seeds, seeds)
+@settings(max_examples=100, deadline=None)
+def test_rates_that_are_not_known_are_no_reason_and_no_promise(
+    network_seed: int, request_seed: int, unknown_seed: int
+) -> None:
+    """Of all that a section may turn out to give, the answer is right: nothing and plenty are the ends of it."""
+    rng = random.Random(unknown_seed)
+    told = small_network(network_seed, SLICE_LIMITS)
+    request = small_slice(request_seed, told, SLICE_LIMITS)
+    unknown = [s for s in told.index.section_ids if rng.random() < 0.5]
+    dry, rich = told.copy(), told.copy()
+    for section in unknown:
+        dry.set_section(section, 0, usable=False)
+        rich.set_section(section, PLENTY_OF_KEY_MILLIBPS, usable=True)
+    asked = dry.copy()
+    asked.set_unknown_sections(unknown)
+    found = plan_slice(asked, request)
+    if isinstance(found, SlicePlan):
+        assert found == plan_slice(dry, request)
+    elif isinstance(found, UnknownKeyRates):
+        assert brute_force.best_slice(dry, request) is None
+        assert found.plan == plan_slice(rich, request)
+        assert found.sections
+        assert set(found.sections) == set(unknown) & found.plan.key_sections
+    else:
+        assert found == plan_slice(rich, request)
+        assert brute_force.best_slice(rich, request) is None

@@ -18,6 +18,7 @@ from controller.model.connectivity import Finding, Verdict
 from controller.model.dark_channel import Spare, SpareState
 from controller.model.errors import ControllerError
 from controller.model.reason import UNEXPLAINED
+from controller.model.request import ThreeRoles
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.pce.computation import SlicePlan
@@ -233,9 +234,12 @@ def change(model: NetworkState, rng: random.Random) -> None:
     record = at_work(model, rng)
     if record is None or record.name in model.retained:
         return
-    compute = replace(record.request.compute, vcpus=rng.choice([1, 2, 3]), site=rng.choice(["agg1", "agg2", "metro1"]))
+    shape = record.request.shape
+    assert isinstance(shape, ThreeRoles)
+    compute = replace(shape.compute, vcpus=rng.choice([1, 2, 3]), site=rng.choice(["agg1", "agg2", "metro1"]))
     cells = rng.choice([("cell1",), ("cell1", "cell2")])
-    plan = plan_change(model, replace(record.request, compute=compute, cells=cells), is_placement_open=True)
+    wanted = replace(record.request, shape=replace(shape, compute=compute, cells=cells))
+    plan = plan_change(model, wanted, is_placement_open=True)
     if not isinstance(plan, SlicePlan):
         return
     changing = begin(model, plan)

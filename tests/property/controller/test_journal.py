@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model.connection import Connection
-from controller.model.request import ConnectionSpec, Match, Role, SecurityRequirement, SliceRequest
+from controller.model.request import (
+    AnyShape,
+    ConnectionSpec,
+    Match,
+    NamedConnection,
+    Role,
+    SecurityRequirement,
+    SliceRequest,
+    ThreeRoles,
+)
 from controller.model.slice_record import SliceRecord
 from controller.persistence import codec
 from topologies.spec import SecurityClass
@@ -36,7 +45,9 @@ def whole(kind: type[T], **given_: Any) -> st.SearchStrategy[T]:
 
 
 specs = whole(ConnectionSpec)
-requests = whole(SliceRequest, connections=st.fixed_dictionaries(dict.fromkeys(Role, specs)))
+three_roles = whole(ThreeRoles, by_role=st.fixed_dictionaries(dict.fromkeys(Role, specs)))
+any_shapes = whole(AnyShape, listed=st.lists(whole(NamedConnection, spec=specs), max_size=3).map(tuple))
+requests = whole(SliceRequest, shape=three_roles | any_shapes)
 connections = whole(Connection, slow_rekey=st.none())  # the one thing that is not kept
 records = whole(SliceRecord, request=requests)
 

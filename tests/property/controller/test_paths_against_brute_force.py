@@ -8,14 +8,29 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.model.request import ConnectionRequest, ConnectionSpec, Protection, Role, SecurityRequirement
+from controller.model.request import (
+    ConnectionRequest,
+    ConnectionSpec,
+    Protection,
+    Role,
+    SecurityRequirement,
+    SliceRequest,
+    compute_of,
+)
 from controller.pce.computation import reserve_planned, search_pair, search_route, search_slice
 from controller.pce.cost import breakdown
 from controller.pce.disjoint_pair import RISK_PENALTY, SITE_PENALTY
 from controller.pce.network import Network
 from controller.pce.route_query import search_relay
 from scripts.bench.pce import brute_force
-from scripts.bench.pce.instances import SmallLimits, small_connection, small_network, small_slice
+from scripts.bench.pce.instances import (
+    SmallLimits,
+    one_sided,
+    small_connection,
+    small_listed,
+    small_network,
+    small_slice,
+)
 from tests.support.small_networks import ask, topology
 from topologies.spec import SecurityClass
 
@@ -32,7 +47,18 @@ def parts(cost: int) -> tuple[int, int, int]:
 @settings(max_examples=1500, deadline=None)
 def test_one_route(network_seed: int, request_seed: int) -> None:
     network = small_network(network_seed)
-    request = small_connection(request_seed, network)
+    check_route(network, small_connection(request_seed, network))
+
+
+@given(seeds, seeds)
+@settings(max_examples=1500, deadline=None)
+def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, request_seed: int) -> None:
+    network = small_network(network_seed)
+    one_sided(network_seed, network)
+    check_route(network, small_connection(request_seed, network, is_directed=True))
+
+
+def check_route(network: Network, request: ConnectionRequest) -> None:
     expected = brute_force.best_route(network, request)
     route = search_route(network, request)
     if expected is None or route is None:
@@ -42,7 +68,7 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
     assert (parts(route.cost), sum(times for _, times in route.key_sections)) == expected
     ways = {way for _, way in brute_force.allowed_ways(network, request)}
     assert (route.sites, route.channels) in ways
-    network.reserve("owner", route, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
+    network.reserve("owner", route, request.spec.reserved_kbps, request.spec.key_rate_millibps)
 
 
 @given(seeds, st.data())
@@ -85,7 +111,20 @@ def test_key_relay_over_links_that_share_sections(seed: int) -> None:
 @settings(max_examples=1500, deadline=None)
 def test_pair(network_seed: int, request_seed: int) -> None:
     network = small_network(network_seed)
-    request = small_connection(request_seed, network, Protection.ONE_TO_ONE)
+    check_pair(network, small_connection(request_seed, network, Protection.ONE_TO_ONE))
+
+
+@given(seeds, seeds, st.sampled_from([Protection.ONE_TO_ONE, Protection.ONE_PLUS_ONE]))
+@settings(max_examples=2500, deadline=None)
+def test_pair_with_another_bandwidth_there_than_back(
+    network_seed: int, request_seed: int, protection: Protection
+) -> None:
+    network = small_network(network_seed)
+    one_sided(network_seed, network)
+    check_pair(network, small_connection(request_seed, network, protection, is_directed=True))
+
+
+def check_pair(network: Network, request: ConnectionRequest) -> None:
     expected = brute_force.best_pair(network, request)
     found = search_pair(network, request)
     if expected is None or found is None:
@@ -98,15 +137,27 @@ def test_pair(network_seed: int, request_seed: int) -> None:
     assert sorted(found.routes.shared) == sorted(risks | sites)
     assert found.objective == found.routes.cost + len(risks) * RISK_PENALTY + len(sites) * SITE_PENALTY
     assert working.cost <= backup.cost
-    network.reserve("working", working, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
-    network.reserve("backup", backup, request.spec.bandwidth_kbps, request.spec.key_rate_millibps)
+    network.reserve("working", working, request.spec.reserved_kbps, request.spec.key_rate_millibps)
+    network.reserve("backup", backup, request.spec.reserved_kbps, request.spec.key_rate_millibps)
 
 
 @given(seeds, seeds)
 @settings(max_examples=600, deadline=None)
 def test_slice(network_seed: int, request_seed: int) -> None:
     network = small_network(network_seed, SLICE_LIMITS)
-    request = small_slice(request_seed, network, SLICE_LIMITS)
+    check_slice(network, small_slice(request_seed, network, SLICE_LIMITS))
+
+
+@given(seeds, seeds, st.booleans())
+@settings(max_examples=1200, deadline=None)
+def test_slice_of_any_shape(network_seed: int, request_seed: int, is_loaded: bool) -> None:
+    network = small_network(network_seed, SLICE_LIMITS)
+    if is_loaded:
+        one_sided(network_seed, network)
+    check_slice(network, small_listed(request_seed, network))
+
+
+def check_slice(network: Network, request: SliceRequest) -> None:
     before = network_state(network)
     expected = brute_force.best_slice(network, request)
     plan = search_slice(network, request)
@@ -125,10 +176,10 @@ def test_slice(network_seed: int, request_seed: int) -> None:
     assert (risks, sites, parts(plan.cost)) == expected
     for connection in plan.connections:
         reserve_planned(network, connection)
-    network.reserve_compute("s", plan.compute_site, request.compute.vcpus, request.compute.memory_gb)
+    network.reserve_compute("s", compute_of(request, plan.compute_site))
 
 
 def network_state(network: Network) -> list[int]:
-    return [network.reserved_kbps(c) for c in network.index.channel_ids] + [
+    return [network.reserved_kbps(c.id, end) for c in network.topology.channels for end in c.ends] + [
         network.reserved_key_millibps(s) for s in network.index.section_ids
     ]

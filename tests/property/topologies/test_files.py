@@ -36,7 +36,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=30)
 @st.composite
 def topologies(draw: Any) -> Topology:
     sites = [
-        Site(name, draw(st.sampled_from(Tier)), draw(counts), draw(counts), draw(unit), draw(unit))
+        Site(name, draw(st.sampled_from(Tier)), draw(counts), draw(counts), draw(unit), draw(unit), draw(texts))
         for name in draw(st.lists(names, min_size=2, max_size=5, unique=True))
     ]
     ends = st.permutations([s.name for s in sites])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -22,6 +23,7 @@ from topologies.files import (
     to_json,
     to_yaml,
 )
+from topologies.files.loading import CATALOG_FOLDER
 from topologies.spec import RESERVED_NAMES, SecurityClass, TopologyError
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "topologies"
@@ -223,7 +225,7 @@ def test_everything_that_is_wrong_is_found_at_once() -> None:
         (b"- " * 100_000, "nested deeper"),
         (b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + b"".join(
             b"%c: &%c [%s]\n" % (new, new, b",".join([b"*%c" % old] * 10))
-            for old, new in zip(b"abcdef", b"bcdefg", strict=True)), "more than 200000 values"),
+            for old, new in zip(b"abcdef", b"bcdefg", strict=True)), "more than 400000 values"),
         (b"name: a\nsites: !!python/object/apply:os.system [id]\n", "is not known: leave it out"),
     ],
     ids=range(13),
@@ -273,7 +275,24 @@ def test_the_schema_is_what_editors_take() -> None:
     assert set(schema["properties"]) >= {"sites", "fibres", "channels", "wavelengths", "sections", "qkd_links"}
     assert schema["additionalProperties"] is False
     assert schema["$defs"]["FibrePart"]["properties"]["km"]["minimum"] == 0
-    json.dumps(schema)
+    editor = jsonschema_rs.validator_for(schema)
+    for name in catalog_names():
+        assert editor.is_valid(yaml.safe_load((CATALOG_FOLDER / f"{name}.yaml").read_text()))
+        assert editor.is_valid(to_document(load(name)))
+    assert editor.is_valid(yaml.safe_load(SMALL))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("km: 20", "km: -1"), ("km: 20", "colour: 20"), ("tier: core", "tier: edge"), ("[none, qkd]", "[]"),
+        ("[none, qkd]", "[{class: magic}]"), ("[none, qkd]", "[qkd], qkd: {detector_efficiency: 2}"),
+        ("name: core1", "name: München"),
+    ],
+)  # fmt: skip
+def test_the_schema_refuses_what_the_parser_refuses(old: str, new: str) -> None:
+    complaint(changed(old, new))
+    assert not jsonschema_rs.validator_for(json_schema()).is_valid(yaml.safe_load(changed(old, new)))
 
 
 def test_a_large_document_is_read_in_seconds() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.model.path import Route
+from controller.model.request import Compute
 from controller.pce.network import AlreadyReserved, Network, OverCommitted
 from controller.pce.network_index import channel_latency_us
 from tests.support.small_networks import channel, network, topology
@@ -101,7 +102,7 @@ def test_a_copy_goes_its_own_way(line: Network) -> None:
     twin = line.copy()
     twin.release("c")
     twin.set_site_up("a", False)
-    twin.reserve_compute("s", "b", 1, 1)
+    twin.reserve_compute("s", {"b": Compute(1, 1)})
     assert line.reserved_kbps("x") == 10_000
     assert line.is_channel_up("x")
     assert line.free_compute("b") == (4, 4)
@@ -110,14 +111,14 @@ def test_a_copy_goes_its_own_way(line: Network) -> None:
 
 
 def test_compute_is_taken_and_given_back(line: Network) -> None:
-    line.reserve_compute("s", "b", 3, 1)
+    line.reserve_compute("s", {"b": Compute(3, 1)})
     assert line.free_compute("b") == (1, 3)
     for vcpus, memory_gb, element in ((2, 0, "b vcpus"), (0, 4, "b memory_gb")):
         with pytest.raises(OverCommitted) as refused:
-            line.reserve_compute("t", "b", vcpus, memory_gb)
+            line.reserve_compute("t", {"a": Compute(), "b": Compute(vcpus, memory_gb)})
         assert refused.value.element == element
     with pytest.raises(AlreadyReserved):
-        line.reserve_compute("s", "b", 0, 0)
+        line.reserve_compute("s", {})
     line.release_compute("s")
     assert line.free_compute("b") == (4, 4)
 

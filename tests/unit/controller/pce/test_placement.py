@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from controller.model.request import ComputeRequest, Protection, Role, SliceRequest
-from controller.pce.computation import Infeasible, SlicePlan, plan_slice, reserve_planned
+from controller.model.request import Protection, Role, SliceRequest
+from controller.pce.computation import Infeasible, SlicePlan, UnknownKeyRates, plan_slice, reserve_planned
 from controller.pce.network import Network
 from tests.support.small_networks import PLENTY_MILLIBPS, ask_slice, channel, network, spec
 from topologies.catalog import load
@@ -22,7 +20,7 @@ def catalogued(name: str) -> Network:
     return built
 
 
-def plan_of(found: SlicePlan | Infeasible) -> SlicePlan:
+def plan_of(found: SlicePlan | UnknownKeyRates | Infeasible) -> SlicePlan:
     assert isinstance(found, SlicePlan), found
     return found
 
@@ -84,9 +82,9 @@ def test_the_site_is_chosen_for_the_whole_slice() -> None:
         channel("mn", "m", "n", km=50), channel("nc", "n", "core1", km=10),
         compute={"m": 2, "n": 8},
     )  # fmt: skip
-    wanted = ask_slice(dict.fromkeys(Role, spec()), ("cell1", "cell2"))
-    assert plan_of(plan_slice(net, wanted)).compute_site == "m"
-    big = replace(wanted, compute=ComputeRequest(None, 4, 4))
+    specs = dict.fromkeys(Role, spec())
+    assert plan_of(plan_slice(net, ask_slice(specs, ("cell1", "cell2")))).compute_site == "m"
+    big = ask_slice(specs, ("cell1", "cell2"), vcpus=4)
     assert plan_of(plan_slice(net, big)).compute_site == "n"
 
 

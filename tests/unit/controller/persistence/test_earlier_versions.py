@@ -1,4 +1,7 @@
-"""A journal that an earlier version wrote is taken over: version_4.sql is a dump of one that commit 083db03 left."""
+"""A journal that an earlier version wrote is taken over.
+
+version_4.sql is a dump of one that commit 083db03 left, version_5.sql of the same as commit 7ef2856 took it over.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from controller.model.reason import ReasonCode
-from controller.model.request import Protection, Role
+from controller.model.request import Protection
 from controller.model.states import ConnectionState, SliceState
 from controller.persistence import codec
 from controller.persistence.sqlite_journal import Store, StoreError
@@ -16,16 +19,18 @@ from tests.support.controller_bench import Bench
 from topologies.catalog import metro_ring
 from topologies.spec import SecurityClass
 
-DUMP = Path(__file__).with_name("version_4.sql").read_text(encoding="utf-8")
 
-
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "db"
+def journal(directory: Path, version: int) -> Path:
+    path = directory / "db"
     db = sqlite3.connect(path, isolation_level=None)
-    db.executescript(DUMP)
+    db.executescript(Path(__file__).with_name(f"version_{version}.sql").read_text(encoding="utf-8"))
     db.close()
     return path
+
+
+@pytest.fixture(params=[4, 5])
+def database(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    return journal(tmp_path, request.param)
 
 
 def version_of(database: Path) -> int:
@@ -35,7 +40,7 @@ def version_of(database: Path) -> int:
     return int(version)
 
 
-def test_a_journal_of_version_4_is_read_and_written_anew(database: Path) -> None:
+def test_an_earlier_journal_is_read_and_written_anew(database: Path) -> None:
     store = Store(database)
     (cdn, (control, access, backhaul)), (later, none) = store.load()
     store.close()
@@ -62,7 +67,7 @@ def test_a_journal_of_version_4_is_read_and_written_anew(database: Path) -> None
     assert working.route.channels == ("agg1-metro1-qra", "metro1-core1-qra")
     assert set(working.route.channels).isdisjoint(protecting.route.channels)
     assert working.forward_detour
-    assert cdn.request.connections[Role.BACKHAUL] == backhaul.request.spec
+    assert cdn.request.specs["backhaul"] == backhaul.request.spec
     assert backhaul.request.spec.padding == "mtu"
     again = Store(database)
     assert again.load() == ((cdn, (control, access, backhaul)), (later, ()))
@@ -79,10 +84,23 @@ def test_a_controller_goes_on_with_what_an_earlier_version_left(database: Path) 
     bench.repair_all()
 
 
+def test_the_processes_of_version_5_stay_counted(tmp_path: Path) -> None:
+    store = Store(journal(tmp_path, 5))
+    assert store.begin_process() == 1
+    store.close()
+
+
+@pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("table", ["slices", "connections"])
-def test_a_journal_of_version_4_that_cannot_be_read_is_refused_and_left_alone(database: Path, table: str) -> None:
+def test_an_earlier_journal_that_cannot_be_read_is_refused_and_left_alone(
+    tmp_path: Path, table: str, version: int
+) -> None:
+    database = journal(tmp_path, version)
     db = sqlite3.connect(database)
-    db.execute(f"UPDATE {table} SET state = 'SOMEWHERE'")
+    column, value = (
+        ("state", "'SOMEWHERE'") if version == 4 else ("document", "json_set(document, '$.state', 'SOMEWHERE')")
+    )
+    db.execute(f"UPDATE {table} SET {column} = {value}")
     db.commit()
     before = list(db.iterdump())
     db.close()
@@ -91,11 +109,11 @@ def test_a_journal_of_version_4_that_cannot_be_read_is_refused_and_left_alone(da
     db = sqlite3.connect(database)
     assert list(db.iterdump()) == before
     db.close()
-    assert version_of(database) == 4
+    assert version_of(database) == version
 
 
 @pytest.mark.parametrize("table", ["slices", "connections"])
-@pytest.mark.parametrize("document", ["{", "[]", '{"version": 6}', '{"version": 5}', '{"version": 5, "request": {}}'])
+@pytest.mark.parametrize("document", ["{", "[]", '{"version": 7}', '{"version": 6}', '{"version": 6, "request": {}}'])
 def test_what_stands_garbled_in_the_journal_is_an_error_that_names_the_database(
     database: Path, table: str, document: str
 ) -> None:

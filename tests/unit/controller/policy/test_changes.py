@@ -72,7 +72,7 @@ def resources(bench: Bench) -> Any:
     """All but rules and labels, which depend on history."""
     network = bench.model.network
     return (
-        {c.id: network.reserved_kbps(c.id) for c in bench.topology.channels},
+        {(c.id, end): network.reserved_kbps(c.id, end) for c in bench.topology.channels for end in c.ends},
         {s.id: network.reserved_key_millibps(s.id) for s in bench.topology.sections},
         {s: network.free_compute(s) for s in bench.topology.site_names},
     )
@@ -134,7 +134,7 @@ def test_only_what_asks_for_something_new_moves(bench: Bench) -> None:
     before = {c.id: c for c in bench.model.connections_of(NAME)}
     bench.slices.modify(NAME, WIDER)
     for connection in bench.model.connections_of(NAME):
-        if connection.request.role.value != "access":
+        if connection.request.key != "access":
             assert connection is before[connection.id]
     meters = [i for items in bench.switches.held().values() for i in items if isinstance(i, Meter)]
     assert sum(m.rate_kbps == 15_000 for m in meters) == 4
@@ -349,7 +349,7 @@ def test_a_degraded_slice_can_be_changed_into_one_that_works(tmp_path: Path) -> 
     bench.slices.create(request)
     bench.key_rates.unusable = frozenset(bench.key_rates.section_ids)
     bench.maintenance.refresh_keys()
-    backhaul = next(c for c in bench.model.connections_of(NAME) if c.request.role.value == "backhaul")
+    backhaul = next(c for c in bench.model.connections_of(NAME) if c.request.key == "backhaul")
     assert backhaul.route is not None
     bench.cut(backhaul.route.channels[0])
     assert bench.model.slice(NAME).state is SliceState.DEGRADED
@@ -361,7 +361,7 @@ def test_a_connection_that_waits_for_keys_is_tried_again_when_there_are_some(tmp
     bench = Bench(metro_ring(), tmp_path / "db")
     bench.slices.create(request_for(NAME, {"backhaul": {"protection": "restoration"}}))
     follower = bench.events.follow()
-    backhaul = next(c for c in bench.model.connections_of(NAME) if c.request.role.value == "backhaul")
+    backhaul = next(c for c in bench.model.connections_of(NAME) if c.request.key == "backhaul")
     assert backhaul.route is not None
     bench.key_rates.unusable = frozenset(bench.key_rates.section_ids)
     bench.maintenance.poll_keys()

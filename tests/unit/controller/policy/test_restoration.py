@@ -140,7 +140,7 @@ def test_edge_case_01_the_return_of_a_channel_moves_nothing_that_works(bench: Be
 
 
 def test_priority_is_part_of_the_request() -> None:
-    spec = request_for("enterprise-app", {"control": {"priority": 7}}).connections
+    spec = request_for("enterprise-app", {"control": {"priority": 7}}).specs
     assert sorted(s.priority for s in spec.values()) == [0, 0, 7]
 
 

@@ -124,8 +124,7 @@ def test_a_change_of_the_slice_makes_another_path_the_original(bench: Bench) -> 
 )
 def test_what_a_request_may_say(given: Any, understood: float | None) -> None:
     request = parse_slice_request(raw_request("cdn", {"control": {"revert": given}}))
-    spec = next(s for role, s in request.connections.items() if role.value == "control")
-    assert spec.revert_after_s == understood
+    assert request.specs["control"].revert_after_s == understood
     assert parse_slice_request(slice_request_to_dict(request)) == request
 
 

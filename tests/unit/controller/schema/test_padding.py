@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model.request import Role
 from controller.model.tunnel_profile import MAX_PPS, MIN_PPS, PADDINGS, bandwidths_mbps, slots_per_s
 from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
 from kms.tunnel.packet.traffic_padding import Padding
@@ -28,8 +27,8 @@ def test_the_tunnels_have_the_same_kinds() -> None:
 @pytest.mark.parametrize("padding", PADDINGS)
 def test_padding_is_kept_with_the_request(padding: str) -> None:
     request = parse_slice_request(asked(padding=padding))
-    assert request.connections[Role.ACCESS].padding == padding
-    assert request.connections[Role.CONTROL].padding == "none"
+    assert request.specs["access"].padding == padding
+    assert request.specs["control"].padding == "none"
     assert parse_slice_request(slice_request_to_dict(request)) == request
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.model.request import Match, Protection, Role
+from controller.model.request import Match, Protection
 from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
 from controller.schema.terms import check_against
 from tests.support.controller_bench import raw_request, request_for
@@ -18,17 +18,17 @@ NAN, INFINITY = float("nan"), float("inf")
 
 def test_the_examples_say_what_the_papers_say() -> None:
     request = request_for("enterprise-app")
-    assert {role: spec.security.level.label for role, spec in request.connections.items()} == {
-        Role.CONTROL: "dh", Role.ACCESS: "qra", Role.BACKHAUL: "qkd",
+    assert {role: spec.security.level.label for role, spec in request.specs.items()} == {
+        "control": "dh", "access": "qra", "backhaul": "qkd",
     }  # fmt: skip
-    assert request.connections[Role.BACKHAUL].protection is Protection.ONE_TO_ONE
-    assert request.connections[Role.BACKHAUL].bandwidth_kbps == 20_000
-    assert request.connections[Role.CONTROL].latency_us == 20_000
-    assert request.connections[Role.CONTROL].rekey_s == 3.0
-    assert request.connections[Role.CONTROL].security.match is Match.AT_LEAST
+    assert request.specs["backhaul"].protection is Protection.ONE_TO_ONE
+    assert request.specs["backhaul"].bandwidth_kbps == 20_000
+    assert request.specs["control"].latency_us == 20_000
+    assert request.specs["control"].rekey_s == 3.0
+    assert request.specs["control"].security.match is Match.AT_LEAST
     delivery = request_for("cdn")
-    assert delivery.compute.site == "agg1"
-    assert delivery.connections[Role.ACCESS].security.level is SecurityClass.NONE
+    assert delivery.shape.site == "agg1"
+    assert delivery.specs["access"].security.level is SecurityClass.NONE
     assert delivery.snssai != request.snssai
 
 
@@ -40,8 +40,8 @@ def test_writing_a_request_down_and_reading_it_gives_the_same(name: str) -> None
 
 def test_hybrid_keys_and_automatic_placement() -> None:
     request = request_for("cdn", {"backhaul": {"security": ["qra", "qkd"]}}, compute={"vcpus": 1, "memory_gb": 1})
-    assert request.compute.site is None
-    assert request.connections[Role.BACKHAUL].security.key_source == "qkd+qra"
+    assert request.shape.is_open
+    assert request.specs["backhaul"].security.key_source == "qkd+qra"
 
 
 NOT_NUMBERS: tuple[Any, ...] = (0, -1, NAN, INFINITY, -INFINITY, 1e300, "10", True, None, [])

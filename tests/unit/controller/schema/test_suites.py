@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from controller.model.request import Role
 from controller.model.tunnel_profile import SUITES, has_two_keys, hides
 from controller.schema.slice_request import InvalidRequest, parse_slice_request, slice_request_to_dict
 from controller.schema.terms import Terms
@@ -32,8 +31,8 @@ def test_the_tunnels_have_the_same_suites() -> None:
 @pytest.mark.parametrize("suite", [s for s in SUITES if hides(s)])
 def test_a_suite_is_kept_with_the_request(suite: str) -> None:
     request = parse_slice_request(asked(suite=suite))
-    assert request.connections[Role.ACCESS].suite == suite
-    assert request.connections[Role.CONTROL].suite == "aes-256-gcm"
+    assert request.specs["access"].suite == suite
+    assert request.specs["control"].suite == "aes-256-gcm"
     assert parse_slice_request(slice_request_to_dict(request)) == request
 
 
@@ -56,7 +55,7 @@ def test_what_the_level_does_not_allow_is_refused_by_the_fields_name(access: dic
 
 def test_authentication_alone_is_for_dh() -> None:
     request = parse_slice_request(asked(suite="null-aes-256-gmac", security="dh", protection="1+1"))
-    assert request.connections[Role.ACCESS].suite == "null-aes-256-gmac"
+    assert request.specs["access"].suite == "null-aes-256-gmac"
 
 
 def test_policy_forbids_a_suite_and_says_so() -> None:
@@ -69,5 +68,5 @@ def test_policy_forbids_a_suite_and_says_so() -> None:
 
 @pytest.mark.parametrize(("security", "keys"), [("qkd", 2), (["dh", "qkd"], 1), ("qra", 0)])
 def test_two_keys_of_one_source_cost_twice_the_key_rate(security: Any, keys: int) -> None:
-    spec = parse_slice_request(asked(suite=SPLIT, security=security)).connections[Role.ACCESS]
+    spec = parse_slice_request(asked(suite=SPLIT, security=security)).specs["access"]
     assert spec.key_rate_millibps == round(keys * 256_000 / spec.rekey_s)

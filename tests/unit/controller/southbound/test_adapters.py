@@ -116,16 +116,18 @@ def test_a_configuration_without_a_usable_topology_is_refused(tmp_path: Path) ->
 
 
 def test_key_rates_come_from_the_kms_and_doubt_counts_as_unusable(tmp_path: Path) -> None:
-    kms = FakeKms(tmp_path / "kms", ["s1", "s2", "s3", "s4", "s5"], skr_bps=1234.5)
+    kms = FakeKms(tmp_path / "kms", ["s1", "s2", "s3", "s4", "s5", "s6"], skr_bps=1234.5)
     try:
         kms.sections[1]["state"] = "stopped"
         kms.sections[2]["skr_bps"] = None
         kms.sections[3]["skr_bps"] = -5
         kms.sections[4]["skr_bps"] = True
+        kms.sections[5] |= {"state": "starting", "skr_bps": None, "qber": None}
         told = KmsClient(tmp_path / "kms").sections()
     finally:
         kms.close()
-    assert [s.is_usable for s in told] == [True, False, False, False, False]
+    assert [s.is_usable for s in told] == [True, False, False, False, False, False]
+    assert [s.is_known for s in told] == [True, True, True, True, True, False]
     assert told[0].rate_millibps == 1_234_500
 
 

@@ -36,7 +36,7 @@ def test_links_between_documents_lead_somewhere(document: object) -> None:
 def test_the_readmes_commands_exist() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     parser = build_parser()
-    in_bash = {"setup", "test", "doctor"}
+    in_bash = {"setup", "test", "doctor", "python"}
     for line in re.findall(r"^    sudo scripts/qslice ([^#\n]+)", text, re.MULTILINE):
         words = line.split()
         if words[0] not in in_bash:
@@ -46,7 +46,7 @@ def test_the_readmes_commands_exist() -> None:
 def test_the_launcher_lists_the_commands_that_there_are() -> None:
     usage = (REPOSITORY / "scripts" / "qslice").read_text(encoding="utf-8")
     listed = set(re.findall(r"^  ([a-z]+) ", usage.partition("USAGE'")[2].partition("\nUSAGE")[0], re.MULTILINE))
-    assert listed == set(_choices(build_parser())) | {"setup", "test", "doctor"}
+    assert listed == set(_choices(build_parser())) | {"setup", "test", "doctor", "python"}
 
 
 def test_the_launcher_lists_every_action_and_every_bench() -> None:

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from scripts.checks.soak.growth import Sample, growth
+from scripts.checks.soak.growth import KEPT_ALIVE, Sample, growth
 from scripts.checks.soak.load import ON_THE_HOST, requests
 from scripts.checks.soak.usage import Usage, usage_of
 from scripts.report.line_chart import draw_lines
@@ -43,8 +43,9 @@ def test_one_sample_in_the_middle_of_something_is_no_growth() -> None:
     assert faults(samples(memory)) == []
 
 
-def test_a_descriptor_more_is_a_fault() -> None:
-    assert faults(samples([10_000] * 60, more=1)) == ["agent has 11 descriptors, and had 10"]
+def test_more_descriptors_than_are_kept_alive_are_a_fault() -> None:
+    assert faults(samples([10_000] * 60, more=KEPT_ALIVE)) == []
+    assert faults(samples([10_000] * 60, more=KEPT_ALIVE + 1)) == ["agent has 19 descriptors, and had 10"]
 
 
 def test_time_on_the_processor_is_its_share_of_one() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from controller.northbound.views.slices import infeasible_view, plan_view
 from controller.operations.slices.dry_run import preview
-from controller.pce.computation import SlicePlan, plan_slice
+from controller.pce.computation import SlicePlan, UnknownKeyRates, plan_slice
 from controller.pce.infeasibility import Infeasible
 from controller.schema.slice_request import parse_slice_request
 from controller.state.network_state import NetworkState
@@ -26,7 +26,7 @@ def model() -> NetworkState:
     return fresh
 
 
-def plan(**access: Any) -> SlicePlan | Infeasible:
+def plan(**access: Any) -> SlicePlan | UnknownKeyRates | Infeasible:
     request = load_example("enterprise-app")
     request["connections"]["access"].update(access)
     return plan_slice(model().network, parse_slice_request(request))

@@ -132,6 +132,19 @@ def test_a_wrong_topology_is_refused_before_anything_is_built(
     assert complaint in err
 
 
+def test_ten_thousand_sites_are_refused_by_the_bound_that_they_pass(
+    capsys: pytest.CaptureFixture[str], mine: Path
+) -> None:
+    many = 10_000
+    sites = "".join(f"  - {{name: s{n}, tier: core}}\n" for n in range(many))
+    ring = "".join(f"  - {{a: s{n}, b: s{(n + 1) % many}, km: 1, channels: [none, dh, qra]}}\n" for n in range(many))
+    mine.write_text(f"name: big\nsites:\n{sites}fibres:\n{ring}")
+    status, out, err = said(capsys, "up", "--detach", "--topo", str(mine))
+    assert (status, out) == (2, "")
+    assert "topology big has 10000 sites, and at most 254 can be emulated" in err
+    assert "That cannot be raised: leave sites out" in err
+
+
 def test_measurements_find_their_places_on_any_network(mine: Path) -> None:
     topology = load_topology(mine)
     request = settled(load_request("cdn"), topology)

@@ -157,6 +157,25 @@ def test_whole_fibres_and_connection_names() -> None:
     assert "enterprise-app/compute-core" in connection_ids(scenario.requests[0])
 
 
+LISTED = """\
+  - request:
+      name: 2026
+      sNSSAI: {sst: 1}
+      connections:
+        - {name: up, from: agg1, to: core1, security: dh, bandwidth_mbps: 1, latency_ms: 20}
+"""
+
+
+def test_a_slice_of_any_shape_has_the_connections_that_it_lists() -> None:
+    text = GOOD.replace("  - example: enterprise-app\n", LISTED)
+    scenario = parse_scenario(text.replace("{kind: ping}", "{kind: ping, connections: [2026/up]}"), "f.yaml")
+    assert connection_ids(scenario.requests[0]) == ("2026/up",)
+    with pytest.raises(WrongRequest, match=r"f\.yaml:5: slices\[0\]: topology ukqntel has no site 'agg9'"):
+        parse_scenario(text.replace("agg1, to", "agg9, to"), "f.yaml")
+    with pytest.raises(WrongRequest, match="no connection '2026/down'"):
+        parse_scenario(text.replace("{kind: ping}", "{kind: ping, connections: [2026/down]}"), "f.yaml")
+
+
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_shipped_scenario_makes_sense_and_is_documented(path: object) -> None:
     name = path.stem  # type: ignore[attr-defined]

@@ -87,7 +87,7 @@ def test_fault_27_utf_16_is_read(tmp_path: Path) -> None:
         ("x: " + "[" * 5000 + "]" * 5000, 1, "deeper than"),
         ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
             f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
-        ), 1, "more than 20000 values"),
+        ), 1, "more than 400000 values"),
     ],
 )  # fmt: skip
 def test_fault_27_the_line_is_named(tmp_path: Path, written: str, line: int, words: str) -> None:

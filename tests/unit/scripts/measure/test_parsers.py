@@ -102,6 +102,14 @@ def test_bandwidth_is_that_of_the_connections_role():
         connections_of({"connections": [ANSWER | {"role": "uplink"}]}, request)
 
 
+def test_bandwidth_of_a_listed_connection_is_that_under_its_name():
+    request = {"name": "s", "connections": [{"name": "up", "bandwidth_mbps": 3}, {"name": "down", "bandwidth_mbps": 4}]}
+    answers = [ANSWER | {"name": "down", "role": None}]
+    assert [c.bandwidth_mbps for c in connections_of({"connections": answers}, request)] == [4]
+    with pytest.raises(ApiError, match="other"):
+        connections_of({"connections": [ANSWER | {"name": "other", "role": None}]}, request)
+
+
 @pytest.mark.parametrize(
     ("status", "answer", "is_transient"),
     [

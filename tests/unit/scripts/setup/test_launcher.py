@@ -100,6 +100,11 @@ def test_commands_that_are_modules_of_their_own(ready: BareMachine, command: str
     assert ready.launch(command, "--json").stdout.splitlines()[-3:] == ["-m", module, "--json"]
 
 
+def test_python_gets_a_users_script_with_this_clone_on_its_path(ready: BareMachine) -> None:
+    told = ready.launch("python", "my.py", "--help", PYTHONPATH="/nowhere").stdout.splitlines()
+    assert told[1:] == [f"path={ready.clone}", "safe=", "home=none", "my.py", "--help"]
+
+
 def test_works_by_symlink_from_any_directory_whatever_stands_there(ready: BareMachine) -> None:
     elsewhere = ready.folder / "else where"
     (elsewhere / "scripts").mkdir(parents=True)

@@ -12,7 +12,7 @@ import pytest
 from controller.forwarding.intended import Changes
 from controller.forwarding.items import HOST_PORT, Rule
 from controller.model.connection import Connection
-from controller.model.errors import DriverError, DuplicateSlice, ProvisioningFailed, UnknownSlice
+from controller.model.errors import DriverError, DuplicateSlice, KeyRatesUnknown, ProvisioningFailed, UnknownSlice
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.context import InfeasibleRequest
 from controller.persistence.sqlite_journal import Store
@@ -146,7 +146,7 @@ def test_the_refusal_says_that_the_kms_is_silent(bench: Bench, monkeypatch: pyte
 
     with monkeypatch.context() as patched:
         patched.setattr(type(bench.key_rates), "sections", silent)
-        with pytest.raises(InfeasibleRequest, match="key rates are unknown: KMS at kms"):
+        with pytest.raises(KeyRatesUnknown, match="key rates are unknown: KMS at kms"):
             bench.slices.create(request_for("cdn"))
     bench.slices.create(request_for("cdn"))
 

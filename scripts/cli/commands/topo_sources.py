@@ -1,0 +1,238 @@
+"""``topo import`` and ``topo random``: networks of others, and drawn ones, as files of ours."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.console.output import print_json, say
+from scripts.errors import EnvironmentLacks, WrongRequest
+from scripts.files.results import write_result
+from scripts.testbed.paths import Layout
+from topologies.derivation.demands import DemandOptions, slice_requests
+from topologies.derivation.document import Derived, derive
+from topologies.derivation.rules import Rules, parse_rules
+from topologies.files import parse_document, read_bytes, to_yaml
+from topologies.files.located_yaml import YamlError, load_located
+from topologies.files.parsing import read_text
+from topologies.sources.reader import FORMATS, TOPOHUB, read_source
+from topologies.sources.topohub_graphs import TopoHubMissing
+from topologies.spec import Topology, TopologyError
+from topologies.synthetic.options import RandomOptions
+from topologies.synthetic.paper_000 import draw
+from topologies.synthetic.requests import RANDOM_RULES, requests_of
+from topologies.synthetic.tiered import draw_tiered
+
+LEVELS = ("none", "dh", "qra", "qkd")
+_RANGE = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?")
+
+
+def add_verbs(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    """Add both to the parser of ``topo``."""
+    _add_import(topo, common)
+    _add_random(topo, common)
+
+
+def _add_import(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    verb = topo.add_parser(
+        "import", parents=[common], help="a file of ours from GraphML, GML, SNDlib, TopoHub, GNPy, NetJSON or Mininet"
+    )
+    verb.add_argument(
+        "source", metavar="SOURCE",
+        help=f"a file, {TOPOHUB}GROUP/NAME, or a Mininet Topo as module:Class (which is imported from here, and run)",
+    )  # fmt: skip
+    verb.add_argument("--format", choices=FORMATS, help="of the file, where its content does not tell")
+    _add_output(verb)
+    verb.add_argument("--rules", metavar="FILE", help="what becomes of nodes and edges (docs/topologies.md)")
+    verb.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
+        help="one rule, e.g. km.default=50; may be given several times",
+    )  # fmt: skip
+    demands = verb.add_argument_group("the source's traffic matrix")
+    demands.add_argument("--demands-as", metavar="FILE", help="write it as slice requests, for `slice create FILE`")
+    demands.add_argument("--demands-security", choices=LEVELS, default="qra", help="(default %(default)s)")
+    demands.add_argument(
+        "--demands-scale", type=_positive, metavar="MBPS", help="Mbit/s of the emulated network for a unit of demand"
+    )
+    verb.set_defaults(run=_import)
+
+
+def _add_random(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
+    default = RandomOptions()
+    verb = topo.add_parser("random", parents=[common], help="paper 000's random network, the same for the same seed")
+    verb.add_argument("--seed", type=int, default=default.seed, help="(default %(default)s)")
+    verb.add_argument("--slices", type=int, default=default.slices, metavar="N", help="(default %(default)s)")
+    verb.add_argument(
+        "--nodes", type=int, default=default.nodes_per_slice, metavar="N", help="in each slice (default %(default)s)"
+    )
+    for name, value, what in (
+        ("--node-weights", default.node_weight, "vCPUs of a site"),
+        ("--edge-weights", default.edge_weight, "tens of Gbit/s, or tenths of a ms, of a fibre"),
+        ("--km", default.km, "of a fibre whose weight is the capacity"),
+    ):
+        text = f"{what} (default {value[0]}..{value[1]})"
+        verb.add_argument(name, type=_range, default=value, metavar="A..B", help=text)
+    verb.add_argument(
+        "--edge-weight", choices=("capacity", "latency"), default=default.weighs, help="(default %(default)s)"
+    )
+    for name, probability in (("--within", default.within), ("--between", default.between)):
+        text = f"probability of an edge {name[2:]} slices (default {probability:g})"
+        verb.add_argument(name, type=float, default=probability, metavar="P", help=text)
+    verb.add_argument("--tiers", action="store_true", help="cells, aggregation, metro and core instead")
+    verb.add_argument("--slices-as", metavar="FILE", help="write its slices as requests, for `slice create FILE`")
+    verb.add_argument("--slices-security", choices=LEVELS, default="qkd", help="(default %(default)s)")
+    _add_output(verb)
+    verb.set_defaults(run=_random)
+
+
+def _add_output(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--out", metavar="FILE", help="write it there instead of to standard output")
+    verb.add_argument("--name", help="of the topology")
+
+
+def _import(arguments: argparse.Namespace, layout: Layout) -> int:
+    rules = _rules(arguments)
+    try:
+        graph = read_source(arguments.source, arguments.format)
+    except TopoHubMissing as error:
+        raise EnvironmentLacks(str(error)) from error
+    except TopologyError as error:
+        raise WrongRequest(f"SOURCE: {error}") from error
+    try:
+        derived = derive(graph, rules, arguments.name)
+        requests: list[dict[str, Any]] | None = None
+        told: list[str] = []
+        if arguments.demands_as:
+            options = DemandOptions(arguments.demands_security, mbps_per_unit=arguments.demands_scale)
+            requests, told = slice_requests(derived, options)
+    except TopologyError as error:
+        raise WrongRequest(f"SOURCE: {arguments.source}: {error}") from error
+    header = [f"made by `topo import {arguments.source}`; what was assumed:", *derived.assumptions]
+    return _hand_over(arguments, derived, header, arguments.demands_as, requests, told)
+
+
+def _random(arguments: argparse.Namespace, layout: Layout) -> int:
+    try:
+        options = RandomOptions(
+            arguments.seed, arguments.slices, arguments.nodes, arguments.node_weights, arguments.edge_weights,
+            arguments.edge_weight, arguments.within, arguments.between, arguments.km,
+        )  # fmt: skip
+        network = draw_tiered(options) if arguments.tiers else draw(options)
+        derived = derive(network.graph, RANDOM_RULES, arguments.name)
+        requests, told = requests_of(network, derived, options, arguments.slices_security)
+    except TopologyError as error:
+        raise WrongRequest(str(error)) from error
+    kind = "--tiers, " if arguments.tiers else ""
+    header = [f"made by `topo random`: {kind}{options}, drawn by PCG32; what was assumed:", *derived.assumptions]
+    return _hand_over(arguments, derived, header, arguments.slices_as, requests if arguments.slices_as else None, told)
+
+
+def _hand_over(
+    arguments: argparse.Namespace,
+    derived: Derived,
+    header: list[str],
+    requests_file: str | None,
+    requests: list[dict[str, Any]] | None,
+    told: list[str],
+) -> int:
+    """Write files, or print, what is a topology for sure: it is read as `up` would read it first."""
+    try:
+        topology = parse_document(derived.document, derived.document["name"])
+    except TopologyError as error:
+        raise WrongRequest(f"{derived.graph.name}: {error}") from error
+    text = to_yaml(derived.document, header)
+    if arguments.out:
+        _write("--out", arguments.out, text)
+    if requests_file and requests is not None:
+        _write(
+            "--demands-as" if "demands_as" in arguments else "--slices-as",
+            requests_file,
+            _requests_text(requests, told),
+        )
+    if arguments.json:
+        print_json({
+            **_counts(topology), "file": arguments.out, "assumptions": header[1:],
+            "document": derived.document, "requests": requests, "requests_assumptions": told if requests else [],
+        })  # fmt: skip
+        return 0
+    if not arguments.out:
+        print(text, end="")
+        return 0
+    for line in (*header[1:], *(told if requests else ())):
+        say(f"assumed: {line}")
+    say(f"{arguments.out}: {topology.name}, {len(topology.sites)} sites, {len(topology.channels)} channels, "
+        f"{len(topology.sections)} QKD sections")  # fmt: skip
+    if requests is not None:
+        say(f"{requests_file}: {len(requests)} slices, {sum(len(r['connections']) for r in requests)} connections")
+    return 0
+
+
+def _counts(topology: Topology) -> dict[str, Any]:
+    return {
+        "name": topology.name, "sites": len(topology.sites), "channels": len(topology.channels),
+        "sections": len(topology.sections),
+    }  # fmt: skip
+
+
+def _requests_text(requests: list[dict[str, Any]], told: Iterable[str]) -> str:
+    comments = "".join(f"# {line}\n" for line in told)
+    return comments + yaml.safe_dump(
+        {"slices": requests}, sort_keys=False, default_flow_style=None, width=200, allow_unicode=True
+    )
+
+
+def _write(option: str, file: str, text: str) -> None:
+    try:
+        write_result(Path(file), text)
+    except OSError as error:
+        raise WrongRequest(f"{option}: cannot write {file}: {error.strerror}") from error
+
+
+def _rules(arguments: argparse.Namespace) -> Rules:
+    try:
+        document: dict[str, Any] = {}
+        lines: Mapping[Any, int] | None = None
+        if arguments.rules:
+            document, lines = read_text(read_bytes(Path(arguments.rules)), arguments.rules)
+        for change in arguments.changes:
+            _put(document, change)
+        return parse_rules(document, arguments.rules or "--set", lines)
+    except TopologyError as error:
+        raise WrongRequest(f"{'--rules' if arguments.rules else '--set'}: {error}") from error
+
+
+def _put(document: dict[str, Any], change: str) -> None:
+    path, equals, text = change.partition("=")
+    *outer, last = path.split(".")
+    if not equals or not last or not all(outer):
+        raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
+    for key in outer:
+        document = document.setdefault(key, {})
+        if not isinstance(document, dict):
+            raise WrongRequest(f"--set: {path}: {key} has a value of its own already")
+    try:
+        document[last], _ = load_located(text)
+    except YamlError as error:
+        raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
+
+
+def _range(text: str) -> tuple[int, int]:
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form A..B")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value

@@ -1,0 +1,98 @@
+"""A run in a process of its own, which outlives whoever started it: ``up --detach``, and Python's :class:`Testbed`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.testbed.cleanup import read_or_guess, remove_leftovers
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.processes import end, tail
+from scripts.testbed.run import START_STEPS, START_TIMEOUT_S, RunOptions
+from scripts.testbed.run_record import RunRecord, read_record
+from scripts.testbed.start_reports import StartReports
+from topologies.spec import Topology
+
+UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
+POLL_S = 0.05
+DOWN_TIMEOUT_S = 30.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run that is ready, and the process that holds it."""
+
+    record: RunRecord
+    supervisor: subprocess.Popen[bytes]
+
+
+def start_detached(topology: Topology, options: RunOptions, layout: Layout, step: Tell) -> Started:
+    """Start a network; returns when it is ready. ``step`` hears each step.
+
+    Raises the CommandError with which the start failed; on it, and on Ctrl-C, nothing is left.
+    """
+    running = read_record(layout)
+    if running is not None and running.supervisor.is_alive():
+        raise DidNotHold(
+            "a network is already up; look with `scripts/qslice status`, end it with `scripts/qslice down`"
+        )
+    layout.make()
+    told, telling = os.pipe()
+    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), f"--topo={topology.name}",
+            "--api-port", str(options.api_port), "--tunnel", options.tunnel,
+            *(["--bfd"] if options.bfd else [])]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    if options.unsafe_keylog is not None:
+        environment[UNSAFE_KEYLOG] = str(options.unsafe_keylog)
+    # The supervisor is given what was read here: a file may be changed meanwhile, and a pipe is read once.
+    with StartReports(told) as reports, tempfile.TemporaryFile("w+") as network:
+        json.dump(topology.to_dict(), network)
+        network.seek(0)
+        try:
+            with open(os.open(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+                child = subprocess.Popen(
+                    argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                    env=environment, pass_fds=[telling], cwd="/",
+                )  # fmt: skip
+        finally:
+            os.close(telling)
+        try:
+            return Started(_await_ready(child, reports, layout, step), child)
+        except KeyboardInterrupt:
+            child.terminate()
+            child.wait()
+            raise
+
+
+def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, step: Tell) -> RunRecord:
+    log = layout.log("supervisor")
+    deadline = time.monotonic() + START_STEPS * START_TIMEOUT_S
+    while not reports.is_over:
+        for text in reports.steps(POLL_S):
+            step(text)
+        if time.monotonic() > deadline:
+            child.terminate()
+            raise EnvironmentLacks(f"the network did not come up; see {log}")
+    record = read_record(layout)
+    if record is None or record.phase != "ready" or record.supervisor.pid != child.pid:
+        raise DidNotHold(f"the network ended while it started; the end of {log}:\n{tail(log)}")
+    return record
+
+
+def take_down(record: RunRecord, layout: Layout, step: Tell) -> list[str]:
+    """End a run, and remove what an earlier one may have left; what that was."""
+    step("stopping processes, bridges, links and namespaces")
+    if record.supervisor.is_alive():
+        end(record.supervisor, grace_s=DOWN_TIMEOUT_S)
+    step("looking for leftovers")
+    left = read_or_guess(layout)
+    return remove_leftovers(left, layout) if left is not None else []

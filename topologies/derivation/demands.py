@@ -1,0 +1,160 @@
+"""Traffic matrices made slice requests: one slice for each source, a connection for each pair of sites. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import networkx
+
+from topologies.derivation.document import Derived
+from topologies.spec import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, TopologyError
+
+MOST_CONNECTIONS = 20_000
+MOST_OF_A_SLICE = 128
+LEAST_MBPS = 0.001  # what a request may ask for at least
+BUSIEST_SHARE = 0.5
+MBPS_PER_GBPS = 1.0  # the scale at which `up` emulates where it is not told otherwise
+FIRST_SD = 0x100000
+
+
+@dataclass(frozen=True)
+class DemandOptions:
+    """What the requests ask for beside the traffic."""
+
+    security: str = "qra"
+    protection: str = "restoration"
+    mbps_per_unit: float | None = None
+    """Emulated Mbit/s for one unit of demand; None: by the source's unit, or so that the busiest fibre is half full."""
+    latency_ms: float | None = None
+    """None: twice that of the shortest way, at least 1 ms."""
+
+
+def slice_requests(derived: Derived, options: DemandOptions) -> tuple[list[dict[str, Any]], list[str]]:
+    """A request for each site from which there is traffic, and what was assumed. TopologyError where there is none.
+
+    Traffic from A to B and from B to A is one connection, of the slice of the site that comes first.
+    """
+    pairs = _pairs(derived)
+    if not pairs:
+        raise TopologyError(f"{derived.graph.name}: it has no traffic matrix to make slice requests of")
+    if len(pairs) > MOST_CONNECTIONS:
+        raise TopologyError(
+            f"{derived.graph.name}: {len(pairs)} demands; at most {MOST_CONNECTIONS} become connections"
+        )
+    ways = _shortest_ways(derived, pairs)
+    factor, note = _factor(derived, pairs, ways, options)
+    by_source: dict[str, list[dict[str, Any]]] = {}
+    for (a, b), (there, back) in pairs.items():
+        latency_ms = options.latency_ms or max(1.0, math.ceil(2 * _delay_us(derived, ways[a, b]) / 100) / 10)
+        connection = {
+            "name": f"{a}-{b}", "from": a, "to": b, "security": options.security,
+            "bandwidth_mbps": _mbps(there * factor), "reverse_bandwidth_mbps": _mbps(back * factor),
+            "latency_ms": latency_ms, "protection": options.protection,
+        }  # fmt: skip
+        if there == back:
+            del connection["reverse_bandwidth_mbps"]
+        by_source.setdefault(a, []).append(connection)
+    requests = requests_for({f"demands-{source}": found for source, found in by_source.items()}, FIRST_SD)
+    notes = [
+        f"{len(pairs)} pairs of sites with traffic, in {len(requests)} slices: one for each first site of a pair",
+        note,
+        f"security {options.security}, protection {options.protection}: the source knows neither",
+    ]
+    if options.latency_ms is None:
+        notes.append("latency_ms: twice that of the shortest way, at least 1")
+    return requests, notes
+
+
+def requests_for(slices: dict[str, list[dict[str, Any]]], first_sd: int) -> list[dict[str, Any]]:
+    """Requests of these names; one that has more connections than a slice may have becomes several."""
+    parts = [
+        (name if start == 0 else f"{name}-{start // MOST_OF_A_SLICE + 1}", connections[start : start + MOST_OF_A_SLICE])
+        for name, connections in slices.items()
+        for start in range(0, len(connections), MOST_OF_A_SLICE)
+    ]
+    return [
+        {"name": name, "sNSSAI": {"sst": 1, "sd": f"{first_sd + n:06X}"}, "connections": connections}
+        for n, (name, connections) in enumerate(parts)
+    ]
+
+
+def _mbps(value: float) -> float:
+    return max(LEAST_MBPS, round(value, 3))
+
+
+def _pairs(derived: Derived) -> dict[tuple[str, str], tuple[float, float]]:
+    """Demand there and back by the pair of sites, in the order of the sites.
+
+    Where the source has every pair one way alone, it means both, as SNDlib's undirected networks do.
+    """
+    number = {site: n for n, site in enumerate(derived.sites.values())}
+    found: dict[tuple[str, str], list[float]] = {}
+    for demand in derived.graph.demands:
+        a, b = derived.sites[demand.a], derived.sites[demand.b]
+        if a == b or demand.value == 0:
+            continue
+        forwards = number[a] < number[b]
+        found.setdefault((a, b) if forwards else (b, a), [0.0, 0.0])[0 if forwards else 1] += demand.value
+    order = sorted(found, key=lambda pair: (number[pair[0]], number[pair[1]]))
+    if not any(there and back for there, back in found.values()):
+        return {pair: (max(found[pair]), max(found[pair])) for pair in order}
+    return {pair: (found[pair][0], found[pair][1]) for pair in order}
+
+
+def _shortest_ways(derived: Derived, pairs: dict[tuple[str, str], Any]) -> dict[tuple[str, str], list[str]]:
+    graph = networkx.Graph()
+    for fibre in derived.document["fibres"]:
+        km = min(fibre["km"], graph.get_edge_data(fibre["a"], fibre["b"], {"km": math.inf})["km"])
+        graph.add_edge(fibre["a"], fibre["b"], km=km, us=km * FIBRE_DELAY_US_PER_KM + ENCRYPTION_CARD_DELAY_US)
+    ways: dict[tuple[str, str], list[str]] = {}
+    for a in dict.fromkeys(a for a, _ in pairs):
+        found = networkx.single_source_dijkstra_path(graph, a, weight="us")
+        ways |= {(a, b): found[b] for b in (pair[1] for pair in pairs if pair[0] == a)}
+    return ways
+
+
+def _delay_us(derived: Derived, way: list[str]) -> float:
+    lengths: dict[frozenset[str], float] = {}
+    for fibre in derived.document["fibres"]:
+        ends = frozenset((fibre["a"], fibre["b"]))
+        lengths[ends] = min(fibre["km"], lengths.get(ends, math.inf))
+    hops = [frozenset(ends) for ends in pairwise(way)]
+    return sum(lengths[hop] * FIBRE_DELAY_US_PER_KM + ENCRYPTION_CARD_DELAY_US for hop in hops)
+
+
+def _factor(
+    derived: Derived,
+    pairs: dict[tuple[str, str], tuple[float, float]],
+    ways: dict[tuple[str, str], list[str]],
+    options: DemandOptions,
+) -> tuple[float, str]:
+    """Emulated Mbit/s for one unit of demand, and the line that says so."""
+    if options.mbps_per_unit is not None:
+        return options.mbps_per_unit, f"one unit of demand is {options.mbps_per_unit:g} Mbit/s of the emulated network"
+    if derived.graph.demand_mbps is not None:
+        factor = derived.graph.demand_mbps / 1000 * MBPS_PER_GBPS
+        return factor, f"demands are of the real network: 1 Gbit/s of them is {MBPS_PER_GBPS:g} Mbit/s here"
+    load: Counter[frozenset[str]] = Counter()
+    for pair, (there, back) in pairs.items():
+        for ends in pairwise(ways[pair]):
+            load[frozenset(ends)] += max(there, back)  # type: ignore[assignment]
+    gbps = min(_capacities(derived))
+    busiest, most = max(load.items(), key=lambda item: (item[1], sorted(item[0])))
+    factor = float(f"{BUSIEST_SHARE * gbps * MBPS_PER_GBPS / most:.3g}")
+    between = " - ".join(sorted(busiest))
+    return factor, (
+        f"one unit of demand is {factor:g} Mbit/s, as the source does not say: on shortest ways that fills a channel "
+        f"of the busiest fibre, {between}, to {BUSIEST_SHARE:.0%}"
+    )
+
+
+def _capacities(derived: Derived) -> list[float]:
+    return [
+        entry.get("capacity_gbps", 100.0) if isinstance(entry, dict) else 100.0
+        for fibre in derived.document["fibres"]
+        for entry in fibre["channels"]
+    ]
