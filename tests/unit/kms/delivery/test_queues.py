@@ -1,10 +1,10 @@
-"""The queues at the switches' ports: raised while ports are made, never lowered, put back, and no must."""
+"""The kernel's settings while ports are made or removed: raised, never lowered, put back, and no must."""
 
 from pathlib import Path
 
 import pytest
 
-from topologies.queues import deep_queues
+from topologies.queues import deep_queues, quick_closing
 
 
 def test_raises_the_default_and_puts_it_back(tmp_path: Path) -> None:
@@ -37,3 +37,11 @@ def test_does_without_where_there_is_no_such_setting(tmp_path: Path) -> None:
         entered = True
     assert entered
     assert not (tmp_path / "absent").exists()
+
+
+def test_closing_is_quick_meanwhile_alone(tmp_path: Path) -> None:
+    setting = tmp_path / "rcu_expedited"
+    setting.write_text("0\n")
+    with quick_closing(setting):
+        assert setting.read_text() == "1"
+    assert setting.read_text() == "0"
