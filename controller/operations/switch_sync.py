@@ -17,10 +17,13 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 AGAIN_S = 1.0
-# Every switch is looked at every few seconds, whatever happens: nobody tells when somebody else has changed it by hand.
+# Every switch is looked at every few seconds, of a hundred every 25, whatever happens: nobody tells when somebody else
+# has changed it by hand.
 # Reading a table takes time that restoration may need, so looking never takes more than a small part of it.
 PATROL_S = 5.0
 PATROL_SHARE = 0.05
+# Between two switches: a hundred would be busy with nothing but being asked, each time as long as their ports are many.
+PATROL_PAUSE_S = 0.25
 
 
 class Board(Protocol):
@@ -93,7 +96,7 @@ class SwitchSync:
                 self.doubt(site)  # whether the repair has held
         except DriverError as error:
             log.warning("%s", error)
-        return max(PATROL_S / (1 + len(self._patrolled)), (steady() - began) / PATROL_SHARE)
+        return max(PATROL_S / (1 + len(self._patrolled)), PATROL_PAUSE_S, (steady() - began) / PATROL_SHARE)
 
     def doubt(self, site: str) -> None:
         """Something sent there has failed, and nobody waited for it: the switch is looked at in a while. Never waits.

@@ -2,7 +2,8 @@
 
 The quantum sections' work runs in one thread, so that requests are answered meanwhile; its plan is made here, by
 :func:`plan_slice`, a pure function. A section whose buffer is full is probed by one short round a second, which is what
-notices an eavesdropper; at rest, while nobody does anything to its line, by one in ten.
+notices an eavesdropper; at rest, while nobody does anything to its line, by one in ten, and where there are many by
+fewer than one a second while its buffer is being filled.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PROBE_INTERVAL_S = 1.0
 REST_INTERVAL_S = 10.0  # a line that is left alone is found as it was: a hundred sections cost next to nothing so
 # Of one core, what topping up buffers that are not low may take.
 GENTLE_SHARE = 0.02
+CALM_S_PER_SECTION = 0.05
 ROUNDS_PER_SLICE = 8
 FAULT_REST_S = 5.0  # after an error in a section's own work
 _URGENT_BELOW = 0.25  # of the buffer's capacity
@@ -46,16 +48,18 @@ class PlannedSlice:
 
 
 def plan_slice(
-    state: SectionState, fill: float, idle_s: float, affordable_rounds: int, *, is_at_rest: bool = False
-) -> PlannedSlice | None:
+    state: SectionState, fill: float, idle_s: float, affordable_rounds: int, *, is_at_rest: bool = False,
+    calm_s: float = PROBE_INTERVAL_S,
+) -> PlannedSlice | None:  # fmt: skip
     """What a section should do now: ``fill`` of its buffer (0 to 1), seconds since it last ran, rounds it may run.
 
-    ``is_at_rest`` says that its line has been judged as it is now, and that nobody is on it.
+    ``is_at_rest`` says that its line has been judged as it is now, and that nobody is on it: it is probed every
+    ``calm_s`` seconds then, while its buffer is not full.
     """
     if affordable_rounds < 1:
         return None
-    can_wait = is_at_rest and state is SectionState.ACTIVE and fill >= 1
-    is_due = idle_s >= (REST_INTERVAL_S if can_wait else PROBE_INTERVAL_S)
+    can_wait = is_at_rest and state is SectionState.ACTIVE
+    is_due = idle_s >= (PROBE_INTERVAL_S if not can_wait else REST_INTERVAL_S if fill >= 1 else calm_s)
     if state is SectionState.STOPPED or fill >= 1:
         return PlannedSlice(Urgency.PROBE, 1, keep=False) if is_due else None
     # One is enough to judge a line, and all are waited for.
@@ -63,7 +67,7 @@ def plan_slice(
     if fill < _URGENT_BELOW:
         return PlannedSlice(Urgency.PROBE if is_due else Urgency.URGENT, rounds, keep=True)
     if is_due:
-        return PlannedSlice(Urgency.PROBE, 1, keep=True)
+        return PlannedSlice(Urgency.PROBE, 1, keep=not can_wait or calm_s <= PROBE_INTERVAL_S)
     return PlannedSlice(Urgency.GENTLE, rounds, keep=True)
 
 
@@ -75,6 +79,8 @@ class RunningSection:
     last_run: float = float("-inf")
     rests_until: float = float("-inf")
     judged_under: Attack | None = None
+    begun_rounds: int = 0
+    """How many rounds there are of a block that is not finished."""
 
     @property
     def is_at_rest(self) -> bool:
@@ -89,6 +95,7 @@ class SectionRunner:
         self._clock = clock
         self._wake = asyncio.Event()
         self._gentle_from = float("-inf")
+        self._calm_s = min(REST_INTERVAL_S, max(PROBE_INTERVAL_S, CALM_S_PER_SECTION * len(self._sections)))
         self._has_favoured = False
         for running in self._sections:
             running.section.on_taken = self._wake.set
@@ -120,7 +127,7 @@ class SectionRunner:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def _choose(self, now: float) -> tuple[RunningSection, PlannedSlice] | None:
-        best: tuple[tuple[bool, int, float], RunningSection, PlannedSlice] | None = None
+        best: tuple[tuple[bool, int, float, int], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
             section, pulses = running.section, running.maker.round_pulses
             if section.is_cut or running.rests_until > now:
@@ -128,16 +135,20 @@ class SectionRunner:
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses
             idle_s = now - running.last_run
-            planned = plan_slice(section.state, fill, idle_s, affordable, is_at_rest=running.is_at_rest)
+            planned = plan_slice(
+                section.state, fill, idle_s, affordable, is_at_rest=running.is_at_rest, calm_s=self._calm_s
+            )
             if planned is None or (planned.urgency is Urgency.GENTLE and now < self._gentle_from):
                 continue
             is_favoured = section.is_awaited and not self._has_favoured
-            rank = not is_favoured, planned.urgency, fill
+            # What is begun is finished first, where nobody is in need: it takes megabytes, in each of many sections.
+            need = fill if planned.urgency is not Urgency.GENTLE else 0.0
+            rank = not is_favoured, planned.urgency, need, -running.begun_rounds
             if best is None or rank < best[0]:
                 best = rank, running, planned
         if best is None:
             return None
-        (is_usual, _, _), running, planned = best
+        (is_usual, _, _, _), running, planned = best
         self._has_favoured = not is_usual
         running.budget.spend(planned.rounds * running.maker.round_pulses)
         running.last_run = now
@@ -147,6 +158,8 @@ class SectionRunner:
         section = running.section
         before = section.state
         section.absorb(work)
+        if planned.keep:
+            running.begun_rounds = 0 if work.blocks else running.begun_rounds + planned.rounds
         for block in work.blocks:
             if block.reason:
                 _log.warning("QKD section %s: a block gave no key: %s", section.section_id, block.reason)

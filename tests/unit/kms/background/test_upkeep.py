@@ -61,6 +61,14 @@ def test_a_full_section_whose_line_is_left_alone_is_seldom_looked_at(
     assert (plan_slice(state, fill, idle_s, 100, is_at_rest=True) is not None) is is_probed
 
 
+def test_of_many_sections_at_rest_none_is_probed_every_second_and_what_is_begun_is_finished() -> None:
+    assert plan_slice(ACTIVE, 0.7, 1.5, 100, is_at_rest=True, calm_s=8.0) == PlannedSlice(
+        Urgency.GENTLE, ROUNDS_PER_SLICE, keep=True
+    )
+    assert plan_slice(ACTIVE, 0.7, 8.5, 100, is_at_rest=True, calm_s=8.0) == PlannedSlice(Urgency.PROBE, 1, keep=False)
+    assert plan_slice(ACTIVE, 0.7, 1.5, 100, calm_s=8.0) == PlannedSlice(Urgency.PROBE, 1, keep=True)
+
+
 @pytest.mark.parametrize(
     ("attack", "judged_under", "is_at_rest"),
     [
