@@ -23,8 +23,8 @@ from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import MeasurementError
 from scripts.measure.programs.iperf import iperf_together
 from scripts.measure.programs.ping import ping_all
-from scripts.testbed.interrupts import Ended
 from scripts.testbed.clients import every_slice
+from scripts.testbed.interrupts import Ended
 from scripts.testbed.running_system import RunningSystem
 
 PINGS = 5
