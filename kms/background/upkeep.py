@@ -58,7 +58,8 @@ def plan_slice(
     is_due = idle_s >= (REST_INTERVAL_S if can_wait else PROBE_INTERVAL_S)
     if state is SectionState.STOPPED or fill >= 1:
         return PlannedSlice(Urgency.PROBE, 1, keep=False) if is_due else None
-    rounds = min(affordable_rounds, ROUNDS_PER_SLICE)
+    # One is enough to judge a line, and all are waited for.
+    rounds = 1 if state is SectionState.STARTING else min(affordable_rounds, ROUNDS_PER_SLICE)
     if fill < _URGENT_BELOW:
         return PlannedSlice(Urgency.PROBE if is_due else Urgency.URGENT, rounds, keep=True)
     if is_due:
@@ -81,13 +82,14 @@ class RunningSection:
 
 
 class SectionRunner:
-    """Runs the sections, the neediest first."""
+    """Runs the sections, the neediest first; every other time one whose key somebody waits for, if there is one."""
 
     def __init__(self, sections: Sequence[RunningSection], clock: Callable[[], float] = time.monotonic) -> None:
         self._sections = list(sections)
         self._clock = clock
         self._wake = asyncio.Event()
         self._gentle_from = float("-inf")
+        self._has_favoured = False
         for running in self._sections:
             running.section.on_taken = self._wake.set
 
@@ -118,7 +120,7 @@ class SectionRunner:
             thread.shutdown(wait=False, cancel_futures=True)
 
     def _choose(self, now: float) -> tuple[RunningSection, PlannedSlice] | None:
-        best: tuple[tuple[int, float], RunningSection, PlannedSlice] | None = None
+        best: tuple[tuple[bool, int, float], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
             section, pulses = running.section, running.maker.round_pulses
             if section.is_cut or running.rests_until > now:
@@ -129,12 +131,14 @@ class SectionRunner:
             planned = plan_slice(section.state, fill, idle_s, affordable, is_at_rest=running.is_at_rest)
             if planned is None or (planned.urgency is Urgency.GENTLE and now < self._gentle_from):
                 continue
-            rank = planned.urgency, fill
+            is_favoured = section.is_awaited and not self._has_favoured
+            rank = not is_favoured, planned.urgency, fill
             if best is None or rank < best[0]:
                 best = rank, running, planned
         if best is None:
             return None
-        _, running, planned = best
+        (is_usual, _, _), running, planned = best
+        self._has_favoured = not is_usual
         running.budget.spend(planned.rounds * running.maker.round_pulses)
         running.last_run = now
         return running, planned

@@ -113,7 +113,10 @@ class QkdNetwork:
 
         found = self._find(a, b, constraint, LinkCosts(price, lambda name: available_bits(name) // needed_bits))
         if found is None:
-            raise self._why_no_route(a, b, constraint)
+            why = self._why_no_route(a, b, constraint)
+            if isinstance(why, ShortOfKeyError):
+                self._ask_for_key(a, b, constraint, needed_bits)
+            raise why
         return found
 
     def route(self, a: str, b: str, message_bytes: int, constraint: RoutingConstraint = UNCONSTRAINED) -> Chain:
@@ -166,6 +169,15 @@ class QkdNetwork:
             which = ", ".join(sorted(stopped))
             return NoRouteError(f"no usable QKD route from {a} to {b}{apart}: section {which} stopped")
         return ShortOfKeyError(f"no QKD route from {a} to {b}{apart} has enough key now")
+
+    def _ask_for_key(self, a: str, b: str, constraint: RoutingConstraint, needed_bits: int) -> None:
+        """Have the sections of a route that only lacks key make some first."""
+        stopped = {s.section_id for s in self.sections.values() if s.state is SectionState.STOPPED}
+        costs = LinkCosts(lambda section: 1.0, lambda section: 0 if section in stopped else _WITHOUT_END)
+        for chain in self._find(a, b, constraint, costs) or ():
+            for section in (self.sections[name] for link in chain for name in link.sections):
+                if section.available_bits < needed_bits:
+                    section.ask_for_key()
 
     # Transport
 

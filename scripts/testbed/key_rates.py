@@ -17,30 +17,36 @@ UNKNOWN = "key_rate_unknown"
 
 ASK_AGAIN_S = 0.5
 LOOK_EVERY_S = 0.02
-FIRST_KEYS_TIMEOUT_S = 60.0
+FIRST_KEYS_S = 3.0
+JUDGED_S = 60.0
 UNJUDGED, GIVING = "starting", "active"  # what the KMS says of a section
 FIRST_KEY_BITS = 256  # what a connection takes first
 
 
-def without_first_key(sections: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Sections of the KMS' answer that have not been judged, or are good and have not given a key yet."""
+def without_first_key(sections: Iterable[Mapping[str, Any]], *, has_time: bool = True) -> tuple[str, ...]:
+    """Sections of the KMS' answer that have not been judged; with ``has_time`` also good ones without a key yet."""
     return tuple(
         str(s["id"])
         for s in sections
-        if s["state"] == UNJUDGED or (s["state"] == GIVING and s["available_bits"] < FIRST_KEY_BITS)
+        if s["state"] == UNJUDGED or (has_time and s["state"] == GIVING and s["available_bits"] < FIRST_KEY_BITS)
     )
 
 
 def await_first_keys(kms: KmsAdmin) -> None:
-    """Until every QKD section has been judged, and those that are good have given key: a slice gets it at once.
+    """Until every QKD section has been judged and, unless that takes seconds, those that are good have given key.
 
-    A section so poor that this takes minutes holds nobody up: what it can give is told as not known yet.
-    Raises EnvironmentLacks when the KMS does not answer.
+    What waits for key later is served first. A section so poor that its judgement takes minutes holds nobody up: what
+    it can give is told as not known yet. Raises EnvironmentLacks when the KMS does not answer.
     """
-    until = time.monotonic() + FIRST_KEYS_TIMEOUT_S
-    while late := without_first_key(kms.call("GET", "/v1/keys")[1]["sections"]):
-        if time.monotonic() > until:
-            log.warning("QKD sections without key after %g s: %s", FIRST_KEYS_TIMEOUT_S, ", ".join(late))
+    began = time.monotonic()
+    while True:
+        waited_s = time.monotonic() - began
+        sections = kms.call("GET", "/v1/keys")[1]["sections"]
+        late = without_first_key(sections, has_time=waited_s < FIRST_KEYS_S)
+        if not late:
+            return
+        if waited_s > JUDGED_S:
+            log.warning("QKD sections not judged after %g s: %s", JUDGED_S, ", ".join(late))
             return
         time.sleep(LOOK_EVERY_S)
 

@@ -70,11 +70,9 @@ def footprint() -> dict[str, set[str]]:
     """Everything on the machine that a run could leave: interfaces, namespaces, bridges, processes, sockets."""
     interfaces = _run("ip", "-o", "link").stdout
     return {
-        "interfaces": set(re.findall(r" (qs-(?:cell|agg|metro|core|mgmt)[0-9-]*|q\d+)[@:]", interfaces)),
+        "interfaces": set(re.findall(r" (qs-[a-z0-9-]+|q\d+)[@:]", interfaces)),
         "namespaces": {name for name in _run("ip", "netns").stdout.split() if name.startswith("qs")},
-        "bridges": {
-            b for b in _run("ovs-vsctl", "list-br").stdout.split() if re.match(r"qs-(cell|agg|metro|core)\d$", b)
-        },
+        "bridges": {b for b in _run("ovs-vsctl", "list-br").stdout.split() if b.startswith("qs-")},
         "processes": {args for args in _commands() if _is_ours(args)},
         "run": {p.name for p in LAYOUT.run.glob("*")} - {"lock"} if LAYOUT.run.exists() else set(),
         "ssl": set(_run("ovs-vsctl", "get-ssl").stdout.splitlines()),

@@ -252,6 +252,7 @@ class Section:
     stop_reason: StopReason | None = None
     attack: Attack = NO_ATTACK
     is_cut: bool = False  # no light gets through: nothing is measured until it does
+    is_awaited: bool = False  # somebody asked for key that it had not got yet: until its next block
     on_taken: Callable[[], None] | None = field(default=None, repr=False)
     _samples: deque[Judgement] = field(default_factory=deque, repr=False)
 
@@ -269,6 +270,8 @@ class Section:
             self._samples.append(verdict.judgement)
             while sum(j.sample_bits for j in self._samples) > REPORTED_SAMPLE_BITS and len(self._samples) > 1:
                 self._samples.popleft()
+        if work.blocks:
+            self.is_awaited = False
         for block in work.blocks:
             if block.secret_bits:
                 self.buffer.put(block.alice, block.bob)
@@ -287,6 +290,12 @@ class Section:
         """Light gets through again; whether it is good is for the next judgement to say."""
         if self.is_cut:
             self.is_cut, self.state, self.stop_reason = False, SectionState.STARTING, None
+
+    def ask_for_key(self) -> None:
+        """It is to make key before others that nobody waits for."""
+        self.is_awaited = True
+        if self.on_taken is not None:
+            self.on_taken()
 
     @property
     def is_usable(self) -> bool:

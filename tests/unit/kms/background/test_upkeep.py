@@ -37,7 +37,8 @@ ACTIVE, STOPPED, STARTING = SectionState.ACTIVE, SectionState.STOPPED, SectionSt
         (ACTIVE, 1.0, 1.5, 100, PlannedSlice(Urgency.PROBE, 1, keep=False)),
         (STOPPED, 0.0, 0.1, 100, None),
         (STOPPED, 0.0, 1.5, 100, PlannedSlice(Urgency.PROBE, 1, keep=False)),
-        (STARTING, 0.0, float("inf"), 100, PlannedSlice(Urgency.PROBE, ROUNDS_PER_SLICE, keep=True)),
+        (STARTING, 0.0, float("inf"), 100, PlannedSlice(Urgency.PROBE, 1, keep=True)),
+        (STARTING, 0.0, 0.1, 100, PlannedSlice(Urgency.URGENT, 1, keep=True)),
     ],
 )
 def test_plan(state: SectionState, fill: float, idle_s: float, affordable: int, expected: PlannedSlice | None) -> None:
@@ -124,6 +125,21 @@ def test_sections_are_filled_then_only_probed_and_an_eavesdropper_is_noticed_whi
     for r in each:
         alice, bob = r.section.take(len(r.section.buffer))
         assert alice == bob
+
+
+def test_a_section_whose_key_is_awaited_comes_first_and_the_others_go_on() -> None:
+    each = [running(1e6, 60.0) for _ in range(8)]
+    *others, awaited = each
+
+    async def play() -> None:
+        runner = SectionRunner(each, SimulatedTime(step_s=0.001))
+        await until(lambda: all(r.section.state is ACTIVE for r in each), runner)
+        awaited.section.ask_for_key()
+        await until(lambda: len(awaited.section.buffer) > 0, runner)
+
+    asyncio.run(play())
+    assert not awaited.section.is_awaited
+    assert sum(len(r.section.buffer) > 0 for r in others) <= 2  # in turns with it, and of those the neediest
 
 
 def test_no_section_outruns_its_laser() -> None:

@@ -123,6 +123,18 @@ def test_a_stopped_section_makes_its_links_unusable() -> None:
     assert set(stock(network).values()) == {1_000}
 
 
+def test_who_is_short_of_key_has_the_sections_of_one_route_make_some_first() -> None:
+    network = mesh()
+    for section in network.sections.values():
+        section.take(len(section.buffer))
+    stop(network.sections["ab"])
+    with pytest.raises(ShortOfKeyError):
+        network.route("a", "d", len(KEY))
+    assert {name for name, section in network.sections.items() if section.is_awaited} == {"ac", "cd"}
+    fill(network.sections["ac"], 1_000)
+    assert carry(network, "a", "c") == KEY
+
+
 def test_the_reason_for_no_route_tells_waiting_from_hopeless() -> None:
     network = mesh()
     with pytest.raises(NoRouteError, match="no QKD links join"):

@@ -21,6 +21,7 @@ def test_a_start_waits_for_judgement_and_first_key_and_not_for_what_is_bad() -> 
         section("new", "starting"), section("dry", "active"), section("good", "active", 256), section("cut", "stopped"),
     ]  # fmt: skip
     assert without_first_key(sections) == ("new", "dry")
+    assert without_first_key(sections, has_time=False) == ("new",)
 
 
 def test_it_asks_again_until_the_rates_are_known_and_says_what_it_waits_for() -> None:

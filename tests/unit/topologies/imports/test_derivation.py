@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
+from scripts.testbed.paths import REPOSITORY
 from topologies.derivation.demands import DemandOptions, requests_for, slice_requests
 from topologies.derivation.document import Derived, derive
 from topologies.derivation.rules import Rules, parse_rules
@@ -218,6 +220,13 @@ def test_self_loops_and_parts() -> None:
 def test_a_rules_file_that_is_wrong(values: dict[str, Any], said: str) -> None:
     with pytest.raises(DocumentError, match=re.escape(said)):
         parse_rules(values, "rules.yaml")
+
+
+def test_the_rules_in_the_documents_are_rules() -> None:
+    text = (REPOSITORY / "docs" / "topologies.md").read_text(encoding="utf-8")
+    block = next(b for b in re.findall(r"(?:^    .+\n)+", text, re.MULTILINE) if "top_percent" in b)
+    found = parse_rules(yaml.safe_load(textwrap.dedent(block)), "docs")
+    assert [rule.tier for rule in found.tiers] == ["core", "metro", "cell"]
 
 
 def test_ten_thousand_nodes_become_a_file_that_is_read_again() -> None:
