@@ -27,11 +27,11 @@ from scripts.measure.programs.iperf import IperfResult, iperf_together
 from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.slices import refusal
 from scripts.setup import capabilities
-from scripts.testbed.detached import Started, start_detached, take_down
 from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.key_rates import ask_when_known
+from scripts.testbed.life.detached import Started, start_detached, take_down
+from scripts.testbed.life.run import DEFAULT_API_PORT, DataPlane, RunOptions
 from scripts.testbed.paths import Layout
-from scripts.testbed.run import DEFAULT_API_PORT, DataPlane, RunOptions
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document

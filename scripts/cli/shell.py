@@ -23,6 +23,7 @@ from scripts.measure.connection import Connection, connections_of
 from scripts.measure.errors import MeasurementError
 from scripts.measure.programs.iperf import iperf_together
 from scripts.measure.programs.ping import ping_all
+from scripts.testbed.clients import every_slice
 from scripts.testbed.interrupts import Ended
 from scripts.testbed.running_system import RunningSystem
 
@@ -155,7 +156,7 @@ class NetworkShell(CLI):  # type: ignore[misc]
         if len(hosts) not in (0, 2) or not all(self._system.topology.has_site(host) for host in hosts):
             error(f"*** name two hosts, or none for all; there are {' '.join(self._system.topology.site_names)}\n")
             return []
-        status, slices = self._system.slices()
+        status, slices = every_slice(lambda path: self._system.api("GET", path))
         if status != 200:
             raise CommandError(f"the controller answered {status}")
         found = [

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
-from scripts.testbed import openvswitch
+from scripts.testbed.life import openvswitch
 from scripts.testbed.paths import Layout
 from scripts.testbed.processes import end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record

@@ -35,9 +35,9 @@ from scripts.testbed.faults import (
     with_fault,
     without,
 )
+from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.run_record import running_record
-from scripts.testbed.supervisor import SupervisorClient
 from topologies import links, nodes
 from topologies.links import Direction, LinkError
 from topologies.spec import Topology

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from scripts.testbed.agents import AgentStarter
+from scripts.testbed.life.agents import AgentStarter
 
 if __name__ == "__main__":
     folder, *hosts = sys.argv[1:]

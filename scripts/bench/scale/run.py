@@ -24,11 +24,11 @@ from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
 from scripts.measure.polling import poll
 from scripts.measure.probes.probers import Probers
 from scripts.measure.slices import create_patiently, create_slice, delete_slice
+from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import REPOSITORY, Layout, write_private
 from scripts.testbed.processes import end
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.supervisor import SupervisorClient
 from topologies.files import to_document, to_json
 from topologies.spec import Topology
 

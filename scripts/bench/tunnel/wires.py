@@ -18,7 +18,7 @@ from typing import Any
 
 from scripts.errors import EnvironmentLacks
 from scripts.measure.polling import poll
-from scripts.testbed.openvswitch import vsctl
+from scripts.testbed.life.openvswitch import vsctl
 from topologies.bridges import remove
 from topologies.datapath import ovs_datapath
 from topologies.queues import deep_queues

@@ -26,8 +26,8 @@ from scripts.measure.errors import DemoError
 from scripts.measure.polling import poll
 from scripts.report.line_chart import draw_lines
 from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
 from topologies.catalog import load as load_topology
 

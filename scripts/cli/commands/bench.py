@@ -26,8 +26,8 @@ from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
 
 USE_CASE_TOPOLOGY = "ukqntel"

@@ -18,8 +18,8 @@ from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
 
 DEMO_TOPOLOGY = "ukqntel"

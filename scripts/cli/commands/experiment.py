@@ -19,8 +19,8 @@ from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_s
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
 from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"

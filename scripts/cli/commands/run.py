@@ -17,13 +17,13 @@ from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess
-from scripts.testbed.detached import UNSAFE_KEYLOG, start_detached, take_down
 from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.detached import UNSAFE_KEYLOG, start_detached, take_down
+from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.start_reports import StartReporter
 from scripts.testbed.paths import Layout
-from scripts.testbed.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
-from scripts.testbed.start_reports import StartReporter
 from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import KME_PORT, Topology, topology_from_dict
 

@@ -19,8 +19,8 @@ from scripts.experiments.scripted.run import RunSettings, run_experiment
 from scripts.experiments.scripted.scenario import find_scenario, parse_scenario, read_scenario, shipped_names
 from scripts.measure.slices import create_slice
 from scripts.testbed.faults import Fault, FaultKind
+from scripts.testbed.life.run import RunOptions, Runtime
 from scripts.testbed.paths import Layout
-from scripts.testbed.run import RunOptions, Runtime
 from scripts.testbed.running_system import RunningSystem
 from tests.support.launcher import argv, environment, footprint, left_since, qslice
 from tests.support.wait import PATIENCE, wait_until

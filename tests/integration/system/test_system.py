@@ -20,7 +20,7 @@ import yaml
 from etsi_qkd_014_client import QKD014Client
 
 from kms.pki import authority
-from scripts.testbed.run import CONTROLLER_NICENESS
+from scripts.testbed.life.run import CONTROLLER_NICENESS
 from scripts.testbed.run_record import running_record
 from scripts.testbed.slice_requests import load_example
 from tests.support.launcher import LAYOUT, answer, connection, network_up, qslice

@@ -14,7 +14,7 @@ import pytest
 
 from kms.tunnel.fork_server.orders import Order, decode_answer, send_order
 from scripts.errors import EnvironmentLacks
-from scripts.testbed.agents import Agent, AgentStarter, adopting
+from scripts.testbed.life.agents import Agent, AgentStarter, adopting
 from scripts.testbed.paths import REPOSITORY
 from scripts.testbed.processes import end, tail, wait_ready
 from scripts.testbed.run_record import Process

@@ -45,6 +45,17 @@ def validate(client: Client, schema: str, value: Any) -> None:
     jsonschema_rs.Draft202012Validator(root).validate(value)
 
 
+def test_a_slice_of_any_shape_and_the_topology_under_it_are_as_described(client: Client) -> None:
+    validate(client, "SliceRequest", raw_request("ring"))
+    validate(client, "Plan", client.call("POST", "/v1/slices?dry_run=true", raw_request("ring"))[2])
+    made = client.call("POST", "/v1/slices", raw_request("ring"))[2]
+    validate(client, "Slice", made)
+    validate(client, "SliceRequest", made["request"])
+    validate(client, "Topology", client.call("GET", "/v1/topology")[2])
+    with pytest.raises(jsonschema_rs.ValidationError):
+        validate(client, "SliceRequest", raw_request("ring", cells=["cell1"]))
+
+
 def test_planned_and_made_working_backup_and_preferred_are_alike(client: Client) -> None:
     plan = client.call("POST", "/v1/slices?dry_run=true", request())[2]
     made = client.call("POST", "/v1/slices", request())[2]

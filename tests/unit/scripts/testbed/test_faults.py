@@ -24,7 +24,7 @@ from scripts.testbed.faults import (
     with_fault,
     without,
 )
-from scripts.testbed.supervisor import ControlServer, SupervisorClient
+from scripts.testbed.life.supervisor import ControlServer, SupervisorClient
 from topologies import links
 from topologies.catalog import load
 from topologies.links import Direction

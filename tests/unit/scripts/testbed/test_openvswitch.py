@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.testbed import openvswitch
+from scripts.testbed.life import openvswitch
 
 ANSWER = """\
 {"data":[["qs-cell1",["uuid","aa"]],["qs-core1",["set",[["uuid","bb"],["uuid","cc"]]]],["qs-agg1",["set",[]]],\

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.testbed import openvswitch
 from scripts.testbed.cleanup import read_or_guess, ssl_of_others
+from scripts.testbed.life import openvswitch
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
 from scripts.testbed.running_system import RunningSystem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.bench.scale.networks import network
-from scripts.testbed.ready_pairs import MOST_PAIRS, slice_pairs
+from scripts.testbed.life.ready_pairs import MOST_PAIRS, slice_pairs
 from topologies.catalog import load
 
 

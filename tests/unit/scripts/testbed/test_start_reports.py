@@ -7,7 +7,7 @@ import os
 import pytest
 
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
-from scripts.testbed.start_reports import StartReporter, StartReports
+from scripts.testbed.life.start_reports import StartReporter, StartReports
 
 
 def test_steps_come_in_order_and_the_end_is_seen() -> None:

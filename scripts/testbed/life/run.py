@@ -23,17 +23,18 @@ from kms.errors import PkiError
 from kms.pki import authority
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.files.log_rotation import LogRotation
-from scripts.testbed import clients, openvswitch
-from scripts.testbed.agents import AgentStarter
+from scripts.testbed import clients
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
+from scripts.testbed.life import openvswitch
+from scripts.testbed.life.agents import AgentStarter
+from scripts.testbed.life.ready_pairs import slice_pairs
+from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
-from scripts.testbed.ready_pairs import slice_pairs
 from scripts.testbed.run_record import Process, RunRecord
-from scripts.testbed.supervisor import ControlServer
 from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.errors import NetworkError

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
+from scripts.testbed.life.run import START_STEPS, START_TIMEOUT_S, RunOptions
+from scripts.testbed.life.start_reports import StartReports
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.processes import end, tail
-from scripts.testbed.run import START_STEPS, START_TIMEOUT_S, RunOptions
 from scripts.testbed.run_record import RunRecord, read_record
-from scripts.testbed.start_reports import StartReports
 from topologies.spec import Topology
 
 UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
