@@ -130,7 +130,7 @@ def test_an_eavesdropped_section_first_gives_less_and_then_nothing(mesh: KmsWorl
     do(mesh, "POST", "wn", "eavesdrop", {"fraction": 0.25})
     wait_until(lambda: section(mesh, "wn")["skr_bps"] < 0.7 * quiet["skr_bps"], 30)
     assert section(mesh, "wn")["qber"] > quiet["qber"] + 0.004
-    assert section(mesh, "wn")["state"] == "active"
+    assert section(mesh, "wn")["state"] == "active", section(mesh, "wn")
     # It gives less than was promised, so the reservation is kept where its rate still is.
     wait_until(lambda: set(reservation(mesh, app)["sections"]) == set(LINE), 5)
     wait_until(lambda: reservation(mesh, app)["app_status"] == "ON", 5)
