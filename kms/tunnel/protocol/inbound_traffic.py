@@ -13,7 +13,7 @@ from kms.tunnel.packet.selector import Selector
 from kms.tunnel.packet.traffic_padding import Padding
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
-from kms.tunnel.protocol.retransmission import Retransmission
+from kms.tunnel.protocol.repair.retransmission import Retransmission
 from kms.tunnel.protocol.security_association import SaBook, SaPair, Stage
 from kms.tunnel.protocol.settings import SessionSettings
 

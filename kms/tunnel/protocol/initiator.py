@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from kms.tunnel.protocol.effects import AskEncKeys, Effect, SaInstalled, SendDat
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES, ControlKeys, Sender, offer_keys
 from kms.tunnel.protocol.key_prefetch import KEPT_S, MAX_KEYS_AHEAD, KeyStock, StockedKey, keys_at_once
 from kms.tunnel.protocol.security_association import Agreement, SaBook, SaPair
+from kms.tunnel.protocol.seen_ids import SeenIds
 from kms.tunnel.protocol.settings import SessionSettings
 from kms.tunnel.protocol.states import EXCHANGE, Exchange, ExchangeInput, advance
 
@@ -35,7 +35,7 @@ class Initiator:
         self.last_error = ""
         self._request = 0
         self._wake_at: float | None = None
-        self._used_key_ids: deque[str] = deque(maxlen=_REMEMBERED_KEY_IDS)
+        self._used_key_ids = SeenIds(_REMEMBERED_KEY_IDS)
         self._retry_s = self._timing.first_retry_s
         self._rekey_at: float | None = None
         self._hint_allowed_at = 0.0
@@ -116,7 +116,7 @@ class Initiator:
             self._most_at_once = 1
             self._back_off(now, ExchangeInput.KEY_REFUSED, "the KME gave a key that may not be used")
             return
-        self._used_key_ids.extend(each.key_id for each in keys)
+        self._used_key_ids.update(each.key_id for each in keys)
         self._most_at_once = min(2 * self._most_at_once, MAX_KEYS_AHEAD)
         if len(keys) > 1:
             self._stock.put([replace(each, until=now + KEPT_S) for each in keys[1:]])

@@ -21,7 +21,7 @@ from struct import error as StructError
 from kms.tunnel.errors import Malformed
 from kms.tunnel.packet.esp import MIN_SPI
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES
-from kms.tunnel.protocol.retransmission_buffer import MAX_RANGES, Range
+from kms.tunnel.protocol.repair.retransmission_buffer import MAX_RANGES, Range
 
 NON_ESP_MARKER = bytes(4)
 NAT_KEEPALIVE = b"\xff"  # RFC 3948, 2.3: one octet, ignored
@@ -138,7 +138,7 @@ class EchoReply:
 class Repair:
     """Either end to the other: these numbers of yours have not come.
 
-    What follows is up to :mod:`kms.tunnel.protocol.retransmission_buffer`.
+    What follows is up to :mod:`kms.tunnel.protocol.repair.retransmission_buffer`.
     ``spi`` is that of the receiver's SA under whose link key it is signed; ``missing`` are 1 to MAX_RANGES ranges.
     """
 

@@ -13,7 +13,7 @@ from kms.tunnel.packet.selector import Selector
 from kms.tunnel.packet.traffic_padding import Pacer, Padding
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, SendDatagram
-from kms.tunnel.protocol.retransmission import Retransmission
+from kms.tunnel.protocol.repair.retransmission import Retransmission
 from kms.tunnel.protocol.security_association import SaBook, SaPair
 from kms.tunnel.protocol.settings import SessionSettings
 

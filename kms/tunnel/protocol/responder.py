@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +13,7 @@ from kms.tunnel.protocol.effects import AskDecKeys, Effect, SendDatagram
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES, Sender, offer_keys
 from kms.tunnel.protocol.key_prefetch import KEPT_S, MAX_KEYS_AHEAD, KeyStock, StockedKey
 from kms.tunnel.protocol.security_association import Agreement, SaBook, SaPair, Stage
+from kms.tunnel.protocol.seen_ids import SeenIds
 from kms.tunnel.protocol.settings import SessionSettings, Timing
 from kms.tunnel.protocol.states import OFFERED, Offered, OfferedInput, advance
 
@@ -85,11 +86,11 @@ class Responder:
         self._counters = counters
         self._instance = instance
         self._offers: OrderedDict[str, _OfferedKey] = OrderedDict()
-        self._settled: deque[str] = deque(maxlen=_REMEMBERED_SETTLED)  # key ids: nothing else of them is needed
+        self._settled = SeenIds(_REMEMBERED_SETTLED)  # nothing else of them is needed
         self._bucket = _TokenBucket(settings.timing)
         self._request = 0
         self._stock = KeyStock(2 * MAX_KEYS_AHEAD)
-        self._announced: deque[str] = deque(maxlen=_REMEMBERED_ANNOUNCEMENTS)
+        self._announced = SeenIds(_REMEMBERED_ANNOUNCEMENTS)
         self._asked_ahead: _AskedAhead | None = None
         self._confirming: _OfferedKey | None = None  # the newest; older ones are not repeated any more
         self._is_greeting = True
@@ -191,7 +192,7 @@ class Responder:
             if offered.pair is pair and offered.state is Offered.CONFIRMING:
                 offered.advance(OfferedInput.PROOF)
                 del self._offers[key_id]
-                self._settled.append(key_id)
+                self._settled.add(key_id)
                 if offered is self._confirming:
                     self._confirming = None
                     self._wake_at = None
@@ -230,13 +231,14 @@ class Responder:
         if pair is None or pair.stage is Stage.DRAINING or not received.is_signed_by(pair.control.initiator):
             self._counters.control_auth_failures += 1
             return
-        known = (*self._announced, *self._offers, *self._settled)
-        key_ids = tuple(key_id for key_id in message.key_ids[:MAX_KEYS_AHEAD] if key_id not in known)
+        known = self._announced, self._offers, self._settled
+        wanted = message.key_ids[:MAX_KEYS_AHEAD]
+        key_ids = tuple(key_id for key_id in wanted if not any(key_id in ids for ids in known))
         is_busy = self._asked_ahead is not None and now < self._asked_ahead.ends_at
         if not key_ids or is_busy:
             self._counters.control_ignored += 1
             return
-        self._announced.extend(key_ids)
+        self._announced.update(key_ids)
         self._request += 1
         self._counters.key_requests += 1
         self._asked_ahead = _AskedAhead(self._request, key_ids, now + self._timing.key_timeout_s)

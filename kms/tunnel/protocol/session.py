@@ -38,8 +38,8 @@ from kms.tunnel.protocol.initiator import Initiator
 from kms.tunnel.protocol.key_derivation import NONCE_BYTES
 from kms.tunnel.protocol.key_prefetch import StockedKey
 from kms.tunnel.protocol.outbound_traffic import OutboundTraffic
+from kms.tunnel.protocol.repair.retransmission import Retransmission
 from kms.tunnel.protocol.responder import Responder
-from kms.tunnel.protocol.retransmission import Retransmission
 from kms.tunnel.protocol.security_association import SaBook, SaPair, Stage
 from kms.tunnel.protocol.settings import Role, SessionSettings
 from kms.tunnel.protocol.states import LINK, Link, LinkInput, advance

@@ -68,7 +68,7 @@ class SessionSettings:
     mtu: int = 0
     """The longest inner packet, to whose length others are padded."""
     repairs: bool = False
-    """Keep what is sent for a while, ask for what is missing (see :mod:`kms.tunnel.protocol.retransmission_buffer`)."""
+    """Keep what is sent for a while, ask for what is missing (see :mod:`kms.tunnel.protocol.repair`)."""
     probe_s: float = 0.5
     """How often the peer is asked whether it hears us; in twice that a failure is known. 0: never."""
     passage_s: float = 0.0

@@ -7,7 +7,7 @@ carrier.
 
 Outage is loss-derived (RFC 6413, 3.5.2.2): echo requests without a reply, times the interval at which they left.
 A request counts as lost whichever direction lost it. With 1:1 the tunnel sends again what the switch-over has lost, so
-that it comes late instead (:mod:`kms.tunnel.protocol.retransmission_buffer`): how late is the silence, the longest time
+that it comes late instead (:mod:`kms.tunnel.protocol.repair`): how late is the silence, the longest time
 between two replies.
 The baseline in the same program is Ryu's own ``simple_switch_stp_13`` on the same network: see
 :mod:`scripts.bench.failover.stp`.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.key_derivation import Sender
-from kms.tunnel.protocol.retransmission_buffer import KEEP_S, MAX_TIMES, Range, ReceiveGaps, SentBuffer, runs
+from kms.tunnel.protocol.repair.retransmission_buffer import KEEP_S, MAX_TIMES, Range, ReceiveGaps, SentBuffer, runs
 from tests.support.tunnel_world import End, World, both, payloads, up
 
 LATENCY_S = 0.001

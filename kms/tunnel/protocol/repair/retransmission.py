@@ -5,7 +5,7 @@ from __future__ import annotations
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, SendDatagram
-from kms.tunnel.protocol.retransmission_buffer import Range, ReceiveGaps, SentBuffer
+from kms.tunnel.protocol.repair.retransmission_buffer import Range, ReceiveGaps, SentBuffer
 from kms.tunnel.protocol.security_association import SaBook, SaPair
 from kms.tunnel.protocol.settings import SessionSettings
 
@@ -16,7 +16,7 @@ class Retransmission:
     """One end's; ``is_on`` may change at any time. Outputs go to ``effects``.
 
     A question is signed under the SA whose packets it is about, so that nobody else can ask, and what it brings forth
-    is bounded however often it is repeated (:data:`kms.tunnel.protocol.retransmission_buffer.MAX_TIMES`).
+    is bounded however often it is repeated (:data:`kms.tunnel.protocol.repair.retransmission_buffer.MAX_TIMES`).
     """
 
     def __init__(self, settings: SessionSettings, book: SaBook, effects: list[Effect], counters: Counters) -> None:
