@@ -127,7 +127,8 @@ def test_an_eavesdropped_section_first_gives_less_and_then_nothing(mesh: KmsWorl
     app = reserve(mesh, 0.4 * min(section(mesh, name)["skr_bps"] for name in ("wn", "ne")))
     wait_until(lambda: set(reservation(mesh, app)["sections"]) == {"wn", "ne"}, 5)
     quiet = section(mesh, "wn")
-    do(mesh, "POST", "wn", "eavesdrop", {"fraction": 0.25})
+    # One photon in five: an error rate of some 7 %. At a quarter a block of bad luck exceeds the 11 % that end it.
+    do(mesh, "POST", "wn", "eavesdrop", {"fraction": 0.2})
     wait_until(lambda: section(mesh, "wn")["skr_bps"] < 0.7 * quiet["skr_bps"], 30)
     assert section(mesh, "wn")["qber"] > quiet["qber"] + 0.004
     assert section(mesh, "wn")["state"] == "active", section(mesh, "wn")
