@@ -117,7 +117,7 @@ def _open_trusted(path: Path, trusted: set[int], owner: Owner | None) -> int:
                 continue
             at = _step(at, name)
             _require_trusted(path, name, os.fstat(at), trusted, is_last=not pending)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else knows of the descriptor
         os.close(at)
         raise
     return at

@@ -59,7 +59,10 @@ def plan_slice(
     if affordable_rounds < 1:
         return None
     can_wait = is_at_rest and state is SectionState.ACTIVE
-    is_due = idle_s >= (PROBE_INTERVAL_S if not can_wait else REST_INTERVAL_S if fill >= 1 else calm_s)
+    interval_s = PROBE_INTERVAL_S
+    if can_wait:
+        interval_s = REST_INTERVAL_S if fill >= 1 else calm_s
+    is_due = idle_s >= interval_s
     if state is SectionState.STOPPED or fill >= 1:
         return PlannedSlice(Urgency.PROBE, 1, keep=False) if is_due else None
     # One is enough to judge a line, and all are waited for.

@@ -77,7 +77,7 @@ class KeyMaking:
             keys = [*from_pool, *made]
             for place in others:
                 keys = await self.bring(keys, order.site, place, order.constraint, order.accounts[place])
-        except BaseException:
+        except BaseException:  # a request that is given up too: its keys would be nobody's
             undo()
             raise
         return MadeKeys(keys, undo)

@@ -41,7 +41,7 @@ class SaeRegistry:
 
     def site_of(self, sae: str) -> str | None:
         """The SAE's home; None when it is bound to none and was never seen."""
-        return self.site_bound_to(sae) or self._last_seen.get(sae)
+        return self.look_up(sae)[1]
 
     def look_up(self, sae: str) -> tuple[bool, str | None]:
         """Whether the SAE is known, and its home, with one look into the register."""

@@ -255,7 +255,7 @@ class KeyStreams:
         try:
             keys = await self._service.enc_keys(site, caller, end.peer, self._request(end.qos))
             await end.client.ordered(caller, index, tuple(key.key_id for key in keys))
-        except BaseException:
+        except BaseException:  # a request that is given up too: the other end waits for this chunk
             with contextlib.suppress(KmsError):
                 await end.client.failed(caller, index)
             raise

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from kms.delivery.key_delivery import KeyService
 from kms.errors import ExhaustedError, KmsError, RequestError, UnauthorisedError
@@ -34,7 +33,7 @@ _log = logging.getLogger(__name__)
 BASE_PATH = "/api/v1/keys"
 OPENAPI_PATH = "/api/v1/openapi.json"  # not of the standard: what this KME understands of it
 KEEP_ALIVE_S = 75.0
-_HEADERS = CIMultiDict({"Content-Type": "application/json", "Cache-Control": "no-store"})
+_HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 SHUTDOWN_S = 1.0
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -249,5 +248,5 @@ def _json(status: int, body: dict[str, Any] | bytes) -> web.Response:
     return web.Response(
         status=status,
         body=body if isinstance(body, bytes) else json.dumps(body).encode(),
-        headers=CIMultiDict(_HEADERS),
+        headers=_HEADERS,
     )

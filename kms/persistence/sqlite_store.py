@@ -86,7 +86,7 @@ class KeyStore:
                 for change in changes:
                     self._apply(change)
                 self._database.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever ends it, no transaction stays open for the next to fail at
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise

@@ -119,7 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"
     )
     parser.add_argument(
-        "--long", action="store_true", help="half an hour under load, in which no process may grow (see --long --help)"
+        "--long",
+        action="store_true",
+        help="half an hour under load, in which processes may hardly grow (see --long --help)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--junitxml", "--junit-xml", type=Path, metavar="FILE", help="a JUnit report of the tests")

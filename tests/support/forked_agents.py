@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from pathlib import Path
 
 from scripts.testbed.life.agents import AgentStarter
+from scripts.testbed.processes import wait_ready
 
 if __name__ == "__main__":
     folder, *hosts = sys.argv[1:]
-    starter = AgentStarter(Path(folder, "orphans.log"))
+    log = Path(folder, "orphans.log")
+    starter = AgentStarter(log)
     server = starter.open()
-    while not starter.is_ready():
-        time.sleep(0.02)
+    wait_ready("fork server", server, log, starter.is_ready, 60.0)
     agents = [
         starter.start(f"tunnel-{name}", Path(folder, f"{name}.json"), Path(folder, f"{name}.log"), int(pid), False)
         for name, pid in (host.split("=") for host in hosts)

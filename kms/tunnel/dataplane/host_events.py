@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 # linux/rtnetlink.h, RTMGRP_*: links, then addresses and routes of IPv4 and of IPv6
@@ -26,13 +27,10 @@ class HostEvents:
         return self._socket.fileno()
 
     def drain(self) -> None:
-        while True:
-            try:
+        # Until there is no more, or ENOBUFS: more than there was room for, after which it is still readable.
+        with contextlib.suppress(OSError):
+            while True:
                 self._socket.recv(_RECEIVE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:  # ENOBUFS: more than there was room for, which is a change as well
-                continue
 
     def close(self) -> None:
         self._socket.close()

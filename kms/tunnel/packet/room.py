@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import mmap
 
-Room = mmap.mmap | bytearray
+Room = mmap.mmap
 
 
 def make_room(octets: int) -> Room:

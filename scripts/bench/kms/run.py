@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from kms.pki import authority
 from scripts.bench.common import load_note, percentile, report
 from scripts.bench.kms.load import Fleet, Pair, Tally, Target
 from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.measure.process_usage import cpu_s
 from scripts.testbed.clients import KmsAdmin
 from scripts.testbed.paths import REPOSITORY
 
@@ -101,8 +101,7 @@ class BenchKms:
     def cpu_s(self) -> float:
         """Processor seconds that the KMS has used."""
         assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self._process.pid)
 
     @property
     def algorithms(self) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from scripts.measure.process_usage import cpu_s, pss_kb
 from scripts.testbed.run_record import RunRecord
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _DAEMONS = ("ovs-vswitchd", "ovsdb-server")
 
 
@@ -22,34 +21,24 @@ def processes(record: RunRecord) -> set[int]:
 
 def memory_mb(pids: Iterable[int]) -> float:
     """In MB of 10^6 bytes. What several processes share counts once among them; who has ended counts nothing."""
-    return sum(_pss_kib(pid) for pid in pids) * 1024 / 1e6
+    return sum(_if_alive(pss_kb, pid) for pid in pids) * 1024 / 1e6
 
 
 def busy_share(pids: Iterable[int], interval_s: float) -> float:
     """How much of one processor they took during ``interval_s`` seconds from now; more than 1 is possible."""
     watched = tuple(pids)
-    before, began = {pid: _processor_s(pid) for pid in watched}, time.monotonic()
+    before, began = {pid: _if_alive(cpu_s, pid) for pid in watched}, time.monotonic()
     time.sleep(interval_s)
     # Who has ended meanwhile took nothing that could still be read.
-    spent = sum(max(0.0, _processor_s(pid) - before[pid]) for pid in watched)
+    spent = sum(max(0.0, _if_alive(cpu_s, pid) - before[pid]) for pid in watched)
     return spent / (time.monotonic() - began)
 
 
-def _pss_kib(pid: int) -> int:
+def _if_alive(of: Callable[[int], float], pid: int) -> float:
     try:
-        found = re.search(r"^Pss: +(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(found[1]) if found else 0
-
-
-def _processor_s(pid: int) -> float:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
+        return of(pid)
+    except ProcessLookupError:
         return 0.0
-    fields = stat.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def _open_vswitch() -> set[int]:

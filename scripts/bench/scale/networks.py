@@ -19,10 +19,10 @@ from topologies.spec import (
     Topology,
     Wavelength,
 )
+from topologies.synthetic.tiered import SHORT
 
 SMALLEST, LARGEST = 5, ROOT_MANAGEMENT_INDEX - 1
 _ROLES = (Tier.CELL, Tier.CELL, Tier.AGGREGATION, Tier.METRO, Tier.CORE)
-_SHORT = {"cell": "cell", "aggregation": "agg", "metro": "metro", "core": "core"}
 _COMPUTE = {Tier.CELL: (0, 0), Tier.AGGREGATION: (16, 64), Tier.METRO: (32, 128), Tier.CORE: (64, 256)}
 _CORE_OF_GROUP = 4  # the place of a core site in its five
 _KM = 10.0
@@ -68,7 +68,7 @@ def adjacencies(sites: int) -> list[tuple[int, int]]:
         step = 2 if i % len(_ROLES) in (0, 2) else chord
         while step < sites:
             pair = i, (i + step) % sites
-            if pair not in found and pair[::-1] not in found and pair[0] != pair[1]:
+            if pair not in found and pair[::-1] not in found:
                 found[pair] = None
                 break
             step += 1
@@ -92,5 +92,5 @@ def _places(sites: int) -> tuple[Site, ...]:
         tier = _ROLES[i % len(_ROLES)]
         counts[tier] += 1
         vcpus, memory_gb = _COMPUTE[tier]
-        found.append(Site(f"{_SHORT[tier.value]}{counts[tier]}", tier, vcpus, memory_gb))
+        found.append(Site(f"{SHORT[tier]}{counts[tier]}", tier, vcpus, memory_gb))
     return tuple(found)

@@ -25,6 +25,7 @@ from scripts.bench.tunnel.peers import Program
 from scripts.bench.tunnel.wires import ENDS, KME, UNDERLAY, Wire
 from scripts.errors import DidNotHold
 from scripts.measure.polling import poll
+from scripts.measure.process_usage import cpu_s
 from scripts.testbed.clients import KmsAdmin, TunnelControl
 from scripts.testbed.paths import REPOSITORY, write_private
 from scripts.testbed.processes import tail, wait_ready
@@ -34,7 +35,6 @@ START_TIMEOUT_S = 20.0
 WIREGUARD_OVERHEAD = 20 + 8 + 32  # octets: IPv4, UDP, header and tag
 OPENVPN_OVERHEAD = 20 + 8 + 24  # octets: IPv4, UDP, opcode and peer id, packet id and tag
 _OPENVPN_BUFFER = str(4 << 20)
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Carrier(ABC):
@@ -58,7 +58,7 @@ class Carrier(ABC):
 
     def cpu_s(self) -> float:
         """Processor time that the tunnel's processes at both ends have used so far."""
-        return sum(_cpu_s(process.pid) for processes in self.processes.values() for process in processes)
+        return sum(cpu_s(process.pid) for processes in self.processes.values() for process in processes)
 
     def _start(self, end: str, name: str, argv: Iterable[str | Path], **options: Any) -> subprocess.Popen[bytes]:
         log = self.directory / f"{name}-{end}.log"
@@ -266,12 +266,6 @@ def _self_signed(directory: Path, end: str) -> str:
     )
     write_private(directory / f"{end}.key", private.decode())
     return ":".join(f"{octet:02X}" for octet in certificate.fingerprint(hashes.SHA256()))
-
-
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process (proc(5): fields 14 and 15 of stat)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,1 +1,1 @@
-"""The soak (`qslice test --long`): a loaded network for half an hour, in which no process may grow."""
+"""The soak (`qslice test --long`): a loaded network for half an hour, in which processes may hardly grow (`growth`)."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from scripts.checks.soak.usage import Usage
+from scripts.measure.process_usage import Usage
 
 ALLOWED_GROWTH = 0.05
 WINDOW_S = 60.0  # of so many seconds the median counts: one sample may fall into the middle of something
 KEPT_ALIVE = 8  # connections of HTTP that are kept for a while come and go: so many descriptors more are no growth
-_LEAST_PARTS = 3  # of what is measured a window is at most one
+LEAST_PARTS = 3  # of what is measured a window is at most one
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Growth:
 def growth(samples: Sequence[Sample], warm_up_s: float) -> list[Growth]:
     """ValueError when too little was measured after the warm-up to say anything."""
     measured = [sample for sample in samples if sample.at_s >= warm_up_s]
-    if len(measured) < _LEAST_PARTS:
+    if len(measured) < LEAST_PARTS:
         raise ValueError(f"{len(measured)} samples after a warm-up of {warm_up_s:g} s say nothing")
     start, end = measured[0].at_s, measured[-1].at_s
-    window = min(WINDOW_S, (end - start) / _LEAST_PARTS)
+    window = min(WINDOW_S, (end - start) / LEAST_PARTS)
     first = [sample for sample in measured if sample.at_s <= start + window]
     last = [sample for sample in measured if sample.at_s >= end - window]
     return [_growth(name, first, last) for name in measured[-1].usage]

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from kms.tunnel.fork_server.orders import MAX_BYTES, AgentNotStarted, Order, decode_answer, send_order
+from kms.tunnel.fork_server.orders import MAX_BYTES, AgentNotStarted, Answer, Order, decode_answer, send_order
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.processes import open_log, spawn
 
@@ -82,7 +82,8 @@ class AgentStarter:
         self._is_ready = False
 
     def is_alive(self) -> bool:
-        return self.server is not None and self.server.poll() is None
+        """Whether there is one to give orders to."""
+        return self._orders is not None and self.server is not None and self.server.poll() is None
 
     def is_ready(self) -> bool:
         """Whether orders are taken by now. False, too, when the fork server has ended."""
@@ -92,7 +93,6 @@ class AgentStarter:
 
     def start(self, name: str, config: Path, log: Path, namespace_of: int, append: bool) -> Agent:
         """An agent in the network namespace of that process, with its output in ``log``. Raises EnvironmentLacks."""
-        assert self._orders is not None
         with self._guard, contextlib.ExitStack() as descriptors:
             try:
                 namespace = os.open(f"/proc/{namespace_of}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -100,13 +100,21 @@ class AgentStarter:
                 output = open_log(log, append)
                 descriptors.callback(os.close, output)
                 with adopting():
-                    send_order(self._orders, Order(name, config, namespace, output))
-                    answer = decode_answer(self._orders.recv(MAX_BYTES))
+                    answer = self._ask(Order(name, config, namespace, output))
             except (OSError, AgentNotStarted) as error:
                 raise EnvironmentLacks(f"{name} was not started: {error}") from error
         if answer.error:
             raise EnvironmentLacks(f"{name} was not started: {answer.error}")
         return Agent(answer.pid)
+
+    def _ask(self, order: Order) -> Answer:
+        assert self._orders is not None
+        try:
+            send_order(self._orders, order)
+            return decode_answer(self._orders.recv(MAX_BYTES))
+        except (OSError, AgentNotStarted):
+            self.close()  # an answer that came too late would be taken for that to the next order
+            raise
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.life.run import START_STEPS, START_TIMEOUT_S, RunOptions
 from scripts.testbed.life.start_reports import StartReports
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.processes import end, tail
+from scripts.testbed.processes import end, open_log, tail
 from scripts.testbed.run_record import RunRecord, read_record
 from topologies.spec import Topology
 
@@ -58,7 +58,7 @@ def start_detached(topology: Topology, options: RunOptions, layout: Layout, step
         json.dump(topology.to_dict(), network)
         network.seek(0)
         try:
-            with open(os.open(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+            with open(open_log(layout.log("supervisor"), append=False), "wb") as output:
                 child = subprocess.Popen(
                     argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                     env=environment, pass_fds=[telling], cwd="/",

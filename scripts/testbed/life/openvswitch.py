@@ -86,6 +86,13 @@ def _respelt(target: str) -> str:
 def marked_bridges() -> dict[str, tuple[str, ...]]:
     """The bridges that bear the mark of our datapath ids, whichever network they are of, with their ports."""
     rows = _rows(vsctl("--format=json", "--columns=name,other_config", "list", "bridge"))
-    ids = {str(row["name"]): dict(row["other_config"][1]).get("datapath-id", "0") for row in rows}
-    marked = [name for name, datapath in ids.items() if int(datapath, 16) >> 32 == DATAPATH_MARK >> 32]
+    ids = {str(row["name"]): dict(row["other_config"][1]).get("datapath-id", "") for row in rows}
+    marked = [name for name, datapath in ids.items() if _is_marked(datapath)]
     return {name: tuple(vsctl("list-ports", name).split()) for name in marked}
+
+
+def _is_marked(datapath_id: str) -> bool:
+    try:
+        return int(datapath_id, 16) >> 32 == DATAPATH_MARK >> 32
+    except ValueError:  # others' bridges may have anything there: Open vSwitch does not read it then
+        return False

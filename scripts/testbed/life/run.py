@@ -167,7 +167,9 @@ class Runtime:
         datapath, netem = ovs_datapath(), has_netem()
         self._begin_record(datapath, netem)
         self._stack.callback(self._end_processes)  # and again before the network is taken down, below
-        self._open_agents()
+        self._stack.callback(self._agents.close)
+        with deferred():
+            self._open_agents()
         ssl = self.layout.switch_certificate
         self._stack.callback(lambda: openvswitch.restore_ssl(self.record.ovs_ssl_before))
         openvswitch.set_ssl(ssl / "key.pem", ssl / "cert.pem", ssl / "ca.pem")
@@ -275,10 +277,7 @@ class Runtime:
         self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready), config)
 
     def _open_agents(self) -> None:
-        with deferred():
-            server = self._agents.open()
-            self._note(AGENTS, server)
-        self._stack.callback(self._agents.close)
+        self._note(AGENTS, self._agents.open())
 
     def _start_tunnels(self, certificates: Path) -> None:
         self._await(AGENTS, self._agents.is_ready)

@@ -146,7 +146,7 @@ UDP_SINK = (
     "  while s.recv(2000): last=time.monotonic(); first=first if n else last; n+=1\n"
     "except TimeoutError: print(n, last-first)"
 )
-UDP_SOURCE = (
+UDP_SOURCE = (  # it sleeps to keep its pace
     "import socket,sys,time; s=socket.socket(2,2); end=time.monotonic()+1.5; n=0\n"
     "while time.monotonic()<end: n+=1; s.sendto(bytes(100),(sys.argv[1],7000)); time.sleep(0.0002)\n"
     "print(n)"

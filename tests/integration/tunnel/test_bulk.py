@@ -65,7 +65,8 @@ source = socket.socket(int(sys.argv[2]), socket.SOCK_DGRAM); source.connect((sys
 for burst in range(100):  # 20 datagrams in one call: the kernel hands them to the tunnel as one (USO) or one by one
     size = (64, 512, 1388)[burst % 3]; first = burst * 20
     data = b"".join((first + n).to_bytes(4, "big") * (size // 4) for n in range(20))
-    source.sendmsg([data], [(17, 103, struct.pack("=H", size))]); time.sleep(0.01)
+    source.sendmsg([data], [(17, 103, struct.pack("=H", size))])
+    time.sleep(0.01)  # its pace: the queues on the way are to lose nothing
 """
 # From the peer's address and port, past the peer's own socket: what somebody on the path could send.
 FORGER = """

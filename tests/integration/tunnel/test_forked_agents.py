@@ -260,6 +260,7 @@ def test_no_secret_is_in_what_they_are_forked_from(started: Started) -> None:
     assert started.starter.server is not None
     keys = {name: (started.lab.directory / f"sae-{name}.key").read_text().splitlines()[1].encode() for name in HOSTS}
     for key in keys.values():
+        assert _holds(os.getpid(), key), "what is there is found"
         assert not _holds(started.starter.server.pid, key)
 
 

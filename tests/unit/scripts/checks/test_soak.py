@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import threading
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from scripts.checks.soak import run
 from scripts.checks.soak.growth import KEPT_ALIVE, Sample, growth
 from scripts.checks.soak.load import ON_THE_HOST, requests
-from scripts.checks.soak.usage import Usage, usage_of
+from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
+from scripts.measure.process_usage import Usage, usage_of
 from scripts.report.line_chart import draw_lines
 
 
@@ -74,6 +78,44 @@ def test_usage_is_that_of_the_process() -> None:
     assert after.threads == before.threads + 1
     with pytest.raises(ProcessLookupError):
         usage_of(2**22 + 1)
+
+
+def test_a_process_that_has_ended_is_told_by_its_name_also_before_anybody_has_waited_for_it() -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(DidNotHold, match=rf"^kms \(process {child.pid}\) has ended$"):
+            run._usage({"kms": child.pid})
+
+
+@pytest.mark.parametrize("words", [["--minutes", "2.3"], ["--minutes", "nan"], ["--connections", "0"]])
+def test_too_short_a_soak_is_refused_before_it_begins(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        run.main(words)
+    assert refused.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [EnvironmentLacks("no room"), DidNotHold("a slice")])
+def test_what_ends_a_soak_early_is_told_in_json_too(
+    error: CommandError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: object) -> dict[str, object]:
+        raise error
+
+    monkeypatch.setattr(run, "_soak", fail)
+    monkeypatch.setattr(run, "end_on_signals", lambda: None)
+    assert run.main(["--json"]) == error.exit_status
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"ok": False, "error": str(error), "exit_status": error.exit_status}
+
+
+def test_ctrl_c_ends_a_soak_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_soak", interrupted)
+    monkeypatch.setattr(run, "end_on_signals", lambda: None)
+    assert run.main([]) == run.EXIT_INTERRUPTED
 
 
 @pytest.mark.parametrize(("connections", "slices"), [(1, 1), (3, 1), (4, 2), (50, 17)])

@@ -18,6 +18,7 @@ from kms.tunnel.dataplane.inbound_path import InboundPath
 from kms.tunnel.dataplane.recvmmsg import ManyReceiver
 from kms.tunnel.packet.esp import datagram_bytes
 from kms.tunnel.packet.frame_buffer import Frames
+from kms.tunnel.packet.room import make_room
 from kms.tunnel.packet.virtio_header import VNET_BYTES
 from tests.support.tunnel_sockets import surroundings
 from tests.support.tunnel_world import STRANGER, A, B, World, inner_packet, up
@@ -164,7 +165,7 @@ def test_what_is_longer_than_its_slot_is_whole() -> None:
     with receiver, sender:
         receiver.bind(("127.0.0.1", 0))
         sender.connect(receiver.getsockname())
-        many = ManyReceiver(receiver, bytearray(1000), 100, 1000)
+        many = ManyReceiver(receiver, make_room(1000), 100, 1000)
         assert many.capacity == 10
         with pytest.raises(BlockingIOError):
             many.receive()
