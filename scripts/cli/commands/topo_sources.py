@@ -22,13 +22,13 @@ from topologies.files.located_yaml import YamlError, load_located
 from topologies.files.parsing import read_text
 from topologies.sources.reader import FORMATS, TOPOHUB, read_source
 from topologies.sources.topohub_graphs import TopoHubMissing
-from topologies.spec import Topology, TopologyError
+from topologies.spec import SecurityClass, Topology, TopologyError
 from topologies.synthetic.options import RandomOptions
 from topologies.synthetic.paper_000 import draw
 from topologies.synthetic.requests import RANDOM_RULES, requests_of
 from topologies.synthetic.tiered import draw_tiered
 
-LEVELS = ("none", "dh", "qra", "qkd")
+LEVELS = tuple(level.label for level in SecurityClass)
 _RANGE = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?")
 
 
@@ -198,7 +198,8 @@ def _rules(arguments: argparse.Namespace) -> Rules:
         document: dict[str, Any] = {}
         lines: Mapping[Any, int] | None = None
         if arguments.rules:
-            document, lines = read_text(read_bytes(Path(arguments.rules)), arguments.rules)
+            content = read_bytes(Path(arguments.rules))
+            document, lines = read_text(content, arguments.rules, "`topo schema --rules` prints what it may say")
         for change in arguments.changes:
             _put(document, change)
         return parse_rules(document, arguments.rules or "--set", lines)
