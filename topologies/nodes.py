@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Collection
 
 from topologies import links
-from topologies.bridges import MAX_BACKOFF_MS
+from topologies.bridges import MAX_BACKOFF_MS, OPENFLOW_VERSION
 from topologies.links import LinkError
 from topologies.spec import Topology
 
@@ -28,7 +28,7 @@ def switch_off(topology: Topology, site: str) -> None:
     _vsctl("del-controller", bridge)
     links.set_up(_interfaces(topology, site), up=False)
     for table in ("del-flows", "del-groups", "del-meters"):
-        _run("ovs-ofctl", "-O", "OpenFlow13", table, bridge)
+        _run("ovs-ofctl", "-O", OPENFLOW_VERSION, table, bridge)
 
 
 def switch_on(topology: Topology, site: str, dead: Collection[str] = ()) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import socket
@@ -34,6 +35,7 @@ class Database:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_TIMEOUT_S)
         self._text = ""
+        self._octets = codecs.getincrementaldecoder("utf-8")("replace")  # others' names may be anything
         self._asked = 0
         try:
             self._socket.connect(str(self._path))
@@ -87,7 +89,7 @@ class Database:
                 chunk = self._socket.recv(_READ_BYTES)
                 if not chunk:
                     raise ConnectionError("closed without an answer") from None
-                self._text += chunk.decode()
+                self._text += self._octets.decode(chunk)
                 continue
             self._text = self._text[end:].lstrip()
             if answer.get("method") == "echo":

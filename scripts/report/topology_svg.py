@@ -7,7 +7,6 @@ light, dark and print; every class also has its own dash pattern, so that no rea
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -29,6 +28,7 @@ LABEL_HEIGHT = 26.0
 CHARACTER_WIDTH = 8.2
 LEGEND_HEIGHT = 34.0
 MOST_PILLS = 24
+PLAIN = "net"  # the class of every drawing
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,16 @@ class Curve:
         return x, y
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """What is drawn, its size, and the classes of the style sheet that the whole of it has."""
+
+    width: float
+    height: float
+    look: str
+    elements: str
+
+
 def draw_topology(
     topology: Topology,
     canvas: Canvas,
@@ -83,12 +93,33 @@ def draw_topology(
     weights: Weights | None = None,
 ) -> str:
     """One ``<svg>`` element. Where names would cover each other, or ``weights`` are asked for, a map with marks."""
-    emphasis = emphasis or Emphasis()
+    drawn = _draw(topology, canvas, emphasis or Emphasis(), weights)
+    return (
+        f'<svg viewBox="0 0 {drawn.width:g} {drawn.height:g}" role="img" class="{drawn.look}">'
+        f"<title>{escape(title)}</title>{drawn.elements}</svg>"
+    )
+
+
+def standalone(
+    topology: Topology, title: str = "", emphasis: Emphasis | None = None, weights: Weights | None = None
+) -> str:
+    """The network as a file of its own, with a legend, for documents that cannot share the page's style sheet."""
+    drawn = _draw(topology, MAIN, emphasis or Emphasis(), weights)
+    width, height = drawn.width, drawn.height + LEGEND_HEIGHT
+    legend = _legend(topology, drawn.height, drawn.look != PLAIN, weights)
+    return (
+        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" class="{drawn.look}" '
+        f'width="{width:g}" height="{height:g}" xmlns="http://www.w3.org/2000/svg">'
+        f"<style>{escape(STANDALONE, quote=False)}</style>"
+        f"<title>{escape(title or f'Topology {topology.name}')}</title>{drawn.elements}{legend}</svg>\n"
+    )
+
+
+def _draw(topology: Topology, canvas: Canvas, emphasis: Emphasis, weights: Weights | None) -> _Drawing:
     if weights is not None or _is_crowded(topology, canvas):
-        return _draw_crowded(topology, canvas, title, emphasis, weights)
+        return _draw_crowded(topology, canvas, emphasis, weights)
     places = place_sites(topology, canvas)
-    parts = [_opening(canvas.width, canvas.height, title)]
-    parts += _channels(topology, route_channels(topology, canvas, places), emphasis)
+    parts = _channels(topology, route_channels(topology, canvas, places), emphasis)
     used_sites = _used_sites(topology, emphasis)
     for site in topology.sites:
         x, y = places[site.name]
@@ -100,29 +131,10 @@ def draw_topology(
             f'height="{LABEL_HEIGHT:g}" rx="{LABEL_HEIGHT / 2:g}"/>'
             f'<text x="{x:.1f}" y="{y + 4.6:.1f}">{escape(site.name)}</text></g>'
         )
-    parts.append("</svg>")
-    return "".join(parts)
+    return _Drawing(canvas.width, canvas.height, PLAIN, "".join(parts))
 
 
-def standalone(
-    topology: Topology, title: str = "", emphasis: Emphasis | None = None, weights: Weights | None = None
-) -> str:
-    """The network as a file of its own, with a legend, for documents that cannot share the page's style sheet."""
-    drawing = draw_topology(topology, MAIN, title or f"Topology {topology.name}", emphasis, weights)
-    opened = re.match(r'<svg viewBox="0 0 ([0-9.]+) ([0-9.]+)" role="img" class="([a-z ]+)"', drawing)
-    assert opened is not None
-    width, height = float(opened[1]), float(opened[2])
-    marks = weights is not None or _is_crowded(topology, MAIN)
-    body = drawing[drawing.index(">") + 1 : -len("</svg>")]
-    legend = _legend(topology, height, marks, weights)
-    return (
-        f'<svg viewBox="0 0 {width:g} {height + LEGEND_HEIGHT:g}" role="img" class="{opened[3]}" '
-        f'width="{width:g}" height="{height + LEGEND_HEIGHT:g}" xmlns="http://www.w3.org/2000/svg">'
-        f"<style>{escape(STANDALONE, quote=False)}</style>{body}{legend}</svg>\n"
-    )
-
-
-def _draw_crowded(topology: Topology, canvas: Canvas, title: str, emphasis: Emphasis, weights: Weights | None) -> str:
+def _draw_crowded(topology: Topology, canvas: Canvas, emphasis: Emphasis, weights: Weights | None) -> _Drawing:
     used_sites = _used_sites(topology, emphasis)
     # On a small drawing, and where more would be a grey haze, only what it is about is named.
     is_small = canvas.width < MAIN.width
@@ -136,13 +148,13 @@ def _draw_crowded(topology: Topology, canvas: Canvas, title: str, emphasis: Emph
     )
     curves = {name: Curve((a, a, b, b)) for name, (a, b) in crowded.lines.items()}
     dimmed = set(topology.site_names) - used_sites if emphasis.only else set()
-    return "".join([
-        _opening(crowded.width, crowded.height, title, " crowded dense" if crowded.is_dense else " crowded"),
+    parts = [
         *_channels(topology, curves, emphasis),
         *draw_fibre_labels(crowded),
         *draw_sites(topology, crowded, dimmed),
-        "</svg>",
-    ])  # fmt: skip
+    ]
+    look = f"{PLAIN} crowded dense" if crowded.is_dense else f"{PLAIN} crowded"
+    return _Drawing(crowded.width, crowded.height, look, "".join(parts))
 
 
 def _is_crowded(topology: Topology, canvas: Canvas) -> bool:
@@ -155,10 +167,6 @@ def _is_crowded(topology: Topology, canvas: Canvas) -> bool:
         for n, (a, (x, y)) in enumerate(places)
         for b, (u, v) in places[n + 1 :]
     )
-
-
-def _opening(width: float, height: float, title: str, kind: str = "") -> str:
-    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" class="net{kind}"><title>{escape(title)}</title>'
 
 
 def _pill_width(name: str) -> float:

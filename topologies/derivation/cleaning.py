@@ -66,10 +66,7 @@ def _with_places(graph: NetworkGraph, rules: Rules, notes: list[str]) -> Network
         notes.append(f"left out: {len(gone)} nodes without a place: {_listed([node.label for node in without])}")
         return _kept(graph, {node.key for node in graph.nodes} - gone)
     places = {node.key: node.position for node in graph.nodes if node.position is not None}
-    neighbours: dict[str, list[str]] = {node.key: [] for node in graph.nodes}
-    for edge in graph.edges:
-        neighbours[edge.a].append(edge.b)
-        neighbours[edge.b].append(edge.a)
+    neighbours = _neighbours(graph)
     waiting = [node.key for node in without]
     while waiting:
         found: dict[str, Position] = {}
@@ -102,10 +99,7 @@ def _of_one_piece(graph: NetworkGraph, rules: Rules, notes: list[str]) -> Networ
 
 def components(graph: NetworkGraph) -> list[list[str]]:
     """The keys of the nodes of each part that edges join, in the graph's order."""
-    neighbours: dict[str, list[str]] = {node.key: [] for node in graph.nodes}
-    for edge in graph.edges:
-        neighbours[edge.a].append(edge.b)
-        neighbours[edge.b].append(edge.a)
+    neighbours = _neighbours(graph)
     seen: set[str] = set()
     parts = []
     for node in graph.nodes:
@@ -121,6 +115,14 @@ def components(graph: NetworkGraph) -> list[list[str]]:
             waiting += new
         parts.append(part)
     return parts
+
+
+def _neighbours(graph: NetworkGraph) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {node.key: [] for node in graph.nodes}
+    for edge in graph.edges:
+        found[edge.a].append(edge.b)
+        found[edge.b].append(edge.a)
+    return found
 
 
 def _kept(graph: NetworkGraph, keys: set[str]) -> NetworkGraph:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 import networkx
 
-from topologies.derivation.document import Derived
+from topologies.derivation.document import WAVELENGTH_GBPS, Derived
+from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, TopologyError
 
 MOST_CONNECTIONS = 20_000
 MOST_OF_A_SLICE = 128
 LEAST_MBPS = 0.001  # what a request may ask for at least
 BUSIEST_SHARE = 0.5
-MBPS_PER_GBPS = 1.0  # the scale at which `up` emulates where it is not told otherwise
+PROTECTION = "restoration"
 FIRST_SD = 0x100000
 
 
@@ -26,11 +28,8 @@ class DemandOptions:
     """What the requests ask for beside the traffic."""
 
     security: str = "qra"
-    protection: str = "restoration"
     mbps_per_unit: float | None = None
     """Emulated Mbit/s for one unit of demand; None: by the source's unit, or so that the busiest fibre is half full."""
-    latency_ms: float | None = None
-    """None: twice that of the shortest way, at least 1 ms."""
 
 
 def slice_requests(derived: Derived, options: DemandOptions) -> tuple[list[dict[str, Any]], list[str]]:
@@ -45,15 +44,16 @@ def slice_requests(derived: Derived, options: DemandOptions) -> tuple[list[dict[
         raise TopologyError(
             f"{derived.graph.name}: {len(pairs)} demands; at most {MOST_CONNECTIONS} become connections"
         )
-    ways = _shortest_ways(derived, pairs)
+    graph = _delays(derived)
+    ways = _shortest_ways(graph, pairs)
     factor, note = _factor(derived, pairs, ways, options)
     by_source: dict[str, list[dict[str, Any]]] = {}
     for (a, b), (there, back) in pairs.items():
-        latency_ms = options.latency_ms or max(1.0, math.ceil(2 * _delay_us(derived, ways[a, b]) / 100) / 10)
+        latency_ms = max(1.0, math.ceil(2 * _delay_us(graph, ways[a, b]) / 100) / 10)
         connection = {
             "name": f"{a}-{b}", "from": a, "to": b, "security": options.security,
             "bandwidth_mbps": _mbps(there * factor), "reverse_bandwidth_mbps": _mbps(back * factor),
-            "latency_ms": latency_ms, "protection": options.protection,
+            "latency_ms": latency_ms, "protection": PROTECTION,
         }  # fmt: skip
         if there == back:
             del connection["reverse_bandwidth_mbps"]
@@ -62,10 +62,9 @@ def slice_requests(derived: Derived, options: DemandOptions) -> tuple[list[dict[
     notes = [
         f"{len(pairs)} pairs of sites with traffic, in {len(requests)} slices: one for each first site of a pair",
         note,
-        f"security {options.security}, protection {options.protection}: the source knows neither",
+        f"security {options.security}, protection {PROTECTION}: the source knows neither",
+        "latency_ms: twice that of the shortest way, at least 1",
     ]
-    if options.latency_ms is None:
-        notes.append("latency_ms: twice that of the shortest way, at least 1")
     return requests, notes
 
 
@@ -105,25 +104,25 @@ def _pairs(derived: Derived) -> dict[tuple[str, str], tuple[float, float]]:
     return {pair: (found[pair][0], found[pair][1]) for pair in order}
 
 
-def _shortest_ways(derived: Derived, pairs: dict[tuple[str, str], Any]) -> dict[tuple[str, str], list[str]]:
-    graph = networkx.Graph()
+def _delays(derived: Derived) -> networkx.Graph[str]:
+    """The sites, and the delay ``us`` of the shortest fibre between two."""
+    graph: networkx.Graph[str] = networkx.Graph()
     for fibre in derived.document["fibres"]:
-        km = min(fibre["km"], graph.get_edge_data(fibre["a"], fibre["b"], {"km": math.inf})["km"])
-        graph.add_edge(fibre["a"], fibre["b"], km=km, us=km * FIBRE_DELAY_US_PER_KM + ENCRYPTION_CARD_DELAY_US)
+        a, b, us = fibre["a"], fibre["b"], fibre["km"] * FIBRE_DELAY_US_PER_KM + ENCRYPTION_CARD_DELAY_US
+        graph.add_edge(a, b, us=min(us, graph.get_edge_data(a, b, {"us": math.inf})["us"]))
+    return graph
+
+
+def _shortest_ways(graph: networkx.Graph[str], pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
     ways: dict[tuple[str, str], list[str]] = {}
-    for a in dict.fromkeys(a for a, _ in pairs):
+    for a, of_source in groupby(pairs, key=lambda pair: pair[0]):  # they are in the order of their first sites
         found = networkx.single_source_dijkstra_path(graph, a, weight="us")
-        ways |= {(a, b): found[b] for b in (pair[1] for pair in pairs if pair[0] == a)}
+        ways |= {pair: found[pair[1]] for pair in of_source}
     return ways
 
 
-def _delay_us(derived: Derived, way: list[str]) -> float:
-    lengths: dict[frozenset[str], float] = {}
-    for fibre in derived.document["fibres"]:
-        ends = frozenset((fibre["a"], fibre["b"]))
-        lengths[ends] = min(fibre["km"], lengths.get(ends, math.inf))
-    hops = [frozenset(ends) for ends in pairwise(way)]
-    return sum(lengths[hop] * FIBRE_DELAY_US_PER_KM + ENCRYPTION_CARD_DELAY_US for hop in hops)
+def _delay_us(graph: networkx.Graph[str], way: list[str]) -> float:
+    return float(sum(graph.edges[hop]["us"] for hop in pairwise(way)))
 
 
 def _factor(
@@ -136,15 +135,15 @@ def _factor(
     if options.mbps_per_unit is not None:
         return options.mbps_per_unit, f"one unit of demand is {options.mbps_per_unit:g} Mbit/s of the emulated network"
     if derived.graph.demand_mbps is not None:
-        factor = derived.graph.demand_mbps / 1000 * MBPS_PER_GBPS
-        return factor, f"demands are of the real network: 1 Gbit/s of them is {MBPS_PER_GBPS:g} Mbit/s here"
-    load: Counter[frozenset[str]] = Counter()
+        factor = derived.graph.demand_mbps / 1000 * DEFAULT_MBPS_PER_GBPS
+        return factor, f"demands are of the real network: 1 Gbit/s of them is {DEFAULT_MBPS_PER_GBPS:g} Mbit/s here"
+    load: defaultdict[frozenset[str], float] = defaultdict(float)
     for pair, (there, back) in pairs.items():
         for ends in pairwise(ways[pair]):
-            load[frozenset(ends)] += max(there, back)  # type: ignore[assignment]
+            load[frozenset(ends)] += max(there, back)
     gbps = min(_capacities(derived))
     busiest, most = max(load.items(), key=lambda item: (item[1], sorted(item[0])))
-    factor = float(f"{BUSIEST_SHARE * gbps * MBPS_PER_GBPS / most:.3g}")
+    factor = float(f"{BUSIEST_SHARE * gbps * DEFAULT_MBPS_PER_GBPS / most:.3g}")
     between = " - ".join(sorted(busiest))
     return factor, (
         f"one unit of demand is {factor:g} Mbit/s, as the source does not say: on shortest ways that fills a channel "
@@ -154,7 +153,7 @@ def _factor(
 
 def _capacities(derived: Derived) -> list[float]:
     return [
-        entry.get("capacity_gbps", 100.0) if isinstance(entry, dict) else 100.0
+        entry.get("capacity_gbps", WAVELENGTH_GBPS) if isinstance(entry, dict) else WAVELENGTH_GBPS
         for fibre in derived.document["fibres"]
         for entry in fibre["channels"]
     ]

@@ -6,7 +6,6 @@ What some edges have and others lack is not guessed: the first that lacks it is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from topologies.derivation.rules import CapacityRule, KmRule, Rules
 from topologies.graphs.distances import haversine_km
@@ -87,13 +86,14 @@ def capacities_gbps(graph: NetworkGraph, rules: Rules) -> tuple[list[float], lis
     found = [None if rule.ignore else _capacity(edge, rule) for edge in graph.edges]
     known = len(found) - found.count(None)
     default = rule.default_gbps
-    if known == 0 and default is None and rule.attribute is None:
+    if known == 0 and default is None and (rule.attribute is None or rule.ignore):
         default = DEFAULT_GBPS
     capacities, notes = [], []
     for edge, gbps in zip(graph.edges, found, strict=True):
         if gbps is None and default is None:
+            others = ", which others have" if known else ""
             raise TopologyError(
-                f"{edge}: it has no {rule.attribute or 'capacity'}{_where_others_have_one(known)}: in the rules, "
+                f"{edge}: it has no {rule.attribute or 'capacity'}{others}: in the rules, "
                 "`capacity: {default_gbps: 100}` gives one to all that have none, `{ignore: true}` the same to all"
             )
         capacities.append(gbps if gbps is not None else default or DEFAULT_GBPS)
@@ -114,7 +114,3 @@ def _capacity(edge: GraphEdge, rule: CapacityRule) -> float | None:
     if gbps <= 0:
         raise TopologyError(f"{edge}: {rule.attribute} is not positive")
     return gbps
-
-
-def _where_others_have_one(known: Sequence[object] | int) -> str:
-    return ", which others have" if known else ""

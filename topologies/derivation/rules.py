@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from topologies.files.problems import DocumentError, Problem
+from topologies.files.located_yaml import Path, line_of
+from topologies.files.problems import DocumentError, Problem, by_place
 from topologies.files.schema import SCHEMA_DIALECT, ClassName, Gbps, Many, QkdPart, TierName
-
-Path = tuple[str | int, ...]
 
 
 def _compiles(text: str) -> str:
@@ -150,32 +149,14 @@ def parse_rules(document: Mapping[str, Any], source: str, lines: Mapping[Path, i
         return Rules.model_validate(document)
     except ValidationError as error:
         problems = []
-        for found in error.errors(include_url=False):
-            path = _within(found["loc"], document)
+        for path, found in by_place(error.errors(include_url=False), document).items():
             missing = f"the field {found['loc'][-1]!r} is missing" if found["type"] == "missing" else ""
             unknown = "there is no such field" if found["type"] == "extra_forbidden" else ""
             message = (
                 missing or unknown or f"{found['msg'].removeprefix('Value error, ')}, not {str(found['input'])[:60]!r}"
             )
-            problems.append(Problem(path, message, line=None if lines is None else _line(lines, path)))
-        raise DocumentError(source, problems) from None
-
-
-def _within(location: tuple[int | str, ...], document: Any) -> Path:
-    """The part of pydantic's location that is in the document (it adds the names of alternatives)."""
-    path: Path = ()
-    for part in location:
-        is_there = part in document if isinstance(document, Mapping) else isinstance(document, list)
-        if is_there and (isinstance(document, Mapping) or isinstance(part, int)):
-            document = document[part]
-            path = (*path, part)
-    return path
-
-
-def _line(lines: Mapping[Path, int], path: Path) -> int:
-    while path not in lines:
-        path = path[:-1]
-    return lines[path]
+            problems.append(Problem(path, message, line=None if lines is None else line_of(lines, path)))
+        raise DocumentError(source, problems, listed="") from None
 
 
 def rules_schema() -> dict[str, Any]:

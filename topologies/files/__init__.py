@@ -4,7 +4,7 @@ This is the public face of the package; importers name ``topologies.files``, and
 other files that people write.
 """
 
-from topologies.files.loading import catalog_names, find_topology, load_topology, read_bytes
+from topologies.files.loading import catalog_names, load_topology, read_bytes
 from topologies.files.parsing import parse_document, parse_text, read_text
 from topologies.files.problems import DocumentError, Problem
 from topologies.files.remarks import remarks
@@ -18,7 +18,6 @@ __all__ = [
     "Problem",
     "ScaleError",
     "catalog_names",
-    "find_topology",
     "json_schema",
     "load_topology",
     "parse_document",

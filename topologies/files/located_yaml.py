@@ -65,13 +65,13 @@ def load_located(
 
     A scalar where ``is_text`` holds is taken as it is written, be it like a number or a date. YamlError names the line.
     """
-    reader = _Reader(is_text, most_values)
     try:
         node = _compose(text)
-        value = None if node is None else reader.read(node, ())
     except YamlError as error:
-        # JSON may be indented by tabs, and what it escapes is not always what PyYAML takes.
+        # JSON may begin with a tab, and have longer keys and more characters than YAML.
         return _json(text, error), {(): 1}
+    reader = _Reader(is_text, most_values)
+    value = None if node is None else reader.read(node, ())
     return value, {(): 1} | reader.lines
 
 
@@ -86,7 +86,7 @@ def _json(text: str, refused: YamlError) -> Any:
     if not text.lstrip().startswith(("{", "[", '"')):
         raise refused
     try:
-        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_without_doubles)
+        return json.loads(text, parse_float=_finite, parse_constant=_no_number, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError):
         raise refused from None
 
@@ -192,10 +192,11 @@ class _Reader:
             raise YamlError(_line(node), f"the tag {node.tag!r} is not known: leave it out")
         try:
             value = _READERS[node.tag](text)
-        except (ValueError, KeyError) as error:
+            is_finite = math.isfinite(value)  # OverflowError where no float is as large
+        except (ValueError, KeyError, OverflowError) as error:
             kind = node.tag.rpartition(":")[2]
             raise YamlError(_line(node), f"{_dotted(path)}: {text[:40]!r} is no {kind}") from error
-        if not math.isfinite(value):
+        if not is_finite:
             raise YamlError(_line(node), f"{_dotted(path)}: {text} is no number that can be asked for")
         return value
 
@@ -219,6 +220,13 @@ def _require_tag(node: yaml.Node, tag: str) -> None:
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _no_number(name: str) -> None:

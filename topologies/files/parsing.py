@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from topologies.files.expansion import CannotExpand, expand
 from topologies.files.located_yaml import Path, YamlError, line_of, load_located
-from topologies.files.problems import DocumentError, Problem, did_you_mean
+from topologies.files.problems import DocumentError, Problem, by_place, did_you_mean
 from topologies.files.scale import DEFAULT_MBPS_PER_GBPS, require_scale
 from topologies.files.schema import SITE_PATTERN, Document
 from topologies.spec import SITE_NAME_LENGTH, Topology
@@ -29,8 +29,10 @@ def parse_text(
     return parse_document(document, source, mbps_per_gbps, shaped, lines)
 
 
-def read_text(content: bytes | str, source: str) -> tuple[dict[str, Any], Mapping[Path, int]]:
-    """The document in a text, not yet checked, and its lines. DocumentError."""
+def read_text(
+    content: bytes | str, source: str, remedy: str = "it begins with name: and sites:"
+) -> tuple[dict[str, Any], Mapping[Path, int]]:
+    """The document in a text, not yet checked, and its lines. DocumentError; ``remedy`` where it is no mapping."""
     text = content if isinstance(content, str) else _decode(content, source)
     try:
         document, lines = load_located(text, _is_text, MOST_VALUES)
@@ -38,7 +40,7 @@ def read_text(content: bytes | str, source: str) -> tuple[dict[str, Any], Mappin
         raise DocumentError(source, [Problem((), f"neither YAML nor JSON: {error}", line=error.line)]) from error
     if not isinstance(document, dict):
         what = "the file is empty" if document is None else "the document is no mapping"
-        raise DocumentError(source, [Problem((), what, "it begins with name: and sites:", line=lines[()])])
+        raise DocumentError(source, [Problem((), what, remedy, line=lines[()])])
     return document, lines
 
 
@@ -57,7 +59,7 @@ def parse_document(
     try:
         return expand(Document.model_validate(document), mbps_per_gbps, shaped)
     except ValidationError as error:
-        problems = _problems(error, document)
+        problems = [_problem(*each) for each in by_place(error.errors(include_url=False), document).items()]
     except CannotExpand as error:
         problems = list(error.problems)
     raise DocumentError(source, [_located(p, lines) for p in problems])
@@ -88,29 +90,6 @@ def _located(problem: Problem, lines: Mapping[Path, int] | None) -> Problem:
     if lines is None:
         return problem
     return Problem(problem.path, problem.message, problem.remedy, line_of(lines, problem.path))
-
-
-def _problems(error: ValidationError, document: Mapping[str, Any]) -> list[Problem]:
-    """Of alternatives that all failed, the one that came furthest."""
-    found = [(_known(e["loc"], document), e) for e in error.errors(include_url=False)]
-    outer = {path[:depth] for path, _ in found for depth in range(len(path))}
-    first: dict[Path, Any] = {}
-    for path, each in found:
-        if path not in outer:
-            first.setdefault(path, each)
-    return [_problem(path, each) for path, each in first.items()]
-
-
-def _known(location: tuple[int | str, ...], document: Any) -> Path:
-    """The part of pydantic's location that is in the document (it adds the names of alternatives)."""
-    path: Path = ()
-    for part in location:
-        is_key = isinstance(document, Mapping) and part in document
-        is_place = isinstance(document, list | tuple) and isinstance(part, int) and part < len(document)
-        if is_key or is_place:
-            document = document[part]
-            path = (*path, part)
-    return path
 
 
 def _problem(path: Path, error: Any) -> Problem:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from topologies.files.located_yaml import Path
 from topologies.spec import TopologyError
@@ -37,14 +38,40 @@ class DocumentError(TopologyError):
     ``problems`` has all that were found, in the order of their lines.
     """
 
-    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
+    def __init__(
+        self, source: str, problems: Iterable[Problem], listed: str = ": `qslice topo validate` lists them"
+    ) -> None:
+        """``listed`` says where all of them are to be had."""
         self.source = source
         self.problems = tuple(sorted(problems, key=lambda p: p.line or 0))
         more = len(self.problems) - 1
         first = self.problems[0]
-        others = f" (and {more} more: `qslice topo validate` lists them)" if more else ""
+        others = f" (and {more} more{listed})" if more else ""
         line = "" if first.line is None else f":{first.line}"
         super().__init__(f"{source}{line}: {first}{others}")
+
+
+def by_place(errors: Iterable[Any], document: Any) -> dict[Path, Any]:
+    """Pydantic's errors by their place in the document; of alternatives that all failed, the one that came furthest."""
+    found = [(_within(document, error["loc"]), error) for error in errors]
+    outer = {path[:depth] for path, _ in found for depth in range(len(path))}
+    first: dict[Path, Any] = {}
+    for path, error in found:
+        if path not in outer:
+            first.setdefault(path, error)
+    return first
+
+
+def _within(document: Any, location: Iterable[int | str]) -> Path:
+    """The part of pydantic's location that is in the document (it adds the names of alternatives)."""
+    path: Path = ()
+    for part in location:
+        is_key = isinstance(document, Mapping) and part in document
+        is_place = isinstance(document, list | tuple) and isinstance(part, int) and part < len(document)
+        if is_key or is_place:
+            document = document[part]
+            path = (*path, part)
+    return path
 
 
 def choices(known: Iterable[str], most: int = 12) -> str:

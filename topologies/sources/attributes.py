@@ -1,12 +1,16 @@
-"""What attributes of nodes and edges mean where a format leaves their names free: positions, lengths, capacities."""
+"""What nodes and edges say of themselves in any format: ids, numbers; places, lengths, capacities by their names."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from topologies.graphs.network_graph import Attributes, GraphEdge, GraphNode, Position
 from topologies.spec import TopologyError
+
+T = TypeVar("T")
 
 LONGITUDE, LATITUDE = ("longitude", "lon", "lng", "long"), ("latitude", "lat")
 X, Y = ("x",), ("y",)
@@ -15,6 +19,22 @@ KM = ("km", "length_km", "distance_km", "dist_km")
 # Name of the attribute: its unit in Gbit/s. LinkSpeedRaw is the Topology Zoo's, in bit/s.
 CAPACITY = {"capacity_gbps": 1.0, "bandwidth_gbps": 1.0, "capacity_mbps": 1e-3, "bandwidth_mbps": 1e-3,
             "linkspeedraw": 1e-9}  # fmt: skip
+
+
+def objects(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects in the list of that name; TopologyError where there is none."""
+    found = document.get(name)
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise TopologyError(f"{name}: a list of objects is needed")
+    return found
+
+
+def word(entry: Mapping[str, Any], name: str, where: str) -> str:
+    """An id of the entry's, be it a whole number; TopologyError where there is none."""
+    value = entry.get(name)
+    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+        raise TopologyError(f"{where}: it has no {name}")
+    return str(value)
 
 
 def number(value: object, where: str, name: str) -> float:
@@ -61,6 +81,20 @@ def graph_edge(a: str, b: str, attributes: Attributes) -> GraphEdge:
         None if capacity is None else number(capacity[1], where, capacity[0]) * CAPACITY[capacity[0].lower()],
         attributes=dict(attributes),
     )
+
+
+def once(edges: Iterable[T], ends: Callable[[T], tuple[str, str]]) -> list[T]:
+    """Without those that lead back where another leads there: the two directions of one fibre."""
+    waiting: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for edge in edges:
+        a, b = ends(edge)
+        if waiting[b, a]:
+            waiting[b, a] -= 1
+            continue
+        waiting[a, b] += 1
+        kept.append(edge)
+    return kept
 
 
 def one_kind(found: Iterable[tuple[GraphNode, bool]]) -> tuple[tuple[GraphNode, ...], bool]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topologies.graphs.network_graph import GraphEdge, GraphNode, NetworkGraph, Position
-from topologies.sources.attributes import number
+from topologies.sources.attributes import number, objects, once
 from topologies.spec import TopologyError
 
 NODE_TYPES = ("Roadm", "Transceiver")
@@ -24,10 +24,10 @@ def read_gnpy(document: Mapping[str, Any], name: str) -> NetworkGraph:
     elements = _elements(document)
     successors: dict[str, list[str]] = {uid: [] for uid in elements}
     predecessors: dict[str, list[str]] = {uid: [] for uid in elements}
-    for n, connection in enumerate(_list(document, "connections")):
+    for n, connection in enumerate(objects(document, "connections")):
         ends = [connection.get(end) for end in ("from_node", "to_node")]
         for end in ends:
-            if end not in elements:
+            if not isinstance(end, str) or end not in elements:
                 raise TopologyError(f"connections.{n}: there is no element {end!r}")
         successors[str(ends[0])].append(str(ends[1]))
         predecessors[str(ends[1])].append(str(ends[0]))
@@ -42,14 +42,14 @@ def read_gnpy(document: Mapping[str, Any], name: str) -> NetworkGraph:
             if first not in inside:
                 spans.append(_follow(node.key, first, elements, successors, inside))
     return NetworkGraph(
-        str(document.get("network_name") or name), tuple(nodes), tuple(_pairs(spans)),
+        str(document.get("network_name") or name), tuple(nodes), tuple(once(spans, lambda span: (span.a, span.b))),
         geographic=any(node.position is not None for node in nodes),
     )  # fmt: skip
 
 
 def _elements(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
-    for n, element in enumerate(_list(document, "elements")):
+    for n, element in enumerate(objects(document, "elements")):
         uid = element.get("uid")
         if not isinstance(uid, str) or not uid:
             raise TopologyError(f"elements.{n}: it has no uid")
@@ -102,21 +102,9 @@ def _fibre_km(uid: str, element: Mapping[str, Any]) -> float:
     if not isinstance(params, Mapping) or "length" not in params:
         raise TopologyError(f"fibre {uid!r}: it has no params.length")
     unit = params.get("length_units", "km")
-    if unit not in KM_IN:
+    if not isinstance(unit, str) or unit not in KM_IN:
         raise TopologyError(f"fibre {uid!r}: length_units is {unit!r}; known are {', '.join(KM_IN)}")
     return number(params["length"], f"fibre {uid!r}", "params.length") * KM_IN[unit]
-
-
-def _pairs(spans: list[GraphEdge]) -> list[GraphEdge]:
-    waiting: dict[tuple[str, str], int] = {}
-    kept = []
-    for span in spans:
-        if waiting.get((span.b, span.a)):
-            waiting[span.b, span.a] -= 1
-            continue
-        waiting[span.a, span.b] = waiting.get((span.a, span.b), 0) + 1
-        kept.append(span)
-    return kept
 
 
 def _node(uid: str, element: Mapping[str, Any]) -> GraphNode:
@@ -133,10 +121,3 @@ def _node(uid: str, element: Mapping[str, Any]) -> GraphNode:
         name: str(location[name]) for name in ("city", "region") if location.get(name)
     }
     return GraphNode(uid, str(location.get("city") or uid), position, attributes=words)
-
-
-def _list(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    found = document.get(name)
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise TopologyError(f"{name}: a list of objects is needed")
-    return found

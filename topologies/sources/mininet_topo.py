@@ -10,7 +10,9 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from topologies.graphs.network_graph import GraphEdge, NetworkGraph
@@ -20,23 +22,37 @@ from topologies.spec import FIBRE_DELAY_US_PER_KM, TopologyError
 US_IN = {"us": 1.0, "ms": 1e3, "s": 1e6}
 
 
-def read_mininet(module: str, class_name: str, folder: Path, arguments: str = "") -> NetworkGraph:
+def read_mininet(
+    module: str, class_name: str, folder: Path, arguments: str = "", is_file: bool = False
+) -> NetworkGraph:
     """The network of a Topo class or function, imported from what is installed or from ``folder``.
 
-    ``arguments`` are those of a call, separated by commas: whole numbers, numbers, else words.
+    ``is_file``: it is that folder's, whatever is installed under the same name. ``arguments`` are those of a call,
+    separated by commas: whole numbers, numbers, else words.
     """
     words = [word for word in arguments.split(",") if word]
     values = [_value(word) for word in words if "=" not in word]
     named = {name: _value(word) for name, equals, word in (word.partition("=") for word in words) if equals}
     with _on_path(folder):
         try:
-            make = getattr(importlib.import_module(module), class_name)
-            topo = make(*values, **named)
-        except Exception as error:
+            imported = _run(folder / f"{module}.py") if is_file else importlib.import_module(module)
+            topo = getattr(imported, class_name)(*values, **named)
+        except Exception as error:  # the user's code may raise anything
             raise TopologyError(f"{module}:{class_name}: {type(error).__name__}: {error}") from error
     if not all(callable(getattr(topo, name, None)) for name in ("switches", "hosts", "links", "nodeInfo")):
         raise TopologyError(f"{module}:{class_name}: this makes a {type(topo).__name__}, which is no Mininet Topo")
     return graph_of(topo, class_name)
+
+
+def _run(file: Path) -> ModuleType:
+    """The file as a module, under a name that no other module has."""
+    name = f"qslice_topo_{file.stem}"
+    spec = spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    made = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
 
 
 def _value(word: str) -> int | float | str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from topologies.graphs.network_graph import NetworkGraph
+from topologies.sources.attributes import objects, word
 from topologies.sources.networkx_formats import neutral, undirected
 from topologies.spec import TopologyError
 
@@ -19,20 +20,13 @@ def read_netjson(document: Mapping[str, Any], name: str) -> NetworkGraph:
     """The network, links there and back being one. TopologyError names the node or the link."""
     if document.get("type") != TYPE:
         raise TopologyError(f"NetJSON of type {document.get('type')!r}: {TYPE} is a network")
-    nodes = [(_word(node, "id", f"nodes.{n}"), _flat(node)) for n, node in enumerate(_list(document, "nodes"))]
+    nodes = [(word(node, "id", f"nodes.{n}"), _flat(node)) for n, node in enumerate(objects(document, "nodes"))]
     links = [
-        (_word(link, "source", f"links.{n}"), _word(link, "target", f"links.{n}"), _flat(link))
-        for n, link in enumerate(_list(document, "links"))
+        (word(link, "source", f"links.{n}"), word(link, "target", f"links.{n}"), _flat(link))
+        for n, link in enumerate(objects(document, "links"))
     ]
     # OLSR and its like tell of each link from both its ends.
     return neutral(str(document.get("label") or name), nodes, undirected(links, directed=True))
-
-
-def _list(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    found = document.get(name)
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise TopologyError(f"{name}: a list of objects is needed")
-    return found
 
 
 def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,10 +40,3 @@ def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(place, Mapping):
                 found |= {name: value for name, value in place.items() if isinstance(value, str | int | float)}
     return found
-
-
-def _word(entry: Mapping[str, Any], name: str, where: str) -> str:
-    value = entry.get(name)
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise TopologyError(f"{where}: it has no {name}")
-    return str(value)

@@ -9,7 +9,7 @@ from typing import Any
 import networkx
 
 from topologies.graphs.network_graph import Attributes, Demand, GraphEdge, NetworkGraph
-from topologies.sources.attributes import graph_edge, graph_node, number, one_kind
+from topologies.sources.attributes import graph_edge, graph_node, number, once, one_kind
 from topologies.sources.xml_text import check_xml
 from topologies.spec import TopologyError
 
@@ -85,15 +85,7 @@ def _read(parse: Any, kind: str, name: str) -> NetworkGraph:
 
 def undirected(edges: Iterable[tuple[str, str, Attributes]], directed: bool) -> list[GraphEdge]:
     """In a directed graph an edge there and one back are one fibre."""
-    waiting: dict[tuple[str, str], int] = {}
-    kept = []
-    for a, b, attributes in edges:
-        if directed and waiting.get((b, a)):
-            waiting[b, a] -= 1
-            continue
-        waiting[a, b] = waiting.get((a, b), 0) + 1
-        kept.append(graph_edge(a, b, attributes))
-    return kept
+    return [graph_edge(*edge) for edge in (once(edges, lambda edge: edge[:2]) if directed else edges)]
 
 
 def _demands(found: object) -> tuple[Demand, ...]:

@@ -38,9 +38,8 @@ def read_source(source: str, form: Format | None = None) -> NetworkGraph:
     path = Path(source)
     named = _CLASS.fullmatch(source)
     if named and not path.exists():
-        file = Path(named["file"] or "") if named["file"] else None
-        module, folder = (named["module"], Path.cwd()) if file is None else (file.name, file.resolve().parent)
-        return read_mininet(module, named["name"], folder, named["arguments"] or "")
+        of_class = named["name"], Path.cwd() / Path(named["file"] or "").parent, named["arguments"] or ""
+        return read_mininet(named["module"] or Path(named["file"]).name, *of_class, is_file=bool(named["file"]))
     try:
         return read_text(_text(path), path.stem, form)
     except TopologyError as error:

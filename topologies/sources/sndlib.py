@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from topologies.graphs.network_graph import Demand, GraphEdge, GraphNode, NetworkGraph
-from topologies.sources.attributes import number
+from topologies.sources.attributes import number, word
 from topologies.sources.xml_text import parse_xml
 from topologies.spec import TopologyError
 
+LISTED = ("node", "link", "demand")  # elements of which there may be many
 # Units that files of measured traffic name in <meta>: Mbit/s in one of them.
 UNITS_MBPS = {"KBITPERSEC": 1e-3, "MBITPERSEC": 1.0, "GBITPERSEC": 1e3}
 
@@ -36,9 +37,8 @@ def read_sndlib_json(document: Mapping[str, Any], name: str) -> NetworkGraph:
     structure = _object(document.get("networkStructure", document), "networkStructure")
     meta = _object(document.get("meta") or {}, "meta")
     unit = UNITS_MBPS.get(str(meta.get("unit", "")).upper())
-    kind = _object(structure.get("nodes"), "nodes").get("coordinatesType", "geographical") if isinstance(
-        structure.get("nodes"), Mapping
-    ) else structure.get("coordinatesType", "geographical")  # fmt: skip
+    nodes = structure.get("nodes")
+    kind = (nodes if isinstance(nodes, Mapping) else structure).get("coordinatesType", "geographical")
     if kind not in ("geographical", "pixel"):
         raise TopologyError(f"nodes: coordinatesType is {kind!r}; geographical and pixel are known")
     notes = () if kind == "geographical" else ("its coordinates are those of a drawing (pixel)",)
@@ -54,7 +54,7 @@ def read_sndlib_json(document: Mapping[str, Any], name: str) -> NetworkGraph:
 
 
 def _node(entry: Mapping[str, Any], n: int) -> GraphNode:
-    key = _text(entry, "id", f"node {n + 1}")
+    key = word(entry, "id", f"node {n + 1}")
     where = f"node {key!r}"
     coordinates = _object(entry.get("coordinates") or entry, where)
     x, y = (coordinates.get(a, coordinates.get(b)) for a, b in (("x", "longitude"), ("y", "latitude")))
@@ -72,7 +72,7 @@ def _link(entry: Mapping[str, Any], n: int, unit_mbps: float | None) -> GraphEdg
     if capacity is not None and unit_mbps is not None:
         gbps = number(capacity, where, "its capacity") * unit_mbps / 1000 or None
     return GraphEdge(
-        _text(entry, "source", where), _text(entry, "target", where), None, gbps, str(entry.get("id", "")),
+        word(entry, "source", where), word(entry, "target", where), None, gbps, str(entry.get("id", "")),
         {name: value for name, value in entry.items() if isinstance(value, str | int | float)},
     )  # fmt: skip
 
@@ -80,15 +80,15 @@ def _link(entry: Mapping[str, Any], n: int, unit_mbps: float | None) -> GraphEdg
 def _demand(entry: Mapping[str, Any], n: int) -> Demand:
     where = f"demand {entry.get('id', n + 1)}"
     value = entry.get("demandValue", entry.get("value"))
-    return Demand(_text(entry, "source", where), _text(entry, "target", where), number(value, where, "demandValue"))
+    return Demand(word(entry, "source", where), word(entry, "target", where), number(value, where, "demandValue"))
 
 
 def _plain(element: ET.Element) -> dict[str, Any]:
     """Elements as objects; what may stand more than once becomes a list."""
-    found: dict[str, Any] = dict(element.attrib)
+    found: dict[str, Any] = {name: text for name, text in element.attrib.items() if name not in LISTED}
     for child in element:
         value = _plain(child) if len(child) or child.attrib else (child.text or "").strip()
-        if child.tag in ("node", "link", "demand"):
+        if child.tag in LISTED:
             found.setdefault(child.tag, []).append(value)
         else:
             found[child.tag] = value
@@ -114,10 +114,3 @@ def _object(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TopologyError(f"{where}: an element with what belongs to it is needed, not {str(value)[:40]!r}")
     return value
-
-
-def _text(entry: Mapping[str, Any], name: str, where: str) -> str:
-    value = entry.get(name)
-    if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-        raise TopologyError(f"{where}: it has no {name}")
-    return str(value)

@@ -41,8 +41,8 @@ def read_topohub(key: str) -> NetworkGraph:
     return read_node_link(document, key)
 
 
-def topohub_keys(group: str = "") -> list[str]:
-    """The names of all graphs, or of one group's. TopoHubMissing without the package."""
+def topohub_keys() -> list[str]:
+    """The names of all graphs. TopoHubMissing without the package."""
 
     def walk(folder: Traversable, prefix: str) -> list[str]:
         found = []
@@ -53,7 +53,7 @@ def topohub_keys(group: str = "") -> list[str]:
                 found.append(prefix + entry.name.removesuffix(".json"))
         return found
 
-    return sorted(key for key in walk(_data(), "") if key.startswith(group))
+    return sorted(walk(_data(), ""))
 
 
 def _data() -> Traversable:

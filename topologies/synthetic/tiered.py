@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import combinations, pairwise
 
-from topologies.graphs.network_graph import GraphEdge, GraphNode, NetworkGraph
+from topologies.graphs.network_graph import GraphNode, NetworkGraph
 from topologies.spec import Tier, TopologyError
 from topologies.synthetic.options import RandomOptions
 from topologies.synthetic.paper_000 import MEMORY_GB_PER_VCPU, RandomNetwork, weighted_edge
@@ -49,7 +49,7 @@ def draw_tiered(options: RandomOptions) -> RandomNetwork:
                 pairs[pair] = None
     edges = tuple(weighted_edge(rng, options, a, b) for a, b in pairs)
     graph = NetworkGraph(f"random-tiers-{count}-{options.seed}", tuple(nodes), edges)
-    return RandomNetwork(graph, _slices(options, names, edges))
+    return RandomNetwork(graph, _slices(options, names))
 
 
 def _sizes(count: int) -> dict[Tier, int]:
@@ -76,9 +76,7 @@ def _ring(names: list[str], pairs: dict[tuple[str, str], None]) -> None:
         pairs[names[0], names[-1]] = None
 
 
-def _slices(
-    options: RandomOptions, names: dict[Tier, list[str]], edges: tuple[GraphEdge, ...]
-) -> tuple[tuple[tuple[str, str, int], ...], ...]:
+def _slices(options: RandomOptions, names: dict[Tier, list[str]]) -> tuple[tuple[tuple[str, str, int], ...], ...]:
     low, _ = options.edge_weight
     slices: list[list[tuple[str, str, int]]] = [[] for _ in range(options.slices)]
     for n, cell in enumerate(names[Tier.CELL]):

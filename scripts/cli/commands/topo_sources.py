@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from topologies.files.located_yaml import YamlError, load_located
 from topologies.files.parsing import read_text
 from topologies.sources.reader import FORMATS, TOPOHUB, read_source
 from topologies.sources.topohub_graphs import TopoHubMissing
-from topologies.spec import Topology, TopologyError
+from topologies.spec import SecurityClass, Topology, TopologyError
 from topologies.synthetic.options import RandomOptions
 from topologies.synthetic.paper_000 import draw
 from topologies.synthetic.requests import RANDOM_RULES, requests_of
 from topologies.synthetic.tiered import draw_tiered
 
-LEVELS = ("none", "dh", "qra", "qkd")
+LEVELS = tuple(level.label for level in SecurityClass)
 _RANGE = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?")
 
 
@@ -103,17 +104,16 @@ def _import(arguments: argparse.Namespace, layout: Layout) -> int:
         raise EnvironmentLacks(str(error)) from error
     except TopologyError as error:
         raise WrongRequest(f"SOURCE: {error}") from error
+    slices = None
     try:
         derived = derive(graph, rules, arguments.name)
-        requests: list[dict[str, Any]] | None = None
-        told: list[str] = []
         if arguments.demands_as:
             options = DemandOptions(arguments.demands_security, mbps_per_unit=arguments.demands_scale)
-            requests, told = slice_requests(derived, options)
+            slices = _Slices("--demands-as", arguments.demands_as, *slice_requests(derived, options))
     except TopologyError as error:
         raise WrongRequest(f"SOURCE: {arguments.source}: {error}") from error
     header = [f"made by `topo import {arguments.source}`; what was assumed:", *derived.assumptions]
-    return _hand_over(arguments, derived, header, arguments.demands_as, requests, told)
+    return _hand_over(arguments, derived, header, slices)
 
 
 def _random(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -124,22 +124,26 @@ def _random(arguments: argparse.Namespace, layout: Layout) -> int:
         )  # fmt: skip
         network = draw_tiered(options) if arguments.tiers else draw(options)
         derived = derive(network.graph, RANDOM_RULES, arguments.name)
-        requests, told = requests_of(network, derived, options, arguments.slices_security)
+        found = requests_of(network, derived, options, arguments.slices_security)
     except TopologyError as error:
         raise WrongRequest(str(error)) from error
     kind = "--tiers, " if arguments.tiers else ""
     header = [f"made by `topo random`: {kind}{options}, drawn by PCG32; what was assumed:", *derived.assumptions]
-    return _hand_over(arguments, derived, header, arguments.slices_as, requests if arguments.slices_as else None, told)
+    slices = _Slices("--slices-as", arguments.slices_as, *found) if arguments.slices_as else None
+    return _hand_over(arguments, derived, header, slices)
 
 
-def _hand_over(
-    arguments: argparse.Namespace,
-    derived: Derived,
-    header: list[str],
-    requests_file: str | None,
-    requests: list[dict[str, Any]] | None,
-    told: list[str],
-) -> int:
+@dataclass(frozen=True)
+class _Slices:
+    """Slice requests, the option that asks for them and its file, and what was assumed."""
+
+    option: str
+    file: str
+    requests: list[dict[str, Any]]
+    assumptions: list[str]
+
+
+def _hand_over(arguments: argparse.Namespace, derived: Derived, header: list[str], slices: _Slices | None) -> int:
     """Write files, or print, what is a topology for sure: it is read as `up` would read it first."""
     try:
         topology = parse_document(derived.document, derived.document["name"])
@@ -148,27 +152,26 @@ def _hand_over(
     text = to_yaml(derived.document, header)
     if arguments.out:
         _write("--out", arguments.out, text)
-    if requests_file and requests is not None:
-        _write(
-            "--demands-as" if "demands_as" in arguments else "--slices-as",
-            requests_file,
-            _requests_text(requests, told),
-        )
+    if slices is not None:
+        _write(slices.option, slices.file, _requests_text(slices))
+    told = slices.assumptions if slices is not None and slices.requests else []
     if arguments.json:
         print_json({
             **_counts(topology), "file": arguments.out, "assumptions": header[1:],
-            "document": derived.document, "requests": requests, "requests_assumptions": told if requests else [],
+            "document": derived.document, "requests": None if slices is None else slices.requests,
+            "requests_assumptions": told,
         })  # fmt: skip
         return 0
     if not arguments.out:
         print(text, end="")
         return 0
-    for line in (*header[1:], *(told if requests else ())):
+    for line in (*header[1:], *told):
         say(f"assumed: {line}")
     say(f"{arguments.out}: {topology.name}, {len(topology.sites)} sites, {len(topology.channels)} channels, "
         f"{len(topology.sections)} QKD sections")  # fmt: skip
-    if requests is not None:
-        say(f"{requests_file}: {len(requests)} slices, {sum(len(r['connections']) for r in requests)} connections")
+    if slices is not None:
+        connections = sum(len(request["connections"]) for request in slices.requests)
+        say(f"{slices.file}: {len(slices.requests)} slices, {connections} connections")
     return 0
 
 
@@ -179,10 +182,10 @@ def _counts(topology: Topology) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _requests_text(requests: list[dict[str, Any]], told: Iterable[str]) -> str:
-    comments = "".join(f"# {line}\n" for line in told)
+def _requests_text(slices: _Slices) -> str:
+    comments = "".join(f"# {line}\n" for line in slices.assumptions)
     return comments + yaml.safe_dump(
-        {"slices": requests}, sort_keys=False, default_flow_style=None, width=200, allow_unicode=True
+        {"slices": slices.requests}, sort_keys=False, default_flow_style=None, width=200, allow_unicode=True
     )
 
 
@@ -198,7 +201,8 @@ def _rules(arguments: argparse.Namespace) -> Rules:
         document: dict[str, Any] = {}
         lines: Mapping[Any, int] | None = None
         if arguments.rules:
-            document, lines = read_text(read_bytes(Path(arguments.rules)), arguments.rules)
+            content = read_bytes(Path(arguments.rules))
+            document, lines = read_text(content, arguments.rules, "`topo schema --rules` prints what it may say")
         for change in arguments.changes:
             _put(document, change)
         return parse_rules(document, arguments.rules or "--set", lines)

@@ -47,7 +47,10 @@ def answer(connection: socket.socket, results: list[Any]) -> dict[str, Any]:
     return asked
 
 
-def test_answers_come_in_pieces_and_questions_in_between(serve: Callable[[Serve], None]) -> None:
+def test_answers_come_in_pieces_and_questions_in_between(
+    serve: Callable[[Serve], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("topologies.ovsdb._READ_BYTES", 1)  # half a character, too
     heard: list[Any] = []
 
     def how(connection: socket.socket) -> None:
@@ -55,8 +58,7 @@ def test_answers_come_in_pieces_and_questions_in_between(serve: Callable[[Serve]
         connection.sendall(json.dumps({"method": "echo", "id": "echo", "params": ["still there?"]}).encode())
         heard.append(json.loads(connection.recv(1 << 16)))
         text = json.dumps({"id": asked["id"], "result": [{"rows": [{"name": "é"}]}], "error": None}, ensure_ascii=False)
-        for octet in text.encode():
-            connection.sendall(bytes([octet]))
+        connection.sendall(text.encode())
 
     serve(how)
     with Database() as database:

@@ -119,6 +119,7 @@ def test_what_does_not_fit_together_is_refused(change: object, message: str) -> 
     ("element", "field", "value"),
     [
         ("channels", "capacity_mbps", 0), ("channels", "capacity_mbps", float("nan")), ("channels", "length_km", -1),
+        ("channels", "capacity_mbps", 10**400),
         ("sections", "length_km", -1), ("sections", "detector_efficiency", 1.1), ("sections", "pulse_rate_hz", 0),
         ("sections", "dark_count_probability", 0.7), ("sections", "misalignment", -0.1),
         ("sections", "afterpulse_probability", 1), ("sections", "dead_time_us", -1), ("sections", "abort_qber", 0.12),

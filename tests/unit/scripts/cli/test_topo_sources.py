@@ -90,6 +90,15 @@ def test_the_line_of_a_wrong_rule_is_named(source: str, tmp_path: Path, capsys: 
     assert f"{rules}:5: tiers[1].tier" in capsys.readouterr().err
 
 
+def test_a_rules_file_without_rules_is_not_taken_for_a_topology(
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("# none yet\n")
+    assert main(["topo", "import", source, "--rules", str(rules)]) == 2
+    assert "the file is empty: `topo schema --rules` prints what it may say" in capsys.readouterr().err
+
+
 def test_a_source_without_demands_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out, requests = tmp_path / "g.json", tmp_path / "g.yaml", tmp_path / "r.yaml"
     source.write_text(json.dumps({**NODE_LINK, "graph": {}}))

@@ -54,6 +54,7 @@ def complaint(tmp_path: Path, content: str) -> str:
         ("cells: [1, cell2]", {"cells": ["1", "cell2"]}),
         ("\ufeffname: x\r\ncore: core1\r\n", {"name": "x", "core": "core1"}),
         ('{\n\t"name": "x",\n\t"n": 1\n}', {"name": "x", "n": 1}),  # JSON, indented by tabs
+        ('\t{"name": "x", "n": 1.5}', {"name": "x", "n": 1.5}),
     ],
 )
 def test_fault_27_what_is_meant_is_taken(tmp_path: Path, written: str, meant: dict[str, Any]) -> None:
@@ -76,6 +77,12 @@ def test_fault_27_utf_16_is_read(tmp_path: Path) -> None:
         ("name: a\nn: 1e999\n", 2, "no number"),
         ("name: a\nn: .NaN\n", 2, "no number"),
         (f"name: a\nn: {'9' * 5000}\n", 2, "is no int"),
+        (f"name: a\nn: {'9' * 400}\n", 2, "is no int"),
+        ('{"name": "a",\n"n": 1e999}', 2, "no number"),
+        ('\t{"name": "a",\n"n": 1e999}', 1, "found character"),
+        ('{"name":\n"\\ud800"}', 2, "lone surrogate"),
+        ('{"name": "a",\n"x": ' + "[" * 100 + "]" * 100 + "}", 2, "deeper than"),
+        ('{"name": "a",\n"x": [' + "1," * 400_000 + "1]}", 2, "more than 400000 values"),
         ("name: a\nx: !!python/object:os.system {}\n", 2, "is not known: leave it out"),
         ("name: a\nx: !secret abc\n", 2, "is not known: leave it out"),
         ("name: a\n\tcore: b\n", 2, "found character"),

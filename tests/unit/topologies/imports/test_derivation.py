@@ -153,6 +153,8 @@ def test_a_capacity_that_some_edges_lack_is_not_guessed() -> None:
     given = built(derive(partly, rules(capacity={"default_gbps": 2.5})))
     assert sorted({c.capacity_mbps for c in given.channels}) == [2.5, 10.0]
     assert {c.capacity_mbps for c in built(derive(partly, rules(capacity={"ignore": True}))).channels} == {100.0}
+    unused = rules(capacity={"ignore": True, "attribute": "speed"})
+    assert {c.capacity_mbps for c in built(derive(partly, unused)).channels} == {100.0}
 
 
 def test_rules_say_tiers_by_name_attribute_degree_and_rank() -> None:
@@ -214,12 +216,20 @@ def test_self_loops_and_parts() -> None:
         ({"km": {"default": float("nan")}}, "km.default:"),
         ({"fibres": []}, "fibres:"),
         ({"fibres": [{"channels": ["quantum"]}]}, "fibres[0].channels[0]:"),
+        ({"fibres": [{"tiers": ["core"], "channels": ["none"]}]}, "fibres[0].tiers: the field 1 is missing"),
         ({"qkd": {"longest_section_km": 0}}, "qkd.longest_section_km:"),
     ],
 )
 def test_a_rules_file_that_is_wrong(values: dict[str, Any], said: str) -> None:
     with pytest.raises(DocumentError, match=re.escape(said)):
         parse_rules(values, "rules.yaml")
+
+
+def test_a_rule_that_is_wrong_is_one_complaint() -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_rules({"fibres": [{"channels": ["quantum"]}], "km": {"unit": "feet"}}, "rules.yaml")
+    assert sorted(p.place for p in caught.value.problems) == ["fibres[0].channels[0]", "km.unit"]
+    assert str(caught.value).endswith("(and 1 more)")
 
 
 def test_the_rules_in_the_documents_are_rules() -> None:

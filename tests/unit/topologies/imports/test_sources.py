@@ -158,6 +158,11 @@ def test_a_file_in_the_encoding_that_it_names(tmp_path: Path) -> None:
     assert [n.key for n in read_source(str(tmp_path / "small.xml")).nodes] == ["Berlin", "Köln"]
 
 
+def test_an_attribute_called_like_an_element_is_no_element() -> None:
+    graph = read_text(SNDLIB.replace("<nodes ", '<nodes node="x" '), "small")
+    assert [n.key for n in graph.nodes] == ["Berlin", "Hamburg"]
+
+
 def test_sndlibs_drawings_are_not_taken_for_maps() -> None:
     graph = read_text(SNDLIB.replace("geographical", "pixel"), "small")
     assert not graph.geographic
@@ -181,6 +186,8 @@ def test_gnpy_names_the_element_that_is_wrong() -> None:
     assert "connections.0: there is no element 'nobody'" in changed(
         lambda d: d["connections"][0].update(from_node="nobody")
     )
+    assert "length_units is []" in changed(lambda d: d["elements"][4]["params"].update(length_units=[]))
+    assert "there is no element []" in changed(lambda d: d["connections"][0].update(from_node=[]))
     circle = {"from_node": "f2", "to_node": "f1"}
     assert "in a circle" in changed(lambda d: d["connections"].__setitem__(7, circle))
     assert "its type is 'Laser'" in changed(lambda d: d["elements"][4].update(type="Laser"))
@@ -210,6 +217,21 @@ def test_a_mininet_topo_of_the_users_own(tmp_path: Path) -> None:
         read_mininet("my_own_topo", "broken", tmp_path)
     with pytest.raises(TopologyError, match="ModuleNotFoundError"):
         read_mininet("no_such_module_anywhere", "Mine", tmp_path)
+
+
+def test_a_file_is_meant_even_where_a_module_of_its_name_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("SWITCHES = ['s1']\n")
+    (tmp_path / "json.py").write_text(
+        "from mininet.topo import Topo\n"
+        "from beside import SWITCHES\n"
+        "class Mine(Topo):\n"
+        "    def build(self):\n"
+        "        self.addSwitch(*SWITCHES)\n"
+    )
+    assert [n.key for n in read_source(f"{tmp_path}/json.py:Mine").nodes] == ["s1"]
+    assert json.loads("{}") == {}
+    with pytest.raises(TopologyError, match="nothing:Mine: FileNotFoundError"):
+        read_source(f"{tmp_path}/nothing.py:Mine")
 
 
 def test_mininets_own_classes_by_name() -> None:
