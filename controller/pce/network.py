@@ -263,10 +263,6 @@ class Network:
     def is_site_number_up(self, site: int) -> bool:
         return self._site_up[site]
 
-    def reserved_by_number(self) -> list[int]:
-        """Reserved kbit/s per arc; to be read, not changed."""
-        return self._reserved
-
     def free_compute(self, site: str) -> tuple[int, int]:
         """Virtual CPUs and gigabytes of memory left at ``site``."""
         spec = self.topology.site(site)

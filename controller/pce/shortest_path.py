@@ -115,8 +115,8 @@ def _admit(network: Network, query: PathQuery) -> Callable[[tuple[Offer, ...], i
     Offers come by rising surplus, then latency, and load cannot reverse that order: a later one of another kind is
     only worth having when it is faster, one of the same kind when it is less loaded.
     """
-    headroom, reserved = network.headroom, network.reserved_by_number()
-    (along, against), banned = query.bandwidth_kbps, query.banned_arcs
+    headroom, banned = network.headroom, query.banned_arcs
+    along, against = query.bandwidth_kbps
 
     def admit(offers: tuple[Offer, ...], least_latency: int) -> list[tuple[int, int, int]]:
         kept: list[tuple[int, int, int]] = []
@@ -126,11 +126,11 @@ def _admit(network: Network, query: PathQuery) -> Callable[[tuple[Offer, ...], i
                 if kept[-1][1] == least_latency:
                     break
                 continue
-            back = arc ^ 1
-            if headroom[arc] < along or headroom[back] < against or arc in banned:
+            left, left_back = headroom[arc] - along, headroom[arc ^ 1] - against
+            if left < 0 or left_back < 0 or arc in banned:
                 continue
-            used, used_back = reserved[arc] + along, reserved[back] + against
-            cost = base + (used if used > used_back else used_back) * LOAD_SCALE // capacity
+            # What is not left is used: by what is reserved, and by the path.
+            cost = base + (capacity - (left if left < left_back else left_back)) * LOAD_SCALE // capacity
             if not kept or base != kind:
                 kept.append((cost, latency, arc))
                 kind = base

@@ -207,7 +207,10 @@ def patch_slice_request(request: SliceRequest, patch: Any, *, has_begun: bool = 
 
 def _merged_by_name(before: dict[str, Any], patch: Mapping[str, Any]) -> Any:
     """As :func:`_merged`, listed connections by their names if the patch has an object for them."""
-    if not isinstance(patch.get("connections"), Mapping):
+    asked = patch.get("connections", [])
+    if not isinstance(asked, Mapping | list):
+        raise InvalidRequest((("connections", "a list, or an object with names, is needed"),))
+    if isinstance(asked, list):
         return _merged(before, patch)
     by_name = {listed.pop("name"): listed for listed in map(dict, before["connections"])}
     merged = _merged({**before, "connections": by_name}, patch)

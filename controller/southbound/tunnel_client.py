@@ -130,7 +130,7 @@ class _Line:
         try:
             self._socket.settimeout(timeout_s)
             self._socket.connect(str(path))
-        except BaseException:
+        except BaseException:  # whatever ends it, also the end of its thread: the descriptor must not stay open
             self._socket.close()
             raise
 
@@ -150,7 +150,7 @@ class _Line:
                 if not part:
                     break
                 answer += part
-        except BaseException:
+        except BaseException:  # whatever ends it, also the end of its thread: an answer may still come
             self.close()
             raise
         if not answer.endswith(b"\n"):

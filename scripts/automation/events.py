@@ -34,7 +34,7 @@ class Events:
     def __enter__(self) -> Self:
         try:
             self._stream = self._open()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise EnvironmentLacks(f"the controller does not answer at {self._address.geturl()}: {error}") from error
         self._thread.start()
         return self
@@ -72,12 +72,17 @@ class Events:
         host = self._address.hostname or "127.0.0.1"
         connection = http.client.HTTPConnection(host, self._address.port, timeout=SILENCE_S)
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
-        connection.request("GET", "/v1/events", headers=headers)
-        self._socket = connection.sock  # the answer takes it over
-        response = connection.getresponse()
-        if response.status != 200:
-            raise OSError(f"the event stream answered {response.status}")
-        response.readline()  # the comment that says: from here on nothing is missed
+        try:
+            connection.request("GET", "/v1/events", headers=headers)
+            self._socket = connection.sock  # the answer takes it over
+            response = connection.getresponse()
+            if response.status != 200:
+                response.close()
+                raise OSError(f"the event stream answered {response.status}")
+            response.readline()  # the comment that says: from here on nothing is missed
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            raise
         return response
 
     def _follow(self) -> None:
@@ -92,11 +97,10 @@ class Events:
 
     def _read(self, stream: http.client.HTTPResponse) -> None:
         for line in stream:
-            name, _, text = line.rstrip(b"\n").partition(b": ")
-            if name == b"id":
-                self._last = text.decode()
-            elif name == b"data":
+            name, _, text = line.partition(b": ")
+            if name == b"data" and text.endswith(b"\n"):  # one that is torn by a controller's death comes again
                 event = Event.of(json.loads(text))
+                self._last = str(event.sequence)  # is its id; only now, so that none is passed over
                 with self._news:
                     self._heard.append(event)
                     self._news.notify_all()

@@ -27,6 +27,7 @@ from scripts.measure.programs.iperf import IperfResult, iperf_together
 from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.slices import refusal
 from scripts.setup import capabilities
+from scripts.testbed.clients import every_slice
 from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.life.detached import Started, start_detached, take_down
@@ -155,7 +156,7 @@ class Testbed:
 
     def slices(self) -> tuple[Slice, ...]:
         """All slices as they are now."""
-        status, found = self.system.slices()
+        status, found = every_slice(self.system.api)
         if status != 200:
             raise refusal("listing slices", status, found)
         return tuple(Slice.of(each) for each in found)
@@ -185,12 +186,12 @@ class Testbed:
     def ping(self, connection: Connection | str, count: int = 10, interval_s: float = 0.05) -> PingResult:
         """Ping over a connection from its source. Raises MeasurementError when ping itself fails."""
         found = self.connection(connection)
-        return _good(ping_all(self.system, [found.measured()], count, interval_s)[found.id])
+        return _good(ping_all(self.system, [found], count, interval_s)[found.id])
 
     def iperf(self, connection: Connection | str, duration_s: int = 2) -> IperfResult:
         """TCP goodput over a connection from its source. Raises MeasurementError."""
         found = self.connection(connection)
-        return _good(iperf_together(self.system, [found.measured()], duration_s)[found.id])
+        return _good(iperf_together(self.system, [found], duration_s)[found.id])
 
     # --- faults --------------------------------------------------------------------------------------------------
 
@@ -233,8 +234,7 @@ class Testbed:
 
     def lift_all(self) -> None:
         """Lift every fault."""
-        for fault in self.faults():
-            self.system.faults.lift(FAULTS[fault.kind].inverse, fault.target)
+        self.system.faults.lift_all()
 
     def _cut_of(self, element: str) -> FaultKind:
         if self.topology.has_channel(element):

@@ -10,26 +10,16 @@ from scripts.measure.connection import Connection as MeasuredConnection
 
 
 @dataclass(frozen=True)
-class Connection:
+class Connection(MeasuredConnection):
     """One connection of a slice, as the controller describes it now. Paths are channel ids from ``src`` to ``dst``."""
 
-    slice: str
-    name: str
-    src: str
-    dst: str
-    src_address: str
-    dst_address: str
-    required: str
     level: str
     """The level in force: below ``required`` while it uses a fallback that the request lists."""
 
-    key_source: str
     protection: str
-    bandwidth_mbps: float
     rekey_s: float | None
     """Seconds between key renewals now; None without encryption."""
 
-    path: tuple[str, ...]
     backup: tuple[str, ...]
     key_links: tuple[str, ...]
     """The QKD links that its keys come over."""
@@ -37,24 +27,14 @@ class Connection:
     state: str
     reason: str | None
 
-    @property
-    def id(self) -> str:
-        return f"{self.slice}/{self.name}"
-
     @classmethod
     def of(cls, slice_name: str, raw: Mapping[str, Any]) -> Connection:
         backup = raw["backup"] or {}
         return cls(
             slice_name, raw["name"], raw["src"], raw["dst"], raw["src_address"], raw["dst_address"], raw["required"],
-            raw["level"], raw["key_source"], raw["protection"], raw["bandwidth_mbps"], raw["rekey_in_effect_s"],
-            tuple(raw["path"]), tuple(backup.get("path", ())), tuple(raw["key_links"]), raw["state"], raw["reason"],
-        )  # fmt: skip
-
-    def measured(self) -> MeasuredConnection:
-        """The same in the terms of the measuring programs."""
-        return MeasuredConnection(
-            self.slice, self.name, self.src, self.dst, self.src_address, self.dst_address, self.required,
-            self.key_source, self.path, self.bandwidth_mbps,
+            raw["key_source"], tuple(raw["path"]), raw["bandwidth_mbps"], raw["level"], raw["protection"],
+            raw["rekey_in_effect_s"], tuple(backup.get("path", ())), tuple(raw["key_links"]), raw["state"],
+            raw["reason"],
         )  # fmt: skip
 
 

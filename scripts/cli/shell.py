@@ -156,7 +156,7 @@ class NetworkShell(CLI):  # type: ignore[misc]
         if len(hosts) not in (0, 2) or not all(self._system.topology.has_site(host) for host in hosts):
             error(f"*** name two hosts, or none for all; there are {' '.join(self._system.topology.site_names)}\n")
             return []
-        status, slices = every_slice(lambda path: self._system.api("GET", path))
+        status, slices = every_slice(self._system.api)
         if status != 200:
             raise CommandError(f"the controller answered {status}")
         found = [

@@ -50,7 +50,7 @@ class Change:
 def look_around(system: Api) -> dict[str, dict[str, Any]] | None:
     """The views of all connections by id; None when the controller does not answer."""
     try:
-        status, slices = every_slice(lambda path: system.api("GET", path))
+        status, slices = every_slice(system.api)
     except EnvironmentLacks:
         return None
     if status != 200:

@@ -114,7 +114,7 @@ def delete_slice(system: System, name: str, slowness: float = 1.0) -> float:
 def what_remains(system: System, connection_ids: Sequence[str]) -> list[str]:
     """What of the deleted slices is still to be found: slices, reservations, tunnels. Empty when nothing is."""
     remains = []
-    status, slices = every_slice(lambda path: system.api("GET", path))
+    status, slices = every_slice(system.api)
     if status != 200:
         raise refusal("listing slices", status, slices)
     remains += [f"slice {s['name']}" for s in slices]

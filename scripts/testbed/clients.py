@@ -18,12 +18,15 @@ TUNNEL_TIMEOUT_S = 60.0  # who is not there is noticed at once; this is for mach
 PRIVILEGED_READS = ("/v1/intended",)  # the operator's, unlike other reads on loopback
 
 
-def every_slice(get: Callable[[str], Answer]) -> Answer:
-    """Status 200 and the views of all slices, however many pages they fill; else the answer that was another."""
+def every_slice(api: Callable[[str, str], Answer]) -> Answer:
+    """Status 200 and the views of all slices, however many pages they fill; else the answer that was another.
+
+    ``api`` takes a method and a path, as a running system's does.
+    """
     found: list[dict[str, Any]] = []
     path = "/v1/slices"
     while True:
-        status, page = get(path)
+        status, page = api("GET", path)
         if status != HTTPStatus.OK:
             return status, page
         found += page["slices"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scripts.errors import WrongRequest
-from scripts.testbed.clients import Answer, KmsAdmin, Northbound, TunnelControl, every_slice
+from scripts.testbed.clients import Answer, KmsAdmin, Northbound, TunnelControl
 from scripts.testbed.fault_injector import FaultInjector
 from scripts.testbed.faults import Fault, FaultKind
 from scripts.testbed.paths import Layout
@@ -46,10 +46,6 @@ class RunningSystem:
 
     def api(self, method: str, path: str, body: Any = None) -> Answer:
         return self.northbound.call(method, path, body)
-
-    def slices(self) -> Answer:
-        """The views of all slices; see :func:`scripts.testbed.clients.every_slice`."""
-        return every_slice(lambda path: self.northbound.call("GET", path))
 
     def tunnel_stats(self, host: str) -> dict[str, dict[str, Any]]:
         """The counters of a host's tunnel agent, by connection id."""

@@ -105,7 +105,7 @@ class ConnectivityMonitor:
         for connection_id in ids:
             try:
                 touched.add(act(connection_id))
-            except Exception:
+            except Exception:  # our own mistake with one must not leave the others unjudged
                 log.exception("connection %s: what its probes say cannot be carried out", connection_id)
         return touched
 

@@ -60,9 +60,9 @@ class FeasibilityJobs:
         self._jobs: OrderedDict[str, FeasibilityJob] = OrderedDict()
 
     def check(self, request: SliceRequest, *, reserve: bool, ttl_s: float) -> FeasibilityJob:
-        """Answer whether the request fits now, and hold what it needs if told to. Raises DuplicateSlice, DriverError.
+        """Answer whether the request fits now, and hold what it needs if told to.
 
-        InvalidRequest when its times or ``ttl_s`` make no sense.
+        Raises DuplicateSlice, DriverError, KeyRatesUnknown; InvalidRequest when its times or ``ttl_s`` make no sense.
         """
         job = FeasibilityJob(self._context.new_id(), request, self._context.clock(), None, None)
         check_times(request, job.asked_at)

@@ -83,7 +83,7 @@ class Scheduling:
     def preview_change(self, name: str, patch: Any) -> Preview:
         """What the slice would reserve and send if it began now as changed; nothing is changed.
 
-        Raises what :meth:`change` does, InfeasibleRequest and BoundReached.
+        Raises what :meth:`change` does, InfeasibleRequest, KeyRatesUnknown and BoundReached.
         """
         context = self._context
         with context.lock:

@@ -96,7 +96,10 @@ class SliceService:
     # --- one slice -----------------------------------------------------------------------------------------------
 
     def plan(self, request: SliceRequest) -> SlicePlan:
-        """What a request would get, on fresh key rates. Raises InfeasibleRequest, DuplicateSlice, InvalidRequest."""
+        """What a request would get, on fresh key rates.
+
+        Raises InvalidRequest, InfeasibleRequest, KeyRatesUnknown, DuplicateSlice.
+        """
         return self._plan_then(request, lambda plan: plan)
 
     def _plan_then(self, request: SliceRequest, use: Callable[[SlicePlan], Done]) -> Done:
@@ -107,8 +110,8 @@ class SliceService:
     def create(self, request: SliceRequest) -> SliceRecord:
         """A slice that is ACTIVE when this returns, or SCHEDULED when its start is to come.
 
-        Raises InvalidRequest, InfeasibleRequest, DuplicateSlice, Superseded when a delete won, DriverError, or
-        ProvisioningFailed when everything has been rolled back.
+        Raises InvalidRequest, InfeasibleRequest, KeyRatesUnknown, DuplicateSlice, Superseded when a delete won,
+        DriverError, or ProvisioningFailed when everything has been rolled back.
         """
         received = self._context.steady()
         check_times(request, self._context.clock())
@@ -137,8 +140,8 @@ class SliceService:
 
         A SCHEDULED slice stays SCHEDULED, and its start can be changed too.
 
-        Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest, Superseded, DriverError, ProvisioningFailed;
-        after each but Superseded the slice is what it was.
+        Raises UnknownSlice, SliceBusy, InvalidRequest, InfeasibleRequest, KeyRatesUnknown, Superseded, DriverError,
+        ProvisioningFailed; after each but Superseded the slice is what it was.
         """
         received = self._context.steady()
         if self._operations.scheduling.is_scheduled(name):

@@ -47,8 +47,11 @@ class SmallLimits:
     cells: int = 2
 
 
-def small_network(seed: int, limits: SmallLimits = SmallLimits()) -> Network:
-    """A connected multigraph, or nearly: parallel channels, ties, shared-risk groups, reservations, dead elements."""
+def small_network(seed: int, limits: SmallLimits = SmallLimits(), *, is_one_sided: bool = False) -> Network:
+    """A connected multigraph, or nearly: parallel channels, ties, shared-risk groups, dead elements.
+
+    Some channels of one that ``is_one_sided`` are loaded, each in its two directions unlike.
+    """
     rng = seeded(seed)
     names = [chr(ord("a") + i) for i in range(rng.randint(3, limits.sites))]
     tree = [(names[i], names[rng.randrange(i)]) for i in range(1, len(names))]
@@ -88,7 +91,16 @@ def small_network(seed: int, limits: SmallLimits = SmallLimits()) -> Network:
             network.set_channel_up(channel.id, False)
     if rng.random() < 0.05:
         network.set_site_up(rng.choice(names), False)
+    if is_one_sided:
+        _load_one_sided(seed, network)
     return network
+
+
+def _load_one_sided(seed: int, network: Network) -> None:
+    rng = seeded(seed)
+    for c in network.topology.channels:
+        kbps = (rng.choice([0, 0, 5_000, 9_999, 10_000]), rng.choice([0, 0, 1, 10_000]))
+        network.reserve(f"load {c.id}", Route(c.ends, (c.id,), 0, 0), kbps, 0)
 
 
 def small_spec(rng: random.Random, network: Network, protections: tuple[Protection, ...]) -> ConnectionSpec:
@@ -118,14 +130,6 @@ def small_spec(rng: random.Random, network: Network, protections: tuple[Protecti
             include_channels=tuple(rng.sample(channels, rng.randint(0, 1))),
         )
     return spec
-
-
-def one_sided(seed: int, network: Network) -> None:
-    """Load some channels, each in its two directions unlike."""
-    rng = seeded(seed)
-    for c in network.topology.channels:
-        kbps = (rng.choice([0, 0, 5_000, 9_999, 10_000]), rng.choice([0, 0, 1, 10_000]))
-        network.reserve(f"load {c.id}", Route(c.ends, (c.id,), 0, 0), kbps, 0)
 
 
 def back(rng: random.Random, spec: ConnectionSpec) -> ConnectionSpec:

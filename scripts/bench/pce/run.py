@@ -25,7 +25,6 @@ from scripts.bench.pce import brute_force
 from scripts.bench.pce.baseline import KShortestAndFilter
 from scripts.bench.pce.instances import (
     SmallLimits,
-    one_sided,
     small_connection,
     small_listed,
     small_network,
@@ -131,10 +130,7 @@ def _is_directed(seed: int) -> bool:
 
 
 def _small(seed: int, limits: SmallLimits) -> Network:
-    network = small_network(seed, limits)
-    if _is_directed(seed):
-        one_sided(seed, network)
-    return network
+    return small_network(seed, limits, is_one_sided=_is_directed(seed))
 
 
 def without_requirements(request: ConnectionRequest) -> ConnectionRequest:

@@ -290,17 +290,18 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
-    folder = make_results_folder("--out", arguments.out)
-    impossible = [n for n in arguments.sites if not networks.SMALLEST <= n <= networks.LARGEST]
+    numbers = tuple(dict.fromkeys(arguments.sites))
+    impossible = [n for n in numbers if not networks.SMALLEST <= n <= networks.LARGEST]
     if impossible:
         raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
+    folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
     effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
     sizes = []
     try:
-        with Progress("bench scale", total=scale.STAGES * len(arguments.sites)) as progress:
-            for sites in dict.fromkeys(arguments.sites):
+        with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:
+            for sites in numbers:
                 sizes.append(scale.measure(sites, effort, layout, progress.begin))
     except DemoError as error:
         raise DidNotHold(str(error)) from error

@@ -17,6 +17,7 @@ from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess
+from scripts.testbed.clients import every_slice
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.detached import UNSAFE_KEYLOG, start_detached, take_down
 from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
@@ -201,7 +202,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _slices(system: RunningSystem) -> list[dict[str, Any]]:
     try:
-        status, slices = system.slices()
+        status, slices = every_slice(system.api)
     except EnvironmentLacks:
         return []
     return list(slices) if status == HTTPStatus.OK else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -122,27 +121,32 @@ def _system(layout: Layout) -> RunningSystem:
 
 
 def _create(arguments: argparse.Namespace, layout: Layout) -> int:
-    request = _request(arguments)
+    request, wait_s = _request(arguments), _wait_s(arguments)
+    requests = requests_in(request)
     suffix = "?dry_run=true" if arguments.dry_run else ""
+    system = _system(layout)
 
     def create(each: dict[str, Any]) -> dict[str, Any]:
-        status, body = _ask(arguments, layout, "POST", f"/v1/slices{suffix}", each)
+        status, body = _ask(system, wait_s, "POST", f"/v1/slices{suffix}", each)
         if status not in (200, 201):
             raise_problem(status, body)
         found: dict[str, Any] = body
         return found
 
-    requests = requests_in(request)
     if requests is not None:
         return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
     return _told(arguments, create(request))
 
 
-def _ask(arguments: argparse.Namespace, layout: Layout, method: str, path: str, body: Any) -> Answer:
+def _wait_s(arguments: argparse.Namespace) -> float:
+    wait_s: float = arguments.wait
+    if not 0 <= wait_s <= MOST_WAIT_S:
+        raise WrongRequest(f"--wait: {wait_s:g} is not from 0 to {MOST_WAIT_S:g} seconds")
+    return wait_s
+
+
+def _ask(system: RunningSystem, wait_s: float, method: str, path: str, body: Any) -> Answer:
     """The controller's answer, once it knows the key rates that it hangs on."""
-    if not 0 <= arguments.wait <= MOST_WAIT_S:
-        raise WrongRequest(f"--wait: {arguments.wait:g} is not from 0 to {MOST_WAIT_S:g} seconds")
-    system = _system(layout)
     with ExitStack() as stack:
         shown: list[Progress] = []
 
@@ -151,7 +155,7 @@ def _ask(arguments: argparse.Namespace, layout: Layout, method: str, path: str, 
                 shown.append(stack.enter_context(Progress("waiting for key rates")))
             shown[0].say(what)
 
-        return ask_when_known(lambda: system.api(method, path, body), arguments.wait, tell)
+        return ask_when_known(lambda: system.api(method, path, body), wait_s, tell)
 
 
 def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
@@ -173,7 +177,8 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     for change in arguments.changes:
         _put(patch, change)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    status, body = _ask(arguments, layout, "PATCH", f"{_path(arguments.name)}{suffix}", patch)
+    wait_s = _wait_s(arguments)
+    status, body = _ask(_system(layout), wait_s, "PATCH", f"{_path(arguments.name)}{suffix}", patch)
     if status != 200:
         raise_problem(status, body)
     return _told(arguments, body)
@@ -206,7 +211,9 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
-    _, slices = every_slice(lambda path: (HTTPStatus.OK, _get(layout, path)))
+    status, slices = every_slice(_system(layout).api)
+    if status != 200:
+        raise_problem(status, slices)
     if arguments.json:
         print_json(slices)
         return 0

@@ -30,6 +30,7 @@ from scripts.measure.places import Places, places_in
 from scripts.measure.probes.isolation import check_isolation
 from scripts.measure.probes.probers import Probers, new_token
 from scripts.measure.slices import create_patiently
+from scripts.testbed.clients import every_slice
 from scripts.testbed.faults import FAULTS
 from scripts.testbed.running_system import RunningSystem
 
@@ -215,7 +216,7 @@ class _Chaos:
 
     def _too_weak(self) -> list[str]:
         with contextlib.suppress(CommandError):
-            status, slices = self._system.slices()
+            status, slices = every_slice(self._system.api)
             if status == 200:
                 views = {f"{s['name']}/{c['name']}": c for s in slices for c in s["connections"]}
                 return [w for i, v in views.items() if (w := too_weak(self._system.topology, i, v))]
@@ -240,7 +241,7 @@ class _Chaos:
     def _observe(self) -> Observation:
         system = self._system
         # One right after the other: a reroute between them looks like a reservation without an owner.
-        status, slices = system.slices()
+        status, slices = every_slice(system.api)
         if status != 200:
             raise DidNotHold(f"answered {status}: {slices}")
         topology = _answer(system.api("GET", "/v1/topology"))

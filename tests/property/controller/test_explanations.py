@@ -26,7 +26,6 @@ from controller.pce.network import PLENTY_OF_KEY_MILLIBPS, Network
 from scripts.bench.pce import brute_force
 from scripts.bench.pce.instances import (
     SmallLimits,
-    one_sided,
     small_connection,
     small_listed,
     small_network,
@@ -105,8 +104,7 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
 @given(seeds, seeds)
 @settings(max_examples=250, deadline=None)
 def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, request_seed: int) -> None:
-    network = small_network(network_seed)
-    one_sided(network_seed, network)
+    network = small_network(network_seed, is_one_sided=True)
     check_route(network, small_connection(request_seed, network, is_directed=True))
 
 
@@ -175,8 +173,7 @@ def test_slice(network_seed: int, request_seed: int) -> None:
 @given(seeds, seeds)
 @settings(max_examples=60, deadline=None)
 def test_slice_of_any_shape(network_seed: int, request_seed: int) -> None:
-    network = small_network(network_seed, SLICE_LIMITS)
-    one_sided(network_seed, network)
+    network = small_network(network_seed, SLICE_LIMITS, is_one_sided=True)
     check_slice(network, small_listed(request_seed, network))
 
 

@@ -25,7 +25,6 @@ from controller.pce.route_query import search_relay
 from scripts.bench.pce import brute_force
 from scripts.bench.pce.instances import (
     SmallLimits,
-    one_sided,
     small_connection,
     small_listed,
     small_network,
@@ -53,8 +52,7 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
 @given(seeds, seeds)
 @settings(max_examples=1500, deadline=None)
 def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, request_seed: int) -> None:
-    network = small_network(network_seed)
-    one_sided(network_seed, network)
+    network = small_network(network_seed, is_one_sided=True)
     check_route(network, small_connection(request_seed, network, is_directed=True))
 
 
@@ -119,8 +117,7 @@ def test_pair(network_seed: int, request_seed: int) -> None:
 def test_pair_with_another_bandwidth_there_than_back(
     network_seed: int, request_seed: int, protection: Protection
 ) -> None:
-    network = small_network(network_seed)
-    one_sided(network_seed, network)
+    network = small_network(network_seed, is_one_sided=True)
     check_pair(network, small_connection(request_seed, network, protection, is_directed=True))
 
 
@@ -151,9 +148,7 @@ def test_slice(network_seed: int, request_seed: int) -> None:
 @given(seeds, seeds, st.booleans())
 @settings(max_examples=1200, deadline=None)
 def test_slice_of_any_shape(network_seed: int, request_seed: int, is_loaded: bool) -> None:
-    network = small_network(network_seed, SLICE_LIMITS)
-    if is_loaded:
-        one_sided(network_seed, network)
+    network = small_network(network_seed, SLICE_LIMITS, is_one_sided=is_loaded)
     check_slice(network, small_listed(request_seed, network))
 
 

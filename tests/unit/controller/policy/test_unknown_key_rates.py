@@ -18,30 +18,18 @@ from tests.unit.controller.policy.test_keysupply import POOL, backhaul, reserved
 from topologies.catalog import metro_ring
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def ring(tmp_path: Path, **backhaul: Any) -> Bench:
+    """A slice on it, of which so much is asked of the backhaul beside what the example does."""
     made = Bench(metro_ring(), tmp_path / "db")
-    made.slices.create(request_for("enterprise-app", cells=["cell1"]))
-    made.key_rates.stored[POOL] = 32
+    made.slices.create(request_for("enterprise-app", {"backhaul": backhaul}, cells=["cell1"]))
     return made
 
 
-def test_a_silent_kms_or_one_that_starts_is_no_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = backhaul(bench)
-
-    def silent(rates: FakeKeyRates) -> Any:
-        raise DriverError("nobody there")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(FakeKeyRates, "sections", silent)
-        bench.maintenance.poll_keys()
-    assert backhaul(bench) == before
-    bench.key_rates.starting = frozenset(bench.key_rates.section_ids)
-    bench.maintenance.poll_keys()
-    assert backhaul(bench) == before
-    bench.key_rates.starting = frozenset()
-    bench.maintenance.poll_keys()
-    assert backhaul(bench) == before
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = ring(tmp_path)
+    made.key_rates.stored[POOL] = 32
+    return made
 
 
 def silence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,11 +40,23 @@ def silence(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.maintenance.poll_keys()
 
 
+def test_a_silent_kms_or_one_that_starts_is_no_loss(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = backhaul(bench)
+    with monkeypatch.context() as patched:
+        silence(bench, patched)
+    assert backhaul(bench) == before
+    bench.key_rates.starting = frozenset(bench.key_rates.section_ids)
+    bench.maintenance.poll_keys()
+    assert backhaul(bench) == before
+    bench.key_rates.starting = frozenset()
+    bench.maintenance.poll_keys()
+    assert backhaul(bench) == before
+
+
 def test_a_cut_while_the_kms_is_silent_is_healed_with_the_relay_there_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(metro_ring(), tmp_path / "db")
-    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "restoration"}}, cells=["cell1"]))
+    bench = ring(tmp_path, protection="restoration")
     before, rates = backhaul(bench), reserved(bench)
     with monkeypatch.context() as patched:
         silence(bench, patched)
@@ -98,8 +98,7 @@ def test_one_that_lost_its_way_while_the_kms_is_silent_comes_back_with_the_relay
 
 
 def test_a_backup_that_takes_over_keeps_the_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(metro_ring(), tmp_path / "db")
-    bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "1:1"}}, cells=["cell1"]))
+    bench = ring(tmp_path, protection="1:1")
     before, rates = backhaul(bench), reserved(bench)
     with monkeypatch.context() as patched:
         silence(bench, patched)
@@ -150,9 +149,7 @@ def test_followers_hear_that_a_rate_is_unknown_and_not_that_keys_have_ended(benc
 def test_nobody_falls_back_while_a_section_that_may_help_is_not_judged(
     tmp_path: Path, is_silent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(metro_ring(), tmp_path / "db")
-    wanted = {"backhaul": {"protection": "restoration", "fallback": ["qra"]}}
-    bench.slices.create(request_for("enterprise-app", wanted, cells=["cell1"]))
+    bench = ring(tmp_path, protection="restoration", fallback=["qra"])
     bench.key_rates.stored[POOL] = 32
     (used,) = dict(backhaul(bench).lanes[0].route.key_sections)
     bench.key_rates.unusable = frozenset({used})
@@ -179,9 +176,7 @@ def test_nobody_falls_back_while_a_section_that_may_help_is_not_judged(
 
 
 def test_sections_that_turn_out_bad_are_fallen_back_from(tmp_path: Path) -> None:
-    bench = Bench(metro_ring(), tmp_path / "db")
-    wanted = {"backhaul": {"protection": "restoration", "fallback": ["qra"]}}
-    bench.slices.create(request_for("enterprise-app", wanted, cells=["cell1"]))
+    bench = ring(tmp_path, protection="restoration", fallback=["qra"])
     (used,) = dict(backhaul(bench).lanes[0].route.key_sections)
     bench.key_rates.unusable = frozenset({used})
     bench.key_rates.starting = frozenset(bench.key_rates.section_ids) - {used}

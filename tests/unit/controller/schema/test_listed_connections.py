@@ -135,6 +135,13 @@ def test_a_patch_that_makes_no_request_is_refused(example: str, patch: dict[str,
     assert field in [path for path, _ in caught.value.problems]
 
 
+@pytest.mark.parametrize("connections", [None, "agg-metro", 3])
+def test_a_patch_that_takes_the_list_away_is_not_told_of_the_templates_members(connections: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        patch_slice_request(request_for("ring"), {"connections": connections})
+    assert [path for path, _ in caught.value.problems] == ["connections"]
+
+
 def test_one_bandwidth_is_that_of_both_directions_as_before_until_the_other_is_named() -> None:
     request = request_for("cdn")
     wider = patch_slice_request(request, {"connections": {"access": {"bandwidth_mbps": 30}}})

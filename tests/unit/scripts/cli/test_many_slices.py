@@ -10,7 +10,10 @@ import pytest
 
 from scripts.cli import main
 from scripts.cli.commands import slices
+from scripts.errors import EnvironmentLacks
 from scripts.testbed.clients import Answer
+from scripts.testbed.paths import Layout
+from scripts.testbed.running_system import RunningSystem
 
 FILE = """
 slices:
@@ -66,6 +69,28 @@ def test_one_that_is_refused_does_not_stop_the_others(
     assert [body["name"] for body in told["slices"]] == ["second"]
     assert told["refused"] == [{"name": "2026", "error": "no feasible path"}]
     assert {path for path, _ in controller.asked} == {"/v1/slices?dry_run=true"}
+
+
+def test_a_wrong_option_is_told_once_and_asks_nothing(
+    file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controller = Controller("2026", "second")
+    monkeypatch.setattr(slices, "_system", lambda _layout: controller)
+    assert main.main(["slice", "create", file, "--wait", "-1"]) == 2
+    assert capsys.readouterr().err.count("--wait") == 1
+    assert controller.asked == []
+
+
+def test_that_nothing_runs_is_told_once(
+    file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nothing_runs(_layout: Layout) -> RunningSystem:
+        raise EnvironmentLacks("no network is up")
+
+    monkeypatch.setattr(slices, "_system", nothing_runs)
+    assert main.main(["slice", "create", file]) == EnvironmentLacks.exit_status
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("no network is up") == 1
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ PAGES: dict[str, Any] = {
 
 
 def test_pages_are_followed_to_the_last() -> None:
-    status, slices = every_slice(lambda path: (200, PAGES[path]))
+    status, slices = every_slice(lambda method, path: (200, PAGES[path]))
     assert status == 200
     assert [s["name"] for s in slices] == ["a", "b", "c"]
 
 
 def test_a_page_that_is_refused_is_the_answer_and_no_shorter_list() -> None:
     refusal = {"type": "about:blank", "status": 503}
-    answered = every_slice(lambda path: (200, PAGES[path]) if "cursor" not in path else (503, refusal))
+    answered = every_slice(lambda method, path: (200, PAGES[path]) if "cursor" not in path else (503, refusal))
     assert answered == (503, refusal)
