@@ -96,7 +96,8 @@ UNCONSTRAINED = RoutingConstraint()
 
 
 class KeyState(Enum):
-    __hash__ = object.__hash__  # members are single: Enum's own hash, in Python, was a hundredth of a key request
+    # Members are single. Enum's own hash is Python code, and every change of a key's state would run it.
+    __hash__ = object.__hash__
 
     AVAILABLE = "available"
     AWAITING_SLAVE = "awaiting-slave"

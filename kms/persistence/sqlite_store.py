@@ -148,7 +148,7 @@ class Journal:
         done: asyncio.Future[None] = loop.create_future()
         if not self._pending:
             if self._is_shared:
-                # Where several come at a time, a turn later: more of them share the write, which costs as one request.
+                # Where several come at a time, a turn later: more share the write, most of whose cost is that of one.
                 loop.call_soon(loop.call_soon, self._write_pending)
             else:
                 loop.call_soon(self._write_pending)
