@@ -35,7 +35,7 @@ def read_signing_request(content: bytes) -> SigningRequest:
         is_proved, key = request.is_signature_valid, request.public_key()
         names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     # The library's parser of others' octets has errors of many kinds.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise PkiError(f"it is no certificate signing request: {error}") from error
     if not is_proved:
         raise PkiError("its signature is not that of the key in it")
