@@ -38,6 +38,7 @@ MODULES = {
     "restart": "faults",
     "keys": "keys",
     "pki": "keys",
+    "kme": "kme",
     "tunnel": "tunnel",
     "bench": "bench",
     "experiment": "experiment",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kms.errors import KmsError
 from kms.own_directory import OwnDirectory, Owner
 from kms.pki import authority
+from kms.pki.credentials import PKCS12_FILE
 from kms.pki.revocation import revoke_sae
+from kms.pki.sae_register import issued_saes
+from kms.pki.signing_request import read_signing_request
+from scripts.cli.passwords import read_password
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.files.caller import who_called_sudo
@@ -20,6 +24,8 @@ from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import read_record, running_record
 from scripts.testbed.running_system import RunningSystem
 from topologies.catalog import CATALOG, load
+
+_T = TypeVar("_T")
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -32,18 +38,33 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
     issue.add_argument("sae_id", metavar="SAE_ID", help="the identity that the KMEs will see")
     issue.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
     issue.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
+    _add_pkcs12(issue)
     issue.set_defaults(run=_issue)
+    sign = group.add_parser("sign", parents=[common], help="a client certificate for a key that is made elsewhere")
+    sign.add_argument("--csr", required=True, type=Path, metavar="FILE", help="the signing request, PEM or DER")
+    sign.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem and ca.pem")
+    sign.add_argument("--sae", metavar="SAE_ID", help="the identity (default: the common name in the request)")
+    sign.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
+    sign.set_defaults(run=_sign)
     renew = group.add_parser(
         "renew", parents=[common], help="a new certificate and key; the old one stays valid until it expires"
     )
     renew.add_argument("sae_id", metavar="SAE_ID")
     renew.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
+    _add_pkcs12(renew)
     renew.set_defaults(run=_renew)
     revoke = group.add_parser("revoke", parents=[common], help="all certificates of an SAE, at once")
     revoke.add_argument("sae_id", metavar="SAE_ID")
     revoke.set_defaults(run=_revoke)
     listing = group.add_parser("list", parents=[common], help="SAEs with certificates, and their expiry")
     listing.set_defaults(run=_list)
+
+
+def _add_pkcs12(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pkcs12", action="store_true", help=f"{PKCS12_FILE} as well, with all three, under a password"
+    )
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line (default: asked for)")
 
 
 def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -116,18 +137,64 @@ def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.site is not None:
         _require_site(arguments.site, layout)
     layout.make()
-    return _certify(
-        arguments, lambda out: authority.issue_sae(layout.pki, arguments.sae_id, out, site=arguments.site), layout
+    sae, password = arguments.sae_id, _password(arguments)
+    return _certify_with_key(
+        arguments, lambda out: authority.issue_sae(layout.pki, sae, out, arguments.site, password), layout
     )
 
 
 def _renew(arguments: argparse.Namespace, layout: Layout) -> int:
     layout = _where_the_authority_is(layout)
-    return _certify(arguments, lambda out: authority.renew_sae(layout.pki, arguments.sae_id, out), layout)
+    sae, password = arguments.sae_id, _password(arguments)
+    return _certify_with_key(arguments, lambda out: authority.renew_sae(layout.pki, sae, out, password), layout)
 
 
-def _certify(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], None], layout: Layout) -> int:
-    out: Path = arguments.out
+def _sign(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    if arguments.site is not None:
+        _require_site(arguments.site, layout)
+    try:
+        request = read_signing_request(arguments.csr.read_bytes())
+    except OSError as error:
+        raise WrongRequest(f"--csr: {arguments.csr}: {error.strerror}") from error
+    except KmsError as error:
+        raise WrongRequest(f"--csr: {arguments.csr}: {error}") from error
+    layout.make()
+    sae = _certify(
+        arguments.out,
+        lambda out: authority.sign_sae(layout.pki, request, out, arguments.sae, arguments.site),
+        layout,
+        field="--csr",
+    )
+    return _say_where(arguments, sae, ("cert.pem", "ca.pem"))
+
+
+def _password(arguments: argparse.Namespace) -> bytes | None:
+    if not arguments.pkcs12:
+        if arguments.password_file is not None:
+            raise WrongRequest("--password-file: there is no password without --pkcs12")
+        return None
+    return read_password(arguments.password_file, "--password-file")
+
+
+def _certify_with_key(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], None], layout: Layout) -> int:
+    _certify(arguments.out, certify, layout, field="SAE_ID")
+    more = (PKCS12_FILE,) if arguments.pkcs12 else ()
+    return _say_where(arguments, arguments.sae_id, ("cert.pem", "key.pem", "ca.pem", *more))
+
+
+def _say_where(arguments: argparse.Namespace, sae: str, files: Sequence[str]) -> int:
+    paths = {"pkcs12" if name == PKCS12_FILE else name.partition(".")[0]: str((arguments.out / name).resolve())
+             for name in files}  # fmt: skip
+    if arguments.json:
+        print_json({"sae_id": sae, **paths})
+    else:
+        say(f"{sae}: " + ", ".join(paths.values()))
+    return 0
+
+
+def _certify(out: Path, certify: Callable[[OwnDirectory], _T], layout: Layout, field: str) -> _T:
+    """``field``: what the authority's refusal is about."""
     if out.exists() and not out.is_dir():
         raise WrongRequest(f"--out: {out} is not a directory")
     caller = who_called_sudo()
@@ -140,17 +207,11 @@ def _certify(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], No
         raise _not_written(out, error) from error
     try:
         with directory:
-            certify(directory)
+            return certify(directory)
     except KmsError as error:
-        raise WrongRequest(f"SAE_ID: {error}") from error
+        raise WrongRequest(f"{field}: {error}") from error
     except OSError as error:
         raise _not_written(out, error) from error
-    paths = {name: str((out / f"{name}.pem").resolve()) for name in ("cert", "key", "ca")}
-    if arguments.json:
-        print_json({"sae_id": arguments.sae_id, **paths})
-    else:
-        say(f"{arguments.sae_id}: " + ", ".join(paths.values()))
-    return 0
 
 
 def _not_written(out: Path, error: OSError) -> Exception:
@@ -175,7 +236,7 @@ def _revoke(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     layout = _where_the_authority_is(layout)
-    saes = authority.issued_saes(layout.pki)
+    saes = issued_saes(layout.pki)
     if arguments.json:
         print_json({"saes": [
             {"sae_id": sae.sae_id, "site": sae.site, "certificates": [
