@@ -69,7 +69,7 @@ SECTION = Section(
                 argument("--format", choices=IMPORT_FORMATS, help="of the file, where its content does not tell"),
                 *OUTPUT,
                 argument("--rules", metavar="FILE", names="file",
-                         help="what becomes of nodes and edges (docs/topologies.md)"),
+                         help="what becomes of nodes and edges (docs/how-to/own-network.md)"),
                 argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
                          help="one rule, e.g. km.default=50; may be given several times"),
                 argument("--demands-as", metavar="FILE", names="file",

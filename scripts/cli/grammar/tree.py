@@ -14,7 +14,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "slices": ("slice",),
     "network": ("link", "site", "node", "section", "fibre", "eavesdrop", "process", "kill", "restart"),
     "topologies": ("topo",),
-    "keys": ("keys", "tunnel", "pki"),
+    "keys": ("keys", "tunnel", "pki", "kme"),
     "observe": ("exec", "python"),
     "measure": ("experiment", "bench"),
     "installation": ("setup", "doctor", "version", "test"),

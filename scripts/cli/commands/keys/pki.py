@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from kms.errors import KmsError
 from kms.own_directory import OwnDirectory, Owner
 from kms.pki import authority
+from kms.pki.credentials import PKCS12_FILE
 from kms.pki.revocation import revoke_sae
+from kms.pki.sae_register import issued_saes
+from kms.pki.signing_request import read_signing_request
 from scripts.cli.handlers import Handlers
+from scripts.cli.passwords import read_password
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.files.caller import who_called_sudo
@@ -20,24 +25,72 @@ from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import read_record
 from topologies.catalog import CATALOG, load
 
+_T = TypeVar("_T")
+
 
 def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
     layout = _where_the_authority_is(layout)
     if arguments.site is not None:
         _require_site(arguments.site, layout)
     layout.make()
-    return _certify(
-        arguments, lambda out: authority.issue_sae(layout.pki, arguments.sae_id, out, site=arguments.site), layout
+    sae, password = arguments.sae_id, _password(arguments)
+    return _certify_with_key(
+        arguments, lambda out: authority.issue_sae(layout.pki, sae, out, arguments.site, password), layout
     )
 
 
 def _renew(arguments: argparse.Namespace, layout: Layout) -> int:
     layout = _where_the_authority_is(layout)
-    return _certify(arguments, lambda out: authority.renew_sae(layout.pki, arguments.sae_id, out), layout)
+    sae, password = arguments.sae_id, _password(arguments)
+    return _certify_with_key(arguments, lambda out: authority.renew_sae(layout.pki, sae, out, password), layout)
 
 
-def _certify(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], None], layout: Layout) -> int:
-    out: Path = arguments.out
+def _sign(arguments: argparse.Namespace, layout: Layout) -> int:
+    layout = _where_the_authority_is(layout)
+    if arguments.site is not None:
+        _require_site(arguments.site, layout)
+    try:
+        request = read_signing_request(arguments.csr.read_bytes())
+    except OSError as error:
+        raise WrongRequest(f"--csr: {arguments.csr}: {error.strerror}") from error
+    except KmsError as error:
+        raise WrongRequest(f"--csr: {arguments.csr}: {error}") from error
+    layout.make()
+    sae = _certify(
+        arguments.out,
+        lambda out: authority.sign_sae(layout.pki, request, out, arguments.sae, arguments.site),
+        layout,
+        field="--csr",
+    )
+    return _say_where(arguments, sae, ("cert.pem", "ca.pem"))
+
+
+def _password(arguments: argparse.Namespace) -> bytes | None:
+    if not arguments.pkcs12:
+        if arguments.password_file is not None:
+            raise WrongRequest("--password-file: there is no password without --pkcs12")
+        return None
+    return read_password(arguments.password_file, "--password-file")
+
+
+def _certify_with_key(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], None], layout: Layout) -> int:
+    _certify(arguments.out, certify, layout, field="SAE_ID")
+    more = (PKCS12_FILE,) if arguments.pkcs12 else ()
+    return _say_where(arguments, arguments.sae_id, ("cert.pem", "key.pem", "ca.pem", *more))
+
+
+def _say_where(arguments: argparse.Namespace, sae: str, files: Sequence[str]) -> int:
+    paths = {"pkcs12" if name == PKCS12_FILE else name.partition(".")[0]: str((arguments.out / name).resolve())
+             for name in files}  # fmt: skip
+    if arguments.json:
+        print_json({"sae_id": sae, **paths})
+    else:
+        say(f"{sae}: " + ", ".join(paths.values()))
+    return 0
+
+
+def _certify(out: Path, certify: Callable[[OwnDirectory], _T], layout: Layout, field: str) -> _T:
+    """``field``: what the authority's refusal is about."""
     if out.exists() and not out.is_dir():
         raise WrongRequest(f"--out: {out} is not a directory")
     caller = who_called_sudo()
@@ -50,17 +103,11 @@ def _certify(arguments: argparse.Namespace, certify: Callable[[OwnDirectory], No
         raise _not_written(out, error) from error
     try:
         with directory:
-            certify(directory)
+            return certify(directory)
     except KmsError as error:
-        raise WrongRequest(f"SAE_ID: {error}") from error
+        raise WrongRequest(f"{field}: {error}") from error
     except OSError as error:
         raise _not_written(out, error) from error
-    paths = {name: str((out / f"{name}.pem").resolve()) for name in ("cert", "key", "ca")}
-    if arguments.json:
-        print_json({"sae_id": arguments.sae_id, **paths})
-    else:
-        say(f"{arguments.sae_id}: " + ", ".join(paths.values()))
-    return 0
 
 
 def _not_written(out: Path, error: OSError) -> Exception:
@@ -85,7 +132,7 @@ def _revoke(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     layout = _where_the_authority_is(layout)
-    saes = authority.issued_saes(layout.pki)
+    saes = issued_saes(layout.pki)
     if arguments.json:
         print_json({"saes": [
             {"sae_id": sae.sae_id, "site": sae.site, "certificates": [
@@ -126,6 +173,7 @@ def _require_site(name: str, layout: Layout) -> None:
 
 HANDLERS: Handlers = {
     "pki issue": _issue,
+    "pki sign": _sign,
     "pki renew": _renew,
     "pki revoke": _revoke,
     "pki list": _list,
