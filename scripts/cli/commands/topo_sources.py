@@ -49,7 +49,7 @@ def _add_import(topo: argparse._SubParsersAction[Any], common: argparse.Argument
     )  # fmt: skip
     verb.add_argument("--format", choices=FORMATS, help="of the file, where its content does not tell")
     _add_output(verb)
-    verb.add_argument("--rules", metavar="FILE", help="what becomes of nodes and edges (docs/topologies.md)")
+    verb.add_argument("--rules", metavar="FILE", help="what becomes of nodes and edges (docs/how-to/own-network.md)")
     verb.add_argument(
         "--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
         help="one rule, e.g. km.default=50; may be given several times",

@@ -63,8 +63,8 @@ def _choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 
 
 def test_the_topology_in_the_documents_is_one() -> None:
-    text = (REPOSITORY / "docs" / "topologies.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs/how-to/own-network.md").read_text(encoding="utf-8")
     (found,) = re.findall(r"^    name: my-metro\n(?:    .*\n)+", text, re.MULTILINE)
-    topology = parse_text(textwrap.dedent(found), "docs/topologies.md")
+    topology = parse_text(textwrap.dedent(found), "docs/how-to/own-network.md")
     assert [s.detector_efficiency for s in topology.sections] == [0.3, 0.2]
     assert remarks(topology) == ()
