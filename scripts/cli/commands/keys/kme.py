@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import uuid
+from pathlib import Path
 
 from kms.clients.conformance_client import Access, Credentials, base_url, check, sae_id_of
 from kms.conformance.findings import Verdict
