@@ -26,7 +26,7 @@ from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
 from topologies.files import DEFAULT_MBPS_PER_GBPS
-from topologies.spec import KME_PORT, Topology, topology_from_dict
+from topologies.spec import KME_PORT, Topology, TopologyError, topology_from_dict
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
@@ -42,6 +42,9 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.Argu
                     help="detect silent failures of channels by BFD (false alarms on a busy machine)")  # fmt: skip
     up.add_argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
                     help="what encrypts; auto: the kernel where it has ESP (default %(default)s)")  # fmt: skip
+    up.add_argument("--attach", action="append", default=[], metavar="SITE=INTERFACE", help=(
+        "the interface of this machine that becomes the port of the site's attached channel (again for other sites)"
+    ))  # fmt: skip
     up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
     up.add_argument("--supervise", type=int, metavar="DESCRIPTOR", help=argparse.SUPPRESS)
     up.set_defaults(run=_up)
@@ -55,6 +58,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.supervise is not None:
         return _supervise(topology_from_dict(json.load(sys.stdin)), arguments, layout)
     topology = chosen_topology(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
+    topology = _with_attached(topology, arguments.attach)
     if not 0 < arguments.api_port < 65536:
         raise WrongRequest(f"--api-port: {arguments.api_port} is not a port")
     if arguments.detach:
@@ -70,6 +74,22 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
             runtime.start(progress.begin)
         _open_shell(runtime)
     return 0
+
+
+def _with_attached(topology: Topology, words: list[str]) -> Topology:
+    """The topology with what ``--attach`` names."""
+    named: dict[str, str] = {}
+    for word in words:
+        site, separator, interface = word.partition("=")
+        if not (site and separator and interface):
+            raise WrongRequest(f"--attach: {word!r} is not SITE=INTERFACE")
+        if site in named:
+            raise WrongRequest(f"--attach: {site} is named twice")
+        named[site] = interface
+    try:
+        return topology.with_attached(named) if named else topology
+    except TopologyError as error:
+        raise WrongRequest(f"--attach: {error}") from error
 
 
 def _options(arguments: argparse.Namespace) -> RunOptions:
