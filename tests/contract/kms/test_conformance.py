@@ -170,7 +170,7 @@ class TestBadRequests:
             (["https://h", "--cert", "c", "--key", "k", "--ca", "a", "--sae", "s"], "certificates: c"),
             (["https://h", "--cert", "c", "--key", "k", "--ca", "a", "--peer-cert", "p"], "go together"),
             (["https://h", "--timeout", "0"], "--timeout: 0"),
-            (["https://h", "--timeout", "nan"], "--timeout: nan"),
+            (["https://h", "--timeout", "nan"], "--timeout: 'nan' is no number"),
         ],
     )
     def test_are_refused_with_the_field(self, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from scripts.cli.main import build_parser
+from scripts.cli.main import prepared
 from scripts.errors import WrongRequest
 from scripts.testbed.paths import Layout
 from tests.support.running_kms import KmsWorld, running_kms
@@ -31,7 +31,7 @@ def world(tmp_path: Path) -> Iterator[KmsWorld]:
 
 
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    arguments = build_parser("pki").parse_args(["pki", *words, "--json"])
+    arguments = prepared(["pki", *words, "--json"])
     assert arguments.run(arguments, Layout(tmp_path / "state", tmp_path / "run")) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -83,7 +83,7 @@ def test_a_device_with_a_signed_request_fetches_keys_until_it_is_revoked(
 def test_a_registered_name_is_not_taken_from_a_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, capsys, "issue", "alice", "--out", str(tmp_path / "alice"), "--site", "cell1")
     csr = csr_file(tmp_path / "csr", RSA_KEY, "alice")
-    arguments = build_parser("pki").parse_args(["pki", "sign", "--csr", csr, "--out", str(tmp_path / "out")])
+    arguments = prepared(["pki", "sign", "--csr", csr, "--out", str(tmp_path / "out")])
     layout = Layout(tmp_path / "state", tmp_path / "run")
     with pytest.raises(WrongRequest, match=r"--csr: the request is for 'alice', who is registered: .*--sae alice"):
         arguments.run(arguments, layout)
@@ -123,7 +123,7 @@ def wrong_requests(tmp_path: Path) -> dict[str, str]:
 def test_what_is_no_good_request_is_refused_with_the_reason(tmp_path: Path) -> None:
     for number, (file, reason) in enumerate(wrong_requests(tmp_path).items()):
         out = tmp_path / f"out{number}"
-        arguments = build_parser("pki").parse_args(["pki", "sign", "--csr", file, "--out", str(out)])
+        arguments = prepared(["pki", "sign", "--csr", file, "--out", str(out)])
         with pytest.raises(WrongRequest, match=f"(?s)--csr: .*{reason}"):
             arguments.run(arguments, Layout(tmp_path / "state", tmp_path / "run"))
         assert not (out / "cert.pem").exists()
@@ -175,7 +175,7 @@ def test_a_password_file_that_will_not_do(
     if content is not None:
         secret.write_bytes(content)
         secret.chmod(mode)
-    arguments = build_parser("pki").parse_args(
+    arguments = prepared(
         ["pki", "issue", "alice", "--out", str(tmp_path / "out"), "--password-file", str(secret), *words]
     )
     with pytest.raises(WrongRequest, match=said) as refused:
@@ -185,6 +185,6 @@ def test_a_password_file_that_will_not_do(
 
 
 def test_without_a_terminal_no_password_is_asked_for(tmp_path: Path) -> None:
-    arguments = build_parser("pki").parse_args(["pki", "issue", "alice", "--out", str(tmp_path / "out"), "--pkcs12"])
+    arguments = prepared(["pki", "issue", "alice", "--out", str(tmp_path / "out"), "--pkcs12"])
     with pytest.raises(WrongRequest, match="--password-file: there is no terminal"):
         arguments.run(arguments, Layout(tmp_path / "state", tmp_path / "run"))

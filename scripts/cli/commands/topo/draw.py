@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from scripts.cli.handlers import Handlers
 from scripts.cli.topologies import TOPO_METAVAR
 from scripts.console.output import print_json, say
 from scripts.errors import WrongRequest
@@ -14,17 +14,6 @@ from scripts.report.topology_svg import standalone
 from scripts.testbed.paths import Layout
 from topologies.files import load_topology
 from topologies.spec import TopologyError
-
-
-def add_verb(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    """Add it to the parser of ``topo``."""
-    verb = topo.add_parser("draw", parents=[common], help="a picture of one, as SVG")
-    verb.add_argument("topology", metavar=TOPO_METAVAR)
-    verb.add_argument("--out", metavar="FILE", help="write it there instead of to standard output")
-    verb.add_argument(
-        "--weights", choices=("capacity", "latency"), help="write vCPUs beside sites, and this beside fibres"
-    )
-    verb.set_defaults(run=_draw)
 
 
 def _draw(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -45,3 +34,8 @@ def _draw(arguments: argparse.Namespace, layout: Layout) -> int:
     else:
         print(picture, end="")
     return 0
+
+
+HANDLERS: Handlers = {
+    "topo draw": _draw,
+}

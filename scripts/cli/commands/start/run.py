@@ -10,8 +10,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from scripts.cli.commands.keys import key_rate, section_model
-from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
+from scripts.cli.commands.keys.keys import key_rate, section_model
+from scripts.cli.handlers import Handlers
+from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
@@ -20,38 +21,12 @@ from scripts.testbed.cleanup import read_or_guess
 from scripts.testbed.clients import every_slice
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.detached import UNSAFE_KEYLOG, start_detached, take_down
-from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.life.start_reports import StartReporter
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
-from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import KME_PORT, Topology, TopologyError, topology_from_dict
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    up = commands.add_parser("up", parents=[common], help="start KMS, controller, network and tunnels")
-    up.add_argument("--topo", default="ukqntel", metavar=TOPO_METAVAR, help=topo_help())
-    up.add_argument(
-        "--detach", action="store_true", help="return when everything runs; without it Mininet's shell opens"
-    )
-    up.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
-    up.add_argument("--scale", type=float, default=DEFAULT_MBPS_PER_GBPS, metavar="MBPS",
-                    help="emulated Mbit/s for each real Gbit/s (default %(default)s)")  # fmt: skip
-    up.add_argument("--bfd", action="store_true",
-                    help="detect silent failures of channels by BFD (false alarms on a busy machine)")  # fmt: skip
-    up.add_argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
-                    help="what encrypts; auto: the kernel where it has ESP (default %(default)s)")  # fmt: skip
-    up.add_argument("--attach", action="append", default=[], metavar="SITE=INTERFACE", help=(
-        "the interface of this machine that becomes the port of the site's attached channel (again for other sites)"
-    ))  # fmt: skip
-    up.add_argument("--unshaped", action="store_true", help="channels at the machine's own speed, for throughput tests")
-    up.add_argument("--supervise", type=int, metavar="DESCRIPTOR", help=argparse.SUPPRESS)
-    up.set_defaults(run=_up)
-    down = commands.add_parser("down", parents=[common], help="stop and clean exactly what was started")
-    down.set_defaults(run=_down)
-    status = commands.add_parser("status", parents=[common], help="what runs, slices, links, keys, at a glance")
-    status.set_defaults(run=_status)
 
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -59,13 +34,11 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
         return _supervise(topology_from_dict(json.load(sys.stdin)), arguments, layout)
     topology = chosen_topology(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
     topology = _with_attached(topology, arguments.attach)
-    if not 0 < arguments.api_port < 65536:
-        raise WrongRequest(f"--api-port: {arguments.api_port} is not a port")
     if arguments.detach:
         return _start_detached(topology, arguments, layout)
     if not has_commands(sys.stdin):
         raise WrongRequest(
-            "up: Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
+            "Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
             "`up --detach` returns when everything runs, `down` ends it"
         )
     end_on_signals()
@@ -236,3 +209,10 @@ def _ask(call: Any, method: str, path: str) -> dict[str, Any]:
     except EnvironmentLacks:
         return {}
     return body if status == 200 and isinstance(body, dict) else {}
+
+
+HANDLERS: Handlers = {
+    "up": _up,
+    "down": _down,
+    "status": _status,
+}

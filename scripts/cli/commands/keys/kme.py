@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import uuid
 from pathlib import Path
-from typing import Any
 
 from kms.clients.conformance_client import Access, Credentials, base_url, check, sae_id_of
 from kms.conformance.findings import Verdict
 from kms.conformance.report import STANDARD, Report
 from kms.errors import PkiError
+from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.testbed.paths import Layout
@@ -19,28 +19,6 @@ from scripts.testbed.run_record import read_record
 from topologies.spec import KME_PORT, Topology, VendorKme
 
 _LONGEST_S = 120.0
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    group = commands.add_parser("kme", help="key management entities, ours or a vendor's").add_subparsers(
-        dest="action", required=True, metavar="ACTION"
-    )
-    checking = group.add_parser("check", parents=[common], help=f"a conformance report on {STANDARD}")
-    checking.add_argument("url", metavar="URL", help="https://HOST[:PORT] of the KME of the SAE that orders keys")
-    files = (
-        ("--cert", "certificate of the SAE that orders keys (PEM)"),
-        ("--key", "its private key (PEM, without a passphrase)"),
-        ("--ca", "authority that the KME is certified by (PEM)"),
-        ("--peer-cert", "certificate of the SAE that fetches the twins"),
-        ("--peer-key", "its private key"),
-        ("--peer-ca", "authority of its KME (default: --ca)"),
-    )
-    for option, meaning in files:
-        checking.add_argument(option, type=Path, metavar="FILE", help=meaning)
-    checking.add_argument("--sae", metavar="SAE_ID", help="the SAE that fetches (default: the name in --peer-cert)")
-    checking.add_argument("--peer-url", metavar="URL", help="the KME that it asks (default: URL)")
-    checking.add_argument("--timeout", type=float, default=10.0, metavar="S", help="for each answer (default: 10)")
-    checking.set_defaults(run=_check)
 
 
 def _check(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -129,3 +107,6 @@ def _use_the_runs_own(arguments: argparse.Namespace, layout: Layout) -> None:
         peer = next(name for name in urls if name != site)
         arguments.peer_url = urls[peer]
         arguments.peer_cert, arguments.peer_key = (pki / f"sae-{peer}" / name for name in ("cert.pem", "key.pem"))
+
+
+HANDLERS: Handlers = {"kme check": _check}

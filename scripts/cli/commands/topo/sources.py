@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, say
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.files.results import write_result
@@ -21,79 +21,13 @@ from topologies.derivation.rules import Rules, parse_rules
 from topologies.files import parse_document, read_bytes, to_yaml
 from topologies.files.located_yaml import YamlError, load_located
 from topologies.files.parsing import read_text
-from topologies.sources.reader import FORMATS, TOPOHUB, read_source
+from topologies.sources.reader import read_source
 from topologies.sources.topohub_graphs import TopoHubMissing
-from topologies.spec import SecurityClass, Topology, TopologyError
+from topologies.spec import Topology, TopologyError
 from topologies.synthetic.options import RandomOptions
 from topologies.synthetic.paper_000 import draw
 from topologies.synthetic.requests import RANDOM_RULES, requests_of
 from topologies.synthetic.tiered import draw_tiered
-
-LEVELS = tuple(level.label for level in SecurityClass)
-_RANGE = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?")
-
-
-def add_verbs(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    """Add both to the parser of ``topo``."""
-    _add_import(topo, common)
-    _add_random(topo, common)
-
-
-def _add_import(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    verb = topo.add_parser(
-        "import", parents=[common], help="a file of ours from GraphML, GML, SNDlib, TopoHub, GNPy, NetJSON or Mininet"
-    )
-    verb.add_argument(
-        "source", metavar="SOURCE",
-        help=f"a file, {TOPOHUB}GROUP/NAME, or a Mininet Topo as module:Class (which is imported from here, and run)",
-    )  # fmt: skip
-    verb.add_argument("--format", choices=FORMATS, help="of the file, where its content does not tell")
-    _add_output(verb)
-    verb.add_argument("--rules", metavar="FILE", help="what becomes of nodes and edges (docs/how-to/own-network.md)")
-    verb.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", dest="changes",
-        help="one rule, e.g. km.default=50; may be given several times",
-    )  # fmt: skip
-    demands = verb.add_argument_group("the source's traffic matrix")
-    demands.add_argument("--demands-as", metavar="FILE", help="write it as slice requests, for `slice create FILE`")
-    demands.add_argument("--demands-security", choices=LEVELS, default="qra", help="(default %(default)s)")
-    demands.add_argument(
-        "--demands-scale", type=_positive, metavar="MBPS", help="Mbit/s of the emulated network for a unit of demand"
-    )
-    verb.set_defaults(run=_import)
-
-
-def _add_random(topo: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    default = RandomOptions()
-    verb = topo.add_parser("random", parents=[common], help="paper 000's random network, the same for the same seed")
-    verb.add_argument("--seed", type=int, default=default.seed, help="(default %(default)s)")
-    verb.add_argument("--slices", type=int, default=default.slices, metavar="N", help="(default %(default)s)")
-    verb.add_argument(
-        "--nodes", type=int, default=default.nodes_per_slice, metavar="N", help="in each slice (default %(default)s)"
-    )
-    for name, value, what in (
-        ("--node-weights", default.node_weight, "vCPUs of a site"),
-        ("--edge-weights", default.edge_weight, "tens of Gbit/s, or tenths of a ms, of a fibre"),
-        ("--km", default.km, "of a fibre whose weight is the capacity"),
-    ):
-        text = f"{what} (default {value[0]}..{value[1]})"
-        verb.add_argument(name, type=_range, default=value, metavar="A..B", help=text)
-    verb.add_argument(
-        "--edge-weight", choices=("capacity", "latency"), default=default.weighs, help="(default %(default)s)"
-    )
-    for name, probability in (("--within", default.within), ("--between", default.between)):
-        text = f"probability of an edge {name[2:]} slices (default {probability:g})"
-        verb.add_argument(name, type=float, default=probability, metavar="P", help=text)
-    verb.add_argument("--tiers", action="store_true", help="cells, aggregation, metro and core instead")
-    verb.add_argument("--slices-as", metavar="FILE", help="write its slices as requests, for `slice create FILE`")
-    verb.add_argument("--slices-security", choices=LEVELS, default="qkd", help="(default %(default)s)")
-    _add_output(verb)
-    verb.set_defaults(run=_random)
-
-
-def _add_output(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--out", metavar="FILE", help="write it there instead of to standard output")
-    verb.add_argument("--name", help="of the topology")
 
 
 def _import(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -225,18 +159,7 @@ def _put(document: dict[str, Any], change: str) -> None:
         raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
 
 
-def _range(text: str) -> tuple[int, int]:
-    found = _RANGE.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form A..B")
-    return int(found[1]), int(found[2] or found[1])
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-    return value
+HANDLERS: Handlers = {
+    "topo import": _import,
+    "topo random": _random,
+}

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
-from controller.testing.mutants import MUTATIONS
-from scripts.cli.topologies import TOPO_METAVAR, chosen_topology
+from scripts.cli.handlers import Handlers
+from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
@@ -19,40 +17,13 @@ from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_s
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
 DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
 KINDS = {trouble.value: trouble for trouble in Trouble}
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    group = commands.add_parser("experiment", help="scripted failure experiments").add_subparsers(
-        dest="action", required=True, metavar="ACTION"
-    )
-    group.add_parser("list", parents=[common], help="the shipped experiments").set_defaults(run=_list)
-    run = group.add_parser("run", parents=[common], help="run one on a network of its own")
-    run.add_argument("name", metavar="NAME|FILE", help=f"{', '.join(shipped_names())}, chaos, or a YAML file")
-    run.add_argument("--topo", metavar=TOPO_METAVAR, help="another network than the experiment names")
-    run.add_argument("--out", type=Path, metavar="DIR", help="where results go (default results/experiments/NAME)")
-    run.add_argument(
-        "--seed", type=int, metavar="N", help="of every random choice: the same seed gives the same faults"
-    )
-    run.add_argument("--repetitions", type=int, metavar="N")
-    run.add_argument("--faults", type=int, metavar="N", help=f"of chaos: how many (default {DEFAULT_FAULTS})")
-    run.add_argument("--kinds", metavar="KIND,...", help=f"of chaos: which, of {', '.join(KINDS)} (default: all)")
-    run.add_argument(
-        "--no-bfd",
-        action="store_true",
-        help="of chaos: without BFD; the tunnels' continuity checks detect silent failures",
-    )
-    run.add_argument("--mutation", choices=MUTATIONS, help="of chaos: a controller with a defect on purpose; it ends "
-                     "at the first violation, and one is expected")  # fmt: skip
-    run.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
-    run.add_argument("--time-scale", type=float, default=1.0, help=argparse.SUPPRESS)
-    run.set_defaults(run=_run)
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -95,7 +66,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
             result = run_experiment(system, scenario, settings, folder, progress)
     document = result.to_dict()
     if arguments.json:
-        print(json.dumps(document))
+        print_json(document)
     else:
         for repetition in result.results:
             for finding in repetition.findings:
@@ -132,7 +103,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
         with Progress(CHAOS) as progress:
             run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, progress)
     if arguments.json:
-        print(json.dumps(result.to_dict()))
+        print_json(result.to_dict())
     else:
         for violation in result.violations:
             say(f"VIOLATION at step {violation['step']}: {violation['what']}")
@@ -142,3 +113,9 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _results_folder(out: Path | None, name: str) -> Path:
     return make_results_folder("--out", out if out is not None else REPOSITORY / "results" / "experiments" / name)
+
+
+HANDLERS: Handlers = {
+    "experiment list": _list,
+    "experiment run": _run,
+}

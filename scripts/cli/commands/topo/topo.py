@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from typing import Any
 
-from scripts.cli.commands import topo_draw, topo_sources
+from scripts.cli.handlers import Handlers
 from scripts.cli.topologies import TOPO_METAVAR
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
@@ -22,25 +22,6 @@ from topologies.files import (
     to_yaml,
 )
 from topologies.spec import SecurityClass, Topology, TopologyError
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    topo = commands.add_parser("topo", help="networks of your own").add_subparsers(
-        dest="action", required=True, metavar="ACTION"
-    )
-    topo.add_parser("list", parents=[common], help="the shipped topologies").set_defaults(run=_list)
-    show = topo.add_parser("show", parents=[common], help="one in its full form, to read or to begin a file with")
-    show.add_argument("topology", metavar=TOPO_METAVAR)
-    show.add_argument("--format", choices=("yaml", "json"), default="yaml", help="(default %(default)s)")
-    show.set_defaults(run=_show)
-    validate = topo.add_parser("validate", parents=[common], help="what is wrong with a file, and what is odd about it")
-    validate.add_argument("topology", metavar="FILE")
-    validate.set_defaults(run=_validate)
-    schema = topo.add_parser("schema", parents=[common], help="the JSON Schema of the file, for editors")
-    schema.add_argument("--rules", action="store_true", help="that of the rules of `topo import` instead")
-    schema.set_defaults(run=_schema)
-    topo_draw.add_verb(topo, common)
-    topo_sources.add_verbs(topo, common)
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -103,3 +84,11 @@ def _summary(topology: Topology) -> dict[str, Any]:
 def _schema(arguments: argparse.Namespace, layout: Layout) -> int:
     print_json(rules_schema() if arguments.rules else json_schema())
     return 0
+
+
+HANDLERS: Handlers = {
+    "topo list": _list,
+    "topo show": _show,
+    "topo validate": _validate,
+    "topo schema": _schema,
+}

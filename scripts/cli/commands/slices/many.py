@@ -33,7 +33,8 @@ def create_each(
         try:
             body = create(request)
         except CommandError as error:
-            refused.append({"name": name, "error": str(error)})
+            problem = {} if error.problem is None else {"problem": error.problem}
+            refused.append({"name": name, "error": str(error), **problem})
             if not as_json:
                 say(f"{name}: {error}")
             continue

@@ -16,8 +16,8 @@ from scripts.bench.provision import run as provision
 from scripts.bench.scale import networks
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
-from scripts.bench.tunnel import wires
-from scripts.cli.topologies import TOPO_METAVAR, chosen_topology
+from scripts.cli.handlers import Handlers
+from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import DidNotHold, WrongRequest
@@ -26,7 +26,7 @@ from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
@@ -35,94 +35,11 @@ RESULTS = REPOSITORY / "results" / "bench"
 DEFAULT_RUNS = 100
 
 
-def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argparse.ArgumentParser) -> None:
-    bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
-
-    parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
-    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="runs of each use case")
-    parser.add_argument(
-        "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
-        help="instead: add slices until one does not fit, at most N",
-    )  # fmt: skip
-    _add_topo(parser, f"{USE_CASE_TOPOLOGY}; with --slices {fill.TOPOLOGY}")
-    _add_out(parser, "provision")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
-    parser.set_defaults(run=_provision)
-
-    parser = bench.add_parser(
-        "failover", parents=[common_options], help="packets lost and outage per failure, by protection class"
-    )
-    parser.add_argument(
-        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="failures of each protection class and detection"
-    )
-    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="slices hit by one cut")
-    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="runs of the spanning-tree baseline")
-    _add_topo(parser, failover.TOPOLOGY)
-    _add_out(parser, "failover")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
-    parser.set_defaults(run=_failover)
-
-    parser = bench.add_parser(
-        "tunnel",
-        parents=[common_options],
-        help="the tunnel's throughput and latency, beside plain, kernel ESP, WireGuard and OpenVPN",
-    )
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each measurement, interleaved")
-    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="duration of each TCP stream")
-    parser.add_argument(
-        "--wires", nargs="+", choices=wires.KINDS, default=wires.KINDS, help="what the tunnels run over"
-    )
-    parser.add_argument(
-        "--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="MTUs of the wire, in bytes"
-    )
-    parser.add_argument(
-        "--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="tunnels to measure"
-    )
-    parser.add_argument("--wireguard-go-new", type=Path, metavar="PATH", help="a newer wireguard-go's binary")
-    parser.add_argument("--no-rekeying", action="store_true", help="leave out the cost of rekeying")
-    _add_out(parser, "tunnel")
-    parser.set_defaults(run=_tunnel)
-
-    parser = bench.add_parser("paths", parents=[common_options], help="path computation: exactness and speed")
-    parser.add_argument("--sizes", type=_count, nargs="+", metavar="N", help="network sizes, in sites")
-    parser.add_argument("--queries", type=_count, metavar="N", help="requests per size")
-    _add_out(parser, "paths")
-    parser.set_defaults(run=_paths)
-
-    parser = bench.add_parser(
-        "qkd", parents=[common_options], help="the QKD simulation: sifting, reconciliation, key rates over distance"
-    )
-    parser.add_argument("--bits", type=_count, metavar="N", help="bits to reconcile (default 10^8)")
-    parser.add_argument("--no-peer", action="store_true", help="do not install and measure SeQUeNCe beside it")
-    _add_out(parser, "qkd")
-    parser.set_defaults(run=_qkd)
-
-    parser = bench.add_parser("scale", parents=[common_options], help="what a network costs by its number of sites")
-    parser.add_argument(
-        "--sites", type=_count, nargs="+", default=scale.DEFAULT_SITES, metavar="N",
-        help="numbers of sites (default: 5 24 48 100)",
-    )  # fmt: skip
-    parser.add_argument("--runs", type=_count, default=scale.Effort.runs, metavar="N", help="slices on each network")
-    _add_out(parser, "scale")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
-    parser.set_defaults(run=_scale)
-
-    parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="duration for each mode and number of clients")
-    parser.add_argument(
-        "--apps-seconds", type=_seconds, metavar="S", help="duration with the applications that rekey every 3 s"
-    )
-    parser.add_argument("--applications", type=_count, metavar="N", help="applications that rekey every 3 s")
-    parser.add_argument("--source", metavar="SOURCE", help="where the keys come from: dh, qra, qkd or like qkd+qra")
-    _add_out(parser, "kms")
-    parser.set_defaults(run=_kms)
-
-
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
     topology = chosen_topology(arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
     places = places_in(topology)
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "provision")
     end_on_signals()
     with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
@@ -174,7 +91,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     topology = chosen_topology(arguments.topo or failover.TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
     end_on_signals()
     figures: dict[str, float] = {}
     notes = [*failover.NOTES, common.load_note()]
@@ -208,7 +125,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "tunnel")
     end_on_signals()
     plan = tunnel.Plan(
         wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
@@ -237,7 +154,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
     if "sizes" in options:
         options["sizes"] = tuple(options["sizes"])
@@ -252,7 +169,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "qkd")
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
     python = None
@@ -294,7 +211,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
     impossible = [n for n in numbers if not networks.SMALLEST <= n <= networks.LARGEST]
     if impossible:
         raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
     effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
@@ -314,7 +231,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
-    folder = make_results_folder("--out", arguments.out)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "kms")
     names = ("seconds", "apps_seconds", "applications", "source")
     options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     with Progress("bench kms") as progress:
@@ -334,29 +251,12 @@ def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> i
     return 1 if failed else 0
 
 
-def _add_topo(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("--topo", metavar=TOPO_METAVAR, help=f"the network (default {default})")
-
-
-def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=RESULTS / name,
-        metavar="DIR",
-        help="where plots and raw figures go (default %(default)s)",
-    )
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 3600:
-        raise argparse.ArgumentTypeError("must lie above 0 and be no more than 3600")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+HANDLERS: Handlers = {
+    "bench provision": _provision,
+    "bench failover": _failover,
+    "bench tunnel": _tunnel,
+    "bench paths": _paths,
+    "bench qkd": _qkd,
+    "bench scale": _scale,
+    "bench kms": _kms,
+}

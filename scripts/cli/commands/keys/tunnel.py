@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, print_table, say
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.paths import Layout
@@ -13,15 +14,6 @@ from scripts.testbed.running_system import RunningSystem
 
 _MEGA = 1e6
 _REACH = {True: "yes", False: "NO", None: "not known"}
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    group = commands.add_parser("tunnel", help="the tunnel agents").add_subparsers(
-        dest="action", required=True, metavar="ACTION"
-    )
-    stats = group.add_parser("stats", parents=[common], help="counters, keys and continuity of every connection")
-    stats.add_argument("site", nargs="?", metavar="SITE", help="one site's agent alone (default: all)")
-    stats.set_defaults(run=_stats)
 
 
 def _stats(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -80,3 +72,8 @@ def _print(answered: dict[str, dict[str, dict[str, Any]]]) -> None:
 
 def _other_drops(stats: dict[str, Any]) -> int:
     return sum(value for name, value in stats.items() if name.endswith("_drops") and name != "rx_replay_drops")
+
+
+HANDLERS: Handlers = {
+    "tunnel stats": _stats,
+}

@@ -1,4 +1,4 @@
-"""``keys`` and ``pki``: what the KMS holds, and certificates for its clients."""
+"""``pki``: certificates for the KMS' clients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from kms.errors import KmsError
 from kms.own_directory import OwnDirectory, Owner
@@ -16,135 +16,16 @@ from kms.pki.credentials import PKCS12_FILE
 from kms.pki.revocation import revoke_sae
 from kms.pki.sae_register import issued_saes
 from kms.pki.signing_request import read_signing_request
+from scripts.cli.handlers import Handlers
 from scripts.cli.passwords import read_password
 from scripts.console.output import print_json, print_table, say
-from scripts.errors import DidNotHold, WrongRequest
+from scripts.errors import WrongRequest
 from scripts.files.caller import who_called_sudo
 from scripts.testbed.paths import Layout
-from scripts.testbed.run_record import read_record, running_record
-from scripts.testbed.running_system import RunningSystem
+from scripts.testbed.run_record import read_record
 from topologies.catalog import CATALOG, load
-from topologies.spec import Topology
 
 _T = TypeVar("_T")
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    keys = commands.add_parser("keys", parents=[common], help="pools, rates, QBER per section")
-    keys.set_defaults(run=_keys)
-    group = commands.add_parser("pki", help="certificates of the testbed's own CA").add_subparsers(
-        dest="action", required=True, metavar="ACTION"
-    )
-    issue = group.add_parser("issue", parents=[common], help="a client certificate, its key and the CA")
-    issue.add_argument("sae_id", metavar="SAE_ID", help="the identity that the KMEs will see")
-    issue.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
-    issue.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
-    _add_pkcs12(issue)
-    issue.set_defaults(run=_issue)
-    sign = group.add_parser("sign", parents=[common], help="a client certificate for a key that is made elsewhere")
-    sign.add_argument("--csr", required=True, type=Path, metavar="FILE", help="the signing request, PEM or DER")
-    sign.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem and ca.pem")
-    sign.add_argument("--sae", metavar="SAE_ID", help="the identity (default: the common name in the request)")
-    sign.add_argument("--site", metavar="SITE", help="the site whose KME serves it (default: the one it first asks)")
-    sign.set_defaults(run=_sign)
-    renew = group.add_parser(
-        "renew", parents=[common], help="a new certificate and key; the old one stays valid until it expires"
-    )
-    renew.add_argument("sae_id", metavar="SAE_ID")
-    renew.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to put cert.pem, key.pem, ca.pem")
-    _add_pkcs12(renew)
-    renew.set_defaults(run=_renew)
-    revoke = group.add_parser("revoke", parents=[common], help="all certificates of an SAE, at once")
-    revoke.add_argument("sae_id", metavar="SAE_ID")
-    revoke.set_defaults(run=_revoke)
-    listing = group.add_parser("list", parents=[common], help="SAEs with certificates, and their expiry")
-    listing.set_defaults(run=_list)
-
-
-def _add_pkcs12(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pkcs12", action="store_true", help=f"{PKCS12_FILE} as well, with all three, under a password"
-    )
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="its first line (default: asked for)")
-
-
-def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
-    system = RunningSystem(running_record(layout), layout)
-    status, body = system.kms.call("GET", "/v1/keys")
-    if status != 200:
-        raise DidNotHold(f"the KMS answered {status}: {body}")
-    if arguments.json:
-        print_json(body)
-        return 0
-    columns = ("id", "from", "to", "km", "model", "state", "why", "secret bit/s", "in store, bits", "QBER")
-    print_table("QKD sections", columns, [
-        (
-            s["id"], s["a"], s["b"], s["length_km"], section_model(s), s["state"], s["stop_reason"], key_rate(s),
-            s["available_bits"], s["qber"],
-        )
-        for s in body["sections"]
-    ])  # fmt: skip
-    print_table("QKD links", ("id", "from", "to", "over", "state", "secret bit/s", "in store, bits"), [
-        (
-            link["id"], link["a"], link["b"], " ".join(link["sections"]), _link_state(link),
-            key_rate(link), link["available_bits"],
-        )
-        for link in body["links"]
-    ])  # fmt: skip
-    if vendors := vendor_links(system.topology):
-        served = ("id", "from", "to", "KME of the first", "secret bit/s")
-        print_table("Vendors' QKD", served, [(*link, "not known") for link in vendors])
-    if body["routes"]:
-        print_table("Relay routes", ("from", "to", "over", "trusted nodes", "secret bit/s", "in store, bits"), [
-            (
-                r["a"], r["b"], " ".join(r["sections"]) if r["usable"] else f"NONE: {r['reason']}",
-                " ".join(r["nodes"]), r["skr_bps"], r["available_bits"],
-            )
-            for r in body["routes"]
-        ])  # fmt: skip
-    print_table("Pools", ("from", "to", "source", "keys", "of"), [
-        (p["a"], p["b"], p["source"], p["stored"], p["max"])
-        for p in body["pools"]
-    ])  # fmt: skip
-    if body["reservations"]:
-        reserved = ("master", "slaves", "source", "bit/s", "relays", "state", "over")
-        print_table("Reservations", reserved, [
-            (
-                r["server_app_id"], " ".join(r["client_app_id"]), r["key_source"], r["min_bandwidth"],
-                r["disjoint_relays"], r["app_status"], " ".join(r["sections"]),
-            )
-            for r in body["reservations"]
-        ])  # fmt: skip
-    return 0
-
-
-def vendor_links(topology: Topology) -> list[tuple[str, str, str, str]]:
-    """Pairs of sites whose vendor's KMEs serve QKD, by the operator's word: id, ends, and the URL at the first end."""
-    return [
-        (link, site.name, peer, site.kme.url)
-        for site in topology.sites
-        if site.kme is not None
-        for peer in site.kme.qkd_with
-        if site.name < peer and (link := topology.vendor_link(site.name, peer)) is not None
-    ]
-
-
-def _link_state(link: dict[str, Any]) -> str:
-    if link["usable"]:
-        return "usable"
-    return "not judged yet" if link["skr_bps"] is None else "OFF"
-
-
-def key_rate(shown: dict[str, Any]) -> float | str:
-    """The rate of a section or link as a person reads it."""
-    rate: float | None = shown["skr_bps"]
-    return "not known yet" if rate is None else rate
-
-
-def section_model(section: dict[str, Any]) -> str:
-    """Protocol, and how its key comes about."""
-    name = f"{section['protocol']}, {section['model']}"
-    return name if section["secure"] else f"{name}, NOT SECURE"
 
 
 def _issue(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -288,3 +169,12 @@ def _require_site(name: str, layout: Layout) -> None:
         where = "in any shipped topology (for a file's, first bring it up)"
     if name not in sites:
         raise WrongRequest(f"--site: there is no site {name!r} {where}; there are {', '.join(sites)}")
+
+
+HANDLERS: Handlers = {
+    "pki issue": _issue,
+    "pki sign": _sign,
+    "pki renew": _renew,
+    "pki revoke": _revoke,
+    "pki list": _list,
+}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
 
-from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
-from scripts.console.output import say
+from scripts.cli.handlers import Handlers
+from scripts.cli.topologies import chosen_topology
+from scripts.console.output import print_json, say
 from scripts.console.progress import Progress, StepList
 from scripts.demo.run import SLICES, run_demo
 from scripts.demo.use_cases import choose
@@ -18,34 +18,11 @@ from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
-DEMO_TOPOLOGY = "ukqntel"
-MAX_SLOWNESS = 100.0
-
-
-def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
-    parser = commands.add_parser("demo", parents=[common], help="the main job, then a report")
-    parser.add_argument("--topo", default=DEMO_TOPOLOGY, metavar=TOPO_METAVAR, help=topo_help())
-    parser.add_argument("--report", type=Path, default=REPOSITORY / "results" / "demo", metavar="DIR")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
-    parser.add_argument(
-        "--slowness",
-        type=_slowness,
-        default=1.0,
-        metavar="N",
-        help="for emulated processors: loads divided by N, time limits multiplied by N",
-    )
-    parser.set_defaults(run=_demo)
-
-
-def _slowness(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= MAX_SLOWNESS:
-        raise argparse.ArgumentTypeError(f"from 1 to {MAX_SLOWNESS:g}, not {text}")
-    return value
+RESULTS = REPOSITORY / "results" / "demo"
 
 
 def _key_rates(system: RunningSystem) -> dict[str, int]:
@@ -58,7 +35,7 @@ def _key_rates(system: RunningSystem) -> dict[str, int]:
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
     topology = chosen_topology(arguments.topo)
-    folder = make_results_folder("--report", arguments.report)
+    folder = make_results_folder("--report", arguments.report or RESULTS)
     end_on_signals()
     started = time.monotonic()
     with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
@@ -73,8 +50,13 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
             slowness=arguments.slowness, remarks=shown.remarks, restorable=shown.restorable, sites=shown.sites,
         )  # fmt: skip
     if arguments.json:
-        print((folder / "report.json").read_text(encoding="utf-8").rstrip())
+        print_json(json.loads((folder / "report.json").read_text(encoding="utf-8")))
     else:
         held = sum(check.ok for check in report.checks)
         say(f"{held} of {len(report.checks)} checks held; report: {folder / 'report.html'}")
     return 0 if report.ok else 1
+
+
+HANDLERS: Handlers = {
+    "demo": _demo,
+}
