@@ -42,6 +42,7 @@ MODULES = {
     "bench": "bench",
     "experiment": "experiment",
     "topo": "topo",
+    "config": "config",
 }
 
 

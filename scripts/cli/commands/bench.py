@@ -13,53 +13,52 @@ from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.provision import fill
 from scripts.bench.provision import run as provision
-from scripts.bench.scale import networks
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
 from scripts.bench.tunnel import wires
-from scripts.cli.topologies import TOPO_METAVAR, chosen_topology
+from scripts.cli.configuration import add_config, configuration_of, configured_topology
+from scripts.cli.topologies import TOPO_METAVAR
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
-from scripts.errors import DidNotHold, WrongRequest
+from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
 USE_CASE_TOPOLOGY = "ukqntel"
 RESULTS = REPOSITORY / "results" / "bench"
-DEFAULT_RUNS = 100
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argparse.ArgumentParser) -> None:
     bench = commands.add_parser("bench", help="benchmarks").add_subparsers(dest="bench", required=True, metavar="NAME")
 
     parser = bench.add_parser("provision", parents=[common_options], help="set-up and tear-down times of slices")
-    parser.add_argument("--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="runs of each use case")
+    parser.add_argument("--runs", type=_count, metavar="N", help="runs of each use case (default 100)")
     parser.add_argument(
         "--slices", type=_count, nargs="?", const=fill.MOST, metavar="N",
         help="instead: add slices until one does not fit, at most N",
     )  # fmt: skip
     _add_topo(parser, f"{USE_CASE_TOPOLOGY}; with --slices {fill.TOPOLOGY}")
     _add_out(parser, "provision")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.add_argument("--api-port", type=int, metavar="PORT", help="the API's TCP port (default 8080)")
     parser.set_defaults(run=_provision)
 
     parser = bench.add_parser(
         "failover", parents=[common_options], help="packets lost and outage per failure, by protection class"
     )
     parser.add_argument(
-        "--runs", type=_count, default=DEFAULT_RUNS, metavar="N", help="failures of each protection class and detection"
+        "--runs", type=_count, metavar="N", help="failures of each protection class and detection (default 100)"
     )
-    parser.add_argument("--slices", type=_count, default=failover.MANY, metavar="N", help="slices hit by one cut")
-    parser.add_argument("--stp-runs", type=_count, default=1, metavar="N", help="runs of the spanning-tree baseline")
+    parser.add_argument("--slices", type=_count, metavar="N", help="slices hit by one cut (default 100)")
+    parser.add_argument("--stp-runs", type=_count, metavar="N", help="runs of the spanning-tree baseline (default 1)")
     _add_topo(parser, failover.TOPOLOGY)
     _add_out(parser, "failover")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.add_argument("--api-port", type=int, metavar="PORT", help="the API's TCP port (default 8080)")
     parser.set_defaults(run=_failover)
 
     parser = bench.add_parser(
@@ -67,13 +66,13 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
         parents=[common_options],
         help="the tunnel's throughput and latency, beside plain, kernel ESP, WireGuard and OpenVPN",
     )
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="rounds of each measurement, interleaved")
-    parser.add_argument("--seconds", type=_count, default=3, metavar="N", help="duration of each TCP stream")
+    parser.add_argument("--rounds", type=_count, metavar="N", help="rounds of each measurement (default 3)")
+    parser.add_argument("--seconds", type=_count, metavar="N", help="duration of each TCP stream (default 3)")
     parser.add_argument(
         "--wires", nargs="+", choices=wires.KINDS, default=wires.KINDS, help="what the tunnels run over"
     )
     parser.add_argument(
-        "--mtus", type=_count, nargs="+", default=(1500, 9000), metavar="N", help="MTUs of the wire, in bytes"
+        "--mtus", type=_count, nargs="+", metavar="N", help="MTUs of the wire, in bytes (default: 1500 9000)"
     )
     parser.add_argument(
         "--who", nargs="+", choices=tunnel.EVERYBODY, default=tunnel.EVERYBODY, help="tunnels to measure"
@@ -99,12 +98,12 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
 
     parser = bench.add_parser("scale", parents=[common_options], help="what a network costs by its number of sites")
     parser.add_argument(
-        "--sites", type=_count, nargs="+", default=scale.DEFAULT_SITES, metavar="N",
+        "--sites", type=_count, nargs="+", metavar="N",
         help="numbers of sites (default: 5 24 48 100)",
     )  # fmt: skip
-    parser.add_argument("--runs", type=_count, default=scale.Effort.runs, metavar="N", help="slices on each network")
+    parser.add_argument("--runs", type=_count, metavar="N", help="slices on each network (default 20)")
     _add_out(parser, "scale")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.add_argument("--api-port", type=int, metavar="PORT", help="the API's TCP port (default 8080)")
     parser.set_defaults(run=_scale)
 
     parser = bench.add_parser("kms", parents=[common_options], help="keys per second over mutual TLS, and latencies")
@@ -120,18 +119,20 @@ def add_parsers(commands: argparse._SubParsersAction[Any], common_options: argpa
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
-    topology = chosen_topology(arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
+    configuration = configuration_of(arguments, section="bench.provision")
+    topology = configured_topology(configuration, arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
     places = places_in(topology)
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    with Runtime(topology, layout, RunOptions(configuration)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
         try:
-            report = (
-                _fill(system, arguments.slices, folder, places) if is_fill else _runs(system, arguments.runs, folder)
-            )
+            if is_fill:
+                report = _fill(system, arguments.slices, folder, places)
+            else:
+                report = _runs(system, configuration["bench.provision.runs"], folder)
         except DemoError as error:
             raise DidNotHold(str(error)) from error
     return _end(report, arguments.json, folder, failed=any(
@@ -172,28 +173,30 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
 
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = chosen_topology(arguments.topo or failover.TOPOLOGY)
+    configuration = configuration_of(arguments, section="bench.failover")
+    effort = configuration.section("bench.failover")
+    topology = configured_topology(configuration, arguments.topo or failover.TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     figures: dict[str, float] = {}
     notes = [*failover.NOTES, common.load_note()]
     try:
-        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+        with Runtime(topology, layout, RunOptions(configuration, bfd=True)) as runtime:
             with Progress(f"up {topology.name}", total=START_STEPS) as progress:
                 runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
-            total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
+            total = effort["runs"] * len(failover.CLASSES) * len(failover.DETECTIONS)
             with Progress("failures", total=total) as progress:
-                results = failover.measure(system, arguments.runs, progress.advance)
+                results = failover.measure(system, effort["runs"], progress.advance)
             figures |= failover.figures(results)
-            with Progress("slices for one cut", total=arguments.slices) as progress:
-                last_ms, hit = failover.hundred_slices(system, arguments.slices, progress.advance)
+            with Progress("slices for one cut", total=effort["slices"]) as progress:
+                last_ms, hit = failover.hundred_slices(system, effort["slices"], progress.advance)
             figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
-        with Progress("spanning tree", total=arguments.stp_runs) as progress:
+        with Progress("spanning tree", total=effort["stp_runs"]) as progress:
             outages = []
-            for _ in range(arguments.stp_runs):
+            for _ in range(effort["stp_runs"]):
                 outages.append(stp.outage_ms(topology, folder / "ryu.log"))
                 progress.advance()
         figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
@@ -208,11 +211,12 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
+    effort = configuration_of(arguments, section="bench.tunnel").section("bench.tunnel")
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     plan = tunnel.Plan(
-        wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
-        seconds=float(arguments.seconds), wireguard_go_new=arguments.wireguard_go_new,
+        wires=tuple(arguments.wires), mtus=tuple(effort["mtus"]), who=tuple(arguments.who), rounds=effort["rounds"],
+        seconds=float(effort["seconds"]), wireguard_go_new=arguments.wireguard_go_new,
         with_rekeying=not arguments.no_rekeying,
     )  # fmt: skip
     notes = [*tunnel.NOTES, common.load_note()]
@@ -237,12 +241,10 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
+    effort = configuration_of(arguments, section="bench.paths").section("bench.paths")
     folder = make_results_folder("--out", arguments.out)
-    options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
-    if "sizes" in options:
-        options["sizes"] = tuple(options["sizes"])
     with Progress("bench paths") as progress:
-        report = paths.run(paths.Effort(**options), progress.say)
+        report = paths.run(paths.Effort(sizes=tuple(effort["sizes"]), queries=effort["queries"]), progress.say)
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
@@ -252,6 +254,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
+    bits = configuration_of(arguments, section="bench.qkd")["bench.qkd.bits"]
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
@@ -272,7 +275,6 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
                     progress.advance()
     except DemoError as error:
         raise DidNotHold(str(error)) from error
-    bits = arguments.bits or qkd.DEFAULT_BITS
     with Progress("reconciliation", total=qkd.reconcile_blocks(bits)) as progress:
         reconciling = qkd.reconcile_many(bits, progress.advance)
     points = []
@@ -290,14 +292,12 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
-    numbers = tuple(dict.fromkeys(arguments.sites))
-    impossible = [n for n in numbers if not networks.SMALLEST <= n <= networks.LARGEST]
-    if impossible:
-        raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
+    configuration = configuration_of(arguments, section="bench.scale")
+    numbers = tuple(dict.fromkeys(configuration["bench.scale.sites"]))
     folder = make_results_folder("--out", arguments.out)
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
-    effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
+    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration)
     sizes = []
     try:
         with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:
@@ -314,11 +314,10 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
+    effort = configuration_of(arguments, section="bench.kms").section("bench.kms")
     folder = make_results_folder("--out", arguments.out)
-    names = ("seconds", "apps_seconds", "applications", "source")
-    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     with Progress("bench kms") as progress:
-        report = kms.run(kms.Effort(**options), progress.note)
+        report = kms.run(kms.Effort(**effort), progress.note)
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 
@@ -339,6 +338,7 @@ def _add_topo(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 def _add_out(parser: argparse.ArgumentParser, name: str) -> None:
+    add_config(parser)
     parser.add_argument(
         "--out",
         type=Path,

@@ -9,7 +9,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from scripts.cli.topologies import TOPO_METAVAR, chosen_topology, topo_help
+from scripts.cli.configuration import add_config, configuration_of, configured_topology, run_options
+from scripts.cli.topologies import TOPO_METAVAR, topo_help
 from scripts.console.output import say
 from scripts.console.progress import Progress, StepList
 from scripts.demo.run import SLICES, run_demo
@@ -18,19 +19,19 @@ from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.run import DEFAULT_API_PORT, START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
-DEMO_TOPOLOGY = "ukqntel"
 MAX_SLOWNESS = 100.0
 
 
 def add_parsers(commands: argparse._SubParsersAction[Any], common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser("demo", parents=[common], help="the main job, then a report")
-    parser.add_argument("--topo", default=DEMO_TOPOLOGY, metavar=TOPO_METAVAR, help=topo_help())
+    add_config(parser)
+    parser.add_argument("--topo", metavar=TOPO_METAVAR, help=topo_help("ukqntel"))
     parser.add_argument("--report", type=Path, default=REPOSITORY / "results" / "demo", metavar="DIR")
-    parser.add_argument("--api-port", type=int, default=DEFAULT_API_PORT, metavar="PORT")
+    parser.add_argument("--api-port", type=int, metavar="PORT", help="the API's TCP port (default 8080)")
     parser.add_argument(
         "--slowness",
         type=_slowness,
@@ -57,11 +58,12 @@ def _key_rates(system: RunningSystem) -> dict[str, int]:
 
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = chosen_topology(arguments.topo)
+    configuration = configuration_of(arguments, {"network.topo": arguments.topo})
+    topology = configured_topology(configuration)
     folder = make_results_folder("--report", arguments.report)
     end_on_signals()
     started = time.monotonic()
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    with Runtime(topology, layout, run_options(configuration)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
