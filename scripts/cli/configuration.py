@@ -14,11 +14,6 @@ from scripts.testbed.life.run import RunOptions
 from topologies.spec import Topology
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """The option for the file; that one is in force is what :func:`configuration_of` makes of it."""
-    parser.add_argument("--config", metavar="FILE", help="the configuration file (see `config show`)")
-
-
 def configuration_of(
     arguments: argparse.Namespace, options: Mapping[str, Any] | None = None, section: str = ""
 ) -> Configuration:
@@ -32,7 +27,7 @@ def configuration_of(
             given[name] = getattr(arguments, name.rpartition(".")[2], None)
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
-    return read_configuration(getattr(arguments, "config", None), given)
+    return read_configuration(arguments.config, given)
 
 
 def run_options(configuration: Configuration) -> RunOptions:

@@ -64,7 +64,7 @@ class WavelengthPart(_Part):
 
 
 class QkdPart(_Part):
-    """Parameters of a QKD section (docs/kms.md)."""
+    """Parameters of a QKD section (docs/explanation/kms.md)."""
 
     attenuation_db_per_km: Annotated[float, Field(ge=0, le=1000)] = 0.2
     pulse_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 10_000_000.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from scripts.bench.kms.run import Effort as KmsEffort
 from scripts.bench.pce.run import Effort as PathsEffort
 from scripts.bench.scale.run import Effort as ScaleEffort
 from scripts.bench.tunnel.run import Plan
-from scripts.cli.commands.experiment import run_settings
+from scripts.cli.commands.measure.experiment import run_settings
 from scripts.cli.configuration import configuration_of, configured_topology, run_options
-from scripts.cli.main import build_parser
+from scripts.cli.grammar.parser import parse as parsed_words
+from scripts.cli.grammar.tree import leaves
 from scripts.configuration.document import parse_file
 from scripts.configuration.reference import OF_A_RUN
 from scripts.configuration.setting import Reader
@@ -132,7 +134,30 @@ def test_benchmarks_do_by_default_what_the_table_says() -> None:
 
 
 def parse(words: str) -> argparse.Namespace:
-    return build_parser().parse_args(words.split())
+    return parsed_words(words.split())
+
+
+def told_defaults(path: str) -> dict[str, str]:
+    """The defaults that the help of a command tells, by option."""
+    found = {}
+    for leaf in leaves():
+        for argument in leaf.arguments if leaf.path == path else ():
+            told = re.search(r"\(default:? (.*)\)", str(argument.options.get("help")))
+            if told:
+                found[argument.flags[0]] = told[1]
+    return found
+
+
+def test_the_defaults_that_help_tells_are_those_of_the_settings() -> None:
+    checked = 0
+    for setting in SETTINGS:
+        path = {Reader.BENCH: " ".join(setting.path[:2]), Reader.EXPERIMENT: "experiment run"}.get(setting.reader, "up")
+        told = told_defaults(path).get(setting.option)
+        if setting.default is not None and told is not None and setting.name != "bench.qkd.bits":
+            values = setting.default if isinstance(setting.default, list) else [setting.default]
+            assert told == " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values), setting
+            checked += 1
+    assert checked > 12
 
 
 @pytest.mark.parametrize(

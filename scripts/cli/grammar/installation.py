@@ -1,0 +1,62 @@
+"""This installation: set-up, what the machine can do, tests, version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
+
+SECTION = Section(
+    "This installation",
+    (
+        Leaf(
+            "setup", "installation.doctor", "Make this machine ready, then show what it can do.",
+            ("setup", "setup --json"), "never; status 3 where something required is missing",
+        ),
+        Leaf(
+            "doctor", "installation.doctor",
+            "Show what this machine can do, and what is done instead of what it cannot.",
+            ("doctor", "doctor --json"), "never; status 3 where something required is missing",
+        ),
+        Leaf(
+            "test", None, "Run lint and the tests; other arguments go to pytest.",
+            ("test --fast", "test -k replay"), "a complaint or a failed test",
+            (
+                argument("--fast", action="store_true", help="without slow tests and those that need root"),
+                argument("--part", choices=("networks", "rest"),
+                         help="one of the two that otherwise run beside each other: tests that make networks, or the "
+                              "rest"),
+                argument("--vm", action="store_true",
+                         help="the tests that need Debian 12's kernel, in a guest (QEMU)"),
+                argument("--long", action="store_true", help="half an hour under load, in which no process may grow"),
+                argument("--junitxml", type=Path, metavar="FILE", names="file", help="a JUnit report of the tests"),
+                argument("-k", metavar="EXPR", dest="expression", help="only tests whose names match"),
+            ),
+            passes_on=True,
+        ),
+        Leaf(
+            "config show", "installation.config", "Show every setting, its value and where that comes from.",
+            ("config show kms.limits", "config show --config my.yaml --json"), "never",
+            (
+                argument("section", nargs="?", metavar="SECTION", help="only what begins so, such as kms.limits"),
+                argument("--running", action="store_true", help="of the network that is up, not of the next command"),
+            ),
+            needs=Needs.PYTHON,
+        ),
+        Leaf(
+            "config validate", "installation.config", "List all that is wrong with a configuration file, by line.",
+            ("config validate my.yaml", "config validate my.yaml --json"), "never; status 2 where something is wrong",
+            (argument("file", nargs="?", metavar="FILE", names="file", help="default: that of --config"),),
+            needs=Needs.PYTHON,
+        ),
+        Leaf(
+            "config schema", "installation.config", "Print the JSON Schema of the configuration file.",
+            ("config schema", "config schema --json"), "never", needs=Needs.PYTHON,
+        ),
+        Leaf(
+            "version", "installation.version", "Print the version and the commit.",
+            ("version", "version --json"), "never", needs=Needs.NOTHING,
+        ),
+    ),
+    {"config": "settings: what is in force, what is wrong with a file"},
+)  # fmt: skip
