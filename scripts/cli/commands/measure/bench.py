@@ -24,6 +24,7 @@ from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
+from scripts.report.provenance import Provenance, provenance
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -36,6 +37,7 @@ RESULTS = REPOSITORY / "results" / "bench"
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
     configuration = configuration_of(arguments, section="bench.provision")
+    origin = provenance(configuration)
     topology = configured_topology(configuration, arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
     places = places_in(topology)
     folder = make_results_folder("--out", arguments.out or RESULTS / "provision")
@@ -46,9 +48,9 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
         system = RunningSystem(runtime.record, layout)
         try:
             if is_fill:
-                report = _fill(system, arguments.slices, folder, places)
+                report = _fill(system, arguments.slices, folder, places, origin)
             else:
-                report = _runs(system, configuration["bench.provision.runs"], folder)
+                report = _runs(system, configuration["bench.provision.runs"], folder, origin)
         except DemoError as error:
             raise DidNotHold(str(error)) from error
     return _end(report, arguments.json, folder, failed=any(
@@ -56,7 +58,7 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     ))  # fmt: skip
 
 
-def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
+def _runs(system: RunningSystem, runs: int, folder: Path, origin: Provenance) -> dict[str, Any]:
     from scripts.bench import charts  # loads Matplotlib, which no other command waits for
 
     provision.wait_for_keys(system)
@@ -65,12 +67,13 @@ def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
     failures = provision.failure_notes([failure for case in cases for failure in case.failures])
     notes = [*provision.NOTES, *surroundings, *failures]
     report = common.report("provision", provision.figures(cases, runs), notes)
+    report["provenance"] = origin.to_dict()
     charts.draw_histograms(cases, folder / "histograms.png")
     common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
     return report
 
 
-def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> dict[str, Any]:
+def _fill(system: RunningSystem, limit: int, folder: Path, places: Places, origin: Provenance) -> dict[str, Any]:
     from scripts.bench import charts
 
     provision.wait_for_keys(system)
@@ -83,6 +86,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
     end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
     notes = [*fill.NOTES, end, *surroundings, *series.failures]
     report = common.report("provision", fill.figures(series), notes)
+    report["provenance"] = origin.to_dict()
     charts.draw_fill(series, folder / "fill.png")
     common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
     return report
@@ -90,7 +94,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = configuration_of(arguments, section="bench.failover")
-    effort = configuration.section("bench.failover")
+    origin, effort = provenance(configuration), configuration.section("bench.failover")
     topology = configured_topology(configuration, arguments.topo or failover.TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
     folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
@@ -119,6 +123,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("failover", figures, notes, ("ryu",))
+    report["provenance"] = origin.to_dict()
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
     return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
@@ -127,7 +132,8 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
-    effort = configuration_of(arguments, section="bench.tunnel").section("bench.tunnel")
+    configuration = configuration_of(arguments, section="bench.tunnel")
+    origin, effort = provenance(configuration), configuration.section("bench.tunnel")
     folder = make_results_folder("--out", arguments.out or RESULTS / "tunnel")
     end_on_signals()
     plan = tunnel.Plan(
@@ -143,6 +149,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("tunnel", results.figures(), [*notes, *results.notes])
+    report["provenance"] = origin.to_dict()
     report["versions"] |= results.versions
     common.write_json(folder / "tunnel.json", {**report, "values": results.values})
     panels: dict[str, dict[str, list[float]]] = {}
@@ -157,10 +164,12 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
-    effort = configuration_of(arguments, section="bench.paths").section("bench.paths")
+    configuration = configuration_of(arguments, section="bench.paths")
+    origin, effort = provenance(configuration), configuration.section("bench.paths")
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
     with Progress("bench paths") as progress:
         report = paths.run(paths.Effort(sizes=tuple(effort["sizes"]), queries=effort["queries"]), progress.say)
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
@@ -170,7 +179,8 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
-    bits = configuration_of(arguments, section="bench.qkd")["bench.qkd.bits"]
+    configuration = configuration_of(arguments, section="bench.qkd")
+    origin, bits = provenance(configuration), configuration["bench.qkd.bits"]
     folder = make_results_folder("--out", arguments.out or RESULTS / "qkd")
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
@@ -200,6 +210,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
             progress.advance()
     figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
     report = common.report("qkd", figures, notes)
+    report["provenance"] = origin.to_dict()
     if python is not None:
         report["versions"]["sequence"] = SEQUENCE.version
     charts.draw_rates(points, folder / "rates.png")
@@ -209,7 +220,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = configuration_of(arguments, section="bench.scale")
-    numbers = tuple(dict.fromkeys(configuration["bench.scale.sites"]))
+    origin, numbers = provenance(configuration), tuple(dict.fromkeys(configuration["bench.scale.sites"]))
     folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
@@ -223,6 +234,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
         raise DidNotHold(str(error)) from error
     figures = {name: value for size in sizes for name, value in size.figures().items()}
     report = common.report("scale", figures, notes, ("ryu",))
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "scale.json", {**report, "runs": scale.as_list(sizes)})
     return _end(report, arguments.json, folder, failed=False)
 
@@ -230,10 +242,12 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
-    effort = configuration_of(arguments, section="bench.kms").section("bench.kms")
+    configuration = configuration_of(arguments, section="bench.kms")
+    origin, effort = provenance(configuration), configuration.section("bench.kms")
     folder = make_results_folder("--out", arguments.out or RESULTS / "kms")
     with Progress("bench kms") as progress:
         report = kms.run(kms.Effort(**effort), progress.note)
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 

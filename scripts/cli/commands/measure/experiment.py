@@ -17,6 +17,7 @@ from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experi
 from scripts.experiments.scripted.scenario import SHIPPED, Scenario, Speed, find_scenario, read_scenario, shipped_names
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
+from scripts.report.provenance import provenance
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -75,9 +76,11 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
 def run_settings(configuration: Configuration, scenario: Scenario, time_scale: float = 1.0) -> RunSettings:
     """What is in force where the configuration says so, else what the scenario says."""
     seed, repetitions = configuration["experiment.seed"], configuration["experiment.repetitions"]
+    seed = scenario.file.seed if seed is None else seed
     return RunSettings(
-        seed=scenario.file.seed if seed is None else seed,
+        seed=seed,
         repetitions=scenario.file.repetitions if repetitions is None else repetitions,
+        provenance=provenance(configuration, seed),
         time_scale=time_scale,
     )
 
@@ -97,7 +100,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     places_in(topology)  # refuses what the slices have no place on
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
-    result = ChaosResult(seed, faults, mutation=arguments.mutation)
+    result = ChaosResult(seed, faults, provenance(configuration, seed), arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
     with Runtime(topology, layout, RunOptions(configuration, bfd, mutation)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
