@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Section, argument
 from scripts.cli.grammar.shared import API_PORT, topology_option
-from scripts.cli.grammar.values import number, slowness
+from scripts.cli.grammar.values import number, slowness, whole
 
 SECTION = Section(
     "Start and stop",
@@ -28,7 +28,7 @@ SECTION = Section(
                          help="what encrypts; auto: the kernel where it has ESP (default auto)"),
                 argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
-                argument("--supervise", type=int, metavar="DESCRIPTOR", help="==SUPPRESS=="),
+                argument("--supervise", type=whole, metavar="DESCRIPTOR", help="==SUPPRESS=="),
             ),
         ),
         Leaf(

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +33,7 @@ from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.supervisor import ControlServer
+from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
@@ -48,6 +50,7 @@ START_STEPS = 7
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
 AGENTS = "tunnels"  # what agents are forked from, in the record
+KME_DOORS = "kme-doors"  # what leads hosts to vendors' KMEs
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ class Runtime:
             self.topology.require_room()
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
+        agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
         self.layout.make()
         self._take_lock()
         self._stack.callback(LogRotation(self.layout.logs).close)
@@ -266,11 +270,19 @@ class Runtime:
         self._note(AGENTS, self._agents.open())
 
     def _start_tunnels(self) -> None:
+        vendors = agents_vendors(self.topology, self.layout)
+        if vendors:
+            opened = [self.layout.kme_door(site) for site in vendors]
+            service = Service(
+                "scripts.testbed.life.kme_doors", None, lambda: all(map(Path.is_socket, opened)), lambda: True
+            )
+            self._spawn(KME_DOORS, service, doors(self.topology, self.layout))
+            self._await(KME_DOORS)
         self._await(AGENTS, self._agents.is_ready)
         for site in self.topology.site_names:
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
             service = Service(None, self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
-            config = agent_file(self.topology, self.layout, self.options.configuration, site)
+            config = agent_file(self.topology, self.layout, self.options.configuration, site, vendors.get(site))
             self._spawn(f"tunnel-{site}", service, config)
 
     def _start_controller(self) -> None:
@@ -290,7 +302,7 @@ class Runtime:
         end_all([controller] if controller is not None else [])
         end_all(self.record.processes.values())
 
-    def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
+    def _spawn(self, name: str, service: Service, config: Any) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))
         self._services[name] = service
         with deferred():

@@ -11,6 +11,7 @@ from scripts.errors import DidNotHold
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
+from topologies.spec import Topology
 
 
 def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -36,6 +37,9 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
         )
         for link in body["links"]
     ])  # fmt: skip
+    if vendors := vendor_links(system.topology):
+        served = ("id", "from", "to", "KME of the first", "secret bit/s")
+        print_table("Vendors' QKD", served, [(*link, "not known") for link in vendors])
     if body["routes"]:
         print_table("Relay routes", ("from", "to", "over", "trusted nodes", "secret bit/s", "in store, bits"), [
             (
@@ -58,6 +62,17 @@ def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
             for r in body["reservations"]
         ])  # fmt: skip
     return 0
+
+
+def vendor_links(topology: Topology) -> list[tuple[str, str, str, str]]:
+    """Pairs of sites whose vendor's KMEs serve QKD, by the operator's word: id, ends, and the URL at the first end."""
+    return [
+        (link, site.name, peer, site.kme.url)
+        for site in topology.sites
+        if site.kme is not None
+        for peer in site.kme.qkd_with
+        if site.name < peer and (link := topology.vendor_link(site.name, peer)) is not None
+    ]
 
 
 def _link_state(link: dict[str, Any]) -> str:

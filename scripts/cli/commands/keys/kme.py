@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import uuid
+from pathlib import Path
 
 from kms.clients.conformance_client import Access, Credentials, base_url, check, sae_id_of
 from kms.conformance.findings import Verdict
@@ -15,7 +16,7 @@ from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import read_record
-from topologies.spec import KME_PORT
+from topologies.spec import KME_PORT, Topology, VendorKme
 
 _LONGEST_S = 120.0
 
@@ -75,12 +76,26 @@ def _show(report: Report) -> None:
     say(", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count))
 
 
+def _use_the_vendors(arguments: argparse.Namespace, topology: Topology, vendor: VendorKme) -> None:
+    """What the topology says of the site's vendor's KME, and of that of the first site it serves QKD with."""
+    arguments.url, arguments.cert, arguments.key = vendor.url, Path(vendor.cert), Path(vendor.key)
+    arguments.ca = arguments.ca or Path(vendor.ca)
+    peers = [kme for name in vendor.qkd_with if (kme := topology.site(name).kme) is not None]
+    if peers and arguments.peer_cert is None and arguments.sae is None:
+        arguments.peer_url, arguments.sae = peers[0].url, peers[0].sae or None
+        arguments.peer_cert, arguments.peer_key = Path(peers[0].cert), Path(peers[0].key)
+        arguments.peer_ca = Path(peers[0].ca)
+
+
 def _use_the_runs_own(arguments: argparse.Namespace, layout: Layout) -> None:
     """For a KME of the network that is up, the certificates of its site's SAE and, as the slave, of another site's."""
     record = read_record(layout)
     if arguments.cert is not None or record is None or not record.supervisor.is_alive():
         return
     topology, pki = record.network, record.layout(layout).pki
+    if topology.has_site(arguments.url) and (vendor := topology.site(arguments.url).kme) is not None:
+        _use_the_vendors(arguments, topology, vendor)
+        return
     urls = {site: f"https://{topology.host(site).kme_address}:{KME_PORT}" for site in topology.site_names}
     site = next((name for name, url in urls.items() if arguments.url.rstrip("/") in (name, url)), None)
     if site is None:

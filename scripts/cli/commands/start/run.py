@@ -119,6 +119,7 @@ def _status_document(record: RunRecord, layout: Layout) -> dict[str, Any]:
         "token_file": str(layout.token),
         "ca": str(layout.pki / "ca.pem"),
         "kmes": {site: f"https://{topology.host(site).kme_address}:{KME_PORT}" for site in topology.site_names},
+        "vendor_kmes": {site.name: site.kme.url for site in topology.sites if site.kme is not None},
         "processes": {name: "up" if p.is_alive() else "down" for name, p in record.processes.items()},
         "hosts": {site: topology.host(site).data_address for site in topology.site_names},
     }
