@@ -24,7 +24,7 @@ SECTION = Section(
             ("lab check 1", "lab check 3 section=q-agg1-agg2 share=0.25"), "it is not solved yet",
             (
                 _NUMBER,
-                argument("answers", nargs="*", default=(), metavar="NAME=VALUE", help="what the task asks you to find out"),
+                argument("answers", nargs="*", default=(), metavar="NAME=VALUE", help="what the task asks for"),
             ),
         ),
         Leaf(
