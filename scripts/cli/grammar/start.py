@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Section, argument
 from scripts.cli.grammar.shared import API_PORT, topology_option
-from scripts.cli.grammar.values import number, slowness
+from scripts.cli.grammar.values import number, slowness, whole
 
 SECTION = Section(
     "Start and stop",
@@ -20,15 +20,17 @@ SECTION = Section(
                 argument("--detach", action="store_true",
                          help="return when everything runs; without it Mininet's shell opens"),
                 API_PORT,
-                argument("--scale", type=number, default=1.0, metavar="MBPS",
-                         help="emulated Mbit/s for each real Gbit/s (default %(default)s)"),
-                argument("--bfd", action="store_true",
+                argument("--scale", type=number, metavar="MBPS",
+                         help="emulated Mbit/s for each real Gbit/s (default 1)"),
+                argument("--bfd", action="store_true", default=None,
                          help="detect silent failures of channels by BFD (false alarms on a busy machine)"),
-                argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
-                         help="what encrypts; auto: the kernel where it has ESP (default %(default)s)"),
-                argument("--unshaped", action="store_true",
+                argument("--tunnel", choices=("auto", "userspace", "kernel"),
+                         help="what encrypts; auto: the kernel where it has ESP (default auto)"),
+                argument("--attach", action="append", default=[], metavar="SITE=INTERFACE",
+                         help="the interface of this machine that is the port of the site's attached channel"),
+                argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
-                argument("--supervise", type=int, metavar="DESCRIPTOR", help="==SUPPRESS=="),
+                argument("--supervise", type=whole, metavar="DESCRIPTOR", help="==SUPPRESS=="),
             ),
         ),
         Leaf(
