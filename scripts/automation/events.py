@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import threading
 import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from scripts.automation.values import Event
 from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.testbed.event_stream import EventStream
 
-SILENCE_S = 60.0  # the stream says something every 15 s
 RECONNECT_S = 0.2
 
 
@@ -23,7 +21,7 @@ class Events:
     """Everything that happens from the beginning of the block on, also over a restart of the controller."""
 
     def __init__(self, api_url: str) -> None:
-        self._address = urlsplit(api_url)
+        self._url = api_url
         self._heard: list[Event] = []
         self._news = threading.Condition()
         self._is_over = threading.Event()
@@ -35,7 +33,7 @@ class Events:
         try:
             self._stream = self._open()
         except (OSError, http.client.HTTPException) as error:
-            raise EnvironmentLacks(f"the controller does not answer at {self._address.geturl()}: {error}") from error
+            raise EnvironmentLacks(f"the controller does not answer at {self._url}: {error}") from error
         self._thread.start()
         return self
 
@@ -68,22 +66,10 @@ class Events:
                 if not self._news.wait(max(0.0, until - time.monotonic())):
                     raise DidNotHold(f"no event {kind} with {members} within {timeout_s:g} s")
 
-    def _open(self) -> http.client.HTTPResponse:
-        host = self._address.hostname or "127.0.0.1"
-        connection = http.client.HTTPConnection(host, self._address.port, timeout=SILENCE_S)
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
-        try:
-            connection.request("GET", "/v1/events", headers=headers)
-            self._socket = connection.sock  # the answer takes it over
-            response = connection.getresponse()
-            if response.status != 200:
-                response.close()
-                raise OSError(f"the event stream answered {response.status}")
-            response.readline()  # the comment that says: from here on nothing is missed
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            raise
-        return response
+    def _open(self) -> EventStream:
+        stream = EventStream(self._url, self._last)
+        self._socket = stream.socket
+        return stream
 
     def _follow(self) -> None:
         while not self._is_over.is_set():
@@ -95,15 +81,13 @@ class Events:
             except (OSError, http.client.HTTPException):
                 self._is_over.wait(RECONNECT_S)  # the controller is away, or the block has ended
 
-    def _read(self, stream: http.client.HTTPResponse) -> None:
-        for line in stream:
-            name, _, text = line.partition(b": ")
-            if name == b"data" and text.endswith(b"\n"):  # one that is torn by a controller's death comes again
-                event = Event.of(json.loads(text))
-                self._last = str(event.sequence)  # is its id; only now, so that none is passed over
-                with self._news:
-                    self._heard.append(event)
-                    self._news.notify_all()
+    def _read(self, stream: EventStream) -> None:
+        for heard in stream:
+            event = Event.of(heard)
+            self._last = str(event.sequence)  # is its id; only now, so that none is passed over
+            with self._news:
+                self._heard.append(event)
+                self._news.notify_all()
 
     def _shut(self) -> None:
         """End what the reading thread waits for."""

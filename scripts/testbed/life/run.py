@@ -30,6 +30,7 @@ from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
+from scripts.testbed.life.name_keeper import NameKeeper
 from scripts.testbed.life.ready_pairs import slice_pairs
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
@@ -205,7 +206,11 @@ class Runtime:
         self._await("controller")
         progress("first keys of the QKD sections")
         await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
-        control = ControlServer(self.layout.supervisor_socket, self.restart)
+        api = clients.Northbound(self.record.api_url, self.layout.token)
+        logs = (*self.record.processes, "supervisor")
+        names = NameKeeper(self.topology, self.layout, api, self.record.namespaces, logs)
+        self._stack.callback(names.close)
+        control = ControlServer(self.layout.supervisor_socket, self.restart, names.refresh)
         self._stack.callback(control.close)
         self._update(phase="ready")
 
