@@ -26,6 +26,8 @@ SECTION = Section(
                          help="detect silent failures of channels by BFD (false alarms on a busy machine)"),
                 argument("--tunnel", choices=("auto", "userspace", "kernel"),
                          help="what encrypts; auto: the kernel where it has ESP (default auto)"),
+                argument("--attach", action="append", default=[], metavar="SITE=INTERFACE",
+                         help="the interface of this machine that is the port of the site's attached channel"),
                 argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
                 argument("--supervise", type=whole, metavar="DESCRIPTOR", help="==SUPPRESS=="),

@@ -17,6 +17,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "keys": ("keys", "tunnel", "pki", "kme"),
     "observe": ("exec", "python"),
     "measure": ("experiment", "bench"),
+    "lab": ("lab",),
     "installation": ("setup", "doctor", "config", "completion", "version", "test"),
 }
 COMMANDS = tuple(command for commands in MODULES.values() for command in commands)
