@@ -123,12 +123,15 @@ class Testbed:
             run.supervisor.wait()
 
     @classmethod
-    def running(cls) -> Self:
+    def running(cls, layout: Layout | None = None) -> Self:
         """The network that is up already, by ``qslice up --detach`` or another process, which also ends it.
+
+        ``layout`` is where its files are, if not at the usual places.
 
         Raises EnvironmentLacks when there is none.
         """
         found = cls()
+        found._layout = layout or found._layout
         found._system = RunningSystem(running_record(found._layout), found._layout)
         return found
 
