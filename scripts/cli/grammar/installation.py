@@ -11,7 +11,16 @@ SECTION = Section(
     (
         Leaf(
             "setup", "installation.doctor", "Make this machine ready, then show what it can do.",
-            ("setup", "setup --json"), "never; status 3 where something required is missing",
+            ("setup", "setup --from qslice-bundle.tar"), "never; status 3 where something required is missing",
+            (
+                argument("--bundle", type=Path, metavar="FILE", names="file",
+                         help="also make an archive of all packages, for machines without a network"),
+                argument("--from", type=Path, metavar="FILE", names="file", dest="bundle_from",
+                         help="take the packages from such an archive, and nothing from a network"),
+                argument("--liboqs", action="store_true",
+                         help="also build the C library liboqs from its source on the internet: then post-quantum keys "
+                              "come from NTRU"),
+            ),
         ),
         Leaf(
             "doctor", "installation.doctor",
@@ -28,6 +37,8 @@ SECTION = Section(
                               "rest"),
                 argument("--vm", action="store_true",
                          help="the tests that need Debian 12's kernel, in a guest (QEMU)"),
+                argument("--offline", action="store_true",
+                         help="a bare machine without a network, set up from an archive (setup --bundle)"),
                 argument("--long", action="store_true", help="half an hour under load, in which no process may grow"),
                 argument("--junitxml", type=Path, metavar="FILE", names="file", help="a JUnit report of the tests"),
                 argument("-k", metavar="EXPR", dest="expression", help="only tests whose names match"),
