@@ -6,6 +6,7 @@ import http.client
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -20,8 +21,9 @@ RECONNECT_S = 0.2
 class Events:
     """Everything that happens from the beginning of the block on, also over a restart of the controller."""
 
-    def __init__(self, api_url: str) -> None:
-        self._url = api_url
+    def __init__(self, api_url: str, token: Callable[[], str] | None = None) -> None:
+        """``token`` gives the API's, where it wants one for reading."""
+        self._url, self._token = api_url, token
         self._heard: list[Event] = []
         self._news = threading.Condition()
         self._is_over = threading.Event()
@@ -67,7 +69,7 @@ class Events:
                     raise DidNotHold(f"no event {kind} with {members} within {timeout_s:g} s")
 
     def _open(self) -> EventStream:
-        stream = EventStream(self._url, self._last)
+        stream = EventStream(self._url, self._last, token=self._token)
         self._socket = stream.socket
         return stream
 

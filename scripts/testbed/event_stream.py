@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,18 +19,27 @@ class EventStream:
     """
 
     def __init__(
-        self, api_url: str, after: str | None = None, *, token: str | None = None, silence_s: float = SILENCE_S
+        self,
+        api_url: str,
+        after: str | None = None,
+        *,
+        token: Callable[[], str] | None = None,
+        silence_s: float = SILENCE_S,
     ) -> None:
+        """``token`` gives the API's, where it wants one for reading."""
         address = urlsplit(api_url)
         connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=silence_s)
-        headers = {"Accept": "text/event-stream"}
-        headers |= {"Last-Event-ID": after} if after else {}
-        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
         try:
             connection.request("GET", "/v1/events", headers=headers)
             self.socket = connection.sock  # the answer takes it over
             response = connection.getresponse()
-            if response.status != 200:
+            if response.status == HTTPStatus.UNAUTHORIZED and token is not None:
+                response.read()
+                headers["Authorization"] = f"Bearer {token()}"
+                connection.request("GET", "/v1/events", headers=headers)
+                self.socket, response = connection.sock, connection.getresponse()
+            if response.status != HTTPStatus.OK:
                 response.close()
                 raise OSError(f"the event stream answered {response.status}")
             response.readline()  # the comment that says: from here on nothing is missed

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.paths import Layout, write_private
+from topologies.attachments import Attached
 from topologies.spec import Topology, topology_from_dict
 
 
@@ -62,9 +63,13 @@ class RunRecord:
     ovs_ssl_before: tuple[str, str, str] | None
     state: str
     """Where the certificates and the API's token are: in the checkout that started the run, be it this one or not."""
+    configuration: dict[str, Any] = field(default_factory=dict)
+    """The settings that the run was started with (:meth:`scripts.configuration.values.Configuration.to_dict`)."""
     processes: dict[str, Process] = field(default_factory=dict)
     namespaces: dict[str, int] = field(default_factory=dict)
     failure: str = ""
+    attached: tuple[Attached, ...] = ()
+    """The machine's own interfaces that became ports, as they were."""
 
     @property
     def network(self) -> Topology:
@@ -107,6 +112,7 @@ def _record_from_dict(raw: dict[str, Any]) -> RunRecord:
             "processes": {name: Process(**p) for name, p in raw["processes"].items()},
             "bridges": tuple(raw["bridges"]),
             "interfaces": tuple(raw["interfaces"]),
+            "attached": tuple(Attached(**each) for each in raw.get("attached", ())),
             "ovs_ssl_before": tuple(before) if before else None,
         }
     )

@@ -13,18 +13,18 @@ from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.provision import fill
 from scripts.bench.provision import run as provision
-from scripts.bench.scale import networks
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
+from scripts.cli.configuration import configuration_of, configured_topology
 from scripts.cli.handlers import Handlers
-from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
-from scripts.errors import DidNotHold, WrongRequest
+from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
+from scripts.report.provenance import Provenance, provenance
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -32,23 +32,25 @@ from scripts.testbed.running_system import RunningSystem
 
 USE_CASE_TOPOLOGY = "ukqntel"
 RESULTS = REPOSITORY / "results" / "bench"
-DEFAULT_RUNS = 100
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
-    topology = chosen_topology(arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
+    configuration = configuration_of(arguments, section="bench.provision")
+    origin = provenance(configuration)
+    topology = configured_topology(configuration, arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
     places = places_in(topology)
     folder = make_results_folder("--out", arguments.out or RESULTS / "provision")
     end_on_signals()
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    with Runtime(topology, layout, RunOptions(configuration)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
         try:
-            report = (
-                _fill(system, arguments.slices, folder, places) if is_fill else _runs(system, arguments.runs, folder)
-            )
+            if is_fill:
+                report = _fill(system, arguments.slices, folder, places, origin)
+            else:
+                report = _runs(system, configuration["bench.provision.runs"], folder, origin)
         except DemoError as error:
             raise DidNotHold(str(error)) from error
     return _end(report, arguments.json, folder, failed=any(
@@ -56,7 +58,7 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     ))  # fmt: skip
 
 
-def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
+def _runs(system: RunningSystem, runs: int, folder: Path, origin: Provenance) -> dict[str, Any]:
     from scripts.bench import charts  # loads Matplotlib, which no other command waits for
 
     provision.wait_for_keys(system)
@@ -65,12 +67,13 @@ def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
     failures = provision.failure_notes([failure for case in cases for failure in case.failures])
     notes = [*provision.NOTES, *surroundings, *failures]
     report = common.report("provision", provision.figures(cases, runs), notes)
+    report["provenance"] = origin.to_dict()
     charts.draw_histograms(cases, folder / "histograms.png")
     common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
     return report
 
 
-def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> dict[str, Any]:
+def _fill(system: RunningSystem, limit: int, folder: Path, places: Places, origin: Provenance) -> dict[str, Any]:
     from scripts.bench import charts
 
     provision.wait_for_keys(system)
@@ -83,40 +86,44 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
     end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
     notes = [*fill.NOTES, end, *surroundings, *series.failures]
     report = common.report("provision", fill.figures(series), notes)
+    report["provenance"] = origin.to_dict()
     charts.draw_fill(series, folder / "fill.png")
     common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
     return report
 
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = chosen_topology(arguments.topo or failover.TOPOLOGY)
+    configuration = configuration_of(arguments, section="bench.failover")
+    origin, effort = provenance(configuration), configuration.section("bench.failover")
+    topology = configured_topology(configuration, arguments.topo or failover.TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
     folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
     end_on_signals()
     figures: dict[str, float] = {}
     notes = [*failover.NOTES, common.load_note()]
     try:
-        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+        with Runtime(topology, layout, RunOptions(configuration, bfd=True)) as runtime:
             with Progress(f"up {topology.name}", total=START_STEPS) as progress:
                 runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
-            total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
+            total = effort["runs"] * len(failover.CLASSES) * len(failover.DETECTIONS)
             with Progress("failures", total=total) as progress:
-                results = failover.measure(system, arguments.runs, progress.advance)
+                results = failover.measure(system, effort["runs"], progress.advance)
             figures |= failover.figures(results)
-            with Progress("slices for one cut", total=arguments.slices) as progress:
-                last_ms, hit = failover.hundred_slices(system, arguments.slices, progress.advance)
+            with Progress("slices for one cut", total=effort["slices"]) as progress:
+                last_ms, hit = failover.hundred_slices(system, effort["slices"], progress.advance)
             figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
-        with Progress("spanning tree", total=arguments.stp_runs) as progress:
+        with Progress("spanning tree", total=effort["stp_runs"]) as progress:
             outages = []
-            for _ in range(arguments.stp_runs):
+            for _ in range(effort["stp_runs"]):
                 outages.append(stp.outage_ms(topology, folder / "ryu.log"))
                 progress.advance()
         figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("failover", figures, notes, ("ryu",))
+    report["provenance"] = origin.to_dict()
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
     return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
@@ -125,11 +132,13 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
+    configuration = configuration_of(arguments, section="bench.tunnel")
+    origin, effort = provenance(configuration), configuration.section("bench.tunnel")
     folder = make_results_folder("--out", arguments.out or RESULTS / "tunnel")
     end_on_signals()
     plan = tunnel.Plan(
-        wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
-        seconds=float(arguments.seconds), wireguard_go_new=arguments.wireguard_go_new,
+        wires=tuple(arguments.wires), mtus=tuple(effort["mtus"]), who=tuple(arguments.who), rounds=effort["rounds"],
+        seconds=float(effort["seconds"]), wireguard_go_new=arguments.wireguard_go_new,
         with_rekeying=not arguments.no_rekeying,
     )  # fmt: skip
     notes = [*tunnel.NOTES, common.load_note()]
@@ -140,6 +149,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("tunnel", results.figures(), [*notes, *results.notes])
+    report["provenance"] = origin.to_dict()
     report["versions"] |= results.versions
     common.write_json(folder / "tunnel.json", {**report, "values": results.values})
     panels: dict[str, dict[str, list[float]]] = {}
@@ -154,12 +164,12 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
+    configuration = configuration_of(arguments, section="bench.paths")
+    origin, effort = provenance(configuration), configuration.section("bench.paths")
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
-    options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
-    if "sizes" in options:
-        options["sizes"] = tuple(options["sizes"])
     with Progress("bench paths") as progress:
-        report = paths.run(paths.Effort(**options), progress.say)
+        report = paths.run(paths.Effort(sizes=tuple(effort["sizes"]), queries=effort["queries"]), progress.say)
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
@@ -169,6 +179,8 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
+    configuration = configuration_of(arguments, section="bench.qkd")
+    origin, bits = provenance(configuration), configuration["bench.qkd.bits"]
     folder = make_results_folder("--out", arguments.out or RESULTS / "qkd")
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
@@ -189,7 +201,6 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
                     progress.advance()
     except DemoError as error:
         raise DidNotHold(str(error)) from error
-    bits = arguments.bits or qkd.DEFAULT_BITS
     with Progress("reconciliation", total=qkd.reconcile_blocks(bits)) as progress:
         reconciling = qkd.reconcile_many(bits, progress.advance)
     points = []
@@ -199,6 +210,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
             progress.advance()
     figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
     report = common.report("qkd", figures, notes)
+    report["provenance"] = origin.to_dict()
     if python is not None:
         report["versions"]["sequence"] = SEQUENCE.version
     charts.draw_rates(points, folder / "rates.png")
@@ -207,14 +219,12 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
-    numbers = tuple(dict.fromkeys(arguments.sites))
-    impossible = [n for n in numbers if not networks.SMALLEST <= n <= networks.LARGEST]
-    if impossible:
-        raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
+    configuration = configuration_of(arguments, section="bench.scale")
+    origin, numbers = provenance(configuration), tuple(dict.fromkeys(configuration["bench.scale.sites"]))
     folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
-    effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
+    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration)
     sizes = []
     try:
         with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:
@@ -224,6 +234,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
         raise DidNotHold(str(error)) from error
     figures = {name: value for size in sizes for name, value in size.figures().items()}
     report = common.report("scale", figures, notes, ("ryu",))
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "scale.json", {**report, "runs": scale.as_list(sizes)})
     return _end(report, arguments.json, folder, failed=False)
 
@@ -231,11 +242,12 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
+    configuration = configuration_of(arguments, section="bench.kms")
+    origin, effort = provenance(configuration), configuration.section("bench.kms")
     folder = make_results_folder("--out", arguments.out or RESULTS / "kms")
-    names = ("seconds", "apps_seconds", "applications", "source")
-    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     with Progress("bench kms") as progress:
-        report = kms.run(kms.Effort(**options), progress.note)
+        report = kms.run(kms.Effort(**effort), progress.note)
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 
