@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.cli.grammar.leaf import Leaf, Section, argument
+from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
 from scripts.cli.grammar.shared import API_PORT, topology_option
 from scripts.cli.grammar.values import number, slowness, whole
 
@@ -38,10 +38,11 @@ SECTION = Section(
             ("down", "down --json"), "a part could not be stopped or removed",
         ),
         Leaf(
-            "status", "start.run", "Show what runs, slices, links and keys at a glance.",
+            "status", "start.status", "Show what runs, slices, links and keys at a glance.",
             ("status", "status --check --json"), "with --check: something is not as it should be",
             (argument("--check", action="store_true",
                       help="exit status 1 unless all that should run does: processes, switches, slices, no fault"),),
+            Needs.API,
         ),
         Leaf(
             "demo", "start.demo", "Set up slices, measure them, cut a channel, restore them, and write a report.",
