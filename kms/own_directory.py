@@ -97,6 +97,12 @@ class OwnDirectory:
         self.close()
 
 
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Replace a file in a directory of our own."""
+    with OwnDirectory.make(path.parent) as own:
+        own.write(path.name, content, mode)
+
+
 def _open_trusted(path: Path, trusted: set[int], owner: Owner | None) -> int:
     """Walk from the root, one open directory at a time: what was looked at is what is used."""
     pending, links = list(path.parts[1:]), 0

@@ -43,9 +43,9 @@ from kms.keys.inventory import KeyInventory, PoolId
 from kms.keys.key import Key, KeySource, Source
 from kms.keys.ledger import Ledger
 from kms.persistence.sqlite_store import Journal, KeyStore
-from kms.pki import authority
 from kms.pki.parties import issue_peer_certificate, load_party
 from kms.pki.revocation import Revocations
+from kms.pki.sae_register import SaeRegister, issued_saes
 from kms.pki.tls import tls_context
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
@@ -137,7 +137,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         configured = {each.site: list(each.sae_ids) for each in config.sites}
 
         def known_saes() -> list[str]:
-            issued = [sae.sae_id for sae in authority.issued_saes(config.pki_dir)]
+            issued = [sae.sae_id for sae in issued_saes(config.pki_dir)]
             return [*issued, *(sae for saes in configured.values() for sae in saes)]
 
         kmes = {
@@ -206,7 +206,7 @@ def _service(
         configured={sae: site.site for site in config.sites for sae in site.sae_ids},
         remembered=store.load_homes(),
         sites=frozenset(site.site for site in config.sites),
-        find_issued=authority.SaeRegister(config.pki_dir).find,
+        find_issued=SaeRegister(config.pki_dir).find,
     )
     return KeyService(
         kme_ids={site.site: site.kme_id for site in config.sites},

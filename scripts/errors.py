@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class CommandError(Exception):
-    """Base: the message is for the person at the terminal, ``exit_status`` for the shell."""
+    """Base: the message is for the person at the terminal, ``exit_status`` for the shell, ``problem`` for programs: the
+    controller's problem document (RFC 9457), where there is one."""
 
     exit_status = 1
+
+    def __init__(self, message: str, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem
 
 
 class DidNotHold(CommandError):

@@ -41,7 +41,7 @@ from controller.model.path import Lane
 from topologies.spec import Topology
 
 # A TCP stream that overruns the bucket stalls for its least retransmission timeout of 200 ms (RFC 6298, 2.4, as Linux
-# has it): a bucket of 100 ms gives it half the rate, one of 400 ms 91 - 97 %. Measured, see docs/controller.md.
+# has it): a bucket of 100 ms gives it half the rate, one of 400 ms 91 - 97 %. Measured: docs/benchmarks.md.
 BURST_MS = 400
 # Of the largest datagram (RFC 791, 3.1) all fragments come at once, and one that is dropped is all of it: a smaller
 # bucket would never let such a datagram through, however often it is sent. A host's frames have 1518 octets at most;

@@ -20,7 +20,7 @@ class TunnelEndpoint:
     """One end of a connection, as its agent is told.
 
     The fields are those of the agent's ``ConnectionConfig`` (``kms/tunnel/config.py``), with its defaults; the table
-    in ``docs/tunnel.md`` lists them. A contract test compares the three.
+    in ``docs/explanation/tunnel.md`` lists them. A contract test compares the three.
     """
 
     id: str

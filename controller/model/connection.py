@@ -128,7 +128,7 @@ class Connection:
     @property
     def is_keyless(self) -> bool:
         """Whether it has a way and nothing is reserved that would give it QKD keys: it lives on those it has."""
-        return bool(self.lanes) and self.in_force.key_rate_millibps > 0 and not self.lanes[0].route.key_sections
+        return bool(self.lanes) and self.in_force.key_rate_millibps > 0 and not self.lanes[0].route.key_links
 
     def become(self, state: ConnectionState, **changes: Any) -> Connection:
         """The connection in another state; IllegalTransition when the table does not list it."""

@@ -1,4 +1,4 @@
-"""The state diagrams of docs/controller.md, from the transition tables: ``python -m controller.model.diagrams``."""
+"""The state diagrams of docs/explanation/controller.md: ``python -m controller.model.diagrams`` prints them."""
 
 from __future__ import annotations
 

@@ -171,6 +171,12 @@ def describe(security: SecurityRequirement) -> str:
 
 def _key_reason(network: Network, request: ConnectionRequest) -> Reason:
     """Which section limits the best relay there is."""
+    if network.topology.is_vendors_pair(request.src, request.dst):
+        ends = f"{request.src}-{request.dst}"
+        has_link = network.topology.vendor_link(request.src, request.dst) is not None
+        if has_link:
+            return Reason(request.id, "vendor_keys", ends, describe(request.spec.security), "qkd alone")
+        return Reason(request.id, "vendor_keys", ends, "a kme at both sites, each with the other in qkd_with", None)
     query = key_query(network, request)
     enough, too_much = 0, query.rate_millibps
     best: FoundRelay | None = None

@@ -49,12 +49,27 @@ def search_relay(network: Network, request: ConnectionRequest, caps: Caps = NO_C
     """The key relay ``request`` needs: an empty one unless QKD supplies keys, None when there is no way."""
     if SecurityClass.QKD not in request.spec.security.sources:
         return FoundRelay((), ())
+    if network.topology.is_vendors_pair(request.src, request.dst):
+        return vendors_relay(network, request)
     query = key_query(network, request, caps)
     if {query.source, query.target} & query.banned_sites:
         return None
     if not (network.is_site_up(request.src) and network.is_site_up(request.dst)):
         return None
     return fewest_crossings(network, query)
+
+
+def vendors_relay(network: Network, request: ConnectionRequest) -> FoundRelay | None:
+    """Keys of QKD that a vendor's KMEs serve at both ends: nothing of ours is crossed, no rate is known or held.
+
+    None where the operator does not say that they serve QKD for the pair, or a hybrid key is asked for: a vendor's keys
+    are not combined with others.
+    """
+    link = network.topology.vendor_link(request.src, request.dst)
+    if link is None or request.spec.security.sources != (SecurityClass.QKD,):
+        return None
+    is_up = network.is_site_up(request.src) and network.is_site_up(request.dst)
+    return FoundRelay((link,), ()) if is_up else None
 
 
 def relay_of(network: Network, route: Route) -> FoundRelay:

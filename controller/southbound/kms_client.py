@@ -45,24 +45,24 @@ class KmsClient:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._told: dict[str, Any] = {}  # when it was asked last
 
     def sections(self) -> tuple[SectionStatus, ...]:
         """Every section that the KMS vouches for. Raises KmsError."""
-        return self._read(kms_answers.sections)
+        return self._read("sections", kms_answers.sections)
 
     def pools(self) -> Mapping[KeyPool, int]:
         """How many keys each pool has ready. Raises KmsError."""
-        return self._read(kms_answers.pools)
+        return self._read("pools", kms_answers.pools)
 
     def bookings(self) -> Mapping[str, KeyBooking]:
         """See :class:`controller.operations.drivers.KeyRates`. NotSupported by a KMS that knows of no reservations."""
-        if "reservations" not in self._told:
-            raise NotSupported("the KMS tells of no reservations")
-        try:
-            return kms_answers.bookings(self._told, OWNER, APP_PRIORITY_OF_ZERO)
-        except Unreadable as error:
-            raise KmsError(f"KMS: {error}") from error
+
+        def parse(told: Mapping[str, Any]) -> dict[str, KeyBooking]:
+            if "reservations" not in told:
+                raise NotSupported("the KMS tells of no reservations")
+            return kms_answers.bookings(told, OWNER, APP_PRIORITY_OF_ZERO)
+
+        return self._read("reservations", parse)
 
     def book(self, booking: KeyBooking, is_new: bool) -> None:
         qos = {"min_bandwidth": float(booking.rate_bps), "max_bandwidth": NO_MAXIMUM_BPS}
@@ -88,12 +88,12 @@ class KmsClient:
         if status not in (204, 404):
             raise BookingFailed(f"KMS answered {status}: {answer.get('message')}")
 
-    def _read(self, parse: Callable[[Mapping[str, Any]], T]) -> T:
-        status, self._told = self._ask("GET", "/v1/keys")
+    def _read(self, part: str, parse: Callable[[Mapping[str, Any]], T]) -> T:
+        status, told = self._ask("GET", f"/v1/keys?parts={part}")
         if status != 200:
             raise KmsError(f"KMS answered {status}")
         try:
-            return parse(self._told)
+            return parse(told)
         except Unreadable as error:
             raise KmsError(f"KMS: {error}") from error
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from kms.clients.tls_over_unix import TlsUnixConnector
 from kms.errors import KmeRefusedError, KmeUnavailableError
 
 KEY_SIZE_BITS = 256
@@ -32,14 +33,24 @@ class Kme014Client:
     """
 
     def __init__(
-        self, base_url: str, cert: Path | str, key: Path | str, ca: Path | str, timeout_s: float = 5.0
+        self,
+        base_url: str,
+        cert: Path | str,
+        key: Path | str,
+        ca: Path | str,
+        timeout_s: float = 5.0,
+        through: Path | str | None = None,
     ) -> None:
-        """``base_url`` is like ``https://10.254.1.1:8443``; the paths are PEM files, OSError if one is missing."""
+        """``base_url`` is like ``https://10.254.1.1:8443``; the paths are PEM files, OSError if one is missing.
+
+        ``through`` is a Unix socket whose listener passes everything on to the KME: TLS ends there all the same.
+        """
         self._base_url = base_url.rstrip("/")
         self._tls = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(ca))
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._tls.load_cert_chain(str(cert), str(key))
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._through = None if through is None else str(through)
         self._session: aiohttp.ClientSession | None = None
 
     async def enc_key(self, slave_sae: str, key_source: str) -> tuple[str, bytes]:
@@ -48,12 +59,11 @@ class Kme014Client:
         return found
 
     async def enc_keys(self, slave_sae: str, key_source: str, number: int) -> list[tuple[str, bytes]]:
-        """``number`` fresh keys at once, as :meth:`enc_key`; all or none."""
-        answer = await self._post(
-            slave_sae,
-            "enc_keys",
-            {"number": number, "size": KEY_SIZE_BITS, "extension_mandatory": [{"key_source": key_source}]},
-        )
+        """``number`` fresh keys at once, as :meth:`enc_key`; all or none. An empty source is left to the KME."""
+        asked: dict[str, Any] = {"number": number, "size": KEY_SIZE_BITS}
+        if key_source:
+            asked["extension_mandatory"] = [{"key_source": key_source}]
+        answer = await self._post(slave_sae, "enc_keys", asked)
         return _keys(answer, number)
 
     async def dec_key(self, master_sae: str, key_id: str) -> bytes:
@@ -96,7 +106,11 @@ class Kme014Client:
     async def _request(self, verb: str, sae: str, method: str, body: dict[str, Any] | None) -> dict[str, Any]:
         if self._session is None:
             # Made here because aiohttp wants a running event loop.
-            connector = aiohttp.TCPConnector(ssl=self._tls, keepalive_timeout=KEEP_ALIVE_S)
+            connector = (
+                aiohttp.TCPConnector(ssl=self._tls, keepalive_timeout=KEEP_ALIVE_S)
+                if self._through is None
+                else TlsUnixConnector(self._through, self._tls, keepalive_timeout=KEEP_ALIVE_S)
+            )
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         url = f"{self._base_url}/api/v1/keys/{quote(sae, safe='')}/{method}"
         try:

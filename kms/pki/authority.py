@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,8 +31,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kms.errors import PkiError
 from kms.keys.sae_id import is_sae_id
-from kms.own_directory import OwnDirectory
-from kms.pki.file_changes import FileChanges
+from kms.own_directory import OwnDirectory, write_whole
+from kms.pki.credentials import private_pem, write_certificate, write_credentials
+from kms.pki.sae_register import Certificate, IssuedSae, find_issued, write_record
+from kms.pki.signing_request import PublicKey, SigningRequest
 
 SAE_URN = "urn:qslice:sae:"
 SITE_URN = "urn:qslice:site:"
@@ -48,7 +49,6 @@ _RENEW_BEFORE = timedelta(days=30)
 # locked out when it is set right.
 _BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(hours=1)
-_REMEMBERED_SAES = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,6 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
 
-@dataclass(frozen=True)
-class Certificate:
-    """One that was issued to an SAE; ``expires_at`` in seconds since the epoch."""
-
-    serial: int
-    expires_at: float
-
-
-@dataclass(frozen=True)
-class IssuedSae:
-    sae_id: str
-    site: str | None
-    certificates: tuple[Certificate, ...] = ()
-
-
 def ensure_ca(pki_dir: Path | str) -> Path:
     """Make the authority unless there is one that lasts; the path of its certificate. PkiError when it is damaged."""
     directory = Path(pki_dir)
@@ -84,18 +69,57 @@ def ensure_ca(pki_dir: Path | str) -> Path:
     return directory / "ca.pem"
 
 
-def issue_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory, site: str | None = None) -> None:
+def issue_sae(
+    pki_dir: Path | str,
+    sae_id: str,
+    out_dir: Path | OwnDirectory,
+    site: str | None = None,
+    password: bytes | None = None,
+) -> None:
     """Certify an SAE: ``cert.pem``, ``key.pem`` and ``ca.pem`` in ``out_dir``, and an entry in the register.
 
     A path is that of a directory of our own; one that somebody named comes as :meth:`OwnDirectory.make_trusted`.
+    With ``password`` there is a PKCS#12 file under it too.
 
     An SAE without ``site`` may use any KME. PkiError for an id that is none.
     """
     with locked(Path(pki_dir)):
-        _issue_locked(Path(pki_dir), sae_id, out_dir, site)
+        _issue_locked(Path(pki_dir), sae_id, out_dir, site, password)
 
 
-def _issue_locked(directory: Path, sae_id: str, out_dir: Path | OwnDirectory, site: str | None) -> None:
+def _issue_locked(
+    directory: Path, sae_id: str, out_dir: Path | OwnDirectory, site: str | None, password: bytes | None
+) -> None:
+    names = _names_of_sae(sae_id, site)
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    issued = _write_leaf(authority_of(directory), out_dir, sae_id, names, usages, password)
+    _enter(directory, sae_id, site, issued)
+
+
+def sign_sae(
+    pki_dir: Path | str, request: SigningRequest, out_dir: OwnDirectory, sae_id: str | None, site: str | None
+) -> str:
+    """Certify the key of somebody who keeps it: ``cert.pem`` and ``ca.pem``; the SAE's id.
+
+    Of the request the key alone is taken, and the name where ``sae_id`` is None: not one that is registered, which
+    its owner may not have asked for. An SAE that is registered keeps its site unless one is given.
+    """
+    directory = Path(pki_dir)
+    with locked(directory):
+        name = request.name if sae_id is None else sae_id
+        known = find_issued(directory, name)
+        if known is not None and sae_id is None:
+            raise PkiError(f"the request is for {name!r}, who is registered: if it is theirs, say so with --sae {name}")
+        site = site if site is not None or known is None else known.site
+        authority = authority_of(directory)
+        usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        issued = _certify_leaf(authority, request.key, name, _names_of_sae(name, site), usages)
+        write_certificate(out_dir, issued, authority.certificate)
+        _enter(directory, name, site, issued)
+    return name
+
+
+def _names_of_sae(sae_id: str, site: str | None) -> list[x509.GeneralName]:
     if not is_sae_id(sae_id):
         raise PkiError(f"SAE id {sae_id!r}: letters, digits, dots, underscores and hyphens, at most 64, no dot first")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(SAE_URN + sae_id)]
@@ -103,17 +127,19 @@ def _issue_locked(directory: Path, sae_id: str, out_dir: Path | OwnDirectory, si
         if not is_sae_id(site):
             raise PkiError(f"site {site!r} of SAE {sae_id}: not a site's name")
         names.append(x509.UniformResourceIdentifier(SITE_URN + site))
-    authority = authority_of(directory)
-    issued = _write_leaf(authority, out_dir, sae_id, names, [ExtendedKeyUsageOID.CLIENT_AUTH])
+    return names
+
+
+def _enter(directory: Path, sae_id: str, site: str | None, issued: x509.Certificate) -> None:
+    """Into the register, beside the SAE's other certificates. What has expired is no more worth revoking."""
     now = datetime.now(UTC).timestamp()
     known = find_issued(directory, sae_id)
-    # What has expired is no more worth revoking.
     earlier = tuple(each for each in known.certificates if each.expires_at > now) if known is not None else ()
     newest = Certificate(issued.serial_number, issued.not_valid_after_utc.timestamp())
-    _write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
+    write_record(directory, IssuedSae(sae_id, site, (*earlier, newest)))
 
 
-def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory) -> None:
+def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory, password: bytes | None = None) -> None:
     """A new certificate and key for an SAE that is in the register; what it has stays good until it expires."""
     directory = Path(pki_dir)
     # One look and one lock: whoever withdraws or moves the SAE meanwhile comes before or after, and is not undone.
@@ -121,38 +147,7 @@ def renew_sae(pki_dir: Path | str, sae_id: str, out_dir: Path | OwnDirectory) ->
         known = find_issued(directory, sae_id)
         if known is None:
             raise PkiError(f"SAE {sae_id[:64]!r} is not registered: issue it a certificate")
-        _issue_locked(directory, sae_id, out_dir, known.site)
-
-
-def issued_saes(pki_dir: Path | str) -> list[IssuedSae]:
-    """Everyone in the register, by name."""
-    names = sorted(path.stem for path in (Path(pki_dir) / "saes").glob("*.json"))
-    return [found for name in names if (found := find_issued(Path(pki_dir), name)) is not None]
-
-
-def find_issued(pki_dir: Path, sae_id: str) -> IssuedSae | None:
-    """The register's entry; None when there is none. PkiError when it cannot be read."""
-    if not is_sae_id(sae_id):
-        return None
-    path = pki_dir / "saes" / f"{sae_id}.json"
-    try:
-        record = json.loads(path.read_bytes())
-        certificates = tuple(
-            Certificate(int(each["serial"], 16), float(each["expires_at"])) for each in record.get("certificates", ())
-        )
-        return IssuedSae(sae_id, record["site"], certificates)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PkiError(f"{path}: {error}") from error
-
-
-def _write_record(directory: Path, sae: IssuedSae) -> None:
-    register = directory / "saes"
-    register.mkdir(mode=0o700, exist_ok=True)
-    certificates = [{"serial": f"{each.serial:x}", "expires_at": each.expires_at} for each in sae.certificates]
-    record = {"sae_id": sae.sae_id, "site": sae.site, "certificates": certificates}
-    write_whole(register / f"{sae.sae_id}.json", json.dumps(record).encode(), 0o600)
+        _issue_locked(directory, sae_id, out_dir, known.site, password)
 
 
 def issue_server(pki_dir: Path | str, name: str, hosts: Sequence[str], out_dir: Path | str) -> None:
@@ -190,28 +185,6 @@ def issue_peer(pki_dir: Path | str, kme_id: str, hosts: Sequence[str], out_dir: 
         write_whole(out / "mldsa.sig", signature, 0o644)
 
 
-class SaeRegister:
-    """Reads the register of issued SAEs; sees at once who was issued a certificate or withdrawn.
-
-    It is asked several times by every request, so one look at the directory's time of change decides whether what was
-    read before still holds.
-    """
-
-    def __init__(self, pki_dir: Path | str) -> None:
-        self._pki_dir = Path(pki_dir)
-        self._changes = FileChanges(self._pki_dir / "saes")
-        self._known: dict[str, IssuedSae | None] = {}
-
-    def find(self, sae_id: str) -> IssuedSae | None:
-        if self._changes.noticed():
-            self._known.clear()
-        if sae_id not in self._known:
-            if len(self._known) >= _REMEMBERED_SAES:
-                self._known.clear()
-            self._known[sae_id] = find_issued(self._pki_dir, sae_id)
-        return self._known[sae_id]
-
-
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """One at a time may change the authority, the register or the CRL."""
@@ -237,7 +210,7 @@ def authority_of(directory: Path) -> Authority:
             raise PkiError(f"{key_path} is missing: remove the directory to start a new authority")
         # Another key: what an earlier authority has certified is void, and so is what it said of that.
         remove_revocations(directory)
-        write_whole(key_path, _private_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
+        write_whole(key_path, private_pem(ec.generate_private_key(ec.SECP256R1())), 0o600)
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -312,36 +285,39 @@ def _write_leaf(
     name: str,
     names: list[x509.GeneralName],
     usages: list[x509.ObjectIdentifier],
+    password: bytes | None = None,
 ) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _certify_leaf(authority, key.public_key(), name, names, usages)
+    if isinstance(out_dir, Path):
+        with OwnDirectory.make(out_dir) as own:
+            write_credentials(own, key, certificate, authority.certificate, password)
+    else:
+        write_credentials(out_dir, key, certificate, authority.certificate, password)
+    return certificate
+
+
+def _certify_leaf(
+    authority: Authority,
+    key: PublicKey,
+    name: str,
+    names: list[x509.GeneralName],
+    usages: list[x509.ObjectIdentifier],
+) -> x509.Certificate:
     issuer_key = authority.key.public_key()
-    certificate = (
-        _builder(_common_name(name), authority.certificate.subject, key.public_key(), _LEAF_LIFETIME)
+    return (
+        _builder(_common_name(name), authority.certificate.subject, key, _LEAF_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
-    if isinstance(out_dir, Path):
-        with OwnDirectory.make(out_dir) as own:
-            _write_credentials(own, key, certificate, authority)
-    else:
-        _write_credentials(out_dir, key, certificate, authority)
-    return certificate
-
-
-def _write_credentials(
-    out: OwnDirectory, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate, authority: Authority
-) -> None:
-    out.write("key.pem", _private_pem(key), 0o600)
-    out.write("cert.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    out.write("ca.pem", authority.pem, 0o644)
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, lifetime: timedelta
+    subject: x509.Name, issuer: x509.Name, public_key: PublicKey, lifetime: timedelta
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -385,15 +361,3 @@ def _require_begun(authority: x509.Certificate, directory: Path) -> None:
             f"{now:%Y-%m-%d %H:%M}: set the clock; if it was wrong when the authority was made, remove {directory} for "
             "a new one, and issue the SAEs' certificates anew"
         )
-
-
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def write_whole(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file in a directory of our own."""
-    with OwnDirectory.make(path.parent) as own:
-        own.write(path.name, content, mode)

@@ -15,9 +15,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 
 from kms.errors import PkiError, RevocationsUnknownError
+from kms.own_directory import write_whole
 from kms.pki import authority as pki
 from kms.pki.authority import CRL_FILE, REVOKED
 from kms.pki.file_changes import FileChanges
+from kms.pki.sae_register import find_issued
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def revoke_sae(pki_dir: Path | str, sae_id: str) -> int:
     """
     directory = Path(pki_dir)
     with pki.locked(directory):
-        known = pki.find_issued(directory, sae_id)
+        known = find_issued(directory, sae_id)
         if known is None:
             raise PkiError(f"SAE {sae_id[:64]!r} is not registered")
         authority = pki.authority_of(directory)
@@ -49,7 +51,7 @@ def revoke_sae(pki_dir: Path | str, sae_id: str) -> int:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at).build()
             builder = builder.add_revoked_certificate(entry)
         signed = builder.sign(authority.key, hashes.SHA256())
-        pki.write_whole(directory / CRL_FILE, signed.public_bytes(serialization.Encoding.PEM), 0o644)
+        write_whole(directory / CRL_FILE, signed.public_bytes(serialization.Encoding.PEM), 0o644)
         (directory / REVOKED).mkdir(mode=0o700, exist_ok=True)
         (directory / "saes" / f"{sae_id}.json").replace(directory / REVOKED / f"{sae_id}.json")
     return len(known.certificates)

@@ -13,7 +13,7 @@ from kms.tunnel.process import run_agent
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kms.tunnel", description="The encrypting tunnel of one host.")
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON, see docs/tunnel.md")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="JSON: docs/explanation/tunnel.md")
     parser.add_argument("--verbose", action="store_true", help="log what happens to each connection in detail")
     options = parser.parse_args(arguments)
     # What has been imported stays. To go through it for garbage, most of it numba's, would stop all packets for 65 ms.

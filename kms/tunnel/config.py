@@ -58,6 +58,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class VendorConfig(_Frozen):
+    """A vendor's KME, for keys of QKD with some peers."""
+
+    url: Annotated[str, Field(pattern=r"^https://")]
+    cert: Path
+    key: Path
+    ca: Path
+    socket: Path | None = None
+    """A Unix socket that leads to it, where the host's network does not."""
+    peers: dict[str, Name]
+    """The ids that it knows peers by, by the ids that we know them by."""
+
+
 class AgentConfig(_Frozen):
     """One host's agent."""
 
@@ -76,6 +89,8 @@ class AgentConfig(_Frozen):
     """Debugging only: traffic keys are written here in the clear, for Wireshark's ESP decoder."""
     data_plane: Literal["auto", "userspace", "kernel"] = "auto"
     """Who seals and opens: auto takes the kernel where it has ESP."""
+    vendor: VendorConfig | None = None
+    """Whose keys of QKD are used instead of the own KME's."""
 
 
 class ConnectionConfig(_Frozen):

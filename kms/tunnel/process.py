@@ -14,8 +14,9 @@ from kms.clients.etsi014_client import Kme014Client
 from kms.log_lines import configure_logging
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.agent.control_server import ControlServer
-from kms.tunnel.agent.kme_client import KmeKeys
-from kms.tunnel.config import AgentConfig, load_agent_config
+from kms.tunnel.agent.kme_client import KeyClient, KmeKeys
+from kms.tunnel.agent.vendor_keys import VendorKeys
+from kms.tunnel.config import AgentConfig, VendorConfig, load_agent_config
 from kms.tunnel.errors import ConfigurationError, TunnelError
 
 EXIT_WRONG_REQUEST = 2
@@ -51,10 +52,16 @@ async def _serve(config: AgentConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     client = _client(config)
-    agent = Agent(config, KmeKeys(client))
+    vendor = None if config.vendor is None else _vendor_client(config.vendor)
+    keys: KeyClient = KmeKeys(client)
+    if vendor is not None and config.vendor is not None:
+        keys = VendorKeys(keys, KmeKeys(vendor), config.vendor.peers)
+    agent = Agent(config, keys)
     server = ControlServer(agent, config.control_socket)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.push_async_callback(client.close)
+        if vendor is not None:
+            cleanup.push_async_callback(vendor.close)
         cleanup.push_async_callback(agent.close)
         agent.start()
         cleanup.push_async_callback(server.close)
@@ -70,3 +77,11 @@ def _client(config: AgentConfig) -> Kme014Client:
     except (OSError, ssl.SSLError) as error:
         files = f"{config.cert}, {config.key}, {config.ca}"
         raise ConfigurationError("cert, key, ca", f"cannot be used ({files}): {error}") from error
+
+
+def _vendor_client(config: VendorConfig) -> Kme014Client:
+    try:
+        return Kme014Client(config.url, config.cert, config.key, config.ca, through=config.socket)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{config.cert}, {config.key}, {config.ca}"
+        raise ConfigurationError("vendor: cert, key, ca", f"cannot be used ({files}): {error}") from error

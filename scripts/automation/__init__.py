@@ -1,1 +1,1 @@
-"""Networks from Python (docs/python-api.md). Users import :class:`Testbed` from :mod:`scripts.testbed`."""
+"""Networks from Python (docs/how-to/python.md). Users import :class:`Testbed` from :mod:`scripts.testbed`."""

@@ -130,7 +130,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Event:
-    """What has happened: its kind (docs/api.md), when (seconds since the epoch), and the kind's own members."""
+    """What has happened: its kind (docs/reference/api.md), when (Unix time, s), and the kind's own members."""
 
     kind: str
     sequence: int

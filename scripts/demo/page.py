@@ -320,8 +320,8 @@ def _checks(checks: Sequence[Json]) -> str:
 
 def _footer() -> str:
     return (
-        "<footer>Figures are those of report.json beside this page. docs/demo-report.md says how each was measured and "
-        "when a check fails.</footer>"
+        "<footer>Figures are those of report.json beside this page. docs/reference/demo-report.md says how each was "
+        "measured and when a check fails.</footer>"
     )
 
 

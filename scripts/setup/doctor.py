@@ -1,26 +1,17 @@
-"""`qslice doctor`: what this machine can and cannot do, and what is done instead.
-
-Exit status: 0 where QSlice can run, 3 where something required is missing.
-"""
+"""`qslice doctor`: what this machine can and cannot do, and what is done instead."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.console.streams import take_standard_streams
 from scripts.setup.capabilities import Capability, is_sufficient, survey
 from scripts.setup.machine import describe_machine, describe_versions
 from topologies.datapath import Datapath
 
-EXIT_MISSING = 3
-_WIDTH_OF_A_FILE = 132
+WIDTH_OF_A_FILE = 132
 _KERNEL_TUNNEL = ("xfrm-esp", "xfrm-interface")
 
 
@@ -94,21 +85,3 @@ def show(diagnosis: Diagnosis, console: Console) -> None:
     lacking = [found.id for found in diagnosis.capabilities if found.is_required and not found.is_present]
     verdict = f"QSlice cannot run here; missing: {', '.join(lacking)}." if lacking else "QSlice can run here."
     console.print(verdict, style="bold red" if lacking else "green", highlight=False)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    take_standard_streams()
-    parser = argparse.ArgumentParser(prog="qslice doctor", description=(__doc__ or "").split("\n\n", 1)[0])
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    arguments = parser.parse_args(argv)
-    diagnosis = examine()
-    if arguments.json:
-        print(json.dumps(diagnosis.to_dict(), indent=2))
-    else:
-        console = Console() if sys.stdout.isatty() else Console(width=_WIDTH_OF_A_FILE)
-        show(diagnosis, console)
-    return 0 if diagnosis.is_sufficient else EXIT_MISSING
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -26,9 +26,21 @@ setup_log() { printf '%s/.state/setup.log' "$qslice_root"; }
 
 say() { printf 'qslice: [%3d s] %s\n' "$SECONDS" "$*" >&2; }
 
+# fail STATUS LINE...: told to a person, and where the caller wants JSON as one document, too.
+fail() {
+    [[ -z ${wants_json-} ]] || printf '{"error": "%s", "exit_status": %d}\n' "$(json_text "${*:2}")" "$1"
+    printf 'qslice: %s\n' "${@:2}" >&2
+    exit "$1"
+}
+
+json_text() {
+    local text=$1
+    text=${text//\\/\\\\} text=${text//\"/\\\"} text=${text//$'\n'/ }
+    printf '%s' "${text//[[:cntrl:]]/ }"
+}
+
 missing() {
-    printf 'qslice: %s\n' "$@" >&2
-    exit "$exit_missing"
+    fail "$exit_missing" "$@"
 }
 
 # step WHAT ADVICE CMD...: runs CMD with its output in the log; when it fails, shows the end of that and the advice.

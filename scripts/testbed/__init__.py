@@ -1,6 +1,6 @@
 """A run of the whole system on one machine: its processes, its record, its faults, its clean-up.
 
-:class:`Testbed` is what scripts, tests and notebooks import (docs/python-api.md). It is built on measurements too,
+:class:`Testbed` is what scripts, tests and notebooks import (docs/how-to/python.md). It is built on measurements too,
 which stand above this package, and is loaded when it is asked for: the commands need none of it.
 """
 

@@ -36,23 +36,35 @@ def every_slice(api: Callable[[str, str], Answer]) -> Answer:
 
 
 class Northbound:
-    """The controller's REST API (contracts: "Northbound API")."""
+    """The controller's REST API (contracts: "Northbound API").
 
-    def __init__(self, url: str, token_file: Path, timeout_s: float = 60.0) -> None:
+    A ``token`` goes along with every request; that of ``token_file`` only where one is wanted.
+    """
+
+    def __init__(
+        self, url: str, token_file: Path | None = None, timeout_s: float = 60.0, token: str | None = None
+    ) -> None:
         self._address, self._token_file, self._timeout_s = urlsplit(url), token_file, timeout_s
+        self._given_token = token
+
+    @property
+    def url(self) -> str:
+        return self._address.geturl()
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
         """Status and decoded body; EnvironmentLacks when nobody answers."""
         headers = {"Accept": "application/json, application/yang-data+json"}
-        if method != "GET" or path in PRIVILEGED_READS:
+        if self._given_token or method != "GET" or path in PRIVILEGED_READS:
             headers["Authorization"] = f"Bearer {self._token()}"
         connection = http.client.HTTPConnection(
             self._address.hostname or "127.0.0.1", self._address.port, timeout=self._timeout_s
         )
         try:
             return _exchange(connection, method, path, body, headers)
-        except OSError as error:
-            raise EnvironmentLacks(f"the controller does not answer at {self._address.geturl()}: {error}") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise EnvironmentLacks(f"the controller does not answer at {self.url}: {error}") from error
+        except ValueError as error:
+            raise EnvironmentLacks(f"what answers at {self.url} is no controller: {error}") from error
         finally:
             connection.close()
 
@@ -80,6 +92,10 @@ class Northbound:
             return False
 
     def _token(self) -> str:
+        if self._given_token:
+            return self._given_token
+        if self._token_file is None:
+            raise EnvironmentLacks("there is no API token: set QSLICE_TOKEN, or QSLICE_TOKEN_FILE to a file with it")
         try:
             return self._token_file.read_text(encoding="ascii").strip()
         except FileNotFoundError:

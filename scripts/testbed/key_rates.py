@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from scripts.errors import EnvironmentLacks
 from scripts.testbed.clients import Answer, KmsAdmin
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,10 @@ def await_first_keys(kms: KmsAdmin) -> None:
     began = time.monotonic()
     while True:
         waited_s = time.monotonic() - began
-        sections = kms.call("GET", "/v1/keys")[1]["sections"]
-        late = without_first_key(sections, has_time=waited_s < FIRST_KEYS_S)
+        status, keys = kms.call("GET", "/v1/keys?parts=sections")
+        if status != HTTPStatus.OK:
+            raise EnvironmentLacks(f"the KMS answered {status} when it was asked for its key rates")
+        late = without_first_key(keys["sections"], has_time=waited_s < FIRST_KEYS_S)
         if not late:
             return
         if waited_s > JUDGED_S:

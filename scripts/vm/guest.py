@@ -29,7 +29,7 @@ _START_S = 0.012
 """How long a Python interpreter takes to start and end on a processor of today."""
 MOST_SLOWNESS = 50.0
 _TOLD_LINES = 60
-_LIMITS_S = {"set-up": 900.0, "capabilities": 300.0, "tests": 3000.0, "demo": 1800.0}
+_LIMITS_S = {"set-up": 900.0, "capabilities": 300.0, "tests": 3000.0, "demo": 1800.0, "scale": 1800.0}
 
 
 class Progress:
@@ -118,6 +118,10 @@ def main(device: Path) -> None:
                 factor = max(job["slowness"], slowness) if job["slowness"] > 1 else 1.0
                 slow = ["--slowness", f"{factor:.1f}"]
                 steps.append(run_step(progress, "demo", [launcher, "demo", *slow, "--report", str(RESULTS / "demo")]))
+            if job["sites"]:
+                figures, sizes = str(RESULTS / "scale.json"), map(str, job["sites"])
+                bench = ["sh", "-c", 'exec "$@" > "$0"', figures, launcher, "bench", "scale", "--json", "--sites"]
+                steps.append(run_step(progress, "scale", [*bench, *sizes]))
         kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()
         (RESULTS / "steps.json").write_text(
             json.dumps({"kernel": kernel, "slowness": round(slowness, 1), "steps": steps}, indent=2)

@@ -58,6 +58,8 @@ def read_results(folder: Path, accelerator: str, seconds: dict[str, float]) -> G
             proofs += _tests(folder / "junit.xml", step)
         elif step["step"] == "demo":
             proofs.append(_demo(folder / "demo/report.json", step))
+        elif step["step"] == "scale":
+            proofs.append(_scale(folder / "scale.json", step))
         else:
             proofs.append(_step(step))
     parts = {step["step"]: float(step["seconds"]) for step in told["steps"]}
@@ -91,6 +93,7 @@ _PARTS = {
     "capabilities": "doctor",
     "tests": "tests",
     "demo": "demo",
+    "scale": "bench scale",
 }
 _WORDS = {
     "set-up": "the set-up that `vagrant up` runs makes a fresh Debian 12 ready",
@@ -119,6 +122,26 @@ def _demo(document: Path, step: dict[str, Any]) -> Proof:
         what += f" (loads and limits of time for processors {slowness:g} times as slow as real ones)"
     is_good = step["status"] == 0 and not failed
     return Proof(what, "passed" if is_good else "failed", step["seconds"], "\n".join(failed))
+
+
+def _scale(document: Path, step: dict[str, Any]) -> Proof:
+    """Each network came up, gave slices, healed one and went; its figures stand beside."""
+    what = "networks of many sites in the guest's memory (`bench scale`)"
+    try:
+        figures = json.loads(document.read_text())["figures"]
+        sizes = sorted(int(name.split(".")[0].removeprefix("sites_")) for name in figures if name.endswith(".channels"))
+        told = [_size(n, figures) for n in sizes]
+    except (OSError, ValueError, KeyError, TypeError):
+        return Proof(what, "failed", step["seconds"], f"exit status {step['status']}, no figures")
+    return Proof(what, "passed" if step["status"] == 0 and told else "failed", step["seconds"], "\n".join(told))
+
+
+def _size(sites: int, figures: dict[str, float]) -> str:
+    of = {name: figures[f"sites_{sites}.{name}"] for name in ("up_s", "memory_mb", "set_up_ms.p50", "down_s")}
+    return (
+        f"{sites} sites: up in {of['up_s']:.1f} s, {of['memory_mb']:.0f} MB, "
+        f"a slice in {of['set_up_ms.p50']:.0f} ms (p50), down in {of['down_s']:.1f} s"
+    )
 
 
 def _tests(document: Path, step: dict[str, Any]) -> list[Proof]:

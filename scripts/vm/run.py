@@ -33,6 +33,8 @@ PATIENCE = {"kvm": 3, "tcg": 20}
 SLOWNESS = {"kvm": 1, "tcg": 10}
 """How many times thinner the demo's loads are, and longer its limits of time; the same holds."""
 
+SITES = (5, 48)
+
 
 def show_guest(progress: Progress, message: dict[str, Any]) -> None:
     """Show a line of the guest's: what it begins and has ended stays."""
@@ -55,6 +57,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="one JSON document on standard output")
     made.add_argument("--rebuild", action="store_true", help="make the guest's image anew")
     made.add_argument("--no-demo", action="store_true", help="without the demo")
+    made.add_argument(
+        "--sites", type=int, nargs="*", default=list(SITES), metavar="N",
+        help="sizes of the networks of `bench scale`, none to leave it out (default: 5 48, with kvm alone)",
+    )  # fmt: skip
     made.add_argument(
         "--out", type=Path, default=REPOSITORY / "results/vm", metavar="DIR", help="results and logs (%(default)s)"
     )
@@ -103,7 +109,9 @@ def _run_guest(
     guest = Guest(image, folder / "tree.tar", folder / "results.tar", options.out / "console.log")
     wanted = [options.accel] if options.accel else ["kvm", "tcg"] if has_kvm() else ["tcg"]
     for accelerator in wanted:
-        pack(REPOSITORY, guest.tree, {**job, "patience": PATIENCE[accelerator], "slowness": SLOWNESS[accelerator]})
+        sites = options.sites if accelerator == "kvm" else []  # emulated processors take hours for that
+        settings = {"patience": PATIENCE[accelerator], "slowness": SLOWNESS[accelerator], "sites": sites}
+        pack(REPOSITORY, guest.tree, {**job, **settings})
         progress.note(f"booting the guest ({accelerator}); its console: {guest.console}")
         try:
             run_guest(guest, accelerator, lambda message: show_guest(progress, message))

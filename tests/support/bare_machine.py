@@ -48,6 +48,9 @@ class BareMachine:
         (clone / "scripts").mkdir(parents=True)
         shutil.copy2(ROOT / "scripts" / "qslice", clone / "scripts" / "qslice")
         shutil.copytree(ROOT / "scripts" / "setup", clone / "scripts" / "setup")
+        shutil.copytree(ROOT / "scripts" / "cli" / "grammar", clone / "scripts" / "cli" / "grammar")
+        for name in ("__init__.py", "cli/__init__.py", "cli/without_setup.py"):
+            shutil.copy2(ROOT / "scripts" / name, clone / "scripts" / name)
         (clone / "kms" / "tunnel" / "packet").mkdir(parents=True)
         for name in ("pyproject.toml", "constraints.txt", "kms/tunnel/packet/compiled_loops.py"):
             shutil.copy2(ROOT / name, clone / name)

@@ -219,7 +219,7 @@ class World:
                     self._transmit(end, datagram)
                 case AskEncKeys(request, number=number):
                     self.at(self.now + self.keys.delay_s, partial(self._answer_enc, end, request, number))
-                case AskDecKeys(request, _, key_ids):
+                case AskDecKeys(request, _, _, key_ids):
                     self.at(self.now + self.keys.delay_s, partial(self._answer_dec, end, request, key_ids))
                 case LinkChanged(link):
                     end.links.append(link)

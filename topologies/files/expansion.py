@@ -24,6 +24,7 @@ from topologies.files.schema import (
     QkdPart,
     SitePart,
 )
+from topologies.files.vendors import vendor_of, vendor_problems
 from topologies.spec import (
     RESERVED_NAMES,
     Channel,
@@ -71,6 +72,7 @@ class _Expansion:
         document = self._document
         for n, site in enumerate(document.sites):
             self._check_site(("sites", n), site)
+        self._problems += vendor_problems(document)
         for n, wavelength in enumerate(document.wavelengths):
             if self._is_new("wavelength", wavelength.id, ("wavelengths", n, "id")):
                 self._wavelengths[wavelength.id] = Wavelength(
@@ -141,7 +143,8 @@ class _Expansion:
             tiers = {s.name: Tier(s.tier) for s in self._document.sites}
             places = place_sites(tiers, [c.ends for c in self._channels.values()], given)
         return tuple(
-            Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name], s.label) for s in self._document.sites
+            Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name], s.label, vendor_of(s))
+            for s in self._document.sites
         )
 
     def _add_given_channel(self, path: Path, channel: ChannelPart) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from topologies.files.parsing import MOST_BYTES, parse_text
 from topologies.files.problems import choices
 from topologies.files.scale import DEFAULT_MBPS_PER_GBPS
+from topologies.files.vendors import from_folder
 from topologies.spec import Topology, TopologyError
 
 CATALOG_FOLDER = Path(__file__).resolve().parents[1] / "catalog"
@@ -26,7 +27,8 @@ def load_topology(
     A shipped one comes before a file of the same name in the current directory, which is ``./NAME``.
     """
     path = find_topology(name_or_path)
-    return parse_text(read_bytes(path), str(name_or_path), mbps_per_gbps, shaped)
+    topology = parse_text(read_bytes(path), str(name_or_path), mbps_per_gbps, shaped)
+    return from_folder(topology, str(path.absolute().parent))
 
 
 def find_topology(name_or_path: str | Path) -> Path:

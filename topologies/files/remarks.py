@@ -15,6 +15,7 @@ def remarks(topology: Topology) -> tuple[str, ...]:
         *_tiers(topology),
         *_without_keys(topology),
         *_unused(topology),
+        *_vendors(topology),
         *_room(topology),
     )
 
@@ -61,7 +62,9 @@ def _without_keys(topology: Topology) -> list[str]:
     parts = _components(topology.site_names, ((q.a, q.b) for q in topology.qkd_links))
     part_of = {name: number for number, part in enumerate(parts) for name in part}
     lacking = [
-        c.id for c in topology.channels if c.security is SecurityClass.QKD and part_of[c.a] != part_of[c.b]
+        c.id for c in topology.channels if c.security is SecurityClass.QKD
+        and part_of[c.a] != part_of[c.b]
+        and topology.vendor_link(c.a, c.b) is None
     ]  # fmt: skip
     return [f"no QKD link brings keys to both ends of: {choices(lacking, 6)}"] if lacking else []
 
@@ -77,6 +80,13 @@ def _unused(topology: Topology) -> list[str]:
     if wavelengths:
         found.append(f"no channel uses the wavelengths {choices(wavelengths, 6)}")
     return found
+
+
+def _vendors(topology: Topology) -> list[str]:
+    alone = [s.name for s in topology.sites if s.kme is not None and not s.kme.qkd_with]
+    if not alone:
+        return []
+    return [f"no connection there is given keys of QKD, as their kme names no site in qkd_with: {choices(alone, 6)}"]
 
 
 def _room(topology: Topology) -> list[str]:

@@ -23,6 +23,7 @@ ClassName = Literal["none", "dh", "qra", "qkd"]
 TierName = Literal["cell", "aggregation", "metro", "core"]
 Km = Annotated[float, Field(ge=0, le=100_000)]
 Gbps = Annotated[float, Field(gt=0, le=1_000_000)]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 Probability = Annotated[float, Field(ge=0, le=0.5)]
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # a document has lists, and strictly a list is no tuple
@@ -34,6 +35,25 @@ assert get_args(TierName) == tuple(tier.value for tier in Tier)
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False,
                               use_attribute_docstrings=True)  # fmt: skip
+
+
+class KmePart(_Part):
+    """A vendor's key management entity (ETSI GS QKD 014) from which the site's tunnel fetches keys of QKD."""
+
+    url: Annotated[str, Field(max_length=500)]
+    """``https://HOST[:PORT]``."""
+    ca: FilePath
+    """Path of the certificate (PEM) of the authority that the KME is certified by. From the file's own folder, where
+    it is relative; so are the next two."""
+    cert: FilePath
+    """Path of the client's certificate (PEM)."""
+    key: FilePath
+    """Path of its private key (PEM). Never the key itself."""
+    sae: Annotated[str, Field(max_length=200)] = ""
+    """The id that the KME knows the site's tunnel by. Default: the common name in ``cert``."""
+    qkd_with: Many[SiteName] = ()
+    """The sites with whose vendor's KME this one shares keys of QKD. You vouch for that: a connection between two
+    sites is called QKD only where both say so."""
 
 
 class SitePart(_Part):
@@ -51,6 +71,8 @@ class SitePart(_Part):
     """Place on drawings, 0 (left) to 1 (right). Without x and y it is computed, always the same."""
     y: Annotated[float, Field(ge=0, le=1)] | None = None
     """Place on drawings, 0 (top) to 1 (bottom)."""
+    kme: KmePart | None = None
+    """A vendor's KME, beside QSlice's own, which goes on to make the other keys."""
 
 
 class WavelengthPart(_Part):
@@ -64,7 +86,7 @@ class WavelengthPart(_Part):
 
 
 class QkdPart(_Part):
-    """Parameters of a QKD section (docs/kms.md)."""
+    """Parameters of a QKD section (docs/explanation/kms.md)."""
 
     attenuation_db_per_km: Annotated[float, Field(ge=0, le=1000)] = 0.2
     pulse_rate_hz: Annotated[float, Field(gt=0, le=1e12)] = 10_000_000.0

@@ -25,6 +25,7 @@ def to_document(topology: Topology) -> dict[str, Any]:
             {
                 "name": s.name, **({"label": s.label} if s.label else {}),
                 "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y,
+                **({"kme": s.kme.to_dict()} if s.kme is not None else {}),
             }
             for s in topology.sites
         ],

@@ -18,6 +18,8 @@ from topologies.sources.netjson import TYPE as NETJSON_TYPE
 from topologies.sources.netjson import read_netjson
 from topologies.sources.networkx_formats import read_gml, read_graphml, read_node_link
 from topologies.sources.sndlib import read_sndlib_json, read_sndlib_xml
+from topologies.sources.sndlib_text import START as SNDLIB_TEXT
+from topologies.sources.sndlib_text import read_elements
 from topologies.sources.topohub_graphs import read_topohub
 from topologies.sources.xml_text import parse_xml
 from topologies.spec import TopologyError
@@ -55,6 +57,8 @@ def read_text(text: str, name: str, form: Format | None = None) -> NetworkGraph:
         return read_gml(text, name)
     if form == "sndlib" and text.lstrip().startswith("<"):
         return read_sndlib_xml(text, name)
+    if form == "sndlib" and text.lstrip().startswith(SNDLIB_TEXT):
+        return read_sndlib_json(read_elements(text), name)
     document = _json(text)
     readers = {"sndlib": read_sndlib_json, "node-link": read_node_link, "gnpy": read_gnpy, "netjson": read_netjson}
     return readers[form](document, name)
@@ -88,6 +92,8 @@ def _form_of(text: str) -> Format:
         raise TopologyError(f"XML with the root <{root}>: <graphml> and SNDlib's <network> are known")
     if start == "{":
         return _json_form(_json(text))
+    if text.lstrip().startswith(SNDLIB_TEXT):
+        return "sndlib"
     if re.search(r"^\s*graph\s*\[", text, re.MULTILINE):
         return "gml"
     raise TopologyError(f"its format is not known by its content: name it, --format {' | '.join(FORMATS)}")

@@ -1,4 +1,4 @@
-"""SNDlib's network files, XML and the same in JSON (Orlowski et al., Networks 55, 2010).
+"""SNDlib's network files, XML and the same in JSON (Orlowski et al., Networks 55, 2010); ``sndlib_text`` has the third.
 
 Coordinates are geographical or those of a drawing ("pixel"), as the file says. A link's capacity counts only where it
 is installed already and the file says its unit; what could be bought (``additionalModules``) is none of the network's.

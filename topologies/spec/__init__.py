@@ -25,6 +25,7 @@ from topologies.spec.site import (
     Tier,
 )
 from topologies.spec.topology import DATAPATH_MARK, Port, Topology, topology_from_dict
+from topologies.spec.vendor import VendorKme, path_problem, url_problem
 
 __all__ = [
     "DATAPATH_MARK",
@@ -47,6 +48,9 @@ __all__ = [
     "Tier",
     "Topology",
     "TopologyError",
+    "VendorKme",
     "Wavelength",
+    "path_problem",
     "topology_from_dict",
+    "url_problem",
 ]

@@ -8,6 +8,7 @@ from enum import Enum
 
 from topologies.spec.errors import TopologyError
 from topologies.spec.numbers import require_numbers, require_whole_numbers
+from topologies.spec.vendor import VendorKme
 
 # Channels' and sections' ids are made of two of them, and end at 64 characters; Mininet's shell knows no dash.
 SITE_NAME_LENGTH = 24
@@ -46,6 +47,7 @@ class Site:
     x: float = 0.0  # place on the drawing, in units of the drawing's width and height (0..1)
     y: float = 0.0
     label: str = ""  # what people call it, in any script
+    kme: VendorKme | None = None  # a vendor's, beside ours
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not SITE_NAME.fullmatch(self.name):

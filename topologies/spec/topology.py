@@ -13,6 +13,7 @@ from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
 from topologies.spec.site import INTERFACE_NAME_LENGTH, ROOT_MANAGEMENT_INDEX, HostSpec, Site, Tier
+from topologies.spec.vendor import vendor_from_dict
 
 DATAPATH_MARK = 0x5100_0000_0000  # in the id of every switch of ours, and of nobody else's
 
@@ -57,6 +58,7 @@ class Topology:
             _require_unique(kind, ids)
         self._check_channels()
         self._check_qkd()
+        self._check_vendors()
 
     def _check_channels(self) -> None:
         wavelengths = {w.id: w for w in self.wavelengths}
@@ -91,6 +93,28 @@ class Topology:
             for left, right in zip(link.sections, link.sections[1:], strict=False):
                 if not {sections[left].a, sections[left].b} & {sections[right].a, sections[right].b}:
                     raise TopologyError(f"QKD link {link.id}: sections {left} and {right} do not meet")
+
+    def _check_vendors(self) -> None:
+        """Both ends must say so of each other: keys of QKD that one end alone was promised are none."""
+        for site in self.sites:
+            for peer in () if site.kme is None else site.kme.qkd_with:
+                other = self.site(peer).kme if peer in self._site_index and peer != site.name else None
+                if other is None or site.name not in other.qkd_with:
+                    raise TopologyError(
+                        f"site {site.name}: its kme is said to serve QKD with {peer!r}, which does not say so of it"
+                    )
+
+    def is_vendors_pair(self, a: str, b: str) -> bool:
+        """Whether QKD keys between two sites are a vendor's matter: one of them fetches keys from a KME of its own."""
+        return self.site(a).kme is not None or self.site(b).kme is not None
+
+    def vendor_link(self, a: str, b: str) -> str | None:
+        """The name of the key link between two sites whose vendor's KMEs serve QKD for the pair, as the operator says.
+
+        What it gives is not known: ETSI GS QKD 014 has no rates. None where nobody says so.
+        """
+        kme = self.site(a).kme
+        return f"vendor:{min(a, b)}-{max(a, b)}" if kme is not None and b in kme.qkd_with else None
 
     @property
     def site_names(self) -> tuple[str, ...]:
@@ -185,6 +209,7 @@ class Topology:
                 {
                     "name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb,
                     "x": s.x, "y": s.y, **({"label": s.label} if s.label else {}),
+                    **({"kme": s.kme.to_dict()} if s.kme is not None else {}),
                 }
                 for s in self.sites
             ],
@@ -219,7 +244,7 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
             name=raw["name"],
             description=raw.get("description", ""),
             shaped=raw.get("shaped", True),
-            sites=tuple(Site(**{**s, "tier": _tier(s)}) for s in raw["sites"]),
+            sites=tuple(Site(**{**s, "tier": _tier(s), "kme": vendor_from_dict(s.get("kme"))}) for s in raw["sites"]),
             wavelengths=tuple(Wavelength(**{**w, "security": _security("wavelength", w)}) for w in raw["wavelengths"]),
             channels=tuple(
                 Channel(**{**c, "security": _security("channel", c), "risk_groups": frozenset(c["risk_groups"])})

@@ -143,5 +143,12 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
             for s in topology.sections
         ],
         "qkd_links": [{"id": q.id, "a": q.a, "b": q.b, "sections": list(q.sections)} for q in topology.qkd_links],
+        "vendor_links": [
+            {"id": link, "a": site.name, "b": peer, "url": site.kme.url, "rate_bps": None}
+            for site in topology.sites
+            if site.kme is not None
+            for peer in site.kme.qkd_with
+            if site.name < peer and (link := topology.vendor_link(site.name, peer)) is not None
+        ],
         "faults": sorted(faults.values()),
     }

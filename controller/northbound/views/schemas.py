@@ -184,6 +184,9 @@ _ANSWERS: dict[str, Any] = {
                 )
             ),
             "qkd_links": list_of(object_of({"id": TEXT, "a": TEXT, "b": TEXT, "sections": TEXTS})),
+            "vendor_links": list_of(
+                object_of({"id": TEXT, "a": TEXT, "b": TEXT, "url": TEXT, "rate_bps": {"type": "null"}})
+            ),
         }
     ),
     "Reason": object_of(

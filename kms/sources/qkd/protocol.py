@@ -62,13 +62,27 @@ class Transcript:
     from_alice: bytearray = field(default_factory=bytearray)
     from_bob: bytearray = field(default_factory=bytearray)
 
-    def alice_says(self, *parts: Bits | Positions | bytes | bytearray) -> None:
+    def alice_says(self, *parts: Bits | bytes | bytearray) -> None:
         for part in parts:
             self.from_alice += bytes(part)
 
-    def bob_says(self, *parts: Bits | Positions | bytes | bytearray) -> None:
+    def bob_says(self, *parts: Bits | bytes | bytearray) -> None:
         for part in parts:
             self.from_bob += bytes(part)
+
+
+def encoded_positions(positions: Positions) -> bytes:
+    """Rising positions as the distances between them, in the fewest whole bytes that hold each: a byte that says how
+    many, then the distances, least significant byte first. A block's transcript is kept until its tags are made.
+    """
+    gaps = np.diff(positions, prepend=0)
+    width = next(width for width in (1, 2, 4, 8) if int(gaps.max(initial=0)) < 1 << 8 * width)
+    return bytes([width]) + gaps.astype(f"<u{width}").tobytes()
+
+
+def encoded_intensities(intensities: Bits) -> bytes:
+    """Two bits each: all higher bits of the places, then all lower ones."""
+    return np.packbits(intensities >> 1).tobytes() + np.packbits(intensities & 1).tobytes()
 
 
 @dataclass
@@ -125,7 +139,7 @@ def run_round(
     limit = round(settings.key_basis * _BASIS_STEPS)
     alice_key = np.frombuffer(entropy(count), dtype=np.uint8) < limit
     bob_key = np.frombuffer(entropy(count), dtype=np.uint8) < limit
-    transcript.bob_says(detections.positions, np.packbits(bob_key))
+    transcript.bob_says(encoded_positions(detections.positions), np.packbits(bob_key))
     agree = np.flatnonzero(alice_key == bob_key)
     is_key = alice_key[agree]
 
@@ -133,7 +147,7 @@ def run_round(
     measured = channel.measure(alice, detections.is_afterpulse[agree], nature)
     bob, intensities = measured.bits, measured.intensities
     alice_test, bob_test = alice[~is_key], bob[~is_key]
-    transcript.alice_says(np.packbits(alice_key == bob_key), intensities, np.packbits(alice_test))
+    transcript.alice_says(np.packbits(alice_key == bob_key), encoded_intensities(intensities), np.packbits(alice_test))
     transcript.bob_says(np.packbits(bob_test))
     in_test = intensities[~is_key]
     tally = Tally(

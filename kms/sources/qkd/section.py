@@ -98,6 +98,21 @@ class KeyBuffer:
         return taken
 
 
+class PackedBits:
+    """Bits that wait, eight to a byte: each section has half a million of each end before it has a block."""
+
+    def __init__(self) -> None:
+        self._pieces: list[tuple[bytes, int]] = []
+
+    def append(self, bits: Bits) -> None:
+        self._pieces.append((np.packbits(bits).tobytes(), len(bits)))
+
+    def bits(self) -> Bits:
+        """All of them in their order, a byte each."""
+        pieces = [np.unpackbits(np.frombuffer(packed, np.uint8), count=count) for packed, count in self._pieces]
+        return np.concatenate([np.empty(0, np.uint8), *pieces])
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A judgement of the line and the objection to it, None when there is none."""
@@ -190,8 +205,7 @@ class Distiller:
         return None if left >= KEYS_PER_BLOCK else StopReason.NO_AUTHENTICATION_KEY
 
     def _begin_block(self) -> None:
-        self._alice: list[Bits] = []
-        self._bob: list[Bits] = []
+        self._alice, self._bob = PackedBits(), PackedBits()
         self._detections = 0
         self._tally = Tally()
         self._transcript = Transcript()
@@ -203,7 +217,7 @@ class Distiller:
         self._tally += sifted.tally
 
     def _finish_block(self) -> DistilledBlock:
-        alice, bob = np.concatenate(self._alice), np.concatenate(self._bob)
+        alice, bob = self._alice.bits(), self._bob.bits()
         tally, transcript = self._tally, self._transcript
         self._block_detections = BLOCK_DETECTIONS
         self._begin_block()
@@ -237,6 +251,35 @@ class SectionState(Enum):
     STOPPED = "stopped"  # the line is not what it should be: too many errors, or too few decoys
 
 
+class Samples:
+    """The latest judgements of a line, and their sums: the error rate is asked for far more often than it changes."""
+
+    def __init__(self) -> None:
+        self._judgements: deque[Judgement] = deque()
+        self._bits = self._errors = 0
+
+    def append(self, judgement: Judgement) -> None:
+        self._judgements.append(judgement)
+        self._bits += judgement.sample_bits
+        self._errors += judgement.errors
+
+    def keep_latest(self, bits: int) -> None:
+        """Forget the oldest while there are more than so many bits and more than one judgement."""
+        while self._bits > bits and len(self._judgements) > 1:
+            oldest = self._judgements.popleft()
+            self._bits -= oldest.sample_bits
+            self._errors -= oldest.errors
+
+    def clear(self) -> None:
+        self._judgements.clear()
+        self._bits = self._errors = 0
+
+    @property
+    def error_rate(self) -> float | None:
+        """None without a single bit."""
+        return self._errors / self._bits if self._bits else None
+
+
 @dataclass
 class Section:
     """A section as the key service sees it: its name and ends, state, measured error rate, and buffer."""
@@ -254,7 +297,7 @@ class Section:
     is_cut: bool = False  # no light gets through: nothing is measured until it does
     is_awaited: bool = False  # somebody asked for key that it had not got yet: until its next block
     on_taken: Callable[[], None] | None = field(default=None, repr=False)
-    _samples: deque[Judgement] = field(default_factory=deque, repr=False)
+    _samples: Samples = field(default_factory=Samples, repr=False)
 
     def absorb(self, work: SliceOfWork) -> None:
         """Take note of how the line was judged, and store the key that came out."""
@@ -268,8 +311,7 @@ class Section:
                 self.state = state
             self.stop_reason = verdict.objection
             self._samples.append(verdict.judgement)
-            while sum(j.sample_bits for j in self._samples) > REPORTED_SAMPLE_BITS and len(self._samples) > 1:
-                self._samples.popleft()
+            self._samples.keep_latest(REPORTED_SAMPLE_BITS)
         if work.blocks:
             self.is_awaited = False
         for block in work.blocks:
@@ -309,8 +351,7 @@ class Section:
     @property
     def qber(self) -> float | None:
         """Error rate of the latest disclosed samples; None before the first."""
-        bits = sum(j.sample_bits for j in self._samples)
-        return sum(j.errors for j in self._samples) / bits if bits else None
+        return self._samples.error_rate
 
     @property
     def skr_bps(self) -> float:

@@ -25,7 +25,7 @@ class KmeKeys:
         except (KmeRefusedError, KmeUnavailableError) as error:
             raise _refused(error) from error
 
-    async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> list[bytes]:
+    async def dec_keys(self, master_sae: str, key_source: str, key_ids: Sequence[str]) -> list[bytes]:
         try:
             return await self._client.dec_keys(master_sae, key_ids)
         except (KmeRefusedError, KmeUnavailableError) as error:
@@ -48,8 +48,8 @@ class KeyClient(Protocol):
         """Fresh keys shared with ``slave_sae``: of each its id and its 32 octets."""
         ...
 
-    async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> Sequence[bytes]:
-        """The keys that ``master_sae`` was given under ``key_ids``, in their order."""
+    async def dec_keys(self, master_sae: str, key_source: str, key_ids: Sequence[str]) -> Sequence[bytes]:
+        """The keys of that source that ``master_sae`` was given under ``key_ids``, in their order."""
         ...
 
 
@@ -73,12 +73,13 @@ async def offered_keys(keys: KeyClient, question: AskEncKeys, suite: Suite) -> l
 async def known_keys(keys: KeyClient, question: AskDecKeys, suite: Suite) -> list[tuple[str, bytes]]:
     """What :func:`offered_keys` gave the peer, of the ids that are asked for."""
     if not suite.is_split:
-        found = await keys.dec_keys(question.master_sae, question.key_ids)
+        found = await keys.dec_keys(question.master_sae, question.key_source, question.key_ids)
         return list(zip(question.key_ids, found, strict=True))
     pairs = [key_id.split(_BETWEEN) for key_id in question.key_ids]
     if any(len(names) != 2 or not all(names) or names[0] == names[1] for names in pairs):
         raise KeyRefused("two keys were to be offered", is_final=True)
-    asked = (keys.dec_keys(question.master_sae, names) for names in zip(*pairs, strict=True))
+    halves = zip(roles(question.key_source), zip(*pairs, strict=True), strict=True)
+    asked = (keys.dec_keys(question.master_sae, source, names) for source, names in halves)
     encrypting, authenticating = await gather(*asked)
     joined = (one + other for one, other in zip(encrypting, authenticating, strict=True))
     return list(zip(question.key_ids, joined, strict=True))

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from kms.tunnel.fork_server.child import become
 from kms.tunnel.fork_server.orders import AgentNotStarted, Answer, Order, receive_order
+from kms.tunnel.fork_server.resident_code import let_go_of_code
 
 _EXIT_BUG = 1
 _EXIT_ENVIRONMENT = 3
@@ -34,6 +35,7 @@ class ForkServer:
         gc.collect()
         gc.disable()
         gc.freeze()  # for ever in the forks: to go through it for garbage would copy it, page by page
+        let_go_of_code()
         self._connection.send(Answer().encode())
         while (order := receive_order(self._connection)) is not None:
             try:

@@ -40,6 +40,7 @@ class AskDecKeys:
 
     request: int
     master_sae: str
+    key_source: str
     key_ids: tuple[str, ...]
 
 

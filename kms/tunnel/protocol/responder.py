@@ -242,7 +242,7 @@ class Responder:
         self._request += 1
         self._counters.key_requests += 1
         self._asked_ahead = _AskedAhead(self._request, key_ids, now + self._timing.key_timeout_s)
-        self._effects.append(AskDecKeys(self._request, self._settings.peer_sae, key_ids))
+        self._effects.append(AskDecKeys(self._request, *self._asked_of, key_ids))
 
     def _consider(self, offer: messages.Offer, received: messages.Received, now: float) -> None:
         """A key id never heard of: is it here already, or on its way? If not, is it worth a question to the KME?"""
@@ -287,7 +287,12 @@ class Responder:
         self._counters.key_requests += 1
         offered.request = self._request
         offered.ask_ends_at = now + self._timing.key_timeout_s
-        self._effects.append(AskDecKeys(self._request, self._settings.peer_sae, (offered.offer.key_id,)))
+        self._effects.append(AskDecKeys(self._request, *self._asked_of, (offered.offer.key_id,)))
+
+    @property
+    def _asked_of(self) -> tuple[str, str]:
+        """Whose keys are asked for, and of which source: an offer of another source is not ours to use."""
+        return self._settings.peer_sae, self._settings.key_source
 
     def _is_genuine(self, received: messages.Received, offered: _OfferedKey) -> bool:
         return received.is_signed_by(offer_keys(offered.key, self._context, offered.offer.key_id).initiator)

@@ -112,7 +112,7 @@ def advance(table: Mapping[tuple[S, I], S], state: S, event: I) -> S:
 
 
 def mermaid(table: Mapping[tuple[S, I], S]) -> str:
-    """The table as a Mermaid state diagram, as it stands in docs/tunnel.md."""
+    """The table as a Mermaid state diagram, as it stands in docs/explanation/tunnel.md."""
     lines = ["stateDiagram-v2"]
     lines += [
         f"    {state.value.replace('-', '_')} --> {following.value.replace('-', '_')}: {event.value}"

@@ -206,7 +206,7 @@ def _contents(topology: Topology, seen: Observation) -> list[str]:
 
 
 def number_of_cookie(cookie: int) -> int | None:
-    """The connection's number in a rule's cookie (docs/controller.md); None for shared and foreign rules."""
+    """The connection's number in a rule's cookie; None for shared and foreign rules."""
     number = cookie >> 24 & 0xFF_FFFF
     return number - 1 if cookie >> 48 == COOKIE_MARK and number else None
 

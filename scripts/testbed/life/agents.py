@@ -114,6 +114,8 @@ class AgentStarter:
             return decode_answer(self._orders.recv(MAX_BYTES))
         except (OSError, AgentNotStarted):
             self.close()  # an answer that came too late would be taken for that to the next order
+            if self.server is not None:
+                self.server.kill()  # nor may it come to, and carry the order out that has failed
             raise
 
 

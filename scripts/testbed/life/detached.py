@@ -20,7 +20,7 @@ from scripts.testbed.processes import end, open_log, tail
 from scripts.testbed.run_record import RunRecord, read_record
 from topologies.spec import Topology
 
-UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/tunnel.md
+UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/explanation/tunnel.md
 POLL_S = 0.05
 DOWN_TIMEOUT_S = 30.0
 

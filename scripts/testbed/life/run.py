@@ -32,6 +32,7 @@ from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.ready_pairs import slice_pairs
 from scripts.testbed.life.supervisor import ControlServer
+from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
@@ -53,6 +54,7 @@ START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for m
 # are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
 READY_SOURCES = ("dh", "qra")
 AGENTS = "tunnels"  # what agents are forked from, in the record
+KME_DOORS = "kme-doors"  # what leads hosts to vendors' KMEs
 
 
 DataPlane = Literal["auto", "userspace", "kernel"]
@@ -156,6 +158,7 @@ class Runtime:
             self.topology.require_room()
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
+        agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
         self.layout.make()
         self._take_lock()
         self._stack.callback(LogRotation(self.layout.logs).close)
@@ -280,6 +283,14 @@ class Runtime:
         self._note(AGENTS, self._agents.open())
 
     def _start_tunnels(self, certificates: Path) -> None:
+        vendors = agents_vendors(self.topology, self.layout)
+        if vendors:
+            opened = [self.layout.kme_door(site) for site in vendors]
+            service = Service(
+                "scripts.testbed.life.kme_doors", None, lambda: all(map(Path.is_socket, opened)), lambda: True
+            )
+            self._spawn(KME_DOORS, service, doors(self.topology, self.layout))
+            self._await(KME_DOORS)
         self._await(AGENTS, self._agents.is_ready)
         for site in self.topology.site_names:
             host, own = self.topology.host(site), certificates / f"sae-{site}"
@@ -290,6 +301,7 @@ class Runtime:
                 "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
                 "data_plane": self.options.tunnel,
                 "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
+                "vendor": vendors.get(site),
             }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
             service = Service(None, self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
@@ -325,7 +337,7 @@ class Runtime:
         end_all([controller] if controller is not None else [])
         end_all(self.record.processes.values())
 
-    def _spawn(self, name: str, service: Service, config: dict[str, Any]) -> None:
+    def _spawn(self, name: str, service: Service, config: Any) -> None:
         write_private(self.layout.config(name), json.dumps(config, indent=1))
         self._services[name] = service
         with deferred():

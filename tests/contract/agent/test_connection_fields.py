@@ -146,8 +146,8 @@ def test_both_sides_agree_on_what_can_be_modified() -> None:
 
 
 def documented() -> dict[str, tuple[bool, Any]]:
-    """By name whether it is marked *m* and its default (MISSING: required), of the table in docs/tunnel.md."""
-    text = (REPOSITORY / "docs" / "tunnel.md").read_text().split("### Fields of a connection")[1]
+    """By name whether it is marked *m* and its default (MISSING: required), by docs/explanation/tunnel.md."""
+    text = (REPOSITORY / "docs/explanation/tunnel.md").read_text().split("### Fields of a connection")[1]
     lines = text.split("| --- | --- | --- |\n")[1].split("\n\n")[0].splitlines()
     found: dict[str, tuple[bool, Any]] = {}
     for line in lines:

@@ -26,6 +26,17 @@ class TestAdmin:
         assert {link["id"] for link in keys["links"]} == {"west", "east"}
         wait_until(lambda: all(link["usable"] for link in world.admin("GET", "/v1/keys").body["links"]), 10)
 
+    def test_parts_of_it_can_be_asked_for_by_themselves(self, world: KmsWorld) -> None:
+        whole = world.admin("GET", "/v1/keys").body
+        for part in whole:
+            assert set(world.admin("GET", f"/v1/keys?parts={part}").body) == {part}
+        two = world.admin("GET", "/v1/keys?parts=sections,links").body
+        assert {s["id"] for s in two["sections"]} == {s["id"] for s in whole["sections"]}
+        for unknown in ("keys", "", "sections,,links"):
+            answer = world.admin("GET", f"/v1/keys?parts={unknown}")
+            assert answer.status == 400
+            assert "parts" in answer.body["message"]
+
     def test_an_eavesdropper_makes_links_unusable_until_she_leaves(self, world: KmsWorld) -> None:
         def link(name: str) -> Any:
             return next(e for e in world.admin("GET", "/v1/keys").body["links"] if e["id"] == name)

@@ -375,7 +375,7 @@ def test_the_real_line_of_ukqntel_four_sections_three_trusted_nodes(tmp_path: Pa
 
 
 def test_the_papers_topology_on_it_has_no_place_for_its_sites() -> None:
-    """Every circuit of `ukqntel` is looped over the whole line: no site can be at one end of it (docs/kms.md)."""
+    """Every circuit of `ukqntel` is looped over the whole line: no site can be at one end of it."""
     topology = load("ukqntel")
     raw = {
         "state_dir": "x", "pki_dir": "x", "admin_socket": "x",

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from scripts.cli.commands import slices
-from scripts.cli.main import build_parser
+from scripts.cli.commands.slices import life_cycle as slices
+from scripts.cli.commands.slices import reading
+from scripts.cli.main import prepared
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
 from scripts.testbed.slice_requests import load_example
@@ -24,7 +25,7 @@ class System:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def api(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         status, _, answer = self._client.call(method, path, b"" if body is None else body)
         return status, answer
 
@@ -32,12 +33,13 @@ class System:
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     client = Client(Bench(ukqntel(), tmp_path / "db"))
-    monkeypatch.setattr(slices, "_system", lambda layout: System(client))
+    for module in (slices, reading):
+        monkeypatch.setattr(module, "controller_of", lambda _arguments, _layout: System(client))
     return client
 
 
 def qslice(*words: str) -> int:
-    arguments = build_parser().parse_args(["slice", *words])
+    arguments = prepared(["slice", *words])
     code: int = arguments.run(arguments, Layout())
     return code
 

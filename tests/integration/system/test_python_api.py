@@ -20,7 +20,7 @@ from tests.support.wait import PATIENCE
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
 
-DOCUMENT = REPOSITORY / "docs" / "python-api.md"
+DOCUMENT = REPOSITORY / "docs/how-to/python.md"
 MADE = {"failure.py": ["results/failure/report.html", "results/failure/report.json"], "study.py": ["study.svg"]}
 
 

@@ -7,7 +7,7 @@ import pytest
 from controller.model.diagrams import diagrams
 from scripts.testbed.paths import REPOSITORY
 
-DOCUMENT = REPOSITORY / "docs" / "controller.md"
+DOCUMENT = REPOSITORY / "docs/explanation/controller.md"
 
 
 @pytest.mark.parametrize("about", ["slice", "connection"])

@@ -1,4 +1,4 @@
-"""docs/api.md has an example of every operation that there is, and of none that there is not."""
+"""docs/reference/api.md has an example of every operation that there is, and of none that there is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.api_client import Client
 from tests.support.controller_bench import Bench
 from topologies.catalog import ukqntel
 
-TEXT = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+TEXT = (REPOSITORY / "docs/reference/api.md").read_text(encoding="utf-8")
 
 
 def test_every_operation_has_an_example(tmp_path: Path) -> None:

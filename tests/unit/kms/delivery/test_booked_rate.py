@@ -26,7 +26,7 @@ from kms.keys.inventory import KeyInventory, PoolId
 from kms.keys.key import QKD, KeySource, RelayKind
 from kms.keys.ledger import Ledger
 from kms.keys.limits import Limits
-from kms.pki.authority import IssuedSae
+from kms.pki.sae_register import IssuedSae
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from kms.sources.qkd.post_processing.authentication import ONE_TIME_KEY_BYTES

@@ -30,7 +30,7 @@ from kms.keys.inventory import KeyInventory, PoolId
 from kms.keys.key import DH, QKD, KeySource
 from kms.keys.ledger import Ledger, LedgerEvent
 from kms.keys.limits import Limits
-from kms.pki.authority import IssuedSae
+from kms.pki.sae_register import IssuedSae
 from kms.qkdnet.disjoint_routing import Link
 from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from tests.support.filled_sections import fill, filled_section, stop

@@ -72,6 +72,6 @@ def test_a_key_does_not_show_its_bytes() -> None:
 
 def test_the_documentation_shows_the_transition_table() -> None:
     rows = {f"| {state.value} | {event.value} | {after.value} |" for (state, event), after in TRANSITIONS.items()}
-    text = (REPOSITORY / "docs" / "kms.md").read_text()
+    text = (REPOSITORY / "docs/explanation/kms.md").read_text()
     section = text.partition("### The life of a key")[2].partition("\n\n")[0]
     assert {line for line in section.splitlines() if line.startswith("| a")} == rows

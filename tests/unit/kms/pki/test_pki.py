@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from kms.errors import PkiError, UnauthorisedError
 from kms.interfaces.etsi014 import Caller, identify
 from kms.pki import authority
+from kms.pki.sae_register import Certificate, IssuedSae, SaeRegister
 
 
 def certificate(directory: Path) -> x509.Certificate:
@@ -43,12 +44,12 @@ def test_an_sae_gets_a_certificate_a_key_and_the_authority(tmp_path: Path) -> No
     assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert (tmp_path / "out" / "key.pem").stat().st_mode & 0o777 == 0o600
     cert.verify_directly_issued_by(x509.load_pem_x509_certificate((tmp_path / "out" / "ca.pem").read_bytes()))
-    issued = authority.Certificate(cert.serial_number, cert.not_valid_after_utc.timestamp())
-    assert authority.SaeRegister(tmp_path / "pki").find("sae-a") == authority.IssuedSae("sae-a", "cell1", (issued,))
+    issued = Certificate(cert.serial_number, cert.not_valid_after_utc.timestamp())
+    assert SaeRegister(tmp_path / "pki").find("sae-a") == IssuedSae("sae-a", "cell1", (issued,))
 
 
 def test_the_register_sees_what_is_issued_and_withdrawn_later(tmp_path: Path) -> None:
-    register = authority.SaeRegister(tmp_path / "pki")
+    register = SaeRegister(tmp_path / "pki")
     assert register.find("late") is None
     authority.issue_sae(tmp_path / "pki", "late", tmp_path / "out")
     found = register.find("late")
@@ -62,7 +63,7 @@ def test_the_register_sees_what_is_issued_and_withdrawn_later(tmp_path: Path) ->
 def test_an_id_that_could_be_a_path_is_refused(tmp_path: Path, sae_id: str) -> None:
     with pytest.raises(PkiError):
         authority.issue_sae(tmp_path / "pki", sae_id, tmp_path / "out")
-    assert authority.SaeRegister(tmp_path / "pki").find(sae_id) is None
+    assert SaeRegister(tmp_path / "pki").find(sae_id) is None
     assert not (tmp_path / "out").exists()
 
 

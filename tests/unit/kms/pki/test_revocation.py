@@ -14,6 +14,7 @@ from kms.errors import PkiError, RevocationsUnknownError
 from kms.pki import authority as pki
 from kms.pki.authority import CRL_FILE
 from kms.pki.revocation import Revocations, read_crl, revoke_sae
+from kms.pki.sae_register import issued_saes
 
 
 def issue(directory: Path, sae: str, name: str = "out") -> int:
@@ -29,7 +30,7 @@ def test_every_certificate_of_the_sae_and_of_nobody_else(tmp_path: Path) -> None
     assert known.is_revoked(first)
     assert known.is_revoked(second)
     assert not known.is_revoked(other)
-    assert [sae.sae_id for sae in pki.issued_saes(tmp_path / "pki")] == ["t"]
+    assert [sae.sae_id for sae in issued_saes(tmp_path / "pki")] == ["t"]
 
 
 def test_lists_add_up_and_a_new_certificate_is_good(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_lists_add_up_and_a_new_certificate_is_good(tmp_path: Path) -> None:
 def test_renewed_means_two_good_certificates_of_one_binding(tmp_path: Path) -> None:
     pki.issue_sae(tmp_path / "pki", "s", tmp_path / "out", site="cell1")
     pki.renew_sae(tmp_path / "pki", "s", tmp_path / "new")
-    (sae,) = pki.issued_saes(tmp_path / "pki")
+    (sae,) = issued_saes(tmp_path / "pki")
     assert sae.site == "cell1"
     assert len({each.serial for each in sae.certificates}) == 2
     assert (tmp_path / "new" / "key.pem").read_bytes() != (tmp_path / "out" / "key.pem").read_bytes()
@@ -85,7 +86,7 @@ def test_what_revoking_would_lose_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pki" / CRL_FILE).write_bytes(b"damaged")
     with pytest.raises(PkiError):
         revoke_sae(tmp_path / "pki", "s")
-    assert [sae.sae_id for sae in pki.issued_saes(tmp_path / "pki")] == ["s"]
+    assert [sae.sae_id for sae in issued_saes(tmp_path / "pki")] == ["s"]
 
 
 @pytest.mark.parametrize("what", ["revoked", "moved"])
@@ -109,10 +110,10 @@ def test_fault_23_who_is_revoked_or_moved_while_a_renewal_waits_for_the_lock_sta
     if what == "revoked":
         with pytest.raises(PkiError, match="not registered"):
             pki.renew_sae(tmp_path / "pki", "s", tmp_path / "new")
-        assert pki.issued_saes(tmp_path / "pki") == []
+        assert issued_saes(tmp_path / "pki") == []
     else:
         pki.renew_sae(tmp_path / "pki", "s", tmp_path / "new")
-        (sae,) = pki.issued_saes(tmp_path / "pki")
+        (sae,) = issued_saes(tmp_path / "pki")
         assert sae.site == "metro1"
 
 

@@ -50,7 +50,7 @@ class TestGoldenVectors:
         assert f"{gys_rate(0):.3e}" == "2.555e-03"
 
     def test_the_single_photons_gain_in_fifty_digits(self) -> None:
-        """1.33662e-2 follows from the parameters three ways; the 1.33670e-2 found elsewhere from none (docs/kms.md)."""
+        """1.33662e-2 follows from the parameters three ways; the 1.33670e-2 found elsewhere from none."""
         with localcontext(prec=50):
             eta, y0, mu = Decimal("0.045"), Decimal("1.7e-6"), Decimal("0.48")
             gain = y0 + 1 - (-eta * mu).exp()

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.bench.tunnel import peers
 from scripts.bench.tunnel.run import Results
-from scripts.cli.main import build_parser
+from scripts.cli.main import prepared
 from scripts.errors import EnvironmentLacks
 
 
@@ -51,5 +51,5 @@ def test_without_a_network_the_reason_is_given(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_command_names_its_choices() -> None:
-    arguments = build_parser().parse_args(["bench", "tunnel", "--wires", "veth", "--mtus", "1500", "--who", "ours"])
+    arguments = prepared(["bench", "tunnel", "--wires", "veth", "--mtus", "1500", "--who", "ours"])
     assert (arguments.wires, arguments.mtus, arguments.who) == (["veth"], [1500], ["ours"])

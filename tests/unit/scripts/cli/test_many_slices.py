@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from scripts.cli import main
-from scripts.cli.commands import slices
+from scripts.cli.commands.slices import life_cycle as slices
 from scripts.errors import EnvironmentLacks
-from scripts.testbed.clients import Answer
+from scripts.testbed.clients import Answer, Northbound
 from scripts.testbed.paths import Layout
-from scripts.testbed.running_system import RunningSystem
 
 FILE = """
 slices:
@@ -33,7 +32,7 @@ class Controller:
         self._room = room
         self.asked: list[Any] = []
 
-    def api(self, _method: str, path: str, body: Any) -> Answer:
+    def call(self, _method: str, path: str, body: Any) -> Answer:
         self.asked.append((path, body))
         if body["name"] in self._room:
             return 201, {"name": body["name"], "state": "active", "connections": [1, 2]}
@@ -51,7 +50,7 @@ def test_all_are_created_in_their_order(
     file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     controller = Controller("2026", "second")
-    monkeypatch.setattr(slices, "_system", lambda _layout: controller)
+    monkeypatch.setattr(slices, "controller_of", lambda _arguments, _layout: controller)
     assert main.main(["slice", "create", file]) == 0
     assert [(path, body["name"], body["sNSSAI"]["sd"]) for path, body in controller.asked] == [
         ("/v1/slices", "2026", "100000"), ("/v1/slices", "second", "100001")
@@ -63,11 +62,12 @@ def test_one_that_is_refused_does_not_stop_the_others(
     file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     controller = Controller("second")
-    monkeypatch.setattr(slices, "_system", lambda _layout: controller)
+    monkeypatch.setattr(slices, "controller_of", lambda _arguments, _layout: controller)
     assert main.main(["slice", "create", file, "--dry-run", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert [body["name"] for body in told["slices"]] == ["second"]
-    assert told["refused"] == [{"name": "2026", "error": "no feasible path"}]
+    problem = {"detail": "it does not fit", "code": "infeasible", "reasons": []}
+    assert told["refused"] == [{"name": "2026", "error": "no feasible path", "problem": problem}]
     assert {path for path, _ in controller.asked} == {"/v1/slices?dry_run=true"}
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_option_is_told_once_and_asks_nothing(
     file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     controller = Controller("2026", "second")
-    monkeypatch.setattr(slices, "_system", lambda _layout: controller)
+    monkeypatch.setattr(slices, "controller_of", lambda _arguments, _layout: controller)
     assert main.main(["slice", "create", file, "--wait", "-1"]) == 2
     assert capsys.readouterr().err.count("--wait") == 1
     assert controller.asked == []
@@ -84,10 +84,10 @@ def test_a_wrong_option_is_told_once_and_asks_nothing(
 def test_that_nothing_runs_is_told_once(
     file: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def nothing_runs(_layout: Layout) -> RunningSystem:
+    def nothing_runs(_arguments: object, _layout: Layout) -> Northbound:
         raise EnvironmentLacks("no network is up")
 
-    monkeypatch.setattr(slices, "_system", nothing_runs)
+    monkeypatch.setattr(slices, "controller_of", nothing_runs)
     assert main.main(["slice", "create", file]) == EnvironmentLacks.exit_status
     told = capsys.readouterr()
     assert (told.out + told.err).count("no network is up") == 1
@@ -105,7 +105,7 @@ def test_a_file_that_is_wrong_asks_nothing(
     text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     controller = Controller()
-    monkeypatch.setattr(slices, "_system", lambda _layout: controller)
+    monkeypatch.setattr(slices, "controller_of", lambda _arguments, _layout: controller)
     path = tmp_path / "slices.yaml"
     path.write_text(text)
     assert main.main(["slice", "create", str(path)]) == 2

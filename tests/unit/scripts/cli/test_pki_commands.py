@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from scripts.cli.main import build_parser
+from scripts.cli.main import prepared
 from scripts.errors import WrongRequest
 from scripts.testbed.paths import Layout
 
 
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    arguments = build_parser().parse_args(["pki", *words, "--json"])
+    arguments = prepared(["pki", *words, "--json"])
     assert arguments.run(arguments, Layout(tmp_path / "state", tmp_path / "run")) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -35,6 +35,6 @@ def test_of_somebody_who_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
     run(tmp_path, capsys, "issue", "alice", "--out", str(tmp_path / "one"))
-    arguments = build_parser().parse_args(["pki", *(word.format(out=tmp_path / "two") for word in words)])
+    arguments = prepared(["pki", *(word.format(out=tmp_path / "two") for word in words)])
     with pytest.raises(WrongRequest, match="not registered"):
         arguments.run(arguments, Layout(tmp_path / "state", tmp_path / "run"))

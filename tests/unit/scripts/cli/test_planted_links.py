@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.main import build_parser
+from scripts.cli.main import prepared
 from scripts.demo import report as demo_report
 from scripts.errors import WrongRequest
 from scripts.experiments.report import results
@@ -21,7 +21,7 @@ needs_root = pytest.mark.needs_root
 
 
 def issue(tmp_path: Path, out: Path) -> int:
-    arguments = build_parser("pki").parse_args(["pki", "issue", "alice", "--out", str(out), "--json"])
+    arguments = prepared(["pki", "issue", "alice", "--out", str(out), "--json"])
     status: int = arguments.run(arguments, Layout(tmp_path / "state", tmp_path / "run"))
     return status
 

@@ -11,7 +11,7 @@ from controller.pce.infeasibility import Infeasible
 from controller.schema.slice_request import parse_slice_request
 from controller.state.network_state import NetworkState
 from scripts.cli import main
-from scripts.cli.commands import slices
+from scripts.cli.commands.slices import life_cycle as slices
 from scripts.testbed.clients import Answer
 from scripts.testbed.slice_requests import load_example
 from topologies.catalog import load
@@ -38,12 +38,12 @@ class Controller:
     def __init__(self, status: int, body: Any) -> None:
         self._answer = status, body
 
-    def api(self, *_: Any) -> Answer:
+    def call(self, *_: Any) -> Answer:
         return self._answer
 
 
 def dry_run(monkeypatch: pytest.MonkeyPatch, status: int, body: Any) -> int:
-    monkeypatch.setattr(slices, "_system", lambda _layout: Controller(status, body))
+    monkeypatch.setattr(slices, "controller_of", lambda _arguments, _layout: Controller(status, body))
     return main.main(["slice", "create", "--example", "enterprise-app", "--dry-run"])
 
 

@@ -182,7 +182,7 @@ def test_every_shipped_scenario_makes_sense_and_is_documented(path: object) -> N
     scenario = read_scenario(find_scenario(name))
     assert scenario.name == name
     assert scenario.file.look_for
-    assert f"`{name}`" in (REPOSITORY / "docs" / "experiments.md").read_text(encoding="utf-8")
+    assert f"`{name}`" in (REPOSITORY / "docs/how-to/experiments.md").read_text(encoding="utf-8")
 
 
 def test_an_unknown_experiment_names_those_that_there_are() -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from rich.console import Console
 
+from scripts.cli.commands.installation import doctor as doctor_command
+from scripts.cli.main import main
 from scripts.setup import capabilities, doctor
 from scripts.setup.capabilities import Capability, Finding, Outcome, Probe
 from scripts.setup.doctor import Diagnosis
@@ -139,8 +141,8 @@ def test_json_names_the_datapath(is_present: bool, datapath: str) -> None:
 
 def test_doctor_prints_one_json_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lacking = diagnosis(capability("tun", is_present=False, is_required=True))
-    monkeypatch.setattr(doctor, "examine", lambda: lacking)
-    assert doctor.main(["--json"]) == 3
+    monkeypatch.setattr(doctor_command, "examine", lambda: lacking)
+    assert main(["doctor", "--json"]) == 3
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
     assert document["capabilities"] == [
@@ -156,9 +158,7 @@ def test_doctor_prints_one_json_document(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_doctor_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(SystemExit) as refused:
-        doctor.main(["--nosuch"])
-    assert refused.value.code == 2
+    assert main(["doctor", "--nosuch"]) == 2
 
 
 @pytest.mark.needs_root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def test_a_fork_server_that_does_not_answer_in_time_is_given_no_more_orders(
             starter.start("tunnel-x", tmp_path / "x.json", tmp_path / "x.log", os.getpid(), append=False)
         assert not starter.is_alive()
         assert not starter.is_ready()
+        assert sleeper.wait(5) == -signal.SIGKILL, "it is not there to carry the order out later"
 
 
 class Starter:

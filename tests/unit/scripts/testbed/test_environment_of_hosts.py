@@ -59,9 +59,9 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
 def inside(layout: Layout, *words: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
     """``exec cell1 -- WORDS``, as the launcher would start it."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom scripts.cli.main import build_parser\n"
+        "import sys\nfrom pathlib import Path\nfrom scripts.cli.main import prepared\n"
         "from scripts.testbed.paths import Layout\n"
-        "arguments = build_parser('exec').parse_args(['exec', 'cell1', '--', *sys.argv[3:]])\n"
+        "arguments = prepared(['exec', 'cell1', '--', *sys.argv[3:]])\n"
         "arguments.run(arguments, Layout(Path(sys.argv[1]), Path(sys.argv[2])))"
     )
     return subprocess.run(

@@ -18,7 +18,7 @@ from scripts.vm import run as vm_run
 from scripts.vm.guest import EXPECTED, MOST_SLOWNESS, measure_slowness, missing_capabilities
 from scripts.vm.host_settings import PLACE_OF_FILES, builder_environment, pip_variables, read_host_settings
 from scripts.vm.image import Image
-from scripts.vm.report import as_text, read_results
+from scripts.vm.report import Proof, as_text, read_results
 from scripts.vm.tree import INGREDIENTS, image_key, pack
 
 ROOT = REPOSITORY
@@ -215,3 +215,22 @@ def test_fault_34_files_that_pips_settings_name_are_there_for_the_guest(tmp_path
     assert settings.environment["PIP_CONSTRAINT"] == f"{PLACE_OF_FILES}/0/constraints.txt https://example.com/c.txt"
     assert settings.environment["PIP_CERT"] == f"{PLACE_OF_FILES}/1/ca.pem"
     assert "PIP_CONFIG_FILE" not in settings.environment
+
+
+def scaled(tmp_path: Path, status: int, document: str) -> Proof:
+    (tmp_path / "scale.json").write_text(document)
+    steps = [{"step": "scale", "status": status, "seconds": 70.0}]
+    (tmp_path / "steps.json").write_text(json.dumps({"kernel": "6.1", "steps": steps}))
+    (proof,) = read_results(tmp_path, "kvm", {}).proofs
+    return proof
+
+
+def test_how_many_sites_the_guest_holds_is_told_with_its_figures(tmp_path: Path) -> None:
+    named = {"channels": 384, "up_s": 9.04, "memory_mb": 988.4, "set_up_ms.p50": 80.2, "down_s": 2.5}
+    figures = {f"sites_{n}.{name}": value for n in (5, 48) for name, value in named.items()}
+    proof = scaled(tmp_path, 0, json.dumps({"figures": figures}))
+    assert proof.outcome == "passed"
+    assert proof.detail.splitlines()[1] == "48 sites: up in 9.0 s, 988 MB, a slice in 80 ms (p50), down in 2.5 s"
+    assert scaled(tmp_path, 1, json.dumps({"figures": figures})).outcome == "failed"
+    assert scaled(tmp_path, 0, json.dumps({"figures": {}})).outcome == "failed"
+    assert scaled(tmp_path, 1, "").detail == "exit status 1, no figures"

@@ -233,7 +233,7 @@ def test_a_rule_that_is_wrong_is_one_complaint() -> None:
 
 
 def test_the_rules_in_the_documents_are_rules() -> None:
-    text = (REPOSITORY / "docs" / "topologies.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs/how-to/own-network.md").read_text(encoding="utf-8")
     block = next(b for b in re.findall(r"(?:^    .+\n)+", text, re.MULTILINE) if "top_percent" in b)
     found = parse_rules(yaml.safe_load(textwrap.dedent(block)), "docs")
     assert [rule.tier for rule in found.tiers] == ["core", "metro", "cell"]

@@ -55,6 +55,28 @@ SNDLIB = """<?xml version="1.0" encoding="ISO-8859-1"?>
  </demands>
 </network>"""
 
+SNDLIB_TEXT = """?SNDlib native format; type: network; version: 1.0
+# network two
+
+META (
+  granularity = 15min
+  unit = MBITPERSEC
+)
+
+# NODE SECTION
+NODES (
+  Berlin ( 13.48 52.52 )
+  Hamburg ( 10.08 53.55 ) () ()
+)
+LINKS (
+  L1 ( Berlin Hamburg ) 40000.00 0.00 0.00 0.00 ( 1.00 9.00 )  # what could be bought
+)
+DEMANDS (
+  D1 ( Berlin Hamburg ) 1 195.0 UNLIMITED
+)
+ADMISSIBLE_PATHS ( )
+"""
+
 
 def gnpy() -> dict[str, Any]:
     """Two cities, a span of two fibres and an amplifier there, one of metres back; transceivers inside the cities."""
@@ -161,6 +183,46 @@ def test_a_file_in_the_encoding_that_it_names(tmp_path: Path) -> None:
 def test_an_attribute_called_like_an_element_is_no_element() -> None:
     graph = read_text(SNDLIB.replace("<nodes ", '<nodes node="x" '), "small")
     assert [n.key for n in graph.nodes] == ["Berlin", "Hamburg"]
+
+
+def test_sndlibs_native_text_says_the_same_as_its_xml() -> None:
+    told, expected = read_text(SNDLIB_TEXT, "two"), read_text(SNDLIB, "two")
+    assert (told.nodes, told.demands, told.geographic, told.demand_mbps) == (
+        expected.nodes, expected.demands, expected.geographic, expected.demand_mbps,
+    )  # fmt: skip
+    assert [(e.a, e.b, e.capacity_gbps, e.label) for e in told.edges] == [
+        (e.a, e.b, e.capacity_gbps, e.label) for e in expected.edges
+    ]
+
+
+def test_places_that_are_none_on_earth_are_those_of_a_drawing() -> None:
+    assert not read_text(SNDLIB_TEXT.replace("13.48", "313.0"), "two").geographic
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("network; version", "model; version", "line 1: it is a model"),
+        ("1.0\n#", "2.0\n#", "line 1: it is a network of version 2.0"),
+        ("?SNDlib native format", "?SNDlib", "line 1: SNDlib's header"),
+        ("NODES (", "KNOTEN (", "line 10: a section is to begin here"),
+        ("Berlin ( 13.48 52.52 )", "Berlin", "line 11: the node's place"),
+        ("Berlin ( 13.48 52.52 )", "Berlin ( 13.48 )", "line 11: the node's place"),
+        ("Berlin ( 13.48 52.52 )", "Berlin ( east 52.52 )", "line 11"),
+        ("( Berlin Hamburg ) 40000.00", "Berlin Hamburg 40000.00", "line 15: the link's ends"),
+        ("( Berlin Hamburg ) 40000.00", "( ( Berlin Hamburg ) ) 40000.00", "line 15: a bracket within brackets"),
+        ("( 1.00 9.00 )", "( 1.00 9.00", "line 15: a bracket is not closed"),
+        ("1 195.0 UNLIMITED", "1", "line 18: the demand's value"),
+        ("1 195.0 UNLIMITED", "1 much UNLIMITED", "demand D1"),
+        ("ADMISSIBLE_PATHS ( )", "NODES ( )", "line 20: a second NODES"),
+        ("ADMISSIBLE_PATHS ( )", "ADMISSIBLE_PATHS (", "the section ADMISSIBLE_PATHS has no end"),
+    ],
+)
+def test_what_is_wrong_in_sndlibs_text_is_named_with_its_line(before: str, after: str, named: str) -> None:
+    assert before in SNDLIB_TEXT
+    with pytest.raises(TopologyError) as error:
+        read_text(SNDLIB_TEXT.replace(before, after, 1), "two")
+    assert named in str(error.value)
 
 
 def test_sndlibs_drawings_are_not_taken_for_maps() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from kms.tunnel.agent.stats import sa_stats
 from scripts.cli import main
-from scripts.cli.commands import tunnel
+from scripts.cli.commands.keys import tunnel
 from scripts.errors import EnvironmentLacks
 from tests.support.tunnel_world import World, both, up
 from topologies.catalog import load

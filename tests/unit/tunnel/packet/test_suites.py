@@ -102,7 +102,7 @@ class TwoSources:
         names = [self.name.format(f"{key_source}-{len(self.asked)}-{n}") for n in range(number)]
         return [(name, name.rpartition("/")[2].encode().ljust(32)) for name in names]
 
-    async def dec_keys(self, master_sae: str, key_ids: Sequence[str]) -> list[bytes]:
+    async def dec_keys(self, master_sae: str, key_source: str, key_ids: Sequence[str]) -> list[bytes]:
         return [key_id.encode().ljust(32) for key_id in key_ids]
 
 
@@ -112,7 +112,7 @@ def test_both_ends_fetch_two_keys_in_the_same_order() -> None:
     assert keys.asked == ["dh", "qkd"]
     assert offered[2] == ("dh-1-2/qkd-2-2", b"dh-1-2".ljust(32) + b"qkd-2-2".ljust(32))
     names = tuple(key_id for key_id, _ in reversed(offered))
-    assert asyncio.run(known_keys(keys, AskDecKeys(1, "sae-a", names), SPLIT)) == offered[::-1]
+    assert asyncio.run(known_keys(keys, AskDecKeys(1, "sae-a", "qkd+dh", names), SPLIT)) == offered[::-1]
     single = asyncio.run(offered_keys(keys, AskEncKeys(1, "sae-b", "qkd", 2), DEFAULT))
     assert single == [("qkd-3-0", b"qkd-3-0".ljust(32)), ("qkd-3-1", b"qkd-3-1".ljust(32))]
 
@@ -128,7 +128,7 @@ def test_keys_that_cannot_be_told_apart_are_refused(name: str) -> None:
 @pytest.mark.parametrize("key_id", ["one", "a/b/c", "/b", "a/a"])
 def test_an_offer_that_does_not_name_two_keys_is_refused_for_good(key_id: str) -> None:
     with pytest.raises(KeyRefused) as caught:
-        asyncio.run(known_keys(TwoSources(), AskDecKeys(1, "sae-a", (key_id,)), SPLIT))
+        asyncio.run(known_keys(TwoSources(), AskDecKeys(1, "sae-a", "dh", (key_id,)), SPLIT))
     assert caught.value.is_final
 
 

@@ -11,7 +11,7 @@ import pytest
 from kms.tunnel.protocol.states import EXCHANGE, LINK, OFFERED, Link, LinkInput, advance, mermaid
 from scripts.testbed.paths import REPOSITORY
 
-DOCUMENT = REPOSITORY / "docs" / "tunnel.md"
+DOCUMENT = REPOSITORY / "docs/explanation/tunnel.md"
 TABLES = pytest.mark.parametrize("table", [LINK, EXCHANGE, OFFERED])
 
 

@@ -1,0 +1,1 @@
+"""This installation: what the machine can do, version."""

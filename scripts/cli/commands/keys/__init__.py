@@ -1,0 +1,1 @@
+"""Keys: pools and rates, tunnels, certificates."""

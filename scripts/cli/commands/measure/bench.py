@@ -1,0 +1,262 @@
+"""``bench NAME``: measurements with the machine and the versions beside them (contracts: "Benchmarks")."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scripts.bench import common
+from scripts.bench.failover import run as failover
+from scripts.bench.failover import stp
+from scripts.bench.peer_venv import SEQUENCE
+from scripts.bench.provision import fill
+from scripts.bench.provision import run as provision
+from scripts.bench.scale import networks
+from scripts.bench.scale import run as scale
+from scripts.bench.tunnel import run as tunnel
+from scripts.cli.handlers import Handlers
+from scripts.cli.topologies import chosen_topology
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
+from scripts.errors import DidNotHold, WrongRequest
+from scripts.files.results import make_results_folder
+from scripts.measure.errors import DemoError
+from scripts.measure.places import Places, places_in
+from scripts.measure.slices import create_patiently, delete_slice
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.running_system import RunningSystem
+
+USE_CASE_TOPOLOGY = "ukqntel"
+RESULTS = REPOSITORY / "results" / "bench"
+DEFAULT_RUNS = 100
+
+
+def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
+    is_fill = arguments.slices is not None
+    topology = chosen_topology(arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
+    places = places_in(topology)
+    folder = make_results_folder("--out", arguments.out or RESULTS / "provision")
+    end_on_signals()
+    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        system = RunningSystem(runtime.record, layout)
+        try:
+            report = (
+                _fill(system, arguments.slices, folder, places) if is_fill else _runs(system, arguments.runs, folder)
+            )
+        except DemoError as error:
+            raise DidNotHold(str(error)) from error
+    return _end(report, arguments.json, folder, failed=any(
+        value > 0 for name, value in report["figures"].items() if name.endswith(".failures")
+    ))  # fmt: skip
+
+
+def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
+    from scripts.bench import charts  # loads Matplotlib, which no other command waits for
+
+    provision.wait_for_keys(system)
+    surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    cases = provision.measure(system, runs)
+    failures = provision.failure_notes([failure for case in cases for failure in case.failures])
+    notes = [*provision.NOTES, *surroundings, *failures]
+    report = common.report("provision", provision.figures(cases, runs), notes)
+    charts.draw_histograms(cases, folder / "histograms.png")
+    common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
+    return report
+
+
+def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> dict[str, Any]:
+    from scripts.bench import charts
+
+    provision.wait_for_keys(system)
+    surroundings = [f"datapath: {system.datapath}", common.load_note()]
+    # The KMS may just have started: what is measured begins when there are QKD keys.
+    first = fill.small_slice(1, places)
+    create_patiently(system, first)
+    delete_slice(system, first["name"])
+    series = fill.fill(system, limit)
+    end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
+    notes = [*fill.NOTES, end, *surroundings, *series.failures]
+    report = common.report("provision", fill.figures(series), notes)
+    charts.draw_fill(series, folder / "fill.png")
+    common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
+    return report
+
+
+def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
+    topology = chosen_topology(arguments.topo or failover.TOPOLOGY)
+    places_in(topology)  # refuses what the slices have no place on
+    folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
+    end_on_signals()
+    figures: dict[str, float] = {}
+    notes = [*failover.NOTES, common.load_note()]
+    try:
+        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+            with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+                runtime.start(progress.begin)
+            system = RunningSystem(runtime.record, layout)
+            notes.append(f"datapath: {system.datapath}")
+            total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
+            with Progress("failures", total=total) as progress:
+                results = failover.measure(system, arguments.runs, progress.advance)
+            figures |= failover.figures(results)
+            with Progress("slices for one cut", total=arguments.slices) as progress:
+                last_ms, hit = failover.hundred_slices(system, arguments.slices, progress.advance)
+            figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
+        with Progress("spanning tree", total=arguments.stp_runs) as progress:
+            outages = []
+            for _ in range(arguments.stp_runs):
+                outages.append(stp.outage_ms(topology, folder / "ryu.log"))
+                progress.advance()
+        figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("failover", figures, notes, ("ryu",))
+    runs = {name: [asdict(run) for run in found] for name, found in results.items()}
+    common.write_json(folder / "failover.json", {**report, "runs": runs})
+    return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
+
+
+def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts
+
+    folder = make_results_folder("--out", arguments.out or RESULTS / "tunnel")
+    end_on_signals()
+    plan = tunnel.Plan(
+        wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
+        seconds=float(arguments.seconds), wireguard_go_new=arguments.wireguard_go_new,
+        with_rekeying=not arguments.no_rekeying,
+    )  # fmt: skip
+    notes = [*tunnel.NOTES, common.load_note()]
+    layout.make()
+    try:
+        with Progress("bench tunnel") as progress:
+            results = tunnel.run(plan, layout.state / "peers", progress.say)
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("tunnel", results.figures(), [*notes, *results.notes])
+    report["versions"] |= results.versions
+    common.write_json(folder / "tunnel.json", {**report, "values": results.values})
+    panels: dict[str, dict[str, list[float]]] = {}
+    for name, values in results.values.items():
+        if name.endswith("_gbps") and ".tcp." in name:
+            wire, _, who = name.partition(".tcp.")
+            panels.setdefault(f"{wire.replace('.', ', MTU ')}: one TCP stream", {})[who.removesuffix("_gbps")] = values
+    charts.draw_bars(panels, "Gbit/s", folder / "tcp.png")
+    return _end(report, arguments.json, folder, failed=results.totals.get("rekey_100ms.lost_packets", 0) > 0)
+
+
+def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench.pce import run as paths  # loads networkx
+
+    folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
+    options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
+    if "sizes" in options:
+        options["sizes"] = tuple(options["sizes"])
+    with Progress("bench paths") as progress:
+        report = paths.run(paths.Effort(**options), progress.say)
+    common.write_json(folder / "paths.json", report)
+    figures = report["figures"]
+    return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+
+
+def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts
+    from scripts.bench.qkd import run as qkd
+
+    folder = make_results_folder("--out", arguments.out or RESULTS / "qkd")
+    end_on_signals()
+    notes = [*qkd.NOTES, common.load_note()]
+    python = None
+    if arguments.no_peer:
+        notes.append("SeQUeNCe was not measured: --no-peer")
+    else:
+        with Progress("SeQUeNCe") as progress:
+            python = SEQUENCE.python(layout.state / "peers", progress.note)
+    try:
+        with Progress("sifting", total=len(qkd.PEER_KM) * (2 if python else 1)) as progress:
+            ours, peers = [], []
+            for km in qkd.PEER_KM:
+                ours.append(qkd.sift(km))
+                progress.advance()
+                if python is not None:
+                    peers.append(qkd.sift_with_sequence(python, km))
+                    progress.advance()
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    bits = arguments.bits or qkd.DEFAULT_BITS
+    with Progress("reconciliation", total=qkd.reconcile_blocks(bits)) as progress:
+        reconciling = qkd.reconcile_many(bits, progress.advance)
+    points = []
+    with Progress("key rates over distance", total=len(qkd.DISTANCES_KM)) as progress:
+        for km in qkd.DISTANCES_KM:
+            points.append(qkd.rate_at(km))
+            progress.advance()
+    figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
+    report = common.report("qkd", figures, notes)
+    if python is not None:
+        report["versions"]["sequence"] = SEQUENCE.version
+    charts.draw_rates(points, folder / "rates.png")
+    common.write_json(folder / "qkd.json", {**report, "runs": qkd.as_lists(ours, peers, points)})
+    return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
+
+
+def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
+    numbers = tuple(dict.fromkeys(arguments.sites))
+    impossible = [n for n in numbers if not networks.SMALLEST <= n <= networks.LARGEST]
+    if impossible:
+        raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
+    folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
+    end_on_signals()
+    notes = [*scale.NOTES, common.load_note()]
+    effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
+    sizes = []
+    try:
+        with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:
+            for sites in numbers:
+                sizes.append(scale.measure(sites, effort, layout, progress.begin))
+    except DemoError as error:
+        raise DidNotHold(str(error)) from error
+    figures = {name: value for size in sizes for name, value in size.figures().items()}
+    report = common.report("scale", figures, notes, ("ryu",))
+    common.write_json(folder / "scale.json", {**report, "runs": scale.as_list(sizes)})
+    return _end(report, arguments.json, folder, failed=False)
+
+
+def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench.kms import run as kms  # loads what the KMS is made of
+
+    folder = make_results_folder("--out", arguments.out or RESULTS / "kms")
+    names = ("seconds", "apps_seconds", "applications", "source")
+    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    with Progress("bench kms") as progress:
+        report = kms.run(kms.Effort(**options), progress.note)
+    common.write_json(folder / "kms.json", report)
+    return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
+
+
+def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> int:
+    if as_json:
+        print_json(report)
+    else:
+        print_table(f"bench {report['bench']}", *common.table(report["figures"]))
+        for note in report["notes"]:
+            say(f"- {note}")
+        say(f"results: {folder}")
+    return 1 if failed else 0
+
+
+HANDLERS: Handlers = {
+    "bench provision": _provision,
+    "bench failover": _failover,
+    "bench tunnel": _tunnel,
+    "bench paths": _paths,
+    "bench qkd": _qkd,
+    "bench scale": _scale,
+    "bench kms": _kms,
+}

@@ -1,0 +1,121 @@
+"""``experiment``: scripted failures under traffic, with results, plots and a page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from scripts.cli.handlers import Handlers
+from scripts.cli.topologies import chosen_topology
+from scripts.console.output import print_json, print_table, say
+from scripts.console.progress import Progress
+from scripts.errors import WrongRequest
+from scripts.experiments.chaos.run import ChaosResult, run_chaos
+from scripts.experiments.chaos.steps import Trouble
+from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
+from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.files.results import make_results_folder
+from scripts.measure.places import places_in
+from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
+from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.running_system import RunningSystem
+
+CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
+DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
+KINDS = {trouble.value: trouble for trouble in Trouble}
+
+
+def _list(arguments: argparse.Namespace, layout: Layout) -> int:
+    files = [read_scenario(SHIPPED / f"{name}.yaml").file for name in shipped_names()]
+    if arguments.json:
+        print_json([{"name": f.name, "title": f.title, "topology": f.topology, "look_for": f.look_for} for f in files])
+    else:
+        print_table("Experiments", ("name", "topology", "what it does"), [(f.name, f.topology, f.title) for f in files])
+    return 0
+
+
+def _run(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.name == CHAOS:
+        return _run_chaos(arguments, layout)
+    only_chaos = (arguments.faults, arguments.kinds, arguments.mutation)
+    if any(given is not None for given in only_chaos) or arguments.no_bfd:
+        raise WrongRequest("--faults, --kinds, --mutation, --no-bfd: only chaos draws its own faults")
+    topology = None if arguments.topo is None else chosen_topology(arguments.topo)
+    scenario = read_scenario(find_scenario(arguments.name), topology)
+    settings = RunSettings(
+        seed=scenario.file.seed if arguments.seed is None else arguments.seed,
+        repetitions=scenario.file.repetitions if arguments.repetitions is None else arguments.repetitions,
+        time_scale=arguments.time_scale,
+    )
+    if settings.seed < 0:
+        raise WrongRequest(f"--seed: {settings.seed} is negative")
+    if settings.repetitions < 1:
+        raise WrongRequest(f"--repetitions: {settings.repetitions} is less than 1")
+    if not settings.time_scale > 0:
+        raise WrongRequest(f"--time-scale: {settings.time_scale} is not positive")
+    folder = _results_folder(arguments.out, scenario.name)
+    end_on_signals()
+    expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
+    options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
+    with Runtime(scenario.topology, layout, options) as runtime:
+        with Progress(f"up {scenario.topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        with Progress(scenario.name, expected_s=expected_s) as progress:
+            system = RunningSystem(runtime.record, layout)
+            result = run_experiment(system, scenario, settings, folder, progress)
+    document = result.to_dict()
+    if arguments.json:
+        print_json(document)
+    else:
+        for repetition in result.results:
+            for finding in repetition.findings:
+                say(f"{repetition.number}: {finding}")
+        for violation in result.violations:
+            say(f"VIOLATION in repetition {violation['repetition']}: {violation['what']}")
+        say(f"{len(result.results)} repetitions, {len(result.violations)} violations; report: {folder / 'report.html'}")
+    return 1 if result.violations else 0
+
+
+def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
+    faults = DEFAULT_FAULTS if arguments.faults is None else arguments.faults
+    seed = 1 if arguments.seed is None else arguments.seed
+    if not 1 <= faults <= MAX_FAULTS:
+        raise WrongRequest(f"--faults: {faults} is not in 1..{MAX_FAULTS}")
+    if seed < 0:
+        raise WrongRequest(f"--seed: {seed} is negative")
+    if arguments.repetitions not in (None, 1):
+        raise WrongRequest("--repetitions: chaos is run once for each seed")
+    names = KINDS if arguments.kinds is None else arguments.kinds.split(",")
+    for name in names:
+        if name not in KINDS:
+            raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
+    kinds = {KINDS[name] for name in names}
+    topology = chosen_topology(arguments.topo or CHAOS_TOPOLOGY)
+    places_in(topology)  # refuses what the slices have no place on
+    folder = _results_folder(arguments.out, CHAOS)
+    end_on_signals()
+    result = ChaosResult(seed, faults, mutation=arguments.mutation)
+    bfd, mutation = not arguments.no_bfd, arguments.mutation
+    with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:
+        with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+            runtime.start(progress.begin)
+        with Progress(CHAOS) as progress:
+            run_chaos(RunningSystem(runtime.record, layout), kinds, result, folder, progress)
+    if arguments.json:
+        print_json(result.to_dict())
+    else:
+        for violation in result.violations:
+            say(f"VIOLATION at step {violation['step']}: {violation['what']}")
+        say(f"{faults} faults, {result.checks} checks, {len(result.violations)} violations; {folder / 'results.json'}")
+    return 1 if result.violations else 0
+
+
+def _results_folder(out: Path | None, name: str) -> Path:
+    return make_results_folder("--out", out if out is not None else REPOSITORY / "results" / "experiments" / name)
+
+
+HANDLERS: Handlers = {
+    "experiment list": _list,
+    "experiment run": _run,
+}

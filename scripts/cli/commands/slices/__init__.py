@@ -1,0 +1,1 @@
+"""Slices: their life cycle."""

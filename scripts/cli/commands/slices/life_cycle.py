@@ -1,0 +1,132 @@
+"""``slice create|patch|delete``: changes of slices, through the controller's northbound API."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from typing import Any
+
+from scripts.cli.commands.slices.many import create_each, requests_in
+from scripts.cli.commands.slices.plan import print_plan
+from scripts.cli.commands.slices.reading import path_of, print_connections
+from scripts.cli.controllers import controller_of
+from scripts.cli.handlers import Handlers
+from scripts.cli.problems import raise_problem
+from scripts.console.output import print_json, say
+from scripts.console.progress import Progress
+from scripts.errors import WrongRequest
+from scripts.testbed.clients import Answer, Northbound
+from scripts.testbed.key_rates import ask_when_known
+from scripts.testbed.paths import Layout
+from scripts.testbed.slice_requests import load_example, parse_value, read_document
+from topologies.files.located_yaml import YamlError
+
+MOST_WAIT_S = 3600.0
+
+
+def _create(arguments: argparse.Namespace, layout: Layout) -> int:
+    request, wait_s = _request(arguments), _wait_s(arguments)
+    requests = requests_in(request)
+    suffix = "?dry_run=true" if arguments.dry_run else ""
+    api = controller_of(arguments, layout)
+
+    def create(each: dict[str, Any]) -> dict[str, Any]:
+        status, body = _ask(api, wait_s, "POST", f"/v1/slices{suffix}", each)
+        if status not in (200, 201):
+            raise_problem(status, body)
+        found: dict[str, Any] = body
+        return found
+
+    if requests is not None:
+        return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
+    return _told(arguments, create(request))
+
+
+def _wait_s(arguments: argparse.Namespace) -> float:
+    wait_s: float = arguments.wait
+    if not 0 <= wait_s <= MOST_WAIT_S:
+        raise WrongRequest(f"--wait: {wait_s:g} is not from 0 to {MOST_WAIT_S:g} seconds")
+    return wait_s
+
+
+def _ask(api: Northbound, wait_s: float, method: str, path: str, body: Any) -> Answer:
+    """The controller's answer, once it knows the key rates that it hangs on."""
+    with ExitStack() as stack:
+        shown: list[Progress] = []
+
+        def tell(what: str) -> None:
+            if not shown:
+                shown.append(stack.enter_context(Progress("waiting for key rates")))
+            shown[0].say(what)
+
+        return ask_when_known(lambda: api.call(method, path, body), wait_s, tell)
+
+
+def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
+    if arguments.json:
+        print_json(body)
+    elif arguments.dry_run:
+        say(f"slice {body['name']} would fit:")
+        print_plan(body)
+    else:
+        say(f"slice {body['name']} is {body['state']}:")
+        print_connections(body)
+    return 0
+
+
+def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.file is None and not arguments.changes:
+        raise WrongRequest("FILE: name a patch file, or what to change by --set")
+    patch = {} if arguments.file is None else read_document(arguments.file)
+    for change in arguments.changes:
+        _put(patch, change)
+    suffix = "?dry_run=true" if arguments.dry_run else ""
+    wait_s = _wait_s(arguments)
+    status, body = _ask(controller_of(arguments, layout), wait_s, "PATCH", f"{path_of(arguments.name)}{suffix}", patch)
+    if status != 200:
+        raise_problem(status, body)
+    return _told(arguments, body)
+
+
+def _put(patch: dict[str, Any], change: str) -> None:
+    """Set one field of a patch, given as PATH=VALUE with the value in YAML."""
+    path, equals, text = change.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
+    try:
+        value = parse_value(text, tuple(keys))
+    except YamlError as error:
+        raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
+    place = patch
+    for key in keys[:-1]:
+        place = place.setdefault(key, {})
+        if not isinstance(place, dict):
+            raise WrongRequest(f"--set: {path}: {key} has a value of its own already")
+    place[keys[-1]] = value
+
+
+def _request(arguments: argparse.Namespace) -> dict[str, Any]:
+    if (arguments.file is None) == (arguments.example is None):
+        raise WrongRequest("FILE: name a request file or --example, one of the two")
+    if arguments.example:
+        return load_example(arguments.example)
+    return read_document(arguments.file)
+
+
+def _delete(arguments: argparse.Namespace, layout: Layout) -> int:
+    status, body = controller_of(arguments, layout).call("DELETE", path_of(arguments.name))
+    if status not in (200, 204):
+        raise_problem(status, body)
+    if arguments.json:
+        print_json({"name": arguments.name, "deleted": True})
+    else:
+        say(f"slice {arguments.name} is deleted")
+    return 0
+
+
+HANDLERS: Handlers = {
+    "slice create": _create,
+    "slice patch": _patch,
+    "slice delete": _delete,
+}

@@ -1,0 +1,75 @@
+"""``slice list|show``: what slices there are. Neither root nor set-up is needed to ask a controller elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+from urllib.parse import quote
+
+from scripts.cli.controllers import controller_of, get
+from scripts.cli.handlers import Handlers
+from scripts.cli.paths import path_text
+from scripts.cli.problems import raise_problem
+from scripts.console.output import print_json, print_table, say
+from scripts.testbed.clients import every_slice
+from scripts.testbed.paths import Layout
+
+
+def _list(arguments: argparse.Namespace, layout: Layout) -> int:
+    status, slices = every_slice(controller_of(arguments, layout).call)
+    if status != 200:
+        raise_problem(status, slices)
+    if arguments.json:
+        print_json(slices)
+        return 0
+    rows = [(s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"])) for s in slices]
+    print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
+    return 0
+
+
+def _show(arguments: argparse.Namespace, layout: Layout) -> int:
+    is_ours = arguments.format == "qslice"
+    body = get(controller_of(arguments, layout), path_of(arguments.name) + ("" if is_ours else f"/{arguments.format}"))
+    if arguments.json or not is_ours:
+        print_json(body)
+    else:
+        say(f"slice {body['name']}: {body['state']}" + (f" ({body['reason']})" if body.get("reason") else ""))
+        print_connections(body)
+    return 0
+
+
+def path_of(name: str) -> str:
+    """Where the API has a slice."""
+    return f"/v1/slices/{quote(name, safe='')}"
+
+
+def print_connections(body: dict[str, Any]) -> None:
+    """The connections of a slice, for a person."""
+    columns = (
+        "connection",
+        "from",
+        "to",
+        "address",
+        "peer",
+        "asked",
+        "level",
+        "keys",
+        "suite",
+        "protection",
+        "path",
+        "backup",
+        "state",
+    )
+    print_table("Connections", columns, [
+        (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
+         c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
+         c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
+        for c in body["connections"]
+    ])  # fmt: skip
+    for connection in body["connections"]:
+        notes = [connection.get("reason"), *connection.get("conditions", ())]
+        for note in dict.fromkeys(n for n in notes if n):
+            say(f"{connection['name']}: {note}")
+
+
+HANDLERS: Handlers = {"slice list": _list, "slice show": _show}

@@ -1,0 +1,1 @@
+"""A network's life: ``up``, ``down``, ``status``, ``demo``."""

@@ -1,0 +1,73 @@
+"""The controller that a command asks: that of this machine's run, or the one that ``--api`` names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scripts.cli.problems import raise_problem
+from scripts.errors import EnvironmentLacks, WrongRequest
+from scripts.testbed.clients import Northbound
+from scripts.testbed.paths import Layout
+
+OPERATORS_TOKEN, VIEWERS_TOKEN = "token", "token.viewer"
+
+
+def controller_of(arguments: argparse.Namespace, layout: Layout) -> Northbound:
+    """Raises WrongRequest where ``--api`` is no address, EnvironmentLacks where nothing runs here."""
+    if arguments.api:
+        return Northbound(_address(arguments.api), token=_token(layout))
+    from scripts.testbed.run_record import (
+        running_record,  # loads what a network is, which a controller elsewhere spares
+    )
+
+    record = running_record(layout)
+    return Northbound(record.api_url, record.layout(layout).token)
+
+
+def get(api: Northbound, path: str) -> Any:
+    """What is there; the controller's refusal as an error."""
+    status, body = api.call("GET", path)
+    if status != 200:
+        raise_problem(status, body)
+    return body
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme == "http" and bool(parts.hostname) and parts.path in ("", "/") and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise WrongRequest(f"--api: {url[:80]!r} is not of the form http://HOST:PORT")
+    return url.rstrip("/")
+
+
+def _token(layout: Layout) -> str | None:
+    """From the environment, or from this checkout's files where the caller may read them; None where there is none."""
+    if given := os.environ.get("QSLICE_TOKEN"):
+        return _checked("QSLICE_TOKEN", given)
+    if named := os.environ.get("QSLICE_TOKEN_FILE"):
+        try:
+            return _checked("QSLICE_TOKEN_FILE", Path(named).read_text(encoding="ascii"))
+        except OSError as error:
+            raise EnvironmentLacks(f"QSLICE_TOKEN_FILE: cannot read {named}: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise EnvironmentLacks(f"QSLICE_TOKEN_FILE: {named} holds no token") from None
+    for name in (OPERATORS_TOKEN, VIEWERS_TOKEN):
+        with suppress(OSError, UnicodeDecodeError):
+            return _checked(name, (layout.state / name).read_text(encoding="ascii"))
+    return None
+
+
+def _checked(where: str, text: str) -> str:
+    """A token that can stand in a header; it is in no message."""
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise EnvironmentLacks(f"{where}: holds no token")
+    return token

@@ -1,0 +1,114 @@
+"""The network and its faults: channels, sites, QKD sections, fibres, eavesdroppers, processes."""
+
+from __future__ import annotations
+
+from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
+from scripts.cli.grammar.values import number, whole
+
+ATTACKS = ("intercept-resend", "photon-number-splitting", "beam-splitting")
+DIRECTIONS = ("a-b", "b-a")
+DIRECTION = argument("--direction", choices=DIRECTIONS,
+                     help="only one direction, named by the channel's ends as `link list` shows them")  # fmt: skip
+CHANNEL = argument("id", metavar="ID", names="channel", help="the channel; `link list` has them")
+SITE = argument("id", metavar="ID", names="site", help="the site")
+QKD_SECTION = argument("id", metavar="SECTION", names="section", help="the QKD section; `keys` has them")
+FIBRE = argument("id", metavar="NAME", names="fibre", help="the fibre, or another risk group of the topology")
+PROCESS = argument("id", metavar="NAME", names="process", help="kms, controller, tunnel-SITE or kme-SITE")
+NO_NETWORK = "the network did not do as it was told"
+
+SECTION = Section(
+    "Network and faults",
+    (
+        Leaf(
+            "link list", "network.links", "List every channel with its class, state and load.",
+            ("link list", "link list --json"), "the controller refused to answer",
+            needs=Needs.API, name_of="id",
+        ),
+        Leaf(
+            "link down", "network.faults", "Cut a channel: both ends lose carrier.",
+            ("link down metro1-core1-ch4", "link down metro1-core1-ch4 --direction a-b"), NO_NETWORK,
+            (CHANNEL, DIRECTION), name_of="id",
+        ),
+        Leaf(
+            "link up", "network.faults", "Repair a channel: lift every fault on it.",
+            ("link up metro1-core1-ch4", "link up metro1-core1-ch4 --json"), NO_NETWORK,
+            (CHANNEL, DIRECTION), name_of="id",
+        ),
+        Leaf(
+            "link blackhole", "network.faults",
+            "Drop every packet of a channel and keep its carrier: a silent failure.",
+            ("link blackhole metro1-core1-ch4", "link blackhole metro1-core1-ch4 --direction b-a"), NO_NETWORK,
+            (CHANNEL, DIRECTION), name_of="id",
+        ),
+        Leaf(
+            "link flap", "network.faults", "Cut and repair a channel repeatedly.",
+            ("link flap metro1-core1-ch4", "link flap metro1-core1-ch4 --times 20 --period 0.5"), NO_NETWORK,
+            (
+                CHANNEL,
+                argument("--times", type=whole, default=5, metavar="N", help="how often (default %(default)s)"),
+                argument("--period", type=number, default=1.0, metavar="S",
+                         help="seconds from one cut to the next, half of them down (default %(default)s)"),
+            ),
+            name_of="id",
+        ),
+        Leaf(
+            "site down", "network.faults", "Power a site's switch off: its ports lose carrier, its rules are lost.",
+            ("site down agg1", "site down agg1 --json"), NO_NETWORK, (SITE,),
+            aliases=("node down",), name_of="id",
+        ),
+        Leaf(
+            "site up", "network.faults", "Power a site's switch on again.",
+            ("site up agg1", "site up agg1 --json"), NO_NETWORK, (SITE,), aliases=("node up",), name_of="id",
+        ),
+        Leaf(
+            "section cut", "network.faults", "Cut the fibre of a QKD section: no pulse arrives, no key is made.",
+            ("section cut s2", "section cut s2 --json"), NO_NETWORK, (QKD_SECTION,), name_of="id",
+        ),
+        Leaf(
+            "section mend", "network.faults", "Repair the fibre of a QKD section.",
+            ("section mend s2", "section mend s2 --json"), NO_NETWORK, (QKD_SECTION,), name_of="id",
+        ),
+        Leaf(
+            "fibre cut", "network.faults", "Cut a fibre: its channels lose carrier, its QKD sections give no key.",
+            ("fibre cut cell1-agg1", "fibre cut cell1-agg1 --json"), NO_NETWORK, (FIBRE,), name_of="id",
+        ),
+        Leaf(
+            "fibre mend", "network.faults", "Repair a fibre.",
+            ("fibre mend cell1-agg1", "fibre mend cell1-agg1 --json"), NO_NETWORK, (FIBRE,), name_of="id",
+        ),
+        Leaf(
+            "eavesdrop start", "network.faults", "Attack the pulses of a QKD section.",
+            ("eavesdrop start s2", "eavesdrop start s2 --fraction 0.2 --attack beam-splitting"), NO_NETWORK,
+            (
+                QKD_SECTION,
+                argument("--fraction", type=number, default=1.0, metavar="SHARE",
+                         help="share of the pulses that are attacked (default %(default)g)"),
+                argument("--attack", choices=ATTACKS, default=ATTACKS[0], help="how (default %(default)s)"),
+            ),
+            name_of="id",
+        ),
+        Leaf(
+            "eavesdrop stop", "network.faults", "End an attack on a QKD section.",
+            ("eavesdrop stop s2", "eavesdrop stop s2 --json"), NO_NETWORK, (QKD_SECTION,), name_of="id",
+        ),
+        Leaf(
+            "process kill", "network.faults", "Kill a process of the run (SIGKILL).",
+            ("process kill controller", "process kill tunnel-cell1"), "it could not be killed", (PROCESS,),
+            aliases=("kill",), name_of="id",
+        ),
+        Leaf(
+            "process restart", "network.faults", "Start a process of the run again.",
+            ("process restart controller", "process restart kms"), "it did not come back", (PROCESS,),
+            aliases=("restart",), name_of="id",
+        ),
+    ),
+    {
+        "link": "channels: list, cut, blackhole, flap and repair them",
+        "site": "power sites off and on",
+        "node": "the same as `site`",
+        "section": "cut and repair the fibre of a QKD section",
+        "fibre": "cut and repair a fibre with all that is on it",
+        "eavesdrop": "an eavesdropper on a QKD section",
+        "process": "the run's processes: kill and restart them",
+    },
+)  # fmt: skip

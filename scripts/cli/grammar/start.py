@@ -1,0 +1,56 @@
+"""Start and stop: a network's life, and the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.cli.grammar.leaf import Leaf, Section, argument
+from scripts.cli.grammar.shared import API_PORT, topology_option
+from scripts.cli.grammar.values import number, slowness
+
+SECTION = Section(
+    "Start and stop",
+    (
+        Leaf(
+            "up", "start.run", "Start a network with its controller, KMS and tunnels.",
+            ("up --detach", "up --topo metro-ring --detach"),
+            "a network is already up, or a part of this one did not start",
+            (
+                topology_option("ukqntel"),
+                argument("--detach", action="store_true",
+                         help="return when everything runs; without it Mininet's shell opens"),
+                API_PORT,
+                argument("--scale", type=number, default=1.0, metavar="MBPS",
+                         help="emulated Mbit/s for each real Gbit/s (default %(default)s)"),
+                argument("--bfd", action="store_true",
+                         help="detect silent failures of channels by BFD (false alarms on a busy machine)"),
+                argument("--tunnel", choices=("auto", "userspace", "kernel"), default="auto",
+                         help="what encrypts; auto: the kernel where it has ESP (default %(default)s)"),
+                argument("--unshaped", action="store_true",
+                         help="channels at the machine's own speed, for throughput tests"),
+                argument("--supervise", type=int, metavar="DESCRIPTOR", help="==SUPPRESS=="),
+            ),
+        ),
+        Leaf(
+            "down", "start.run", "Stop and clean exactly what was started.",
+            ("down", "down --json"), "a part could not be stopped or removed",
+        ),
+        Leaf(
+            "status", "start.run", "Show what runs, slices, links and keys at a glance.",
+            ("status", "status --json"), "never; what is not up is shown as such",
+        ),
+        Leaf(
+            "demo", "start.demo", "Set up slices, measure them, cut a channel, restore them, and write a report.",
+            ("demo", "demo --topo metro-ring --report my-report"),
+            "one of the report's checks did not hold",
+            (
+                topology_option("ukqntel"),
+                argument("--report", type=Path, metavar="DIR", names="folder",
+                         help="where the report goes (default results/demo)"),
+                API_PORT,
+                argument("--slowness", type=slowness, default=1.0, metavar="N",
+                         help="for emulated processors: loads divided by N, time limits multiplied by N"),
+            ),
+        ),
+    ),
+)  # fmt: skip

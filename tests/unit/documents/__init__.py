@@ -1,0 +1,1 @@
+"""The documents: links, commands, files and words."""
