@@ -71,6 +71,10 @@ class Refused(Exception):
         super().__init__("; ".join(map(str, self.complaints)))
 
 
+class NoRelay(Exception):
+    """Nothing is wrong with the paths, but keys were left to us, and no relay has the rate: it does not fit."""
+
+
 def audited_route(
     network: Network,
     request: ConnectionRequest,
@@ -80,7 +84,7 @@ def audited_route(
 ) -> Route:
     """The route that an answer names, with what it costs. Keys come over ``relay``, if one is given.
 
-    What is ``tolerated`` is not complained of. Raises Refused.
+    What is ``tolerated`` is not complained of. Raises Refused, NoRelay.
     """
     sites = _walked(network, request, answer, tolerated)
     _require(_bandwidth_complaints(network, [(request, sites, answer.channels)]), tolerated)
@@ -239,7 +243,7 @@ def _route(
 
 
 def _relay(network: Network, request: ConnectionRequest, answer: api.Route) -> FoundRelay:
-    """The relay that an answer names, or that of our own choice where it names none. Raises Refused."""
+    """The relay that an answer names, or that of our own choice where it names none. Raises Refused, NoRelay."""
     if not request.spec.key_rate_millibps:
         if answer.key_links:
             raise Refused([Complaint(Lie.KEY_RATE, request.id, "it needs no QKD keys, and a relay is named")])
@@ -247,7 +251,7 @@ def _relay(network: Network, request: ConnectionRequest, answer: api.Route) -> F
     if answer.key_links is None:
         found = search_relay(network, request)
         if found is None:
-            raise Refused([Complaint(Lie.KEY_RATE, request.id, "no relay has the key rate left")])
+            raise NoRelay(request.id)
         return found
     return _named_relay(network, request, answer.key_links)
 
@@ -286,7 +290,7 @@ def _named_relay(network: Network, request: ConnectionRequest, links: tuple[str,
 def _relays(
     network: Network, requests: Sequence[ConnectionRequest], answers: dict[str, api.ConnectionPlan]
 ) -> dict[str, FoundRelay]:
-    """Each connection's relay, such that all have their key rate together. Raises Refused."""
+    """Each connection's relay, such that all have their key rate together. Raises Refused, NoRelay."""
     trial = network.copy()
     found = {}
     # Those that are named first: ours must not take what they need.

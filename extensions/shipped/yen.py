@@ -72,7 +72,9 @@ class YenPce:
         avoid: frozenset[str] = frozenset(),
     ) -> Iterator[Path]:
         """Those of the k shortest paths over channels that will do, which also keep to the request as a whole."""
-        banned = (avoid | set(req.exclude_sites)) - {req.src, req.dst}
+        banned = avoid | set(req.exclude_sites)
+        if req.src == req.dst or req.src in banned:
+            return
 
         def will_do(channel: ChannelView, sender: str) -> bool:
             along, against = req.reserved_kbps

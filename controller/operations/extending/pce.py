@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from controller.extending.audit import Lie, Refused, audited_plan, audited_route
+from controller.extending.audit import Lie, NoRelay, Refused, audited_plan, audited_route
 from controller.extending.views import connection_ask, network_view, placement
 from controller.model.errors import ExtensionFailed
 from controller.model.path import Route
@@ -82,6 +82,8 @@ class ExternalPce:
             return None
         try:
             planned = audited_plan(network, placements, answer, self._tolerated)
+        except NoRelay:
+            return None
         except Refused as refused:
             raise AnswerRefused(refused) from refused
         return answer.site, planned, answer.is_proven
@@ -98,6 +100,8 @@ class ExternalPce:
             return None
         try:
             return audited_route(network, request, answer, relay, self._tolerated)
+        except NoRelay:
+            return None
         except Refused as refused:
             raise AnswerRefused(refused) from refused
 
