@@ -34,6 +34,7 @@ def check_pce(worker: Worker, report: Report) -> None:
     slowest_s = 0.0
     for network, request in _slices():
         exact = search_slice(network, request)
+        feasible += exact is not None
         placements = [(site, connections_of(request, site)) for site in candidates(network, request)]
         began = time.perf_counter()
         try:
@@ -46,13 +47,14 @@ def check_pce(worker: Worker, report: Report) -> None:
             plans.bad(str(error))
         else:
             plans.good()
-            feasible += exact is not None
             found += exact is not None and plan is not None
     for seed in range(INSTANCES):
         network = small_network(seed, SmallLimits(), is_one_sided=seed % 2 == 1)
         asked = small_connection(seed, network, Protection.RESTORATION, is_directed=seed % 2 == 1)
         avoid = frozenset(site for site in network.index.site_names[:1] if site not in (asked.src, asked.dst))
         asked = replace(asked, spec=replace(asked.spec, exclude_sites=asked.spec.exclude_sites | avoid))
+        is_feasible = search_route(network, asked) is not None
+        feasible += is_feasible
         try:
             route = worker.ask("route", network_view(network), connection_ask(asked, avoid), tuple(sorted(avoid)))
             if route is not None:
@@ -62,8 +64,6 @@ def check_pce(worker: Worker, report: Report) -> None:
             routes.bad(str(error))
         else:
             routes.good()
-            is_feasible = search_route(network, asked) is not None
-            feasible += is_feasible
             found += is_feasible and route is not None
     plans.into(report, "every plan passes the auditor")
     routes.into(report, "every route passes the auditor")
@@ -81,4 +81,10 @@ def _slices() -> Iterator[tuple[Network, SliceRequest]]:
         for section in network.topology.sections:
             network.set_section(section.id, KEY_MILLIBPS, usable=True)
         for example in EXAMPLE_NAMES:
-            yield network, parse_slice_request(load_example(example))
+            request = parse_slice_request(load_example(example))
+            yield network, request
+            plan = search_slice(network, request)
+            for channel in sorted({c for p in plan.connections for c in p.working.channels} if plan else ()):
+                cut = network.copy()
+                cut.set_channel_up(channel, False)
+                yield cut, request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, out_option, topology_option
+from scripts.cli.grammar.shared import API_PORT, USE, out_option, topology_option
 from scripts.cli.grammar.values import count, number, seconds, whole
 
 TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
@@ -103,10 +103,14 @@ SECTION = Section(
         ),
         Leaf(
             "bench paths", "measure.bench", "Measure path computation: exactness and speed.",
-            ("bench paths", "bench paths --sizes 100 1000 --queries 50"), "a path was not the best there is",
+            ("bench paths --sizes 100 1000 --queries 50", "bench paths --use pce=yen"),
+            "a path was not the best there is, or the auditor refused an answer of an extension",
             (
                 argument("--sizes", type=count, nargs="+", metavar="N", help="network sizes, in sites"),
                 argument("--queries", type=count, metavar="N", help="requests per size"),
+                USE,
+                argument("--instances", type=count, default=100, metavar="N",
+                         help="with --use: slices that can be placed, on which it is compared (default %(default)s)"),
                 _bench_out("paths"),
             ),
         ),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from extensions.errors import ExtensionError
+from extensions.naming import Use
+from extensions.protocols import Kind
 from scripts.bench import common
 from scripts.bench.failover import run as failover
 from scripts.bench.failover import stp
@@ -16,6 +20,7 @@ from scripts.bench.provision import run as provision
 from scripts.bench.scale import networks
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
+from scripts.cli.extensions import chosen_uses
 from scripts.cli.handlers import Handlers
 from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
@@ -154,7 +159,10 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
+    uses = chosen_uses(arguments.use, (Kind.PCE,))
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
+    if uses:
+        return _compared_paths(uses, arguments, folder)
     options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
     if "sizes" in options:
         options["sizes"] = tuple(options["sizes"])
@@ -163,6 +171,28 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+
+
+def _compared_paths(uses: Sequence[Use], arguments: argparse.Namespace, folder: Path) -> int:
+    """Extensions beside the builtin on the same instances, instead of the whole bench."""
+    from scripts.bench.pce import comparison
+
+    figures: dict[str, float] = {}
+    notes: list[str] = []
+    extensions = []
+    with Progress("bench paths") as progress:
+        for use in uses:
+            try:
+                found, told, identity = comparison.compare(use, arguments.instances, progress.say)
+            except ExtensionError as error:
+                raise WrongRequest(f"--use: {use}: {error.fault.value}: {error}") from error
+            figures |= found
+            notes += [note for note in told if note not in notes]
+            extensions.append(identity)
+    report = common.report("paths", figures, notes) | {"extensions": extensions}
+    common.write_json(folder / "paths.json", report)
+    is_wrong = any(value > 0 for name, value in figures.items() if name.endswith((".refused", ".failed")))
+    return _end(report, arguments.json, folder, failed=is_wrong)
 
 
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
