@@ -14,15 +14,20 @@ from kms.keys.key import KeySource
 from kms.keys.limits import Limits, StreamTerms
 from kms.keys.sae_id import is_sae_id
 from kms.qkdnet.topology import crossing_directions
-from kms.sources.kems import AUTO
+from kms.sources.kems import AUTO, kem_names
 from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.modes import Model, Protocol
+
+# What nobody means: a number beyond these is a slip, and would be found out when memory or time has run out.
+MOST_KEYS = 10_000_000
+MOST_BITS = 1 << 32
+LONGEST_S = 10 * 365 * 86_400.0
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class SiteConfig(_Model):
@@ -84,10 +89,10 @@ class QuotaConfig(_Model):
     Of the key streams that it opens (ETSI 004): at most what priority, and how many at a time.
     """
 
-    bits_per_s: Annotated[float, Field(gt=0)] | None = None
-    requests_per_s: Annotated[float, Field(gt=0)] | None = None
+    bits_per_s: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    requests_per_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
     stream_priority: Annotated[int, Field(ge=0, le=255)] = StreamTerms.priority
-    max_streams: Annotated[int, Field(ge=0)] = StreamTerms.max_streams
+    max_streams: Annotated[int, Field(ge=0, le=1_000_000)] = StreamTerms.max_streams
 
     def stream_terms(self) -> StreamTerms:
         return StreamTerms(self.stream_priority, self.max_streams)
@@ -100,19 +105,19 @@ DEFAULT_QUOTA = QuotaConfig(bits_per_s=4_000_000.0, requests_per_s=1_000.0)
 class LimitsConfig(_Model):
     """:class:`Limits`, and what they may be."""
 
-    key_size: int = Limits.key_size
-    min_key_size: Annotated[int, Field(ge=8)] = Limits.min_key_size
-    max_key_size: Annotated[int, Field(le=8192)] = Limits.max_key_size
-    max_key_per_request: Annotated[int, Field(ge=1)] = Limits.max_key_per_request
-    max_key_count: Annotated[int, Field(ge=1)] = Limits.max_key_count
-    pool_target: Annotated[int, Field(ge=1)] = Limits.pool_target
-    max_sae_id_count: Annotated[int, Field(ge=0)] = Limits.max_sae_id_count
-    max_awaiting_keys: Annotated[int, Field(ge=1)] = Limits.max_awaiting_keys
-    max_awaiting_bits: Annotated[int, Field(ge=8)] = Limits.max_awaiting_bits
+    key_size: Annotated[int, Field(ge=8, le=8192)] = Limits.key_size
+    min_key_size: Annotated[int, Field(ge=8, le=8192)] = Limits.min_key_size
+    max_key_size: Annotated[int, Field(ge=8, le=8192)] = Limits.max_key_size
+    max_key_per_request: Annotated[int, Field(ge=1, le=MOST_KEYS)] = Limits.max_key_per_request
+    max_key_count: Annotated[int, Field(ge=1, le=MOST_KEYS)] = Limits.max_key_count
+    pool_target: Annotated[int, Field(ge=1, le=MOST_KEYS)] = Limits.pool_target
+    max_sae_id_count: Annotated[int, Field(ge=0, le=1000)] = Limits.max_sae_id_count
+    max_awaiting_keys: Annotated[int, Field(ge=1, le=MOST_KEYS)] = Limits.max_awaiting_keys
+    max_awaiting_bits: Annotated[int, Field(ge=8, le=MOST_BITS)] = Limits.max_awaiting_bits
     awaiting_share_of_sae: Annotated[float, Field(gt=0, le=1)] = Limits.awaiting_share_of_sae
     awaiting_share_of_pair: Annotated[float, Field(gt=0, le=1)] = Limits.awaiting_share_of_pair
     awaiting_share_booked: Annotated[float, Field(ge=0, lt=1)] = Limits.awaiting_share_booked
-    max_body_bytes: Annotated[int, Field(ge=256)] = Limits.max_body_bytes
+    max_body_bytes: Annotated[int, Field(ge=256, le=1 << 26)] = Limits.max_body_bytes
 
     def limits(self) -> Limits:
         return Limits(**self.model_dump())
@@ -121,8 +126,8 @@ class LimitsConfig(_Model):
 class QkdConfig(_Model):
     """How the sections are run: see :mod:`kms.sources.qkd.section`."""
 
-    prefill_s: Annotated[float, Field(ge=0)] = 60.0  # how long the links ran before the KMS started
-    buffer_bits: Annotated[int, Field(ge=1 << 13)] = 1 << 18
+    prefill_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0  # how long the links ran before the KMS started
+    buffer_bits: Annotated[int, Field(ge=1 << 13, le=1 << 28)] = 1 << 18
 
 
 class KmsConfig(_Model):
@@ -144,9 +149,9 @@ class KmsConfig(_Model):
     qkd: QkdConfig = QkdConfig()
     quota: QuotaConfig = DEFAULT_QUOTA  # of an SAE that is not named in quotas
     quotas: dict[str, QuotaConfig] = {}
-    available_lifetime_s: Annotated[float, Field(gt=0)] = 86_400.0
-    awaiting_lifetime_s: Annotated[float, Field(gt=0)] = 3_600.0
-    stream_lease_s: Annotated[float, Field(gt=0)] = 600.0
+    available_lifetime_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = 86_400.0
+    awaiting_lifetime_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = 3_600.0
+    stream_lease_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = 600.0
 
 
 def load_config(path: Path) -> KmsConfig:
@@ -181,6 +186,9 @@ def _check_sites(config: KmsConfig) -> None:
         for m, sae in enumerate(site.sae_ids):
             if not is_sae_id(sae):
                 raise ConfigError(f"sites.{n}.sae_ids.{m}: {sae!r} is not an SAE id")
+    for sae in config.quotas:
+        if not is_sae_id(sae):
+            raise ConfigError(f"quotas: {sae!r} is not an SAE id")
     limits = config.limits
     if not limits.min_key_size <= limits.key_size <= limits.max_key_size:
         raise ConfigError("limits.key_size: it must lie between min_key_size and max_key_size")
@@ -223,6 +231,7 @@ def _check_links(config: KmsConfig) -> None:
 
 
 def _check_sources(config: KmsConfig) -> None:
+    kem_names(config.qra_kem)
     sites = {s.site for s in config.sites}
     named = [("default_key_source", config.default_key_source)]
     named += [(f"pairs.{n}.key_source", pair.key_source) for n, pair in enumerate(config.pairs)]

@@ -186,11 +186,19 @@ def choose_kem(policy: str, environment: Mapping[str, str] | None = None) -> Kem
     environment = os.environ if environment is None else environment
     if policy == AUTO:
         return best_kem(environment)
-    names = policy.split("+")
+    kems = [_one_kem(name, environment) for name in kem_names(policy)]
+    return kems[0] if len(kems) == 1 else CombinedKem(kems)
+
+
+def kem_names(policy: str) -> list[str]:
+    """The mechanisms that a policy names, be they here or not; none for ``auto``. ConfigError for what is none."""
+    names = [] if policy == AUTO else policy.split("+")
     if len(set(names)) != len(names):
         raise ConfigError(f"qra_kem: {policy!r} names a mechanism twice")
-    kems = [_one_kem(name, environment) for name in names]
-    return kems[0] if len(kems) == 1 else CombinedKem(kems)
+    for name in names:
+        if name not in KEM_NAMES:
+            raise ConfigError(f"qra_kem: {name!r} is none of {AUTO}, {', '.join(KEM_NAMES)}")
+    return names
 
 
 def _one_kem(name: str, environment: Mapping[str, str]) -> Kem:
@@ -198,8 +206,6 @@ def _one_kem(name: str, environment: Mapping[str, str]) -> Kem:
         return MlKem(name)
     if name == SNTRUP761:
         return Sntrup761()
-    if name not in LIBOQS_MECHANISMS:
-        raise ConfigError(f"qra_kem: {name!r} is none of {AUTO}, {', '.join(KEM_NAMES)}")
     kem = _from_liboqs(name, environment)
     if kem is None:
         raise ConfigError(f"qra_kem: {name} needs liboqs, which is not installed or does not have it")

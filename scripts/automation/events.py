@@ -7,7 +7,9 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -22,8 +24,9 @@ RECONNECT_S = 0.2
 class Events:
     """Everything that happens from the beginning of the block on, also over a restart of the controller."""
 
-    def __init__(self, api_url: str) -> None:
-        self._address = urlsplit(api_url)
+    def __init__(self, api_url: str, token: Callable[[], str] | None = None) -> None:
+        """``token`` gives the API's, where it wants one for reading."""
+        self._address, self._token = urlsplit(api_url), token
         self._heard: list[Event] = []
         self._news = threading.Condition()
         self._is_over = threading.Event()
@@ -76,6 +79,11 @@ class Events:
             connection.request("GET", "/v1/events", headers=headers)
             self._socket = connection.sock  # the answer takes it over
             response = connection.getresponse()
+            if response.status == HTTPStatus.UNAUTHORIZED and self._token is not None:
+                response.read()
+                headers["Authorization"] = f"Bearer {self._token()}"
+                connection.request("GET", "/v1/events", headers=headers)
+                self._socket, response = connection.sock, connection.getresponse()
             if response.status != 200:
                 response.close()
                 raise OSError(f"the event stream answered {response.status}")

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from kms.sources.qkd.modes import AttackKind
 from scripts.automation.events import Events
 from scripts.automation.report import Snapshot, render
 from scripts.automation.values import Channel, Connection, Keys, Slice
+from scripts.configuration.sources import read_configuration
 from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.files.results import make_results_folder, write_result
 from scripts.measure.errors import MeasurementError
@@ -31,16 +32,17 @@ from scripts.testbed.clients import every_slice
 from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.life.detached import Started, start_detached, take_down
-from scripts.testbed.life.run import DEFAULT_API_PORT, DataPlane, RunOptions
+from scripts.testbed.life.run import RunOptions
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example, read_document
-from topologies.files import DEFAULT_MBPS_PER_GBPS, load_topology, parse_document
+from topologies.files import load_topology, parse_document
 from topologies.spec import Topology
 
 Request = Mapping[str, Any] | str | Path
 Found = TypeVar("Found")
+DataPlane = Literal["auto", "userspace", "kernel"]
 
 KEY_RATES_S = 60.0
 POLL_S = 0.05
@@ -53,26 +55,38 @@ class Testbed:
 
     def __init__(
         self,
-        topo: str | Path | Topology | Mapping[str, Any] = "ukqntel",
+        topo: str | Path | Topology | Mapping[str, Any] | None = None,
         *,
-        api_port: int = DEFAULT_API_PORT,
-        mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS,
-        shaped: bool = True,
-        tunnel: DataPlane = "auto",
-        bfd: bool = False,
+        api_port: int | None = None,
+        mbps_per_gbps: float | None = None,
+        shaped: bool | None = None,
+        tunnel: DataPlane | None = None,
+        bfd: bool | None = None,
+        config: str | Path | None = None,
         progress: Callable[[str], None] = lambda step: None,
     ) -> None:
-        """The options of ``up``. ``topo`` is a name, a file, a document as a file holds it, or a topology (to which
-        ``mbps_per_gbps`` and ``shaped`` do not apply). ``progress`` hears each step of the start. Raises TopologyError.
+        """The options of ``up``; ``config`` is a configuration file, which says what is left out here.
+
+        ``topo`` is a name, a file, a document as a file holds it, or a topology (to which ``mbps_per_gbps`` and
+        ``shaped`` do not apply). ``progress`` hears each step of the start. Raises TopologyError, WrongRequest.
         """
+        configuration = read_configuration(
+            None if config is None else str(config),
+            {
+                "api.port": api_port, "network.scale": mbps_per_gbps, "network.shaped": shaped,
+                "tunnel.data_plane": tunnel, "network.bfd": bfd,
+            },
+        )  # fmt: skip
+        topo = configuration["network.topo"] if topo is None else topo
+        scale, is_shaped = configuration["network.scale"], configuration["network.shaped"]
         if isinstance(topo, Topology):
             self._planned = topo
         elif isinstance(topo, Mapping):
-            self._planned = parse_document(topo, "the document", mbps_per_gbps, shaped)
+            self._planned = parse_document(topo, "the document", scale, is_shaped)
         else:
-            self._planned = load_topology(topo, mbps_per_gbps, shaped)
+            self._planned = load_topology(topo, scale, is_shaped)
         self._planned.require_room()
-        self._options = RunOptions(api_port=api_port, tunnel=tunnel, bfd=bfd)
+        self._options = RunOptions(configuration, bfd=configuration["network.bfd"])
         self._progress = progress
         self._layout = Layout()
         self._run: Started | None = None
@@ -260,7 +274,7 @@ class Testbed:
 
     def events(self) -> Events:
         """A context manager that follows the controller's events while its block is open."""
-        return Events(self.system.api_url)
+        return Events(self.system.api_url, self.system.northbound.token)
 
     def report(self, folder: str | Path) -> Path:
         """Write what it looks like now as ``report.html`` and ``report.json``; the path of the page."""

@@ -37,7 +37,6 @@ def prepared(words: Sequence[str]) -> argparse.Namespace:
         raise WrongUsage(arguments.path, "--api: this is done on the network's own machine, not through its API")
     if leaf.needs is Needs.API:
         arguments.api = arguments.api or os.environ.get("QSLICE_API") or None
-    arguments.config = arguments.config or os.environ.get("QSLICE_CONFIG") or None
     if leaf.module is None:
         raise WrongUsage(arguments.path, "this is done by scripts/qslice itself: call that")
     module = import_module(f"scripts.cli.commands.{leaf.module}")

@@ -62,6 +62,8 @@ class RunRecord:
     ovs_ssl_before: tuple[str, str, str] | None
     state: str
     """Where the certificates and the API's token are: in the checkout that started the run, be it this one or not."""
+    configuration: dict[str, Any] = field(default_factory=dict)
+    """The settings that the run was started with (:meth:`scripts.configuration.values.Configuration.to_dict`)."""
     processes: dict[str, Process] = field(default_factory=dict)
     namespaces: dict[str, int] = field(default_factory=dict)
     failure: str = ""

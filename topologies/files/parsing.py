@@ -36,7 +36,7 @@ def read_text(
     content: bytes | str, source: str, remedy: str = "it begins with name: and sites:"
 ) -> tuple[dict[str, Any], Mapping[Path, int]]:
     """The document in a text, not yet checked, and its lines. DocumentError; ``remedy`` where it is no mapping."""
-    text = content if isinstance(content, str) else _decode(content, source)
+    text = content if isinstance(content, str) else decode_text(content, source)
     try:
         document, lines = load_located(text, _is_text, MOST_VALUES)
     except YamlError as error:
@@ -68,7 +68,8 @@ def parse_document(
     raise DocumentError(source, [_located(p, lines) for p in problems])
 
 
-def _decode(content: bytes, source: str) -> str:
+def decode_text(content: bytes, source: str) -> str:
+    """The text of a file that people write. DocumentError where it is none, or longer than anybody writes one."""
     if len(content) > MOST_BYTES:
         raise DocumentError(source, [Problem((), f"it has more than {MOST_BYTES >> 20} MiB", "describe less")])
     # As PowerShell redirects, and as editors on Windows save.

@@ -41,7 +41,6 @@ BEFORE_S = 0.2
 AFTER_S = {("restoration", SILENT): 1.2}
 USUAL_AFTER_S = 0.5
 READY_TIMEOUT_S = 15.0
-MANY = 100
 MANY_INTERVAL_S = 0.05
 NOTES = (
     "outage: echo requests at 1 kHz without a reply times their interval; a delayed packet is no lost one",

@@ -20,6 +20,7 @@ from scripts.bench.common import percentile
 from scripts.bench.failover.run import CUT, PROBED_SLICE, USUAL_AFTER_S, create, delete, one_failure, slice_request
 from scripts.bench.scale.footprint import busy_share, memory_mb, processes
 from scripts.bench.scale.networks import network, slice_requests
+from scripts.configuration.values import DEFAULTS, Configuration
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
 from scripts.measure.polling import poll
 from scripts.measure.probes.probers import Probers
@@ -32,7 +33,6 @@ from scripts.testbed.running_system import RunningSystem
 from topologies.files import to_document, to_json
 from topologies.spec import Topology
 
-DEFAULT_SITES = (5, 24, 48, 100)
 STAGES = 6
 REST_S = 10.0
 # After the start the KMS fills its stores: what it takes for that is not what it takes at rest.
@@ -88,14 +88,14 @@ class Effort:
 
     runs: int = 20
     restorations: int = 10
-    api_port: int = 8080
+    configuration: Configuration = DEFAULTS
 
 
 def measure(sites: int, effort: Effort, layout: Layout, tell: Callable[[str], None]) -> Size:
     """All figures of one network, which is gone when this returns. CommandError, as its commands', when one fails."""
     topology = network(sites)
     size = Size(sites, len(topology.channels))
-    with _up(topology, effort.api_port, layout, size, tell):
+    with _up(topology, effort.configuration, layout, size, tell):
         record = running_record(layout)
         system = RunningSystem(record, layout)
         tell("waiting for QKD keys")
@@ -115,19 +115,23 @@ def measure(sites: int, effort: Effort, layout: Layout, tell: Callable[[str], No
 
 
 @contextmanager
-def _up(topology: Topology, api_port: int, layout: Layout, size: Size, tell: Callable[[str], None]) -> Iterator[None]:
+def _up(
+    topology: Topology, configuration: Configuration, layout: Layout, size: Size, tell: Callable[[str], None]
+) -> Iterator[None]:
     layout.make()
-    file = layout.state / "bench-scale.json"
+    file, settings = layout.state / "bench-scale.json", layout.state / "bench-scale-settings.json"
     write_private(file, to_json(to_document(topology)))
+    write_private(settings, json.dumps(configuration.document()))
     tell(f"{size.sites} sites, {size.channels} channels: up")
     try:
-        size.up_s = _qslice("up", "--detach", "--topo", str(file), "--api-port", str(api_port))
+        size.up_s = _qslice("up", "--detach", "--topo", str(file), "--config", str(settings))
         try:
             yield
         finally:
             size.down_s = _qslice("down")
     finally:
         file.unlink(missing_ok=True)
+        settings.unlink(missing_ok=True)
 
 
 def _qslice(*words: str) -> float:

@@ -54,9 +54,31 @@ SECTION = Section(
             passes_on=True,
         ),
         Leaf(
+            "config show", "installation.config", "Show every setting, its value and where that comes from.",
+            ("config show kms.limits", "config show --config my.yaml --json"), "never",
+            (
+                argument("section", nargs="?", metavar="SECTION", help="only what begins so, such as kms.limits"),
+                argument("--running", action="store_true", help="of the network that is up, not of the next command"),
+            ),
+            needs=Needs.PYTHON,
+        ),
+        Leaf(
+            "config validate", "installation.config", "List all that is wrong with a configuration file, by line.",
+            ("config validate my.yaml", "config validate my.yaml --json"), "never; status 2 where something is wrong",
+            (argument("file", nargs="?", metavar="FILE", names="file", help="default: that of --config"),),
+            needs=Needs.PYTHON,
+        ),
+        Leaf(
+            "config schema", "installation.config", "Print the JSON Schema of the configuration file.",
+            ("config schema", "config schema --json"), "never", needs=Needs.PYTHON,
+        ),
+        Leaf(
             "version", "installation.version", "Print the version and the commit.",
             ("version", "version --json"), "never", needs=Needs.NOTHING,
         ),
     ),
-    {"extension": "other people's code in the place of ours"},
+    {
+        "config": "settings: what is in force, what is wrong with a file",
+        "extension": "other people's code in the place of ours",
+    },
 )  # fmt: skip

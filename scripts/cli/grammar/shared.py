@@ -9,7 +9,7 @@ from scripts.cli.grammar.values import port, seconds
 
 LEVELS = ("none", "dh", "qra", "qkd")
 TOPOLOGY = argument("topology", metavar="NAME|FILE", names="topology", help="a shipped topology, or a file")
-API_PORT = argument("--api-port", type=port, default=8080, metavar="PORT", help="the API's (default %(default)s)")
+API_PORT = argument("--api-port", type=port, metavar="PORT", help="the API's (default 8080)")
 
 
 USE = argument(
@@ -27,8 +27,8 @@ EXTENSION_TERMS = (
 
 def topology_option(default: str | None, text: str = "") -> Argument:
     """``--topo``; without a default the command chooses, as ``text`` says."""
-    shown = text or "a shipped topology (`topo list`), or a YAML or JSON file (default %(default)s)"
-    return argument("--topo", default=default, metavar="NAME|FILE", names="topology", help=shown)
+    shown = text or f"a shipped topology (`topo list`), or a YAML or JSON file (default {default})"
+    return argument("--topo", metavar="NAME|FILE", names="topology", help=shown)
 
 
 def out_option(default: str, text: str = "where results go") -> Argument:

@@ -17,7 +17,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "keys": ("keys", "tunnel", "pki", "kme"),
     "observe": ("exec", "python"),
     "measure": ("experiment", "bench"),
-    "installation": ("setup", "doctor", "extension", "version", "test"),
+    "installation": ("setup", "doctor", "config", "extension", "version", "test"),
 }
 COMMANDS = tuple(command for commands in MODULES.values() for command in commands)
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scripts.errors import WrongRequest
 from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, is_text_in_request, load_example
-from topologies.files import catalog_names, load_topology
+from topologies.files import DEFAULT_MBPS_PER_GBPS, catalog_names, load_topology
 from topologies.files.located_yaml import Path as ValuePath
 from topologies.files.located_yaml import YamlError, line_of, load_located
 from topologies.spec import Topology, TopologyError
@@ -126,16 +126,24 @@ def find_scenario(name: str) -> Path:
     )
 
 
-def read_scenario(path: Path, topology: Topology | None = None) -> Scenario:
+@dataclass(frozen=True)
+class Speed:
+    """How fast the channels of the network are emulated: Mbit/s for each Gbit/s, or at the machine's own speed."""
+
+    mbps_per_gbps: float = DEFAULT_MBPS_PER_GBPS
+    shaped: bool = True
+
+
+def read_scenario(path: Path, topology: Topology | None = None, speed: Speed = Speed()) -> Scenario:
     """Parse and check; WrongRequest with file and line. ``topology`` takes the place of the one that the file names."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongRequest(f"{path}: cannot be read: {error}") from error
-    return parse_scenario(text, str(path), topology)
+    return parse_scenario(text, str(path), topology, speed)
 
 
-def parse_scenario(text: str, source: str, topology: Topology | None = None) -> Scenario:
+def parse_scenario(text: str, source: str, topology: Topology | None = None, speed: Speed = Speed()) -> Scenario:
     """The scenario in ``text``; WrongRequest names ``source`` and the line of the first thing that is wrong.
 
     A topology's file is looked for beside ``source``.
@@ -155,7 +163,7 @@ def parse_scenario(text: str, source: str, topology: Topology | None = None) -> 
         where, first = min(inner, key=lambda c: line_of(lines, c[0]))
         raise WrongRequest(f"{source}:{line_of(lines, where)}: {_dotted(first['loc'])}: {first['msg']}") from error
     try:
-        return _Check(file, topology or _topology(file.topology, Path(source).parent)).scenario()
+        return _Check(file, topology or _topology(file.topology, Path(source).parent, speed)).scenario()
     except _Wrong as error:
         raise WrongRequest(f"{source}:{line_of(lines, error.path)}: {_dotted(error.path)}: {error}") from error
 
@@ -186,9 +194,10 @@ class _Wrong(Exception):
         self.path = path
 
 
-def _topology(name_or_path: str, folder: Path) -> Topology:
+def _topology(name_or_path: str, folder: Path, speed: Speed) -> Topology:
+    named = name_or_path if name_or_path in catalog_names() else folder / name_or_path
     try:
-        found = load_topology(name_or_path if name_or_path in catalog_names() else folder / name_or_path)
+        found = load_topology(named, speed.mbps_per_gbps, speed.shaped)
         found.require_room()
     except TopologyError as error:
         raise _Wrong(("topology",), str(error)) from error

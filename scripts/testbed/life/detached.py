@@ -10,7 +10,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO, Any
 
+from scripts.configuration.values import Configuration
 from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.life.run import START_STEPS, START_TIMEOUT_S, RunOptions
@@ -18,9 +20,8 @@ from scripts.testbed.life.start_reports import StartReports
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.processes import end, open_log, tail
 from scripts.testbed.run_record import RunRecord, read_record
-from topologies.spec import Topology
+from topologies.spec import Topology, topology_from_dict
 
-UNSAFE_KEYLOG = "QSLICE_UNSAFE_KEYLOG"  # docs/explanation/tunnel.md
 POLL_S = 0.05
 DOWN_TIMEOUT_S = 30.0
 
@@ -47,21 +48,16 @@ def start_detached(topology: Topology, options: RunOptions, layout: Layout, step
         )
     layout.make()
     told, telling = os.pipe()
-    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), f"--topo={topology.name}",
-            "--api-port", str(options.api_port), "--tunnel", options.tunnel,
-            *(["--bfd"] if options.bfd else [])]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    if options.unsafe_keylog is not None:
-        environment[UNSAFE_KEYLOG] = str(options.unsafe_keylog)
+    argv = [sys.executable, "-m", "scripts.cli.main", "up", "--supervise", str(telling), f"--topo={topology.name}"]
     # The supervisor is given what was read here: a file may be changed meanwhile, and a pipe is read once.
-    with StartReports(told) as reports, tempfile.TemporaryFile("w+") as network:
-        json.dump(topology.to_dict(), network)
-        network.seek(0)
+    with StartReports(told) as reports, tempfile.TemporaryFile("w+") as order:
+        json.dump(_order(topology, options), order)
+        order.seek(0)
         try:
             with open(open_log(layout.log("supervisor"), append=False), "wb") as output:
                 child = subprocess.Popen(
-                    argv, stdin=network, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                    env=environment, pass_fds=[telling], cwd="/",
+                    argv, stdin=order, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, pass_fds=[telling], cwd="/",
                 )  # fmt: skip
         finally:
             os.close(telling)
@@ -71,6 +67,17 @@ def start_detached(topology: Topology, options: RunOptions, layout: Layout, step
             child.terminate()
             child.wait()
             raise
+
+
+def _order(topology: Topology, options: RunOptions) -> dict[str, Any]:
+    return {"topology": topology.to_dict(), "configuration": options.configuration.to_dict(), "bfd": options.bfd}
+
+
+def read_order(source: IO[str]) -> tuple[Topology, RunOptions]:
+    """What the process that holds the run is to start, as :func:`start_detached` wrote it."""
+    raw = json.load(source)
+    configuration = Configuration.from_dict(raw["configuration"])
+    return topology_from_dict(raw["topology"]), RunOptions(configuration, bfd=raw["bfd"])
 
 
 def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, step: Tell) -> RunRecord:

@@ -16,11 +16,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from controller.southbound.switch_identity import switch_urn
 from kms.errors import PkiError
 from kms.pki import authority
+from scripts.configuration.values import DEFAULTS, Configuration
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.files.log_rotation import LogRotation
 from scripts.testbed import clients
@@ -30,7 +31,7 @@ from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
-from scripts.testbed.life.ready_pairs import slice_pairs
+from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
@@ -42,34 +43,35 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import KME_PORT, Topology, TopologyError
+from topologies.spec import Topology, TopologyError
 
-OPENFLOW_ADDRESS = ("127.0.0.1", 6653)
-DEFAULT_API_PORT = 8080
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
-# Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
-# are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
-READY_SOURCES = ("dh", "qra")
 AGENTS = "tunnels"  # what agents are forked from, in the record
 KME_DOORS = "kme-doors"  # what leads hosts to vendors' KMEs
 
 
-DataPlane = Literal["auto", "userspace", "kernel"]
-
-
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run can be told."""
+    """What a run can be told: the settings in force, and what is no setting."""
 
-    api_port: int = DEFAULT_API_PORT
-    unsafe_keylog: Path | None = None  # for tests that decode captures; the tunnel shouts about it
-    tunnel: DataPlane = "auto"
-    """Who seals and opens packets: the kernel, user space, or the kernel where it has ESP."""
-    unsafe_mutation: str | None = None  # a controller that is wrong on purpose, for tests of experiments
-    bfd: bool = False  # find channels that lose packets in silence; on a busy machine it finds some that do not
+    configuration: Configuration = DEFAULTS
+    bfd: bool = False
+    """Find channels that lose packets in silence; on a busy machine it finds some that do not."""
+    unsafe_mutation: str | None = None
+    """A controller that is wrong on purpose, for tests of experiments."""
+
+    @property
+    def api_port(self) -> int:
+        return int(self.configuration["api.port"])
+
+    @property
+    def api_host(self) -> str:
+        """Where the API is reached from this machine, as it stands in a URL."""
+        host = str(self.configuration["api.host"])
+        return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - not listened on, asked for
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,11 @@ class Runtime:
         self._take_lock()
         self._stack.callback(LogRotation(self.layout.logs).close)
         self._clean_up_after_last_run()
-        for what, port in (("the API", self.options.api_port), ("OpenFlow", OPENFLOW_ADDRESS[1])):
-            _require_free_port(what, port)
+        openflow_port = int(self.options.configuration["openflow.port"])
+        for what, name in (("the API", "api.port"), ("OpenFlow", "openflow.port")):
+            _require_free_port(what, name, self.options.configuration[name])
         progress("certificates")
-        certificates = self._issue_certificates()
+        self._issue_certificates()
         datapath, netem = ovs_datapath(), has_netem()
         self._begin_record(datapath, netem)
         self._stack.callback(self._end_processes)  # and again before the network is taken down, below
@@ -181,7 +184,7 @@ class Runtime:
             self.topology,
             datapath,
             netem,
-            ControllerAddress(*OPENFLOW_ADDRESS),
+            ControllerAddress(OPENFLOW_HOST, openflow_port),
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
             callers_environment(),
         )
@@ -192,8 +195,8 @@ class Runtime:
         self._update(namespaces=self._network.pids)
         self._start_kms()
         self._network.join_hosts()
-        self._start_tunnels(certificates)
-        self._start_controller(certificates)
+        self._start_tunnels()
+        self._start_controller()
         progress("key management: QKD sections, NTRU, Diffie-Hellman")
         self._await("kms")
         progress("tunnels")
@@ -229,10 +232,10 @@ class Runtime:
         ports = tuple(p.interface for site in topology.site_names for p in topology.ports(site))
         self._record = RunRecord(
             phase="starting", supervisor=Process.of(os.getpid()), topology=topology.to_dict(), datapath=datapath,
-            netem=netem, api_url=f"http://127.0.0.1:{self.options.api_port}",
+            netem=netem, api_url=f"http://{self.options.api_host}:{self.options.api_port}",
             bridges=tuple(topology.bridge(site) for site in topology.site_names),
             interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
-            state=str(self.layout.state),
+            state=str(self.layout.state), configuration=self.options.configuration.to_dict(),
         )  # fmt: skip
         self._record.save(self.layout)
         self._stack.callback(forget, self.layout)
@@ -241,7 +244,7 @@ class Runtime:
         self._record = self.record.changed(**fields)
         self._record.save(self.layout)
 
-    def _issue_certificates(self) -> Path:
+    def _issue_certificates(self) -> None:
         """Certificates for the switches, the controller and each host's tunnel; the KMS makes the KMEs' own.
 
         Open vSwitch has one for all bridges of the machine: it names them all, and no others.
@@ -257,32 +260,16 @@ class Runtime:
                 authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
         except PkiError as error:
             raise EnvironmentLacks(str(error)) from error
-        return root
 
     def _start_kms(self) -> None:
-        config = {
-            "state_dir": str(self.layout.kms_state),
-            "pki_dir": str(self.layout.pki),
-            "admin_socket": str(self.layout.kms_socket),
-            "sites": [
-                {
-                    "site": site, "kme_id": f"kme-{site}", "host": self.topology.host(site).kme_address,
-                    "port": KME_PORT, "sae_ids": [f"sae-{site}"],
-                }
-                for site in self.topology.site_names
-            ],
-            "sections": self.topology.to_dict()["sections"],
-            "qkd_links": self.topology.to_dict()["qkd_links"],
-            "pairs": [{"a": a, "b": b, "key_source": source} for a, b in slice_pairs(self.topology)
-                      for source in READY_SOURCES],
-        }  # fmt: skip
         kms = clients.KmsAdmin(self.layout.kms_socket)
-        self._spawn("kms", Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready), config)
+        service = Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready)
+        self._spawn("kms", service, kms_file(self.topology, self.layout, self.options.configuration))
 
     def _open_agents(self) -> None:
         self._note(AGENTS, self._agents.open())
 
-    def _start_tunnels(self, certificates: Path) -> None:
+    def _start_tunnels(self) -> None:
         vendors = agents_vendors(self.topology, self.layout)
         if vendors:
             opened = [self.layout.kme_door(site) for site in vendors]
@@ -293,40 +280,19 @@ class Runtime:
             self._await(KME_DOORS)
         self._await(AGENTS, self._agents.is_ready)
         for site in self.topology.site_names:
-            host, own = self.topology.host(site), certificates / f"sae-{site}"
-            config = {
-                "host": site, "sae_id": f"sae-{site}", "control_socket": str(self.layout.tunnel_socket(site)),
-                "underlay_interface": "data0", "underlay_address": host.data_address,
-                "kme_url": f"https://{host.kme_address}:{KME_PORT}",
-                "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
-                "data_plane": self.options.tunnel,
-                "unsafe_keylog": str(self.options.unsafe_keylog) if self.options.unsafe_keylog else None,
-                "vendor": vendors.get(site),
-            }  # fmt: skip
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
             service = Service(None, self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
+            config = agent_file(self.topology, self.layout, self.options.configuration, site)
+            config["vendor"] = vendors.get(site)
             self._spawn(f"tunnel-{site}", service, config)
 
-    def _start_controller(self, certificates: Path) -> None:
-        own = certificates / "controller"
-        config = {
-            "topology": self.topology.to_dict(),
-            "database": str(self.layout.database),
-            "token_file": str(self.layout.token),
-            "api": {"host": "127.0.0.1", "port": self.options.api_port},
-            "openflow": {
-                "host": OPENFLOW_ADDRESS[0], "port": OPENFLOW_ADDRESS[1],
-                "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
-                "switch_name": self.layout.switch_certificate.name,
-            },
-            "watch_carrier": True,
-            "ovsdb_socket": str(database_socket()) if self.options.bfd else None,
-            "unsafe_mutation": self.options.unsafe_mutation,
-            "kms_socket": str(self.layout.kms_socket),
-            "tunnel_sockets": {site: str(self.layout.tunnel_socket(site)) for site in self.topology.site_names},
-        }  # fmt: skip
+    def _start_controller(self) -> None:
+        options = self.options
         api = clients.Northbound(self.record.api_url, self.layout.token)
-        self._spawn("controller", Service("controller", None, api.is_ready, api.answers, CONTROLLER_NICENESS), config)
+        service = Service("controller", None, api.is_ready, api.answers, CONTROLLER_NICENESS)
+        ovsdb = database_socket() if options.bfd else None
+        config = controller_file(self.topology, self.layout, options.configuration, ovsdb, options.unsafe_mutation)
+        self._spawn("controller", service, config)
 
     def _call_switches(self) -> None:
         openvswitch.reconnect(self.record.bridges)
@@ -368,11 +334,13 @@ class Runtime:
         wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
 
 
-def _require_free_port(what: str, port: int) -> None:
+def _require_free_port(what: str, setting: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            hint = "; choose another with --api-port" if what == "the API" else ""
-            raise EnvironmentLacks(f"port {port}, needed for {what}, is taken ({error.strerror}){hint}") from error
+            hint = "with --api-port or the setting" if what == "the API" else "with the setting"
+            raise EnvironmentLacks(
+                f"port {port}, needed for {what}, is taken ({error.strerror}); choose another {hint} {setting}"
+            ) from error

@@ -17,12 +17,11 @@ from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
 from scripts.bench.provision import fill
 from scripts.bench.provision import run as provision
-from scripts.bench.scale import networks
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
+from scripts.cli.configuration import configuration_of, configured_topology
 from scripts.cli.extensions import chosen_uses
 from scripts.cli.handlers import Handlers
-from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import DidNotHold, WrongRequest
@@ -37,23 +36,24 @@ from scripts.testbed.running_system import RunningSystem
 
 USE_CASE_TOPOLOGY = "ukqntel"
 RESULTS = REPOSITORY / "results" / "bench"
-DEFAULT_RUNS = 100
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
-    topology = chosen_topology(arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
+    configuration = configuration_of(arguments, section="bench.provision")
+    topology = configured_topology(configuration, arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
     places = places_in(topology)
     folder = make_results_folder("--out", arguments.out or RESULTS / "provision")
     end_on_signals()
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    with Runtime(topology, layout, RunOptions(configuration)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)
         try:
-            report = (
-                _fill(system, arguments.slices, folder, places) if is_fill else _runs(system, arguments.runs, folder)
-            )
+            if is_fill:
+                report = _fill(system, arguments.slices, folder, places)
+            else:
+                report = _runs(system, configuration["bench.provision.runs"], folder)
         except DemoError as error:
             raise DidNotHold(str(error)) from error
     return _end(report, arguments.json, folder, failed=any(
@@ -94,28 +94,30 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
 
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = chosen_topology(arguments.topo or failover.TOPOLOGY)
+    configuration = configuration_of(arguments, section="bench.failover")
+    effort = configuration.section("bench.failover")
+    topology = configured_topology(configuration, arguments.topo or failover.TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
     folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
     end_on_signals()
     figures: dict[str, float] = {}
     notes = [*failover.NOTES, common.load_note()]
     try:
-        with Runtime(topology, layout, RunOptions(api_port=arguments.api_port, bfd=True)) as runtime:
+        with Runtime(topology, layout, RunOptions(configuration, bfd=True)) as runtime:
             with Progress(f"up {topology.name}", total=START_STEPS) as progress:
                 runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
-            total = arguments.runs * len(failover.CLASSES) * len(failover.DETECTIONS)
+            total = effort["runs"] * len(failover.CLASSES) * len(failover.DETECTIONS)
             with Progress("failures", total=total) as progress:
-                results = failover.measure(system, arguments.runs, progress.advance)
+                results = failover.measure(system, effort["runs"], progress.advance)
             figures |= failover.figures(results)
-            with Progress("slices for one cut", total=arguments.slices) as progress:
-                last_ms, hit = failover.hundred_slices(system, arguments.slices, progress.advance)
+            with Progress("slices for one cut", total=effort["slices"]) as progress:
+                last_ms, hit = failover.hundred_slices(system, effort["slices"], progress.advance)
             figures |= {"hundred_slices.last_restored_ms": last_ms, "hundred_slices.hit": hit}
-        with Progress("spanning tree", total=arguments.stp_runs) as progress:
+        with Progress("spanning tree", total=effort["stp_runs"]) as progress:
             outages = []
-            for _ in range(arguments.stp_runs):
+            for _ in range(effort["stp_runs"]):
                 outages.append(stp.outage_ms(topology, folder / "ryu.log"))
                 progress.advance()
         figures |= {"stp.outage_ms.p50": common.percentile(outages, 0.5), "stp.runs": len(outages)}
@@ -130,11 +132,12 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
+    effort = configuration_of(arguments, section="bench.tunnel").section("bench.tunnel")
     folder = make_results_folder("--out", arguments.out or RESULTS / "tunnel")
     end_on_signals()
     plan = tunnel.Plan(
-        wires=tuple(arguments.wires), mtus=tuple(arguments.mtus), who=tuple(arguments.who), rounds=arguments.rounds,
-        seconds=float(arguments.seconds), wireguard_go_new=arguments.wireguard_go_new,
+        wires=tuple(arguments.wires), mtus=tuple(effort["mtus"]), who=tuple(arguments.who), rounds=effort["rounds"],
+        seconds=float(effort["seconds"]), wireguard_go_new=arguments.wireguard_go_new,
         with_rekeying=not arguments.no_rekeying,
     )  # fmt: skip
     notes = [*tunnel.NOTES, common.load_note()]
@@ -160,14 +163,12 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
     uses = chosen_uses(arguments.use, (Kind.PCE,))
+    effort = configuration_of(arguments, section="bench.paths").section("bench.paths")
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
     if uses:
         return _compared_paths(uses, arguments, folder)
-    options = {name: value for name in ("sizes", "queries") if (value := getattr(arguments, name)) is not None}
-    if "sizes" in options:
-        options["sizes"] = tuple(options["sizes"])
     with Progress("bench paths") as progress:
-        report = paths.run(paths.Effort(**options), progress.say)
+        report = paths.run(paths.Effort(sizes=tuple(effort["sizes"]), queries=effort["queries"]), progress.say)
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
@@ -199,6 +200,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
+    bits = configuration_of(arguments, section="bench.qkd")["bench.qkd.bits"]
     folder = make_results_folder("--out", arguments.out or RESULTS / "qkd")
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
@@ -219,7 +221,6 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
                     progress.advance()
     except DemoError as error:
         raise DidNotHold(str(error)) from error
-    bits = arguments.bits or qkd.DEFAULT_BITS
     with Progress("reconciliation", total=qkd.reconcile_blocks(bits)) as progress:
         reconciling = qkd.reconcile_many(bits, progress.advance)
     points = []
@@ -237,14 +238,12 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
-    numbers = tuple(dict.fromkeys(arguments.sites))
-    impossible = [n for n in numbers if not networks.SMALLEST <= n <= networks.LARGEST]
-    if impossible:
-        raise WrongRequest(f"--sites: {impossible[0]}: from {networks.SMALLEST} to {networks.LARGEST} can be emulated")
+    configuration = configuration_of(arguments, section="bench.scale")
+    numbers = tuple(dict.fromkeys(configuration["bench.scale.sites"]))
     folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
-    effort = scale.Effort(runs=arguments.runs, api_port=arguments.api_port)
+    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration)
     sizes = []
     try:
         with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:
@@ -261,11 +260,10 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
+    effort = configuration_of(arguments, section="bench.kms").section("bench.kms")
     folder = make_results_folder("--out", arguments.out or RESULTS / "kms")
-    names = ("seconds", "apps_seconds", "applications", "source")
-    options = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     with Progress("bench kms") as progress:
-        report = kms.run(kms.Effort(**options), progress.note)
+        report = kms.run(kms.Effort(**effort), progress.note)
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from scripts.cli.configuration import configuration_of, configured_topology
 from scripts.cli.handlers import Handlers
-from scripts.cli.topologies import chosen_topology
+from scripts.configuration.values import Configuration
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
 from scripts.experiments.chaos.run import ChaosResult, run_chaos
 from scripts.experiments.chaos.steps import Trouble
 from scripts.experiments.scripted.run import OVERHEAD_S, RunSettings, run_experiment
-from scripts.experiments.scripted.scenario import SHIPPED, find_scenario, read_scenario, shipped_names
+from scripts.experiments.scripted.scenario import SHIPPED, Scenario, Speed, find_scenario, read_scenario, shipped_names
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
 from scripts.testbed.interrupts import end_on_signals
@@ -22,7 +23,7 @@ from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
-DEFAULT_FAULTS, MAX_FAULTS = 200, 100_000
+CHAOS_SEED = 1
 KINDS = {trouble.value: trouble for trouble in Trouble}
 
 
@@ -41,23 +42,17 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     only_chaos = (arguments.faults, arguments.kinds, arguments.mutation)
     if any(given is not None for given in only_chaos) or arguments.no_bfd:
         raise WrongRequest("--faults, --kinds, --mutation, --no-bfd: only chaos draws its own faults")
-    topology = None if arguments.topo is None else chosen_topology(arguments.topo)
-    scenario = read_scenario(find_scenario(arguments.name), topology)
-    settings = RunSettings(
-        seed=scenario.file.seed if arguments.seed is None else arguments.seed,
-        repetitions=scenario.file.repetitions if arguments.repetitions is None else arguments.repetitions,
-        time_scale=arguments.time_scale,
-    )
-    if settings.seed < 0:
-        raise WrongRequest(f"--seed: {settings.seed} is negative")
-    if settings.repetitions < 1:
-        raise WrongRequest(f"--repetitions: {settings.repetitions} is less than 1")
+    configuration = _configuration(arguments)
+    topology = None if arguments.topo is None else configured_topology(configuration, arguments.topo)
+    speed = Speed(configuration["network.scale"], configuration["network.shaped"])
+    scenario = read_scenario(find_scenario(arguments.name), topology, speed)
+    settings = run_settings(configuration, scenario, arguments.time_scale)
     if not settings.time_scale > 0:
         raise WrongRequest(f"--time-scale: {settings.time_scale} is not positive")
     folder = _results_folder(arguments.out, scenario.name)
     end_on_signals()
     expected_s = settings.repetitions * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
-    options = RunOptions(api_port=arguments.api_port, bfd=scenario.file.bfd)
+    options = RunOptions(configuration, bfd=scenario.file.bfd)
     with Runtime(scenario.topology, layout, options) as runtime:
         with Progress(f"up {scenario.topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
@@ -77,13 +72,20 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     return 1 if result.violations else 0
 
 
+def run_settings(configuration: Configuration, scenario: Scenario, time_scale: float = 1.0) -> RunSettings:
+    """What is in force where the configuration says so, else what the scenario says."""
+    seed, repetitions = configuration["experiment.seed"], configuration["experiment.repetitions"]
+    return RunSettings(
+        seed=scenario.file.seed if seed is None else seed,
+        repetitions=scenario.file.repetitions if repetitions is None else repetitions,
+        time_scale=time_scale,
+    )
+
+
 def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
-    faults = DEFAULT_FAULTS if arguments.faults is None else arguments.faults
-    seed = 1 if arguments.seed is None else arguments.seed
-    if not 1 <= faults <= MAX_FAULTS:
-        raise WrongRequest(f"--faults: {faults} is not in 1..{MAX_FAULTS}")
-    if seed < 0:
-        raise WrongRequest(f"--seed: {seed} is negative")
+    configuration = _configuration(arguments)
+    faults, seed = configuration["experiment.faults"], configuration["experiment.seed"]
+    seed = CHAOS_SEED if seed is None else seed
     if arguments.repetitions not in (None, 1):
         raise WrongRequest("--repetitions: chaos is run once for each seed")
     names = KINDS if arguments.kinds is None else arguments.kinds.split(",")
@@ -91,13 +93,13 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
         if name not in KINDS:
             raise WrongRequest(f"--kinds: {name!r} is none of {', '.join(KINDS)}")
     kinds = {KINDS[name] for name in names}
-    topology = chosen_topology(arguments.topo or CHAOS_TOPOLOGY)
+    topology = configured_topology(configuration, arguments.topo or CHAOS_TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
     result = ChaosResult(seed, faults, mutation=arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
-    with Runtime(topology, layout, RunOptions(arguments.api_port, bfd=bfd, unsafe_mutation=mutation)) as runtime:
+    with Runtime(topology, layout, RunOptions(configuration, bfd, mutation)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         with Progress(CHAOS) as progress:
@@ -109,6 +111,10 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
             say(f"VIOLATION at step {violation['step']}: {violation['what']}")
         say(f"{faults} faults, {result.checks} checks, {len(result.violations)} violations; {folder / 'results.json'}")
     return 1 if result.violations else 0
+
+
+def _configuration(arguments: argparse.Namespace) -> Configuration:
+    return configuration_of(arguments, section="experiment")
 
 
 def _results_folder(out: Path | None, name: str) -> Path:

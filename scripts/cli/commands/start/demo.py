@@ -8,8 +8,8 @@ import sys
 import time
 from http import HTTPStatus
 
+from scripts.cli.configuration import configuration_of, configured_topology, run_options
 from scripts.cli.handlers import Handlers
-from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, say
 from scripts.console.progress import Progress, StepList
 from scripts.demo.run import SLICES, run_demo
@@ -18,7 +18,7 @@ from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.slices import load_request
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
+from scripts.testbed.life.run import START_STEPS, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
 
@@ -34,11 +34,12 @@ def _key_rates(system: RunningSystem) -> dict[str, int]:
 
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
-    topology = chosen_topology(arguments.topo)
+    configuration = configuration_of(arguments, {"network.topo": arguments.topo})
+    topology = configured_topology(configuration)
     folder = make_results_folder("--report", arguments.report or RESULTS)
     end_on_signals()
     started = time.monotonic()
-    with Runtime(topology, layout, RunOptions(api_port=arguments.api_port)) as runtime:
+    with Runtime(topology, layout, run_options(configuration)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         system = RunningSystem(runtime.record, layout)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from scripts.cli.commands.keys.keys import key_rate, section_model
+from scripts.cli.configuration import configuration_of, configured_topology, run_options
 from scripts.cli.handlers import Handlers
-from scripts.cli.topologies import chosen_topology
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
@@ -20,42 +17,40 @@ from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess
 from scripts.testbed.clients import every_slice
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.detached import UNSAFE_KEYLOG, start_detached, take_down
+from scripts.testbed.life.detached import read_order, start_detached, take_down
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.life.start_reports import StartReporter
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
-from topologies.spec import KME_PORT, Topology, topology_from_dict
+from topologies.spec import KME_PORT, Topology
 
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.supervise is not None:
-        return _supervise(topology_from_dict(json.load(sys.stdin)), arguments, layout)
-    topology = chosen_topology(arguments.topo, arguments.scale, shaped=not arguments.unshaped)
+        return _supervise(*read_order(sys.stdin), arguments, layout)
+    configuration = configuration_of(
+        arguments,
+        {
+            "network.topo": arguments.topo, "network.scale": arguments.scale, "network.bfd": arguments.bfd,
+            "network.shaped": False if arguments.unshaped else None, "tunnel.data_plane": arguments.tunnel,
+        },
+    )  # fmt: skip
+    topology = configured_topology(configuration)
+    options = run_options(configuration)
     if arguments.detach:
-        return _start_detached(topology, arguments, layout)
+        return _start_detached(topology, options, arguments, layout)
     if not has_commands(sys.stdin):
         raise WrongRequest(
             "Mininet's shell needs a terminal, or commands on standard input, and there is neither: "
             "`up --detach` returns when everything runs, `down` ends it"
         )
     end_on_signals()
-    with Runtime(topology, layout, _options(arguments)) as runtime:
+    with Runtime(topology, layout, options) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
             runtime.start(progress.begin)
         _open_shell(runtime)
     return 0
-
-
-def _options(arguments: argparse.Namespace) -> RunOptions:
-    keylog = os.environ.get(UNSAFE_KEYLOG)
-    return RunOptions(
-        api_port=arguments.api_port,
-        unsafe_keylog=Path(keylog).absolute() if keylog else None,
-        tunnel=arguments.tunnel,
-        bfd=arguments.bfd,
-    )
 
 
 def _open_shell(runtime: Runtime) -> None:
@@ -65,10 +60,10 @@ def _open_shell(runtime: Runtime) -> None:
     NetworkShell(runtime.network.mininet, RunningSystem(runtime.record, runtime.layout))
 
 
-def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
+def _start_detached(topology: Topology, options: RunOptions, arguments: argparse.Namespace, layout: Layout) -> int:
     end_on_signals()
     with Progress(f"up {topology.name}", total=START_STEPS) as progress:
-        record = start_detached(topology, _options(arguments), layout, progress.begin).record
+        record = start_detached(topology, options, layout, progress.begin).record
     if arguments.json:
         print_json(_status_document(record, layout))
     else:
@@ -77,11 +72,11 @@ def _start_detached(topology: Topology, arguments: argparse.Namespace, layout: L
     return 0
 
 
-def _supervise(topology: Topology, arguments: argparse.Namespace, layout: Layout) -> int:
+def _supervise(topology: Topology, options: RunOptions, arguments: argparse.Namespace, layout: Layout) -> int:
     """The process behind ``up --detach``: hold the network until told to stop."""
     end_on_signals()
     # A failed start is cleaned up before it is reported.
-    with StartReporter(arguments.supervise) as reporter, Runtime(topology, layout, _options(arguments)) as runtime:
+    with StartReporter(arguments.supervise) as reporter, Runtime(topology, layout, options) as runtime:
         runtime.start(reporter.step)
         reporter.close()
         runtime.wait()

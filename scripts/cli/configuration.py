@@ -1,0 +1,44 @@
+"""The configuration of a command: its options, the environment, and the file of ``--config``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.cli.topologies import chosen_topology
+from scripts.configuration.sources import read_configuration
+from scripts.configuration.table import BY_NAME
+from scripts.configuration.values import Configuration
+from scripts.testbed.life.run import RunOptions
+from topologies.spec import Topology
+
+
+def configuration_of(
+    arguments: argparse.Namespace, options: Mapping[str, Any] | None = None, section: str = ""
+) -> Configuration:
+    """What is in force. ``options`` has what was given by the settings' names; None: not given.
+
+    The options of ``section`` are called like its settings. Raises WrongRequest.
+    """
+    given = dict(options or {})
+    for name in BY_NAME:
+        if section and name.startswith(f"{section}."):
+            given[name] = getattr(arguments, name.rpartition(".")[2], None)
+    if getattr(arguments, "api_port", None) is not None:
+        given["api.port"] = arguments.api_port
+    return read_configuration(arguments.config, given)
+
+
+def run_options(configuration: Configuration) -> RunOptions:
+    """What a network is started with that nobody but the configuration describes."""
+    return RunOptions(configuration, bfd=configuration["network.bfd"])
+
+
+def configured_topology(configuration: Configuration, name: str | None = None) -> Topology:
+    """The network to bring up: that of the configuration, or one that is named, as fast as the configuration says."""
+    scale, shaped = configuration["network.scale"], configuration["network.shaped"]
+    if name is not None:
+        return chosen_topology(name, scale, shaped)
+    topo = configuration.entry("network.topo")
+    return chosen_topology(topo.value, scale, shaped, str(topo.origin))

@@ -1,0 +1,77 @@
+"""The configuration files of a run's processes: what the run knows, and the settings in force. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scripts.configuration.components import agent_part, controller_part, kms_part
+from scripts.configuration.values import Configuration
+from scripts.testbed.life.ready_pairs import slice_pairs
+from scripts.testbed.paths import Layout
+from topologies.spec import KME_PORT, Topology
+
+OPENFLOW_HOST = "127.0.0.1"
+# Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
+# are not: they take key material of the sections, which must not lie idle between sites that nobody joins.
+READY_SOURCES = ("dh", "qra")
+
+
+def kms_file(topology: Topology, layout: Layout, configuration: Configuration) -> dict[str, Any]:
+    """The KMS', as :class:`kms.config.KmsConfig` reads it."""
+    return {
+        **kms_part(configuration),
+        "state_dir": str(layout.kms_state),
+        "pki_dir": str(layout.pki),
+        "admin_socket": str(layout.kms_socket),
+        "sites": [
+            {
+                "site": site, "kme_id": f"kme-{site}", "host": topology.host(site).kme_address,
+                "port": KME_PORT, "sae_ids": [f"sae-{site}"],
+            }
+            for site in topology.site_names
+        ],
+        "sections": topology.to_dict()["sections"],
+        "qkd_links": topology.to_dict()["qkd_links"],
+        "pairs": [{"a": a, "b": b, "key_source": source} for a, b in slice_pairs(topology)
+                  for source in READY_SOURCES],
+    }  # fmt: skip
+
+
+def agent_file(topology: Topology, layout: Layout, configuration: Configuration, site: str) -> dict[str, Any]:
+    """The tunnel agent's of one host, as :class:`kms.tunnel.config.AgentConfig` reads it."""
+    host, own = topology.host(site), layout.pki / f"sae-{site}"
+    return {
+        **agent_part(configuration),
+        "host": site, "sae_id": f"sae-{site}", "control_socket": str(layout.tunnel_socket(site)),
+        "underlay_interface": "data0", "underlay_address": host.data_address,
+        "kme_url": f"https://{host.kme_address}:{KME_PORT}",
+        "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+    }  # fmt: skip
+
+
+def controller_file(
+    topology: Topology,
+    layout: Layout,
+    configuration: Configuration,
+    ovsdb_socket: Path | None = None,
+    unsafe_mutation: str | None = None,
+) -> dict[str, Any]:
+    """The controller's, as :class:`controller.schema.config.ControllerConfig` reads it."""
+    own, part = layout.pki / "controller", controller_part(configuration)
+    return {
+        **part,
+        "topology": topology.to_dict(),
+        "database": str(layout.database),
+        "token_file": str(layout.token),
+        "openflow": {
+            **part["openflow"], "host": OPENFLOW_HOST,
+            "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
+            "switch_name": layout.switch_certificate.name,
+        },
+        "watch_carrier": True,
+        "ovsdb_socket": None if ovsdb_socket is None else str(ovsdb_socket),
+        "unsafe_mutation": unsafe_mutation,
+        "kms_socket": str(layout.kms_socket),
+        "tunnel_sockets": {site: str(layout.tunnel_socket(site)) for site in topology.site_names},
+    }  # fmt: skip
