@@ -68,6 +68,15 @@ def parse_use(text: str, folder: Path) -> Use:
     return Use(kind, f"{place}:{name}", str(folder))
 
 
+def placed(text: str, folder: Path) -> str:
+    """``text`` with a file in it made absolute, as seen from ``folder``; anything else is left as it is."""
+    word, equals, target = text.partition("=")
+    place, colon, name = target.rpartition(":")
+    if not equals or not colon or not (place.endswith(".py") or "/" in place):
+        return text
+    return f"{word}={folder / place}:{name}"
+
+
 def _short(kind: Kind, name: str) -> str:
     known = short_names(kind)
     if name not in known:

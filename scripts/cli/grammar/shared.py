@@ -18,8 +18,8 @@ USE = argument(
          "`extension list`; may be given several times",
 )  # fmt: skip
 EXTENSION_TERMS = (
-    argument("--on-failure", choices=("reject", "builtin"), default="reject",
-             help="what is done when an extension fails or its answer is refused (default %(default)s)"),
+    argument("--on-failure", choices=("reject", "builtin"),
+             help="what is done when an extension fails or its answer is refused (default reject)"),
     argument("--deadline", type=seconds, metavar="S",
              help="how long an extension's answer may take (default: that of its kind)"),
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Section, argument
-from scripts.cli.grammar.shared import API_PORT, topology_option
+from scripts.cli.grammar.shared import API_PORT, EXTENSION_TERMS, USE, topology_option
 from scripts.cli.grammar.values import number, slowness
 
 SECTION = Section(
@@ -28,6 +28,7 @@ SECTION = Section(
                          help="what encrypts; auto: the kernel where it has ESP (default auto)"),
                 argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
+                USE, *EXTENSION_TERMS,
                 argument("--supervise", type=int, metavar="DESCRIPTOR", help="==SUPPRESS=="),
             ),
         ),

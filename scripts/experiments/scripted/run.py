@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,19 +43,48 @@ class RunSettings:
     time_scale: float = 1.0  # of all times in the timeline; tests shorten
 
 
+@dataclass(frozen=True)
+class Arm:
+    """One of several that are compared; ``begin`` makes its turn."""
+
+    name: str
+    begin: Callable[[], None]
+
+
+def turns(arms: Sequence[Arm], rounds: int) -> Iterator[tuple[int, Arm | None]]:
+    """Whose turn it is in each round; every other round the other way round, so that what drifts hits all alike."""
+    for number in range(1, rounds + 1):
+        for arm in (arms if number % 2 else arms[::-1]) or (None,):
+            yield number, arm
+
+
 def run_experiment(
-    system: RunningSystem, scenario: Scenario, settings: RunSettings, folder: Path, progress: Progress
+    system: RunningSystem,
+    scenario: Scenario,
+    settings: RunSettings,
+    folder: Path,
+    progress: Progress,
+    arms: Sequence[Arm] = (),
 ) -> ExperimentResult:
-    """All repetitions. What there is is written after each, and when Ctrl-C ends it (which then goes on)."""
+    """All repetitions, of every arm. What there is is written after each, and when Ctrl-C ends it.
+
+    Ctrl-C then goes on.
+    """
     file = scenario.file
     duration_s = file.duration_s * settings.time_scale
     result = ExperimentResult(
         file.name, file.title, file.look_for, settings.seed, settings.repetitions, scenario.topology, duration_s
     )
     with Probers(system, system.topology.site_names) as probers:
-        for number in range(1, settings.repetitions + 1):
-            progress.expect((settings.repetitions - number + 1) * (duration_s + OVERHEAD_S))
-            repetition = Repetition(number)
+        result.arms = [arm.name for arm in arms]
+        total, present = settings.repetitions * max(1, len(arms)), None
+        for number, (round_, arm) in enumerate(turns(arms, settings.repetitions), start=1):
+            progress.expect((total - number + 1) * (duration_s + OVERHEAD_S))
+            if arm is not None and arm is not present:
+                progress.say(f"{number}/{total} {arm.name}")
+                arm.begin()
+                present = arm
+            repetition = Repetition(number, arm="" if arm is None else arm.name, round=round_)
             result.results.append(repetition)
             try:
                 _Repetition(system, probers, scenario, settings, repetition, progress).run()
@@ -99,7 +128,7 @@ class _Repetition:
 
     def _break_and_watch(self) -> None:
         paths = {c.id: c.path for c in self._connections}
-        actions = schedule(self._scenario, paths, self._settings.seed, self._result.number)
+        actions = schedule(self._scenario, paths, self._settings.seed, self._result.round)
         with TrafficRun(
             self._system, self._probers, self._connections, self._scenario.file.traffic, self._duration_s
         ) as traffic:
