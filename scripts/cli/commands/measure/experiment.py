@@ -18,8 +18,17 @@ from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
 from scripts.experiments.chaos.run import ChaosResult, run_chaos
 from scripts.experiments.chaos.steps import Trouble
+from scripts.experiments.scripted.parts import PartNames, Parts, require_netem
 from scripts.experiments.scripted.run import OVERHEAD_S, Arm, RunSettings, run_experiment
-from scripts.experiments.scripted.scenario import SHIPPED, Scenario, Speed, find_scenario, read_scenario, shipped_names
+from scripts.experiments.scripted.scenario import (
+    COMMANDS,
+    SHIPPED,
+    Scenario,
+    Speed,
+    find_scenario,
+    read_scenario,
+    shipped_names,
+)
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
 from scripts.testbed.extensions import OF_CONTROLLER, OF_SCENARIO, InForce
@@ -27,6 +36,7 @@ from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
+from topologies.datapath import has_netem
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
 CHAOS_SEED = 1
@@ -51,16 +61,19 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = _configuration(arguments)
     topology = None if arguments.topo is None else configured_topology(configuration, arguments.topo)
     speed = Speed(configuration["network.scale"], configuration["network.shaped"])
-    scenario = read_scenario(find_scenario(arguments.name), topology, speed)
+    extensions = in_force(configuration, Kind, is_audited=not arguments.unsafe_no_audit)
+    parts = PartNames.of(extensions, COMMANDS)
+    scenario = read_scenario(find_scenario(arguments.name), topology, speed, parts)
     settings = run_settings(configuration, scenario, arguments.time_scale)
     if not settings.time_scale > 0:
         raise WrongRequest(f"--time-scale: {settings.time_scale} is not positive")
-    extensions = in_force(configuration, Kind, is_audited=not arguments.unsafe_no_audit)
     against = _against(arguments, extensions)
     folder = _results_folder(arguments.out, scenario.name)
     end_on_signals()
     turns = settings.repetitions * (1 if against is None else 2)
     expected_s = turns * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
+    used = [step.do for step in scenario.file.timeline]
+    require_netem(scenario.topology, extensions, used, has_netem=has_netem())
     options = RunOptions(configuration, bfd=scenario.file.bfd, extensions=extensions)
     with Runtime(scenario.topology, layout, options) as runtime:
         with Progress(f"up {scenario.topology.name}", total=START_STEPS) as progress:
@@ -69,7 +82,8 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
             system = RunningSystem(runtime.record, layout)
             sides = () if against is None else (extensions, against)
             arms = [Arm(side.name, partial(runtime.put_in_force, side)) for side in sides]
-            result = run_experiment(system, scenario, settings, folder, progress, arms)
+            with Parts(system, extensions, runtime.record.netem) as parts_at_work:
+                result = run_experiment(system, scenario, settings, folder, progress, arms, parts_at_work)
     document = result.to_dict()
     if arguments.json:
         print_json(document)
