@@ -16,10 +16,17 @@ OPENFLOW_VERSION = "OpenFlow13"
 MAX_BACKOFF_MS = 1000
 
 
-def make(topology: Topology, datapath_type: str, controller: str, bfd: Mapping[str, str] | None = None) -> None:
+def make(
+    topology: Topology,
+    datapath_type: str,
+    controller: str,
+    bfd: Mapping[str, str] | None = None,
+    remembered: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     """A bridge per site with all its ports; ``controller`` is an OpenFlow target. Raises NetworkError.
 
     They fail secure: forward only what they were told. ``bfd`` are the settings of sessions on channels; None: none.
+    ``remembered`` is what single interfaces bear in their record (external_ids).
     """
     operations: list[Operation] = []
     for n, site in enumerate(topology.site_names):
@@ -29,6 +36,8 @@ def make(topology: Topology, datapath_type: str, controller: str, bfd: Mapping[s
             settings: dict[str, Any] = {"ofport_request": port.number}
             if bfd is not None and port.channel is not None:
                 settings["bfd"] = _map(bfd)
+            if port.interface in (remembered or {}):
+                settings["external_ids"] = _map((remembered or {})[port.interface])
             ports.append(_port(operations, f"{n}_{port.number}", port.interface, settings))
         target = {"target": controller, "max_backoff": MAX_BACKOFF_MS}
         operations.append({"op": "insert", "table": "Controller", "row": target, "uuid-name": f"controller{n}"})

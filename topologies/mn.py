@@ -31,7 +31,10 @@ def _topo(name_or_path: object, scale: float = 1.0) -> SiteTopo:
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False, env=path)
     if done.returncode:
         sys.exit("mn: the topology cannot be built")
-    return SiteTopo(topology=topology_from_dict(json.loads(done.stdout)), datapath_type=ovs_datapath())
+    topology = topology_from_dict(json.loads(done.stdout))
+    if topology.attached_interfaces:
+        sys.exit("mn: interfaces of this machine are attached by scripts/qslice up alone")
+    return SiteTopo(topology=topology, datapath_type=ovs_datapath())
 
 
 topos = {"file": _topo} | {

@@ -11,7 +11,7 @@ a shell for each.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
@@ -19,7 +19,8 @@ from types import TracebackType
 
 from mininet.net import Mininet
 
-from topologies import bfd, bridges, interfaces, links, namespaces
+from topologies import attachments, bfd, bridges, interfaces, links, namespaces
+from topologies.attachments import Attached
 from topologies.errors import NetworkError
 from topologies.machine import MANAGEMENT_NETWORK, ROOT_MANAGEMENT_INTERFACE, foreign_route, refused_settings
 from topologies.mininet_nodes import ControllerEndpoint, MadeLink, SiteHost, SiteTopo
@@ -63,9 +64,11 @@ class EmulatedNetwork:
         controller: ControllerAddress,
         bfd_interval_ms: int | None = None,
         environment: Mapping[str, str] | None = None,
+        attached: Sequence[Attached] = (),
     ):
-        """``bfd_interval_ms``: how often channels are tried for silent failures; None: they are not. ``environment``:
-        what programs inside hosts see; None: what this process sees."""
+        """``attached``: the machine's interfaces that become ports, as :func:`attachments.look` found them; they are as
+        they were afterwards. ``bfd_interval_ms``: how often channels are tried for silent failures; None: they are not.
+        ``environment``: what programs inside hosts see; None: what this process sees."""
         self._bfd_interval_ms = bfd_interval_ms
         self.topology = topology
         self.datapath_type = datapath_type
@@ -80,6 +83,7 @@ class EmulatedNetwork:
         self._mininet.addController(endpoint)
         self._target = f"{controller.protocol}:{controller.host}:{controller.port}"
         self._environment = environment
+        self._attached = tuple(attached)
 
     def __enter__(self) -> EmulatedNetwork:
         self.start()
@@ -112,6 +116,7 @@ class EmulatedNetwork:
         with self._all_or_nothing():
             self._make_hosts()
             interfaces.ip_batch([*self._data_links(), *self._management_links()])
+            attachments.prepare(self._attached)
             interfaces.disable_ipv6((*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE))
             namespaces.apply(self._settings())
             interfaces.ip_batch(self._management_of_root())
@@ -121,7 +126,8 @@ class EmulatedNetwork:
         with self._all_or_nothing():
             with deep_queues():
                 session = None if self._bfd_interval_ms is None else bfd.session(self._bfd_interval_ms)
-                bridges.make(self.topology, self.datapath_type, self._target, session)
+                remembered = {each.name: {attachments.REMEMBERED: each.to_text()} for each in self._attached}
+                bridges.make(self.topology, self.datapath_type, self._target, session, remembered)
             # Open vSwitch removes what it finds at a port that is added; the kernel waits for packets under way where
             # a port is up: so this is done between the two.
             links.apply_shapes(self._shapes())
@@ -148,6 +154,7 @@ class EmulatedNetwork:
             host.release()
         # A user-space bridge's own interface outlives an Open vSwitch that has died.
         interfaces.remove(made)
+        attachments.restore(self._attached)
         for node in nodes:
             node.terminate()
         self._mininet.hosts, self._mininet.switches, self._mininet.controllers = [], [], []
@@ -161,7 +168,8 @@ class EmulatedNetwork:
                 )
 
     def _switch_interfaces(self) -> list[str]:
-        return [port.interface for site in self.topology.site_names for port in self.topology.ports(site)]
+        """Those that are made."""
+        return [port.interface for site in self.topology.site_names for port in self.topology.made_ports(site)]
 
     def _make_hosts(self) -> None:
         self._mininet.buildFromTopo(self._mininet.topo)
@@ -180,6 +188,8 @@ class EmulatedNetwork:
             at_host = f"mtu {HOST_MTU} address {topology.host(site).data_mac} netns {self.pids[site]}"
             lines.append(interfaces.veth(topology.ports(site)[0].interface, "data0", of_group, at_host))
         for channel in topology.channels:
+            if channel.attached:
+                continue
             lines.append(interfaces.veth(*links.interfaces(topology, channel), of_group, of_group))
         return lines
 

@@ -24,6 +24,11 @@ BANDWIDTHS = ("bandwidth", REVERSE_BANDWIDTH)  # by direction of the route
 FindRoutes = Callable[[Network, ConnectionRequest], tuple[Route, ...] | None]
 
 
+KEY_RATE = "key_rate"
+# Counted in thousandths of a bit per second, whose symbol mbit/s everybody takes for millions of bits: told in bits.
+UNITS = {"bandwidth": "kbit/s", "reverse_bandwidth": "kbit/s", "latency": "us", KEY_RATE: "bit/s"}
+
+
 @dataclass(frozen=True)
 class Reason:
     """One binding constraint: on which connection, of what kind, where, what it needs and what there is.
@@ -37,6 +42,15 @@ class Reason:
     needed: Value
     available: Value | None
 
+    @property
+    def unit(self) -> str | None:
+        """That of :meth:`told`; None for what is no quantity."""
+        return UNITS.get(self.constraint)
+
+    def told(self, value: Value | None) -> Value | float | None:
+        """``needed`` or ``available`` in :attr:`unit`."""
+        return value / 1000 if self.constraint == KEY_RATE and isinstance(value, int) else value
+
 
 @dataclass(frozen=True)
 class Infeasible:
@@ -49,10 +63,15 @@ class Infeasible:
     def summary(self) -> str:
         """One line per reason, for logs and terminals."""
         return "\n".join(
-            f"{r.connection}: {r.constraint} at {r.where}: {r.needed} needed, "
-            f"{'none' if r.available is None else r.available} available"
+            f"{r.connection}: {r.constraint} at {r.where}: {_words(r, r.needed)} needed, "
+            f"{_words(r, r.available)} available"
             for r in self.reasons
         )
+
+
+def _words(reason: Reason, value: Value | None) -> str:
+    unit = "" if reason.unit is None or value is None else f" {reason.unit}"
+    return "none" if value is None else f"{reason.told(value)}{unit}"
 
 
 def explain_connection(network: Network, request: ConnectionRequest, find: FindRoutes) -> Infeasible:

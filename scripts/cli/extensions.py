@@ -14,6 +14,7 @@ from extensions.naming import Use, parse_use
 from extensions.protocols import Kind
 from scripts.configuration.values import Configuration, Source
 from scripts.errors import WrongRequest
+from scripts.report.provenance import Extension
 from scripts.testbed.extensions import OF_CONTROLLER, OF_SCENARIO, Chosen, InForce
 
 
@@ -57,6 +58,12 @@ def chosen_in_force(texts: Iterable[str], kinds: Iterable[Kind], option: str) ->
         print(f"qslice: {one.identity} runs as root: {one.identity.source}, SHA-256 {one.identity.sha256[:16]}",
               file=sys.stderr)  # fmt: skip
     return InForce(chosen)
+
+
+def named_in_results(identities: Iterable[Identity]) -> tuple[Extension, ...]:
+    """Each once, as results name it."""
+    named = (Extension(one.kind, one.name, one.version, one.sha256) for one in identities)
+    return tuple(dict.fromkeys(named))
 
 
 def identify(use: Use, option: str = "--use") -> Identity:

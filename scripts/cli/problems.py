@@ -13,7 +13,7 @@ NOT_FEASIBLE = {
     "key_rate_lacking": "no feasible path: QKD sections give too little key",
 }
 # The controller counts in whole numbers of small units; a request is written in these.
-REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000), "mbit/s": ("bit/s", 1000)}
+REQUEST_UNITS = {"kbit/s": ("Mbit/s", 1000), "us": ("ms", 1000)}
 _NO_TOKEN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _WRONG = (
     HTTPStatus.BAD_REQUEST,

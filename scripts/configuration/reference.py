@@ -77,6 +77,7 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
             "cert": "the SAE's certificate, a path",
             "key": "its private key, a path",
             "ca": "the authority of the KME's certificate, a path",
+            "vendor": "the topology's `kme` of the site: `url`, `cert`, `key`, `ca`, `socket`, `peers`",
         },
     ),
 }
@@ -112,6 +113,8 @@ YAML 1.2 or JSON. An example:
 - **Paths** are relative to the file that says them, else to the current directory.
 - **Secrets** (tokens, keys) are never in the file; settings name files that have them.
 - **Editors** complete by [the JSON Schema](config.schema.json), which `config schema` prints too.
+
+Results carry what was not at its default ([results](results.md)).
 """
 RUN_HEAD = """\
 ## What a run fills in

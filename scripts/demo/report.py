@@ -19,6 +19,7 @@ from scripts.measure.link_cut import Affected, FailureResult
 from scripts.measure.probes.isolation import IsolationResult
 from scripts.measure.programs.ping import PingResult
 from scripts.measure.rekey_load import LoadResult
+from scripts.report.provenance import Provenance
 from topologies.spec import Topology
 
 
@@ -93,6 +94,7 @@ class Report:
 
     topology: Topology
     datapath: str
+    provenance: Provenance
     setup_s: float = 0.0
     total_s: float = 0.0
     slowness: float = 1.0
@@ -120,6 +122,7 @@ class Report:
             "isolation": _isolation(self.isolation),
             "failure": _failure(self.failure),
             "checks": [{"name": c.name, "ok": c.ok, "detail": c.detail} for c in self.checks],
+            "provenance": self.provenance.to_dict(),
             "network": self.topology.to_dict(),
         }
 

@@ -10,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scripts.configuration.values import DEFAULTS
 from scripts.console.progress import Step, StepList
 from scripts.demo.report import Check, ConnectionReport, Report, SliceReport, write_report
 from scripts.errors import CommandError
@@ -24,6 +25,7 @@ from scripts.measure.programs.iperf import IperfResult, iperf_together
 from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.rekey_load import REKEYS, load_across_rekeys
 from scripts.measure.system import System
+from scripts.report.provenance import Provenance, provenance
 from topologies.spec import SecurityClass
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ def run_demo(
     remarks: Sequence[str] = (),
     restorable: Collection[str] | None = None,
     sites: Sequence[str] | None = None,
+    origin: Provenance | None = None,
 ) -> Report:
     """Measure everything and write the report into ``report_dir``.
 
@@ -69,13 +72,16 @@ def run_demo(
     took; it is part of the report's total. ``requests`` are the slice requests, by default the two examples;
     ``remarks`` say what of the use cases this network cannot show, and of ``restorable`` channels one is cut (None: any
     in use; without one nothing is). What needs encryption is left out where nothing is encrypted. Connections end at
-    ``sites``, by default all.
+    ``sites``, by default all. ``origin`` is where the report says that it comes from, by default this QSlice as it is.
 
     ``slowness`` above 1 is for machines whose processors are computed: so many times thinner are the loads, and longer
     the limits of time. What must hold without exception (losses, ciphertext, isolation) holds there as well.
     """
     started = time.monotonic()
-    report = Report(system.topology, system.datapath, setup_s=setup_s, slowness=slowness, remarks=list(remarks))
+    report = Report(
+        system.topology, system.datapath, provenance(DEFAULTS) if origin is None else origin, setup_s=setup_s,
+        slowness=slowness, remarks=list(remarks),
+    )  # fmt: skip
     demo = _Demo(system, steps, report, rekeys, restorable)
     with Probers(system, system.topology.site_names if sites is None else sites) as probers:
         demo.provision(probers, requests)

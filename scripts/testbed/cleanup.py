@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from scripts.testbed.life import openvswitch
 from scripts.testbed.paths import Layout
 from scripts.testbed.processes import end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
-from topologies import bridges, interfaces
+from topologies import attachments, bridges, interfaces
+from topologies.attachments import Attached
 from topologies.catalog import CATALOG, load
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
@@ -49,7 +51,10 @@ def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
         raise EnvironmentLacks(str(error)) from error
     removed += [f"bridge {bridge}" for bridge in present]
     # A user-space bridge's own interface outlives an ovs-vswitchd that has died.
-    removed += [f"interface {name}" for name in interfaces.remove((*record.interfaces, *record.bridges))]
+    kept = {each.name for each in record.attached}
+    made = [name for name in (*record.interfaces, *record.bridges) if name not in kept]
+    removed += [f"interface {name}" for name in interfaces.remove(made)]
+    removed += [f"use of {name}" for name in attachments.restore(record.attached)]
     if record.bridges:
         openvswitch.restore_ssl(record.ovs_ssl_before)
     forget(layout)
@@ -72,8 +77,17 @@ def _guess(layout: Layout) -> RunRecord:
         phase="failed", supervisor=lock_holder(layout) or Process(0, 0), topology={}, datapath="", netem=False,
         api_url="", bridges=tuple(dict.fromkeys(bridges)),
         interfaces=(*dict.fromkeys(ports), ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
-        state=str(layout.state),
+        state=str(layout.state), attached=tuple(_attached(chain(*marked.values()))),
     )  # fmt: skip
+
+
+def _attached(ports: Iterable[str]) -> Iterator[Attached]:
+    """Of a dead run's ports those that were not made by it."""
+    try:
+        known = attachments.remembered()
+    except NetworkError:  # no Open vSwitch runs: there are no ports either
+        return
+    yield from (known[name] for name in ports if name in known)
 
 
 def _marked_bridges() -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.paths import Layout, write_private
+from topologies.attachments import Attached
 from topologies.spec import Topology, topology_from_dict
 
 
@@ -67,6 +68,8 @@ class RunRecord:
     processes: dict[str, Process] = field(default_factory=dict)
     namespaces: dict[str, int] = field(default_factory=dict)
     failure: str = ""
+    attached: tuple[Attached, ...] = ()
+    """The machine's own interfaces that became ports, as they were."""
 
     @property
     def network(self) -> Topology:
@@ -109,6 +112,7 @@ def _record_from_dict(raw: dict[str, Any]) -> RunRecord:
             "processes": {name: Process(**p) for name, p in raw["processes"].items()},
             "bridges": tuple(raw["bridges"]),
             "interfaces": tuple(raw["interfaces"]),
+            "attached": tuple(Attached(**each) for each in raw.get("attached", ())),
             "ovs_ssl_before": tuple(before) if before else None,
         }
     )

@@ -14,6 +14,7 @@ from scripts.measure.probes.isolation import IsolationResult
 from scripts.measure.probes.outage import measure_outage
 from scripts.measure.programs.ping import PingResult
 from scripts.measure.rekey_load import LoadResult
+from tests.support.origin import ORIGIN
 from topologies.catalog import ukqntel
 
 CHANNEL_OF = {"none": "ch1", "dh": "ch2", "qra": "ch3", "qkd": "ch4"}
@@ -47,7 +48,7 @@ def example_report(ok: bool = True, measured: bool = True) -> Report:
     rng = random.Random(7)
     topology = ukqntel()
     connections = example_connections()
-    report = Report(topology, "netdev", setup_s=9.41, total_s=58.2)
+    report = Report(topology, "netdev", ORIGIN, setup_s=9.41, total_s=58.2)
     for name in ("enterprise-app", "cdn"):
         entry = SliceReport(name, 412.0, 431.5, 120.25)
         entry.connections = [ConnectionReport(c) for c in connections if c.slice == name]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+from topologies.files.attachments import attachment_problems
 from topologies.files.layout import place_sites
 from topologies.files.located_yaml import Path
 from topologies.files.problems import Problem, did_you_mean
@@ -72,7 +73,7 @@ class _Expansion:
         document = self._document
         for n, site in enumerate(document.sites):
             self._check_site(("sites", n), site)
-        self._problems += vendor_problems(document)
+        self._problems += [*vendor_problems(document), *attachment_problems(document)]
         for n, wavelength in enumerate(document.wavelengths):
             if self._is_new("wavelength", wavelength.id, ("wavelengths", n, "id")):
                 self._wavelengths[wavelength.id] = Wavelength(
@@ -143,7 +144,7 @@ class _Expansion:
             tiers = {s.name: Tier(s.tier) for s in self._document.sites}
             places = place_sites(tiers, [c.ends for c in self._channels.values()], given)
         return tuple(
-            Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name], s.label, vendor_of(s))
+            Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name], s.label, vendor_of(s), s.attach or "")
             for s in self._document.sites
         )
 
@@ -155,7 +156,7 @@ class _Expansion:
         if self._are_ends(path, channel.a, channel.b) and wavelength is not None:
             self._add_channel(
                 (*path, "id"), channel.id, channel.a, channel.b, wavelength, channel.capacity_gbps, channel.km,
-                channel.risk_groups, channel.dark,
+                channel.risk_groups, channel.dark, channel.attached,
             )  # fmt: skip
 
     def _add_channel(
@@ -169,6 +170,7 @@ class _Expansion:
         km: float,
         risks: Iterable[str],
         dark: bool,
+        attached: bool,
     ) -> None:
         if not self._is_new("channel", channel_id, path):
             return
@@ -176,7 +178,7 @@ class _Expansion:
         gbps = wavelength.capacity_gbps if gbps is None else gbps
         self._channels[channel_id] = Channel(
             channel_id, a, b, wavelength.id, wavelength.security, gbps * self._scale, km,
-            frozenset({wavelength.id, *risks}), dark,
+            frozenset({wavelength.id, *risks}), dark, attached and not dark,
         )  # fmt: skip
 
     def _add_fibre(self, path: Path, fibre: FibrePart) -> None:
@@ -232,7 +234,16 @@ class _Expansion:
                 self._complain_of(path, message, entry.wavelength, known, "classes and wavelengths")
                 return
             self._add_channel(
-                path, channel_id, fibre.a, fibre.b, shared, entry.capacity_gbps, fibre.km, risks, entry.dark
+                path,
+                channel_id,
+                fibre.a,
+                fibre.b,
+                shared,
+                entry.capacity_gbps,
+                fibre.km,
+                risks,
+                entry.dark,
+                fibre.attached,
             )
             return
         if ("channel", channel_id) in self._places and entry.id is None:
@@ -248,11 +259,14 @@ class _Expansion:
         )
         if self._is_new("wavelength", channel_id, path):
             self._wavelengths[channel_id] = own
-            self._add_channel(path, channel_id, fibre.a, fibre.b, own, None, fibre.km, risks, entry.dark)
+            self._add_channel(path, channel_id, fibre.a, fibre.b, own, None, fibre.km, risks, entry.dark,
+                              fibre.attached)  # fmt: skip
 
     def _has_section(self, fibre: FibrePart) -> bool:
         if fibre.qkd is not None:
             return fibre.qkd is not False
+        if fibre.attached:
+            return False
         return self._document.sections is None and any(self._is_lit_qkd(entry) for entry in fibre.channels)
 
     def _is_lit_qkd(self, entry: NamedChannel | FibreChannelPart) -> bool:

@@ -73,6 +73,9 @@ class SitePart(_Part):
     """Place on drawings, 0 (top) to 1 (bottom)."""
     kme: KmePart | None = None
     """A vendor's KME, beside QSlice's own, which goes on to make the other keys."""
+    attach: Annotated[str, Field(min_length=1)] | None = None
+    """An interface of the machine, ``eth1`` or a virtual machine's TAP, that becomes a port of the site's switch: that
+    of its ``attached`` channel. ``up --attach SITE=INTERFACE`` names another."""
 
 
 class WavelengthPart(_Part):
@@ -145,6 +148,8 @@ class ChannelPart(_Part):
     """What else takes it down when it fails, beside the wavelength: fibres, ducts."""
     dark: bool = False
     """A spare, switched off until the network would be partitioned without it."""
+    attached: bool = False
+    """Between the interfaces attached at both sites: what is between those is not QSlice's."""
 
 
 class FibreChannelPart(_Part):
@@ -188,9 +193,11 @@ class FibrePart(_Part):
     """Needed where two fibres join the same sites; default: A-B."""
     risk_groups: Many[Id] | None = None
     """What takes down everything on it; default: the fibre itself."""
+    attached: bool = False
+    """Somebody else's: its one channel runs between the interfaces attached at both sites."""
     qkd: bool | FibreQkdPart | None = None
     """Whether it has QKD, or the parameters of its sections. Default: where a channel of class qkd is not dark, unless
-    the document has ``sections``."""
+    the document has ``sections`` or the fibre is attached."""
 
 
 class Document(_Part):

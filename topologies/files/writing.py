@@ -25,7 +25,7 @@ def to_document(topology: Topology) -> dict[str, Any]:
             {
                 "name": s.name, **({"label": s.label} if s.label else {}),
                 "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y,
-                **({"kme": s.kme.to_dict()} if s.kme is not None else {}),
+                **({"kme": s.kme.to_dict()} if s.kme is not None else {}), **({"attach": s.attach} if s.attach else {}),
             }
             for s in topology.sites
         ],
@@ -37,6 +37,7 @@ def to_document(topology: Topology) -> dict[str, Any]:
             {
                 "id": c.id, "a": c.a, "b": c.b, "wavelength": c.wavelength, "km": c.length_km,
                 "capacity_gbps": c.capacity_mbps, "risk_groups": sorted(c.risk_groups - {c.wavelength}), "dark": c.dark,
+                **({"attached": True} if c.attached else {}),
             }
             for c in topology.channels
         ],

@@ -14,8 +14,10 @@ from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
 from topologies.spec.site import (
     DATA_PREFIX_LENGTH,
+    INTERFACE_NAME,
     KME_PORT,
     MANAGEMENT_PREFIX_LENGTH,
+    OWN_PREFIX,
     RESERVED_NAMES,
     ROOT_MANAGEMENT_INDEX,
     SITE_NAME,
@@ -23,6 +25,7 @@ from topologies.spec.site import (
     HostSpec,
     Site,
     Tier,
+    interface_rule,
 )
 from topologies.spec.topology import DATAPATH_MARK, Port, Topology, topology_from_dict
 from topologies.spec.vendor import VendorKme, path_problem, url_problem
@@ -32,8 +35,10 @@ __all__ = [
     "DATA_PREFIX_LENGTH",
     "ENCRYPTION_CARD_DELAY_US",
     "FIBRE_DELAY_US_PER_KM",
+    "INTERFACE_NAME",
     "KME_PORT",
     "MANAGEMENT_PREFIX_LENGTH",
+    "OWN_PREFIX",
     "RESERVED_NAMES",
     "ROOT_MANAGEMENT_INDEX",
     "SITE_NAME",
@@ -50,6 +55,7 @@ __all__ = [
     "TopologyError",
     "VendorKme",
     "Wavelength",
+    "interface_rule",
     "path_problem",
     "topology_from_dict",
     "url_problem",

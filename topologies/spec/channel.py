@@ -48,10 +48,13 @@ class Channel:
     length_km: float
     risk_groups: frozenset[str] = frozenset()
     dark: bool = False
+    attached: bool = False  # between the interfaces attached at its ends: what is in between is somebody else's
 
     def __post_init__(self) -> None:
         if self.a == self.b:
             raise TopologyError(f"channel {self.id}: both ends are {self.a}")
+        if self.dark and self.attached:
+            raise TopologyError(f"channel {self.id}: a dark channel cannot be attached")
         require_numbers(f"channel {self.id}", self, "capacity_mbps", "length_km")
         if not self.capacity_mbps > 0:
             raise TopologyError(f"channel {self.id}: capacity_mbps must be positive, not {self.capacity_mbps}")

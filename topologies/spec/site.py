@@ -14,6 +14,8 @@ from topologies.spec.vendor import VendorKme
 SITE_NAME_LENGTH = 24
 SITE_NAME = re.compile(rf"[a-z][a-z0-9]{{0,{SITE_NAME_LENGTH - 1}}}")
 INTERFACE_NAME_LENGTH = 15  # the kernel's IFNAMSIZ, less its terminator
+OWN_PREFIX = "qs-"  # of interfaces that a network makes
+INTERFACE_NAME = re.compile(rf"(?!{OWN_PREFIX}|lo$)[A-Za-z0-9][A-Za-z0-9_.@-]{{0,{INTERFACE_NAME_LENGTH - 1}}}")
 RESERVED_NAMES = {
     "kms": "the host of the key management",
     "mgmt": "the machine's own interface to the management network",
@@ -25,6 +27,14 @@ DATA_PREFIX_LENGTH = 16  # 172.20.0.0/16
 MANAGEMENT_PREFIX_LENGTH = 30
 KME_PORT = 8443
 ROOT_MANAGEMENT_INDEX = 255  # 10.254.255.0/30 joins the KMS to the machine itself
+
+
+def interface_rule(name: str) -> str:
+    """What is wrong with a name for an interface to attach."""
+    return (
+        f"{name[:40]!r} is no interface to attach: a letter or digit, then up to {INTERFACE_NAME_LENGTH - 1} letters, "
+        f"digits or _ . @ -; neither lo nor one of ours ({OWN_PREFIX}...)"
+    )
 
 
 class Tier(Enum):
@@ -48,6 +58,7 @@ class Site:
     y: float = 0.0
     label: str = ""  # what people call it, in any script
     kme: VendorKme | None = None  # a vendor's, beside ours
+    attach: str = ""  # an interface of the machine that is a port of the switch; its channel is ``attached``
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not SITE_NAME.fullmatch(self.name):
@@ -55,6 +66,8 @@ class Site:
                                 f"{SITE_NAME_LENGTH - 1} letters or digits, lower case")  # fmt: skip
         if self.name in RESERVED_NAMES:
             raise TopologyError(f"site {self.name}: {RESERVED_NAMES[self.name]} has that name; choose another")
+        if self.attach and not INTERFACE_NAME.fullmatch(self.attach):
+            raise TopologyError(f"site {self.name}: attach: {interface_rule(self.attach)}")
         require_whole_numbers(f"site {self.name}", self, "vcpus", "memory_gb")
         require_numbers(f"site {self.name}", self, "x", "y")
         if self.vcpus < 0 or self.memory_gb < 0:

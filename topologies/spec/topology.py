@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +59,7 @@ class Topology:
         self._check_channels()
         self._check_qkd()
         self._check_vendors()
+        self._check_attached()
 
     def _check_channels(self) -> None:
         wavelengths = {w.id: w for w in self.wavelengths}
@@ -103,6 +104,32 @@ class Topology:
                     raise TopologyError(
                         f"site {site.name}: its kme is said to serve QKD with {peer!r}, which does not say so of it"
                     )
+
+    def _check_attached(self) -> None:
+        """An interface is one port, and carries one channel."""
+        names = [site.attach for site in self.sites if site.attach]
+        _require_unique("attached interface", names)
+        for site in self.sites:
+            users = [c.id for c in self._channels_by_site[site.name] if c.attached]
+            if users and not site.attach:
+                raise TopologyError(f"site {site.name}: channel {users[0]} is attached, and no interface is: `attach`")
+            if len(users) > 1:
+                raise TopologyError(f"site {site.name}: channels {' and '.join(users[:2])} share {site.attach}")
+            if site.attach and not users:
+                raise TopologyError(f"site {site.name}: no channel is attached that would use {site.attach}")
+
+    @property
+    def attached_interfaces(self) -> tuple[str, ...]:
+        """Interfaces of the machine that are ports of switches, and not made."""
+        return tuple(site.attach for site in self.sites if site.attach)
+
+    def with_attached(self, interfaces: Mapping[str, str]) -> Topology:
+        """The same with other interfaces at those sites. TopologyError where no channel is attached."""
+        for site in interfaces:
+            if site not in self._site_index:
+                raise TopologyError(f"there is no site {site!r}; there are {', '.join(self.site_names)}")
+        sites = tuple(replace(s, attach=interfaces.get(s.name, s.attach)) for s in self.sites)
+        return replace(self, sites=sites)
 
     def is_vendors_pair(self, a: str, b: str) -> bool:
         """Whether QKD keys between two sites are a vendor's matter: one of them fetches keys from a KME of its own."""
@@ -177,6 +204,10 @@ class Topology:
         """The switch's ports: the host on 1, then the site's channels in the topology's order."""
         return self._ports[site]
 
+    def made_ports(self, site: str) -> tuple[Port, ...]:
+        """Those whose interfaces are made for it, and go with it."""
+        return tuple(port for port in self.ports(site) if port.interface != self.site(site).attach)
+
     def port_of(self, site: str, channel_id: str) -> Port:
         """The port of ``site`` on which ``channel_id`` ends."""
         try:
@@ -192,7 +223,14 @@ class Topology:
             fits = len(f"qs-{site}-{len(channels) + 1}") <= INTERFACE_NAME_LENGTH
             switch = f"qs-{site if fits else self._site_index[site]}"
             host = Port(site, 1, f"{switch}-1", None)
-            ports[site] = (host, *(Port(site, n, f"{switch}-{n}", c.id) for n, c in enumerate(channels, start=2)))
+            attach = self.site(site).attach
+            ports[site] = (
+                host,
+                *(
+                    Port(site, n, attach if c.attached else f"{switch}-{n}", c.id)
+                    for n, c in enumerate(channels, start=2)
+                ),
+            )
         return ports
 
     @cached_property
@@ -210,6 +248,7 @@ class Topology:
                     "name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb,
                     "x": s.x, "y": s.y, **({"label": s.label} if s.label else {}),
                     **({"kme": s.kme.to_dict()} if s.kme is not None else {}),
+                    **({"attach": s.attach} if s.attach else {}),
                 }
                 for s in self.sites
             ],
@@ -224,7 +263,7 @@ class Topology:
                 {
                     "id": c.id, "a": c.a, "b": c.b, "wavelength": c.wavelength, "security": c.security.label,
                     "capacity_mbps": c.capacity_mbps, "length_km": c.length_km, "risk_groups": sorted(c.risk_groups),
-                    "dark": c.dark,
+                    "dark": c.dark, **({"attached": True} if c.attached else {}),
                 }
                 for c in self.channels
             ],

@@ -18,9 +18,6 @@ from controller.schema.slice_request import slice_request_to_dict
 from controller.state.network_state import NetworkState
 from topologies.spec import SecurityClass
 
-# The units in which path computation counts.
-UNITS = {"bandwidth": "kbit/s", "reverse_bandwidth": "kbit/s", "latency": "us", "key_rate": "mbit/s"}
-
 
 def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """One slice with its connections."""
@@ -168,9 +165,9 @@ def infeasible_view(infeasible: Infeasible) -> dict[str, Any]:
                 "connection": r.connection,
                 "constraint": r.constraint,
                 "where": r.where,
-                "needed": r.needed,
-                "available": r.available,
-                "unit": UNITS.get(r.constraint),
+                "needed": r.told(r.needed),
+                "available": r.told(r.available),
+                "unit": r.unit,
             }
             for r in infeasible.reasons
         ],

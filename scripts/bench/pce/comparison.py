@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from controller.extending.audit import NoRelay, Refused, audited_plan
 from controller.extending.views import network_view, slice_ask
@@ -19,6 +18,7 @@ from controller.pce.cost import breakdown
 from controller.pce.placement import candidates
 from extensions.client import Worker
 from extensions.errors import ExtensionError
+from extensions.loading import Identity
 from extensions.naming import Use
 from scripts.bench.pce.instances import SmallLimits, small_listed, small_network, small_slice
 
@@ -67,7 +67,7 @@ class Outcome:
 
 def compare(
     use: Use, instances: int = INSTANCES, progress: Callable[[str], None] = lambda line: None
-) -> tuple[dict[str, float], list[str], dict[str, Any]]:
+) -> tuple[dict[str, float], list[str], Identity]:
     """As many slices as the builtin can place, and those drawn meanwhile that it cannot.
 
     Figures under ``use.NAME``, notes, and who it is. Raises ExtensionError when it is not there.
@@ -83,7 +83,7 @@ def compare(
     if outcome.first_refusal is not None:
         notes.append(f"{identity}: the first answer that was not used: {outcome.first_refusal}")
     figures = {f"use.{identity.name}.{name}": value for name, value in outcome.figures().items()}
-    return figures, notes, identity.to_dict()
+    return figures, notes, identity
 
 
 def _compared(worker: Worker, instances: int) -> Outcome:

@@ -115,18 +115,18 @@ def _also(sentence: str, others: Iterable[str]) -> str:
 
 def _arguments(arguments: Iterable[Argument], columns: int) -> Iterator[str]:
     for each in arguments:
-        text = str(each.options.get("help", ""))
-        choices = each.options.get("choices")
-        if choices and not all(str(choice) in text for choice in choices):
-            one_of = f"one of {', '.join(map(str, choices))}"
-            text = f"{text}; {one_of}" if text else one_of
-        yield from _item(name_of(each), filled_in(text, each), columns)
+        yield from _item(name_of(each), meaning(each), columns)
 
 
-def filled_in(text: str, each: Argument) -> str:
-    """Help with its default, as argparse fills it in."""
-    values = {"default": each.options.get("default"), "const": each.options.get("const")}
-    return text % values if "%(" in text else text
+def meaning(each: Argument) -> str:
+    """Its help, with its default as argparse fills it in, and the values that there are."""
+    text = str(each.options.get("help", ""))
+    if "%(" in text:
+        text %= {"default": each.options.get("default"), "const": each.options.get("const")}
+    choices = [str(choice) for choice in each.options.get("choices", ())]
+    if choices and not all(choice in text for choice in choices):
+        text = "; ".join(part for part in (text, f"one of {', '.join(choices)}") if part)
+    return text
 
 
 def name_of(each: Argument) -> str:

@@ -54,6 +54,13 @@ SECTION = Section(
             passes_on=True,
         ),
         Leaf(
+            "completion", "installation.completion", "Print the script with which a shell completes command lines.",
+            ("completion bash > /etc/bash_completion.d/qslice",
+             "completion zsh > /usr/local/share/zsh/site-functions/_qslice"),
+            "never", (argument("shell", choices=("bash", "zsh"), metavar="SHELL", help="bash or zsh"),),
+            Needs.NOTHING,
+        ),
+        Leaf(
             "config show", "installation.config", "Show every setting, its value and where that comes from.",
             ("config show kms.limits", "config show --config my.yaml --json"), "never",
             (

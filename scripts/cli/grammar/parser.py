@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from scripts.cli.grammar import help_text, tree
 from scripts.cli.grammar.common import COMMON, PROGRAM
 from scripts.cli.grammar.leaf import Argument, Leaf
+from scripts.cli.grammar.values import LONGEST, shown
 
+FEW = 8
 NOTHING_GIVEN = {"json": False, "output": None, "api": None, "config": None, "verbose": False}
 
 
@@ -51,8 +53,9 @@ class Parser(argparse.ArgumentParser):
         known = [str(choice) for choice in action.choices]
         if isinstance(action, argparse._SubParsersAction):
             what = "command" if not self.path else "action"
-            raise argparse.ArgumentError(None, f"no such {what}: {value}{_meant(str(value), known)}")
-        raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(known)}{_meant(str(value), known)}")
+            raise argparse.ArgumentError(None, f"no such {what}: {shown(str(value))}{_meant(str(value), known)}")
+        meant = _meant(str(value), known) if len(known) > FEW else ""
+        raise argparse.ArgumentError(action, f"{shown(str(value))} is none of {', '.join(known)}{meant}")
 
 
 class _Help(argparse.Action):
@@ -69,7 +72,21 @@ class _Once(argparse.Action):
         if option is not None and self.dest in given:
             raise argparse.ArgumentError(self, "given twice: give it once")
         given.add(self.dest)
-        setattr(namespace, self.dest, values)
+        setattr(namespace, self.dest, _value(self, values))
+
+
+class _Often(argparse.Action):
+    """An option that may be given several times; its values are a list."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, []), _value(self, values)])
+
+
+def _value(action: argparse.Action, values: Any) -> Any:
+    """What was given; argparse leaves ``--`` out, wherever it stands."""
+    if values == []:
+        raise argparse.ArgumentError(action, "'--' is no value")
+    return values
 
 
 def build_parser(command: str | None = None) -> Parser:
@@ -152,10 +169,10 @@ def _fill(parser: Parser, leaf: Leaf, path: str) -> None:
 def _add(parser: Parser, arguments: Iterable[Argument]) -> None:
     for each in arguments:
         options: dict[str, Any] = {name: value for name, value in each.options.items() if name != "default"}
-        if each.is_option and "action" not in options:
-            options["action"] = _Once
-        if not each.is_option and "type" not in options and options.get("nargs") != "...":
-            options["type"] = _something
+        if each.is_option:
+            options["action"] = {None: _Once, "append": _Often}.get(options.get("action"), options.get("action"))
+        if each.takes_value and options.get("nargs") != "...":
+            options["type"] = _not_empty(options.get("type", str))
         parser.add_argument(*each.flags, **options)
 
 
@@ -163,10 +180,13 @@ def _add_help(parser: Parser) -> None:
     parser.add_argument("-h", "--help", nargs=0, action=_Help, help="show this")
 
 
-def _something(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("is empty")
-    return text
+def _not_empty(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    def converted(text: str) -> Any:
+        if not text.strip():
+            raise argparse.ArgumentTypeError("is empty")
+        return text if text is argparse.SUPPRESS else convert(text)
+
+    return converted
 
 
 def _dest(each: Argument) -> str:
@@ -176,18 +196,18 @@ def _dest(each: Argument) -> str:
 
 def _refuse(leaf: Leaf, path: str, rest: Sequence[str]) -> NoReturn:
     """Say what it has of it that comes near."""
-    first = rest[0]
+    first = next((word for word in rest if word.startswith("-")), rest[0])
     known = [flag for each in (*leaf.arguments, *COMMON) if not each.is_hidden for flag in each.flags if flag[0] == "-"]
     if first.startswith("-") and first != "-":
         name = first.partition("=")[0]
-        what = f"no such option: {name}{_meant(name, known)}"
+        what = f"no such option: {shown(name)}{_meant(name, known)}"
     else:
-        what = f"one argument too many: {first!r}"
+        what = f"one argument too many: {shown(first)}"
     raise WrongUsage(path, f"{what} (see: {PROGRAM} {path} --help)")
 
 
 def _meant(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
+    near = get_close_matches(word[:LONGEST], known, n=1)
     if near:
         return f"; did you mean {near[0]}?"
     return "" if word.startswith("-") else f"; there are {', '.join(known)}"
@@ -196,4 +216,5 @@ def _meant(word: str, known: Sequence[str]) -> str:
 def _plain(message: str) -> str:
     """As argparse says it, without its words for what a user sees anyway."""
     message = re.sub(r"^argument ", "", message)
+    message = re.sub(r": ignored explicit argument (.{0,64}).*", r": takes no value, and was given \1", message)
     return re.sub(r"^the following arguments are required: ", "missing: ", message)

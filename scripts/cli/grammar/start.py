@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Section, argument
 from scripts.cli.grammar.shared import API_PORT, EXTENSION_TERMS, USE, topology_option
-from scripts.cli.grammar.values import number, slowness
+from scripts.cli.grammar.values import number, slowness, whole
 
 SECTION = Section(
     "Start and stop",
@@ -26,10 +26,12 @@ SECTION = Section(
                          help="detect silent failures of channels by BFD (false alarms on a busy machine)"),
                 argument("--tunnel", choices=("auto", "userspace", "kernel"),
                          help="what encrypts; auto: the kernel where it has ESP (default auto)"),
+                argument("--attach", action="append", default=[], metavar="SITE=INTERFACE",
+                         help="the interface of this machine that is the port of the site's attached channel"),
                 argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
                 USE, *EXTENSION_TERMS,
-                argument("--supervise", type=int, metavar="DESCRIPTOR", help="==SUPPRESS=="),
+                argument("--supervise", type=whole, metavar="DESCRIPTOR", help="==SUPPRESS=="),
             ),
         ),
         Leaf(

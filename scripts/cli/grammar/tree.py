@@ -17,7 +17,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "keys": ("keys", "tunnel", "pki", "kme"),
     "observe": ("exec", "python"),
     "measure": ("experiment", "bench"),
-    "installation": ("setup", "doctor", "config", "extension", "version", "test"),
+    "lab": ("lab",),
+    "installation": ("setup", "doctor", "config", "extension", "completion", "version", "test"),
 }
 COMMANDS = tuple(command for commands in MODULES.values() for command in commands)
 

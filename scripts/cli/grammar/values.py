@@ -6,6 +6,7 @@ import argparse
 import re
 
 MAX_SLOWNESS = 100.0
+LONGEST = 60
 _RANGE = re.compile(r"(\d{1,9})(?:\.\.(\d{1,9}))?")
 
 
@@ -22,7 +23,7 @@ def whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
 
 
 def number(text: str) -> float:
@@ -32,7 +33,7 @@ def number(text: str) -> float:
     except ValueError:
         value = float("nan")
     if value != value or value in (float("inf"), float("-inf")):
-        raise argparse.ArgumentTypeError(f"{_short(text)} is no number")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number")
     return value
 
 
@@ -48,7 +49,7 @@ def slowness(text: str) -> float:
     """By how much this machine is slower than the one that limits are meant for."""
     value = number(text)
     if not 1 <= value <= MAX_SLOWNESS:
-        raise argparse.ArgumentTypeError(f"from 1 to {MAX_SLOWNESS:g}, not {_short(text)}")
+        raise argparse.ArgumentTypeError(f"from 1 to {MAX_SLOWNESS:g}, not {shown(text)}")
     return value
 
 
@@ -56,7 +57,7 @@ def span(text: str) -> tuple[int, int]:
     """``A..B``, or ``A`` for A..A."""
     found = _RANGE.fullmatch(text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is not of the form A..B")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not of the form A..B")
     return int(found[1]), int(found[2] or found[1])
 
 
@@ -64,7 +65,7 @@ def positive(text: str) -> float:
     """A number above 0 and below 10^9."""
     value = number(text)
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is no positive number")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no positive number")
     return value
 
 
@@ -72,10 +73,10 @@ def port(text: str) -> int:
     """A TCP port."""
     value = whole(text)
     if not 0 < value < 65536:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is not a port, which is from 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a port, which is from 1 to 65535")
     return value
 
 
-def _short(text: str) -> str:
-    """What was given, no longer than a line."""
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+def shown(text: str) -> str:
+    """What was given, quoted, no longer than a line and without what a terminal would obey."""
+    return repr(text if len(text) <= LONGEST else f"{text[:LONGEST]}...")

@@ -30,6 +30,7 @@ from scripts.measure.places import Places, places_in
 from scripts.measure.probes.isolation import check_isolation
 from scripts.measure.probes.probers import Probers, new_token
 from scripts.measure.slices import create_patiently
+from scripts.report.provenance import Provenance
 from scripts.testbed.clients import every_slice
 from scripts.testbed.faults import FAULTS
 from scripts.testbed.running_system import RunningSystem
@@ -81,6 +82,7 @@ class ChaosResult:
 
     seed: int
     faults: int
+    provenance: Provenance
     mutation: str | None = None  # how the controller is wrong on purpose: the first violation is enough
     steps: list[dict[str, Any]] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
@@ -91,7 +93,7 @@ class ChaosResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             "experiment": "chaos", "seed": self.seed, "mutation": self.mutation, "repetitions": 1,
-            "faults": self.faults, "checks": self.checks,
+            "faults": self.faults, "checks": self.checks, "provenance": self.provenance.to_dict(),
             "counts": dict(sorted(self.counts.items())), "tap": self.tap,
             "results": self.steps, "violations": self.violations,
         }  # fmt: skip

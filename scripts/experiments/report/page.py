@@ -64,7 +64,8 @@ def _header(result: ExperimentResult) -> str:
     head = (
         f"<header><h1>{escape(result.title)}</h1>{pill}"
         f'<p class="soft">{escape(result.name)} on {escape(result.topology.name)}, seed {result.seed}, '
-        f"{done} of {result.repetitions} repetitions.</p></header>"
+        f"{done} of {result.repetitions} repetitions.</p>"
+        f'<p class="soft">{escape(result.provenance.sentence)}.</p></header>'
     )
     listed = _list(f"repetition {v['repetition']}: {v['what']}" for v in violations)
     look = (

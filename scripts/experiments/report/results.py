@@ -13,6 +13,7 @@ from typing import Any
 
 from scripts.experiments.report.statistics import Phase, Sample, percentile
 from scripts.files.results import write_result
+from scripts.report.provenance import Provenance
 from topologies.spec import Topology
 
 
@@ -121,6 +122,7 @@ class ExperimentResult:
     repetitions: int
     topology: Topology
     duration_s: float
+    provenance: Provenance
     notes: list[str] = field(default_factory=list)
     results: list[Repetition] = field(default_factory=list)
     arms: list[str] = field(default_factory=list)
@@ -133,7 +135,7 @@ class ExperimentResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             "experiment": self.name, "seed": self.seed, "repetitions": self.repetitions,
-            "topology": self.topology.name, "notes": self.notes,
+            "topology": self.topology.name, "provenance": self.provenance.to_dict(), "notes": self.notes,
             "arms": {arm: self.arm(arm) for arm in self.arms}, "units": self.units,
             "results": [r.to_dict() for r in self.results], "violations": self.violations,
         }  # fmt: skip

@@ -27,6 +27,7 @@ from scripts.measure.connection import Connection
 from scripts.measure.errors import DemoError
 from scripts.measure.probes.probers import Probers
 from scripts.measure.slices import create_patiently, delete_slice
+from scripts.report.provenance import Provenance
 from scripts.testbed.faults import Fault, FaultKind, Faults, surviving_channels
 from scripts.testbed.interrupts import deferred
 from scripts.testbed.running_system import RunningSystem
@@ -45,6 +46,7 @@ class RunSettings:
 
     seed: int
     repetitions: int
+    provenance: Provenance
     time_scale: float = 1.0  # of all times in the timeline; tests shorten
 
 
@@ -79,7 +81,14 @@ def run_experiment(
     file = scenario.file
     duration_s = file.duration_s * settings.time_scale
     result = ExperimentResult(
-        file.name, file.title, file.look_for, settings.seed, settings.repetitions, scenario.topology, duration_s
+        file.name,
+        file.title,
+        file.look_for,
+        settings.seed,
+        settings.repetitions,
+        scenario.topology,
+        duration_s,
+        settings.provenance,
     )
     with Probers(system, system.topology.site_names) as probers:
         result.arms, result.units = [arm.name for arm in arms], {} if parts is None else parts.units

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,17 @@ def kms_file(topology: Topology, layout: Layout, configuration: Configuration) -
     }  # fmt: skip
 
 
-def agent_file(topology: Topology, layout: Layout, configuration: Configuration, site: str) -> dict[str, Any]:
-    """The tunnel agent's of one host, as :class:`kms.tunnel.config.AgentConfig` reads it."""
+def agent_file(
+    topology: Topology,
+    layout: Layout,
+    configuration: Configuration,
+    site: str,
+    vendor: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The tunnel agent's of one host, as :class:`kms.tunnel.config.AgentConfig` reads it.
+
+    ``vendor`` is the site's KME that is not ours, where it has one.
+    """
     host, own = topology.host(site), layout.pki / f"sae-{site}"
     return {
         **agent_part(configuration),
@@ -48,6 +58,7 @@ def agent_file(topology: Topology, layout: Layout, configuration: Configuration,
         "underlay_interface": "data0", "underlay_address": host.data_address,
         "kme_url": f"https://{host.kme_address}:{KME_PORT}",
         "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
+        "vendor": vendor,
     }  # fmt: skip
 
 

@@ -31,17 +31,17 @@ async def serve(doors: list[dict[str, Any]], stop: asyncio.Event) -> None:
         for door in doors:
             path = Path(door["socket"])
             path.unlink(missing_ok=True)
-            pass_on = partial(_pass_on, host=str(door["host"]), port=int(door["port"]))
+            to_kme = partial(pass_on, host=str(door["host"]), port=int(door["port"]))
             before = os.umask(0o177)
             try:
-                server = await asyncio.start_unix_server(pass_on, path)
+                server = await asyncio.start_unix_server(to_kme, path)
             finally:
                 os.umask(before)
             stack.callback(server.close)
         await stop.wait()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, host: str, port: int) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, host: str, port: int) -> None:
     """One connection, until either side ends it."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -38,6 +38,8 @@ from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
+from topologies import attachments
+from topologies.attachments import Attached
 from topologies.bfd import DEFAULT_INTERVAL_MS
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.errors import NetworkError
@@ -182,7 +184,11 @@ class Runtime:
         progress("certificates")
         self._issue_certificates()
         datapath, netem = ovs_datapath(), has_netem()
-        self._begin_record(datapath, netem)
+        try:
+            attached = attachments.look(self.topology.attached_interfaces)
+        except attachments.InUse as error:
+            raise WrongRequest(str(error)) from error
+        self._begin_record(datapath, netem, attached)
         self._stack.callback(self._end_processes)  # and again before the network is taken down, below
         self._stack.callback(self._agents.close)
         with deferred():
@@ -198,6 +204,7 @@ class Runtime:
             ControllerAddress(OPENFLOW_HOST, openflow_port),
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
             callers_environment(),
+            attached,
         )
         self._stack.callback(self._network.stop)
         self._stack.callback(self._end_processes)
@@ -238,15 +245,15 @@ class Runtime:
         if left is not None:
             remove_leftovers(left, self.layout)
 
-    def _begin_record(self, datapath: str, netem: bool) -> None:
+    def _begin_record(self, datapath: str, netem: bool, attached: tuple[Attached, ...]) -> None:
         topology = self.topology
-        ports = tuple(p.interface for site in topology.site_names for p in topology.ports(site))
+        ports = tuple(p.interface for site in topology.site_names for p in topology.made_ports(site))
         self._record = RunRecord(
             phase="starting", supervisor=Process.of(os.getpid()), topology=topology.to_dict(), datapath=datapath,
             netem=netem, api_url=f"http://{self.options.api_host}:{self.options.api_port}",
             bridges=tuple(topology.bridge(site) for site in topology.site_names),
             interfaces=(*ports, ROOT_MANAGEMENT_INTERFACE), ovs_ssl_before=ssl_of_others(),
-            state=str(self.layout.state), configuration=self.options.configuration.to_dict(),
+            state=str(self.layout.state), configuration=self.options.configuration.to_dict(), attached=attached,
         )  # fmt: skip
         self._record.save(self.layout)
         self._stack.callback(forget, self.layout)
@@ -293,8 +300,7 @@ class Runtime:
         for site in self.topology.site_names:
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
             service = Service(None, self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
-            config = agent_file(self.topology, self.layout, self.options.configuration, site)
-            config["vendor"] = vendors.get(site)
+            config = agent_file(self.topology, self.layout, self.options.configuration, site, vendors.get(site))
             self._spawn(f"tunnel-{site}", service, config)
 
     def _start_controller(self) -> None:

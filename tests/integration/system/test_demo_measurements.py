@@ -19,6 +19,7 @@ from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.rekey_load import load_across_rekeys
 from scripts.measure.slices import create_slice, refresh_connections
 from tests.support.line_system import PREFIX, REQUESTS, SITES, LineSystem
+from tests.support.results_reference import ORIGIN_HEADING, unknown
 from tests.support.silent_steps import SilentSteps
 from tests.support.wait import PATIENCE
 
@@ -73,6 +74,7 @@ def test_a_whole_run_holds_and_cleans_up(tmp_path):
     # How long the outage is depends on how busy the machine is.
     assert [c for c in report.checks if not c.ok and c.name != "outage"] == []
     document = report.to_dict()
+    assert unknown({**document, "network": None}, "demo/report.json", ORIGIN_HEADING) == []
     alpha, beta = (s["connections"][0] for s in document["slices"])
     assert alpha["ciphertext_only"] is True
     assert beta["ciphertext_only"] is False

@@ -23,6 +23,8 @@ from scripts.testbed.life.run import RunOptions, Runtime
 from scripts.testbed.paths import Layout
 from scripts.testbed.running_system import RunningSystem
 from tests.support.launcher import argv, environment, footprint, left_since, qslice
+from tests.support.origin import ORIGIN
+from tests.support.results_reference import ORIGIN_HEADING, unknown
 from tests.support.wait import PATIENCE, wait_until
 from topologies.catalog import load
 
@@ -45,11 +47,12 @@ def running(topology: str) -> Iterator[RunningSystem]:
 
 
 def run(system: RunningSystem, name: str, folder: Path) -> ExperimentResult:
-    settings = RunSettings(seed=1, repetitions=1, time_scale=TIME_SCALE)
+    settings = RunSettings(1, 1, ORIGIN, TIME_SCALE)
     with Progress(name, expected_s=10) as progress:
         result = run_experiment(system, SCENARIOS[name], settings, folder, progress)
     document = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert document["violations"] == []
+    assert unknown(document, "experiments/NAME/results.json", ORIGIN_HEADING) == []
     (repetition,) = document["results"]
     assert repetition["complete"]
     assert repetition["recovered_s"] is not None
@@ -146,7 +149,7 @@ class TestOnMetroRing:
         traffic = "  - {kind: udp, rate_pps: 100}\n  - {kind: iperf3, connections: [steady/cell1-control]}\n"
         scenario = parse_scenario(f"{head}traffic:\n{traffic}{rest}", "traffic.yaml")
         with Progress("traffic", expected_s=10) as progress:
-            result = run_experiment(metro_ring, scenario, RunSettings(1, 1, TIME_SCALE), tmp_path, progress)
+            result = run_experiment(metro_ring, scenario, RunSettings(1, 1, ORIGIN, TIME_SCALE), tmp_path, progress)
         probes = {(p.connection, p.kind): p for p in result.results[0].probes}
         assert probes["steady/compute-core", "udp"].sent > 300
         assert probes["steady/compute-core", "udp"].lost < 100

@@ -20,8 +20,9 @@ from scripts.bench.provision import run as provision
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
 from scripts.cli.configuration import configuration_of, configured_topology
-from scripts.cli.extensions import chosen_uses
+from scripts.cli.extensions import chosen_uses, named_in_results
 from scripts.cli.handlers import Handlers
+from scripts.configuration.values import Configuration
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import DidNotHold, WrongRequest
@@ -29,6 +30,7 @@ from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
+from scripts.report.provenance import Provenance, provenance
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -41,6 +43,7 @@ RESULTS = REPOSITORY / "results" / "bench"
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
     configuration = configuration_of(arguments, section="bench.provision")
+    origin = provenance(configuration)
     topology = configured_topology(configuration, arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
     places = places_in(topology)
     folder = make_results_folder("--out", arguments.out or RESULTS / "provision")
@@ -51,9 +54,9 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
         system = RunningSystem(runtime.record, layout)
         try:
             if is_fill:
-                report = _fill(system, arguments.slices, folder, places)
+                report = _fill(system, arguments.slices, folder, places, origin)
             else:
-                report = _runs(system, configuration["bench.provision.runs"], folder)
+                report = _runs(system, configuration["bench.provision.runs"], folder, origin)
         except DemoError as error:
             raise DidNotHold(str(error)) from error
     return _end(report, arguments.json, folder, failed=any(
@@ -61,7 +64,7 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     ))  # fmt: skip
 
 
-def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
+def _runs(system: RunningSystem, runs: int, folder: Path, origin: Provenance) -> dict[str, Any]:
     from scripts.bench import charts  # loads Matplotlib, which no other command waits for
 
     provision.wait_for_keys(system)
@@ -70,12 +73,13 @@ def _runs(system: RunningSystem, runs: int, folder: Path) -> dict[str, Any]:
     failures = provision.failure_notes([failure for case in cases for failure in case.failures])
     notes = [*provision.NOTES, *surroundings, *failures]
     report = common.report("provision", provision.figures(cases, runs), notes)
+    report["provenance"] = origin.to_dict()
     charts.draw_histograms(cases, folder / "histograms.png")
     common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
     return report
 
 
-def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> dict[str, Any]:
+def _fill(system: RunningSystem, limit: int, folder: Path, places: Places, origin: Provenance) -> dict[str, Any]:
     from scripts.bench import charts
 
     provision.wait_for_keys(system)
@@ -88,6 +92,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
     end = f"the next slice did not fit: {series.refusal}" if series.refusal else f"ended after {limit} slices, as asked"
     notes = [*fill.NOTES, end, *surroundings, *series.failures]
     report = common.report("provision", fill.figures(series), notes)
+    report["provenance"] = origin.to_dict()
     charts.draw_fill(series, folder / "fill.png")
     common.write_json(folder / "fill.json", {**report, "added": fill.as_list(series)})
     return report
@@ -95,7 +100,7 @@ def _fill(system: RunningSystem, limit: int, folder: Path, places: Places) -> di
 
 def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = configuration_of(arguments, section="bench.failover")
-    effort = configuration.section("bench.failover")
+    origin, effort = provenance(configuration), configuration.section("bench.failover")
     topology = configured_topology(configuration, arguments.topo or failover.TOPOLOGY)
     places_in(topology)  # refuses what the slices have no place on
     folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
@@ -124,6 +129,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("failover", figures, notes, ("ryu",))
+    report["provenance"] = origin.to_dict()
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
     return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
@@ -132,7 +138,8 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
 
-    effort = configuration_of(arguments, section="bench.tunnel").section("bench.tunnel")
+    configuration = configuration_of(arguments, section="bench.tunnel")
+    origin, effort = provenance(configuration), configuration.section("bench.tunnel")
     folder = make_results_folder("--out", arguments.out or RESULTS / "tunnel")
     end_on_signals()
     plan = tunnel.Plan(
@@ -148,6 +155,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
     except DemoError as error:
         raise DidNotHold(str(error)) from error
     report = common.report("tunnel", results.figures(), [*notes, *results.notes])
+    report["provenance"] = origin.to_dict()
     report["versions"] |= results.versions
     common.write_json(folder / "tunnel.json", {**report, "values": results.values})
     panels: dict[str, dict[str, list[float]]] = {}
@@ -163,24 +171,28 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
     uses = chosen_uses(arguments.use, (Kind.PCE,))
-    effort = configuration_of(arguments, section="bench.paths").section("bench.paths")
+    configuration = configuration_of(arguments, section="bench.paths")
+    origin, effort = provenance(configuration), configuration.section("bench.paths")
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
     if uses:
-        return _compared_paths(uses, arguments, folder)
+        return _compared_paths(uses, configuration, arguments, folder)
     with Progress("bench paths") as progress:
         report = paths.run(paths.Effort(sizes=tuple(effort["sizes"]), queries=effort["queries"]), progress.say)
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
 
 
-def _compared_paths(uses: Sequence[Use], arguments: argparse.Namespace, folder: Path) -> int:
+def _compared_paths(
+    uses: Sequence[Use], configuration: Configuration, arguments: argparse.Namespace, folder: Path
+) -> int:
     """Extensions beside the builtin on the same instances, instead of the whole bench."""
     from scripts.bench.pce import comparison
 
     figures: dict[str, float] = {}
     notes: list[str] = []
-    extensions = []
+    identities = []
     with Progress("bench paths") as progress:
         for use in uses:
             try:
@@ -189,9 +201,10 @@ def _compared_paths(uses: Sequence[Use], arguments: argparse.Namespace, folder: 
                 raise WrongRequest(f"--use: {use}: {error.fault.value}: {error}") from error
             figures |= found
             notes += [note for note in told if note not in notes]
-            extensions.append(identity)
-    report = common.report("paths", figures, notes) | {"extensions": extensions}
-    common.write_json(folder / "paths.json", report)
+            identities.append(identity)
+    report = common.report("paths", figures, notes)
+    report["provenance"] = provenance(configuration, extensions=named_in_results(identities)).to_dict()
+    common.write_json(folder / "use.json", report)
     is_wrong = any(value > 0 for name, value in figures.items() if name.endswith((".refused", ".failed")))
     return _end(report, arguments.json, folder, failed=is_wrong)
 
@@ -200,7 +213,8 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench import charts
     from scripts.bench.qkd import run as qkd
 
-    bits = configuration_of(arguments, section="bench.qkd")["bench.qkd.bits"]
+    configuration = configuration_of(arguments, section="bench.qkd")
+    origin, bits = provenance(configuration), configuration["bench.qkd.bits"]
     folder = make_results_folder("--out", arguments.out or RESULTS / "qkd")
     end_on_signals()
     notes = [*qkd.NOTES, common.load_note()]
@@ -230,6 +244,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
             progress.advance()
     figures = {**qkd.figures(ours, peers, reconciling, points), **qkd.gys_figures()}
     report = common.report("qkd", figures, notes)
+    report["provenance"] = origin.to_dict()
     if python is not None:
         report["versions"]["sequence"] = SEQUENCE.version
     charts.draw_rates(points, folder / "rates.png")
@@ -239,7 +254,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = configuration_of(arguments, section="bench.scale")
-    numbers = tuple(dict.fromkeys(configuration["bench.scale.sites"]))
+    origin, numbers = provenance(configuration), tuple(dict.fromkeys(configuration["bench.scale.sites"]))
     folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
@@ -253,6 +268,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
         raise DidNotHold(str(error)) from error
     figures = {name: value for size in sizes for name, value in size.figures().items()}
     report = common.report("scale", figures, notes, ("ryu",))
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "scale.json", {**report, "runs": scale.as_list(sizes)})
     return _end(report, arguments.json, folder, failed=False)
 
@@ -260,10 +276,12 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.kms import run as kms  # loads what the KMS is made of
 
-    effort = configuration_of(arguments, section="bench.kms").section("bench.kms")
+    configuration = configuration_of(arguments, section="bench.kms")
+    origin, effort = provenance(configuration), configuration.section("bench.kms")
     folder = make_results_folder("--out", arguments.out or RESULTS / "kms")
     with Progress("bench kms") as progress:
         report = kms.run(kms.Effort(**effort), progress.note)
+    report["provenance"] = origin.to_dict()
     common.write_json(folder / "kms.json", report)
     return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from extensions.naming import BUILTIN
 from extensions.protocols import Kind
 from scripts.cli.configuration import configuration_of, configured_topology
-from scripts.cli.extensions import chosen_in_force, in_force
+from scripts.cli.extensions import chosen_in_force, in_force, named_in_results
 from scripts.cli.handlers import Handlers
 from scripts.configuration.values import Configuration
 from scripts.console.output import print_json, print_table, say
@@ -31,6 +32,7 @@ from scripts.experiments.scripted.scenario import (
 )
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
+from scripts.report.provenance import Extension, provenance
 from scripts.testbed.extensions import OF_CONTROLLER, OF_SCENARIO, InForce
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
@@ -64,10 +66,11 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     extensions = in_force(configuration, Kind, is_audited=not arguments.unsafe_no_audit)
     parts = PartNames.of(extensions, COMMANDS)
     scenario = read_scenario(find_scenario(arguments.name), topology, speed, parts)
-    settings = run_settings(configuration, scenario, arguments.time_scale)
+    against = _against(arguments, extensions)
+    all_of_them = (*extensions.identities, *(() if against is None else against.identities))
+    settings = run_settings(configuration, scenario, arguments.time_scale, named_in_results(all_of_them))
     if not settings.time_scale > 0:
         raise WrongRequest(f"--time-scale: {settings.time_scale} is not positive")
-    against = _against(arguments, extensions)
     folder = _results_folder(arguments.out, scenario.name)
     end_on_signals()
     turns = settings.repetitions * (1 if against is None else 2)
@@ -114,12 +117,19 @@ def _against(arguments: argparse.Namespace, extensions: InForce) -> InForce | No
     return against
 
 
-def run_settings(configuration: Configuration, scenario: Scenario, time_scale: float = 1.0) -> RunSettings:
+def run_settings(
+    configuration: Configuration,
+    scenario: Scenario,
+    time_scale: float = 1.0,
+    extensions: Sequence[Extension] = (),
+) -> RunSettings:
     """What is in force where the configuration says so, else what the scenario says."""
     seed, repetitions = configuration["experiment.seed"], configuration["experiment.repetitions"]
+    seed = scenario.file.seed if seed is None else seed
     return RunSettings(
-        seed=scenario.file.seed if seed is None else seed,
+        seed=seed,
         repetitions=scenario.file.repetitions if repetitions is None else repetitions,
+        provenance=provenance(configuration, seed, extensions),
         time_scale=time_scale,
     )
 
@@ -140,9 +150,10 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.against is not None:
         raise WrongRequest("--against: chaos has one arm")
     extensions = in_force(configuration, OF_CONTROLLER, is_audited=not arguments.unsafe_no_audit)
+    named = named_in_results(extensions.identities)
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
-    result = ChaosResult(seed, faults, mutation=arguments.mutation)
+    result = ChaosResult(seed, faults, provenance(configuration, seed, named), arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
     with Runtime(topology, layout, RunOptions(configuration, bfd, mutation, extensions)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:

@@ -17,6 +17,7 @@ from scripts.demo.use_cases import choose
 from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.slices import load_request
+from scripts.report.provenance import provenance
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -37,6 +38,7 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = configuration_of(arguments, {"network.topo": arguments.topo})
     topology = configured_topology(configuration)
     folder = make_results_folder("--report", arguments.report or RESULTS)
+    origin = provenance(configuration)
     end_on_signals()
     started = time.monotonic()
     with Runtime(topology, layout, run_options(configuration)) as runtime:
@@ -49,6 +51,7 @@ def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
         report = run_demo(
             system, StepList(), folder, setup_s=time.monotonic() - started, requests=shown.requests,
             slowness=arguments.slowness, remarks=shown.remarks, restorable=shown.restorable, sites=shown.sites,
+            origin=origin,
         )  # fmt: skip
     if arguments.json:
         print_json(json.loads((folder / "report.json").read_text(encoding="utf-8")))

@@ -23,7 +23,7 @@ from scripts.testbed.life.start_reports import StartReporter
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
-from topologies.spec import KME_PORT, Topology
+from topologies.spec import KME_PORT, Topology, TopologyError
 
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -36,7 +36,7 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
             "network.shaped": False if arguments.unshaped else None, "tunnel.data_plane": arguments.tunnel,
         },
     )  # fmt: skip
-    topology = configured_topology(configuration)
+    topology = _with_attached(configured_topology(configuration), arguments.attach)
     options = run_options(configuration)
     if arguments.detach:
         return _start_detached(topology, options, arguments, layout)
@@ -51,6 +51,22 @@ def _up(arguments: argparse.Namespace, layout: Layout) -> int:
             runtime.start(progress.begin)
         _open_shell(runtime)
     return 0
+
+
+def _with_attached(topology: Topology, words: list[str]) -> Topology:
+    """The topology with what ``--attach`` names."""
+    named: dict[str, str] = {}
+    for word in words:
+        site, separator, interface = word.partition("=")
+        if not (site and separator and interface):
+            raise WrongRequest(f"--attach: {word!r} is not SITE=INTERFACE")
+        if site in named:
+            raise WrongRequest(f"--attach: {site} is named twice")
+        named[site] = interface
+    try:
+        return topology.with_attached(named) if named else topology
+    except TopologyError as error:
+        raise WrongRequest(f"--attach: {error}") from error
 
 
 def _open_shell(runtime: Runtime) -> None:

@@ -31,7 +31,7 @@ def test_bandwidth() -> None:
     ]
     assert values(found.nearest) == {"bandwidth_mbps": 12.0}
     assert found.nearest[0].description == "connections.access.bandwidth_mbps 12.0 instead of 20"
-    assert found.summary == "s/c: bandwidth at bc: 20000 needed, 12000 available"
+    assert found.summary == "s/c: bandwidth at bc: 20000 kbit/s needed, 12000 kbit/s available"
 
 
 def test_channels_that_are_full_are_named_though_no_bandwidth_would_help() -> None:

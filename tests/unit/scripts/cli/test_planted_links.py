@@ -14,6 +14,7 @@ from scripts.errors import WrongRequest
 from scripts.experiments.report import results
 from scripts.testbed.paths import Layout, write_private
 from tests.support.demo_report import example_report
+from tests.support.origin import ORIGIN
 from topologies.catalog import ukqntel
 
 MALLORY, ALICE = 4242, 4343
@@ -101,7 +102,7 @@ def test_fault_12_results_follow_no_link_and_are_the_callers(tmp_path: Path, mon
     loot = tmp_path / "loot"
     plant(tmp_path, loot, "report.json", "report.html", "results.json")
     demo_report.write_report(example_report(), tmp_path)
-    results.write_results(results.ExperimentResult("x", "x", "", 1, 1, ukqntel(), 1.0), tmp_path, {}, "page")
+    results.write_results(results.ExperimentResult("x", "x", "", 1, 1, ukqntel(), 1.0, ORIGIN), tmp_path, {}, "page")
     assert loot.read_text() == ""
     for name in ("report.json", "report.html", "results.json", "samples.csv"):
         found = (tmp_path / name).lstat()

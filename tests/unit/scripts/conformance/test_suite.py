@@ -70,7 +70,7 @@ def test_the_builtin_costs_nothing_more_than_itself():
     assert figures["use.builtin.feasible_share"] == 1
     assert figures["use.builtin.equal_cost"] == figures["use.builtin.feasible"] == 15
     assert figures["use.builtin.cost_gap.latency_us.max"] == 0
-    assert identity["name"] == "builtin"
+    assert identity.name == "builtin"
 
 
 def test_yen_is_honest_and_no_better_than_the_best():

@@ -14,6 +14,7 @@ from scripts.measure.errors import MeasurementError
 from scripts.measure.link_cut import choose_cut
 from scripts.report.topology_svg import MAIN, SMALL, place_sites, route_channels
 from tests.support.demo_report import example_connections, example_report
+from tests.support.origin import ORIGIN
 from topologies.catalog import CATALOG, ukqntel
 
 CONTRACT = {
@@ -62,7 +63,7 @@ def test_a_page_from_computed_processors_says_so():
 def test_ok_is_all_of_the_checks_and_there_must_be_some():
     assert example_report().ok
     assert not example_report(ok=False).ok
-    assert not Report(ukqntel(), "netdev").ok
+    assert not Report(ukqntel(), "netdev", ORIGIN).ok
 
 
 def test_writing_replaces_whole_files_and_leaves_nothing_beside_them(tmp_path):

@@ -14,6 +14,7 @@ from scripts.measure.capture.plaintext_search import MarkerResult
 from scripts.measure.connection import Connection
 from scripts.measure.probes.probers import Probers
 from scripts.measure.system import System
+from tests.support.origin import ORIGIN
 from tests.support.silent_steps import SilentSteps
 from topologies.catalog import load
 
@@ -36,7 +37,7 @@ def looked_at(
 
     monkeypatch.setattr(run, "look_for_markers", look)
     monkeypatch.setattr("scripts.measure.slices.refresh_connections", lambda *_: {"s/c": next(now)})
-    report = Report(load("ukqntel"), "system", setup_s=0.0)
+    report = Report(load("ukqntel"), "system", ORIGIN, setup_s=0.0)
     report.slices.append(SliceReport("s", connections=[ConnectionReport(HERE)]))
     demo = run._Demo(cast(System, None), SilentSteps(), report, 5)
     demo.measure_markers(cast(Probers, None))

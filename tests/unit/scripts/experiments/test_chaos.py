@@ -18,6 +18,7 @@ from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_step
 from scripts.measure.capture.plaintext_monitor import PlaintextMonitor
 from scripts.measure.capture.plaintext_search import new_marker
 from scripts.testbed.faults import FAULTS, Fault, FaultKind, Faults, with_fault, without
+from tests.support.origin import ORIGIN
 from topologies.catalog import load
 from topologies.links import Direction
 
@@ -88,7 +89,7 @@ def test_remaining_time_follows_what_was_measured() -> None:
 
 
 def test_what_there_is_is_kept_whole(tmp_path: Path) -> None:
-    result = ChaosResult(seed=4, faults=2)
+    result = ChaosResult(seed=4, faults=2, provenance=ORIGIN)
     keep(result, tmp_path)
     result.counts["kill"] += 1
     keep(result, tmp_path)

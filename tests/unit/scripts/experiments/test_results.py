@@ -11,6 +11,7 @@ from scripts.experiments.observe import Change, Look, Observer, silent_spells, t
 from scripts.experiments.report.page import draw_pictures, render
 from scripts.experiments.report.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.report.statistics import Sample, distribution, longest_outage_ms, percentile, phases
+from tests.support.origin import ORIGIN
 from topologies.catalog import load
 
 TOPOLOGY = load("ukqntel")
@@ -91,7 +92,7 @@ def result() -> ExperimentResult:
         "healed": Picture({"agg1-metro1-ch4": ["s/c"]}, ["agg1-metro1-ch3"]),
     }
     repetition = Repetition(1, True, events, [probe], [], pictures, 0.5, ["<odd> & found"], [])
-    return ExperimentResult("test", "A <test>", "look", 7, 2, TOPOLOGY, 4.0, [], [repetition])
+    return ExperimentResult("test", "A <test>", "look", 7, 2, TOPOLOGY, 4.0, ORIGIN, [], [repetition])
 
 
 def test_the_document_is_that_of_the_contract() -> None:
@@ -122,7 +123,7 @@ def test_everything_is_written_and_well_formed(tmp_path: Path) -> None:
 
 
 def test_an_experiment_that_lost_nothing_or_was_cut_short_still_draws() -> None:
-    empty = ExperimentResult("test", "t", "", 1, 3, TOPOLOGY, 4.0, [], [Repetition(1)])
+    empty = ExperimentResult("test", "t", "", 1, 3, TOPOLOGY, 4.0, ORIGIN, [], [Repetition(1)])
     ET.fromstring(render(empty).partition("\n")[2])
     for text in draw_pictures(empty).values():
         ET.fromstring(text)

@@ -67,7 +67,7 @@ def test_unknown_command_is_refused_by_name_before_any_set_up(machine: BareMachi
     assert not (machine.clone / ".state").exists()
     assert "(see: qslice" in done.stderr
     if not command.startswith("-"):
-        assert f"no such command: {command};" in done.stderr
+        assert f"no such command: {command!r};" in done.stderr
         assert " demo, " in done.stderr or "did you mean slice?" in done.stderr
 
 

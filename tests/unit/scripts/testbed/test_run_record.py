@@ -91,4 +91,4 @@ def test_a_command_of_another_checkout_uses_the_token_of_the_one_that_started_th
     elsewhere.mkdir()
     (elsewhere / "token").write_text("theirs")
     system = RunningSystem(record_of(elsewhere), layout)
-    assert system.northbound._token() == "theirs"
+    assert system.northbound.token() == "theirs"
