@@ -59,8 +59,8 @@ class ModelledNetwork:
                 require_target(self._topology, Element.CHANNEL, channel)
                 self.impaired.pop(channel, None)
             case Inject(do=do, target=target):
-                if do not in {kind.value for kind in FaultKind}:
-                    raise WrongRequest(f"there is no fault {do!r}")
+                if do not in {kind.value for kind in FaultKind} - {FaultKind.IMPAIR.value}:
+                    raise WrongRequest(f"there is no fault {do!r} that needs nothing else; Impair loses and delays")
                 require_target(self._topology, element_of(do), target)
                 self.faults |= {(FaultKind(do), target)}
             case Lift(do=do, target=target):

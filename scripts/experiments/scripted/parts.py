@@ -32,10 +32,9 @@ from extensions.errors import ExtensionError
 from extensions.protocols import Kind
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed.extensions import InForce
-from scripts.testbed.faults import Element, Fault, FaultKind, require_target, surviving_channels, targets
+from scripts.testbed.faults import Element, Fault, FaultKind, surviving_channels, targets
 from scripts.testbed.running_system import RunningSystem
-from topologies import links
-from topologies.links import Direction, Impairment, LinkError
+from topologies.links import Direction, Impairment
 from topologies.spec import Topology
 
 log = logging.getLogger(__name__)
@@ -84,11 +83,11 @@ class PartNames:
 NO_PARTS = PartNames()
 
 
-def require_netem(topology: Topology, extensions: InForce, used: Iterable[str], *, has_netem: bool) -> None:
+def require_impairments(topology: Topology, extensions: InForce, used: Iterable[str], *, can_impair: bool) -> None:
     """Before anything is begun: raises EnvironmentLacks for a fault among ``used`` that this kernel cannot do."""
     view = network_view(Network(topology))
     for chosen in extensions.of(Kind.FAULT):
-        if has_netem or chosen.identity.name not in used:
+        if can_impair or chosen.identity.name not in used:
             continue
         element = ELEMENTS[dict(chosen.identity.texts)["element"]]
         worker = Worker(chosen.use, extensions.deadline_s)
@@ -100,16 +99,16 @@ def require_netem(topology: Topology, extensions: InForce, used: Iterable[str], 
             worker.close()
         if any(isinstance(action, Impair) for action in actions):
             raise EnvironmentLacks(
-                f"{chosen.identity} loses or delays packets, for which this kernel has no netem (module sch_netem); "
-                "Debian's kernel has it: run this there"
+                f"{chosen.identity} loses or delays packets, and this kernel has neither netem (sch_netem) nor eBPF's "
+                "tcx (Linux 6.6): run this on one that has"
             )
 
 
 class Parts:
     """The parts at work on a running network."""
 
-    def __init__(self, system: RunningSystem, extensions: InForce, has_netem: bool) -> None:
-        self._system, self._has_netem = system, has_netem
+    def __init__(self, system: RunningSystem, extensions: InForce) -> None:
+        self._system = system
         self._stack = ExitStack()
         self._workers: dict[str, Worker] = {}
         self._metrics: dict[str, Worker] = {}
@@ -124,7 +123,6 @@ class Parts:
             else:
                 self._workers[name] = worker
         self._active: list[tuple[str, str]] = []  # fault and target, in the order in which they came
-        self._impaired: dict[str, list[Impair]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +151,7 @@ class Parts:
         return f"{target}: lifted {fault}"
 
     def lift_all(self) -> int:
-        """Undo every fault, the last one first; what an extension leaves of a channel is mended too."""
+        """Undo every fault, the last one first; what is left then is among the builtin faults."""
         lifted = 0
         for fault, target in reversed(self._active.copy()):
             try:
@@ -161,8 +159,6 @@ class Parts:
             except CommandError as error:
                 log.warning("%s", error)
             lifted += 1
-        for channel in list(self._impaired):
-            self._mend(channel)
         return lifted
 
     def run(self, step: str, connections: Sequence[ConnectionLook], target: str) -> tuple[str, list[str]]:
@@ -202,8 +198,7 @@ class Parts:
                 case Lift(do=do, target=target):
                     self._system.faults.lift(do, target)
                 case Mend(channel=channel):
-                    require_target(self._system.topology, Element.CHANNEL, channel)
-                    self._mend(channel)
+                    self._system.faults.mend(channel)
                 case Impair():
                     self._impair(action)
         return said
@@ -214,24 +209,12 @@ class Parts:
             raise DidNotHold(f"{' '.join(argv)} at {site}: status {done.returncode}: {done.stderr.strip()[-200:]}")
 
     def _impair(self, action: Impair) -> None:
-        topology = self._system.topology
-        require_target(topology, Element.CHANNEL, action.channel)
-        channel = topology.channel(action.channel)
         direction = None if action.direction is None else Direction(action.direction)
-        self._impaired.setdefault(action.channel, []).append(action)
         try:
-            links.impair(
-                links.sending(topology, channel, direction), links.shape_of(topology, channel, self._has_netem),
-                Impairment(action.loss_pct, action.delay_ms, action.jitter_ms),
-            )  # fmt: skip
-        except (LinkError, ValueError) as error:
+            how = Impairment(action.loss_pct, action.delay_ms, action.jitter_ms)
+        except ValueError as error:
             raise DidNotHold(f"{action.channel}: {error}") from error
-
-    def _mend(self, channel_id: str) -> None:
-        topology = self._system.topology
-        channel = topology.channel(channel_id)
-        if self._impaired.pop(channel_id, None):
-            links.restore(links.interfaces(topology, channel), links.shape_of(topology, channel, self._has_netem))
+        self._system.faults.inject(Fault(FaultKind.IMPAIR, action.channel, direction, impairment=how))
 
     # --- metrics -------------------------------------------------------------------------------------------------
 

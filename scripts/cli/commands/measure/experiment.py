@@ -19,7 +19,7 @@ from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
 from scripts.experiments.chaos.run import ChaosResult, run_chaos
 from scripts.experiments.chaos.steps import Trouble
-from scripts.experiments.scripted.parts import PartNames, Parts, require_netem
+from scripts.experiments.scripted.parts import PartNames, Parts, require_impairments
 from scripts.experiments.scripted.run import OVERHEAD_S, Arm, RunSettings, run_experiment
 from scripts.experiments.scripted.scenario import (
     COMMANDS,
@@ -38,6 +38,7 @@ from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
+from topologies import tcx
 from topologies.datapath import has_netem
 
 CHAOS, CHAOS_TOPOLOGY = "chaos", "metro-ring"
@@ -76,7 +77,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
     turns = settings.repetitions * (1 if against is None else 2)
     expected_s = turns * (scenario.file.duration_s * settings.time_scale + OVERHEAD_S)
     used = [step.do for step in scenario.file.timeline]
-    require_netem(scenario.topology, extensions, used, has_netem=has_netem())
+    require_impairments(scenario.topology, extensions, used, can_impair=has_netem() or tcx.is_supported())
     options = RunOptions(configuration, bfd=scenario.file.bfd, extensions=extensions)
     with Runtime(scenario.topology, layout, options) as runtime:
         with Progress(f"up {scenario.topology.name}", total=START_STEPS) as progress:
@@ -85,7 +86,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
             system = RunningSystem(runtime.record, layout)
             sides = () if against is None else (extensions, against)
             arms = [Arm(side.name, partial(runtime.put_in_force, side)) for side in sides]
-            with Parts(system, extensions, runtime.record.netem) as parts_at_work:
+            with Parts(system, extensions) as parts_at_work:
                 result = run_experiment(system, scenario, settings, folder, progress, arms, parts_at_work)
     document = result.to_dict()
     if arguments.json:

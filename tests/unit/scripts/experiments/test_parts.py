@@ -8,7 +8,7 @@ from extensions.naming import parse_use
 from extensions.protocols import Kind
 from scripts.cli.extensions import chosen_in_force
 from scripts.errors import EnvironmentLacks, WrongRequest
-from scripts.experiments.scripted.parts import PartNames, require_netem
+from scripts.experiments.scripted.parts import PartNames, require_impairments
 from scripts.experiments.scripted.run import Arm, turns
 from scripts.experiments.scripted.scenario import COMMANDS, parse_scenario
 from scripts.experiments.scripted.schedule import schedule
@@ -93,9 +93,9 @@ def test_they_say_what_they_are_about(parts):
 def test_loss_and_delay_are_refused_with_the_reason_where_the_kernel_cannot(extensions):
     topology = parse_scenario(TEXT + "  - {at_s: 1, do: link down, target: agg1-metro1-ch3}\n", "m").topology
     with pytest.raises(EnvironmentLacks, match="sch_netem"):
-        require_netem(topology, extensions, ["loss-delay"], has_netem=False)
-    require_netem(topology, extensions, ["loss-delay"], has_netem=True)
-    require_netem(topology, extensions, ["two-cuts"], has_netem=False)
+        require_impairments(topology, extensions, ["loss-delay"], can_impair=False)
+    require_impairments(topology, extensions, ["loss-delay"], can_impair=True)
+    require_impairments(topology, extensions, ["two-cuts"], can_impair=False)
 
 
 def test_an_impairment_keeps_the_shape():
