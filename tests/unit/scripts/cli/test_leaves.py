@@ -207,6 +207,7 @@ WITHOUT_NETWORK = {
     "pki sign": 2, "kme check": 2, "experiment list": 0, "version": 0, "completion": 0,
     "slice schema": 0, "slice template": 0, "capture": 2, "lab list": 0, "config show": 0, "config validate": 2,
     "config schema": 0,
+    "extension list": 0, "extension check": 0,
 }  # fmt: skip
 
 
