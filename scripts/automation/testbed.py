@@ -126,9 +126,7 @@ class Testbed:
     def running(cls, layout: Layout | None = None) -> Self:
         """The network that is up already, by ``qslice up --detach`` or another process, which also ends it.
 
-        ``layout`` is where its files are, if not at the usual places.
-
-        Raises EnvironmentLacks when there is none.
+        ``layout`` says where its files are, when not at their usual place. Raises EnvironmentLacks when there is none.
         """
         found = cls()
         found._layout = layout or found._layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
+from scripts.cli.grammar.values import seconds
 
 SECTION = Section(
     "This installation",
@@ -26,6 +27,24 @@ SECTION = Section(
             "doctor", "installation.doctor",
             "Show what this machine can do, and what is done instead of what it cannot.",
             ("doctor", "doctor --json"), "never; status 3 where something required is missing",
+        ),
+        Leaf(
+            "extension list", "installation.extension",
+            "List what can be extended, and the extensions that are shipped or installed.",
+            ("extension list", "extension list --json"), "never", needs=Needs.PYTHON, name_of="name",
+        ),
+        Leaf(
+            "extension check", "installation.extension",
+            "Try on an extension, without a network, everything that one of its kind must do.",
+            ("extension check pce=yen", "extension check healing=./mine.py:MyPolicy"),
+            "it does something that it must not; the report says what",
+            (
+                argument("use", metavar="KIND=TARGET", names="extension",
+                         help="KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of `extension list`"),
+                argument("--deadline", type=seconds, metavar="S",
+                         help="how long an answer may take (default: that of its kind)"),
+            ),
+            needs=Needs.PYTHON,
         ),
         Leaf(
             "test", None, "Run lint and the tests; other arguments go to pytest.",
@@ -76,5 +95,8 @@ SECTION = Section(
             ("version", "version --json"), "never", needs=Needs.NOTHING,
         ),
     ),
-    {"config": "settings: what is in force, what is wrong with a file"},
+    {
+        "config": "settings: what is in force, what is wrong with a file",
+        "extension": "other people's code in the place of ours",
+    },
 )  # fmt: skip
