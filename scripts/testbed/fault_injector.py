@@ -26,6 +26,7 @@ from scripts.testbed.faults import (
     Effects,
     Element,
     Fault,
+    FaultKind,
     Faults,
     effects,
     element_of,
@@ -35,6 +36,7 @@ from scripts.testbed.faults import (
     with_fault,
     without,
 )
+from scripts.testbed.impairments import Impairments
 from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.run_record import running_record
@@ -63,6 +65,7 @@ class FaultInjector:
         self._topology, self._layout, self._netem, self._northbound = topology, layout, netem, northbound
         self._kms = KmsAdmin(layout.kms_socket)
         self._supervisor = SupervisorClient(layout.supervisor_socket)
+        self._impairments = Impairments(topology, layout, netem, self._supervisor)
 
     def active(self) -> Faults:
         """The faults that are on the network now, in the order in which they came."""
@@ -76,6 +79,8 @@ class FaultInjector:
         """Do them, all at once. Behind another fault one is recorded, and shows when that other is lifted."""
         for fault in faults:
             require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+        if any(fault.kind is FaultKind.IMPAIR for fault in faults):
+            self._impairments.require()
         notes = []
         with self._changing() as change:
             before = after = self.active()
@@ -149,6 +154,7 @@ class FaultInjector:
         links.set_up(tuple(sorted(new.dead - old.dead)), up=False)
         links.blackhole(tuple(sorted(new.silent - old.silent)))
         self._unsilence(old.silent - new.silent)
+        self._impairments.change(old, new)
         for site in sorted(old.off - new.off):
             nodes.switch_on(self._topology, site, new.dead)
         links.set_up(tuple(sorted(old.dead - new.dead)), up=True)

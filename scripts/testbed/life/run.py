@@ -27,11 +27,13 @@ from scripts.files.log_rotation import LogRotation
 from scripts.testbed import clients
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
+from scripts.testbed.impairments import SHAPER, ShaperFiles
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
+from scripts.testbed.life.name_keeper import NameKeeper
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
@@ -149,8 +151,9 @@ class Runtime:
         service = self._services.get(name)
         if service is None:
             raise WrongRequest(f"NAME: there is no process {name!r}; there are {', '.join(sorted(self._services))}")
-        end(self.record.processes[name])
-        self._children[name].wait()
+        if name in self.record.processes:  # the shaper is started when it is first wanted
+            end(self.record.processes[name])
+            self._children[name].wait()
         self._launch(name, service, append=True)
         self._await(name, service.is_back)
         if name == "controller":
@@ -215,7 +218,14 @@ class Runtime:
         self._await("controller")
         progress("first keys of the QKD sections")
         await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
-        control = ControlServer(self.layout.supervisor_socket, self.restart)
+        shaper = ShaperFiles(self.layout)
+        shaper.write({})
+        self._services[SHAPER] = Service("scripts.testbed.life.shaper", None, shaper.is_ready, shaper.is_ready)
+        api = clients.Northbound(self.record.api_url, self.layout.token)
+        logs = (*self.record.processes, "supervisor")
+        names = NameKeeper(self.topology, self.layout, api, self.record.namespaces, logs)
+        self._stack.callback(names.close)
+        control = ControlServer(self.layout.supervisor_socket, self.restart, names.refresh)
         self._stack.callback(control.close)
         self._update(phase="ready")
 

@@ -205,6 +205,7 @@ WITHOUT_NETWORK = {
     "topo validate": 2, "topo draw": 0, "topo import": 2, "topo random": 0, "pki issue": 0, "pki renew": 2,
     "pki sign": 2, "kme check": 2, "experiment list": 0, "version": 0, "completion": 0,
     "config show": 0, "config validate": 2, "config schema": 0,
+    "slice schema": 0, "slice template": 0, "capture": 2,
 }  # fmt: skip
 
 
