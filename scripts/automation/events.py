@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from scripts.automation.values import Event
 from scripts.errors import DidNotHold, EnvironmentLacks
+from scripts.testbed.event_stream import EventStream
 
-SILENCE_S = 60.0  # the stream says something every 15 s
 RECONNECT_S = 0.2
 
 
@@ -26,7 +23,7 @@ class Events:
 
     def __init__(self, api_url: str, token: Callable[[], str] | None = None) -> None:
         """``token`` gives the API's, where it wants one for reading."""
-        self._address, self._token = urlsplit(api_url), token
+        self._url, self._token = api_url, token
         self._heard: list[Event] = []
         self._news = threading.Condition()
         self._is_over = threading.Event()
@@ -38,7 +35,7 @@ class Events:
         try:
             self._stream = self._open()
         except (OSError, http.client.HTTPException) as error:
-            raise EnvironmentLacks(f"the controller does not answer at {self._address.geturl()}: {error}") from error
+            raise EnvironmentLacks(f"the controller does not answer at {self._url}: {error}") from error
         self._thread.start()
         return self
 
@@ -71,27 +68,10 @@ class Events:
                 if not self._news.wait(max(0.0, until - time.monotonic())):
                     raise DidNotHold(f"no event {kind} with {members} within {timeout_s:g} s")
 
-    def _open(self) -> http.client.HTTPResponse:
-        host = self._address.hostname or "127.0.0.1"
-        connection = http.client.HTTPConnection(host, self._address.port, timeout=SILENCE_S)
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})
-        try:
-            connection.request("GET", "/v1/events", headers=headers)
-            self._socket = connection.sock  # the answer takes it over
-            response = connection.getresponse()
-            if response.status == HTTPStatus.UNAUTHORIZED and self._token is not None:
-                response.read()
-                headers["Authorization"] = f"Bearer {self._token()}"
-                connection.request("GET", "/v1/events", headers=headers)
-                self._socket, response = connection.sock, connection.getresponse()
-            if response.status != 200:
-                response.close()
-                raise OSError(f"the event stream answered {response.status}")
-            response.readline()  # the comment that says: from here on nothing is missed
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            raise
-        return response
+    def _open(self) -> EventStream:
+        stream = EventStream(self._url, self._last, ask_for_token=self._token)
+        self._socket = stream.socket
+        return stream
 
     def _follow(self) -> None:
         while not self._is_over.is_set():
@@ -103,15 +83,13 @@ class Events:
             except (OSError, http.client.HTTPException):
                 self._is_over.wait(RECONNECT_S)  # the controller is away, or the block has ended
 
-    def _read(self, stream: http.client.HTTPResponse) -> None:
-        for line in stream:
-            name, _, text = line.partition(b": ")
-            if name == b"data" and text.endswith(b"\n"):  # one that is torn by a controller's death comes again
-                event = Event.of(json.loads(text))
-                self._last = str(event.sequence)  # is its id; only now, so that none is passed over
-                with self._news:
-                    self._heard.append(event)
-                    self._news.notify_all()
+    def _read(self, stream: EventStream) -> None:
+        for heard in stream:
+            event = Event.of(heard)
+            self._last = str(event.sequence)  # is its id; only now, so that none is passed over
+            with self._news:
+                self._heard.append(event)
+                self._news.notify_all()
 
     def _shut(self) -> None:
         """End what the reading thread waits for."""

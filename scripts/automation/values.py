@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from scripts.measure.connection import Connection as MeasuredConnection
@@ -143,4 +144,4 @@ class Event:
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Event:
         members = {name: value for name, value in raw.items() if name not in ("event", "sequence", "time")}
-        return cls(raw["event"], raw["sequence"], raw["time"], members)
+        return cls(raw["event"], raw["sequence"], datetime.fromisoformat(raw["time"]).timestamp(), members)

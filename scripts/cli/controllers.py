@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from scripts.cli.problems import raise_problem
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.testbed.clients import Northbound
+from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import Layout
 
 OPERATORS_TOKEN, VIEWERS_TOKEN = "token", "token.viewer"
@@ -27,6 +28,14 @@ def controller_of(arguments: argparse.Namespace, layout: Layout) -> Northbound:
 
     record = running_record(layout)
     return Northbound(record.api_url, record.layout(layout).token)
+
+
+def names_have_changed(arguments: argparse.Namespace, layout: Layout) -> None:
+    """Have hosts and shells know the names of slices that were just made or removed on this machine's network."""
+    if arguments.api:
+        return
+    with suppress(EnvironmentLacks):  # they follow by themselves, a little later
+        SupervisorClient(layout.supervisor_socket).refresh_names()
 
 
 def get(api: Northbound, path: str) -> Any:

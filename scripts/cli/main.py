@@ -17,11 +17,10 @@ from scripts.cli.grammar.leaf import Needs
 from scripts.cli.grammar.parser import ShownInstead, WrongUsage, parse, wants_json
 from scripts.cli.handlers import Handler
 from scripts.console.output import choose_form, print_error
-from scripts.console.streams import drop_output, notice_children, take_standard_streams
+from scripts.console.streams import INTERRUPTED, drop_output, notice_children, take_standard_streams
 from scripts.errors import CommandError, EnvironmentLacks
 from scripts.testbed.paths import Layout
 
-INTERRUPTED = 130
 FULL_BYTES = 1 << 20
 
 

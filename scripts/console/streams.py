@@ -12,6 +12,9 @@ import stat
 import sys
 from typing import IO, Any
 
+INTERRUPTED = 130
+"""Exit status of what Ctrl-C has ended, as shells have it."""
+
 
 class _PatientFile(io.FileIO):
     """Goes on when the reader has left, and waits where the other end was set not to block."""

@@ -69,11 +69,25 @@ class Layout:
     def faults_lock(self) -> Path:
         return self.run / "faults.lock"
 
+    @property
+    def names(self) -> Path:
+        """Names of what runs, for shells to complete with: the one file of a run that anybody may read."""
+        return self.run.with_name(f"{self.run.name}.names")
+
+    @property
+    def hosts_files(self) -> Path:
+        """The names that each host knows its slices' connections by, one file a host."""
+        return self.run / "hosts"
+
+    def hosts_file(self, site: str) -> Path:
+        return self.hosts_files / site
+
     def of_a_run(self) -> list[Path]:
         """What is there now of all that a run puts into its folder: the lock alone outlives it."""
         patterns = ("*.json", ".*.json.*", "*.sock", f"{self.database.name}*", self.faults_lock.name)
         found = [path for pattern in patterns for path in self.run.glob(pattern) if not path.is_dir()]
-        return [*found, *(path for path in (self.kms_state,) if path.is_dir())]
+        folders = [path for path in (self.kms_state, self.hosts_files) if path.is_dir()]
+        return [*found, *folders, *(path for path in (self.names,) if path.exists())]
 
     def tunnel_socket(self, site: str) -> Path:
         return self.run / f"tunnel-{site}.sock"

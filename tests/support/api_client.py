@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from http import HTTPStatus
 from typing import Any
 
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
+from controller.northbound.http.problem_types import type_of
 from tests.support.controller_bench import Bench
 
 TOKEN = "a-token"
@@ -55,7 +57,7 @@ class Client:
             assert headers["Content-Type"] == PROBLEM
             if text:
                 assert parsed["status"] == seen["status"]
-                assert parsed["type"] == "about:blank"
+                assert (parsed["type"], parsed["title"]) == type_of(parsed["code"], HTTPStatus(seen["status"]))
                 assert parsed["title"]
                 assert parsed["detail"]
                 assert parsed["code"]

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from controller.model.errors import ControllerError
+from controller.northbound.http.problem_types import type_of
 
 PROBLEM = "application/problem+json"
 
@@ -39,9 +40,10 @@ def code_of(status: HTTPStatus) -> str:
 
 def problem_document(problem: Problem, instance: str) -> bytes:
     """The document's bytes; ``instance`` is the path that was asked for (RFC 9457, 3.1.5)."""
+    kind, title = type_of(problem.code, problem.status)
     document = {
-        "type": "about:blank",
-        "title": problem.status.phrase,
+        "type": kind,
+        "title": title,
         "status": problem.status.value,
         "detail": str(problem),
         "code": problem.code,

@@ -14,12 +14,12 @@ from controller.model.connection import Reroute
 from controller.model.dark_channel import SpareState
 from controller.model.reason import ReasonCode
 from controller.model.states import ConnectionState, SliceState
+from controller.northbound.views.moments import MOMENT, moment, moment_or_none
 from controller.northbound.views.paths import reroute_view
 from controller.northbound.views.schema_terms import (
     AMOUNT,
     COUNT,
     LEVEL,
-    NUMBER,
     TEXT,
     TEXTS,
     object_of,
@@ -40,7 +40,7 @@ def _one_of(states: type[Enum]) -> dict[str, Any]:
 # The members of every kind beside `event`, `sequence` and `time`.
 MEMBERS: dict[type[events.Happening], dict[str, Any]] = {
     events.SliceChanged: {
-        "slice": TEXT, "state": _one_of(SliceState), "reason": or_null(TEXT), "expires_at": or_null(NUMBER),
+        "slice": TEXT, "state": _one_of(SliceState), "reason": or_null(TEXT), "expires_at": or_null(MOMENT),
     },
     events.SliceWarned: {"slice": TEXT, "section": TEXT, "connections": TEXTS, "reason": TEXT},
     events.ConnectionChanged: {
@@ -75,7 +75,7 @@ EVENT_SCHEMAS: dict[str, Any] = {
         },
     },
     **{
-        kind.__name__: object_of({"event": {"const": kind.kind}, "sequence": COUNT, "time": NUMBER, **members})
+        kind.__name__: object_of({"event": {"const": kind.kind}, "sequence": COUNT, "time": MOMENT, **members})
         for kind, members in MEMBERS.items()
     },
 }
@@ -85,7 +85,9 @@ def event_view(event: Event) -> dict[str, Any]:
     """The event with the members of its kind."""
     what = event.what
     members = {field.name: _plain(getattr(what, field.name)) for field in fields(what)}
-    return {"event": what.kind, "sequence": event.sequence, "time": event.time, **members}
+    if isinstance(what, events.SliceChanged):
+        members["expires_at"] = moment_or_none(what.expires_at)
+    return {"event": what.kind, "sequence": event.sequence, "time": moment(event.time), **members}
 
 
 def _plain(value: Any) -> Any:

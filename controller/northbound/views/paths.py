@@ -11,11 +11,11 @@ from typing import Any
 from controller.model.connection import Connection, Reroute
 from controller.model.path import Lane, Route
 from controller.model.reroute import Cause
+from controller.northbound.views.moments import MOMENT, moment
 from controller.northbound.views.schema_terms import (
     AMOUNT,
     COUNT,
     LEVEL,
-    NUMBER,
     TEXT,
     TEXTS,
     list_of,
@@ -70,7 +70,7 @@ PATH_SCHEMAS: dict[str, Any] = {
     "Path": object_of(PATH_MEMBERS),
     "Reroute": object_of(
         {
-            "at": NUMBER, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT,
+            "at": MOMENT, "old_path": TEXTS, "new_path": TEXTS, "classes": TEXTS, "key_source": TEXT,
             "level": LEVEL, "cause": {"enum": [c.value for c in Cause]},
             "old_key_links": TEXTS, "new_key_links": TEXTS,
         }
@@ -96,7 +96,7 @@ def connection_paths(connection: Connection) -> dict[str, Any]:
 def reroute_view(reroute: Reroute) -> dict[str, Any]:
     """The record of a move. Its paths are channels' ids alone: the rest of a path that was left is not kept."""
     return {
-        "at": reroute.at,
+        "at": moment(reroute.at),
         "old_path": list(reroute.old_path),
         "new_path": list(reroute.new_path),
         "classes": list(reroute.classes),

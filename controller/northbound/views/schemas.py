@@ -12,7 +12,9 @@ from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
 from controller.model.tunnel_profile import PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
+from controller.northbound.http.problem_types import URN
 from controller.northbound.views.events import EVENT_SCHEMAS
+from controller.northbound.views.moments import MOMENT
 from controller.northbound.views.paths import PATH_MEMBERS, PATH_SCHEMAS
 from controller.northbound.views.problem_codes import ProblemCode
 from controller.northbound.views.schema_terms import (
@@ -49,6 +51,7 @@ _PROBLEM_CODE = {
     "anyOf": [{"enum": [code.value for code in ProblemCode]}, {"type": "string", "pattern": "^[a-z_]+$"}],
     "description": "What it is to a program; where none of those named is, the status' name.",
 }
+_PROBLEM_TYPE = {"type": "string", "pattern": f"^{URN}[a-z-]+$"}
 _COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
 _IPV6 = {"type": "string", "format": "ipv6"}
 _ANSWERS: dict[str, Any] = {
@@ -73,7 +76,7 @@ _ANSWERS: dict[str, Any] = {
     "Slice": object_of(
         {
             "name": TEXT, "state": {"enum": [s.value for s in SliceState]}, "compute_site": or_null(TEXT),
-            "created_at": NUMBER, "reason": or_null(TEXT), "expires_at": or_null(NUMBER),
+            "created_at": MOMENT, "reason": or_null(TEXT), "expires_at": or_null(MOMENT),
             "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
         }
@@ -95,13 +98,13 @@ _ANSWERS: dict[str, Any] = {
     "FeasibilityRequest": object_of(
         {"slice": ref("SliceRequest")}, {"expires_in_s": _LIFETIME, "reserve": {"type": "boolean", "default": False}}
     ),
-    "Reservation": object_of({"id": TEXT, "expires_at": NUMBER, "slice": ref("Slice")}),
+    "Reservation": object_of({"id": TEXT, "expires_at": MOMENT, "slice": ref("Slice")}),
     "ReservationList": object_of({"reservations": list_of(ref("Reservation"))}),
     "FeasibilityJob": object_of(
         {
-            "id": TEXT, "asked_at": NUMBER, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
+            "id": TEXT, "asked_at": MOMENT, "feasibilityResult": {"enum": ["FEASIBLE", "INFEASIBLE"]},
             "resourceReservationStatus": {"enum": [s.value for s in ReservationStatus]}, "reservation": or_null(TEXT),
-            "reservationExpiration": or_null(NUMBER), "request": ref("SliceRequest"),
+            "reservationExpiration": or_null(MOMENT), "request": ref("SliceRequest"),
         },
         {"inFeasibleReason": TEXT, "reasons": list_of(ref("Reason")), "nearest": list_of(ref("Relaxation"))},
     ),
@@ -205,7 +208,7 @@ _ANSWERS: dict[str, Any] = {
         "description": "A problem document (RFC 9457)",
         **object_of(
             {
-                "type": TEXT, "title": TEXT, "status": {"type": "integer", "minimum": 400, "maximum": 599},
+                "type": _PROBLEM_TYPE, "title": TEXT, "status": {"type": "integer", "minimum": 400, "maximum": 599},
                 "detail": TEXT, "instance": TEXT, "code": _PROBLEM_CODE,
             },
             {

@@ -7,6 +7,7 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding, Verdict
 from controller.model.slice_record import SliceRecord
+from controller.northbound.views.moments import moment, moment_or_none
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
 from controller.operations.slices.dry_run import Preview
@@ -26,9 +27,9 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
         "name": record.name,
         "state": record.state.value,
         "compute_site": record.compute_site,
-        "created_at": record.created_at,
+        "created_at": moment(record.created_at),
         "reason": record.reason,
-        "expires_at": record.expires_at,
+        "expires_at": moment_or_none(record.expires_at),
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
         "connections": [
@@ -40,18 +41,22 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
 
 def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """What is held for a slice, and until when."""
-    return {"id": record.reservation, "expires_at": record.expires_at, "slice": slice_view(model, record)}
+    return {
+        "id": record.reservation,
+        "expires_at": moment_or_none(record.expires_at),
+        "slice": slice_view(model, record),
+    }
 
 
 def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict[str, Any]:
     """A feasibility job; names as in TS 28.541's FeasibilityCheckAndReservationJob where it has one."""
     view: dict[str, Any] = {
         "id": job.id,
-        "asked_at": job.asked_at,
+        "asked_at": moment(job.asked_at),
         "feasibilityResult": "FEASIBLE" if job.is_feasible else "INFEASIBLE",
         "resourceReservationStatus": reservation_status.value,
         "reservation": job.reservation,
-        "reservationExpiration": job.expires_at,
+        "reservationExpiration": moment_or_none(job.expires_at),
         "request": slice_request_to_dict(job.request),
     }
     if job.infeasible is not None:

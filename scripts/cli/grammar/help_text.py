@@ -154,7 +154,7 @@ def _usage_of(each: Argument) -> str:
             value = "|".join(choices)
         text = f"{each.flags[-1]} {value}".strip()
         return text if each.options.get("required") else f"[{text}]"
-    return f"[{value}]" if nargs == "?" else value if nargs in (None, "...") else f"{value} ..."
+    return {None: value, "...": value, "?": f"[{value}]", "*": f"[{value} ...]"}.get(nargs, f"{value} ...")
 
 
 def _item(name: str, text: str, columns: int) -> Iterator[str]:

@@ -25,6 +25,11 @@ SECTION = Section(
             needs=Needs.API, name_of="id",
         ),
         Leaf(
+            "link show", "network.links", "Show one channel with its ends, class, state and load.",
+            ("link show metro1-core1-ch4", "link show metro1-core1-ch4 --json"), "the controller refused to answer",
+            (CHANNEL,), Needs.API, name_of="id",
+        ),
+        Leaf(
             "link down", "network.faults", "Cut a channel: both ends lose carrier.",
             ("link down metro1-core1-ch4", "link down metro1-core1-ch4 --direction a-b"), NO_NETWORK,
             (CHANNEL, DIRECTION), name_of="id",
@@ -66,6 +71,16 @@ SECTION = Section(
             name_of="id",
         ),
         Leaf(
+            "site list", "network.sites", "List every site with its tier and its free compute.",
+            ("site list", "site list -o name"), "the controller refused to answer",
+            aliases=("node list",), needs=Needs.API, name_of="name",
+        ),
+        Leaf(
+            "site show", "network.sites", "Show one site with its channels and QKD sections.",
+            ("site show metro1", "site show metro1 --json"), "the controller refused to answer", (SITE,), Needs.API,
+            aliases=("node show",), name_of="name",
+        ),
+        Leaf(
             "site down", "network.faults", "Power a site's switch off: its ports lose carrier, its rules are lost.",
             ("site down agg1", "site down agg1 --json"), NO_NETWORK, (SITE,),
             aliases=("node down",), name_of="id",
@@ -73,6 +88,11 @@ SECTION = Section(
         Leaf(
             "site up", "network.faults", "Power a site's switch on again.",
             ("site up agg1", "site up agg1 --json"), NO_NETWORK, (SITE,), aliases=("node up",), name_of="id",
+        ),
+        Leaf(
+            "section list", "network.sites", "List every QKD section with its state and key rate.",
+            ("section list", "section list -o name"), "the controller refused to answer",
+            needs=Needs.API, name_of="id",
         ),
         Leaf(
             "section cut", "network.faults", "Cut the fibre of a QKD section: no pulse arrives, no key is made.",
@@ -106,6 +126,10 @@ SECTION = Section(
             ("eavesdrop stop s2", "eavesdrop stop s2 --json"), NO_NETWORK, (QKD_SECTION,), name_of="id",
         ),
         Leaf(
+            "process list", "network.faults", "List the run's processes, and which of them run.",
+            ("process list", "process list -o name"), "never", name_of="name",
+        ),
+        Leaf(
             "process kill", "network.faults", "Kill a process of the run (SIGKILL).",
             ("process kill controller", "process kill tunnel-cell1"), "it could not be killed", (PROCESS,),
             aliases=("kill",), name_of="id",
@@ -115,14 +139,29 @@ SECTION = Section(
             ("process restart controller", "process restart kms"), "it did not come back", (PROCESS,),
             aliases=("restart",), name_of="id",
         ),
+        Leaf(
+            "fault list", "network.faults", "List the faults that are in force, whichever command made them.",
+            ("fault list", "fault list --json"), "never", name_of="target",
+        ),
+        Leaf(
+            "fault clear", "network.faults", "Undo every fault on the named elements, or all faults.",
+            ("fault clear metro1-core1-ch4 s2", "fault clear --all"), NO_NETWORK,
+            (
+                argument("targets", nargs="*", default=[], metavar="NAME", names="fault",
+                         help="channels, sites, sections, fibres, processes (`fault list`)"),
+                argument("--all", action="store_true", help="every fault there is"),
+            ),
+            name_of="target",
+        ),
     ),
     {
-        "link": "channels: list, cut, blackhole, flap and repair them",
-        "site": "power sites off and on",
+        "link": "channels: list, show, cut, blackhole, flap and repair them",
+        "fault": "what is broken now, whichever command broke it",
+        "site": "sites: list, show, power them off and on",
         "node": "the same as `site`",
-        "section": "cut and repair the fibre of a QKD section",
+        "section": "QKD sections: list them, cut and repair their fibre",
         "fibre": "cut and repair a fibre with all that is on it",
         "eavesdrop": "an eavesdropper on a QKD section",
-        "process": "the run's processes: kill and restart them",
+        "process": "the run's processes: list, kill and restart them",
     },
 )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.values import number
+from scripts.cli.grammar.values import count, number
 
 EXAMPLES = ("enterprise-app", "cdn", "ring")
 SHAPES = """\
@@ -15,6 +17,9 @@ list:
 between any two sites; compute: {from: {vcpus: 2, memory_gb: 4}} is what it needs there. See scripts/examples/."""
 NAME = argument("name", metavar="NAME", names="slice", help="the slice")
 DRY_RUN = argument("--dry-run", action="store_true", help="plan it, change nothing")
+STATES = ("scheduled", "reserved", "provisioning", "active", "degraded", "modifying", "deleting", "deleted", "failed")
+CONNECTION = argument("slice", metavar="SLICE[/CONNECTION]", names="connection",
+                      help="a slice, or one of its connections (`slice show`)")  # fmt: skip
 WAIT = argument(
     "--wait", type=number, default=60.0, metavar="SECONDS",
     help="for key rates that are not known yet, as after a start of the KMS (default %(default)g; 0: not at all)",
@@ -77,6 +82,70 @@ SECTION = Section(
             "slice delete", "slices.life_cycle", "Remove a slice.",
             ("slice delete enterprise-app", "slice delete cdn --json"), "the controller could not remove it",
             (NAME,), Needs.API, name_of="name",
+        ),
+        Leaf(
+            "slice wait", "slices.waiting", "Wait until a slice is in a state.",
+            ("slice wait enterprise-app", "slice wait cdn --for deleted --timeout 10"),
+            "the slice was in another state when the time was over, or failed",
+            (
+                NAME,
+                argument("--for", choices=STATES, default="active", dest="state", help="(default %(default)s)"),
+                argument("--timeout", type=number, default=60.0, metavar="SECONDS", help="(default %(default)g)"),
+            ),
+            Needs.API, name_of="name",
+        ),
+        Leaf(
+            "slice schema", "slices.templates", "Print the JSON Schema of a slice request, for editors.",
+            ("slice schema", "slice schema -o yaml"), "never", needs=Needs.PYTHON,
+        ),
+        Leaf(
+            "slice template", "slices.templates", "Print a request to begin with; every field is explained in it.",
+            ("slice template > my-slice.yaml", "slice template --example ring"), "never",
+            (
+                argument("--example", choices=("commented", *EXAMPLES), default="commented",
+                         help="which (default %(default)s)"),
+            ),
+            Needs.PYTHON,
+        ),
+        Leaf(
+            "ping", "slices.traffic", "Send echo requests over a slice's connections, and count what comes back.",
+            ("ping enterprise-app", "ping enterprise-app/cell1-compute --count 100 --interval 0.01"),
+            "nothing came back over one of them",
+            (
+                CONNECTION,
+                argument("-c", "--count", type=count, default=5, metavar="N",
+                         help="requests on each (default %(default)s)"),
+                argument("-i", "--interval", type=number, default=0.2, metavar="SECONDS",
+                         help="from one to the next (default %(default)g)"),
+            ),
+            name_of="connection",
+        ),
+        Leaf(
+            "iperf", "slices.traffic", "Measure TCP throughput of a slice's connections, one after the other.",
+            ("iperf enterprise-app", "iperf enterprise-app --seconds 5 --together"),
+            "one of them could not be measured",
+            (
+                CONNECTION,
+                argument("--seconds", type=count, default=2, metavar="N", help="of each (default %(default)s)"),
+                argument("--together", action="store_true", help="all at the same time"),
+            ),
+            name_of="connection",
+        ),
+        Leaf(
+            "capture", "slices.capture", "Capture a connection's packets, in its host or on a channel of its path.",
+            ("capture enterprise-app/cell1-compute --count 5",
+             "capture enterprise-app/cell1-compute --at channel --seconds 10 --out esp.pcap"),
+            "tcpdump failed",
+            (
+                CONNECTION,
+                argument("--at", default="host", metavar="host|channel|ID", names="channel",
+                         help="host: what its programs send; channel: what is on the first channel of its path; or "
+                              "another of its channels (default %(default)s)"),
+                argument("-c", "--count", type=count, metavar="N", help="packets, then end (default: until Ctrl-C)"),
+                argument("--seconds", type=number, metavar="N", help="end after so long"),
+                argument("--out", type=Path, metavar="FILE", names="file",
+                         help="write them there (pcap) instead of showing them"),
+            ),
         ),
     ),
     {"slice": "the life cycle of slices"},

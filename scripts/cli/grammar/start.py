@@ -39,7 +39,9 @@ SECTION = Section(
         ),
         Leaf(
             "status", "start.run", "Show what runs, slices, links and keys at a glance.",
-            ("status", "status --json"), "never; what is not up is shown as such",
+            ("status", "status --check --json"), "with --check: something is not as it should be",
+            (argument("--check", action="store_true",
+                      help="exit status 1 unless all that should run does: processes, switches, slices, no fault"),),
         ),
         Leaf(
             "demo", "start.demo", "Set up slices, measure them, cut a channel, restore them, and write a report.",

@@ -11,11 +11,11 @@ from scripts.cli.grammar.leaf import Leaf, Section
 # Every command by the module here that declares it: the one that is given is found without loading the others.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "start": ("up", "down", "status", "demo"),
-    "slices": ("slice",),
-    "network": ("link", "site", "node", "section", "fibre", "eavesdrop", "process", "kill", "restart"),
+    "slices": ("slice", "ping", "iperf", "capture"),
+    "network": ("link", "site", "node", "section", "fibre", "eavesdrop", "process", "fault", "kill", "restart"),
     "topologies": ("topo",),
     "keys": ("keys", "tunnel", "pki", "kme"),
-    "observe": ("exec", "python"),
+    "observe": ("events", "logs", "exec", "python"),
     "measure": ("experiment", "bench"),
     "lab": ("lab",),
     "installation": ("setup", "doctor", "config", "completion", "version", "test"),

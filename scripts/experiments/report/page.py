@@ -9,6 +9,7 @@ from scripts.experiments.report.plots import CSS, as_file, draw_distribution, dr
 from scripts.experiments.report.results import ExperimentResult, Picture, Repetition
 from scripts.experiments.report.statistics import percentile
 from scripts.report.html_style import STYLE
+from scripts.report.provenance import sentence
 from scripts.report.topology_svg import MAIN, Emphasis, draw_topology, standalone
 
 # In the manner of paper 000: Fig. 2 (the network), 5 (after the failure), 6 (after restoration, there "healing").
@@ -65,7 +66,7 @@ def _header(result: ExperimentResult) -> str:
         f"<header><h1>{escape(result.title)}</h1>{pill}"
         f'<p class="soft">{escape(result.name)} on {escape(result.topology.name)}, seed {result.seed}, '
         f"{done} of {result.repetitions} repetitions.</p>"
-        f'<p class="soft">{escape(result.provenance.sentence)}.</p></header>'
+        f'<p class="soft">{escape(sentence(result.provenance.to_dict()))}.</p></header>'
     )
     listed = _list(f"repetition {v['repetition']}: {v['what']}" for v in violations)
     look = (

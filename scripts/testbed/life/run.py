@@ -33,6 +33,7 @@ from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
+from scripts.testbed.life.name_keeper import NameKeeper
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
@@ -220,7 +221,11 @@ class Runtime:
         shaper = ShaperFiles(self.layout)
         shaper.write({})
         self._services[SHAPER] = Service("scripts.testbed.life.shaper", None, shaper.is_ready, shaper.is_ready)
-        control = ControlServer(self.layout.supervisor_socket, self.restart)
+        api = clients.Northbound(self.record.api_url, self.layout.token)
+        logs = (*self.record.processes, "supervisor")
+        names = NameKeeper(self.topology, self.layout, api, self.record.namespaces, logs)
+        self._stack.callback(names.close)
+        control = ControlServer(self.layout.supervisor_socket, self.restart, names.refresh)
         self._stack.callback(control.close)
         self._update(phase="ready")
 

@@ -1,7 +1,8 @@
 """The supervisor's control socket: whoever may open it (root) may have a process of the run started again.
 
 JSON lines on a unix socket of mode 0600 in the run's directory: ``{"op": "restart", "name": "kms"}`` is answered by
-``{"ok": true}`` when the process is ready, or by ``{"ok": false, "message": ...}``.
+``{"ok": true}`` when the process is ready, or by ``{"ok": false, "message": ...}``; ``{"op": "names"}`` when the files
+of names are up to date.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
 
@@ -31,8 +33,8 @@ class ControlServer:
     The thread lives as long as the run: the kernel ends a process whose parent thread ends (PR_SET_PDEATHSIG).
     """
 
-    def __init__(self, path: Path, restart: Callable[[str], None]) -> None:
-        self._path, self._restart = path, restart
+    def __init__(self, path: Path, restart: Callable[[str], None], refresh_names: Callable[[], None]) -> None:
+        self._path, self._restart, self._refresh_names = path, restart, refresh_names
         self._listener = socket.socket(socket.AF_UNIX)
         self._closing = threading.Event()
         path.unlink(missing_ok=True)
@@ -73,11 +75,14 @@ class ControlServer:
     def _answer(self, line: bytes) -> dict[str, object]:
         try:
             request = json.loads(line)
+            if request["op"] == "names":
+                self._refresh_names()
+                return {"ok": True}
             name = request["name"] if request["op"] == "restart" else None
         except (ValueError, KeyError, TypeError):
             return {"ok": False, "message": "not a request"}
         if not isinstance(name, str):
-            return {"ok": False, "message": "the only operation is restart, with a name"}
+            return {"ok": False, "message": "the operations are restart, with a name, and names"}
         try:
             self._restart(name)
         except CommandError as error:
@@ -93,17 +98,25 @@ class SupervisorClient:
 
     def restart(self, name: str) -> None:
         """Return when the process is ready; DidNotHold with the supervisor's reason when it does not come to that."""
+        answer = self._ask({"op": "restart", "name": name})
+        if not answer.get("ok"):
+            raise DidNotHold(
+                f"{name} was not restarted: {answer.get('message', 'the supervisor closed the connection')}"
+            )
+
+    def refresh_names(self) -> None:
+        """Return when the files of names are up to date."""
+        self._ask({"op": "names"})
+
+    def _ask(self, request: dict[str, str]) -> dict[str, Any]:
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(ANSWER_TIMEOUT_S)
                 connection.connect(str(self._path))
                 with connection.makefile("rwb") as stream:
-                    stream.write(json.dumps({"op": "restart", "name": name}).encode() + b"\n")
+                    stream.write(json.dumps(request).encode() + b"\n")
                     stream.flush()
-                    answer = json.loads(stream.readline() or b"{}")
+                    answer: dict[str, Any] = json.loads(stream.readline() or b"{}")
         except (OSError, json.JSONDecodeError) as error:
             raise EnvironmentLacks(f"the supervisor does not answer at {self._path}: {error}") from error
-        if not answer.get("ok"):
-            raise DidNotHold(
-                f"{name} was not restarted: {answer.get('message', 'the supervisor closed the connection')}"
-            )
+        return answer

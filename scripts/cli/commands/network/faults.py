@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 from kms.sources.qkd.modes import AttackKind
 from scripts.cli.handlers import Handler, Handlers
-from scripts.console.output import print_json, say
+from scripts.console.output import print_json, print_table, say
 from scripts.errors import WrongRequest
 from scripts.testbed.fault_injector import Outcome
-from scripts.testbed.faults import Fault, FaultKind
+from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
@@ -92,7 +93,69 @@ def _tell(arguments: argparse.Namespace, outcome: Outcome) -> int:
     return 0
 
 
+def _process_list(arguments: argparse.Namespace, layout: Layout) -> int:
+    record = running_record(layout)
+    found = [
+        {"name": name, "state": "up" if process.is_alive() else "down", "pid": process.pid}
+        for name, process in record.processes.items()
+    ]
+    if arguments.json:
+        print_json(found)
+    else:
+        print_table("Processes", ("name", "state", "process id"), [tuple(each.values()) for each in found])
+    return 0
+
+
+def _fault_list(arguments: argparse.Namespace, layout: Layout) -> int:
+    found = _system(layout).faults.active()
+    if arguments.json:
+        print_json([_fault_document(fault) for fault in found])
+    elif found:
+        print_table("Faults", ("what", "on", "fault", "undone by"), [
+            (FAULTS[fault.kind].element.value, fault.target, str(fault), f"{FAULTS[fault.kind].inverse} {fault.target}")
+            for fault in found
+        ])  # fmt: skip
+    else:
+        say("no faults")
+    return 0
+
+
+def _fault_clear(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.all == bool(arguments.targets):
+        raise WrongRequest("NAME: name what to repair (`fault list` has what is broken), or --all")
+    faults = _system(layout).faults
+    broken = faults.active()
+    unknown = [target for target in arguments.targets if target not in {fault.target for fault in broken}]
+    if unknown:
+        there = ", ".join(dict.fromkeys(fault.target for fault in broken)) or "nothing"
+        raise WrongRequest(f"NAME: there is no fault on {unknown[0][:80]!r}; there are faults on {there}")
+    lifted = [
+        one
+        for fault in reversed(broken)
+        if arguments.all or fault.target in arguments.targets
+        for one in faults.lift(FAULTS[fault.kind].inverse, fault.target, fault.direction).faults
+    ]
+    left = faults.active()
+    if arguments.json:
+        print_json({"lifted": [_fault_document(fault) for fault in lifted],
+                    "left": [_fault_document(fault) for fault in left]})  # fmt: skip
+    else:
+        say("lifted: " + (", ".join(map(str, lifted)) or "nothing"))
+        if left:
+            say("still there: " + ", ".join(map(str, left)))
+    return 0
+
+
+def _fault_document(fault: Fault) -> dict[str, Any]:
+    description = FAULTS[fault.kind]
+    return {**fault.to_dict(), "element": description.element.value, "state": description.state,
+            "undone_by": description.inverse}  # fmt: skip
+
+
 HANDLERS: Handlers = {
+    "process list": _process_list,
+    "fault list": _fault_list,
+    "fault clear": _fault_clear,
     "link down": _inject(FaultKind.CUT),
     "link up": _lift("link up"),
     "link blackhole": _inject(FaultKind.BLACKHOLE),

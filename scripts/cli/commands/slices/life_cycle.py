@@ -9,7 +9,7 @@ from typing import Any
 from scripts.cli.commands.slices.many import create_each, requests_in
 from scripts.cli.commands.slices.plan import print_plan
 from scripts.cli.commands.slices.reading import path_of, print_connections
-from scripts.cli.controllers import controller_of
+from scripts.cli.controllers import controller_of, names_have_changed
 from scripts.cli.handlers import Handlers
 from scripts.cli.problems import raise_problem
 from scripts.console.output import print_json, say
@@ -38,8 +38,12 @@ def _create(arguments: argparse.Namespace, layout: Layout) -> int:
         return found
 
     if requests is not None:
-        return create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
-    return _told(arguments, create(request))
+        status = create_each(requests, create, is_dry=arguments.dry_run, as_json=arguments.json)
+    else:
+        status = _told(arguments, create(request))
+    if not arguments.dry_run:
+        names_have_changed(arguments, layout)
+    return status
 
 
 def _wait_s(arguments: argparse.Namespace) -> float:
@@ -85,6 +89,8 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     status, body = _ask(controller_of(arguments, layout), wait_s, "PATCH", f"{path_of(arguments.name)}{suffix}", patch)
     if status != 200:
         raise_problem(status, body)
+    if not arguments.dry_run:
+        names_have_changed(arguments, layout)
     return _told(arguments, body)
 
 
@@ -118,6 +124,7 @@ def _delete(arguments: argparse.Namespace, layout: Layout) -> int:
     status, body = controller_of(arguments, layout).call("DELETE", path_of(arguments.name))
     if status not in (200, 204):
         raise_problem(status, body)
+    names_have_changed(arguments, layout)
     if arguments.json:
         print_json({"name": arguments.name, "deleted": True})
     else:

@@ -13,7 +13,7 @@ from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
-from scripts.errors import EnvironmentLacks, WrongRequest
+from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed.cleanup import read_or_guess
 from scripts.testbed.clients import every_slice
 from scripts.testbed.interrupts import end_on_signals
@@ -24,6 +24,9 @@ from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord, read_record, running_record
 from scripts.testbed.running_system import RunningSystem
 from topologies.spec import KME_PORT, Topology, TopologyError
+
+ACTIVE = "ACTIVE"
+NOTHING_RUNS = "nothing is running"
 
 
 def _up(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -145,10 +148,10 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     record = read_record(layout)
     if record is None or not record.supervisor.is_alive():
         if arguments.json:
-            print_json({"running": False})
+            print_json({"running": False} | ({"complaints": [NOTHING_RUNS]} if arguments.check else {}))
         else:
             say("nothing is running; start it with: scripts/qslice up --detach")
-        return 0
+        return DidNotHold.exit_status if arguments.check else 0
     document = _status_document(running_record(layout), layout)
     system = RunningSystem(record, layout)
     document["slices"] = _slices(system)
@@ -161,9 +164,14 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     document["kms_background"] = _ask(system.kms.call, "GET", "/v1/status").get("background", [])
     document["controller_background"] = health.get("background", [])
     document["faults"] = [fault.to_dict() for fault in system.faults.active()]
+    broken = [c["id"] for c in topology.get("channels", []) if c["state"] == "down"]
+    complaints = _complaints(document, broken) if arguments.check else []
+    if arguments.check:
+        document["complaints"] = complaints
+    status = DidNotHold.exit_status if complaints else 0
     if arguments.json:
         print_json(document)
-        return 0
+        return status
     say(f"{document['topology']} on the {_datapath_words(record)}; API {document['api']}")
     print_table("Processes", ("name", "state"), document["processes"].items())
     print_table("KMEs", ("site", "URL"), document["kmes"].items())
@@ -185,7 +193,23 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     print_table("QKD sections", ("id", "model", "state", "secret bit/s", "QBER"),
                 [(s["id"], section_model(s), s["state"], key_rate(s), s["qber"])
                  for s in document["sections"]])  # fmt: skip
-    return 0
+    for complaint in complaints:
+        say(f"not as it should be: {complaint}")
+    return status
+
+
+def _complaints(document: dict[str, Any], broken: list[str]) -> list[str]:
+    """What is not as it should be, a sentence each; ``broken`` are channels that are down, not dark."""
+    down = [name for name, state in document["processes"].items() if state != "up"]
+    not_active = [f"slice {each['name']} is {each['state']}" for each in document["slices"] if each["state"] != ACTIVE]
+    connected, of = document["switches"]["connected"], document["switches"]["of"]
+    return [
+        *(f"process {name} does not run" for name in down),
+        *([] if connected == of else [f"{connected} of {of} switches are connected"]),
+        *(f"channel {channel} is not up" for channel in broken),
+        *not_active,
+        *(f"there is a fault: {fault['fault']} {fault['target']}" for fault in document["faults"]),
+    ]
 
 
 def _slices(system: RunningSystem) -> list[dict[str, Any]]:

@@ -47,7 +47,9 @@ def stream(request: pytest.FixtureRequest) -> Iterator[Stream]:
 
 
 def event(sequence: int) -> bytes:
-    data = json.dumps({"event": "slice", "sequence": sequence, "time": 1.0, "slice": f"s{sequence}"})
+    data = json.dumps(
+        {"event": "slice", "sequence": sequence, "time": "1970-01-01T00:00:01.000Z", "slice": f"s{sequence}"}
+    )
     return f"event: slice\nid: {sequence}\ndata: {data}\n\n".encode()
 
 

@@ -19,6 +19,6 @@ def test_pages_are_followed_to_the_last() -> None:
 
 
 def test_a_page_that_is_refused_is_the_answer_and_no_shorter_list() -> None:
-    refusal = {"type": "about:blank", "status": 503}
+    refusal = {"type": "urn:qslice:problem:service-unavailable", "status": 503}
     answered = every_slice(lambda method, path: (200, PAGES[path]) if "cursor" not in path else (503, refusal))
     assert answered == (503, refusal)

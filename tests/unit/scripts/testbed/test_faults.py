@@ -135,15 +135,16 @@ def test_the_control_socket_is_its_owners_alone_and_passes_refusals_on(tmp_path:
             raise WrongRequest(f"there is no process {name!r}")
 
     path = tmp_path / "supervisor.sock"
-    server = ControlServer(path, restart)
+    server = ControlServer(path, restart, lambda: asked.append("(names)"))
     try:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         SupervisorClient(path).restart("kms")
         with pytest.raises(DidNotHold, match="no process 'x'"):
             SupervisorClient(path).restart("x")
+        SupervisorClient(path).refresh_names()
     finally:
         server.close()
-    assert asked == ["kms", "x"]
+    assert asked == ["kms", "x", "(names)"]
     with pytest.raises(EnvironmentLacks, match="supervisor"):
         SupervisorClient(path).restart("kms")
 
