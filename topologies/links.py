@@ -38,6 +38,29 @@ class Shape:
         return f"qdisc replace dev {interface} root pfifo"
 
 
+@dataclass(frozen=True)
+class Impairment:
+    """What a channel does to packets beside carrying them. Only kernels with netem can."""
+
+    loss_pct: float = 0.0
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.loss_pct <= 100:
+            raise ValueError(f"loss_pct: {self.loss_pct} is not in 0..100")
+        if not 0 <= self.jitter_ms <= self.delay_ms <= 10_000:
+            raise ValueError(f"delay_ms: {self.delay_ms} with jitter_ms {self.jitter_ms} is not possible")
+
+    def qdisc(self, interface: str, shape: Shape) -> str:
+        """The ``tc`` line that gives ``interface`` this beside its shape."""
+        delay_us = shape.delay_us + 1000 * self.delay_ms
+        delay = f" delay {delay_us:.0f}us {1000 * self.jitter_ms:.0f}us" if delay_us else ""
+        loss = f" loss {self.loss_pct:g}%" if self.loss_pct else ""
+        rate = f" rate {shape.rate_mbps:g}mbit" if shape.rate_mbps else ""
+        return f"qdisc replace dev {interface} root netem{delay}{loss} limit {QUEUE_PACKETS}{rate}"
+
+
 def shape_of(topology: Topology, channel: Channel, netem: bool) -> Shape:
     """The healthy shape of a channel: its capacity, and its delay where the kernel can delay."""
     return Shape(channel.capacity_mbps if topology.shaped else None, channel.delay_us if netem else 0.0)
@@ -75,8 +98,13 @@ def blackhole(names: tuple[str, ...]) -> None:
     _batch("tc", [f"qdisc replace dev {name} root tbf rate 8bit burst 1 limit 1" for name in names])
 
 
+def impair(names: tuple[str, ...], shape: Shape, impairment: Impairment) -> None:
+    """Have interfaces of this shape lose, delay and scatter packets as well. Raises LinkError."""
+    _batch("tc", [impairment.qdisc(name, shape) for name in names])
+
+
 def restore(names: tuple[str, ...], shape: Shape) -> None:
-    """Undo :func:`blackhole`."""
+    """Undo :func:`blackhole` and :func:`impair`."""
     _batch("tc", [line for name in names for line in (f"qdisc del dev {name} root", shape.qdisc(name))])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from scripts.demo.plot import draw_outage
 from scripts.measure.capture.frames import hex_dump
 from scripts.report.html_style import STYLE
+from scripts.report.provenance import sentence
 from scripts.report.topology_svg import MAIN, SMALL, Emphasis, draw_topology
 from topologies.spec import SecurityClass, Topology, topology_from_dict
 
@@ -57,7 +58,8 @@ def _header(report: Json, topology: Topology) -> str:
     return (
         f"<header><h1>Network slices with quantum-safe security</h1>{pill}"
         f'<p class="soft">{escape(topology.name)}: {escape(topology.description)}. '
-        f"Open vSwitch datapath: {escape(report['datapath'])}.{_slowness(report['slowness'])}</p></header>"
+        f"Open vSwitch datapath: {escape(report['datapath'])}.{_slowness(report['slowness'])}</p>"
+        f'<p class="soft">{escape(sentence(report["provenance"]))}.</p></header>'
         + (f'<ul class="bad">{complaints}</ul>' if complaints else "")
         + _remarks(report["remarks"])
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -45,18 +45,18 @@ class Provenance:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "extensions": [asdict(each) for each in self.extensions]}
 
-    @property
-    def sentence(self) -> str:
-        """For people, in a report."""
-        changed = {"changed": ", with changes", UNKNOWN: ", changes unknown"}.get(self.tree, "")
-        machine = self.machine
-        settings = ", ".join(f"{name}={value}" for name, value in self.configuration.items())
-        return (
-            f"QSlice {self.version}, commit {self.commit[:12]}{changed}; {self.started_at}; {machine['system']}, Linux "
-            f"{machine['kernel']}, {machine['processors']} processors, {machine['memory_gb']} GB"
-            + (f"; settings: {settings}" if settings else "")
-            + "".join(f"; extension {each.kind} {each.name} {each.version}" for each in self.extensions)
-        )
+
+def sentence(told: Mapping[str, Any]) -> str:
+    """What :meth:`Provenance.to_dict` has, for people: in a report."""
+    changed = {"changed": ", with changes", UNKNOWN: ", changes unknown"}.get(told["tree"], "")
+    machine = told["machine"]
+    settings = ", ".join(f"{name}={value}" for name, value in told["configuration"].items())
+    return (
+        f"QSlice {told['version']}, commit {told['commit'][:12]}{changed}; {told['started_at']}; {machine['system']}, "
+        f"Linux {machine['kernel']}, {machine['processors']} processors, {machine['memory_gb']} GB"
+        + (f"; settings: {settings}" if settings else "")
+        + "".join(f"; extension {each['kind']} {each['name']} {each['version']}" for each in told["extensions"])
+    )
 
 
 def provenance(

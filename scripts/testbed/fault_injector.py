@@ -26,6 +26,7 @@ from scripts.testbed.faults import (
     Effects,
     Element,
     Fault,
+    FaultKind,
     Faults,
     effects,
     element_of,
@@ -35,6 +36,7 @@ from scripts.testbed.faults import (
     with_fault,
     without,
 )
+from scripts.testbed.impairments import Impairments
 from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.run_record import running_record
@@ -63,6 +65,7 @@ class FaultInjector:
         self._topology, self._layout, self._netem, self._northbound = topology, layout, netem, northbound
         self._kms = KmsAdmin(layout.kms_socket)
         self._supervisor = SupervisorClient(layout.supervisor_socket)
+        self._impairments = Impairments(topology, layout, netem, self._supervisor)
 
     def active(self) -> Faults:
         """The faults that are on the network now, in the order in which they came."""
@@ -76,6 +79,8 @@ class FaultInjector:
         """Do them, all at once. Behind another fault one is recorded, and shows when that other is lifted."""
         for fault in faults:
             require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+        if any(fault.kind is FaultKind.IMPAIR for fault in faults):
+            self._impairments.require()
         notes = []
         with self._changing() as change:
             before = after = self.active()
@@ -104,6 +109,16 @@ class FaultInjector:
             return Outcome((), f"{target}: there is no fault to lift")
         note = f"{target}: lifted {', '.join(map(str, lifted))}"
         return Outcome(lifted, note + (f"; still there: {', '.join(map(str, still))}" if still else ""))
+
+    def mend(self, channel: str) -> Outcome:
+        """Undo every impairment of a channel, and nothing else that is done to it."""
+        require_target(self._topology, Element.CHANNEL, channel)
+        with self._changing() as change:
+            before = self.active()
+            lifted = tuple(f for f in before if f.kind is FaultKind.IMPAIR and f.target == channel)
+            if lifted:
+                change(before, tuple(f for f in before if f not in lifted))
+        return Outcome(lifted, f"{channel}: lifted {', '.join(map(str, lifted)) or 'nothing'}")
 
     def lift_all(self) -> Outcome:
         """Undo every fault, the last one first."""
@@ -149,6 +164,7 @@ class FaultInjector:
         links.set_up(tuple(sorted(new.dead - old.dead)), up=False)
         links.blackhole(tuple(sorted(new.silent - old.silent)))
         self._unsilence(old.silent - new.silent)
+        self._impairments.change(old, new)
         for site in sorted(old.off - new.off):
             nodes.switch_on(self._topology, site, new.dead)
         links.set_up(tuple(sorted(old.dead - new.dead)), up=True)

@@ -8,16 +8,17 @@ active: a channel that was cut stays cut when the site at its end comes back. An
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
 from kms.sources.qkd.modes import AttackKind
 from scripts.errors import WrongRequest
 from topologies import links
-from topologies.links import Direction
+from topologies.links import Direction, Impairment
 from topologies.spec import Channel, Topology
 
+HEALTHY = Impairment()
 KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX = "kms", "controller", "tunnel-", "kme-"
 
 
@@ -36,6 +37,7 @@ class FaultKind(Enum):
 
     CUT = "link down"
     BLACKHOLE = "link blackhole"
+    IMPAIR = "link impair"
     POWER_OFF = "node down"
     EAVESDROP = "eavesdrop start"
     CUT_SECTION = "section cut"
@@ -57,6 +59,7 @@ class Description:
 FAULTS: Mapping[FaultKind, Description] = {
     FaultKind.CUT: Description(Element.CHANNEL, "link up", "cut", is_directed=True),
     FaultKind.BLACKHOLE: Description(Element.CHANNEL, "link up", "a black hole", is_directed=True),
+    FaultKind.IMPAIR: Description(Element.CHANNEL, "link up", "impaired", is_directed=True),
     FaultKind.POWER_OFF: Description(Element.SITE, "node up", "off"),
     FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
     FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "cut"),
@@ -77,6 +80,13 @@ def element_of(command: str) -> Element:
     return FAULTS[next(iter(kinds))].element
 
 
+def words(impairment: Impairment) -> str:
+    """``5 % loss, 20 ms delay, 2 ms jitter``."""
+    parts = ((impairment.loss_pct, "%", "loss"), (impairment.delay_ms, "ms", "delay"),
+             (impairment.jitter_ms, "ms", "jitter"))  # fmt: skip
+    return ", ".join(f"{amount:g} {unit} {what}" for amount, unit, what in parts if amount) or "nothing"
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault. ``direction`` None is both; an eavesdropper attacks ``fraction`` of the pulses, by ``attack``."""
@@ -86,8 +96,11 @@ class Fault:
     direction: Direction | None = None
     fraction: float = 1.0
     attack: AttackKind = AttackKind.INTERCEPT_RESEND
+    impairment: Impairment = HEALTHY
 
     def __post_init__(self) -> None:
+        if (self.kind is FaultKind.IMPAIR) == (self.impairment == HEALTHY):
+            raise WrongRequest("impairment: `link impair` takes at least one of loss, delay and jitter, and alone does")
         if self.direction is not None and not FAULTS[self.kind].is_directed:
             raise WrongRequest(f"direction: {self.kind.value!r} has none")
         if not 0 < self.fraction <= 1:
@@ -97,7 +110,8 @@ class Fault:
         way = f" {self.direction.value}" if self.direction else ""
         share = f" {self.fraction:.0%}" if self.kind is FaultKind.EAVESDROP and self.fraction < 1 else ""
         means = f" by {self.attack.value}" if self.attack is not AttackKind.INTERCEPT_RESEND else ""
-        return f"{self.kind.value} {self.target}{way}{share}{means}"
+        how = f" by {words(self.impairment)}" if self.kind is FaultKind.IMPAIR else ""
+        return f"{self.kind.value} {self.target}{way}{share}{means}{how}"
 
     def is_same_place(self, other: Fault) -> bool:
         return (self.kind, self.target, self.direction) == (other.kind, other.target, other.direction)
@@ -106,13 +120,17 @@ class Fault:
         direction = self.direction.value if self.direction else None
         return {
             "fault": self.kind.value, "target": self.target, "direction": direction, "fraction": self.fraction,
-            "attack": self.attack.value,
+            "attack": self.attack.value, **(asdict(self.impairment) if self.kind is FaultKind.IMPAIR else {}),
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Fault:
         direction = Direction(raw["direction"]) if raw["direction"] else None
-        return cls(FaultKind(raw["fault"]), raw["target"], direction, raw["fraction"], AttackKind(raw["attack"]))
+        kind = FaultKind(raw["fault"])
+        how = HEALTHY
+        if kind is FaultKind.IMPAIR:
+            how = Impairment(raw["loss_pct"], raw["delay_ms"], raw["jitter_ms"])
+        return cls(kind, raw["target"], direction, raw["fraction"], AttackKind(raw["attack"]), how)
 
 
 def targets(topology: Topology, element: Element) -> tuple[str, ...]:
@@ -162,8 +180,8 @@ def without(active: Faults, inverse: str, target: str, direction: Direction | No
             lifted.append(fault)
         elif fault.direction is None:
             other = next(d for d in Direction if d is not direction)
-            remaining.append(Fault(fault.kind, target, other, fault.fraction))
-            lifted.append(Fault(fault.kind, target, direction, fault.fraction))
+            remaining.append(replace(fault, direction=other))
+            lifted.append(replace(fault, direction=direction))
         else:
             remaining.append(fault)
     return tuple(remaining), tuple(lifted)
@@ -171,8 +189,8 @@ def without(active: Faults, inverse: str, target: str, direction: Direction | No
 
 @dataclass(frozen=True)
 class Effects:
-    """What faults do: ports without carrier, ports that lose what they send, sites off, Eves, QKD sections that are
-    ``unlit``, dead processes.
+    """What faults do: ports without carrier, ports that lose what they send or some of it (``impaired``), sites off,
+    Eves, QKD sections that are ``unlit``, dead processes.
     """
 
     dead: frozenset[str] = frozenset()
@@ -181,6 +199,7 @@ class Effects:
     eavesdropped: Mapping[str, Fault] = field(default_factory=dict)
     unlit: frozenset[str] = frozenset()
     killed: frozenset[str] = frozenset()
+    impaired: Mapping[str, Impairment] = field(default_factory=dict)
 
 
 def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
@@ -191,6 +210,7 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     killed: set[str] = set()
     eavesdropped: dict[str, Fault] = {}
     unlit: set[str] = set()
+    impaired: dict[str, Impairment] = {}
     for fault in active:
         match fault.kind:
             case FaultKind.CUT | FaultKind.CUT_FIBRE:
@@ -203,6 +223,9 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
                 unlit.update(s.id for s in topology.sections if _is_fibre_of(fault, s.risk_groups))
             case FaultKind.BLACKHOLE:
                 silent.update(links.sending(topology, topology.channel(fault.target), fault.direction))
+            case FaultKind.IMPAIR:
+                sending = links.sending(topology, topology.channel(fault.target), fault.direction)
+                impaired.update(dict.fromkeys(sending, fault.impairment))
             case FaultKind.POWER_OFF:
                 off.add(fault.target)
                 dead.update(port.interface for port in topology.ports(fault.target))
@@ -216,8 +239,9 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
         eavesdropped, unlit = {}, set()
         killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
     return Effects(
-        frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(unlit), frozenset(killed)
-    )
+        frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(unlit), frozenset(killed),
+        impaired,
+    )  # fmt: skip
 
 
 def _channels_cut(topology: Topology, fault: Fault) -> tuple[Channel, ...]:
@@ -258,7 +282,7 @@ def _kills_kms(fault: Fault) -> bool:
 def surviving_channels(topology: Topology, active: Iterable[Fault]) -> frozenset[str]:
     """Channels that carry packets both ways under ``active``."""
     state = effects(topology, active)
-    broken = state.dead | state.silent
+    broken = state.dead | state.silent | {port for port, how in state.impaired.items() if how.loss_pct >= 100}
     return frozenset(
         c.id for c in topology.channels if not broken.intersection(links.interfaces(topology, c))
     )  # fmt: skip

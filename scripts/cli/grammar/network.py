@@ -46,6 +46,20 @@ SECTION = Section(
             (CHANNEL, DIRECTION), name_of="id",
         ),
         Leaf(
+            "link impair", "network.faults", "Lose, delay and scatter packets of a channel; `link up` ends it.",
+            ("link impair metro1-core1-ch4 --loss 2", "link impair metro1-core1-ch4 --delay 20 --jitter 5"), NO_NETWORK,
+            (
+                CHANNEL,
+                argument("--loss", type=number, default=0.0, metavar="PERCENT", help="packets lost, 0 to 100"),
+                argument("--delay", type=number, default=0.0, metavar="MS",
+                         help="milliseconds on top of the channel's own"),
+                argument("--jitter", type=number, default=0.0, metavar="MS",
+                         help="milliseconds by which the delay varies at most, up or down"),
+                DIRECTION,
+            ),
+            name_of="id",
+        ),
+        Leaf(
             "link flap", "network.faults", "Cut and repair a channel repeatedly.",
             ("link flap metro1-core1-ch4", "link flap metro1-core1-ch4 --times 20 --period 0.5"), NO_NETWORK,
             (

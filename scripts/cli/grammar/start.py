@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, topology_option
+from scripts.cli.grammar.shared import API_PORT, EXTENSION_TERMS, USE, topology_option
 from scripts.cli.grammar.values import number, slowness, whole
 
 SECTION = Section(
@@ -30,6 +30,7 @@ SECTION = Section(
                          help="the interface of this machine that is the port of the site's attached channel"),
                 argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
+                USE, *EXTENSION_TERMS,
                 argument("--supervise", type=whole, metavar="DESCRIPTOR", help="==SUPPRESS=="),
             ),
         ),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scripts.errors import WrongRequest
+from scripts.experiments.scripted.parts import NO_PARTS, PartNames
 from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, is_text_in_request, load_example
 from topologies.files import DEFAULT_MBPS_PER_GBPS, catalog_names, load_topology
@@ -103,6 +104,7 @@ class Scenario:
     file: ScenarioFile
     topology: Topology
     requests: tuple[Mapping[str, Any], ...]
+    parts: PartNames = NO_PARTS
 
     @property
     def name(self) -> str:
@@ -134,16 +136,20 @@ class Speed:
     shaped: bool = True
 
 
-def read_scenario(path: Path, topology: Topology | None = None, speed: Speed = Speed()) -> Scenario:
+def read_scenario(
+    path: Path, topology: Topology | None = None, speed: Speed = Speed(), parts: PartNames = NO_PARTS
+) -> Scenario:
     """Parse and check; WrongRequest with file and line. ``topology`` takes the place of the one that the file names."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongRequest(f"{path}: cannot be read: {error}") from error
-    return parse_scenario(text, str(path), topology, speed)
+    return parse_scenario(text, str(path), topology, speed, parts)
 
 
-def parse_scenario(text: str, source: str, topology: Topology | None = None, speed: Speed = Speed()) -> Scenario:
+def parse_scenario(
+    text: str, source: str, topology: Topology | None = None, speed: Speed = Speed(), parts: PartNames = NO_PARTS
+) -> Scenario:
     """The scenario in ``text``; WrongRequest names ``source`` and the line of the first thing that is wrong.
 
     A topology's file is looked for beside ``source``.
@@ -163,7 +169,7 @@ def parse_scenario(text: str, source: str, topology: Topology | None = None, spe
         where, first = min(inner, key=lambda c: line_of(lines, c[0]))
         raise WrongRequest(f"{source}:{line_of(lines, where)}: {_dotted(first['loc'])}: {first['msg']}") from error
     try:
-        return _Check(file, topology or _topology(file.topology, Path(source).parent, speed)).scenario()
+        return _Check(file, topology or _topology(file.topology, Path(source).parent, speed), parts).scenario()
     except _Wrong as error:
         raise WrongRequest(f"{source}:{line_of(lines, error.path)}: {_dotted(error.path)}: {error}") from error
 
@@ -207,8 +213,8 @@ def _topology(name_or_path: str, folder: Path, speed: Speed) -> Topology:
 class _Check:
     """What the types alone cannot say."""
 
-    def __init__(self, file: ScenarioFile, topology: Topology) -> None:
-        self._file, self._topology = file, topology
+    def __init__(self, file: ScenarioFile, topology: Topology, parts: PartNames) -> None:
+        self._file, self._topology, self._parts = file, topology, parts
 
     def scenario(self) -> Scenario:
         requests = tuple(self._request(n, entry) for n, entry in enumerate(self._file.slices))
@@ -224,7 +230,7 @@ class _Check:
             self._step(("timeline", n), step, known)
         self._order()
         self._contradictions()
-        return Scenario(self._file, self._topology, requests)
+        return Scenario(self._file, self._topology, requests, self._parts)
 
     def _request(self, n: int, entry: SliceEntry) -> Mapping[str, Any]:
         if (entry.example is None) == (entry.request is None):
@@ -242,13 +248,19 @@ class _Check:
         return request
 
     def _step(self, at: ValuePath, step: Step, connections: set[str]) -> None:
-        if step.do not in COMMANDS:
-            raise _Wrong((*at, "do"), f"{step.do!r} is none of {', '.join(COMMANDS)}")
+        if step.do in self._parts.steps:
+            if step.target is not None and not isinstance(step.target, str):
+                raise _Wrong((*at, "target"), f"{step.do!r} takes a text, or nothing")
+            return
+        words = (*COMMANDS, *self._parts.faults, *self._parts.inverses)
+        if step.do not in words:
+            raise _Wrong((*at, "do"), f"{step.do!r} is none of {', '.join((*words, *self._parts.steps))}")
         if step.do == LIFT_ALL:
             if step.target is not None:
                 raise _Wrong((*at, "target"), "'lift all' takes no target")
             return
-        element = Element.CHANNEL if step.do == FLAP else element_of(step.do)
+        is_part = self._parts.element_of(step.do)
+        element = is_part or (Element.CHANNEL if step.do == FLAP else element_of(step.do))
         if step.target is None:
             raise _Wrong(at, f"{step.do!r} needs a target")
         if isinstance(step.target, str):
@@ -268,7 +280,7 @@ class _Check:
                 raise _Wrong((*at, "target"), "no channel joins these sites to any other")
         elif not channels_between(self._topology, step.target):
             raise _Wrong((*at, "target"), f"there is no channel between {' and '.join(step.target.between)}")
-        if step.direction is not None and (element is not Element.CHANNEL or step.do == FLAP):
+        if step.direction is not None and (element is not Element.CHANNEL or step.do == FLAP or is_part):
             raise _Wrong((*at, "direction"), f"{step.do!r} has no direction")
 
     def _order(self) -> None:
@@ -288,6 +300,8 @@ class _Check:
         flapping: dict[str, float] = {}  # place -> until when
         for n, step in enumerate(self._file.timeline):
             at: ValuePath = ("timeline", n)
+            if step.do in self._parts.steps:
+                continue
             if step.do == LIFT_ALL:
                 active.clear()
                 continue
@@ -298,8 +312,8 @@ class _Check:
                 if any(p == place for _, p in active):
                     raise _Wrong(at, f"{place} is faulty already: it cannot flap")
                 flapping[place] = step.end_s
-            elif step.do in INVERSES:
-                gone = [key for key in active if key[1] == place and FAULTS[FaultKind(key[0])].inverse == step.do]
+            elif step.do in (*INVERSES, *self._parts.inverses):
+                gone = [key for key in active if key[1] == place and self._inverse(key[0]) == step.do]
                 if not gone:
                     raise _Wrong(at, f"{step.do!r}: there is no fault on {place} to lift")
                 if any(active[key] == step.at_s for key in gone):
@@ -310,6 +324,9 @@ class _Check:
                 raise _Wrong(at, f"{step.do!r} on {place} since {active[step.do, place]:g} s: it cannot happen twice")
             else:
                 active[step.do, place] = step.at_s
+
+    def _inverse(self, do: str) -> str:
+        return self._parts.inverse_of(do) or FAULTS[FaultKind(do)].inverse
 
 
 def _place(step: Step) -> str:

@@ -34,10 +34,12 @@ class Action:
     direction: Direction | None = None
     fraction: float = 1.0
     choose: Callable[[Paths], str] | None = None
+    is_part: bool = False
+    """An extension's."""
 
     @property
     def is_fault(self) -> bool:
-        return self.do in {kind.value for kind in FaultKind}
+        return self.do in {kind.value for kind in FaultKind} or self.is_part
 
     def resolve(self, paths: Paths) -> tuple[str, ...]:
         return self.targets if self.choose is None else (self.choose(paths),)
@@ -55,7 +57,8 @@ def schedule(scenario: Scenario, paths: Paths, seed: int, repetition: int) -> tu
                 actions.append(Action(down, FaultKind.CUT.value, targets, choose=choose))
                 actions.append(Action(down + step.period_s / 2, "link up", targets, choose=choose))
         else:
-            actions.append(Action(step.at_s, step.do, targets, direction, step.fraction, choose))
+            is_part = step.do in scenario.parts.faults
+            actions.append(Action(step.at_s, step.do, targets, direction, step.fraction, choose, is_part))
     return tuple(sorted(actions, key=lambda a: a.at_s))
 
 

@@ -58,7 +58,7 @@ def test_what_a_file_says_is_in_force(tmp_path: Path) -> None:
         status, kms = KmsAdmin(LAYOUT.kms_socket).call("GET", "/v1/status")
         assert (status, kms["algorithms"]["qra"], kms["algorithms"]["dh"]) == (200, "ML-KEM-768", "ffdhe3072")
         stats = answer("tunnel", "stats", "cell1")
-        assert {c["data_plane"] for each in stats["tunnels"].values() for c in each["connections"].values()} == {
+        assert {c["data_plane"] for each in stats["sites"].values() for c in each["connections"].values()} == {
             "userspace"
         }
     finally:

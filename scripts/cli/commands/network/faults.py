@@ -15,9 +15,10 @@ from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
-from topologies.links import Direction
+from topologies.links import Direction, Impairment
 
 MAX_FLAPS = 10_000
+MAX_DELAY_MS = 10_000
 
 
 def _system(layout: Layout) -> RunningSystem:
@@ -34,6 +35,25 @@ def _inject(kind: FaultKind) -> Handler:
         return _tell(arguments, _system(layout).faults.inject(fault))
 
     return run
+
+
+def _impair(arguments: argparse.Namespace, layout: Layout) -> int:
+    for option in ("loss", "delay", "jitter"):
+        if getattr(arguments, option) < 0:
+            raise WrongRequest(f"--{option}: {getattr(arguments, option):g} is less than nothing")
+    if arguments.loss > 100:
+        raise WrongRequest(f"--loss: {arguments.loss:g} is more than 100 %")
+    if arguments.delay > MAX_DELAY_MS:
+        raise WrongRequest(f"--delay: {arguments.delay:g} is more than {MAX_DELAY_MS} ms")
+    if arguments.jitter > arguments.delay:
+        raise WrongRequest(
+            f"--jitter: {arguments.jitter:g} is more than --delay: a packet cannot leave before it comes"
+        )
+    if not (arguments.loss or arguments.delay):
+        raise WrongRequest("--loss, --delay, --jitter: one is needed; `link up` ends what there is")
+    how = Impairment(arguments.loss, arguments.delay, arguments.jitter)
+    fault = Fault(FaultKind.IMPAIR, arguments.id, _direction(arguments), impairment=how)
+    return _tell(arguments, _system(layout).faults.inject(fault))
 
 
 def _lift(inverse: str) -> Handler:
@@ -139,6 +159,7 @@ HANDLERS: Handlers = {
     "link down": _inject(FaultKind.CUT),
     "link up": _lift("link up"),
     "link blackhole": _inject(FaultKind.BLACKHOLE),
+    "link impair": _impair,
     "link flap": _flap,
     "site down": _inject(FaultKind.POWER_OFF),
     "site up": _lift("node up"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from scripts.automation.report import Snapshot, render
 from scripts.automation.values import Channel, Keys, Slice
 from tests.support.api_client import Client
 from tests.support.controller_bench import Bench, raw_request
+from tests.support.results_reference import missing, unknown
 from topologies.catalog import metro_ring
 
 KEYS = {
@@ -56,3 +58,6 @@ def test_the_report_shows_all_of_it_and_is_well_formed(client: Client) -> None:
     for text in ("enterprise-app/compute-core", "link down metro1-core1-ch4", "not known yet"):
         assert text in page
     assert seen.to_json()["sections"][0]["secret_bps"] is None
+    document = json.loads(json.dumps(seen.to_json()))
+    document["slices"][0]["request"] = None
+    assert (unknown(document, "FOLDER/report.json"), missing(document, "FOLDER/report.json")) == ([], [])

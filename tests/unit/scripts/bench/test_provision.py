@@ -91,7 +91,7 @@ def test_pictures_are_drawn_even_of_few_runs(tmp_path: Path) -> None:
         (("provision", "--runs", "0"), "--runs"),
         (("provision", "--runs", "many"), "--runs"),
         (("provision", "--slices", "-1"), "--slices"),
-        (("nonsense",), "no such action: nonsense; there are provision,"),
+        (("nonsense",), "no such action: 'nonsense'; there are provision,"),
         ((), "bench: missing: ACTION"),
     ],
 )

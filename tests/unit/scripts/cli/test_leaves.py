@@ -205,7 +205,9 @@ WITHOUT_NETWORK = {
     "down": 0, "status": 0, "topo list": 0, "topo show": 0, "topo schema": 0, "pki revoke": 2, "pki list": 0,
     "topo validate": 2, "topo draw": 0, "topo import": 2, "topo random": 0, "pki issue": 0, "pki renew": 2,
     "pki sign": 2, "kme check": 2, "experiment list": 0, "version": 0, "completion": 0,
-    "slice schema": 0, "slice template": 0, "capture": 2,
+    "slice schema": 0, "slice template": 0, "capture": 2, "lab list": 0, "config show": 0, "config validate": 2,
+    "config schema": 0,
+    "extension list": 0, "extension check": 0,
 }  # fmt: skip
 
 

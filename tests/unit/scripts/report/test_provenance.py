@@ -11,7 +11,7 @@ import pytest
 
 from scripts.configuration.values import DEFAULTS, Entry
 from scripts.report import provenance as module
-from scripts.report.provenance import Extension, provenance
+from scripts.report.provenance import Extension, provenance, sentence
 from scripts.setup.version import version_of
 from tests.support.origin import ORIGIN
 
@@ -51,7 +51,7 @@ def test_changes_and_no_git_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_people_read_it_in_a_sentence() -> None:
-    said = ORIGIN.sentence
+    said = sentence(ORIGIN.to_dict())
     assert "QSlice 0.1.0, commit 0123456789ab; 2026-01-31T12:00:00+00:00; Debian 12, Linux 6.1, 2 processors" in said
     assert "settings: network.scale=2.0" in said
 

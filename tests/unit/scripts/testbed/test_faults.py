@@ -27,7 +27,7 @@ from scripts.testbed.faults import (
 from scripts.testbed.life.supervisor import ControlServer, SupervisorClient
 from topologies import links
 from topologies.catalog import load
-from topologies.links import Direction
+from topologies.links import Direction, Impairment
 
 TOPOLOGY = load("ukqntel")
 CHANNEL = TOPOLOGY.channel("agg1-metro1-ch3")
@@ -44,6 +44,8 @@ EXAMPLES = (
     Fault(FaultKind.CUT_SECTION, "s1"),
     Fault(FaultKind.CUT_FIBRE, "ch3"),
     Fault(FaultKind.KILL, "kms"),
+    Fault(FaultKind.IMPAIR, CHANNEL.id, impairment=Impairment(1.5, 20.0, 5.0)),
+    Fault(FaultKind.IMPAIR, CHANNEL.id, Direction.B_TO_A, impairment=Impairment(loss_pct=100.0)),
 )
 
 
@@ -173,3 +175,27 @@ def test_a_cut_fibre_takes_its_channels_and_its_qkd_section_together() -> None:
     assert effects(TOPOLOGY, (Fault(FaultKind.CUT_FIBRE, "ch3"),)).unlit == frozenset()
     with pytest.raises(WrongRequest, match="NAME: there is no risk group 'fibre'; there are ch1, ch2"):
         require_target(TOPOLOGY, Element.RISK, "fibre")
+
+
+def test_an_impaired_port_loses_some_and_of_two_orders_the_last_holds() -> None:
+    some, all_ = Impairment(loss_pct=5.0), Impairment(loss_pct=100.0)
+    both = Fault(FaultKind.IMPAIR, CHANNEL.id, impairment=some)
+    one = Fault(FaultKind.IMPAIR, CHANNEL.id, Direction.A_TO_B, impairment=all_)
+    assert effects(TOPOLOGY, (both,)).impaired == {A: some, B: some}
+    assert effects(TOPOLOGY, (both, one)).impaired == {A: all_, B: some}
+    assert CHANNEL.id in surviving_channels(TOPOLOGY, (both,))
+    assert CHANNEL.id not in surviving_channels(TOPOLOGY, (both, one))
+    remaining, lifted = without((both,), "link up", CHANNEL.id, Direction.A_TO_B)
+    assert [(f.direction, f.impairment) for f in (*remaining, *lifted)] == [
+        (Direction.B_TO_A, some),
+        (Direction.A_TO_B, some),
+    ]
+    assert str(Fault(FaultKind.IMPAIR, "x", impairment=Impairment(1.5, 20.0, 5.0))) == (
+        "link impair x by 1.5 % loss, 20 ms delay, 5 ms jitter"
+    )
+
+
+@pytest.mark.parametrize(("kind", "how"), [(FaultKind.IMPAIR, Impairment()), (FaultKind.CUT, Impairment(1.0))])
+def test_an_impairment_of_nothing_and_one_of_a_cut_are_refused(kind: FaultKind, how: Impairment) -> None:
+    with pytest.raises(WrongRequest, match="impairment"):
+        Fault(kind, CHANNEL.id, impairment=how)
