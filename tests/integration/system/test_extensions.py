@@ -63,7 +63,8 @@ def test_faults_steps_and_metrics_of_others_own(tmp_path: Path) -> None:
     before, *during, after = impaired["phases"]
     assert before["lost"] == 0
     assert 0 < sum(phase["lost"] for phase in during) < sum(phase["sent"] for phase in during)
-    assert after["lost"] <= 10  # what was on its way
+    assert after["lost"] < after["sent"] / 2  # lifting it takes a moment
+    assert repetition["recovered_s"] is not None
 
 
 @pytest.mark.parametrize(
