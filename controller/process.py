@@ -28,9 +28,11 @@ from controller.northbound.http.token_files import read_or_make_token
 from controller.operations.assembly import assemble
 from controller.operations.context import OperationContext, OperationOptions
 from controller.operations.event_log import EventLog
+from controller.operations.extending.pce import ExternalPce
+from controller.operations.extending.terms import OnFailure, Terms
 from controller.operations.supervision import Supervisor
 from controller.persistence.sqlite_journal import Store
-from controller.schema.config import ControllerConfig, load_config
+from controller.schema.config import ControllerConfig, ExtensionsConfig, load_config
 from controller.southbound.carrier import CarrierWatch
 from controller.southbound.channel_ports import OpenFlowChannelPorts
 from controller.southbound.kms_client import KmsClient
@@ -40,6 +42,10 @@ from controller.southbound.ryu_app import start_openflow
 from controller.southbound.tunnel_client import TunnelClient
 from controller.testing.checkpoints import CHECKPOINTS
 from controller.testing.mutants import MUTATIONS, make_model
+from extensions.client import Worker
+from extensions.errors import ExtensionError
+from extensions.naming import Use
+from extensions.protocols import Kind
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +102,7 @@ def run(config: ControllerConfig) -> None:
         options=OperationOptions(spare_hold_s=config.spare_hold_s, checkpoint=killer_at(config.crash_at_checkpoint)),
         supervisor=Supervisor(ending=(eventlet.support.greenlets.GreenletExit,)),
     )
+    workers = put_in_force(config.extensions, context)
     operations = assemble(context)
     slices, maintenance = operations.slices, operations.maintenance
     switchboard.confirmed = maintenance.switch_confirmed
@@ -116,8 +123,34 @@ def run(config: ControllerConfig) -> None:
     eventlet.spawn(context.supervisor.keep, "API", serving.serve)
     log.info("API on http://%s:%d", *listener.getsockname()[:2])
     wait_for_signal()
+    for worker in workers:
+        worker.close()
     store.close()
     log.info("ended; switches go on forwarding by the rules they have")
+
+
+def put_in_force(config: ExtensionsConfig, context: OperationContext) -> list[Worker]:
+    """Start the extensions that are named, each in a process of its own. Raises ConfigError."""
+    workers = []
+    for kind, chosen in ((Kind.PCE, config.pce), (Kind.HEALING, config.healing)):
+        if chosen is None:
+            continue
+        worker = Worker(Use(kind, chosen.target, chosen.folder), chosen.deadline_s)
+        try:
+            identity = worker.start()
+        except ExtensionError as error:
+            raise ConfigError(f"extensions.{kind.value}: {error}") from error
+        log.warning("%s is in force: code of %s, SHA-256 %s, with the rights of this process",
+                    identity, identity.source, identity.sha256)  # fmt: skip
+        if config.unsafe_no_audit:
+            log.critical("EXTENSIONS ARE NOT AUDITED (unsafe_no_audit): for tests of the auditor alone")
+        terms = Terms(worker, context.events, OnFailure(chosen.on_failure), not config.unsafe_no_audit)
+        if kind is Kind.PCE:
+            context.pce = ExternalPce(terms)
+        else:
+            context.healing = terms
+        workers.append(worker)
+    return workers
 
 
 class ApiServer:

@@ -91,6 +91,10 @@ class DriverError(ControllerError):
     """Something outside the controller refused or did not answer."""
 
 
+class ExtensionFailed(DriverError):
+    """An extension gave no answer that may be used; the message names it."""
+
+
 class KeysMissing(DriverError):
     """A tunnel was given no key of its source in time."""
 

@@ -218,6 +218,21 @@ class BookingShort:
 
 
 @dataclass(frozen=True)
+class ExtensionRefused:
+    """An extension failed, or its answer was refused; ``code`` says how. Nothing of the answer was used.
+
+    ``about`` is the slice or connection. ``used`` is what was done instead: ``builtin`` or ``nothing``.
+    """
+
+    kind: ClassVar[str] = "extension"
+    extension: str
+    about: str
+    code: str
+    reason: str
+    used: str
+
+
+@dataclass(frozen=True)
 class StreamReset:
     """Told to one follower alone: events that it has not seen are no longer kept."""
 
@@ -242,5 +257,6 @@ Happening = (
     | SpareChanged
     | SectionChanged
     | BookingShort
+    | ExtensionRefused
     | StreamReset
 )

@@ -22,6 +22,7 @@ class ReasonCode(Enum):
     PROBES_FAIL = "probes_fail"
     OTHER_KEYS = "other_keys"  # its tunnels do not have keys of its source in use
     FALLBACK = "fallback"  # it runs at a lower level, one that the request lists
+    EXTENSION = "extension"  # an extension in force gave no answer that may be used, or waits
     EARLIER_VERSION = "earlier_version"  # read from a journal that knew no codes
 
 

@@ -10,6 +10,7 @@ from controller.model.errors import (
     ControllerError,
     DriverError,
     DuplicateSlice,
+    ExtensionFailed,
     KeyRatesUnknown,
     KeysMissing,
     ProvisioningFailed,
@@ -42,6 +43,7 @@ MEANINGS: tuple[tuple[type[ControllerError], HTTPStatus, ProblemCode], ...] = (
     (BoundReached, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.BOUND_REACHED),
     (ProvisioningFailed, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.SET_UP_FAILED),
     (KeysMissing, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.KEYS_MISSING),
+    (ExtensionFailed, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.EXTENSION_FAILED),
     (DriverError, HTTPStatus.SERVICE_UNAVAILABLE, ProblemCode.DRIVER_FAILED),
     (ControllerError, HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.REFUSED),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.operations.context import OperationContext
+from controller.operations.extending.pce import RouteRehearsal
 from controller.operations.healing.connectivity_monitor import ConnectivityMonitor
 from controller.operations.healing.rekeying import Rekeying
 from controller.operations.healing.restoration_service import RestorationService
@@ -34,6 +35,9 @@ class Operations:
 
 
 def assemble(context: OperationContext) -> Operations:
+    if context.pce is not None:
+        context.model.plan_by(context.pce)
+        context.model.find_routes_by(RouteRehearsal(context.pce))  # for what has not been tried before
     key_rates = KeyRatePolling(context)
     deletion = Deletion(context)
     provisioning = Provisioning(context, deletion)

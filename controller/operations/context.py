@@ -23,6 +23,8 @@ from controller.model.states import SliceState
 from controller.operations.concurrency import Operation
 from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pending, Switches, SwitchFault, Tunnels
 from controller.operations.event_log import EventLog
+from controller.operations.extending.pce import ExternalPce
+from controller.operations.extending.terms import Terms
 from controller.operations.supervision import Supervisor
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
@@ -91,6 +93,8 @@ class OperationContext:
     operations: dict[str, Operation] = field(default_factory=dict)  # by slice
     sections: dict[str, SectionStatus] = field(default_factory=dict)
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
+    pce: ExternalPce | None = None  # None: the builtin path computation
+    healing: Terms | None = None  # None: the builtin policy
 
     # --- options -------------------------------------------------------------------------------------------------
 

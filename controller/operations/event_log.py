@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.model.errors import ControllerError
-from controller.model.events import Happening, StreamReset
+from controller.model.events import ExtensionRefused, Happening, StreamReset
 
 KEPT_EVENTS = 1000
 FOLLOWER_BACKLOG = 1000
@@ -72,11 +72,12 @@ class EventLog:
 
     def publish(self, what: Happening) -> None:
         state = getattr(what, "state", None)
+        label = what.code if isinstance(what, ExtensionRefused) else "" if state is None else state.value
         with self._lock:
             event = Event(self._next, self._clock(), what)
             self._next += 1
             self._recent.append(event)
-            self._totals[what.kind, "" if state is None else state.value] += 1
+            self._totals[what.kind, label] += 1
             for follower in self._followers:
                 follower.offer(event)
 

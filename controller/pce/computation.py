@@ -6,25 +6,32 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from controller.model.errors import BoundReached
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest, SliceRequest
 from controller.pce.disjoint_pair import FoundPair, RoutePair, search_pair
 from controller.pce.infeasibility import Infeasible, Reason, Relaxation, explain_connection
-from controller.pce.joint_planning import PlannedConnection, reserve_planned
+from controller.pce.joint_planning import JointPlan, JointPlanner, PlannedConnection, reserve_planned
+from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
 from controller.pce.placement import SlicePlan, UnknownKeyRates, search_slice
 from controller.pce.route_query import search_route
 from controller.pce.slice_infeasibility import explain_slice
 
 __all__ = [
+    "ExactPlanner",
+    "ExactRoutes",
     "FoundPair",
     "Infeasible",
     "PlannedConnection",
     "Reason",
     "Relaxation",
+    "RouteFinder",
     "RoutePair",
     "SlicePlan",
+    "SlicePlanner",
     "UnknownKeyRates",
     "find_route",
     "plan_slice",
@@ -33,6 +40,47 @@ __all__ = [
     "search_route",
     "search_slice",
 ]
+
+
+class SlicePlanner(Protocol):
+    """Who plans slices: for whoever has time, without a lock."""
+
+    def plan_slice(self, network: Network, request: SliceRequest) -> SlicePlan | UnknownKeyRates | Infeasible:
+        """As :func:`plan_slice`."""
+
+    def plan_together(self, network: Network, requests: tuple[ConnectionRequest, ...]) -> JointPlan | None:
+        """Paths for some connections of a slice, which fit together; None: they do not."""
+
+
+class RouteFinder(Protocol):
+    """Who finds other paths for connections that move: while others wait for the lock."""
+
+    def find_route(
+        self, network: Network, request: ConnectionRequest, avoid: frozenset[str], relay: FoundRelay | None
+    ) -> Route | None:
+        """A path for ``request``, with its keys over ``relay`` if one is given; None: there is none.
+
+        ``avoid`` are those of the sites it excludes that whoever asked for the slice has not excluded.
+        """
+
+
+class ExactPlanner:
+    """Plans of this package."""
+
+    def plan_slice(self, network: Network, request: SliceRequest) -> SlicePlan | UnknownKeyRates | Infeasible:
+        return plan_slice(network, request)
+
+    def plan_together(self, network: Network, requests: tuple[ConnectionRequest, ...]) -> JointPlan | None:
+        return JointPlanner(network).plan(requests)
+
+
+class ExactRoutes:
+    """Routes of this package."""
+
+    def find_route(
+        self, network: Network, request: ConnectionRequest, avoid: frozenset[str], relay: FoundRelay | None
+    ) -> Route | None:
+        return search_route(network, request, relay=relay)
 
 
 def find_route(network: Network, request: ConnectionRequest) -> Route | Infeasible:

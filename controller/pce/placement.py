@@ -8,9 +8,10 @@ by rising lower bound on their cost, until the bound exceeds the best plan found
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controller.model.request import SliceRequest, compute_of, connections_of
+from controller.model.request import ConnectionRequest, SliceRequest, compute_of, connections_of
 from controller.pce.cost import LATENCY_WEIGHT
 from controller.pce.joint_planning import JointPlan, JointPlanner, PlannedConnection
 from controller.pce.network import Network
@@ -46,18 +47,27 @@ class UnknownKeyRates:
 
 def search_slice(network: Network, request: SliceRequest) -> SlicePlan | None:
     """The cheapest plan for the whole slice on the network as it is, or None. Nothing is reserved."""
+    found = search_placements(network, [(site, connections_of(request, site)) for site in candidates(network, request)])
+    if found is None:
+        return None
+    plan, site = found
+    return SlicePlan(request, site, plan.connections, plan.is_proven)
+
+
+def search_placements(
+    network: Network, placements: Sequence[tuple[str | None, tuple[ConnectionRequest, ...]]]
+) -> tuple[JointPlan, str | None] | None:
+    """The cheapest plan for any of the placements, each a site with the connections that there then are."""
     planner = JointPlanner(network)
     best: tuple[JointPlan, str | None] | None = None
-    found = ((least_cost(network, request, site), site) for site in candidates(network, request))
-    for bound, site in sorted(found, key=lambda one: (one[0], one[1] or "")):
+    found = ((least_cost(network, requests), site, requests) for site, requests in placements)
+    for bound, site, requests in sorted(found, key=lambda one: (one[0], one[1] or "")):
         if best is not None and bound >= best[0].objective:
             break
-        plan = planner.plan(connections_of(request, site), stop_at=None if best is None else best[0].objective)
+        plan = planner.plan(requests, stop_at=None if best is None else best[0].objective)
         if plan is not None:
             best = plan, site
-    if best is None:
-        return None
-    return SlicePlan(request, best[1], best[0].connections, best[0].is_proven)
+    return best
 
 
 def candidates(network: Network, request: SliceRequest) -> list[str | None]:
@@ -71,11 +81,11 @@ def possible_sites(network: Network, request: SliceRequest) -> list[str | None]:
     return [s for s in network.index.site_names if s not in shape.ends] if shape.is_open else [shape.site]
 
 
-def least_cost(network: Network, request: SliceRequest, site: str | None) -> int:
-    """A lower bound on the cost of the slice with its compute at ``site``: the latency of the bare topology."""
+def least_cost(network: Network, requests: Iterable[ConnectionRequest]) -> int:
+    """A lower bound on the cost of connections: the latency of the bare topology."""
     bounds, number = network.index.bounds, network.index.site_number
     total = 0
-    for connection in connections_of(request, site):
+    for connection in requests:
         source, target = number[connection.src], number[connection.dst]
         if bounds.is_connected(source, target):
             routes = 2 if connection.spec.protection.has_backup else 1

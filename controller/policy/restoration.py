@@ -198,7 +198,8 @@ def _find_lane(model: NetworkState, request: ConnectionRequest, connection_id: s
 def search_again(model: NetworkState, connection_id: str, request: ConnectionRequest) -> Route | None:
     """A route for a connection that moves. Where nobody knows key rates it keeps its relay: that is no loss of rate."""
     relay = model.kept_relay(connection_id) if request.spec.key_rate_millibps else None
-    return at_once(model.network, lambda: search_route(model.network, request, relay=relay))
+    avoid = request.spec.exclude_sites - model.connections[connection_id].request.spec.exclude_sites
+    return at_once(model.network, lambda: model.route_finder.find_route(model.network, request, avoid, relay))
 
 
 def at_once(network: Network, search: Callable[[], Found | None]) -> Found | None:

@@ -33,9 +33,17 @@ SETTLED = (ConnectionState.ACTIVE, ConnectionState.DEGRADED)
 
 
 def waiting(model: NetworkState) -> tuple[Connection, ...]:
-    """Connections without a way, the most urgent first."""
-    found = [c for c in model.connections.values() if c.state is ConnectionState.DEGRADED and not c.lanes]
+    """Connections without a way, the most urgent first; not those for which an extension may have one yet."""
+    found = [
+        c
+        for c in model.connections.values()
+        if c.state is ConnectionState.DEGRADED and not c.lanes and not _is_refused(c)
+    ]
     return tuple(sorted(found, key=rank))
+
+
+def _is_refused(connection: Connection) -> bool:
+    return connection.reason is not None and connection.reason.code is ReasonCode.EXTENSION
 
 
 def on_fallback(model: NetworkState) -> tuple[Connection, ...]:

@@ -18,9 +18,9 @@ from controller.model.path import Lane, Route
 from controller.model.request import Compute, SliceRequest, compute_of, connections_of
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
-from controller.pce.computation import SlicePlan, UnknownKeyRates, plan_slice
+from controller.pce.computation import SlicePlan, UnknownKeyRates
 from controller.pce.infeasibility import Infeasible
-from controller.pce.joint_planning import JointPlanner, PlannedConnection
+from controller.pce.joint_planning import PlannedConnection
 from controller.pce.network import Network, OverCommitted
 from controller.pce.placement import has_compute
 from controller.state.allocations import Retained
@@ -65,7 +65,7 @@ def plan_change(
         partly = _plan_the_rest(model, request, site, old)
         if partly is not None:
             return partly
-    plan = plan_slice(free, pinned)
+    plan = model.planner.plan_slice(free, pinned)
     return replace(plan, request=request) if isinstance(plan, SlicePlan) else plan
 
 
@@ -80,7 +80,7 @@ def _plan_the_rest(
     for connection in old:
         if connection.request.id not in kept:
             _release_lanes(network, connection)
-    plan = JointPlanner(network).plan(tuple(r for r in wanted if r.id not in kept))
+    plan = model.planner.plan_together(network, tuple(r for r in wanted if r.id not in kept))
     if plan is None:
         return None
     found = {planned.request.id: planned for planned in plan.connections}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -56,6 +56,28 @@ class OpenFlowConfig(_Section):
         return self
 
 
+class ExtensionConfig(_Section):
+    """One extension: where its code is (:mod:`extensions.naming`), and on which terms it is asked."""
+
+    target: str = Field(pattern=r"^.+:[A-Za-z_]\w*$")
+    """MODULE:NAME, or the absolute path of a file, and :NAME."""
+    folder: str | None = None
+    """Where else modules are looked for."""
+    deadline_s: float | None = Field(default=None, gt=0, le=60, allow_inf_nan=False)
+    """How long an answer may take. None: that of its kind."""
+    on_failure: Literal["reject", "builtin"] = "reject"
+    """What is done when it fails or its answer is refused: nothing, or what the builtin would do."""
+
+
+class ExtensionsConfig(_Section):
+    """Extensions in the place of the builtin. Their code runs with the rights of this process."""
+
+    pce: ExtensionConfig | None = None
+    healing: ExtensionConfig | None = None
+    unsafe_no_audit: bool = False
+    """For tests of the auditor: what extensions answer is installed unseen."""
+
+
 class ControllerConfig(_Section):
     """Everything the process is told."""
 
@@ -76,6 +98,7 @@ class ControllerConfig(_Section):
     """How long a lit spare must not have been needed before it is put out."""
     forbidden_suites: tuple[SuiteName, ...] = ()
     """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
+    extensions: ExtensionsConfig = ExtensionsConfig()
     crash_at_checkpoint: str | None = None
     """For tests of recovery: the process kills itself at this one of :mod:`controller.testing.checkpoints`."""
 

@@ -19,7 +19,15 @@ from controller.model.path import Lane, Route
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState
-from controller.pce.computation import SlicePlan, UnknownKeyRates, plan_slice
+from controller.pce.computation import (
+    ExactPlanner,
+    ExactRoutes,
+    RouteFinder,
+    SlicePlan,
+    SlicePlanner,
+    UnknownKeyRates,
+    plan_slice,
+)
 from controller.pce.infeasibility import Infeasible
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
@@ -33,6 +41,16 @@ class NetworkState(StateRecording):
     """Slices, connections, reservations, labels and the intended rules."""
 
     mutation: str | None = None  # how it is wrong on purpose (controller.testing.mutants)
+    planner: SlicePlanner = ExactPlanner()  # who plans slices; no lock is held where it is another
+    route_finder: RouteFinder = ExactRoutes()  # who finds other paths for connections that move
+
+    def plan_by(self, planner: SlicePlanner) -> None:
+        """Have slices planned by another."""
+        self.planner = planner
+
+    def find_routes_by(self, finder: RouteFinder) -> None:
+        """Have other paths found by another."""
+        self.route_finder = finder
 
     def fork(self) -> Self:
         """An independent copy, for dry runs: containers are copied, the values in them never change and are shared."""
@@ -52,7 +70,7 @@ class NetworkState(StateRecording):
         """What the slice would get; nothing is reserved."""
         if request.name in self.slices:
             raise DuplicateSlice(f"there is a slice {request.name!r} already")
-        return plan_slice(self.network, request)
+        return self.planner.plan_slice(self.network, request)
 
     def needed_switches_away(self, request: SliceRequest) -> tuple[str, ...]:
         """The sites whose switches are away, if the slice would fit were they there; call when it does not fit."""

@@ -69,7 +69,7 @@ class Events:
                     raise DidNotHold(f"no event {kind} with {members} within {timeout_s:g} s")
 
     def _open(self) -> EventStream:
-        stream = EventStream(self._url, self._last, ask_for_token=self._token)
+        stream = EventStream(self._url, self._last, token=self._token)
         self._socket = stream.socket
         return stream
 

@@ -123,12 +123,13 @@ class Testbed:
             run.supervisor.wait()
 
     @classmethod
-    def running(cls) -> Self:
+    def running(cls, layout: Layout | None = None) -> Self:
         """The network that is up already, by ``qslice up --detach`` or another process, which also ends it.
 
-        Raises EnvironmentLacks when there is none.
+        ``layout`` says where its files are, when not at their usual place. Raises EnvironmentLacks when there is none.
         """
         found = cls()
+        found._layout = layout or found._layout
         found._system = RunningSystem(running_record(found._layout), found._layout)
         return found
 

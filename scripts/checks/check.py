@@ -19,10 +19,11 @@ from pathlib import Path
 
 from scripts.checks.pytest_parts import Part, Reports, Tests
 from scripts.checks.soak import run as soak
+from scripts.offline import rehearsal
 from scripts.vm import run as vm
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("controller", "topologies", "kms", "scripts", "tests")
+PACKAGES = ("controller", "topologies", "kms", "scripts", "extensions", "tests")
 
 # Without these: nothing that needs root, Open vSwitch or /dev/net/tun, nothing that takes long.
 FAST = "not needs_root and not needs_ovs and not needs_tun and not slow"
@@ -101,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     if "--vm" in given:
         return vm.main([argument for argument in given if argument != "--vm"])
+    if "--offline" in given:
+        return rehearsal.main([argument for argument in given if argument != "--offline"])
     if "--long" in given:
         return soak.main([argument for argument in given if argument != "--long"])
     parser = argparse.ArgumentParser(
@@ -117,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"
+    )
+    parser.add_argument(
+        "--offline", action="store_true", help="set a bare machine up without a network (see --offline --help)"
     )
     parser.add_argument(
         "--long",

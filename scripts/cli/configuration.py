@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from scripts.cli.extensions import in_force
 from scripts.cli.topologies import chosen_topology
 from scripts.configuration.sources import read_configuration
 from scripts.configuration.table import BY_NAME
 from scripts.configuration.values import Configuration
+from scripts.testbed.extensions import OF_CONTROLLER
 from scripts.testbed.life.run import RunOptions
 from topologies.spec import Topology
 
@@ -27,12 +29,17 @@ def configuration_of(
             given[name] = getattr(arguments, name.rpartition(".")[2], None)
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
+    for name, option in (("use", "use"), ("on_failure", "on_failure"), ("deadline_s", "deadline")):
+        value = getattr(arguments, option, None)
+        if value not in (None, []):
+            given[f"extensions.{name}"] = value
     return read_configuration(arguments.config, given)
 
 
 def run_options(configuration: Configuration) -> RunOptions:
     """What a network is started with that nobody but the configuration describes."""
-    return RunOptions(configuration, bfd=configuration["network.bfd"])
+    extensions = in_force(configuration, OF_CONTROLLER)
+    return RunOptions(configuration, bfd=configuration["network.bfd"], extensions=extensions)
 
 
 def configured_topology(configuration: Configuration, name: str | None = None) -> Topology:

@@ -15,16 +15,13 @@ from scripts.testbed.clients import Northbound
 from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import Layout
 
-OPERATORS_TOKEN, VIEWERS_TOKEN = "token", "token.viewer"
-
 
 def controller_of(arguments: argparse.Namespace, layout: Layout) -> Northbound:
     """Raises WrongRequest where ``--api`` is no address, EnvironmentLacks where nothing runs here."""
     if arguments.api:
-        return Northbound(_address(arguments.api), token=_token(layout))
-    from scripts.testbed.run_record import (
-        running_record,  # loads what a network is, which a controller elsewhere spares
-    )
+        return Northbound(_address(arguments.api), token=_token())
+    # Loads what a network is, which asking a controller elsewhere spares.
+    from scripts.testbed.run_record import running_record
 
     record = running_record(layout)
     return Northbound(record.api_url, record.layout(layout).token)
@@ -57,8 +54,8 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
-def _token(layout: Layout) -> str | None:
-    """From the environment, or from this checkout's files where the caller may read them; None where there is none."""
+def _token() -> str | None:
+    """As the environment has it; None where it has none. This machine's own goes to no controller elsewhere."""
     if given := os.environ.get("QSLICE_TOKEN"):
         return _checked("QSLICE_TOKEN", given)
     if named := os.environ.get("QSLICE_TOKEN_FILE"):
@@ -68,9 +65,6 @@ def _token(layout: Layout) -> str | None:
             raise EnvironmentLacks(f"QSLICE_TOKEN_FILE: cannot read {named}: {error.strerror}") from error
         except UnicodeDecodeError:
             raise EnvironmentLacks(f"QSLICE_TOKEN_FILE: {named} holds no token") from None
-    for name in (OPERATORS_TOKEN, VIEWERS_TOKEN):
-        with suppress(OSError, UnicodeDecodeError):
-            return _checked(name, (layout.state / name).read_text(encoding="ascii"))
     return None
 
 

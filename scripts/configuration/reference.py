@@ -19,6 +19,7 @@ SECTIONS = {
     "controller": "The controller",
     "kms": "The key management service",
     "tunnel": "The tunnels",
+    "extensions": "Extensions",
     "experiment": "Experiments",
     "bench": "Benchmarks",
 }
@@ -35,6 +36,7 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
             "tunnel_sockets": "the agents' control sockets by site",
             "ovsdb_socket": "Open vSwitch's database, with `network.bfd`: sets the BFD intervals",
             "watch_carrier": "true: the switches' ports are interfaces of this machine, whose kernel tells of carrier",
+            "extensions": "extensions in force, of `extensions.*`, each with its file",
             "crash_at_checkpoint": "tests only: the process kills itself there",
             "unsafe_mutation": "tests only: the controller is wrong in that way (`experiment run chaos --mutation`)",
         },

@@ -21,6 +21,7 @@ class Reader(StrEnum):
     AGENTS = "tunnel agents"
     UP = "`up`, `demo`"
     EXPERIMENT = "`experiment run`"
+    EXTENSIONS = "`up`, `demo`, `experiment run`"
     BENCH = "`bench`"
 
 
@@ -30,6 +31,8 @@ class Place(StrEnum):
     FILE = "file"
     TOPOLOGY = "topology"
     """The name of one that is shipped, else a file."""
+    USES = "uses"
+    """Each KIND=TARGET, of which some are files."""
 
 
 @dataclass(frozen=True)

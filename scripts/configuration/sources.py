@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from extensions.naming import placed
 from scripts.configuration.components import contradiction
 from scripts.configuration.document import LISTED, Wrong, checked, parse_file
 from scripts.configuration.setting import Place
@@ -78,6 +79,8 @@ def _placed(name: str, value: Any, folder: Path) -> Any:
     is_topology = place is Place.TOPOLOGY
     if place is None or value is None or (is_topology and value in catalog_names()):
         return value
+    if place is Place.USES:
+        return [placed(text, folder.absolute()) for text in value]
     return str(folder.absolute() / value)
 
 

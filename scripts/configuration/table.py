@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -57,6 +57,7 @@ def _settings() -> Iterator[Setting]:
         "unsafe_keylog", "Debugging only: a file that gets all traffic keys, for Wireshark.",
         own_variable="QSLICE_UNSAFE_KEYLOG", place=Place.FILE,
     )  # fmt: skip
+    yield from _extensions()
     yield from _experiments()
     yield from _benches()
 
@@ -129,6 +130,18 @@ def _kms() -> Iterator[Setting]:
     yield quota("stream_priority", "The highest priority of the ETSI 004 streams that an SAE opens.")
     yield quota("max_streams", "How many ETSI 004 streams an SAE may have open.")
     yield kms("quotas", "Quotas of single SAEs by id, with the members of `quota`; what is left out is unlimited.")
+
+
+def _extensions() -> Iterator[Setting]:
+    read = Reader.EXTENSIONS
+    yield Setting("extensions.use", Annotated[list[str], Field(max_length=20)], [], "Extensions in the place of the "
+                  "builtin, each KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of `extension list`. Their "
+                  "code runs as root.", read, option="--use", place=Place.USES)  # fmt: skip
+    yield Setting("extensions.on_failure", Literal["reject", "builtin"], "reject", "What is done when an extension "
+                  "fails or its answer is refused: nothing, or what the builtin would do.", read,
+                  option="--on-failure")  # fmt: skip
+    yield Setting("extensions.deadline_s", Annotated[float, Field(gt=0, le=60)] | None, None, "How long an answer may "
+                  "take; null: as its kind says (`extension list`).", read, "s", "--deadline")  # fmt: skip
 
 
 def _experiments() -> Iterator[Setting]:

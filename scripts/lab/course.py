@@ -11,6 +11,7 @@ from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.lab import eavesdropper, needs, protected, refused, reroute
 from scripts.lab.exercise import Exercise, Finding
 from scripts.measure.errors import ApiError, ApiRefusal, MeasurementError
+from scripts.testbed.paths import Layout
 from topologies.catalog import load
 
 NETWORK = "metro-ring"
@@ -65,9 +66,9 @@ def answers_of(asked: Exercise, words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def network() -> Testbed:
+def network(layout: Layout | None = None) -> Testbed:
     """The network that is up. Raises EnvironmentLacks where it is none, or not the course's."""
-    found = Testbed.running()
+    found = Testbed.running(layout)
     expected = load(NETWORK)
     if found.topology.name != NETWORK or found.topology.site_names != expected.site_names:
         raise EnvironmentLacks(
@@ -77,10 +78,10 @@ def network() -> Testbed:
     return found
 
 
-def start(number: int) -> str:
+def start(number: int, layout: Layout | None = None) -> str:
     """Prepare an exercise and return its task; what an earlier attempt at it left is removed."""
     begun = exercise(number)
-    testbed = network()
+    testbed = network(layout)
     try:
         _delete(testbed, f"lab{number}")
         begun.prepare(testbed)
@@ -89,20 +90,20 @@ def start(number: int) -> str:
     return begun.task
 
 
-def check(number: int, words: Sequence[str]) -> Result:
+def check(number: int, words: Sequence[str], layout: Layout | None = None) -> Result:
     """Look at the solution of an exercise."""
     asked = exercise(number)
     answers = answers_of(asked, words)
-    testbed = network()
+    testbed = network(layout)
     try:
         return Result(number, tuple(asked.judge(testbed, answers)))
     except (MeasurementError, ApiError) as error:
         return Result(number, (Finding("the check came to its end", False, str(error)),))
 
 
-def reset() -> str:
+def reset(layout: Layout | None = None) -> str:
     """Delete the course's slices, lift every fault, end every eavesdropping; what was done, in words."""
-    testbed = network()
+    testbed = network(layout)
     testbed.lift_all()
     eavesdropper.stop_all(testbed)
     try:

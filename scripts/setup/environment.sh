@@ -16,6 +16,9 @@ build_tools=scripts/setup/build-tools.txt
 # One set-up at a time on a machine, whichever clone it is for: apt, Open vSwitch.
 lock_file=/run/qslice-setup.lock
 
+# The folder of an opened bundle (offline.sh); empty: packages come from where apt and pip are told to look.
+bundle=
+
 exit_missing=3 # contracts: the environment is missing something
 
 venv() { printf '%s/.venv' "$qslice_root"; }
@@ -82,9 +85,20 @@ apt_get() {
     # No questions (tshark, iperf3 and needrestart ask some), and patience with whoever else holds dpkg's lock:
     # a freshly booted machine upgrades itself.
     local options
-    mapfile -t options < <(readable_sources)
+    if [[ -n $bundle ]]; then
+        mapfile -t options < <(bundled_sources)
+    else
+        mapfile -t options < <(readable_sources)
+    fi
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 LC_ALL=C.UTF-8 apt-get --quiet --yes "${options[@]}" \
         -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# bundled_sources: options for apt-get that have it know nothing but the bundle, and leave this machine's index alone.
+bundled_sources() {
+    printf '%s\n' -o "Dir::Etc::SourceList=$bundle/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o "Dir::State::Lists=$bundle/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
+        -o APT::Sandbox::User=root -o Acquire::Languages=none
 }
 
 # apt-get does not wait for the lock of the package index, so that is tried again.
@@ -128,6 +142,7 @@ install_packages() {
     local names advice
     mapfile -t names < <(packages_to_install)
     advice="Check that this machine reaches its Debian mirrors (apt-get update)."
+    [[ -z $bundle ]] || advice="Is the bundle older than what is installed here? Then make it anew."
     step "finishing what an interrupted dpkg may have left" "Run: dpkg --configure -a" finish_interrupted_dpkg
     step "reading the Debian package index" "$advice" apt_update_or_go_on
     step "installing ${#names[@]} Debian packages: ${names[*]}" "$advice" apt_get install --no-install-recommends "${names[@]}"
@@ -182,7 +197,10 @@ print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\
 # pip_install FILE [OPTION]...: what a file of pinned packages lists, each byte for byte as when it was pinned, and
 # nothing that they ask for beyond.
 pip_install() {
-    PIP_USER=0 "$(venv)/bin/python" -m pip --disable-pip-version-check --no-input install --progress-bar off \
+    local -a places=(env)
+    [[ -z $bundle ]] || places+=(-u PIP_INDEX_URL -u PIP_EXTRA_INDEX_URL -u PIP_CONSTRAINT PIP_CONFIG_FILE=/dev/null
+        PIP_NO_INDEX=1 "PIP_FIND_LINKS=$bundle/wheels")
+    PIP_USER=0 "${places[@]}" "$(venv)/bin/python" -m pip --disable-pip-version-check --no-input install --progress-bar off \
         --require-hashes --no-deps --requirement "$@"
 }
 

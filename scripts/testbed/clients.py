@@ -45,7 +45,7 @@ class Northbound:
         self, url: str, token_file: Path | None = None, timeout_s: float = 60.0, token: str | None = None
     ) -> None:
         self._address, self._token_file, self._timeout_s = urlsplit(url), token_file, timeout_s
-        self.given_token = token
+        self._given_token = token
 
     @property
     def url(self) -> str:
@@ -54,7 +54,7 @@ class Northbound:
     def call(self, method: str, path: str, body: Any = None) -> Answer:
         """Status and decoded body; EnvironmentLacks when nobody answers."""
         headers = {"Accept": "application/json, application/yang-data+json"}
-        if self.given_token or method != "GET" or path in PRIVILEGED_READS:
+        if self._given_token or method != "GET" or path in PRIVILEGED_READS:
             headers["Authorization"] = f"Bearer {self.token()}"
         connection = http.client.HTTPConnection(
             self._address.hostname or "127.0.0.1", self._address.port, timeout=self._timeout_s
@@ -97,8 +97,8 @@ class Northbound:
 
     def token(self) -> str:
         """The token that was given, else the operator's. EnvironmentLacks where there is none."""
-        if self.given_token:
-            return self.given_token
+        if self._given_token:
+            return self._given_token
         if self._token_file is None:
             raise EnvironmentLacks("there is no API token: set QSLICE_TOKEN, or QSLICE_TOKEN_FILE to a file with it")
         try:

@@ -15,8 +15,7 @@ SILENCE_S = 60.0  # the stream says something every 15 s
 class EventStream:
     """An open stream. ``after`` is the sequence number of the last event that is known: what came since comes first.
 
-    A ``token`` goes along at once, that of ``ask_for_token`` only where the controller wants one. Raises OSError or
-    http.client.HTTPException when there is no stream.
+    Raises OSError or http.client.HTTPException when there is none.
     """
 
     def __init__(
@@ -24,17 +23,22 @@ class EventStream:
         api_url: str,
         after: str | None = None,
         *,
-        token: str | None = None,
-        ask_for_token: Callable[[], str] | None = None,
+        token: Callable[[], str] | None = None,
         silence_s: float = SILENCE_S,
     ) -> None:
+        """``token`` gives the API's, where it wants one for reading."""
         address = urlsplit(api_url)
         connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=silence_s)
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
         try:
-            response = self._ask(connection, after, token)
-            if response.status == HTTPStatus.UNAUTHORIZED and ask_for_token is not None:
+            connection.request("GET", "/v1/events", headers=headers)
+            self.socket = connection.sock  # the answer takes it over
+            response = connection.getresponse()
+            if response.status == HTTPStatus.UNAUTHORIZED and token is not None:
                 response.read()
-                response = self._ask(connection, after, ask_for_token())
+                headers["Authorization"] = f"Bearer {token()}"
+                connection.request("GET", "/v1/events", headers=headers)
+                self.socket, response = connection.sock, connection.getresponse()
             if response.status != HTTPStatus.OK:
                 response.close()
                 raise OSError(f"the event stream answered {response.status}")
@@ -43,16 +47,6 @@ class EventStream:
             connection.close()
             raise
         self._response = response
-
-    def _ask(
-        self, connection: http.client.HTTPConnection, after: str | None, token: str | None
-    ) -> http.client.HTTPResponse:
-        headers = {"Accept": "text/event-stream"}
-        headers |= {"Last-Event-ID": after} if after else {}
-        headers |= {"Authorization": f"Bearer {token}"} if token else {}
-        connection.request("GET", "/v1/events", headers=headers)
-        self.socket = connection.sock  # the answer takes it over
-        return connection.getresponse()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Each event, until the stream ends; one that is torn by a controller's death is left out, and comes again."""

@@ -110,6 +110,16 @@ class FaultInjector:
         note = f"{target}: lifted {', '.join(map(str, lifted))}"
         return Outcome(lifted, note + (f"; still there: {', '.join(map(str, still))}" if still else ""))
 
+    def mend(self, channel: str) -> Outcome:
+        """Undo every impairment of a channel, and nothing else that is done to it."""
+        require_target(self._topology, Element.CHANNEL, channel)
+        with self._changing() as change:
+            before = self.active()
+            lifted = tuple(f for f in before if f.kind is FaultKind.IMPAIR and f.target == channel)
+            if lifted:
+                change(before, tuple(f for f in before if f not in lifted))
+        return Outcome(lifted, f"{channel}: lifted {', '.join(map(str, lifted)) or 'nothing'}")
+
     def lift_all(self) -> Outcome:
         """Undo every fault, the last one first."""
         lifted: list[Fault] = []

@@ -74,12 +74,8 @@ mkdir "$root/vagrant"
 cp -a "$tree/." "$root/vagrant/"
 
 say "installing what QSlice needs, with its own set-up"
-chroot "$root" /usr/bin/env -u SSL_CERT_FILE HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONNOUSERSITE=1 /bin/bash -euc '
-    qslice_root=/vagrant
-    package_lists=(/vagrant/scripts/setup/debian-packages.txt /vagrant/scripts/setup/debian-packages-test.txt)
-    mkdir -p -m 0700 /vagrant/.state
-    source /vagrant/scripts/setup/environment.sh
-    install_everything'
+chroot "$root" /usr/bin/env -u SSL_CERT_FILE HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONNOUSERSITE=1 \
+    /vagrant/scripts/setup/into-image.sh /vagrant/scripts/setup/debian-packages-test.txt
 
 say "tidying up"
 chroot "$root" apt-get clean

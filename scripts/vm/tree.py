@@ -11,7 +11,7 @@ from typing import Any
 
 # The Vagrantfile's rsync__exclude, and what no test needs.
 EXCLUDED = frozenset(
-    {".venv", ".state", "results", ".vagrant", ".git", ".hypothesis", ".import_linter_cache", "__pycache__"}
+    {".venv", ".state", ".liboqs", "results", ".vagrant", ".git", ".hypothesis", ".import_linter_cache", "__pycache__"}
     | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
 
@@ -23,6 +23,7 @@ INGREDIENTS = (
     "scripts/setup/debian-packages.txt",
     "scripts/setup/debian-packages-test.txt",
     "scripts/setup/environment.sh",
+    "scripts/setup/into-image.sh",
     "scripts/vm/build_root.sh",
     "scripts/vm/guest-boot.sh",
     "scripts/vm/qslice-guest.service",
@@ -33,16 +34,17 @@ JOB = ".state/vm-job.json"
 """Where the guest finds what it is to do."""
 
 
+def admit(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """For :meth:`tarfile.TarFile.add`: leaves out what machines make; root owns everything else."""
+    if Path(entry.name).name in EXCLUDED:
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
 def pack(root: Path, archive: Path, job: dict[str, Any]) -> None:
     """Write the tree and the job to a tar archive; root owns everything in it."""
-
-    def admit(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        if Path(entry.name).name in EXCLUDED:
-            return None
-        entry.uid = entry.gid = 0
-        entry.uname = entry.gname = "root"
-        return entry
-
     with tarfile.open(archive, "w") as tar:
         tar.add(root, arcname=".", filter=admit)
         content = json.dumps(job).encode()

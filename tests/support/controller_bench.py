@@ -48,6 +48,7 @@ class Bench:
         switches: FakeSwitches | None = None,
         tunnels: FakeTunnels | None = None,
         make_model: Callable[[Topology], NetworkState] = NetworkState,
+        extend: Callable[[OperationContext], None] = lambda context: None,
     ) -> None:
         self.topology = topology
         self.database = database
@@ -78,6 +79,7 @@ class Bench:
             self.channel_ports,
             options,
         )
+        extend(self.context)
         operations = assemble(self.context)
         self.slices, self.maintenance = operations.slices, operations.maintenance
         self.switches.confirmed = self.maintenance.switch_confirmed

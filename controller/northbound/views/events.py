@@ -64,6 +64,9 @@ MEMBERS: dict[type[events.Happening], dict[str, Any]] = {
         "section": TEXT, "state": _one_of(events.SectionState), "qber": or_null(AMOUNT), "connections": TEXTS,
     },
     events.BookingShort: {"a": TEXT, "b": TEXT, "key_source": TEXT, "wanted_bps": COUNT, "promised_bps": COUNT},
+    events.ExtensionRefused: {
+        "extension": TEXT, "about": TEXT, "code": TEXT, "reason": TEXT, "used": {"enum": ["builtin", "nothing"]},
+    },
     events.StreamReset: {"reason": TEXT},
 }  # fmt: skip
 EVENT_SCHEMAS: dict[str, Any] = {

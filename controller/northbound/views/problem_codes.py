@@ -16,6 +16,7 @@ class ProblemCode(Enum):
     KEYS_MISSING = "keys_missing"  # a tunnel was given no key in time; all is as before
     SET_UP_FAILED = "set_up_failed"  # a switch or tunnel refused or did not answer; all is as before
     DRIVER_FAILED = "driver_failed"  # the journal, a switch, an agent or the KMS refused or did not answer
+    EXTENSION_FAILED = "extension_failed"  # an extension in force failed, or its answer was refused; all is as before
     UNKNOWN_SLICE = "unknown_slice"
     UNKNOWN_RESERVATION = "unknown_reservation"
     UNKNOWN_JOB = "unknown_job"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from controller.model.connection import owner_of
@@ -13,8 +13,10 @@ from controller.model.events import SpareChanged
 from controller.model.reroute import Cause
 from controller.model.states import ConnectionState
 from controller.operations.context import OperationContext
+from controller.operations.healing.rehearsal import Decide
 from controller.policy import dark_channels, restoration, security_fallback
 from controller.policy.dark_channels import SparePlan, leave, replacements, unneeded
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ RETEST_S = 15.0  # a spare that did not come up is left alone for so long
 class Move(Protocol):
     """Carries decisions out (see RestorationService)."""
 
-    def __call__(self, decide: Callable[[], list[restoration.Decision]]) -> None: ...
+    def __call__(self, decide: Decide) -> None: ...
 
 
 class ChannelActivation:
@@ -98,10 +100,10 @@ class ChannelActivation:
         if failed:
             context.wait_or_repair("spare", context.channel_ports.deactivate(failed))
             return True
-        self._move(lambda: self._take(plan))
+        self._move(lambda model: self._take(model, plan))
         # Who has lost its way since the choice may find one over what is lit now.
-        self._move(lambda: restoration.retry(model, restoration.retriable(model)))
-        self._move(lambda: security_fallback.undo(model, [c.id for c in security_fallback.on_fallback(model)]))
+        self._move(lambda model: restoration.retry(model, restoration.retriable(model)))
+        self._move(lambda model: security_fallback.undo(model, [c.id for c in security_fallback.on_fallback(model)]))
         return False
 
     def has_news(self) -> bool:
@@ -123,9 +125,8 @@ class ChannelActivation:
                 network.release(owner_of(connection, lane))
         return dark_channels.choose(network, [c.request for c in needy], usable)
 
-    def _take(self, plan: SparePlan) -> list[restoration.Decision]:
+    def _take(self, model: NetworkState, plan: SparePlan) -> list[restoration.Decision]:
         """The ways of the plan for those who still wait for one."""
-        model = self._context.model
         decisions = []
         for connection in security_fallback.waiting(model):
             route = plan.routes.get(connection.request.id)
@@ -151,7 +152,7 @@ class ChannelActivation:
                 due = due[:1]
         if not due:
             return
-        self._move(lambda: leave(model, due))
+        self._move(lambda model: leave(model, due))
         with context.lock:
             lanes = [lane for held in model.held_lanes.values() for lane in held]
             used = {channel for lane in lanes for channel in lane.route.channels}

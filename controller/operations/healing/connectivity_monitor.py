@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from controller.operations.context import OperationContext
 from controller.operations.healing.restoration_service import RestorationService
 from controller.policy.fault_localization import Doubts
 from controller.policy.restoration import Decision
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class ConnectivityMonitor:
         if advice.check:
             self._check(advice.check, check_switch)
         if advice.move:
-            self._restoration.leave(lambda: self._move(advice.move))
+            self._restoration.leave(lambda model: self._move(model, advice.move))
 
     def _each(self, ids: tuple[str, ...], act: Callable[[str], str]) -> set[str]:
         """The slices of those with which it could be done: what goes wrong with one connection is that one's."""
@@ -109,9 +111,10 @@ class ConnectivityMonitor:
                 log.exception("connection %s: what its probes say cannot be carried out", connection_id)
         return touched
 
-    def _move(self, ids: tuple[str, ...]) -> list[Decision]:
-        context = self._context
-        return self._doubts.move(context.model, ids, context.model.findings, context.steady())
+    def _move(self, model: NetworkState, ids: tuple[str, ...]) -> list[Decision]:
+        """The moves on the model; on a copy of it, the doubts are copies too."""
+        doubts = self._doubts if model is self._context.model else copy.deepcopy(self._doubts)
+        return doubts.move(model, ids, model.findings, self._context.steady())
 
     def _deny(self, connection_id: str) -> str:
         context, model = self._context, self._context.model

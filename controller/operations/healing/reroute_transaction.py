@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.forwarding.intended import join
@@ -18,6 +18,7 @@ from controller.model.states import ConnectionState
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import BARRIER_DEADLINE_S, OperationContext, wait_for
 from controller.operations.drivers import Pending, SwitchFault
+from controller.operations.healing.rehearsal import Decide, decided
 from controller.operations.reconciliation import Reconciliation
 from controller.policy import failure, reroute_audit
 from controller.policy.restoration import Decision, is_route_up
@@ -35,8 +36,6 @@ MIN_WAIT_S = 0.1
 # over all that it has cached: few of them, therefore.
 FIRST_BATCH = 4
 UNCONFIRMED = Reason(ReasonCode.UNCONFIRMED, "moved to another way, on which its probes have not passed yet")
-
-Decide = Callable[[], list[Decision]]
 
 
 @dataclass
@@ -79,7 +78,10 @@ class RerouteTransaction:
         self._moved: list[str] = []  # what they left is to be taken off
 
     def run(self, decide: Decide) -> None:
-        """Carry out what ``decide`` decides (with the lock held); nothing where that is nothing."""
+        """Carry out what ``decide`` decides (with the lock held); nothing where that is nothing.
+
+        Where an extension finds paths, the decision is tried on a copy of the model first, without the lock.
+        """
         started = self._context.steady()
         for number in range(1, MAX_ATTEMPTS + 1):
             attempt = self._decide_and_lay(decide)
@@ -103,9 +105,7 @@ class RerouteTransaction:
         been lost all the same.
         """
         context = self._context
-        with context.lock:
-            context.look_at_switches()
-            decisions = decide()
+        with decided(context, decide) as decisions:
             if not decisions:
                 return None
             for decision in decisions:
@@ -293,8 +293,7 @@ class RerouteTransaction:
         return {}
 
     def _go_round(self, avoid: Mapping[str, frozenset[str]]) -> Decide:
-        context = self._context
-        return lambda: failure.decide(context.model, [c.id for c in context.existing(avoid)], avoid)
+        return lambda model: failure.decide(model, [i for i in avoid if i in model.connections], avoid)
 
     def _unchanged(self, moving: Mapping[str, Connection]) -> list[str]:
         """Those that nothing else (a delete, a second failure) has taken over since the decision."""

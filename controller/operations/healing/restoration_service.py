@@ -23,16 +23,20 @@ from controller.model.states import ConnectionState
 from controller.operations.bounded_search import apart
 from controller.operations.context import OperationContext
 from controller.operations.healing.channel_activation import ChannelActivation
-from controller.operations.healing.reroute_transaction import Decide, RerouteTransaction
+from controller.operations.healing.external_policy import ExternalPolicy
+from controller.operations.healing.rehearsal import Decide
+from controller.operations.healing.reroute_transaction import RerouteTransaction
 from controller.operations.reconciliation import Reconciliation
 from controller.policy import failure, restoration, security_fallback
 from controller.policy.reversion import Reversion, original_routes
+from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
 
 TRY_AGAIN_S = 5.0  # what waits or runs on a fallback is also tried again without news
 # What may come right without anything that the model sees.
-NOT_TOLD = (ReasonCode.REFUSED, ReasonCode.OTHER_KEYS)
+NOT_TOLD = (ReasonCode.REFUSED, ReasonCode.OTHER_KEYS, ReasonCode.EXTENSION)
+_NOT_FOUND = Reason(ReasonCode.EXTENSION, "the path computation in force has found no path")
 EXPLANATION_S = 1.0  # for each connection, while nobody waits for it
 
 
@@ -45,6 +49,7 @@ class RestorationService:
         self._reversion = Reversion()
         self._activation = ChannelActivation(context, self._move, context.options.spare_hold_s)
         self._try_again_at = 0.0
+        self._policy = None if context.healing is None else ExternalPolicy(context, context.healing)
         self._tried: object = None  # how the network looked when all that waits was last tried by the clock
 
     def channels_changed(self, changes: dict[str, bool], silent: frozenset[str] = frozenset()) -> None:
@@ -64,8 +69,10 @@ class RestorationService:
 
     def heal(self) -> None:
         """Reroute everything that is hit."""
-        context = self._context
-        self._move(lambda: failure.decide(context.model, failure.affected(context.model)))
+        if self._policy is None:
+            self._move(lambda model: failure.decide(model, failure.affected(model)))
+        else:
+            self._move(self._policy.consulted())
         self._resort()
         self._explain()
 
@@ -78,7 +85,7 @@ class RestorationService:
         if not any(switches.is_ready(site) for site in model.topology.site_names):
             return
         self._move(
-            lambda: [
+            lambda model: [
                 *restoration.retry(model, restoration.retriable(model)),
                 *restoration.protect(model, restoration.unprotected(model)),
             ]
@@ -90,6 +97,8 @@ class RestorationService:
     def run_due(self) -> None:
         """What is due by the clock: back to original paths, spares put out, and what waits tried again."""
         context = self._context
+        if self._policy is not None and self._policy.is_due():
+            self.heal()
         self._move(self._revert)
         self._activation.deactivate()
         with context.lock:
@@ -124,18 +133,17 @@ class RestorationService:
         self._activation.keep_dark(channels)
 
     def _undo_fallbacks(self) -> None:
-        model = self._context.model
-        self._move(lambda: security_fallback.undo(model, [c.id for c in security_fallback.on_fallback(model)]))
+        self._move(lambda model: security_fallback.undo(model, [c.id for c in security_fallback.on_fallback(model)]))
 
     def _resort(self) -> None:
         """For those that cannot be served as they asked: dark channels where they may help, then fallbacks."""
-        model = self._context.model
-        self._move(lambda: security_fallback.fall_back(model, [c.id for c in security_fallback.keyless(model)]))
+        self._move(lambda model: security_fallback.fall_back(model, [c.id for c in security_fallback.keyless(model)]))
         if self._activation.activate():
-            self._move(lambda: security_fallback.fall_back(model, [c.id for c in security_fallback.waiting(model)]))
+            self._move(
+                lambda model: security_fallback.fall_back(model, [c.id for c in security_fallback.waiting(model)])
+            )
 
-    def _revert(self) -> list[restoration.Decision]:
-        model = self._context.model
+    def _revert(self, model: NetworkState) -> list[restoration.Decision]:
         decisions = []
         for connection_id in self._reversion.due(model, self._context.steady()):
             before = model.connections[connection_id]
@@ -172,8 +180,12 @@ class RestorationService:
                     if context.model.connections.get(connection.id) is connection:
                         context.model.note_reason(connection.id, found)
                         context.save_slices_of([connection.id])
+            elif context.pce is not None:
+                with context.lock:  # it is asked again soon
+                    if context.model.connections.get(connection.id) is connection:
+                        context.model.note_reason(connection.id, _NOT_FOUND)
             elif connection.id not in keeping:
-                self._move(partial(restoration.take, context.model, connection, found))
+                self._move(partial(restoration.take, waiting=connection, route=found))
 
     def _move(self, decide: Decide) -> None:
         RerouteTransaction(self._context, self._reconciliation).run(decide)

@@ -21,7 +21,7 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _start(arguments: argparse.Namespace, layout: Layout) -> int:
-    task = start(arguments.number)
+    task = start(arguments.number, layout)
     if arguments.json:
         print_json({"exercise": arguments.number, "task": task})
     else:
@@ -30,7 +30,7 @@ def _start(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _check(arguments: argparse.Namespace, layout: Layout) -> int:
-    result = check(arguments.number, arguments.answers)
+    result = check(arguments.number, arguments.answers, layout)
     if arguments.json:
         print_json(result.to_dict())
     else:
@@ -42,7 +42,7 @@ def _check(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _reset(arguments: argparse.Namespace, layout: Layout) -> int:
-    done = reset()
+    done = reset(layout)
     if arguments.json:
         print_json({"ok": True, "done": done})
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.cli.grammar.leaf import argument
+from scripts.cli.grammar.leaf import Argument, Leaf, argument
 
 PROGRAM = "qslice"
 FORMS = ("table", "json", "yaml", "name")
@@ -15,3 +15,8 @@ COMMON = (
     argument("--config", metavar="FILE", names="file", help="settings, instead of their defaults (or QSLICE_CONFIG)"),
     argument("-v", "--verbose", action="store_true", help="say more on standard error"),
 )  # fmt: skip
+
+
+def common_of(leaf: Leaf) -> tuple[Argument, ...]:
+    """Those that a command has: what is passed on to pytest or a script may have an -o and a -v of its own."""
+    return COMMON[:1] if leaf.passes_on else COMMON

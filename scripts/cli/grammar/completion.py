@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.cli.grammar import tree
-from scripts.cli.grammar.common import COMMON, FORMS, PROGRAM
+from scripts.cli.grammar.common import COMMON, FORMS, PROGRAM, common_of
 from scripts.cli.grammar.leaf import Argument
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -90,7 +90,8 @@ def _cases() -> Iterator[str]:
             shown = [each for each in leaf.arguments if not each.is_hidden]
             flags = [flag for each in shown if each.is_option for flag in each.flags]
             places = [value for each in shown if not each.is_option for value in _values(each)]
-            words[path] = [*places, *flags, *options, "--help"]
+            common = [flag for each in common_of(leaf) for flag in each.flags]
+            words[path] = [*places, *flags, *common, "--help"]
             for each in shown:
                 if each.is_option and each.takes_value:
                     values.update({f"{path} {flag}": _values(each) for flag in each.flags})

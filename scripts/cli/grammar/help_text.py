@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from scripts.cli.grammar import tree
-from scripts.cli.grammar.common import COMMON, PROGRAM
+from scripts.cli.grammar.common import COMMON, PROGRAM, common_of
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs
 
 WIDEST, NARROWEST = 110, 40
@@ -92,7 +92,7 @@ def _leaf(leaf: Leaf, path: str, columns: int) -> Iterator[str]:
     for title, those in (
         ("Arguments", [each for each in shown if not each.is_option]),
         ("Options", [each for each in shown if each.is_option]),
-        ("Options of every command", COMMON),
+        ("Options of every command", common_of(leaf)),
     ):
         if those:
             yield ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, out_option, topology_option
+from scripts.cli.grammar.shared import API_PORT, EXTENSION_TERMS, USE, out_option, topology_option
 from scripts.cli.grammar.values import count, number, seconds, whole
 
 TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
@@ -34,7 +34,8 @@ SECTION = Section(
         ),
         Leaf(
             "experiment run", "measure.experiment", "Run a failure experiment on a network of its own.",
-            ("experiment run link-cut", "experiment run chaos --faults 50 --seed 7"),
+            ("experiment run chaos --faults 50 --seed 7",
+             "experiment run link-cut --use healing=lazy --against builtin"),
             "a rule was violated: the report and `violations` say which",
             (
                 argument("name", metavar="NAME|FILE", names="experiment",
@@ -49,6 +50,11 @@ SECTION = Section(
                          help=f"of chaos: which, of {', '.join(TROUBLES)} (default: all)"),
                 argument("--no-bfd", action="store_true",
                          help="of chaos: without BFD; the tunnels' continuity checks detect silent failures"),
+                USE,
+                argument("--against", metavar="builtin|KIND=TARGET", names="extension",
+                         help="with --use: a second arm, repetition by repetition beside the first"),
+                *EXTENSION_TERMS,
+                argument("--unsafe-no-audit", action="store_true", help="==SUPPRESS=="),
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
@@ -102,10 +108,14 @@ SECTION = Section(
         ),
         Leaf(
             "bench paths", "measure.bench", "Measure path computation: exactness and speed.",
-            ("bench paths", "bench paths --sizes 100 1000 --queries 50"), "a path was not the best there is",
+            ("bench paths --sizes 100 1000 --queries 50", "bench paths --use pce=yen"),
+            "a path was not the best there is, or the auditor refused an answer of an extension",
             (
                 argument("--sizes", type=count, nargs="+", metavar="N", help="network sizes, in sites"),
                 argument("--queries", type=count, metavar="N", help="requests per size"),
+                USE,
+                argument("--instances", type=count, default=100, metavar="N",
+                         help="with --use: slices that can be placed, on which it is compared (default %(default)s)"),
                 _bench_out("paths"),
             ),
         ),

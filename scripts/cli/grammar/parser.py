@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from scripts.cli.grammar import help_text, tree
-from scripts.cli.grammar.common import COMMON, PROGRAM
+from scripts.cli.grammar.common import COMMON, PROGRAM, common_of
 from scripts.cli.grammar.leaf import Argument, Leaf
 from scripts.cli.grammar.values import LONGEST, shown
 
@@ -161,7 +161,7 @@ def wants_json(words: Iterable[str]) -> bool:
 
 def _fill(parser: Parser, leaf: Leaf, path: str) -> None:
     _add(parser, leaf.arguments)
-    _add(parser, COMMON)
+    _add(parser, common_of(leaf))
     _add_help(parser)
     parser.set_defaults(leaf=leaf, path=path)
 

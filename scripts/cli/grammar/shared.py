@@ -5,11 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, argument
-from scripts.cli.grammar.values import port
+from scripts.cli.grammar.values import port, seconds
 
 LEVELS = ("none", "dh", "qra", "qkd")
 TOPOLOGY = argument("topology", metavar="NAME|FILE", names="topology", help="a shipped topology, or a file")
 API_PORT = argument("--api-port", type=port, metavar="PORT", help="the API's (default 8080)")
+
+
+USE = argument(
+    "--use", action="append", default=[], metavar="KIND=TARGET", names="extension",
+    help="an extension in the place of the builtin: KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of "
+         "`extension list`; may be given several times",
+)  # fmt: skip
+EXTENSION_TERMS = (
+    argument("--on-failure", choices=("reject", "builtin"),
+             help="what is done when an extension fails or its answer is refused (default reject)"),
+    argument("--deadline", type=seconds, metavar="S",
+             help="how long an extension's answer may take (default: that of its kind)"),
+)  # fmt: skip
 
 
 def topology_option(default: str | None, text: str = "") -> Argument:

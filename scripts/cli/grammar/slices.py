@@ -79,7 +79,7 @@ SECTION = Section(
             Needs.API, name_of="name",
         ),
         Leaf(
-            "slice delete", "slices.life_cycle", "Remove a slice.",
+            "slice delete", "slices.removal", "Remove a slice.",
             ("slice delete enterprise-app", "slice delete cdn --json"), "the controller could not remove it",
             (NAME,), Needs.API, name_of="name",
         ),

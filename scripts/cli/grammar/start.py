@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.cli.grammar.leaf import Leaf, Section, argument
-from scripts.cli.grammar.shared import API_PORT, topology_option
+from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
+from scripts.cli.grammar.shared import API_PORT, EXTENSION_TERMS, USE, topology_option
 from scripts.cli.grammar.values import number, slowness, whole
 
 SECTION = Section(
@@ -30,6 +30,7 @@ SECTION = Section(
                          help="the interface of this machine that is the port of the site's attached channel"),
                 argument("--unshaped", action="store_true", default=None,
                          help="channels at the machine's own speed, for throughput tests"),
+                USE, *EXTENSION_TERMS,
                 argument("--supervise", type=whole, metavar="DESCRIPTOR", help="==SUPPRESS=="),
             ),
         ),
@@ -38,10 +39,11 @@ SECTION = Section(
             ("down", "down --json"), "a part could not be stopped or removed",
         ),
         Leaf(
-            "status", "start.run", "Show what runs, slices, links and keys at a glance.",
+            "status", "start.status", "Show what runs, slices, links and keys at a glance.",
             ("status", "status --check --json"), "with --check: something is not as it should be",
             (argument("--check", action="store_true",
                       help="exit status 1 unless all that should run does: processes, switches, slices, no fault"),),
+            Needs.API,
         ),
         Leaf(
             "demo", "start.demo", "Set up slices, measure them, cut a channel, restore them, and write a report.",

@@ -18,7 +18,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "observe": ("events", "logs", "exec", "python"),
     "measure": ("experiment", "bench"),
     "lab": ("lab",),
-    "installation": ("setup", "doctor", "config", "completion", "version", "test"),
+    "installation": ("setup", "doctor", "config", "extension", "completion", "version", "test"),
 }
 COMMANDS = tuple(command for commands in MODULES.values() for command in commands)
 

@@ -34,7 +34,7 @@ def draw_pictures(result: ExperimentResult) -> dict[str, str]:
 
 def render(result: ExperimentResult) -> str:
     """The page; also well-formed XML."""
-    body = _header(result) + _tiles(result) + _distribution(result)
+    body = _header(result) + _arms(result) + _tiles(result) + _distribution(result)
     first = next((r for r in result.results if r.pictures), None)
     if first is not None:
         body += "<h2>The network</h2>" + "".join(
@@ -92,6 +92,27 @@ def _tiles(result: ExperimentResult) -> str:
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
+def _arms(result: ExperimentResult) -> str:
+    if not result.arms:
+        return ""
+    arms = [result.arm(arm) for arm in result.arms]
+    rows = "".join(
+        f"<tr><td>{escape(_with_unit(result, name))}</td>"
+        + "".join(f'<td class="num">{_figure(arm[name])}</td>' for arm in arms)
+        + "</tr>"
+        for name in arms[0]
+    )
+    return f'<h2>Side by side</h2><div class="card"><table><tr>{_heads(("", *result.arms))}</tr>{rows}</table></div>'
+
+
+def _with_unit(result: ExperimentResult, name: str) -> str:
+    return f"{name}, {result.units[name]}" if name in result.units else name
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if value == int(value) else f"{value:.1f}"
+
+
 def _distribution(result: ExperimentResult) -> str:
     figure = draw_distribution(result.outages_by_class())
     return f'<h2>Outages by protection class</h2><div class="card">{figure}</div>'
@@ -110,8 +131,9 @@ def _repetition(repetition: Repetition, duration_s: float) -> str:
         for e in repetition.events
     )
     head = ("connection", "probe", "protection", "asked", "hit", "sent", "lost", "longest outage, ms", "Mbit/s", "")
+    whose = f": {escape(repetition.arm)}" if repetition.arm else ""
     return (
-        f"<h2>Repetition {repetition.number}{'' if repetition.complete else ' (interrupted)'}</h2>"
+        f"<h2>Repetition {repetition.number}{whose}{'' if repetition.complete else ' (interrupted)'}</h2>"
         f'<div class="card">{draw_timeline(repetition.probes, repetition.events, duration_s)}</div>'
         f'<div class="card"><table><tr>{_heads(("at, s", "done", "outcome"))}</tr>{events}</table></div>'
         f'<div class="card"><table><tr>{_heads(head)}</tr>{rows}</table></div>'

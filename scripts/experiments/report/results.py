@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +87,25 @@ class Repetition:
     recovered_s: float | None = None
     findings: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    arm: str = ""
+    """Whose turn it was where several are compared."""
+    round: int = 0
+    """The same of every arm: the same random choices."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Answers of extensions that were not used, by code."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Figures of extensions, by name."""
+
+    @property
+    def moves(self) -> int:
+        """How many times connections were seen on another path than before."""
+        paths = [[state["path"] for state in c["states"] if state["path"]] for c in self.connections]
+        return sum(a != b for each in paths for a, b in pairwise(each))
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "repetition": self.number, "complete": self.complete, "recovered_s": self.recovered_s,
+            "repetition": self.number, "arm": self.arm, "round": self.round, "complete": self.complete,
+            "recovered_s": self.recovered_s, "refusals": self.refusals, "metrics": self.metrics,
             "faults": [asdict(e) for e in self.events], "connections": self.connections,
             "probes": [p.to_dict() for p in self.probes], "findings": self.findings,
         }  # fmt: skip
@@ -109,6 +125,8 @@ class ExperimentResult:
     provenance: Provenance
     notes: list[str] = field(default_factory=list)
     results: list[Repetition] = field(default_factory=list)
+    arms: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)  # of the metrics
 
     @property
     def violations(self) -> list[dict[str, Any]]:
@@ -118,13 +136,36 @@ class ExperimentResult:
         return {
             "experiment": self.name, "seed": self.seed, "repetitions": self.repetitions,
             "topology": self.topology.name, "provenance": self.provenance.to_dict(), "notes": self.notes,
+            "arms": {arm: self.arm(arm) for arm in self.arms}, "units": self.units,
             "results": [r.to_dict() for r in self.results], "violations": self.violations,
         }  # fmt: skip
 
-    def outages_by_class(self) -> dict[str, list[float]]:
-        """Outages in ms by protection class: one for each probe of a hit connection and fault."""
+    def arm(self, name: str) -> dict[str, float | None]:
+        """What came of one arm, over all its repetitions."""
+        mine = [r for r in self.results if r.arm == name]
+        outages = [ms for values in self.outages_by_class(name).values() for ms in values]
+        recovered = [r.recovered_s for r in mine if r.recovered_s is not None]
+        figures: dict[str, float | None] = {
+            "repetitions": len(mine),
+            "sent": sum(p.sent for r in mine for p in r.probes),
+            "lost": sum(p.lost for r in mine for p in r.probes),
+            "outage_ms_p50": percentile(outages, 0.5),
+            "outage_ms_max": max(outages, default=None),
+            "recovered_s_p50": percentile(recovered, 0.5),
+            "moves": sum(r.moves for r in mine),
+            "refusals": sum(sum(r.refusals.values()) for r in mine),
+            "violations": sum(len(r.violations) for r in mine),
+        }
+        for metric in self.units:
+            figures[metric] = percentile([r.metrics[metric] for r in mine if metric in r.metrics], 0.5)
+        return figures
+
+    def outages_by_class(self, arm: str | None = None) -> dict[str, list[float]]:
+        """Outages in ms by protection class: one for each probe of a hit connection and fault; of one arm, or all."""
         found: dict[str, list[float]] = {}
         for repetition in self.results:
+            if arm not in (None, repetition.arm):
+                continue
             faults = {e.label for e in repetition.events if e.is_fault}
             for probe in repetition.probes:
                 if probe.hit:
@@ -136,23 +177,23 @@ class ExperimentResult:
 def samples_csv(result: ExperimentResult) -> str:
     """Every probe: when it left and how long it took; an empty time is a loss."""
     rows = [
-        (r.number, p.connection, p.kind, f"{s.at_s:.6f}", "" if s.took_ms is None else f"{s.took_ms:.4f}")
+        (r.number, p.connection, p.kind, f"{s.at_s:.6f}", "" if s.took_ms is None else f"{s.took_ms:.4f}", r.arm)
         for r in result.results
         for p in r.probes
         for s in p.samples
     ]
-    return _csv(("repetition", "connection", "probe", "at_s", "took_ms"), rows)
+    return _csv(("repetition", "connection", "probe", "at_s", "took_ms", "arm"), rows)
 
 
 def phases_csv(result: ExperimentResult) -> str:
     """Every phase of every probe."""
     rows = [
         (r.number, p.connection, p.kind, p.protection, p.required, int(p.hit), x.after, f"{x.from_s:.3f}",
-         f"{x.to_s:.3f}", x.sent, x.lost, f"{x.outage_ms:.1f}")
+         f"{x.to_s:.3f}", x.sent, x.lost, f"{x.outage_ms:.1f}", r.arm)
         for r in result.results for p in r.probes for x in p.phases
     ]  # fmt: skip
     names = ("repetition", "connection", "probe", "protection", "required", "hit", "after", "from_s", "to_s", "sent")
-    return _csv((*names, "lost", "outage_ms"), rows)
+    return _csv((*names, "lost", "outage_ms", "arm"), rows)
 
 
 def write_results(result: ExperimentResult, folder: Path, pictures: dict[str, str], page: str) -> None:

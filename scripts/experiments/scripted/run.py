@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from extensions.api import ConnectionLook, ProbeSample, TimelineEvent
 from scripts.console.progress import Progress
 from scripts.errors import CommandError
-from scripts.experiments.observe import Observer, key_changes, look_around, silent_spells
+from scripts.experiments.observe import Look, Observer, key_changes, look_around, silent_spells
 from scripts.experiments.report.page import draw_pictures, render, users_of
 from scripts.experiments.report.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.report.statistics import Sample, phases
-from scripts.experiments.scripted.scenario import LIFT_ALL, Scenario
+from scripts.experiments.scripted.asides import Asides
+from scripts.experiments.scripted.parts import Parts
+from scripts.experiments.scripted.scenario import Scenario
 from scripts.experiments.scripted.schedule import Action, Paths, schedule
+from scripts.experiments.scripted.steps import LIFT_ALL, Aside, Change
 from scripts.experiments.traffic import Series, TrafficRun, all_answer
 from scripts.measure.connection import Connection
 from scripts.measure.errors import DemoError
@@ -45,10 +52,34 @@ class RunSettings:
     time_scale: float = 1.0  # of all times in the timeline; tests shorten
 
 
+@dataclass(frozen=True)
+class Arm:
+    """One of several that are compared; ``begin`` makes its turn."""
+
+    name: str
+    begin: Callable[[], None]
+
+
+def turns(arms: Sequence[Arm], rounds: int) -> Iterator[tuple[int, Arm | None]]:
+    """Whose turn it is in each round; every other round the other way round, so that what drifts hits all alike."""
+    for number in range(1, rounds + 1):
+        for arm in (arms if number % 2 else arms[::-1]) or (None,):
+            yield number, arm
+
+
 def run_experiment(
-    system: RunningSystem, scenario: Scenario, settings: RunSettings, folder: Path, progress: Progress
+    system: RunningSystem,
+    scenario: Scenario,
+    settings: RunSettings,
+    folder: Path,
+    progress: Progress,
+    arms: Sequence[Arm] = (),
+    parts: Parts | None = None,
 ) -> ExperimentResult:
-    """All repetitions. What there is is written after each, and when Ctrl-C ends it (which then goes on)."""
+    """All repetitions, of every arm. What there is is written after each, and when Ctrl-C ends it.
+
+    Ctrl-C then goes on.
+    """
     file = scenario.file
     duration_s = file.duration_s * settings.time_scale
     result = ExperimentResult(
@@ -62,12 +93,18 @@ def run_experiment(
         settings.provenance,
     )
     with Probers(system, system.topology.site_names) as probers:
-        for number in range(1, settings.repetitions + 1):
-            progress.expect((settings.repetitions - number + 1) * (duration_s + OVERHEAD_S))
-            repetition = Repetition(number)
+        result.arms, result.units = [arm.name for arm in arms], {} if parts is None else parts.units
+        total, present = settings.repetitions * max(1, len(arms)), None
+        for number, (round_, arm) in enumerate(turns(arms, settings.repetitions), start=1):
+            progress.expect((total - number + 1) * (duration_s + OVERHEAD_S))
+            if arm is not None and arm is not present:
+                progress.say(f"{number}/{total} {arm.name}")
+                arm.begin()
+                present = arm
+            repetition = Repetition(number, arm="" if arm is None else arm.name, round=round_)
             result.results.append(repetition)
             try:
-                _Repetition(system, probers, scenario, settings, repetition, progress).run()
+                _Repetition(system, probers, scenario, settings, repetition, progress, total, parts).run()
             finally:
                 with deferred():  # all of it or, killed outright, the last repetition's
                     write_results(result, folder, draw_pictures(result), render(result))
@@ -85,14 +122,19 @@ class _Repetition:
         settings: RunSettings,
         result: Repetition,
         progress: Progress,
+        total: int,
+        parts: Parts | None,
     ) -> None:
+        self._total, self._parts = total, parts
         self._system, self._probers, self._scenario = system, probers, scenario
         self._settings, self._result, self._progress = settings, result, progress
         self._duration_s = scenario.file.duration_s * settings.time_scale
         self._connections: tuple[Connection, ...] = ()
         self._hit: set[str] = set()
+        self._asides = Asides(system, settings.time_scale)
 
     def run(self) -> None:
+        before = extension_refusals(self._system)
         try:
             self._say("making slices")
             made = [create_patiently(self._system, request) for request in self._scenario.requests]
@@ -104,11 +146,12 @@ class _Repetition:
             self._result.violations.append(f"the repetition could not be completed: {error}")
         finally:
             self._clean_up()
+        self._result.refusals = dict(extension_refusals(self._system) - before)
         self._result.complete = True
 
     def _break_and_watch(self) -> None:
         paths = {c.id: c.path for c in self._connections}
-        actions = schedule(self._scenario, paths, self._settings.seed, self._result.number)
+        actions = schedule(self._scenario, paths, self._settings.seed, self._result.round)
         with TrafficRun(
             self._system, self._probers, self._connections, self._scenario.file.traffic, self._duration_s
         ) as traffic:
@@ -122,6 +165,7 @@ class _Repetition:
                 finally:
                     end_s = time.monotonic() - zero
                     series = traffic.stop(zero)
+                    self._asides.finish(series)
                     self._evaluate(series, observer, end_s)
             self._result.findings += traffic.errors
 
@@ -129,6 +173,9 @@ class _Repetition:
         scale = self._settings.time_scale
         for action in actions:
             self._sleep_until(zero + action.at_s * scale, "watching")
+            if action.aside is not None:
+                self._aside(action, action.aside, time.monotonic() - zero)
+                continue
             if not action.is_fault and "healed" not in self._result.pictures and self._result.events:
                 observer.sample()
                 self._picture("healed", observer.at(time.monotonic() - zero), self._system.faults.active())
@@ -136,7 +183,7 @@ class _Repetition:
             now: Paths = {i: look.path for i, look in looks.items()}
             targets = action.resolve(now)
             at_s = time.monotonic() - zero
-            note = self._do(action, targets)
+            note = self._do(action, targets, looks)
             named = targets[0] if len(targets) == 1 else f"{targets[0]} and {len(targets) - 1} more" if targets else ""
             self._result.events.append(Event(action.at_s * scale, at_s, action.do, named, action.is_fault, note))
             self._say(note)
@@ -148,18 +195,40 @@ class _Repetition:
             self._sleep_until(zero + self._duration_s - 0.2, "watching")
             self._picture("healed", observer.at(self._duration_s), self._system.faults.active())
 
-    def _do(self, action: Action, targets: Sequence[str]) -> str:
-        faults = self._system.faults
+    def _aside(self, action: Action, aside: Aside, at_s: float) -> None:
+        note = self._asides.start(aside, at_s)
+        self._say(note)
+        if isinstance(aside, Change):  # what follows is another phase for its connections
+            asked_s = action.at_s * self._settings.time_scale
+            self._result.events.append(Event(asked_s, at_s, action.do, aside.target, False, note))
+
+    def _do(self, action: Action, targets: Sequence[str], looks: Mapping[str, Look]) -> str:
+        faults, names, parts = self._system.faults, self._scenario.parts, self._parts
         if action.do == LIFT_ALL:
-            return faults.lift_all().note
+            more = 0 if parts is None else parts.lift_all()
+            note = faults.lift_all().note
+            return f"{note}, {more} of extensions" if more else note
+        if parts is not None and action.do in names.faults:
+            return "; ".join(parts.inject(action.do, target) for target in targets)
+        if parts is not None and action.do in names.inverses:
+            return "; ".join(parts.lift(names.inverses[action.do], target) for target in targets)
+        if parts is not None and action.do in names.steps:
+            seen = [ConnectionLook(i, look.state, tuple(look.path)) for i, look in looks.items()]
+            note, said = parts.run(action.do, seen, targets[0] if targets else "")
+            self._result.findings += [f"{note}: {text}" for text in said]
+            return note
         if action.is_fault:
             return faults.inject(
-                *(Fault(FaultKind(action.do), t, action.direction, action.fraction) for t in targets)
+                *(
+                    Fault(FaultKind(action.do), t, action.direction, action.fraction, impairment=action.impairment)
+                    for t in targets
+                )
             ).note
         return "; ".join(faults.lift(action.do, target, action.direction).note for target in targets)
 
     def _note_hit(self, paths: Paths) -> None:
-        alive = surviving_channels(self._system.topology, self._system.faults.active())
+        dead = frozenset() if self._parts is None else self._parts.dead()
+        alive = surviving_channels(self._system.topology, self._system.faults.active()) - dead
         self._hit |= {i for i, path in paths.items() if any(channel not in alive for channel in path)}
 
     def _picture(self, name: str, looks: Mapping[str, Any], active: Faults) -> None:
@@ -212,11 +281,21 @@ class _Repetition:
                     ],
                 }
             )  # fmt: skip
-        result.violations += observer.violations
+        result.violations += [*observer.violations, *self._asides.violations]
+        result.findings += self._asides.findings
+        if self._parts is not None:
+            samples = tuple(
+                ProbeSample(one.connection, one.kind, s.at_s, s.took_ms) for one in series for s in one.samples
+            )
+            timeline = tuple(TimelineEvent(e.at_s, e.action, e.target, e.is_fault) for e in result.events)
+            result.metrics, wrong = self._parts.measure(samples, timeline)
+            result.findings += wrong
 
     def _recover(self) -> None:
         """Lift what is left; everything must become ACTIVE and carry packets again."""
         self._say("lifting every fault")
+        if self._parts is not None:
+            self._parts.lift_all()
         lifted = self._system.faults.lift_all()
         started = time.monotonic()
         if lifted.faults:
@@ -252,6 +331,8 @@ class _Repetition:
 
     def _clean_up(self) -> None:
         """The next repetition begins with a network without faults and slices."""
+        if self._parts is not None:
+            self._parts.lift_all()
         self._system.faults.lift_all()
         for request in self._scenario.requests:
             try:
@@ -266,7 +347,17 @@ class _Repetition:
             time.sleep(min(left, TICK_S) if left < 1 else min(left - 0.5, 0.5))
 
     def _say(self, text: str) -> None:
-        self._progress.say(f"{self._result.number}/{self._settings.repetitions} {text}")
+        self._progress.say(f"{self._result.number}/{self._total} {text}")
+
+
+def extension_refusals(system: RunningSystem) -> Counter[str]:
+    """Answers of extensions that the controller has not used since it started, by code."""
+    try:
+        status, text = system.api("GET", "/metrics")
+    except CommandError:
+        return Counter()
+    found = re.findall(r'^qslice_events_total{kind="extension",state="([^"]*)"} (\d+)$', str(text), re.M)
+    return Counter({code: int(count) for code, count in found}) if status == HTTPStatus.OK else Counter()
 
 
 def _lost_runs(samples: Sequence[Sample], end_s: float) -> list[tuple[float, float]]:

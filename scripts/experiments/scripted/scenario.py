@@ -10,6 +10,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scripts.errors import WrongRequest
+from scripts.experiments.scripted.parts import NO_PARTS, PartNames
+from scripts.experiments.scripted.steps import (
+    FLAP,
+    KINDS,
+    LIFT_ALL,
+    Around,
+    Aside,
+    Assertion,
+    Between,
+    Change,
+    Command,
+    Entry,
+    OnPath,
+    Step,
+    channels_around,
+    channels_between,
+)
 from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, is_text_in_request, load_example
 from topologies.files import DEFAULT_MBPS_PER_GBPS, catalog_names, load_topology
@@ -18,49 +35,11 @@ from topologies.files.located_yaml import YamlError, line_of, load_located
 from topologies.spec import Topology, TopologyError
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
-FLAP, LIFT_ALL = "link flap", "lift all"
 COMMANDS = (*(kind.value for kind in FaultKind), *INVERSES, FLAP, LIFT_ALL)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OnPath(_Strict):
-    """A channel of a connection's path, as it is at the start of the repetition or at the time of the fault."""
-
-    path_of: str
-    hop: Annotated[int, Field(ge=0)] | Literal["random"] = 0
-    when: Literal["start", "now"] = "start"
-
-
-class Between(_Strict):
-    """Every channel between two sites: the whole fibre."""
-
-    between: tuple[str, str]
-
-
-class Around(_Strict):
-    """Every channel that joins these sites to the others, dark ones apart: cutting them splits the network."""
-
-    around: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Step(_Strict):
-    """One entry of the timeline."""
-
-    at_s: Annotated[float, Field(ge=0)]
-    do: str
-    target: str | OnPath | Between | Around | None = None
-    direction: Literal["a-b", "b-a"] | None = None
-    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    times: Annotated[int, Field(ge=1, le=1000)] = 5
-    period_s: Annotated[float, Field(gt=0)] = 1.0
-
-    @property
-    def end_s(self) -> float:
-        """When the last of what this entry does has been done."""
-        return self.at_s + (self.times - 0.5) * self.period_s if self.do == FLAP else self.at_s
 
 
 class Traffic(_Strict):
@@ -91,7 +70,7 @@ class ScenarioFile(_Strict):
     slices: Annotated[tuple[SliceEntry, ...], Field(min_length=1)]
     traffic: Annotated[tuple[Traffic, ...], Field(min_length=1)]
     duration_s: Annotated[float, Field(gt=0, le=3600)]
-    timeline: Annotated[tuple[Step, ...], Field(min_length=1)]
+    timeline: Annotated[tuple[Entry, ...], Field(min_length=1)]
     repetitions: Annotated[int, Field(ge=1, le=1000)] = 3
     seed: Annotated[int, Field(ge=0)] = 1
 
@@ -103,6 +82,7 @@ class Scenario:
     file: ScenarioFile
     topology: Topology
     requests: tuple[Mapping[str, Any], ...]
+    parts: PartNames = NO_PARTS
 
     @property
     def name(self) -> str:
@@ -134,16 +114,20 @@ class Speed:
     shaped: bool = True
 
 
-def read_scenario(path: Path, topology: Topology | None = None, speed: Speed = Speed()) -> Scenario:
+def read_scenario(
+    path: Path, topology: Topology | None = None, speed: Speed = Speed(), parts: PartNames = NO_PARTS
+) -> Scenario:
     """Parse and check; WrongRequest with file and line. ``topology`` takes the place of the one that the file names."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise WrongRequest(f"{path}: cannot be read: {error}") from error
-    return parse_scenario(text, str(path), topology, speed)
+    return parse_scenario(text, str(path), topology, speed, parts)
 
 
-def parse_scenario(text: str, source: str, topology: Topology | None = None, speed: Speed = Speed()) -> Scenario:
+def parse_scenario(
+    text: str, source: str, topology: Topology | None = None, speed: Speed = Speed(), parts: PartNames = NO_PARTS
+) -> Scenario:
     """The scenario in ``text``; WrongRequest names ``source`` and the line of the first thing that is wrong.
 
     A topology's file is looked for beside ``source``.
@@ -163,7 +147,7 @@ def parse_scenario(text: str, source: str, topology: Topology | None = None, spe
         where, first = min(inner, key=lambda c: line_of(lines, c[0]))
         raise WrongRequest(f"{source}:{line_of(lines, where)}: {_dotted(first['loc'])}: {first['msg']}") from error
     try:
-        return _Check(file, topology or _topology(file.topology, Path(source).parent, speed)).scenario()
+        return _Check(file, topology or _topology(file.topology, Path(source).parent, speed), parts).scenario()
     except _Wrong as error:
         raise WrongRequest(f"{source}:{line_of(lines, error.path)}: {_dotted(error.path)}: {error}") from error
 
@@ -207,8 +191,8 @@ def _topology(name_or_path: str, folder: Path, speed: Speed) -> Topology:
 class _Check:
     """What the types alone cannot say."""
 
-    def __init__(self, file: ScenarioFile, topology: Topology) -> None:
-        self._file, self._topology = file, topology
+    def __init__(self, file: ScenarioFile, topology: Topology, parts: PartNames) -> None:
+        self._file, self._topology, self._parts = file, topology, parts
 
     def scenario(self) -> Scenario:
         requests = tuple(self._request(n, entry) for n, entry in enumerate(self._file.slices))
@@ -221,10 +205,13 @@ class _Check:
                 if connection not in known:
                     raise _Wrong(("traffic", n, "connections", m), _no_connection(connection, known))
         for n, step in enumerate(self._file.timeline):
-            self._step(("timeline", n), step, known)
+            if isinstance(step, Step):
+                self._step(("timeline", n), step, known)
+            else:
+                self._aside(("timeline", n), step, known, names)
         self._order()
         self._contradictions()
-        return Scenario(self._file, self._topology, requests)
+        return Scenario(self._file, self._topology, requests, self._parts)
 
     def _request(self, n: int, entry: SliceEntry) -> Mapping[str, Any]:
         if (entry.example is None) == (entry.request is None):
@@ -242,13 +229,19 @@ class _Check:
         return request
 
     def _step(self, at: ValuePath, step: Step, connections: set[str]) -> None:
-        if step.do not in COMMANDS:
-            raise _Wrong((*at, "do"), f"{step.do!r} is none of {', '.join(COMMANDS)}")
+        if step.do in self._parts.steps:
+            if step.target is not None and not isinstance(step.target, str):
+                raise _Wrong((*at, "target"), f"{step.do!r} takes a text, or nothing")
+            return
+        words = (*COMMANDS, *self._parts.faults, *self._parts.inverses)
+        if step.do not in words:
+            raise _Wrong((*at, "do"), f"{step.do!r} is none of {', '.join((*words, *self._parts.steps, *KINDS))}")
         if step.do == LIFT_ALL:
             if step.target is not None:
                 raise _Wrong((*at, "target"), "'lift all' takes no target")
             return
-        element = Element.CHANNEL if step.do == FLAP else element_of(step.do)
+        is_part = self._parts.element_of(step.do)
+        element = is_part or (Element.CHANNEL if step.do == FLAP else element_of(step.do))
         if step.target is None:
             raise _Wrong(at, f"{step.do!r} needs a target")
         if isinstance(step.target, str):
@@ -268,8 +261,28 @@ class _Check:
                 raise _Wrong((*at, "target"), "no channel joins these sites to any other")
         elif not channels_between(self._topology, step.target):
             raise _Wrong((*at, "target"), f"there is no channel between {' and '.join(step.target.between)}")
-        if step.direction is not None and (element is not Element.CHANNEL or step.do == FLAP):
+        if (step.do == FaultKind.IMPAIR.value) != bool(step.loss_pct or step.delay_ms or step.jitter_ms):
+            raise _Wrong(at, "'link impair', and it alone, takes loss_pct, delay_ms or jitter_ms, more than 0")
+        if step.jitter_ms > step.delay_ms:
+            raise _Wrong((*at, "jitter_ms"), f"{step.jitter_ms:g} is more than delay_ms, {step.delay_ms:g}")
+        if step.direction is not None and (element is not Element.CHANNEL or step.do == FLAP or is_part):
             raise _Wrong((*at, "direction"), f"{step.do!r} has no direction")
+
+    def _aside(self, at: ValuePath, step: Aside, connections: set[str], slices: list[str]) -> None:
+        """A change, a command or an assertion: what it names must be there."""
+        match step:
+            case Change():
+                known, what = slices, "slice"
+            case Command():
+                known, what = list(self._topology.site_names), "host"
+            case Assertion():
+                known, what = sorted(connections), "connection"
+                for field in ("over", "avoids"):
+                    channel = getattr(step, field)
+                    if channel is not None and not self._topology.has_channel(channel):
+                        raise _Wrong((*at, field), f"there is no channel {channel!r}")
+        if step.target not in known:
+            raise _Wrong((*at, "target"), f"there is no {what} {step.target!r}; there are {', '.join(known)}")
 
     def _order(self) -> None:
         steps = self._file.timeline
@@ -288,6 +301,8 @@ class _Check:
         flapping: dict[str, float] = {}  # place -> until when
         for n, step in enumerate(self._file.timeline):
             at: ValuePath = ("timeline", n)
+            if not isinstance(step, Step) or step.do in self._parts.steps:
+                continue
             if step.do == LIFT_ALL:
                 active.clear()
                 continue
@@ -298,8 +313,8 @@ class _Check:
                 if any(p == place for _, p in active):
                     raise _Wrong(at, f"{place} is faulty already: it cannot flap")
                 flapping[place] = step.end_s
-            elif step.do in INVERSES:
-                gone = [key for key in active if key[1] == place and FAULTS[FaultKind(key[0])].inverse == step.do]
+            elif step.do in (*INVERSES, *self._parts.inverses):
+                gone = [key for key in active if key[1] == place and self._inverse(key[0]) == step.do]
                 if not gone:
                     raise _Wrong(at, f"{step.do!r}: there is no fault on {place} to lift")
                 if any(active[key] == step.at_s for key in gone):
@@ -310,6 +325,9 @@ class _Check:
                 raise _Wrong(at, f"{step.do!r} on {place} since {active[step.do, place]:g} s: it cannot happen twice")
             else:
                 active[step.do, place] = step.at_s
+
+    def _inverse(self, do: str) -> str:
+        return self._parts.inverse_of(do) or FAULTS[FaultKind(do)].inverse
 
 
 def _place(step: Step) -> str:
@@ -327,15 +345,6 @@ def _place(step: Step) -> str:
 
 def _no_connection(name: str, known: set[str]) -> str:
     return f"there is no connection {name!r}; there are {', '.join(sorted(known))}"
-
-
-def channels_between(topology: Topology, target: Between) -> tuple[str, ...]:
-    return tuple(c.id for c in topology.channels if set(c.ends) == set(target.between))
-
-
-def channels_around(topology: Topology, target: Around) -> tuple[str, ...]:
-    inside = frozenset(target.around)
-    return tuple(c.id for c in topology.channels if not c.dark and len(inside.intersection(c.ends)) == 1)
 
 
 def _sites(request: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.errors import DidNotHold
-from scripts.experiments.scripted.scenario import (
+from scripts.experiments.scripted.scenario import Scenario
+from scripts.experiments.scripted.steps import (
     FLAP,
     LIFT_ALL,
     Around,
+    Aside,
     Between,
     OnPath,
-    Scenario,
     Step,
     channels_around,
     channels_between,
 )
-from scripts.testbed.faults import FaultKind
-from topologies.links import Direction
+from scripts.testbed.faults import HEALTHY, FaultKind
+from topologies.links import Direction, Impairment
 
 Paths = Mapping[str, Sequence[str]]
 
@@ -34,10 +35,14 @@ class Action:
     direction: Direction | None = None
     fraction: float = 1.0
     choose: Callable[[Paths], str] | None = None
+    impairment: Impairment = HEALTHY
+    aside: Aside | None = None
+    is_part: bool = False
+    """An extension's."""
 
     @property
     def is_fault(self) -> bool:
-        return self.do in {kind.value for kind in FaultKind}
+        return self.do in {kind.value for kind in FaultKind} or self.is_part
 
     def resolve(self, paths: Paths) -> tuple[str, ...]:
         return self.targets if self.choose is None else (self.choose(paths),)
@@ -47,7 +52,11 @@ def schedule(scenario: Scenario, paths: Paths, seed: int, repetition: int) -> tu
     """All actions in the order of their times. ``paths`` are the connections' at the start of the repetition."""
     actions: list[Action] = []
     for step in scenario.file.timeline:
+        if not isinstance(step, Step):
+            actions.append(Action(step.at_s, step.do, (step.target,), aside=step))
+            continue
         direction = Direction(step.direction) if step.direction else None
+        how = Impairment(step.loss_pct, step.delay_ms, step.jitter_ms)
         targets, choose = _targets(scenario, step, paths, f"{seed}/{repetition}")
         if step.do == FLAP:
             for n in range(step.times):
@@ -55,7 +64,8 @@ def schedule(scenario: Scenario, paths: Paths, seed: int, repetition: int) -> tu
                 actions.append(Action(down, FaultKind.CUT.value, targets, choose=choose))
                 actions.append(Action(down + step.period_s / 2, "link up", targets, choose=choose))
         else:
-            actions.append(Action(step.at_s, step.do, targets, direction, step.fraction, choose))
+            is_part = step.do in scenario.parts.faults
+            actions.append(Action(step.at_s, step.do, targets, direction, step.fraction, choose, how, is_part=is_part))
     return tuple(sorted(actions, key=lambda a: a.at_s))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.configuration.components import agent_part, controller_part, kms_part
 from scripts.configuration.values import Configuration
+from scripts.testbed.extensions import NO_EXTENSIONS, InForce
 from scripts.testbed.life.ready_pairs import slice_pairs
 from scripts.testbed.paths import Layout
 from topologies.spec import KME_PORT, Topology
@@ -67,6 +68,7 @@ def controller_file(
     configuration: Configuration,
     ovsdb_socket: Path | None = None,
     unsafe_mutation: str | None = None,
+    extensions: InForce = NO_EXTENSIONS,
 ) -> dict[str, Any]:
     """The controller's, as :class:`controller.schema.config.ControllerConfig` reads it."""
     own, part = layout.pki / "controller", controller_part(configuration)
@@ -83,6 +85,7 @@ def controller_file(
         "watch_carrier": True,
         "ovsdb_socket": None if ovsdb_socket is None else str(ovsdb_socket),
         "unsafe_mutation": unsafe_mutation,
+        "extensions": extensions.controller_part(),
         "kms_socket": str(layout.kms_socket),
         "tunnel_sockets": {site: str(layout.tunnel_socket(site)) for site in topology.site_names},
     }  # fmt: skip

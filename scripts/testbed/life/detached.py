@@ -15,6 +15,7 @@ from typing import IO, Any
 from scripts.configuration.values import Configuration
 from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.testbed.cleanup import read_or_guess, remove_leftovers
+from scripts.testbed.extensions import InForce
 from scripts.testbed.life.run import START_STEPS, START_TIMEOUT_S, RunOptions
 from scripts.testbed.life.start_reports import StartReports
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -70,14 +71,19 @@ def start_detached(topology: Topology, options: RunOptions, layout: Layout, step
 
 
 def _order(topology: Topology, options: RunOptions) -> dict[str, Any]:
-    return {"topology": topology.to_dict(), "configuration": options.configuration.to_dict(), "bfd": options.bfd}
+    return {
+        "topology": topology.to_dict(), "configuration": options.configuration.to_dict(), "bfd": options.bfd,
+        "extensions": options.extensions.to_dict(),
+    }  # fmt: skip
 
 
 def read_order(source: IO[str]) -> tuple[Topology, RunOptions]:
     """What the process that holds the run is to start, as :func:`start_detached` wrote it."""
     raw = json.load(source)
     configuration = Configuration.from_dict(raw["configuration"])
-    return topology_from_dict(raw["topology"]), RunOptions(configuration, bfd=raw["bfd"])
+    return topology_from_dict(raw["topology"]), RunOptions(
+        configuration, bfd=raw["bfd"], extensions=InForce.from_dict(raw["extensions"])
+    )
 
 
 def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, step: Tell) -> RunRecord:

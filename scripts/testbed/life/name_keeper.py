@@ -93,7 +93,7 @@ class NameKeeper:
     def _follow(self) -> None:
         while not self._is_over.is_set():
             with suppress(OSError, http.client.HTTPException):  # the controller is away, or the run has ended
-                stream = EventStream(self._api.url)
+                stream = EventStream(self._api.url, token=self._api.token)
                 self._socket = stream.socket
                 self._has_changed.set()  # by what happened while nobody listened
                 try:

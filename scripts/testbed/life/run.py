@@ -27,6 +27,7 @@ from scripts.files.log_rotation import LogRotation
 from scripts.testbed import clients
 from scripts.testbed.callers_environment import callers_environment
 from scripts.testbed.cleanup import forget, read_or_guess, remove_leftovers, ssl_of_others
+from scripts.testbed.extensions import NO_EXTENSIONS, InForce
 from scripts.testbed.impairments import SHAPER, ShaperFiles
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
@@ -66,6 +67,8 @@ class RunOptions:
     """Find channels that lose packets in silence; on a busy machine it finds some that do not."""
     unsafe_mutation: str | None = None
     """A controller that is wrong on purpose, for tests of experiments."""
+    extensions: InForce = NO_EXTENSIONS
+    """Other people's code in the place of ours."""
 
     @property
     def api_port(self) -> int:
@@ -158,6 +161,14 @@ class Runtime:
         self._await(name, service.is_back)
         if name == "controller":
             self._call_switches()
+
+    def put_in_force(self, extensions: InForce) -> None:
+        """Start the controller again with other extensions. What slices there are it takes over."""
+        path = self.layout.config("controller")
+        config = json.loads(path.read_text(encoding="utf-8"))
+        write_private(path, json.dumps({**config, "extensions": extensions.controller_part()}, indent=1))
+        self.restart("controller")
+        self._await("controller")
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
@@ -307,7 +318,9 @@ class Runtime:
         api = clients.Northbound(self.record.api_url, self.layout.token)
         service = Service("controller", None, api.is_ready, api.answers, CONTROLLER_NICENESS)
         ovsdb = database_socket() if options.bfd else None
-        config = controller_file(self.topology, self.layout, options.configuration, ovsdb, options.unsafe_mutation)
+        config = controller_file(
+            self.topology, self.layout, options.configuration, ovsdb, options.unsafe_mutation, options.extensions
+        )
         self._spawn("controller", service, config)
 
     def _call_switches(self) -> None:

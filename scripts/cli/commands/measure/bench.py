@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from extensions.errors import ExtensionError
+from extensions.naming import Use
+from extensions.protocols import Kind
 from scripts.bench import common
 from scripts.bench.failover import run as failover
 from scripts.bench.failover import stp
@@ -16,10 +20,12 @@ from scripts.bench.provision import run as provision
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
 from scripts.cli.configuration import configuration_of, configured_topology
+from scripts.cli.extensions import chosen_uses, named_in_results
 from scripts.cli.handlers import Handlers
+from scripts.configuration.values import Configuration
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
-from scripts.errors import DidNotHold
+from scripts.errors import DidNotHold, WrongRequest
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in
@@ -164,15 +170,43 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     from scripts.bench.pce import run as paths  # loads networkx
 
+    uses = chosen_uses(arguments.use, (Kind.PCE,))
     configuration = configuration_of(arguments, section="bench.paths")
     origin, effort = provenance(configuration), configuration.section("bench.paths")
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
+    if uses:
+        return _compared_paths(uses, configuration, arguments, folder)
     with Progress("bench paths") as progress:
         report = paths.run(paths.Effort(sizes=tuple(effort["sizes"]), queries=effort["queries"]), progress.say)
     report["provenance"] = origin.to_dict()
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
     return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+
+
+def _compared_paths(
+    uses: Sequence[Use], configuration: Configuration, arguments: argparse.Namespace, folder: Path
+) -> int:
+    """Extensions beside the builtin on the same instances, instead of the whole bench."""
+    from scripts.bench.pce import comparison
+
+    figures: dict[str, float] = {}
+    notes: list[str] = []
+    identities = []
+    with Progress("bench paths") as progress:
+        for use in uses:
+            try:
+                found, told, identity = comparison.compare(use, arguments.instances, progress.say)
+            except ExtensionError as error:
+                raise WrongRequest(f"--use: {use}: {error.fault.value}: {error}") from error
+            figures |= found
+            notes += [note for note in told if note not in notes]
+            identities.append(identity)
+    report = common.report("paths", figures, notes)
+    report["provenance"] = provenance(configuration, extensions=named_in_results(identities)).to_dict()
+    common.write_json(folder / "use.json", report)
+    is_wrong = any(value > 0 for name, value in figures.items() if name.endswith((".refused", ".failed")))
+    return _end(report, arguments.json, folder, failed=is_wrong)
 
 
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:

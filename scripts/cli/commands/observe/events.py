@@ -58,7 +58,7 @@ def _tell(arguments: argparse.Namespace, event: Mapping[str, Any]) -> None:
 def _kept(api: Northbound, after: str | None) -> Iterator[dict[str, Any]]:
     """What the controller still keeps of what has happened (the last 1,000 events)."""
     try:
-        stream = EventStream(api.url, after, token=api.given_token, silence_s=QUIET_S)
+        stream = EventStream(api.url, after, token=api.token, silence_s=QUIET_S)
     except (OSError, http.client.HTTPException) as error:
         raise EnvironmentLacks(f"the controller does not answer at {api.url}: {error}") from error
     try:
@@ -74,7 +74,7 @@ def _followed(api: Northbound, after: str | None) -> Iterator[dict[str, Any]]:
     away_since: float | None = None
     while True:
         try:
-            stream = EventStream(api.url, after, token=api.given_token)
+            stream = EventStream(api.url, after, token=api.token)
         except (OSError, http.client.HTTPException) as error:
             away_since = time.monotonic() if away_since is None and after else away_since
             if away_since is None or time.monotonic() - away_since > AWAY_S:

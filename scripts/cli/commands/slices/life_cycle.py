@@ -1,4 +1,4 @@
-"""``slice create|patch|delete``: changes of slices, through the controller's northbound API."""
+"""``slice create|patch``: slices made and changed, through the controller's northbound API."""
 
 from __future__ import annotations
 
@@ -120,20 +120,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
     return read_document(arguments.file)
 
 
-def _delete(arguments: argparse.Namespace, layout: Layout) -> int:
-    status, body = controller_of(arguments, layout).call("DELETE", path_of(arguments.name))
-    if status not in (200, 204):
-        raise_problem(status, body)
-    names_have_changed(arguments, layout)
-    if arguments.json:
-        print_json({"name": arguments.name, "deleted": True})
-    else:
-        say(f"slice {arguments.name} is deleted")
-    return 0
-
-
 HANDLERS: Handlers = {
     "slice create": _create,
     "slice patch": _patch,
-    "slice delete": _delete,
 }

@@ -110,6 +110,29 @@ def test_the_network_is_as_configured(topology: Topology) -> None:
     assert not run_options(DEFAULTS).bfd
 
 
+def test_extensions_are_those_of_the_configuration(topology: Topology, tmp_path: Path) -> None:
+    options = run_options(
+        having("extensions.use", ["pce=yen", "healing=lazy"]).with_entries(
+            {"extensions.deadline_s": Entry(0.5), "extensions.on_failure": Entry("builtin")}
+        )
+    )
+    layout, path = Layout(tmp_path / "state", tmp_path / "run"), tmp_path / "controller.json"
+    path.write_text(json.dumps(controller_file(topology, layout, options.configuration, extensions=options.extensions)))
+    told = load_config(path).extensions
+    assert told.pce is not None
+    assert told.healing is not None
+    assert told.pce.target.endswith("yen:YenPce")
+    assert (told.pce.deadline_s, told.healing.on_failure) == (0.5, "builtin")
+    assert [str(identity) for identity in options.extensions.identities] == ["pce yen 1.0", "healing lazy 1.0"]
+
+
+def test_a_file_of_an_extension_is_meant_as_seen_from_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("version: 1\nextensions:\n  use: [pce=./mine.py:Pce, healing=lazy]\n")
+    found = read_configuration(str(file), {}, {})["extensions.use"]
+    assert found == [f"pce={tmp_path}/mine.py:Pce", "healing=lazy"]
+
+
 def test_scenarios_run_on_networks_as_fast_as_configured() -> None:
     slow = read_scenario(find_scenario("link-cut")).topology.channels[0]
     fast = read_scenario(find_scenario("link-cut"), speed=Speed(2.5)).topology.channels[0]
@@ -179,6 +202,9 @@ def test_the_defaults_that_help_tells_are_those_of_the_settings() -> None:
         ("bench kms --apps-seconds 7.5", "bench.kms", "bench.kms.apps_seconds"),
         ("bench kms --applications 7", "bench.kms", "bench.kms.applications"),
         ("bench kms --source qra", "bench.kms", "bench.kms.source"),
+        ("up --use pce=yen", "", "extensions.use"),
+        ("up --on-failure builtin", "", "extensions.on_failure"),
+        ("experiment run link-cut --deadline 0.5", "experiment", "extensions.deadline_s"),
         ("experiment run chaos --seed 77", "experiment", "experiment.seed"),
         ("experiment run link-cut --repetitions 9", "experiment", "experiment.repetitions"),
         ("experiment run chaos --faults 12", "experiment", "experiment.faults"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -36,11 +37,34 @@ def test_results_of_an_experiment(tmp_path: Path) -> None:
     assert set(missing(document, EXPERIMENT)) <= {"notes[]"} | {
         name
         for name in documented(EXPERIMENT)
-        if name.startswith(("results[].connections[]", "results[].findings", "violations"))
+        if name.startswith(
+            (
+                "results[].connections[]",
+                "results[].findings",
+                "violations",
+                "arms.",
+                "units.",
+                "results[].refusals",
+                "results[].metrics",
+            )
+        )
     }
     for name in ("samples.csv", "phases.csv"):
         with (tmp_path / name).open(newline="") as file:
             assert next(csv.reader(file)) == documented(f"experiments/NAME/{name}")
+
+
+def test_results_of_two_arms(tmp_path: Path) -> None:
+    both = result()
+    both.arms, both.units = ["pce yen", "builtin"], {"longest-gap": "ms"}
+    for repetition, arm in zip(both.results, itertools.cycle(both.arms), strict=False):
+        repetition.arm, repetition.refusals, repetition.metrics = arm, {"class": 2}, {"longest-gap": 7.5}
+    write_results(both, tmp_path, {}, "page")
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert unknown(document, EXPERIMENT, ORIGIN_HEADING) == []
+    assert not [name for name in missing(document, EXPERIMENT) if name.startswith(("arms.", "units."))]
+    assert document["arms"]["pce yen"]["refusals"] == 2
+    assert document["arms"]["pce yen"]["longest-gap"] == 7.5
 
 
 def test_results_of_chaos(tmp_path: Path) -> None:
@@ -92,6 +116,16 @@ def test_long_tests_and_those_in_a_guest() -> None:
     assert (unknown(document, "soak/soak.json"), missing(document, "soak/soak.json")) == ([], [])
     guest = GuestReport("6.1", "kvm", (Proof("x", "passed", 1.0),), {"total": 1.0}).to_dict()
     assert (unknown(guest, "vm/report.json"), missing(guest, "vm/report.json")) == ([], [])
+
+
+def test_bench_paths_of_an_extension(tmp_path: Path) -> None:
+    words = ["--use", "pce=yen", "--instances", "5", "--out", str(tmp_path), "--json"]
+    assert main.main(["bench", "paths", *words]) == 0
+    document = json.loads((tmp_path / "use.json").read_text())
+    assert unknown(document, BENCH, ORIGIN_HEADING, "bench/paths/use.json") == []
+    assert not missing(document, "bench/paths/use.json")
+    (named,) = document["provenance"]["extensions"]
+    assert (named["kind"], named["name"], len(named["sha256"])) == ("pce", "yen", 64)
 
 
 @pytest.mark.slow

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from scripts.vm.tree import EXCLUDED
 from tests.support.bare_machine import ROOT
 
 BASH = (
     "scripts/qslice",
+    "scripts/offline/bare_machine.sh",
     "scripts/setup/environment.sh",
+    "scripts/setup/into-image.sh",
+    "scripts/setup/liboqs.sh",
+    "scripts/setup/offline.sh",
     "scripts/vm/build_root.sh",
     "scripts/vm/guest-boot.sh",
     ".ci/run",
@@ -61,9 +68,41 @@ def test_vagrantfile_describes_the_machine() -> None:
     for provider in ("virtualbox", "libvirt"):
         assert f"vm.provider.{provider}.cpus 2\n" in said
         assert f"vm.provider.{provider}.memory 4096\n" in said
-    assert "scripts/qslice setup" in said
     assert "host=8080 host_ip=127.0.0.1" in said
-    assert "scripts/qslice demo" in said
+    assert "sudo qslice demo" in said
+    (sync,) = re.findall(r"rsync__args=(\[.*?\])", said)
+    assert "--delete" not in sync, "a student's files in /vagrant survive"
+    (excluded,) = re.findall(r"rsync__exclude=(\[.*?\])", said)
+    assert {".venv/", ".state/", ".liboqs/", "results/"} <= set(re.findall(r'"([^"]+)"', excluded))
+
+
+def test_the_machines_provisioning_gives_the_command_its_name(tmp_path: Path) -> None:
+    """The Vagrantfile's own line is run, and what it links is the launcher."""
+    text = (ROOT / "Vagrantfile").read_text(encoding="utf-8")
+    (link,) = re.findall(r'inline: "(ln .*)"', text)
+    assert text.index(link) < text.index('inline: "qslice setup"')
+    here = link.replace("/usr/local/bin", str(tmp_path)).replace("/vagrant", str(ROOT))
+    for _ in range(2):  # provisioning may be repeated
+        subprocess.run(["/bin/sh", "-c", here], check=True)
+    done = subprocess.run([str(tmp_path / "qslice"), "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "demo" in done.stdout
+
+
+def test_the_containers_recipe_installs_what_the_set_up_does() -> None:
+    """What it copies and runs is there; the step that installs is the one that `test --vm` makes its guest with."""
+    recipe = dict(re.findall(r"^([A-Z]+) (.+)$", (ROOT / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert recipe["FROM"] == "docker.io/library/debian:bookworm-slim"
+    source, target = recipe["COPY"].split()
+    assert source == "."
+    step, _, link = recipe["RUN"].partition(" && ")
+    installer = step.replace(f"{target}/", "")
+    assert os.access(ROOT / installer, os.X_OK)
+    assert installer in (ROOT / "scripts/vm/build_root.sh").read_text(encoding="utf-8")
+    assert link == f"ln -s {target}/scripts/qslice /usr/local/bin/qslice"
+    assert json.loads(recipe["ENTRYPOINT"]) == ["qslice"]
+    ignored = {line.strip("/") for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").split()}
+    assert EXCLUDED - {"__pycache__"} <= ignored
 
 
 @pytest.mark.parametrize("script", BASH)

@@ -1,0 +1,1 @@
+"""Extensions asked: in processes of their own, without the lock; their answers audited, refusals told and counted."""

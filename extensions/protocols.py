@@ -1,0 +1,148 @@
+"""What an extension of each kind must be: a class without arguments, or an object, with these attributes and methods.
+
+``name`` is lower case letters, digits and hyphens; ``version`` is text of the author's; ``api`` is
+:data:`extensions.api.EXTENSION_API` as it was when the extension was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+from extensions.api import (
+    ConnectionAsk,
+    ConnectionLook,
+    Effects,
+    FaultAction,
+    Impact,
+    NetworkView,
+    ProbeSample,
+    Route,
+    SliceAsk,
+    SlicePlan,
+    StepAction,
+    TimelineEvent,
+    Verdict,
+)
+
+
+class Named(Protocol):
+    """Every extension."""
+
+    name: str
+    version: str
+    api: int
+
+
+class PathComputation(Named, Protocol):
+    """``pce``: paths for slices, and for connections that have lost theirs."""
+
+    def plan(self, net: NetworkView, req: SliceAsk) -> SlicePlan | None:
+        """Paths for the whole slice, or None: it does not fit."""
+
+    def route(self, net: NetworkView, req: ConnectionAsk, avoid: tuple[str, ...]) -> Route | None:
+        """A path for one connection that crosses none of the sites ``avoid``, or None: there is none."""
+
+
+class HealingPolicy(Named, Protocol):
+    """``healing``: what is done for connections that a failure has hit."""
+
+    def decide(self, net: NetworkView, impacts: tuple[Impact, ...], now: float) -> tuple[Verdict, ...]:
+        """One verdict about each connection; ``now`` in seconds on a clock that is never set."""
+
+
+class ScenarioFault(Named, Protocol):
+    """``fault``: something that is done to a channel, a site or a QKD section, and undone again."""
+
+    inverse: str  # what a scenario's ``do`` says to lift it
+    element: str  # "channel", "site" or "QKD section"
+
+    def effects(self, net: NetworkView, target: str) -> Effects:
+        """What it does to the network while it lasts."""
+
+    def apply(self, net: NetworkView, target: str) -> tuple[FaultAction, ...]:
+        """What is to be done, in order."""
+
+    def lift(self, net: NetworkView, target: str) -> tuple[FaultAction, ...]:
+        """What undoes it, in order: afterwards the network is as it was before."""
+
+
+class ScenarioStep(Named, Protocol):
+    """``step``: an entry of a timeline that is no fault. ``target`` is what the entry names, or empty."""
+
+    def run(self, net: NetworkView, connections: tuple[ConnectionLook, ...], target: str) -> tuple[StepAction, ...]:
+        """What is to be done now, in order."""
+
+
+class Metric(Named, Protocol):
+    """``metric``: a figure of each repetition."""
+
+    unit: str
+
+    def measure(self, samples: tuple[ProbeSample, ...], events: tuple[TimelineEvent, ...]) -> float:
+        """The figure in ``unit``: a finite number."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method takes and gives, as types for :mod:`extensions.codec`."""
+
+    takes: tuple[Any, ...]
+    gives: Any
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a kind of extension has: methods, and texts beside name and version."""
+
+    purpose: str
+    methods: dict[str, Method]
+    texts: tuple[str, ...] = ()
+    deadline_s: float = 5.0
+
+
+class Kind(Enum):
+    """What can be extended. The value stands before the ``=`` of ``--use``."""
+
+    PCE = "pce"
+    HEALING = "healing"
+    FAULT = "fault"
+    STEP = "step"
+    METRIC = "metric"
+
+
+_ON_TARGET = (NetworkView, str)
+CONTRACTS: dict[Kind, Contract] = {
+    Kind.PCE: Contract(
+        "path computation",
+        {
+            "plan": Method((NetworkView, SliceAsk), SlicePlan | None),
+            "route": Method((NetworkView, ConnectionAsk, tuple[str, ...]), Route | None),
+        },
+        deadline_s=2.0,
+    ),
+    Kind.HEALING: Contract(
+        "what is done after a failure",
+        {"decide": Method((NetworkView, tuple[Impact, ...], float), tuple[Verdict, ...])},
+        deadline_s=1.0,
+    ),
+    Kind.FAULT: Contract(
+        "a fault of scenarios",
+        {
+            "effects": Method(_ON_TARGET, Effects),
+            "apply": Method(_ON_TARGET, tuple[FaultAction, ...]),
+            "lift": Method(_ON_TARGET, tuple[FaultAction, ...]),
+        },
+        texts=("inverse", "element"),
+    ),
+    Kind.STEP: Contract(
+        "a step of scenarios",
+        {"run": Method((NetworkView, tuple[ConnectionLook, ...], str), tuple[StepAction, ...])},
+    ),
+    Kind.METRIC: Contract(
+        "a figure of experiments",
+        {"measure": Method((tuple[ProbeSample, ...], tuple[TimelineEvent, ...]), float)},
+        texts=("unit",),
+    ),
+}

@@ -1,0 +1,39 @@
+"""The conformance suite: ``extension check KIND=...``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from extensions.client import Worker
+from extensions.errors import ExtensionError
+from extensions.naming import Use
+from extensions.protocols import Kind
+from scripts.conformance.healing import check_healing
+from scripts.conformance.outcome import Report
+from scripts.conformance.pce import check_pce
+from scripts.conformance.scenario_parts import check_fault, check_metric, check_step
+
+SUITES: dict[Kind, Callable[[Worker, Report], None]] = {
+    Kind.PCE: check_pce,
+    Kind.HEALING: check_healing,
+    Kind.FAULT: check_fault,
+    Kind.STEP: check_step,
+    Kind.METRIC: check_metric,
+}
+
+
+def check_extension(use: Use, deadline_s: float | None = None) -> Report:
+    """Everything that an extension of its kind must do, tried on it in a process of its own."""
+    report = Report(str(use))
+    worker = Worker(use, deadline_s)
+    try:
+        try:
+            report.identity = worker.start()
+        except ExtensionError as error:
+            report.add("it is there, whole", False, f"{error.fault.value}: {error}")
+            return report
+        report.add("it is there, whole", True, f"{report.identity}, SHA-256 {report.identity.sha256[:12]}")
+        SUITES[use.kind](worker, report)
+    finally:
+        worker.close()
+    return report

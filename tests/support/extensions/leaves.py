@@ -1,0 +1,5 @@
+"""A module that takes the process with it while it is imported."""
+
+import os
+
+os._exit(7)

@@ -1,0 +1,1 @@
+"""Extensions held against the model."""

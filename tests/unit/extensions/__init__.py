@@ -1,0 +1,1 @@
+"""The protocols, their values, and the processes behind them."""

@@ -1,0 +1,1 @@
+"""The conformance suite of extensions, and the comparison with the builtin."""

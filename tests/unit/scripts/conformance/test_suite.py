@@ -1,0 +1,116 @@
+"""Everything that is shipped passes the suite; everything that lies, hangs, crashes or is broken does not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from extensions.naming import SHIPPED, parse_use
+from scripts.bench.pce.comparison import compare
+from scripts.cli.main import main
+from scripts.conformance.suite import check_extension
+from scripts.testbed.paths import REPOSITORY
+
+BAD = REPOSITORY / "tests" / "support" / "extensions"
+
+
+@pytest.mark.parametrize("text", [f"{kind.value}={name}" for kind, names in SHIPPED.items() for name in names])
+def test_what_is_shipped_passes(text):
+    report = check_extension(parse_use(text, REPOSITORY), deadline_s=10.0)
+    assert [check for check in report.checks if not check.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "fails", "says"),
+    [
+        ("pce=./liars.py:LowerClass", "every plan passes the auditor", "class"),
+        ("pce=./liars.py:Looper", "every route passes the auditor", "loop"),
+        ("pce=./liars.py:OverBooker", "every plan passes the auditor", "bandwidth"),
+        ("pce=./liars.py:DownChannel", "every plan passes the auditor", "down"),
+        ("pce=./liars.py:Mutator", "every plan passes the auditor", "changed what it was given"),
+        ("pce=./liars.py:Crasher", "every plan passes the auditor", "its process ended"),
+        ("pce=./liars.py:Raiser", "every route passes the auditor", "ZeroDivisionError"),
+        ("pce=./liars.py:Babbler", "every plan passes the auditor", "SlicePlan"),
+        ("pce=./liars.py:Mute", "it finds something", "0 of"),
+        ("pce=./liars.py:Incomplete", "it is there, whole", "route"),
+        ("pce=./half.py:Half", "it is there, whole", "out of luck"),
+        ("pce=nowhere:Pce", "it is there, whole", "not-there"),
+        ("healing=./quacks.py:GivesUp", "every verdict passes the auditor", "there is a path"),
+        ("healing=./quacks.py:WaitsForEver", "every verdict passes the auditor", "at most 30 s"),
+        ("healing=./quacks.py:Overlooks", "every verdict passes the auditor", "0 verdicts"),
+        ("fault=./scenario_parts.py:LeavesSomething", "done and lifted again, all is as before", "is left"),
+        ("fault=./scenario_parts.py:DoesNothing", "done and lifted again, all is as before", "does nothing"),
+        ("fault=./scenario_parts.py:TakesOurName", "its commands are its own", "link up"),
+        ("fault=./scenario_parts.py:Loses200", "done and lifted again, all is as before", "loss_pct"),
+        ("step=./scenario_parts.py:Elsewhere", "what it does can be done", "atlantis"),
+        ("metric=./scenario_parts.py:NotANumber", "a finite figure whatever was measured", "finite"),
+        ("metric=./scenario_parts.py:Moody", "the same figure for the same samples", "then"),
+    ],
+)
+def test_what_harms_is_told_with_what_it_does(text, fails, says):
+    report = check_extension(parse_use(text, BAD), deadline_s=10.0)
+    assert not report.ok
+    failed = {check.name: check.detail for check in report.checks if not check.ok}
+    assert says in failed[fails]
+
+
+@pytest.mark.parametrize("text", ["fault=./scenario_parts.py:TwoCuts", "step=./scenario_parts.py:Looks"])
+def test_parts_that_do_what_they_must_pass(text):
+    assert check_extension(parse_use(text, BAD), deadline_s=10.0).ok
+
+
+def test_the_sloth_is_late():
+    report = check_extension(parse_use("healing=./quacks.py:Sleeps", BAD), deadline_s=0.05)
+    assert "no answer within 0.05 s" in report.checks[-1].detail
+
+
+def test_the_builtin_costs_nothing_more_than_itself():
+    figures, _, identity = compare(parse_use("pce=builtin", REPOSITORY), instances=15)
+    assert figures["use.builtin.feasible_share"] == 1
+    assert figures["use.builtin.equal_cost"] == figures["use.builtin.feasible"] == 15
+    assert figures["use.builtin.cost_gap.latency_us.max"] == 0
+    assert identity.name == "builtin"
+
+
+def test_yen_is_honest_and_no_better_than_the_best():
+    figures, _, _ = compare(parse_use("pce=yen", REPOSITORY), instances=25)
+    assert figures["use.yen.refused"] == figures["use.yen.failed"] == 0
+    assert 0.5 < figures["use.yen.feasible_share"] <= 1
+    assert figures["use.yen.cost_gap.surplus_levels.mean"] >= 0
+
+
+def test_a_liar_has_found_nothing():
+    figures, notes, _ = compare(parse_use("pce=./liars.py:Looper", BAD), instances=5)
+    assert figures["use.looper.refused"] == 5
+    assert figures["use.looper.feasible_share"] == 0
+    assert any("loop" in note for note in notes)
+
+
+# --- the commands -------------------------------------------------------------------------------------------------
+
+
+def test_the_list_has_who_is_shipped(capsys):
+    assert main(["extension", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {f"{e['kind']}={e['name']}" for e in found} >= {"pce=yen", "healing=lazy", "fault=loss-delay"}
+    assert all(len(e["sha256"]) == 64 and e["error"] is None for e in found)
+
+
+def test_a_check_that_fails_is_exit_status_1_and_a_document(capsys, monkeypatch):
+    monkeypatch.chdir(BAD)
+    assert main(["extension", "check", "pce=./half.py:Half", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    assert document["checks"][0]["detail"].startswith("broken")
+
+
+@pytest.mark.parametrize("text", ["", "pce", "pce=", "nothing=a:b", "pce=./none.py:A", "pce=nobody", "pce=yen=", "=:"])
+def test_what_names_nothing_is_exit_status_2(capsys, text):
+    assert main(["extension", "check", text]) == 2
+    assert "extension check: KIND=TARGET" in capsys.readouterr().err
+
+
+def test_a_bench_compares_only_path_computations(capsys):
+    assert main(["bench", "paths", "--use", "healing=lazy"]) == 2
+    assert "here pce can be extended" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""The archive for a set-up without a network, and its use."""
