@@ -75,6 +75,18 @@ def test_there_are_files_of_each_kind_and_a_wrong_one_is_refused() -> None:
         read(request.replace("{security: dh", "{securty: dh"))
 
 
+def test_the_timeline_of_the_scenario_file_is_one() -> None:
+    """It stands there without the slice that it is about."""
+    text = (REPOSITORY / "docs/reference/scenario-file.md").read_text(encoding="utf-8")
+    (timeline,) = (block for block in blocks(text) if block[0].startswith("- {at_s: "))
+    connection = "{name: only, from: cell1, to: core1, security: dh, bandwidth_mbps: 5, latency_ms: 20}"
+    request = f"{{name: plain, sNSSAI: {{sst: 1}}, connections: [{connection}]}}"
+    head = f"name: shown\ntitle: t\nlook_for: l\ntopology: metro-ring\nslices: [{{request: {request}}}]\n"
+    head += "traffic: [{kind: ping, rate_pps: 10}]\nduration_s: 9\ntimeline:\n"
+    scenario = parse_scenario(head + "".join(f"  {line}\n" for line in timeline), "the document")
+    assert len(scenario.file.timeline) == len(timeline)
+
+
 def json_values(document: Path) -> Iterator[str]:
     for block in blocks(document.read_text(encoding="utf-8")):
         text = "\n".join(block)
