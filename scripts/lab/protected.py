@@ -18,7 +18,7 @@ RARER = 2.0
 """Requests leave every so many milliseconds: twice as rarely as in the demo, so that a laptop keeps up."""
 WITH_BACKUP = ("1:1", "1+1")
 WHOLE_AGAIN_S = 20.0
-TRIES = 3
+TRIES = 5
 """Other load can keep the switches from running at the moment of a cut; without a backup path every cut loses."""
 TASK = f"""\
 Create a slice called {NAME} with one connection from {A} to {B}: post-quantum keys or better, {MBPS} Mbit/s, 20 ms. It

@@ -72,9 +72,13 @@ def test_a_cut_and_its_reroute_explained(testbed: Testbed) -> None:
     before = testbed.connection("lab2/data")
     cut = before.path[1]
     said = (f"cut={cut}", f"path={','.join(before.path)}", "class=qra", "cause=failure")
-    assert complaints(2, *said) == ["the channel is cut", "the cut moved the connection", "the cause of the move"]
+    wrong = complaints(2, *said)
+    assert {"the channel is cut", "the cut moved the connection", "the cause of the move"} <= set(wrong)
+    before = testbed.connection("lab2/data")  # on a busy machine a failed probe may have moved it meanwhile
+    cut = before.path[1]
     testbed.cut(cut)
     testbed.wait_until(lambda: cut not in (now := testbed.connection("lab2/data")).path and now.path, 10 * PATIENCE)
+    said = (f"cut={cut}", f"path={','.join(before.path)}", "class=qra", "cause=failure")
     assert complaints(2, *said) == ["the path in use now"]
     now = testbed.connection("lab2/data")
     assert complaints(2, said[0], f"path={','.join(now.path)}", *said[2:]) == []
