@@ -7,6 +7,7 @@ import re
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ TELL="{tell}" pip_install x
     ],
 )
 def test_a_bundle_for_another_machine_is_refused(
-    machine: BareMachine, values: dict[str, str], status: int, reason: str
+    machine: BareMachine, values: dict[str, Any], status: int, reason: str
 ) -> None:
     done = open_bundle(machine, write_bundle(machine, **values), "ensure_ready")
     assert (done.returncode, done.stdout) == (status, "")
