@@ -10,7 +10,7 @@ from enum import Enum
 
 from kms.keys.key import Key, KeySource
 
-REMEMBERED_ENTRIES = 10_000
+REMEMBERED_ENTRIES = 4_000
 
 
 class LedgerEvent(Enum):
@@ -21,7 +21,7 @@ class LedgerEvent(Enum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """One event and the keys of one source that it happened to.
 

@@ -12,7 +12,10 @@ _USER_TICKS, _SYSTEM_TICKS = 11, 12  # proc_pid_stat(5), counted from behind the
 
 @dataclass(frozen=True)
 class Usage:
-    """``memory_kb`` is the proportional set size: what is shared counts for each of those who share it in part."""
+    """``memory_kb`` is what it has written, in KB of 1024 octets; what is shared counts for each who shares it in part.
+
+    Pages of files are left out: whose they count as depends on who else on the machine has the same programs.
+    """
 
     memory_kb: int
     descriptors: int
@@ -23,7 +26,7 @@ class Usage:
 def usage_of(pid: int) -> Usage:
     """ProcessLookupError when there is no such process, or it has ended and nobody has waited for it yet."""
     folder = Path(f"/proc/{pid}")
-    memory_kb = pss_kb(pid)
+    memory_kb = written_kb(pid)
     try:
         descriptors, threads = len(os.listdir(folder / "fd")), len(os.listdir(folder / "task"))
     except FileNotFoundError:
@@ -33,8 +36,19 @@ def usage_of(pid: int) -> Usage:
 
 def pss_kb(pid: int) -> int:
     """Its proportional set size, as the kernel counts: KB of 1024 octets. ProcessLookupError as :func:`usage_of`."""
-    lines = _read(pid, "smaps_rollup").splitlines()
-    return int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    return _rollup(pid)["Pss"]
+
+
+def written_kb(pid: int) -> int:
+    """The part of it that is in no file. ProcessLookupError as :func:`usage_of`."""
+    found = _rollup(pid)
+    return found["Pss_Anon"] + found["Pss_Shmem"]
+
+
+def _rollup(pid: int) -> dict[str, int]:
+    """Sums over its mappings, in KB."""
+    lines = (line.split() for line in _read(pid, "smaps_rollup").splitlines()[1:])
+    return {words[0].removesuffix(":"): int(words[1]) for words in lines}
 
 
 def cpu_s(pid: int) -> float:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,11 @@ def qslice(*words: str, timeout_s: float = 60, stdin: str = "", **env: str) -> s
 
 
 @contextlib.contextmanager
-def network_up(keylog: Path | None = None, topo: str = "ukqntel") -> Iterator[Any]:
+def network_up(keylog: Path | None = None, topo: str = "ukqntel", options: Sequence[str] = ()) -> Iterator[Any]:
     """What ``up --detach`` says; the network is gone afterwards, also when it did not come up, or not in time."""
     before = footprint()
     try:
-        up = qslice("up", "--topo", topo, "--detach", "--json", QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
+        up = qslice("up", "--topo", topo, "--detach", "--json", *options, QSLICE_UNSAFE_KEYLOG=str(keylog or ""))
         assert up.returncode == 0, up.stderr
         yield json.loads(up.stdout)
     finally:
@@ -54,9 +54,9 @@ def network_up(keylog: Path | None = None, topo: str = "ukqntel") -> Iterator[An
     assert left_since(before) == {}
 
 
-def answer(*words: str, stdin: str = "") -> Any:
+def answer(*words: str, stdin: str = "", timeout_s: float = 60) -> Any:
     """The JSON document of a command that must succeed."""
-    done = qslice(*words, "--json", stdin=stdin)
+    done = qslice(*words, "--json", stdin=stdin, timeout_s=timeout_s)
     assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return json.loads(done.stdout)
 
