@@ -98,6 +98,8 @@ def build_parser(command: str | None = None) -> Parser:
     places: dict[str, Any] = {"": root.add_subparsers(dest="_word", metavar="COMMAND", parser_class=Parser)}
     for leaf in tree.leaves(command):
         for path in leaf.paths:
+            if command in tree.COMMANDS and path.split()[0] != command:
+                continue
             group, _, word = path.rpartition(" ")
             if group not in places:
                 parent = places[""].add_parser(group, path=group)

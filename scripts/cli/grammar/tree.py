@@ -8,7 +8,7 @@ from importlib import import_module
 
 from scripts.cli.grammar.leaf import Leaf, Section
 
-# Every command by the module here that declares it: the one that is given is found without loading the others.
+# Every command by the module in sections/ that declares it: the one that is given is found without loading the others.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "start": ("up", "down", "status", "demo"),
     "slices": ("slice", "ping", "iperf", "capture"),
@@ -25,8 +25,8 @@ COMMANDS = tuple(command for commands in MODULES.values() for command in command
 
 @cache
 def section(module: str) -> Section:
-    """The section that a module here declares."""
-    found: Section = import_module(f"scripts.cli.grammar.{module}").SECTION
+    """The section that a module in sections/ declares."""
+    found: Section = import_module(f"scripts.cli.grammar.sections.{module}").SECTION
     return found
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from scripts.cli.grammar import completion, tree
 from scripts.cli.grammar.__main__ import FOLDER, GENERATED
-from scripts.cli.grammar.measure import CARRIERS, MUTATIONS, TROUBLES, WIRES
-from scripts.cli.grammar.network import ATTACKS, DIRECTIONS
+from scripts.cli.grammar.sections.measure import CARRIERS, MUTATIONS, TROUBLES, WIRES
+from scripts.cli.grammar.sections.network import ATTACKS, DIRECTIONS
+from scripts.cli.grammar.sections.slices import EXAMPLES
+from scripts.cli.grammar.sections.topologies import IMPORT_FORMATS
 from scripts.cli.grammar.shared import LEVELS
-from scripts.cli.grammar.slices import EXAMPLES
-from scripts.cli.grammar.topologies import IMPORT_FORMATS
 
 NAMES = "slice enterprise-app\nslice cdn\nsite cell1\nsection s2\nchannel cell1-agg1-ch1\n"
 

@@ -1,0 +1,1 @@
+"""The commands themselves, one section of the help each."""
