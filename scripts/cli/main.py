@@ -22,6 +22,7 @@ from scripts.errors import CommandError, EnvironmentLacks
 from scripts.testbed.paths import Layout
 
 FULL_BYTES = 1 << 20
+READ_SETTINGS = ("up", "demo", "experiment", "bench", "config", "extension")
 
 
 def prepared(words: Sequence[str]) -> argparse.Namespace:
@@ -36,6 +37,8 @@ def prepared(words: Sequence[str]) -> argparse.Namespace:
         raise WrongUsage(arguments.path, "--api: this is done on the network's own machine, not through its API")
     if leaf.needs is Needs.API:
         arguments.api = arguments.api or os.environ.get("QSLICE_API") or None
+    if arguments.config is not None and leaf.command not in READ_SETTINGS:
+        raise WrongUsage(arguments.path, "--config: this reads no settings (who does: docs/reference/config.md)")
     if leaf.module is None:
         raise WrongUsage(arguments.path, "this is done by scripts/qslice itself: call that")
     module = import_module(f"scripts.cli.commands.{leaf.module}")

@@ -17,6 +17,7 @@ case $verb in
         : >"$root/etc/apt/sources.list" # no mirror to ask
         ;;
     run)
+        mount --bind "$root" "$root" # Mininet makes / private, which it can where / is a mount
         mount -t proc proc "$root/proc"
         mount -t sysfs sysfs "$root/sys" # of this network namespace
         mount --rbind /dev "$root/dev"

@@ -14,8 +14,8 @@ root=$1 tree=$2 mirror=$3 settings=$4
 suite=bookworm
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 
-# A boot needs these, and a minimal base system has not got them.
-base_packages=systemd,systemd-sysv,dbus,udev,linux-image-cloud-amd64,netbase,ca-certificates
+# A boot, and who logs in to Vagrant's box, need these; a minimal base system has not got them.
+base_packages=sudo,systemd,systemd-sysv,dbus,udev,linux-image-cloud-amd64,netbase,ca-certificates
 
 say() { printf '== %s\n' "$*"; }
 
@@ -32,6 +32,8 @@ printf '/dev/vda / ext4 defaults,noatime 0 1\n' >"$root/etc/fstab"
 install -m 0755 "$here/guest-boot.sh" "$root/usr/local/sbin/qslice-guest"
 install -m 0644 "$here/qslice-guest.service" "$root/etc/systemd/system/"
 chroot "$root" systemctl --quiet enable qslice-guest.service
+chroot "$root" useradd --create-home --shell /bin/bash vagrant # the box's user
+echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/vagrant"
 # Nobody logs in, nothing is to happen behind the tests' backs, and the serial line is theirs. No drivers are looked for:
 # the initial file system has found the disks, the kernel asks for what the network needs, and there is nothing else.
 chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service serial-getty@ttyS1.service \

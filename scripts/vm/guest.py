@@ -1,5 +1,5 @@
-"""What runs in the guest: the set-up, the tests that want its kernel, the demo. Nothing but the standard library,
-because the set-up has not run yet.
+"""What runs in the guest: what the Vagrantfile provisions, the tests that want its kernel, what README has a user type.
+Nothing but the standard library, because the set-up has not run yet.
 
 Says how it goes on the second serial line, one JSON object a line, and leaves a tar archive with all results on the
 device that it is given.
@@ -8,6 +8,7 @@ device that it is given.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import IO, Any
 TREE = Path(__file__).resolve().parents[2]
 RESULTS = TREE / "results/vm"
 JOB = TREE / ".state/vm-job.json"
+USER = "vagrant"  # as in the box, with sudo that asks for no password: build_root.sh
 LOGS = TREE / ".state/logs"
 PROGRESS = Path("/dev/ttyS1")
 
@@ -88,6 +90,22 @@ def missing_capabilities(doctor: Path) -> list[str]:
     return [name for name in EXPECTED if name not in present]
 
 
+def provisioned(vagrantfile: str) -> list[str]:
+    """What the Vagrantfile has a new machine's root run, a line each; the port for the host is none of this guest's."""
+    return re.findall(r'type: "shell", inline: "([^"]+)"', vagrantfile)
+
+
+def typed(readme: str) -> list[str]:
+    """What README has a user type once in the machine: what follows ``vagrant ssh`` in its block."""
+    found = re.search(r"^    vagrant ssh\n((?:    .+\n)+)", readme, re.MULTILINE)
+    return [] if found is None else [line.strip() for line in found[1].splitlines()]
+
+
+def as_user(lines: list[str]) -> list[str]:
+    """The command that logs the machine's user in and types the lines, the next when the last has succeeded."""
+    return ["su", "-", USER, "-c", " && ".join(lines)]
+
+
 def main(device: Path) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     job = json.loads(JOB.read_text())
@@ -98,7 +116,8 @@ def main(device: Path) -> None:
         progress.tell(step="processors", state="running", line=f"{slowness:.1f} times slower than real ones")
         boot = {"step": "boot", "status": 0, "seconds": float(Path("/proc/uptime").read_text().split()[0])}
         progress.tell(**boot, state="ended")
-        steps = [boot, run_step(progress, "set-up", [launcher, "setup"])]
+        lines = provisioned((TREE / "Vagrantfile").read_text(encoding="utf-8"))
+        steps = [boot, run_step(progress, "set-up", ["sh", "-ec", "\n".join(lines)])]
         if steps[-1]["status"] == 0:
             steps.append(run_step(progress, "capabilities", [launcher, "doctor", "--json"]))
             (RESULTS / "capabilities.log").rename(RESULTS / "doctor.json")
@@ -116,8 +135,12 @@ def main(device: Path) -> None:
                 # On real processors the demo's own limits hold.
                 slowness = max(slowness, measure_slowness())
                 factor = max(job["slowness"], slowness) if job["slowness"] > 1 else 1.0
-                slow = ["--slowness", f"{factor:.1f}"]
-                steps.append(run_step(progress, "demo", [launcher, "demo", *slow, "--report", str(RESULTS / "demo")]))
+                lines = typed((TREE / "README.md").read_text(encoding="utf-8"))
+                if factor > 1:  # no user has processors like these
+                    lines[-1] += f" --slowness {factor:.1f}"
+                steps.append({**run_step(progress, "demo", as_user(lines)), "typed": lines})
+                if (TREE / "results/demo").is_dir():
+                    shutil.copytree(TREE / "results/demo", RESULTS / "demo", dirs_exist_ok=True)
             if job["sites"]:
                 figures, sizes = str(RESULTS / "scale.json"), map(str, job["sites"])
                 bench = ["sh", "-c", 'exec "$@" > "$0"', figures, launcher, "bench", "scale", "--json", "--sites"]

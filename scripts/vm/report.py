@@ -110,7 +110,7 @@ def _step(step: dict[str, Any]) -> Proof:
 
 
 def _demo(document: Path, step: dict[str, Any]) -> Proof:
-    what = "the demo, on Open vSwitch's kernel datapath"
+    what = f"`{'; '.join(step.get('typed', []))}`, as README has it typed, on Open vSwitch's kernel datapath"
     try:
         report = json.loads(document.read_text())
         checks, slowness = report["checks"], report.get("slowness", 1.0)

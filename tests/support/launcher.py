@@ -74,7 +74,7 @@ def footprint() -> dict[str, set[str]]:
         "namespaces": {name for name in _run("ip", "netns").stdout.split() if name.startswith("qs")},
         "bridges": {b for b in _run("ovs-vsctl", "list-br").stdout.split() if b.startswith("qs-")},
         "processes": {args for args in _commands() if _is_ours(args)},
-        "run": {p.name for p in LAYOUT.run.glob("*")} - {"lock"} if LAYOUT.run.exists() else set(),
+        "run": {p.name for p in (*LAYOUT.run.glob("*"), LAYOUT.names) if p.exists()} - {"lock"},
         "ssl": set(_run("ovs-vsctl", "get-ssl").stdout.splitlines()),
     }
 

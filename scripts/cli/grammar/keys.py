@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.cli.grammar.leaf import Argument, Leaf, Section, argument
+from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
 from scripts.cli.grammar.values import number
 
 SAE = argument("sae_id", metavar="SAE_ID", help="the identity that the KMEs see")
@@ -68,11 +68,12 @@ SECTION = Section(
         ),
         Leaf(
             "kme check", "keys.kme", "Check whether a KME, ours or a vendor's, keeps to ETSI GS QKD 014.",
-            ("kme check https://10.254.1.1:8443 --sae sae-core1",
+            ("kme check metro1",
              "kme check https://kme.example:443 --cert c.pem --key k.pem --ca ca.pem --sae bob"),
-            "the KME does not keep to a clause",
+            "the KME does not keep to a clause, or gave nothing to judge by",
             (
-                argument("url", metavar="URL", help="https://HOST[:PORT] of the KME of the SAE that orders keys"),
+                argument("url", metavar="URL|SITE", names="site",
+                         help="https://HOST[:PORT] of the KME of the SAE that orders keys, or a site of the network"),
                 _pem("--cert", "certificate of the SAE that orders keys (PEM)"),
                 _pem("--key", "its private key (PEM, without a passphrase)"),
                 _pem("--ca", "authority that the KME is certified by (PEM)"),
@@ -84,6 +85,7 @@ SECTION = Section(
                 argument("--timeout", type=number, default=10.0, metavar="S",
                          help="for each answer (default %(default)g)"),
             ),
+            needs=Needs.PYTHON,
         ),
     ),
     {"tunnel": "the tunnel agents", "pki": "certificates of the testbed's own CA",

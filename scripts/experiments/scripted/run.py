@@ -19,9 +19,11 @@ from scripts.experiments.observe import Look, Observer, key_changes, look_around
 from scripts.experiments.report.page import draw_pictures, render, users_of
 from scripts.experiments.report.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.report.statistics import Sample, phases
+from scripts.experiments.scripted.asides import Asides
 from scripts.experiments.scripted.parts import Parts
-from scripts.experiments.scripted.scenario import LIFT_ALL, Scenario
+from scripts.experiments.scripted.scenario import Scenario
 from scripts.experiments.scripted.schedule import Action, Paths, schedule
+from scripts.experiments.scripted.steps import LIFT_ALL, Aside, Change
 from scripts.experiments.traffic import Series, TrafficRun, all_answer
 from scripts.measure.connection import Connection
 from scripts.measure.errors import DemoError
@@ -129,6 +131,7 @@ class _Repetition:
         self._duration_s = scenario.file.duration_s * settings.time_scale
         self._connections: tuple[Connection, ...] = ()
         self._hit: set[str] = set()
+        self._asides = Asides(system, settings.time_scale)
 
     def run(self) -> None:
         before = extension_refusals(self._system)
@@ -162,6 +165,7 @@ class _Repetition:
                 finally:
                     end_s = time.monotonic() - zero
                     series = traffic.stop(zero)
+                    self._asides.finish(series)
                     self._evaluate(series, observer, end_s)
             self._result.findings += traffic.errors
 
@@ -169,6 +173,9 @@ class _Repetition:
         scale = self._settings.time_scale
         for action in actions:
             self._sleep_until(zero + action.at_s * scale, "watching")
+            if action.aside is not None:
+                self._aside(action, action.aside, time.monotonic() - zero)
+                continue
             if not action.is_fault and "healed" not in self._result.pictures and self._result.events:
                 observer.sample()
                 self._picture("healed", observer.at(time.monotonic() - zero), self._system.faults.active())
@@ -188,6 +195,13 @@ class _Repetition:
             self._sleep_until(zero + self._duration_s - 0.2, "watching")
             self._picture("healed", observer.at(self._duration_s), self._system.faults.active())
 
+    def _aside(self, action: Action, aside: Aside, at_s: float) -> None:
+        note = self._asides.start(aside, at_s)
+        self._say(note)
+        if isinstance(aside, Change):  # what follows is another phase for its connections
+            asked_s = action.at_s * self._settings.time_scale
+            self._result.events.append(Event(asked_s, at_s, action.do, aside.target, False, note))
+
     def _do(self, action: Action, targets: Sequence[str], looks: Mapping[str, Look]) -> str:
         faults, names, parts = self._system.faults, self._scenario.parts, self._parts
         if action.do == LIFT_ALL:
@@ -205,7 +219,10 @@ class _Repetition:
             return note
         if action.is_fault:
             return faults.inject(
-                *(Fault(FaultKind(action.do), t, action.direction, action.fraction) for t in targets)
+                *(
+                    Fault(FaultKind(action.do), t, action.direction, action.fraction, impairment=action.impairment)
+                    for t in targets
+                )
             ).note
         return "; ".join(faults.lift(action.do, target, action.direction).note for target in targets)
 
@@ -264,7 +281,8 @@ class _Repetition:
                     ],
                 }
             )  # fmt: skip
-        result.violations += observer.violations
+        result.violations += [*observer.violations, *self._asides.violations]
+        result.findings += self._asides.findings
         if self._parts is not None:
             samples = tuple(
                 ProbeSample(one.connection, one.kind, s.at_s, s.took_ms) for one in series for s in one.samples

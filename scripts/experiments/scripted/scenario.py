@@ -11,6 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scripts.errors import WrongRequest
 from scripts.experiments.scripted.parts import NO_PARTS, PartNames
+from scripts.experiments.scripted.steps import (
+    FLAP,
+    KINDS,
+    LIFT_ALL,
+    Around,
+    Aside,
+    Assertion,
+    Between,
+    Change,
+    Command,
+    Entry,
+    OnPath,
+    Step,
+    channels_around,
+    channels_between,
+)
 from scripts.testbed.faults import FAULTS, INVERSES, Element, FaultKind, element_of, targets
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, is_text_in_request, load_example
 from topologies.files import DEFAULT_MBPS_PER_GBPS, catalog_names, load_topology
@@ -19,49 +35,11 @@ from topologies.files.located_yaml import YamlError, line_of, load_located
 from topologies.spec import Topology, TopologyError
 
 SHIPPED = Path(__file__).parents[1] / "scenarios"
-FLAP, LIFT_ALL = "link flap", "lift all"
 COMMANDS = (*(kind.value for kind in FaultKind), *INVERSES, FLAP, LIFT_ALL)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OnPath(_Strict):
-    """A channel of a connection's path, as it is at the start of the repetition or at the time of the fault."""
-
-    path_of: str
-    hop: Annotated[int, Field(ge=0)] | Literal["random"] = 0
-    when: Literal["start", "now"] = "start"
-
-
-class Between(_Strict):
-    """Every channel between two sites: the whole fibre."""
-
-    between: tuple[str, str]
-
-
-class Around(_Strict):
-    """Every channel that joins these sites to the others, dark ones apart: cutting them splits the network."""
-
-    around: Annotated[tuple[str, ...], Field(min_length=1)]
-
-
-class Step(_Strict):
-    """One entry of the timeline."""
-
-    at_s: Annotated[float, Field(ge=0)]
-    do: str
-    target: str | OnPath | Between | Around | None = None
-    direction: Literal["a-b", "b-a"] | None = None
-    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    times: Annotated[int, Field(ge=1, le=1000)] = 5
-    period_s: Annotated[float, Field(gt=0)] = 1.0
-
-    @property
-    def end_s(self) -> float:
-        """When the last of what this entry does has been done."""
-        return self.at_s + (self.times - 0.5) * self.period_s if self.do == FLAP else self.at_s
 
 
 class Traffic(_Strict):
@@ -92,7 +70,7 @@ class ScenarioFile(_Strict):
     slices: Annotated[tuple[SliceEntry, ...], Field(min_length=1)]
     traffic: Annotated[tuple[Traffic, ...], Field(min_length=1)]
     duration_s: Annotated[float, Field(gt=0, le=3600)]
-    timeline: Annotated[tuple[Step, ...], Field(min_length=1)]
+    timeline: Annotated[tuple[Entry, ...], Field(min_length=1)]
     repetitions: Annotated[int, Field(ge=1, le=1000)] = 3
     seed: Annotated[int, Field(ge=0)] = 1
 
@@ -227,7 +205,10 @@ class _Check:
                 if connection not in known:
                     raise _Wrong(("traffic", n, "connections", m), _no_connection(connection, known))
         for n, step in enumerate(self._file.timeline):
-            self._step(("timeline", n), step, known)
+            if isinstance(step, Step):
+                self._step(("timeline", n), step, known)
+            else:
+                self._aside(("timeline", n), step, known, names)
         self._order()
         self._contradictions()
         return Scenario(self._file, self._topology, requests, self._parts)
@@ -254,7 +235,7 @@ class _Check:
             return
         words = (*COMMANDS, *self._parts.faults, *self._parts.inverses)
         if step.do not in words:
-            raise _Wrong((*at, "do"), f"{step.do!r} is none of {', '.join((*words, *self._parts.steps))}")
+            raise _Wrong((*at, "do"), f"{step.do!r} is none of {', '.join((*words, *self._parts.steps, *KINDS))}")
         if step.do == LIFT_ALL:
             if step.target is not None:
                 raise _Wrong((*at, "target"), "'lift all' takes no target")
@@ -280,8 +261,28 @@ class _Check:
                 raise _Wrong((*at, "target"), "no channel joins these sites to any other")
         elif not channels_between(self._topology, step.target):
             raise _Wrong((*at, "target"), f"there is no channel between {' and '.join(step.target.between)}")
+        if (step.do == FaultKind.IMPAIR.value) != bool(step.loss_pct or step.delay_ms or step.jitter_ms):
+            raise _Wrong(at, "'link impair', and it alone, takes loss_pct, delay_ms or jitter_ms, more than 0")
+        if step.jitter_ms > step.delay_ms:
+            raise _Wrong((*at, "jitter_ms"), f"{step.jitter_ms:g} is more than delay_ms, {step.delay_ms:g}")
         if step.direction is not None and (element is not Element.CHANNEL or step.do == FLAP or is_part):
             raise _Wrong((*at, "direction"), f"{step.do!r} has no direction")
+
+    def _aside(self, at: ValuePath, step: Aside, connections: set[str], slices: list[str]) -> None:
+        """A change, a command or an assertion: what it names must be there."""
+        match step:
+            case Change():
+                known, what = slices, "slice"
+            case Command():
+                known, what = list(self._topology.site_names), "host"
+            case Assertion():
+                known, what = sorted(connections), "connection"
+                for field in ("over", "avoids"):
+                    channel = getattr(step, field)
+                    if channel is not None and not self._topology.has_channel(channel):
+                        raise _Wrong((*at, field), f"there is no channel {channel!r}")
+        if step.target not in known:
+            raise _Wrong((*at, "target"), f"there is no {what} {step.target!r}; there are {', '.join(known)}")
 
     def _order(self) -> None:
         steps = self._file.timeline
@@ -300,7 +301,7 @@ class _Check:
         flapping: dict[str, float] = {}  # place -> until when
         for n, step in enumerate(self._file.timeline):
             at: ValuePath = ("timeline", n)
-            if step.do in self._parts.steps:
+            if not isinstance(step, Step) or step.do in self._parts.steps:
                 continue
             if step.do == LIFT_ALL:
                 active.clear()
@@ -344,15 +345,6 @@ def _place(step: Step) -> str:
 
 def _no_connection(name: str, known: set[str]) -> str:
     return f"there is no connection {name!r}; there are {', '.join(sorted(known))}"
-
-
-def channels_between(topology: Topology, target: Between) -> tuple[str, ...]:
-    return tuple(c.id for c in topology.channels if set(c.ends) == set(target.between))
-
-
-def channels_around(topology: Topology, target: Around) -> tuple[str, ...]:
-    inside = frozenset(target.around)
-    return tuple(c.id for c in topology.channels if not c.dark and len(inside.intersection(c.ends)) == 1)
 
 
 def _sites(request: Mapping[str, Any]) -> tuple[Any, ...]:

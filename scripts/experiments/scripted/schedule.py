@@ -7,19 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.errors import DidNotHold
-from scripts.experiments.scripted.scenario import (
+from scripts.experiments.scripted.scenario import Scenario
+from scripts.experiments.scripted.steps import (
     FLAP,
     LIFT_ALL,
     Around,
+    Aside,
     Between,
     OnPath,
-    Scenario,
     Step,
     channels_around,
     channels_between,
 )
-from scripts.testbed.faults import FaultKind
-from topologies.links import Direction
+from scripts.testbed.faults import HEALTHY, FaultKind
+from topologies.links import Direction, Impairment
 
 Paths = Mapping[str, Sequence[str]]
 
@@ -34,6 +35,8 @@ class Action:
     direction: Direction | None = None
     fraction: float = 1.0
     choose: Callable[[Paths], str] | None = None
+    impairment: Impairment = HEALTHY
+    aside: Aside | None = None
     is_part: bool = False
     """An extension's."""
 
@@ -49,7 +52,11 @@ def schedule(scenario: Scenario, paths: Paths, seed: int, repetition: int) -> tu
     """All actions in the order of their times. ``paths`` are the connections' at the start of the repetition."""
     actions: list[Action] = []
     for step in scenario.file.timeline:
+        if not isinstance(step, Step):
+            actions.append(Action(step.at_s, step.do, (step.target,), aside=step))
+            continue
         direction = Direction(step.direction) if step.direction else None
+        how = Impairment(step.loss_pct, step.delay_ms, step.jitter_ms)
         targets, choose = _targets(scenario, step, paths, f"{seed}/{repetition}")
         if step.do == FLAP:
             for n in range(step.times):
@@ -58,7 +65,7 @@ def schedule(scenario: Scenario, paths: Paths, seed: int, repetition: int) -> tu
                 actions.append(Action(down + step.period_s / 2, "link up", targets, choose=choose))
         else:
             is_part = step.do in scenario.parts.faults
-            actions.append(Action(step.at_s, step.do, targets, direction, step.fraction, choose, is_part))
+            actions.append(Action(step.at_s, step.do, targets, direction, step.fraction, choose, how, is_part=is_part))
     return tuple(sorted(actions, key=lambda a: a.at_s))
 
 

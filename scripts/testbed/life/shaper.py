@@ -33,7 +33,8 @@ log = logging.getLogger("qslice.shaper")
 
 MARK = 0x51534C  # of packets that have been here
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
-_SO_MARK = 36
+_SO_MARK, _SO_SNDBUFFORCE = 36, 32
+_SEND_BYTES = 16 << 20  # what may wait in the port's own queue
 _ETH_P_ALL = 0x0003
 _FRAME_BYTES = 1 << 16
 _AT_ONCE = 64  # frames of one port before the others'
@@ -63,9 +64,11 @@ def open_port(number: int, asked: dict[str, Any]) -> Port:
     fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI))
     with contextlib.suppress(FileNotFoundError):
         Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1", encoding="ascii")
-    subprocess.run(["ip", "link", "set", "dev", name, "mtu", str(CHANNEL_MTU), "up"], check=True)
+    size = ["mtu", str(CHANNEL_MTU), "txqueuelen", str(QUEUE_PACKETS)]
+    subprocess.run(["ip", "link", "set", "dev", name, *size, "up"], check=True)
     out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     out.setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK)
+    out.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BYTES)
     out.bind((asked["interface"], 0))
     out.setblocking(False)
     program = tcx.redirect(socket.if_nametoindex(asked["interface"]), socket.if_nametoindex(name), MARK)

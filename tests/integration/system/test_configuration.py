@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_t
 FILE = """\
 version: 1
 network: {scale: 2}
-api: {port: 8095, require_token_for_reads: true}
+api: {host: 127.0.0.2, port: 8095, require_token_for_reads: true}
 openflow: {port: 6690}
 controller: {forbidden_suites: [chacha20-poly1305]}
 kms:
@@ -28,7 +28,7 @@ tunnel: {data_plane: userspace, probe_s: 0.25}
 
 
 def status_without_a_token(path: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", 8095, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.2", 8095, timeout=10)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -42,7 +42,7 @@ def test_what_a_file_says_is_in_force(tmp_path: Path) -> None:
     try:
         up = qslice("up", "--detach", "--json", "--config", str(file), QSLICE_CONTROLLER__HOLD_DOWN_S="2")
         assert up.returncode == 0, up.stderr
-        assert json.loads(up.stdout)["api"] == "http://127.0.0.1:8095"
+        assert json.loads(up.stdout)["api"] == "http://127.0.0.2:8095"
         # In force is what the network was started with, whatever has become of the file.
         file.write_text("version: 1\n")
         settings = answer("config", "show", "--running")["settings"]

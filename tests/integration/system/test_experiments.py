@@ -225,3 +225,60 @@ def test_a_wrong_request_is_refused_before_anything_starts(words: list[str], nam
     assert done.returncode == 2
     assert names in done.stderr
     assert left_since(before) == {}
+
+
+BESIDE = """\
+name: beside
+title: what a timeline may do beside faults
+topology: metro-ring
+slices:
+  - request:
+      name: plain
+      sNSSAI: {sst: 1}
+      connections:
+        - {name: only, from: cell1, to: metro1, security: none, bandwidth_mbps: 4, latency_ms: 200}
+traffic:
+  - {kind: ping, rate_pps: 100}
+duration_s: 9
+timeline:
+  - {at_s: 0.5, do: assert, target: plain/only, state: ACTIVE, lost_at_most: 0}
+  - {at_s: 1, do: link impair, target: {path_of: plain/only}, loss_pct: 10, delay_ms: 20}
+  - {at_s: 2, do: exec, target: cell1, run: "ip -br address show dev data0"}
+  - {at_s: 4, do: link up, target: {path_of: plain/only}}
+  - {at_s: 5, do: slice patch, target: plain, patch: {connections: {only: {bandwidth_mbps: 6}}}}
+  - {at_s: 5.5, do: slice patch, target: plain, patch: {connections: {only: {bandwidth_mbps: 1000000}}}, refused: true}
+  - {at_s: 6, do: exec, target: cell1, run: [sh, -c, exit 7], status: 7}
+  - {at_s: 7, do: assert, target: plain/only, state: ACTIVE, within_s: 1}
+repetitions: 1
+"""
+
+
+def test_impairments_changes_commands_and_assertions_in_a_timeline(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(BESIDE)
+    done = qslice("experiment", "run", str(tmp_path / "good.yaml"), "--out", str(tmp_path / "good"), "--json")
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["violations"]) == (0, []), document
+    (repetition,) = document["results"]
+    found = " | ".join(repetition["findings"])
+    assert "cell1: ip -br address show dev data0: status 0: data0" in found
+    assert "slice plain was changed" in found
+    assert "slice plain was not changed: " in found
+    assert "sh -c 'exit 7': status 7" in found
+    assert "plain/only is ACTIVE: held" in found
+    assert "plain/only had lost 0 probes, at most 0 as asserted" in found
+    (probe,) = repetition["probes"]
+    phases = {p["after"] if "after" in p else p.get("label"): p for p in probe["phases"]}
+    impaired = next(p for label, p in phases.items() if label and "impair" in label)
+    assert 0.05 < impaired["lost"] / impaired["sent"] < 0.4  # 10 % each way
+    wrong = BESIDE.replace("lost_at_most: 0", "lost_at_most: 0, over: core1-core2-qkd").replace(
+        "status: 7", "status: 0"
+    )
+    wrong = wrong.replace("refused: true", "refused: false").replace(
+        "{at_s: 7, do: assert, target: plain/only, state: ACTIVE",
+        "{at_s: 7, do: assert, target: plain/only, lost_at_most: 1",
+    )
+    (tmp_path / "wrong.yaml").write_text(wrong)
+    done = qslice("experiment", "run", str(tmp_path / "wrong.yaml"), "--out", str(tmp_path / "wrong"), "--json")
+    violations = json.loads(done.stdout)["violations"]
+    assert done.returncode == 1
+    assert len(violations) == 4, violations

@@ -119,6 +119,7 @@ def test_a_request_that_is_refused_and_the_most_that_fits(tmp_path: Path) -> Non
     assert complaints(4, f"refused={fits}", f"fits={fits}") == ["the hospital's request"]
 
 
+@pytest.mark.counts_packets
 def test_a_slice_that_survives_a_cut_without_loss(testbed: Testbed) -> None:
     asked = {"from": "cell1", "to": "core2", "security": "qra", "bandwidth_mbps": 10}
     testbed.create(request("lab5", **asked, protection="restoration"))

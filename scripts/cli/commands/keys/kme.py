@@ -89,7 +89,10 @@ def _use_the_vendors(arguments: argparse.Namespace, topology: Topology, vendor: 
 
 def _use_the_runs_own(arguments: argparse.Namespace, layout: Layout) -> None:
     """For a KME of the network that is up, the certificates of its site's SAE and, as the slave, of another site's."""
-    record = read_record(layout)
+    try:
+        record = read_record(layout)
+    except PermissionError:  # a network is root's; others name their own files
+        return
     if arguments.cert is not None or record is None or not record.supervisor.is_alive():
         return
     topology, pki = record.network, record.layout(layout).pki

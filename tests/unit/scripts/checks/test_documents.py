@@ -45,3 +45,16 @@ def test_the_topology_in_the_documents_is_one() -> None:
     topology = parse_text(textwrap.dedent(found), "docs/how-to/own-network.md")
     assert [s.detector_efficiency for s in topology.sections] == [0.3, 0.2]
     assert remarks(topology) == ()
+
+
+def test_what_the_guide_to_vendors_equipment_shows_is_right() -> None:
+    text = (REPOSITORY / "docs/how-to/vendor-device.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    (?:sudo )?scripts/qslice ([^#\n]+)", text.replace("\\\n", ""), re.MULTILINE)
+    assert len(commands) >= 5
+    for line in commands:
+        parse(shlex.split(line))
+    kmes, attached = (textwrap.dedent(block) for block in re.findall(r"^    sites:\n(?:    .*\n)+", text, re.MULTILINE))
+    vendor = parse_text(f"name: x\n{kmes}", "docs/how-to/vendor-device.md")
+    assert vendor.vendor_link("cell1", "hub") == "vendor:cell1-hub"
+    link = parse_text(f"name: x\n{attached}", "docs/how-to/vendor-device.md")
+    assert link.port_of("hub", "vendors-qkd").interface == "eth2"

@@ -285,3 +285,14 @@ def test_a_wrong_file_ends_every_command_before_anything_is_made(
     assert main.main([*words.split(), *made, "--config", str(file)]) == 2
     assert f"{file}:1: api.port: 'high' is not a whole number" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("words", ["status", "slice list", "topo list", "link down x"])
+def test_a_command_that_reads_no_settings_does_not_take_a_file(
+    words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be passed over in silence. In the environment it is for the commands that read it."""
+    assert main.main(["--config", str(tmp_path / "none"), *words.split()]) == 2
+    assert f"{words.removesuffix(' x')}: --config: this reads no settings" in capsys.readouterr().err
+    monkeypatch.setenv("QSLICE_CONFIG", str(tmp_path / "none"))
+    assert main.main(["topo", "list"]) == 0

@@ -15,7 +15,15 @@ from scripts.setup.capabilities import Outcome, Run
 from scripts.testbed.paths import REPOSITORY
 from scripts.vm import qemu
 from scripts.vm import run as vm_run
-from scripts.vm.guest import EXPECTED, MOST_SLOWNESS, measure_slowness, missing_capabilities
+from scripts.vm.guest import (
+    EXPECTED,
+    MOST_SLOWNESS,
+    as_user,
+    measure_slowness,
+    missing_capabilities,
+    provisioned,
+    typed,
+)  # fmt: skip
 from scripts.vm.host_settings import PLACE_OF_FILES, builder_environment, pip_variables, read_host_settings
 from scripts.vm.image import Image
 from scripts.vm.report import Proof, as_text, read_results
@@ -152,13 +160,14 @@ def test_the_report_says_what_was_proved(tmp_path: Path) -> None:
         {"step": "set-up", "status": 0, "seconds": 20.0},
         {"step": "capabilities", "status": 0, "seconds": 3.0, "missing": []},
         {"step": "tests", "status": 1, "seconds": 60.0},
-        {"step": "demo", "status": 0, "seconds": 90.0},
+        {"step": "demo", "status": 0, "seconds": 90.0, "typed": ["sudo qslice demo"]},
     ]
     (tmp_path / "steps.json").write_text(json.dumps({"kernel": "6.1.0", "steps": steps}))
     report = read_results(tmp_path, "tcg", {"total": 200.0})
     outcomes = {proof.what: proof.outcome for proof in report.proofs}
     assert outcomes["A holds"] == "passed"
     assert outcomes["b c"] == "failed"
+    assert any(what.startswith("`sudo qslice demo`, as README has it typed") for what in outcomes)
     assert not report.ok
     assert [proof.detail for proof in report.proofs if proof.what == "b c"] == ["assert 1 == 2"]
     text = as_text(report)
@@ -234,3 +243,13 @@ def test_how_many_sites_the_guest_holds_is_told_with_its_figures(tmp_path: Path)
     assert scaled(tmp_path, 1, json.dumps({"figures": figures})).outcome == "failed"
     assert scaled(tmp_path, 0, json.dumps({"figures": {}})).outcome == "failed"
     assert scaled(tmp_path, 1, "").detail == "exit status 1, no figures"
+
+
+def test_the_guest_is_provisioned_and_typed_to_as_the_vagrantfile_and_readme_say() -> None:
+    lines = provisioned((REPOSITORY / "Vagrantfile").read_text(encoding="utf-8"))
+    assert lines == ["ln -sfn /vagrant/scripts/qslice /usr/local/bin/qslice", "qslice setup"]
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert typed(readme) == ["sudo qslice demo"]
+    assert typed(readme.replace("vagrant ssh\n", "vagrant ssh -c x\n")) == []
+    assert as_user(["sudo qslice demo", "true"]) == ["su", "-", "vagrant", "-c", "sudo qslice demo && true"]
+    assert "useradd --create-home --shell /bin/bash vagrant" in (REPOSITORY / "scripts/vm/build_root.sh").read_text()
