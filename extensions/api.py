@@ -7,7 +7,7 @@ seconds (``_s``). Security levels are ``none``, ``dh``, ``qra`` and ``qkd``, the
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 EXTENSION_API = 1
@@ -262,6 +262,25 @@ class Degrade:
 
 
 Verdict = Move | Wait | Fallback | Degrade
+
+
+# --- key sources --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SourceOffer:
+    """The first message of an exchange, and what its maker needs to finish it. Both in hexadecimal digits."""
+
+    message: str
+    state: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SourceAnswer:
+    """The second message, and the secret that both ends then have: 32 to 64 octets. Both in hexadecimal digits."""
+
+    message: str
+    secret: str = field(repr=False)
 
 
 # --- experiments --------------------------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ _PLAIN: dict[Any, Coder] = {str: _text, int: _whole, float: _number, bool: _trut
 
 
 def _named(value: Any) -> str:
-    return f"a {type(value).__name__}" if not isinstance(value, str | int | float) else f"{value!r:.60}"
+    """Numbers as they are; never the words of a text, which may be a secret."""
+    return f"{value!r:.60}" if isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def _tuple(members: tuple[Any, ...]) -> Coder:

@@ -24,6 +24,7 @@ SHIPPED: dict[Kind, dict[str, str]] = {
         BUILTIN: "controller.extending.builtin:BuiltinHealing",
         "lazy": "extensions.shipped.lazy_healing:LazyHealing",
     },
+    Kind.SOURCE: {"etsi014-upstream": "extensions.shipped.etsi014_upstream:Etsi014Upstream"},
     Kind.FAULT: {"loss-delay": "extensions.shipped.loss_delay:LossDelay"},
     Kind.STEP: {},
     Kind.METRIC: {"longest-gap": "extensions.shipped.longest_gap:LongestGap"},

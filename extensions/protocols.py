@@ -21,6 +21,8 @@ from extensions.api import (
     Route,
     SliceAsk,
     SlicePlan,
+    SourceAnswer,
+    SourceOffer,
     StepAction,
     TimelineEvent,
     Verdict,
@@ -50,6 +52,23 @@ class HealingPolicy(Named, Protocol):
 
     def decide(self, net: NetworkView, impacts: tuple[Impact, ...], now: float) -> tuple[Verdict, ...]:
         """One verdict about each connection; ``now`` in seconds on a clock that is never set."""
+
+
+class KeySource(Named, Protocol):
+    """``source``: how two KMEs come by a common secret, in one message each way.
+
+    At which level its keys serve, ``dh`` or ``qra``, is the operator's to say. Texts are hexadecimal digits;
+    ``entropy`` is 64 octets, fresh for each call.
+    """
+
+    def offer(self, entropy: str) -> SourceOffer:
+        """Begin an exchange."""
+
+    def answer(self, entropy: str, message: str) -> SourceAnswer:
+        """Answer the message of an offer."""
+
+    def finish(self, state: str, message: str) -> str:
+        """The secret, of the state of the offer and the message of the answer."""
 
 
 class ScenarioFault(Named, Protocol):
@@ -100,6 +119,8 @@ class Contract:
     methods: dict[str, Method]
     texts: tuple[str, ...] = ()
     deadline_s: float = 5.0
+    is_secret: bool = False
+    """Whether what goes to and fro must be in no log: errors are told without their words."""
 
 
 class Kind(Enum):
@@ -107,6 +128,7 @@ class Kind(Enum):
 
     PCE = "pce"
     HEALING = "healing"
+    SOURCE = "source"
     FAULT = "fault"
     STEP = "step"
     METRIC = "metric"
@@ -126,6 +148,16 @@ CONTRACTS: dict[Kind, Contract] = {
         "what is done after a failure",
         {"decide": Method((NetworkView, tuple[Impact, ...], float), tuple[Verdict, ...])},
         deadline_s=1.0,
+    ),
+    Kind.SOURCE: Contract(
+        "where keys come from",
+        {
+            "offer": Method((str,), SourceOffer),
+            "answer": Method((str, str), SourceAnswer),
+            "finish": Method((str, str), str),
+        },
+        deadline_s=0.5,
+        is_secret=True,
     ),
     Kind.FAULT: Contract(
         "a fault of scenarios",

@@ -60,6 +60,8 @@ def answer(extension: Any, contract: Contract, question: Any) -> Any:
     except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+        if contract.is_secret:  # its words may be what must be in no log
+            return _failure(Fault.RAISED, f"{type(error).__name__}{where}")
         traceback.print_exc()
         return _failure(Fault.RAISED, f"{type(error).__name__}: {error}{where}")
     try:

@@ -130,6 +130,15 @@ class QkdConfig(_Model):
     buffer_bits: Annotated[int, Field(ge=1 << 13, le=1 << 28)] = 1 << 18
 
 
+class SourceExtension(_Model):
+    """A key source that is somebody else's code (:mod:`extensions.naming`), and at which level its keys serve."""
+
+    target: Annotated[str, Field(pattern=r"^.+:[A-Za-z_]\w*$")]
+    folder: str | None = None
+    level: Literal["dh", "qra"]
+    deadline_s: Annotated[float, Field(gt=0, le=60)] | None = None
+
+
 class KmsConfig(_Model):
     """The whole file."""
 
@@ -140,6 +149,7 @@ class KmsConfig(_Model):
     sections: tuple[SectionConfig, ...] = ()
     qkd_links: tuple[LinkConfig, ...] = ()
     nodes: dict[str, str] = {}  # in the distributed form: the site of a QKD node that is not named like it
+    source_extension: SourceExtension | None = None
     dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
     qra_kem: str = AUTO  # see kms.sources.kems.choose_kem
     kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"

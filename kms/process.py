@@ -16,6 +16,10 @@ from pathlib import Path
 import numpy as np
 from aiohttp import web
 
+from extensions.client import Worker
+from extensions.errors import ExtensionError
+from extensions.naming import Use
+from extensions.protocols import Kind
 from kms.admission.key_rate_reservations import Applications
 from kms.admission.qkd_capacity import QkdSupply
 from kms.admission.token_bucket import RequestThrottle
@@ -52,6 +56,7 @@ from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from kms.sources.agreement import Mechanism
 from kms.sources.dh import DhSource
 from kms.sources.exchange import Party
+from kms.sources.extension_source import ExtensionSource
 from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
 from kms.sources.qkd.rate_model import RateMaker
@@ -96,7 +101,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         }  # fmt: skip
         revocations = Revocations(config.pki_dir)
         revocations.check()
-        parties = _parties(config, directories, revocations)
+        parties = _parties(config, directories, revocations, _source_extension(config, stack))
         algorithms = _algorithms(config, parties[here[0].site])
         sections, running_sections = _sections(config)
         links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
@@ -169,10 +174,33 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
     raise AssertionError("not reached")
 
 
-def _parties(config: KmsConfig, directories: Mapping[str, Path], revocations: Revocations) -> dict[str, Party]:
+def _source_extension(config: KmsConfig, stack: contextlib.AsyncExitStack) -> ExtensionSource | None:
+    """The key source that is somebody else's code, in a process of its own. Raises ConfigError."""
+    chosen = config.source_extension
+    if chosen is None:
+        return None
+    worker = Worker(Use(Kind.SOURCE, chosen.target, chosen.folder), chosen.deadline_s)
+    stack.callback(worker.close)
+    try:
+        identity = worker.start()
+    except ExtensionError as error:
+        raise ConfigError(f"source_extension: {error}") from error
+    _log.warning("%s gives the keys of level %s: code of %s, SHA-256 %s, with the rights of this process",
+                 identity, chosen.level, identity.source, identity.sha256)  # fmt: skip
+    return ExtensionSource(worker, os.urandom)
+
+
+def _parties(
+    config: KmsConfig,
+    directories: Mapping[str, Path],
+    revocations: Revocations,
+    extension: ExtensionSource | None,
+) -> dict[str, Party]:
     """The KMEs of this process as partners in key exchanges; ``directories`` has their certificates by site."""
     qra = QraSource(choose_kem(config.qra_kem))
     mechanisms: dict[Source, Mechanism] = {Source.DH: DhSource(config.dh_group), Source.QRA: qra}
+    if extension is not None and config.source_extension is not None:
+        mechanisms[Source(config.source_extension.level)] = extension
     kme_ids = {each.site: each.kme_id for each in config.sites}
     return {
         site: load_party(directory, site, kme_ids, mechanisms, config.kme_signature, revocations)

@@ -11,7 +11,7 @@ from scripts.cli.topologies import chosen_topology
 from scripts.configuration.sources import read_configuration
 from scripts.configuration.table import BY_NAME
 from scripts.configuration.values import Configuration
-from scripts.testbed.extensions import OF_CONTROLLER
+from scripts.testbed.extensions import OF_NETWORK
 from scripts.testbed.life.run import RunOptions
 from topologies.spec import Topology
 
@@ -29,7 +29,12 @@ def configuration_of(
             given[name] = getattr(arguments, name.rpartition(".")[2], None)
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
-    for name, option in (("use", "use"), ("on_failure", "on_failure"), ("deadline_s", "deadline")):
+    for name, option in (
+        ("use", "use"),
+        ("on_failure", "on_failure"),
+        ("deadline_s", "deadline"),
+        ("source_level", "source_level"),
+    ):
         value = getattr(arguments, option, None)
         if value not in (None, []):
             given[f"extensions.{name}"] = value
@@ -38,7 +43,7 @@ def configuration_of(
 
 def run_options(configuration: Configuration) -> RunOptions:
     """What a network is started with that nobody but the configuration describes."""
-    extensions = in_force(configuration, OF_CONTROLLER)
+    extensions = in_force(configuration, OF_NETWORK)
     return RunOptions(configuration, bfd=configuration["network.bfd"], extensions=extensions)
 
 

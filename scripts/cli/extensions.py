@@ -15,7 +15,7 @@ from extensions.protocols import Kind
 from scripts.configuration.values import Configuration, Source
 from scripts.errors import WrongRequest
 from scripts.report.provenance import Extension
-from scripts.testbed.extensions import OF_CONTROLLER, OF_SCENARIO, Chosen, InForce
+from scripts.testbed.extensions import OF_NETWORK, OF_SCENARIO, Chosen, InForce
 
 
 def chosen_uses(texts: Iterable[str], kinds: Iterable[Kind], option: str = "--use") -> tuple[Use, ...]:
@@ -39,14 +39,14 @@ def in_force(configuration: Configuration, kinds: Iterable[Kind], *, is_audited:
     found = chosen_in_force(entry.value, kinds, option)
     return replace(
         found, on_failure=configuration["extensions.on_failure"], deadline_s=configuration["extensions.deadline_s"],
-        is_audited=is_audited,
+        is_audited=is_audited, source_level=configuration["extensions.source_level"],
     )  # fmt: skip
 
 
 def chosen_in_force(texts: Iterable[str], kinds: Iterable[Kind], option: str) -> InForce:
     """The extensions that ``texts`` name, on the terms that are the default. Raises WrongRequest."""
     uses = chosen_uses(texts, kinds, option)
-    for kind in OF_CONTROLLER:
+    for kind in OF_NETWORK:
         if sum(use.kind is kind for use in uses) > 1:
             raise WrongRequest(f"{option}: {kind.value} is named twice: one can be in force")
     chosen = tuple(Chosen(use, identify(use, option)) for use in uses)

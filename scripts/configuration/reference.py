@@ -55,6 +55,7 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
     "kms": (
         KmsConfig,
         {
+            "source_extension": "an extension that gives keys, with the level of `extensions.source_level`",
             "state_dir": "where keys are kept",
             "pki_dir": "the authority and its register",
             "admin_socket": "the admin socket",

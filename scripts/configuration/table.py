@@ -140,6 +140,8 @@ def _extensions() -> Iterator[Setting]:
     yield Setting("extensions.on_failure", Literal["reject", "builtin"], "reject", "What is done when an extension "
                   "fails or its answer is refused: nothing, or what the builtin would do.", read,
                   option="--on-failure")  # fmt: skip
+    yield Setting("extensions.source_level", Literal["dh", "qra"], "qra", "At which level the keys of an extension "
+                  "`source` serve, whatever it says of itself.", read, option="--source-level")  # fmt: skip
     yield Setting("extensions.deadline_s", Annotated[float, Field(gt=0, le=60)] | None, None, "How long an answer may "
                   "take; null: as its kind says (`extension list`).", read, "s", "--deadline")  # fmt: skip
 

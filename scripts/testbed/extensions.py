@@ -11,6 +11,7 @@ from extensions.naming import Use
 from extensions.protocols import Kind
 
 OF_CONTROLLER = (Kind.PCE, Kind.HEALING)
+OF_NETWORK = (*OF_CONTROLLER, Kind.SOURCE)
 OF_SCENARIO = (Kind.FAULT, Kind.STEP, Kind.METRIC)
 
 
@@ -30,6 +31,8 @@ class InForce:
     on_failure: str = "reject"
     deadline_s: float | None = None
     is_audited: bool = True
+    source_level: str = "qra"
+    """At which level the keys of a source serve: the operator says so, whatever it says of itself."""
 
     def of(self, *kinds: Kind) -> tuple[Chosen, ...]:
         return tuple(one for one in self.chosen if one.use.kind in kinds)
@@ -52,6 +55,15 @@ class InForce:
         }
         return {**parts, "unsafe_no_audit": not self.is_audited}
 
+    def kms_part(self) -> dict[str, Any] | None:
+        """``source_extension`` of the KMS' configuration file."""
+        for one in self.of(Kind.SOURCE):
+            return {
+                "target": one.use.target, "folder": one.use.folder, "level": self.source_level,
+                "deadline_s": self.deadline_s,
+            }  # fmt: skip
+        return None
+
     def to_dict(self) -> dict[str, Any]:
         """As :meth:`from_dict` reads it."""
         return {
@@ -63,6 +75,7 @@ class InForce:
                 for one in self.chosen
             ],
             "on_failure": self.on_failure, "deadline_s": self.deadline_s, "is_audited": self.is_audited,
+            "source_level": self.source_level,
         }  # fmt: skip
 
     @classmethod
@@ -72,7 +85,7 @@ class InForce:
             said = one["identity"]
             identity = Identity(**{**said, "texts": tuple((a, b) for a, b in said["texts"])})
             chosen.append(Chosen(Use(Kind(one["kind"]), one["target"], one["folder"]), identity))
-        return cls(tuple(chosen), raw["on_failure"], raw["deadline_s"], raw["is_audited"])
+        return cls(tuple(chosen), raw["on_failure"], raw["deadline_s"], raw["is_audited"], raw["source_level"])
 
 
 NO_EXTENSIONS = InForce()

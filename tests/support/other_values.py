@@ -54,6 +54,7 @@ OTHER_VALUES: dict[str, Any] = {
     "tunnel.unsafe_keylog": str(Path("/tmp/keys.log")),
     "extensions.use": ["pce=yen"],
     "extensions.on_failure": "builtin",
+    "extensions.source_level": "dh",
     "extensions.deadline_s": 0.5,
     "experiment.seed": 77,
     "experiment.repetitions": 9,

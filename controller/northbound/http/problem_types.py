@@ -14,6 +14,7 @@ TYPES: dict[str, tuple[str, str]] = {
     "key_rate_unknown": ("not-known-yet", "Key rates are not known yet"),
     "keys_missing": ("keys-missing", "A tunnel was given no key in time"),
     "set_up_failed": ("set-up-failed", "A switch or tunnel refused, or did not answer"),
+    "extension_failed": ("extension-failed", "An extension failed, or its answer was refused"),
     "driver_failed": ("driver-failed", "A part of the system refused, or did not answer"),
     "unknown_slice": ("unknown-slice", "There is no such slice"),
     "unknown_reservation": ("unknown-reservation", "There is no such reservation"),

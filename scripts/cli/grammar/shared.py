@@ -20,6 +20,8 @@ USE = argument(
 EXTENSION_TERMS = (
     argument("--on-failure", choices=("reject", "builtin"),
              help="what is done when an extension fails or its answer is refused (default reject)"),
+    argument("--source-level", choices=("dh", "qra"),
+             help="at which level the keys of an extension `source` serve, whatever it says of itself (default qra)"),
     argument("--deadline", type=seconds, metavar="S",
              help="how long an extension's answer may take (default: that of its kind)"),
 )  # fmt: skip

@@ -19,10 +19,13 @@ OPENFLOW_HOST = "127.0.0.1"
 READY_SOURCES = ("dh", "qra")
 
 
-def kms_file(topology: Topology, layout: Layout, configuration: Configuration) -> dict[str, Any]:
+def kms_file(
+    topology: Topology, layout: Layout, configuration: Configuration, extensions: InForce = NO_EXTENSIONS
+) -> dict[str, Any]:
     """The KMS', as :class:`kms.config.KmsConfig` reads it."""
     return {
         **kms_part(configuration),
+        "source_extension": extensions.kms_part(),
         "state_dir": str(layout.kms_state),
         "pki_dir": str(layout.pki),
         "admin_socket": str(layout.kms_socket),

@@ -292,7 +292,9 @@ class Runtime:
     def _start_kms(self) -> None:
         kms = clients.KmsAdmin(self.layout.kms_socket)
         service = Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready)
-        self._spawn("kms", service, kms_file(self.topology, self.layout, self.options.configuration))
+        self._spawn(
+            "kms", service, kms_file(self.topology, self.layout, self.options.configuration, self.options.extensions)
+        )
 
     def _open_agents(self) -> None:
         self._note(AGENTS, self._agents.open())

@@ -33,7 +33,7 @@ from scripts.experiments.scripted.scenario import (
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
 from scripts.report.provenance import Extension, provenance
-from scripts.testbed.extensions import OF_CONTROLLER, OF_SCENARIO, InForce
+from scripts.testbed.extensions import OF_CONTROLLER, OF_NETWORK, OF_SCENARIO, InForce
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
@@ -112,7 +112,7 @@ def _against(arguments: argparse.Namespace, extensions: InForce) -> InForce | No
         raise WrongRequest("--against: what is compared is named by --use pce=... or --use healing=...")
     named = [] if arguments.against == BUILTIN else [arguments.against]
     chosen = chosen_in_force(named, OF_CONTROLLER, "--against")
-    against = replace(extensions, chosen=(*chosen.chosen, *extensions.of(*OF_SCENARIO)))
+    against = replace(extensions, chosen=(*chosen.chosen, *extensions.of(Kind.SOURCE, *OF_SCENARIO)))
     if against.name == extensions.name:
         raise WrongRequest(f"--against: {against.name} is what --use names")
     return against
@@ -150,7 +150,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     places_in(topology)  # refuses what the slices have no place on
     if arguments.against is not None:
         raise WrongRequest("--against: chaos has one arm")
-    extensions = in_force(configuration, OF_CONTROLLER, is_audited=not arguments.unsafe_no_audit)
+    extensions = in_force(configuration, OF_NETWORK, is_audited=not arguments.unsafe_no_audit)
     named = named_in_results(extensions.identities)
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,7 +15,6 @@ import pytest
 from controller.extending.views import network_view
 from controller.model.errors import ExtensionFailed
 from controller.model.events import ExtensionRefused
-from controller.model.path import Route
 from controller.model.reason import ReasonCode
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.extending.pce import ExternalPce
@@ -116,10 +116,9 @@ def test_a_path_over_a_channel_that_is_down_is_refused(bench_with):
 
 
 def test_an_overbooked_channel_is_refused(bench_with):
-    bench = bench_with(pce="pce=./liars.py:OverBooker")
-    for n, channel in enumerate(c for c in bench.topology.channels if c.id.endswith("-ch3")):
-        capacity = round(channel.capacity_mbps * 1000)
-        bench.model.network.reserve(f"full {n}", Route(channel.ends, (channel.id,), 0, 0), capacity, 0)
+    topology = ukqntel()
+    narrow = [replace(c, capacity_mbps=1) if c.id.endswith("-ch3") else c for c in topology.channels]
+    bench = bench_with(replace(topology, channels=tuple(narrow)), pce="pce=./liars.py:OverBooker")
     with pytest.raises(ExtensionFailed):
         bench.slices.create(request_for("enterprise-app"))
     assert [r.code for r in refusals(bench)] == ["bandwidth"]
