@@ -42,10 +42,10 @@ from controller.southbound.ryu_app import start_openflow
 from controller.southbound.tunnel_client import TunnelClient
 from controller.testing.checkpoints import CHECKPOINTS
 from controller.testing.mutants import MUTATIONS, make_model
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from extensions.naming import Use
-from extensions.protocols import Kind
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import Kind
 
 log = logging.getLogger(__name__)
 

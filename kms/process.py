@@ -16,10 +16,6 @@ from pathlib import Path
 import numpy as np
 from aiohttp import web
 
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from extensions.naming import Use
-from extensions.protocols import Kind
 from kms.admission.key_rate_reservations import Applications
 from kms.admission.qkd_capacity import QkdSupply
 from kms.admission.token_bucket import RequestThrottle
@@ -63,6 +59,10 @@ from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
 from kms.sources.qra import QraSource
 from kms.steady_clock import SteadyClock
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import Kind
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from controller.pce.joint_planning import PlannedConnection
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
 from controller.pce.route_query import search_relay
-from extensions import api
+from scripts.extensions import api
 from topologies.spec import Channel, SecurityClass
 
 PAIR_EFFORT = 50_000  # a search for a pair that shares less; some 50 ms

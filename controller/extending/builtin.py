@@ -10,7 +10,7 @@ from controller.pce.joint_planning import PlannedConnection
 from controller.pce.network import Network
 from controller.pce.placement import search_placements
 from controller.pce.route_query import search_route
-from extensions import api as values
+from scripts.extensions import api as values
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
 VERSION = "1.0"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from controller.model.request import ConnectionRequest
 from controller.pce.network import Network
 from controller.pce.route_query import search_route
-from extensions.api import Degrade, Fallback, Impact, Move, Verdict, Wait
+from scripts.extensions.api import Degrade, Fallback, Impact, Move, Verdict, Wait
 
 MOST_WAIT_S = 30.0
 """How long a policy may leave a connection on a path that has failed, in all."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from controller.model.request import ConnectionRequest, SliceRequest, connections_of
 from controller.pce.network import Network
 from controller.pce.placement import candidates
-from extensions.api import (
+from scripts.extensions.api import (
     ChannelView,
     ConnectionAsk,
     NetworkView,

@@ -57,7 +57,7 @@ class OpenFlowConfig(_Section):
 
 
 class ExtensionConfig(_Section):
-    """One extension: where its code is (:mod:`extensions.naming`), and on which terms it is asked."""
+    """One extension: where its code is (:mod:`scripts.extensions.naming`), and on which terms it is asked."""
 
     target: str = Field(pattern=r"^.+:[A-Za-z_]\w*$")
     """MODULE:NAME, or the absolute path of a file, and :NAME."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from extensions.errors import ExtensionError
-from extensions.loading import Identity
 from kms.errors import ExchangeError
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.loading import Identity
 
 ENTROPY_BYTES = 64
 LEAST_SECRET, MOST_SECRET = 32, 64  # octets
@@ -20,7 +20,7 @@ MOST_MESSAGE = 4_000  # octets
 
 
 class Asked(Protocol):
-    """An extension in its process (:class:`extensions.client.Worker`)."""
+    """An extension in its process (:class:`scripts.extensions.client.Worker`)."""
 
     @property
     def identity(self) -> Identity | None: ...

@@ -23,7 +23,7 @@ from scripts.offline import rehearsal
 from scripts.vm import run as vm
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("controller", "topologies", "kms", "scripts", "extensions", "tests")
+PACKAGES = ("controller", "topologies", "kms", "scripts", "tests")
 
 # Without these: nothing that needs root, Open vSwitch or /dev/net/tun, nothing that takes long.
 FAST = "not needs_root and not needs_ovs and not needs_tun and not slow"

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from extensions.client import Worker
-from extensions.errors import ExtensionError, WrongUse
-from extensions.loading import Identity
-from extensions.naming import Use, parse_use
-from extensions.protocols import Kind
 from scripts.configuration.values import Configuration, Source
 from scripts.errors import WrongRequest
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError, WrongUse
+from scripts.extensions.loading import Identity
+from scripts.extensions.naming import Use, parse_use
+from scripts.extensions.protocols import Kind
 from scripts.report.provenance import Extension
 from scripts.testbed.extensions import OF_NETWORK, OF_SCENARIO, Chosen, InForce
 

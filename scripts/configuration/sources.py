@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from extensions.naming import placed
 from scripts.configuration.components import contradiction
 from scripts.configuration.document import LISTED, Wrong, checked, parse_file
 from scripts.configuration.setting import Place
 from scripts.configuration.table import BY_NAME, SETTINGS
 from scripts.configuration.values import DEFAULTS, Configuration, Entry, Origin, Source
 from scripts.errors import WrongRequest
+from scripts.extensions.naming import placed
 from topologies.files import catalog_names, read_bytes
 from topologies.files.located_yaml import YamlError, load_located
 from topologies.files.problems import DocumentError, Problem, did_you_mean

@@ -7,10 +7,10 @@ from controller.extending.views import connection_ask, network_view
 from controller.pce.computation import reserve_planned, search_slice
 from controller.pce.network import Network
 from controller.schema.slice_request import parse_slice_request
-from extensions.api import Impact, PathView
-from extensions.client import Worker
-from extensions.errors import ExtensionError
 from scripts.conformance.outcome import Report, Tally
+from scripts.extensions.api import Impact, PathView
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example
 from topologies.files import load_topology
 

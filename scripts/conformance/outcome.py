@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from extensions.loading import Identity
+from scripts.extensions.loading import Identity
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from controller.pce.computation import search_route, search_slice
 from controller.pce.network import Network
 from controller.pce.placement import candidates
 from controller.schema.slice_request import parse_slice_request
-from extensions.client import Worker
-from extensions.errors import ExtensionError
 from scripts.bench.pce.instances import SmallLimits, small_connection, small_listed, small_network, small_slice
 from scripts.conformance.outcome import Report, Tally
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
 from scripts.testbed.slice_requests import EXAMPLE_NAMES, load_example
 from topologies.files import load_topology
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from controller.extending.views import network_view
 from controller.pce.network import Network
-from extensions.api import (
+from scripts.conformance.outcome import Report, Tally
+from scripts.errors import WrongRequest
+from scripts.extensions.api import (
     ConnectionLook,
     Execute,
     Impair,
@@ -19,10 +21,8 @@ from extensions.api import (
     StepAction,
     TimelineEvent,
 )
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from scripts.conformance.outcome import Report, Tally
-from scripts.errors import WrongRequest
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
 from scripts.testbed.faults import INVERSES, Element, FaultKind, element_of, require_target, targets, undone_by
 from topologies.files import load_topology
 from topologies.spec import Topology

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from extensions.client import Worker
 from kms.errors import ExchangeError
 from kms.sources.extension_source import ExtensionSource
 from scripts.conformance.outcome import Report, Tally
+from scripts.extensions.client import Worker
 
 EXCHANGES = 40
 

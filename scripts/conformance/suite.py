@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from extensions.naming import Use
-from extensions.protocols import Kind
 from scripts.conformance.healing import check_healing
 from scripts.conformance.outcome import Report
 from scripts.conformance.pce import check_pce
 from scripts.conformance.scenario_parts import check_fault, check_metric, check_step
 from scripts.conformance.source import check_source
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import Kind
 
 SUITES: dict[Kind, Callable[[Worker, Report], None]] = {
     Kind.PCE: check_pce,

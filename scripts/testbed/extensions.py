@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from extensions.loading import Identity
-from extensions.naming import Use
-from extensions.protocols import Kind
+from scripts.extensions.loading import Identity
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import Kind
 
 OF_CONTROLLER = (Kind.PCE, Kind.HEALING)
 OF_NETWORK = (*OF_CONTROLLER, Kind.SOURCE)

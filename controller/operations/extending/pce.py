@@ -17,8 +17,8 @@ from controller.pce.joint_planning import JointPlan, JointPlanner, PlannedConnec
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
 from controller.pce.placement import candidates
-from extensions.api import SliceAsk
-from extensions.errors import ExtensionError, Fault
+from scripts.extensions.api import SliceAsk
+from scripts.extensions.errors import ExtensionError, Fault
 
 # Without the auditor: what switches can be told all the same. Reservations still refuse what is overbooked.
 INSTALLABLE = frozenset({

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from controller.model.events import ExtensionRefused
 from controller.operations.event_log import EventLog
-from extensions.loading import Identity
+from scripts.extensions.loading import Identity
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class OnFailure(Enum):
 
 
 class Asked(Protocol):
-    """An extension in its process (:class:`extensions.client.Worker`)."""
+    """An extension in its process (:class:`scripts.extensions.client.Worker`)."""
 
     @property
     def identity(self) -> Identity | None: ...

@@ -19,8 +19,8 @@ from controller.policy import failure
 from controller.policy.failure import Impact
 from controller.policy.restoration import Decision, degrade, works
 from controller.state.network_state import NetworkState
-from extensions import api
-from extensions.errors import ExtensionError
+from scripts.extensions import api
+from scripts.extensions.errors import ExtensionError
 
 ASK_AGAIN_S = 5.0  # after a failure of the policy
 CARRYING = frozenset({Impact.SWITCHED_OVER, Impact.TO_PROTECT_AGAIN, Impact.SUSPECTED, Impact.TO_LAY_AGAIN})

@@ -16,11 +16,11 @@ from controller.model.request import connections_of
 from controller.pce.computation import search_slice
 from controller.pce.cost import breakdown
 from controller.pce.placement import candidates
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from extensions.loading import Identity
-from extensions.naming import Use
 from scripts.bench.pce.instances import SmallLimits, small_listed, small_network, small_slice
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.loading import Identity
+from scripts.extensions.naming import Use
 
 INSTANCES = 100
 MOST_SEEDS = 50  # to be tried for each slice that the builtin can place

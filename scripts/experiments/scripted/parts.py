@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from controller.extending.views import network_view
 from controller.pce.network import Network
-from extensions.api import (
+from scripts.errors import CommandError, DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.extensions.api import (
     ConnectionLook,
     Execute,
     Impair,
@@ -27,10 +28,9 @@ from extensions.api import (
     StepAction,
     TimelineEvent,
 )
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from extensions.protocols import Kind
-from scripts.errors import CommandError, DidNotHold, EnvironmentLacks, WrongRequest
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.protocols import Kind
 from scripts.testbed.extensions import InForce
 from scripts.testbed.faults import Element, Fault, FaultKind, surviving_channels, targets
 from scripts.testbed.running_system import RunningSystem

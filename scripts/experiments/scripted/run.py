@@ -12,7 +12,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from extensions.api import ConnectionLook, ProbeSample, TimelineEvent
 from scripts.console.progress import Progress
 from scripts.errors import CommandError
 from scripts.experiments.observe import Look, Observer, key_changes, look_around, silent_spells
@@ -25,6 +24,7 @@ from scripts.experiments.scripted.scenario import Scenario
 from scripts.experiments.scripted.schedule import Action, Paths, schedule
 from scripts.experiments.scripted.steps import LIFT_ALL, Aside, Change
 from scripts.experiments.traffic import Series, TrafficRun, all_answer
+from scripts.extensions.api import ConnectionLook, ProbeSample, TimelineEvent
 from scripts.measure.connection import Connection
 from scripts.measure.errors import DemoError
 from scripts.measure.probes.probers import Probers

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from extensions.naming import parse_use
 from kms.errors import ConfigError
 from scripts.conformance.suite import check_extension
+from scripts.extensions.naming import parse_use
 from scripts.testbed.paths import REPOSITORY
 from tests.support.running_kms import Answer, KmsWorld, kms_config, running_kms
 from tests.support.wait import wait_until
@@ -73,7 +73,11 @@ def vendor(tmp_path, monkeypatch):
 
 
 def test_keys_of_a_vendors_kmes_come_through_at_the_operators_level(tmp_path, vendor):
-    upstream = {"target": "extensions.shipped.etsi014_upstream:Etsi014Upstream", "level": "qra", "deadline_s": 20.0}
+    upstream = {
+        "target": "scripts.extensions.shipped.etsi014_upstream:Etsi014Upstream",
+        "level": "qra",
+        "deadline_s": 20.0,
+    }
     with running_kms(tmp_path / "ours", source_extension=upstream) as world:
         made = asked(world, "qra")
         assert made.status == 200, made.body
@@ -90,7 +94,11 @@ def test_it_passes_the_suite_where_there_is_a_vendor(vendor):
 
 def test_a_vendor_that_is_gone_gives_no_keys_and_the_other_sources_serve_on(tmp_path, monkeypatch):
     monkeypatch.setenv("QSLICE_UPSTREAM", str(tmp_path / "nowhere.json"))
-    upstream = {"target": "extensions.shipped.etsi014_upstream:Etsi014Upstream", "level": "qra", "deadline_s": 20.0}
+    upstream = {
+        "target": "scripts.extensions.shipped.etsi014_upstream:Etsi014Upstream",
+        "level": "qra",
+        "deadline_s": 20.0,
+    }
     with running_kms(tmp_path, source_extension=upstream) as world:
         assert asked(world, "qra").status == 503
         assert asked(world, "dh").status == 200

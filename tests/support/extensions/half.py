@@ -1,6 +1,6 @@
 """A module that is imported half."""
 
-from extensions.api import EXTENSION_API
+from scripts.extensions.api import EXTENSION_API
 
 
 class Half:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controller.extending.builtin import BuiltinPce
-from extensions.api import (
+from scripts.extensions.api import (
     EXTENSION_API,
     ChannelView,
     ConnectionAsk,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from extensions.api import EXTENSION_API, Degrade, Fallback, Impact, Move, NetworkView, Verdict, Wait
+from scripts.extensions.api import EXTENSION_API, Degrade, Fallback, Impact, Move, NetworkView, Verdict, Wait
 
 
 class _Quack:

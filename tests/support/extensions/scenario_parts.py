@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from extensions.api import (
+from scripts.extensions.api import (
     EXTENSION_API,
     ConnectionLook,
     Effects,

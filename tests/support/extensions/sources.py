@@ -7,7 +7,7 @@ import time
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from extensions.api import EXTENSION_API, SourceAnswer, SourceOffer
+from scripts.extensions.api import EXTENSION_API, SourceAnswer, SourceOffer
 
 
 class Curve:

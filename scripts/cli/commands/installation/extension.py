@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from extensions.client import Worker
-from extensions.errors import ExtensionError
-from extensions.naming import SHIPPED, parse_use, short_names
-from extensions.protocols import CONTRACTS, Kind
 from scripts.cli.extensions import chosen_uses
 from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, print_table, say
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.naming import SHIPPED, parse_use, short_names
+from scripts.extensions.protocols import CONTRACTS, Kind
 from scripts.testbed.paths import REPOSITORY, Layout
 
 

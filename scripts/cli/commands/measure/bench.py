@@ -8,9 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from extensions.errors import ExtensionError
-from extensions.naming import Use
-from extensions.protocols import Kind
 from scripts.bench import common
 from scripts.bench.failover import run as failover
 from scripts.bench.failover import stp
@@ -26,6 +23,9 @@ from scripts.configuration.values import Configuration
 from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import DidNotHold, WrongRequest
+from scripts.extensions.errors import ExtensionError
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import Kind
 from scripts.files.results import make_results_folder
 from scripts.measure.errors import DemoError
 from scripts.measure.places import Places, places_in

@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from extensions.naming import BUILTIN
-from extensions.protocols import Kind
 from scripts.cli.configuration import configuration_of, configured_topology
 from scripts.cli.extensions import chosen_in_force, in_force, named_in_results
 from scripts.cli.handlers import Handlers
@@ -30,6 +28,8 @@ from scripts.experiments.scripted.scenario import (
     read_scenario,
     shipped_names,
 )
+from scripts.extensions.naming import BUILTIN
+from scripts.extensions.protocols import Kind
 from scripts.files.results import make_results_folder
 from scripts.measure.places import places_in
 from scripts.report.provenance import Extension, provenance

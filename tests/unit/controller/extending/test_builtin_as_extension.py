@@ -10,9 +10,9 @@ from controller.extending.views import connection_ask, network_view, slice_ask
 from controller.model.request import Protection, connections_of
 from controller.pce.computation import search_route, search_slice
 from controller.pce.placement import candidates
-from extensions.api import ConnectionAsk, NetworkView, Route, SliceAsk, SlicePlan
-from extensions.codec import decode, encode
 from scripts.bench.pce.instances import SmallLimits, small_connection, small_listed, small_network, small_slice
+from scripts.extensions.api import ConnectionAsk, NetworkView, Route, SliceAsk, SlicePlan
+from scripts.extensions.codec import decode, encode
 
 LIMITS = SmallLimits(sites=5, channels=9, cells=1)
 

@@ -21,8 +21,8 @@ from controller.operations.extending.pce import ExternalPce
 from controller.operations.extending.terms import OnFailure, Terms
 from controller.pce.computation import search_slice
 from controller.pce.network import Network
-from extensions.client import Worker
-from extensions.naming import parse_use
+from scripts.extensions.client import Worker
+from scripts.extensions.naming import parse_use
 from scripts.testbed.paths import REPOSITORY
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import ukqntel

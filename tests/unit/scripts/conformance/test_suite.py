@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from extensions.naming import SHIPPED, parse_use
-from extensions.protocols import Kind
 from scripts.bench.pce.comparison import compare
 from scripts.cli.main import main
 from scripts.conformance.suite import check_extension
+from scripts.extensions.naming import SHIPPED, parse_use
+from scripts.extensions.protocols import Kind
 from scripts.testbed.paths import REPOSITORY
 
 BAD = REPOSITORY / "tests" / "support" / "extensions"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from extensions.naming import parse_use
-from extensions.protocols import Kind
 from scripts.cli.extensions import chosen_in_force
 from scripts.errors import EnvironmentLacks, WrongRequest
 from scripts.experiments.scripted.parts import PartNames, require_impairments
 from scripts.experiments.scripted.run import Arm, turns
 from scripts.experiments.scripted.scenario import COMMANDS, parse_scenario
 from scripts.experiments.scripted.schedule import schedule
+from scripts.extensions.naming import parse_use
+from scripts.extensions.protocols import Kind
 from scripts.testbed.extensions import OF_CONTROLLER, InForce
 from scripts.testbed.faults import Element
 from scripts.testbed.paths import REPOSITORY

@@ -11,7 +11,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from extensions.api import (
+from scripts.extensions.api import (
     EXTENSION_API,
     ChannelView,
     ConnectionAsk,

@@ -1,4 +1,6 @@
-"""The process in which an extension's code runs: ``python -m extensions.worker DESCRIPTOR KIND TARGET [FOLDER]``.
+"""The process in which an extension's code runs.
+
+``python -m scripts.extensions.worker DESCRIPTOR KIND TARGET [FOLDER]``
 
 It says first who it is, then answers one question after the other. What the code prints goes to standard error. It
 ends when whoever started it does, and when it is killed for being late.
@@ -16,12 +18,12 @@ import traceback
 from dataclasses import asdict
 from typing import Any
 
-from extensions.codec import Malformed, decode, encode
-from extensions.errors import ExtensionError, Fault
-from extensions.frames import Ended, receive, send
-from extensions.loading import load
-from extensions.naming import Use
-from extensions.protocols import CONTRACTS, Contract, Kind
+from scripts.extensions.codec import Malformed, decode, encode
+from scripts.extensions.errors import ExtensionError, Fault
+from scripts.extensions.frames import Ended, receive, send
+from scripts.extensions.loading import load
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import CONTRACTS, Contract, Kind
 
 MOST_MEMORY = 4 << 30
 LOOK_S = 0.5

@@ -1,7 +1,7 @@
 """What an extension of each kind must be: a class without arguments, or an object, with these attributes and methods.
 
 ``name`` is lower case letters, digits and hyphens; ``version`` is text of the author's; ``api`` is
-:data:`extensions.api.EXTENSION_API` as it was when the extension was written.
+:data:`scripts.extensions.api.EXTENSION_API` as it was when the extension was written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from extensions.api import (
+from scripts.extensions.api import (
     ConnectionAsk,
     ConnectionLook,
     Effects,
@@ -105,7 +105,7 @@ class Metric(Named, Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """What a method takes and gives, as types for :mod:`extensions.codec`."""
+    """What a method takes and gives, as types for :mod:`scripts.extensions.codec`."""
 
     takes: tuple[Any, ...]
     gives: Any

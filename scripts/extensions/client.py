@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from extensions.codec import Malformed, decode, encode
-from extensions.errors import ExtensionError, Fault
-from extensions.frames import Ended, TooLong, receive, send
-from extensions.loading import Identity
-from extensions.naming import Use
-from extensions.protocols import CONTRACTS
+from scripts.extensions.codec import Malformed, decode, encode
+from scripts.extensions.errors import ExtensionError, Fault
+from scripts.extensions.frames import Ended, TooLong, receive, send
+from scripts.extensions.loading import Identity
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import CONTRACTS
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 20.0  # importing numpy and the like on a busy machine
@@ -98,7 +98,14 @@ class Worker:
         if self._process is not None and self.identity is not None:
             return self.identity
         ours, its = socket.socketpair()
-        argv = [sys.executable, "-m", "extensions.worker", str(its.fileno()), self.use.kind.value, self.use.target]
+        argv = [
+            sys.executable,
+            "-m",
+            "scripts.extensions.worker",
+            str(its.fileno()),
+            self.use.kind.value,
+            self.use.target,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         with its:
             self._process = subprocess.Popen(

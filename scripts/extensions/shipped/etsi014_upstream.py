@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from extensions.api import EXTENSION_API, SourceAnswer, SourceOffer
+from scripts.extensions.api import EXTENSION_API, SourceAnswer, SourceOffer
 
 VARIABLE = "QSLICE_UPSTREAM"
 TIMEOUT_S = 10.0  # the deadline of whoever asks is shorter, unless it is told otherwise

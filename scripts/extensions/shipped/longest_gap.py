@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from extensions.api import EXTENSION_API, ProbeSample, TimelineEvent
+from scripts.extensions.api import EXTENSION_API, ProbeSample, TimelineEvent
 
 
 class LongestGap:

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from extensions.errors import WrongUse
-from extensions.protocols import Kind
+from scripts.extensions.errors import WrongUse
+from scripts.extensions.protocols import Kind
 
 BUILTIN = "builtin"
 SHIPPED: dict[Kind, dict[str, str]] = {
     Kind.PCE: {
         BUILTIN: "controller.extending.builtin:BuiltinPce",
-        "yen": "extensions.shipped.yen:YenPce",
+        "yen": "scripts.extensions.shipped.yen:YenPce",
     },
     Kind.HEALING: {
         BUILTIN: "controller.extending.builtin:BuiltinHealing",
-        "lazy": "extensions.shipped.lazy_healing:LazyHealing",
+        "lazy": "scripts.extensions.shipped.lazy_healing:LazyHealing",
     },
-    Kind.SOURCE: {"etsi014-upstream": "extensions.shipped.etsi014_upstream:Etsi014Upstream"},
-    Kind.FAULT: {"loss-delay": "extensions.shipped.loss_delay:LossDelay"},
+    Kind.SOURCE: {"etsi014-upstream": "scripts.extensions.shipped.etsi014_upstream:Etsi014Upstream"},
+    Kind.FAULT: {"loss-delay": "scripts.extensions.shipped.loss_delay:LossDelay"},
     Kind.STEP: {},
-    Kind.METRIC: {"longest-gap": "extensions.shipped.longest_gap:LongestGap"},
+    Kind.METRIC: {"longest-gap": "scripts.extensions.shipped.longest_gap:LongestGap"},
 }
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 

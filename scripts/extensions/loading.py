@@ -1,4 +1,4 @@
-"""An extension's code imported and looked at. Only its own process (:mod:`extensions.worker`) does that."""
+"""An extension's code imported and looked at. Only its own process (:mod:`scripts.extensions.worker`) does that."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from extensions.api import EXTENSION_API
-from extensions.errors import ExtensionError, Fault
-from extensions.naming import Use
-from extensions.protocols import CONTRACTS
+from scripts.extensions.api import EXTENSION_API
+from scripts.extensions.errors import ExtensionError, Fault
+from scripts.extensions.naming import Use
+from scripts.extensions.protocols import CONTRACTS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 LONGEST_VERSION = 40

@@ -5,7 +5,7 @@ That is a hold-off timer (ITU-T G.808.1, clause 8.8): what is gained in moves th
 
 from __future__ import annotations
 
-from extensions.api import EXTENSION_API, Impact, Move, NetworkView, Verdict, Wait
+from scripts.extensions.api import EXTENSION_API, Impact, Move, NetworkView, Verdict, Wait
 
 HOLD_OFF_S = 1.0
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from controller.extending.views import network_view, slice_ask
-from extensions.client import Worker
-from extensions.errors import ExtensionError, Fault, WrongUse
-from extensions.naming import SHIPPED, Use, parse_use
-from extensions.protocols import Kind
 from scripts.bench.pce.instances import SmallLimits, small_network, small_slice
+from scripts.extensions.client import Worker
+from scripts.extensions.errors import ExtensionError, Fault, WrongUse
+from scripts.extensions.naming import SHIPPED, Use, parse_use
+from scripts.extensions.protocols import Kind
 from scripts.testbed.paths import REPOSITORY
 
 BAD = REPOSITORY / "tests" / "support" / "extensions"
@@ -77,13 +77,13 @@ def test_a_source_that_changes_meanwhile_is_refused(worker_of, tmp_path, questio
     ("text", "fault"),
     [
         ("pce=nowhere.to.be.found:Pce", Fault.NOT_THERE),
-        ("pce=extensions.api:Nobody", Fault.NOT_THERE),
+        ("pce=scripts.extensions.api:Nobody", Fault.NOT_THERE),
         ("pce=./half.py:Half", Fault.BROKEN),
         ("pce=./leaves.py:Gone", Fault.BROKEN),
         ("pce=./liars.py:Incomplete", Fault.INCOMPLETE),
         ("pce=./liars.py:FromTheFuture", Fault.INCOMPLETE),
         ("healing=./liars.py:Mute", Fault.INCOMPLETE),
-        ("pce=extensions.api:EXTENSION_API", Fault.INCOMPLETE),
+        ("pce=scripts.extensions.api:EXTENSION_API", Fault.INCOMPLETE),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_it_is_asked(worker_of, text, fault):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extensions.api import EXTENSION_API, Effects, FaultAction, Impair, Mend, NetworkView
+from scripts.extensions.api import EXTENSION_API, Effects, FaultAction, Impair, Mend, NetworkView
 
 LOSS_PCT = 5.0
 DELAY_MS = 10.0

@@ -1,1 +1,0 @@
-"""Extensions that come along, as examples to start from; each has a short name (:mod:`extensions.naming`)."""

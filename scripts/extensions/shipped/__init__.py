@@ -1,0 +1,1 @@
+"""Extensions that come along, as examples to start from; each has a short name (:mod:`scripts.extensions.naming`)."""
