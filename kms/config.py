@@ -131,7 +131,7 @@ class QkdConfig(_Model):
 
 
 class SourceExtension(_Model):
-    """A key source that is somebody else's code , and the level that its keys serve at: see scripts/extensions/naming.py."""
+    """A key source that is somebody else's code, and the level of its keys (scripts/extensions/naming.py)."""
 
     target: Annotated[str, Field(pattern=r"^.+:[A-Za-z_]\w*$")]
     folder: str | None = None
