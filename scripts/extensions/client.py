@@ -20,7 +20,7 @@ from scripts.extensions.loading import Identity
 from scripts.extensions.naming import Use
 from scripts.extensions.protocols import CONTRACTS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 START_S = 20.0  # importing numpy and the like on a busy machine
 REST_S = 0.2  # before it is started again; twice as long after each loss, up to MOST_REST_S
 MOST_REST_S = 5.0

@@ -52,7 +52,7 @@ def test_what_is_shipped_says_who_it_is(worker_of, text):
 
 def test_the_hash_is_that_of_the_file(worker_of, tmp_path):
     file = tmp_path / "mine.py"
-    text = (REPOSITORY / "extensions" / "shipped" / "yen.py").read_text()
+    text = (REPOSITORY / "scripts" / "extensions" / "shipped" / "yen.py").read_text()
     file.write_text(text)
     first = worker_of("pce=./mine.py:YenPce", folder=tmp_path).start()
     file.write_text(text + "\n# another line\n")
@@ -62,7 +62,7 @@ def test_the_hash_is_that_of_the_file(worker_of, tmp_path):
 
 def test_a_source_that_changes_meanwhile_is_refused(worker_of, tmp_path, question):
     file = tmp_path / "mine.py"
-    file.write_text((REPOSITORY / "extensions" / "shipped" / "yen.py").read_text())
+    file.write_text((REPOSITORY / "scripts" / "extensions" / "shipped" / "yen.py").read_text())
     worker = worker_of("pce=./mine.py:YenPce", folder=tmp_path)
     worker.start()
     worker.close()
