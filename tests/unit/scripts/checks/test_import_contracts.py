@@ -11,7 +11,7 @@ import pytest
 
 from scripts.testbed.paths import REPOSITORY
 
-TREES = ("controller", "topologies", "kms", "scripts", "extensions")
+TREES = ("controller", "topologies", "kms", "scripts")
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.testbed.paths import REPOSITORY
 
-TREES = ("controller", "topologies", "kms", "scripts", "extensions")
+TREES = ("controller", "topologies", "kms", "scripts")
 # Names that hold a sentence for people.
 SENTENCES = {"reason", "error", "message", "detail", "explanation", "summary", "text", "fault", "why"}
 TELLING = {"startswith", "endswith", "find", "index", "count"}
