@@ -34,6 +34,7 @@ install -m 0644 "$here/qslice-guest.service" "$root/etc/systemd/system/"
 chroot "$root" systemctl --quiet enable qslice-guest.service
 chroot "$root" useradd --create-home --shell /bin/bash vagrant # the box's user
 echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/vagrant"
+chmod 0440 "$root/etc/sudoers.d/vagrant"
 # Nobody logs in, nothing is to happen behind the tests' backs, and the serial line is theirs. No drivers are looked for:
 # the initial file system has found the disks, the kernel asks for what the network needs, and there is nothing else.
 chroot "$root" systemctl --quiet mask getty@tty1.service serial-getty@ttyS0.service serial-getty@ttyS1.service \
