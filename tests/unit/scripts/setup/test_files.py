@@ -91,7 +91,8 @@ def test_the_machines_provisioning_gives_the_command_its_name(tmp_path: Path) ->
 
 def test_the_containers_recipe_installs_what_the_set_up_does() -> None:
     """What it copies and runs is there; the step that installs is the one that `test --vm` makes its guest with."""
-    recipe = dict(re.findall(r"^([A-Z]+) (.+)$", (ROOT / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = (ROOT / "scripts/setup/Containerfile").read_text(encoding="utf-8")
+    recipe = dict(re.findall(r"^([A-Z]+) (.+)$", text, re.MULTILINE))
     assert recipe["FROM"] == "docker.io/library/debian:bookworm-slim"
     source, target = recipe["COPY"].split()
     assert source == "."
