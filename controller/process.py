@@ -92,7 +92,12 @@ def run(config: ControllerConfig) -> None:
     channel_ports = OpenFlowChannelPorts(topology, switchboard, links)
     store = Store(config.database)
     context = OperationContext(
-        make_model(topology, config.unsafe_mutation, frozenset(config.forbidden_suites)),
+        make_model(
+            topology,
+            config.unsafe_mutation,
+            frozenset(config.forbidden_suites),
+            frozenset(filter(None, [config.extensions.suite])),
+        ),
         switchboard,
         TunnelClient(config.tunnel_sockets),
         KmsClient(config.kms_socket),

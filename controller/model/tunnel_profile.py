@@ -6,6 +6,7 @@ the two.
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
 SuiteName = Literal[
@@ -15,6 +16,9 @@ SuiteName = Literal[
 SUITES: tuple[str, ...] = get_args(SuiteName)
 DEFAULT_SUITE: SuiteName = "aes-256-gcm"
 
+EXTENSION_SUITE = re.compile(r"x-[a-z0-9-]{1,38}")
+"""Names of suites that are extensions: they hide, and take one key."""
+
 
 def hides(suite: str) -> bool:
     """Whether the traffic is encrypted, and not authenticated alone."""
@@ -23,7 +27,7 @@ def hides(suite: str) -> bool:
 
 def has_two_keys(suite: str) -> bool:
     """Whether encryption and authentication have keys from two keys of the KMS."""
-    return "-ctr-hmac-" in suite
+    return "-ctr-hmac-" in suite and not EXTENSION_SUITE.fullmatch(suite)
 
 
 PaddingName = Literal["none", "mtu", "constant-rate"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from controller.model.errors import ConfigError
-from controller.model.tunnel_profile import SuiteName
+from controller.model.tunnel_profile import EXTENSION_SUITE, SuiteName
 from topologies.spec import Topology, TopologyError, topology_from_dict
 
 DEFAULT_HOLD_S = 5.0
@@ -74,6 +74,8 @@ class ExtensionsConfig(_Section):
 
     pce: ExtensionConfig | None = None
     healing: ExtensionConfig | None = None
+    suite: str | None = Field(default=None, pattern=f"^{EXTENSION_SUITE.pattern}$")
+    """The name of the agents' cipher suite beside ours, whose code this process does not have."""
     unsafe_no_audit: bool = False
     """For tests of the auditor: what extensions answer is installed unseen."""
 

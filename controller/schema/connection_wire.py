@@ -12,7 +12,9 @@ from pydantic import (
     Field,
     JsonValue,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -29,7 +31,9 @@ from controller.model.request import (
 from controller.model.tunnel_profile import (
     CONSTANT_RATE,
     DEFAULT_SUITE,
+    EXTENSION_SUITE,
     NO_PADDING,
+    SUITES,
     PaddingName,
     SuiteName,
     bandwidths_mbps,
@@ -87,6 +91,25 @@ Sources = Annotated[
 ]
 
 
+def _one_of_ours_or_an_extensions(value: Any, ours: ValidatorFunctionWrapHandler) -> Any:
+    """Whether that extension is there is for :class:`controller.schema.terms.Terms` to say."""
+    return value if isinstance(value, str) and EXTENSION_SUITE.fullmatch(value) else ours(value)
+
+
+AnySuite = Annotated[
+    SuiteName,
+    WrapValidator(_one_of_ours_or_an_extensions),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": [*SUITES]},
+                {"type": "string", "pattern": f"^{EXTENSION_SUITE.pattern}$"},
+            ]
+        }
+    ),
+]
+
+
 class Wire(BaseModel):
     """Closed, and read only."""
 
@@ -138,7 +161,7 @@ class ConnectionWire(Wire):
     latency_ms: Annotated[Number, Field(gt=0, le=MAX_LATENCY_MS)]
     match: Literal["exact", "at-least"] = "at-least"
     rekey_s: Annotated[Number, Field(ge=MIN_REKEY_S, le=MAX_REKEY_S)] = DEFAULT_REKEY_S
-    suite: SuiteName = DEFAULT_SUITE
+    suite: AnySuite = DEFAULT_SUITE
     padding: PaddingName = NO_PADDING
     protection: Literal["none", "restoration", "1:1", "1+1"] = "restoration"
     fallback: Annotated[list[SecurityName], Field(max_length=3), AfterValidator(distinct)] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from controller.model.request import AnyShape, SliceRequest, ThreeRoles
+from controller.model.tunnel_profile import EXTENSION_SUITE
 from controller.schema.slice_request import InvalidRequest
 from topologies.spec import Topology
 
@@ -44,18 +45,28 @@ def _ends(shape: ThreeRoles | AnyShape) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a request is held against: the network there is, and the suites that nobody may use on it."""
+    """What a request is held against: the network there is, the suites that nobody may use on it, and those of
+    extensions that are in force."""
 
     topology: Topology
     forbidden_suites: frozenset[str] = frozenset()
+    extension_suites: frozenset[str] = frozenset()
 
     def check(self, request: SliceRequest) -> None:
         """Raises InvalidRequest."""
         check_against(self.topology, request)
         problems = tuple(
-            (f"connections.{key}.suite", f"{spec.suite} is forbidden here (forbidden_suites)")
+            (f"connections.{key}.suite", refused)
             for key, spec in request.specs.items()
-            if spec.suite in self.forbidden_suites and spec.security.is_encrypted
+            if spec.security.is_encrypted and (refused := self._refuses(spec.suite))
         )
         if problems:
             raise InvalidRequest(problems)
+
+    def _refuses(self, suite: str) -> str | None:
+        if suite in self.forbidden_suites:
+            return f"{suite} is forbidden here (forbidden_suites)"
+        if EXTENSION_SUITE.fullmatch(suite) and suite not in self.extension_suites:
+            there = ", ".join(sorted(self.extension_suites)) or "none"
+            return f"no extension {suite} is in force (--use suite=...); there is {there}"
+        return None

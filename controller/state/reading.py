@@ -24,9 +24,14 @@ from topologies.spec import Topology
 class StateReading:
     """The parts of the state, and what each of them says."""
 
-    def __init__(self, topology: Topology, forbidden_suites: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        forbidden_suites: frozenset[str] = frozenset(),
+        extension_suites: frozenset[str] = frozenset(),
+    ) -> None:
         self._topology = topology
-        self._forbidden_suites = forbidden_suites
+        self._forbidden_suites, self._extension_suites = forbidden_suites, extension_suites
         self._network = Network(topology)
         self._registry = SliceRegistry()
         self._quarantine = LabelQuarantine(PortMap.of(topology))
@@ -43,6 +48,11 @@ class StateReading:
     def forbidden_suites(self) -> frozenset[str]:
         """Cipher suites that no request may ask for."""
         return self._forbidden_suites
+
+    @property
+    def extension_suites(self) -> frozenset[str]:
+        """Cipher suites that are extensions, which agents have been given."""
+        return self._extension_suites
 
     @property
     def network(self) -> Network:

@@ -69,10 +69,13 @@ MUTATIONS = tuple(_MUTANTS)
 
 
 def make_model(
-    topology: Topology, mutation: str | None, forbidden_suites: frozenset[str] = frozenset()
+    topology: Topology,
+    mutation: str | None,
+    forbidden_suites: frozenset[str] = frozenset(),
+    extension_suites: frozenset[str] = frozenset(),
 ) -> NetworkState:
     """The controller's model; one of :data:`MUTATIONS` is shouted about."""
     if mutation is None:
-        return NetworkState(topology, forbidden_suites)
+        return NetworkState(topology, forbidden_suites, extension_suites)
     log.critical("THIS CONTROLLER IS WRONG ON PURPOSE (unsafe_mutation: %s): for tests of experiments alone", mutation)
-    return _MUTANTS[mutation](topology, forbidden_suites)
+    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites)

@@ -18,6 +18,8 @@ from kms.tunnel.packet.traffic_padding import Padding
 
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")  # the kernel's IFNAMSIZ, and nothing `ip` might misread
 
+_EXTENSION_SUITE = re.compile(r"x-[a-z0-9-]{1,38}")  # whether it is there the agent knows
+
 
 def _interface_name(name: str) -> str:
     if not _INTERFACE.fullmatch(name):
@@ -32,7 +34,7 @@ def _probe_period(period_s: float) -> float:
 
 
 def _suite_name(name: str) -> str:
-    if name not in SUITES:
+    if name not in SUITES and not _EXTENSION_SUITE.fullmatch(name):
         raise ValueError(f"there is no suite {name!r}; there are {', '.join(SUITES)}")
     return name
 
@@ -71,6 +73,14 @@ class VendorConfig(_Frozen):
     """The ids that it knows peers by, by the ids that we know them by."""
 
 
+class SuiteExtension(_Frozen):
+    """A cipher suite that is somebody else's code (scripts/extensions/naming.py), as it was looked at."""
+
+    target: Annotated[str, Field(pattern=r"^.+:[A-Za-z_]\w*$")]
+    folder: str | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class AgentConfig(_Frozen):
     """One host's agent."""
 
@@ -91,6 +101,8 @@ class AgentConfig(_Frozen):
     """Who seals and opens: auto takes the kernel where it has ESP."""
     vendor: VendorConfig | None = None
     """Whose keys of QKD are used instead of the own KME's."""
+    suite_extension: SuiteExtension | None = None
+    """A suite that connections may be told by its name, beside ours. User space alone."""
 
 
 class ConnectionConfig(_Frozen):

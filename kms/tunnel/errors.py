@@ -31,6 +31,10 @@ class SequenceExhausted(TunnelError):
     """The SA has sent its last sequence number; a further packet would use a nonce twice (RFC 4303, 3.3.3)."""
 
 
+class SuiteFailed(SequenceExhausted):
+    """An extension's suite has failed: as if its numbers were used up, the SA seals nothing more."""
+
+
 class ConfigurationError(TunnelError):
     """A configuration or request that cannot be met; ``field`` is the path of what is wrong."""
 

@@ -14,6 +14,7 @@ from kms.clients.etsi014_client import Kme014Client
 from kms.log_lines import configure_logging
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.agent.control_server import ControlServer
+from kms.tunnel.agent.extension_suite import suites_of
 from kms.tunnel.agent.kme_client import KeyClient, KmeKeys
 from kms.tunnel.agent.vendor_keys import VendorKeys
 from kms.tunnel.config import AgentConfig, VendorConfig, load_agent_config
@@ -48,6 +49,7 @@ def _allow_many_descriptors() -> None:
 
 
 async def _serve(config: AgentConfig) -> None:
+    suites = suites_of(config)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -56,7 +58,7 @@ async def _serve(config: AgentConfig) -> None:
     keys: KeyClient = KmeKeys(client)
     if vendor is not None and config.vendor is not None:
         keys = VendorKeys(keys, KmeKeys(vendor), config.vendor.peers)
-    agent = Agent(config, keys)
+    agent = Agent(config, keys, suites)
     server = ControlServer(agent, config.control_socket)
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.push_async_callback(client.close)

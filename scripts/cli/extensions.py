@@ -37,6 +37,8 @@ def in_force(configuration: Configuration, kinds: Iterable[Kind], *, is_audited:
     entry = configuration.entry("extensions.use")
     option = "--use" if entry.origin.source is Source.OPTION else str(entry.origin)
     found = chosen_in_force(entry.value, kinds, option)
+    if found.of(Kind.SUITE) and configuration["tunnel.data_plane"] == "kernel":
+        raise WrongRequest(f"{option}: a suite of an extension is for user space: no kernel has it (--tunnel)")
     return replace(
         found, on_failure=configuration["extensions.on_failure"], deadline_s=configuration["extensions.deadline_s"],
         is_audited=is_audited, source_level=configuration["extensions.source_level"],

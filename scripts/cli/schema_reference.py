@@ -79,7 +79,7 @@ MEANINGS = {
     "sites": "The places, each with a switch, a host and a KME.",
     "sst": "Slice/service type: 1 is eMBB, 2 URLLC, 3 MIoT.",
     "start": "When the slice is created (RFC 3339); at once where it is not given.",
-    "suite": "How the tunnel encrypts.",
+    "suite": "How the tunnel encrypts; `x-NAME`: an extension's suite.",
     "tier": "Cell, aggregation, metro or core.",
     "to": "The site at the other end; or what is needed there.",
     "vcpus": "Processors.",

@@ -78,6 +78,7 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
             "cert": "the SAE's certificate, a path",
             "key": "its private key, a path",
             "ca": "the authority of the KME's certificate, a path",
+            "suite_extension": "an extension that encrypts: `target`, `folder`, and its file's `sha256`",
             "vendor": "the topology's `kme` of the site: `url`, `cert`, `key`, `ca`, `socket`, `peers`",
         },
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scripts.conformance.cipher_suite import check_suite
 from scripts.conformance.healing import check_healing
 from scripts.conformance.outcome import Report
 from scripts.conformance.pce import check_pce
@@ -18,6 +19,7 @@ SUITES: dict[Kind, Callable[[Worker, Report], None]] = {
     Kind.PCE: check_pce,
     Kind.HEALING: check_healing,
     Kind.SOURCE: check_source,
+    Kind.SUITE: check_suite,
     Kind.FAULT: check_fault,
     Kind.STEP: check_step,
     Kind.METRIC: check_metric,

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 LONGEST_TEXT = 10_000
+LONGEST_OCTETS = 10_000
 
 
 class Malformed(ValueError):
@@ -69,7 +70,19 @@ def _truth(value: Any, where: str, _is_encoding: bool) -> bool:
     return value
 
 
-_PLAIN: dict[Any, Coder] = {str: _text, int: _whole, float: _number, bool: _truth}
+def _octets(value: Any, where: str, is_encoding: bool) -> Any:
+    """As hexadecimal digits."""
+    if is_encoding:
+        if type(value) is not bytes or len(value) > LONGEST_OCTETS:
+            raise Malformed(f"{where}: bytes are wanted, not {_named(value)}")
+        return value.hex()
+    try:
+        return bytes.fromhex(value)
+    except (TypeError, ValueError):
+        raise Malformed(f"{where}: hexadecimal digits are wanted, not {_named(value)}") from None
+
+
+_PLAIN: dict[Any, Coder] = {str: _text, int: _whole, float: _number, bool: _truth, bytes: _octets}
 
 
 def _named(value: Any) -> str:

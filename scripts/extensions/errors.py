@@ -17,7 +17,7 @@ class Fault(Enum):
     MALFORMED = "malformed"  # the answer is not of the type that the protocol says
     MUTATED = "mutated"  # it changed the values that it was given
     RESTING = "resting"  # its process was lost just now and is not started again yet
-    REFUSED = "refused"  # the auditor refused the answer
+    REFUSED = "refused"  # the auditor refused the answer; a suite did not pass its trials
     MISSED = "missed"  # it found nothing where there is something
 
 

@@ -16,9 +16,11 @@ from typing import Any
 from scripts.extensions.api import EXTENSION_API
 from scripts.extensions.errors import ExtensionError, Fault
 from scripts.extensions.naming import Use
-from scripts.extensions.protocols import CONTRACTS
+from scripts.extensions.protocols import CONTRACTS, Kind
+from scripts.extensions.suite_trials import QUICK, tried
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+SUITE_NAME = re.compile(r"x-[a-z0-9-]{1,38}")
 LONGEST_VERSION = 40
 
 
@@ -65,7 +67,17 @@ def load(use: Use) -> tuple[Any, Identity]:
         extension = found() if inspect.isclass(found) else found
     except BaseException as error:
         raise ExtensionError(Fault.BROKEN, f"{name}(): {type(error).__name__}: {error}") from error
-    return extension, _identify(use, extension, module, name)
+    identity = _identify(use, extension, module, name)
+    if use.kind is Kind.SUITE:
+        _require_sound(extension, identity)
+    return extension, identity
+
+
+def _require_sound(suite: Any, identity: Identity) -> None:
+    """No packet is given to a suite that has not passed its trials."""
+    for trial in tried(suite, QUICK):
+        if not trial.holds:
+            raise ExtensionError(Fault.REFUSED, f"{identity.name}: {trial.name}: {trial.detail}")
 
 
 def _module(place: str) -> ModuleType:
@@ -92,6 +104,8 @@ def _identify(use: Use, extension: Any, module: ModuleType, attribute: str) -> I
     name, version, api = (getattr(extension, a, None) for a in ("name", "version", "api"))
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise lacks(f"name must be lower case letters, digits and hyphens, not {name!r}")
+    if use.kind is Kind.SUITE and not SUITE_NAME.fullmatch(name):
+        raise lacks(f"the name of a suite begins with x-, so that it is none of ours: not {name!r}")
     if not isinstance(version, str) or not 0 < len(version) <= LONGEST_VERSION:
         raise lacks(f"version must be a text of at most {LONGEST_VERSION} characters, not {version!r}")
     if api != EXTENSION_API:

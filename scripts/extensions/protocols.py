@@ -24,6 +24,7 @@ from scripts.extensions.api import (
     SourceAnswer,
     SourceOffer,
     StepAction,
+    SuiteVector,
     TimelineEvent,
     Verdict,
 )
@@ -69,6 +70,22 @@ class KeySource(Named, Protocol):
 
     def finish(self, state: str, message: str) -> str:
         """The secret, of the state of the offer and the message of the answer."""
+
+
+class CipherSuite(Named, Protocol):
+    """``suite``: what seals and opens the tunnels' packets, an AEAD (RFC 5116) without state. Its name begins with x-.
+
+    Keys have the length of the vectors' keys, 16 to 64 octets; a nonce has 12 and comes once for each key.
+    """
+
+    def vectors(self) -> tuple[SuiteVector, ...]:
+        """Test vectors, one at least with a plaintext of 16 octets or more."""
+
+    def seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
+        """The ciphertext, as long as the plaintext, and the integrity check value of 16 octets over all of it."""
+
+    def open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes) -> bytes | None:
+        """The plaintext; None when this is not what was sealed."""
 
 
 class ScenarioFault(Named, Protocol):
@@ -129,12 +146,14 @@ class Kind(Enum):
     PCE = "pce"
     HEALING = "healing"
     SOURCE = "source"
+    SUITE = "suite"
     FAULT = "fault"
     STEP = "step"
     METRIC = "metric"
 
 
 _ON_TARGET = (NetworkView, str)
+_ON_PACKET = (bytes, bytes, bytes, bytes)
 CONTRACTS: dict[Kind, Contract] = {
     Kind.PCE: Contract(
         "path computation",
@@ -158,6 +177,14 @@ CONTRACTS: dict[Kind, Contract] = {
         },
         deadline_s=0.5,
         is_secret=True,
+    ),
+    Kind.SUITE: Contract(
+        "how tunnels encrypt",
+        {
+            "vectors": Method((), tuple[SuiteVector, ...]),
+            "seal": Method(_ON_PACKET, bytes),
+            "open": Method(_ON_PACKET, bytes | None),
+        },
     ),
     Kind.FAULT: Contract(
         "a fault of scenarios",

@@ -11,7 +11,7 @@ from scripts.extensions.naming import Use
 from scripts.extensions.protocols import Kind
 
 OF_CONTROLLER = (Kind.PCE, Kind.HEALING)
-OF_NETWORK = (*OF_CONTROLLER, Kind.SOURCE)
+OF_NETWORK = (*OF_CONTROLLER, Kind.SOURCE, Kind.SUITE)
 OF_SCENARIO = (Kind.FAULT, Kind.STEP, Kind.METRIC)
 
 
@@ -53,7 +53,8 @@ class InForce:
             one.use.kind.value: {"target": one.use.target, "folder": one.use.folder, **terms}
             for one in self.of(*OF_CONTROLLER)
         }
-        return {**parts, "unsafe_no_audit": not self.is_audited}
+        suites = [one.identity.name for one in self.of(Kind.SUITE)]
+        return {**parts, "suite": suites[0] if suites else None, "unsafe_no_audit": not self.is_audited}
 
     def kms_part(self) -> dict[str, Any] | None:
         """``source_extension`` of the KMS' configuration file."""
@@ -62,6 +63,12 @@ class InForce:
                 "target": one.use.target, "folder": one.use.folder, "level": self.source_level,
                 "deadline_s": self.deadline_s,
             }  # fmt: skip
+        return None
+
+    def agent_part(self) -> dict[str, Any] | None:
+        """``suite_extension`` of the agents' configuration files."""
+        for one in self.of(Kind.SUITE):
+            return {"target": one.use.target, "folder": one.use.folder, "sha256": one.identity.sha256}
         return None
 
     def to_dict(self) -> dict[str, Any]:

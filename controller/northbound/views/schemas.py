@@ -10,7 +10,7 @@ from controller.model.events import SectionState
 from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
-from controller.model.tunnel_profile import PADDINGS, SUITES
+from controller.model.tunnel_profile import EXTENSION_SUITE, PADDINGS, SUITES
 from controller.northbound.bodies import MAX_BATCH
 from controller.northbound.http.problem_types import URN
 from controller.northbound.views.events import EVENT_SCHEMAS
@@ -54,6 +54,7 @@ _PROBLEM_CODE = {
 _PROBLEM_TYPE = {"type": "string", "pattern": f"^{URN}[a-z-]+$"}
 _COST = object_of({"total": COUNT, "surplus_levels": COUNT, "latency_us": COUNT, "load_permille": COUNT})
 _IPV6 = {"type": "string", "format": "ipv6"}
+_SUITE = {"anyOf": [{"enum": list(SUITES)}, {"type": "string", "pattern": f"^{EXTENSION_SUITE.pattern}$"}]}
 _ANSWERS: dict[str, Any] = {
     "Connection": object_of(
         {
@@ -61,7 +62,7 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
-            "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "key_source": TEXT, "suite": or_null(_SUITE),
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
@@ -118,7 +119,7 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT,
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6), "required": TEXT,
-            "key_source": TEXT, "suite": or_null({"enum": list(SUITES)}),
+            "key_source": TEXT, "suite": or_null(_SUITE),
             "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
             "reverse_bandwidth_mbps": AMOUNT, "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),

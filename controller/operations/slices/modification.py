@@ -89,7 +89,7 @@ class Modification:
         if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED):
             raise SliceBusy(f"slice {name} is {record.state.value}: it cannot be changed now")
         request = patch_slice_request(record.request, patch)
-        Terms(model.topology, model.forbidden_suites).check(request)
+        Terms(model.topology, model.forbidden_suites, model.extension_suites).check(request)
         check_times(request, context.clock())
         plan = plan_change(model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):

@@ -76,7 +76,8 @@ class Scheduling:
             raise SliceBusy(f"slice {record.name} is {record.state.value}: its start has come")
         context = self._context
         request = patch_slice_request(record.request, patch, has_begun=False)
-        Terms(context.model.topology, context.model.forbidden_suites).check(request)
+        model = context.model
+        Terms(model.topology, model.forbidden_suites, model.extension_suites).check(request)
         check_times(request, context.clock())
         return request
 

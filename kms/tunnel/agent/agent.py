@@ -7,7 +7,7 @@ import contextlib
 import logging
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,8 @@ from kms.tunnel.config import AgentConfig, ConnectionConfig
 from kms.tunnel.dataplane import addressing, kernel_host, xfrm
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.underlay_filter import UnderlayGuard
-from kms.tunnel.errors import Conflict, NotFound, Unavailable
+from kms.tunnel.errors import ConfigurationError, Conflict, NotFound, Unavailable
+from kms.tunnel.packet.cipher_suites import SUITES, Suite
 from kms.tunnel.protocol.session import RECONFIGURABLE
 
 logger = logging.getLogger(__name__)
@@ -39,9 +40,10 @@ Connection = EspConnection | ClearConnection
 class Agent:
     """Adds, removes and reports connections. Operations on one id come one after the other."""
 
-    def __init__(self, config: AgentConfig, keys: KeyClient) -> None:
+    def __init__(self, config: AgentConfig, keys: KeyClient, suites: Mapping[str, Suite] = SUITES) -> None:
         self._config = config
         self._keys = keys
+        self._suites = suites
         self._connections: dict[str, Connection] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._users: Counter[str] = Counter()  # who has a turn or waits for it
@@ -92,6 +94,7 @@ class Agent:
 
     async def add(self, config: ConnectionConfig) -> dict[str, Any]:
         """Idempotent for the same configuration; Conflict for another one under the same id, port or interface."""
+        self._check_suite(config)
         async with self._turn(config.id):
             existing = self._connections.get(config.id)
             if existing is not None:
@@ -115,6 +118,7 @@ class Agent:
 
     async def modify(self, config: ConnectionConfig) -> dict[str, Any]:
         """Other keys for a connection that goes on. NotFound; Conflict when more than its keys would change."""
+        self._check_suite(config)
         async with self._turn(config.id):
             existing = self._find(config.id)
             if (
@@ -211,6 +215,11 @@ class Agent:
             raise NotFound(f"no connection {connection_id}")
         return connection
 
+    def _check_suite(self, config: ConnectionConfig) -> None:
+        if config.suite not in self._suites:
+            there = ", ".join(self._suites)
+            raise ConfigurationError("connection.suite", f"there is no suite {config.suite!r}; there are {there}")
+
     def _check_free(self, config: ConnectionConfig) -> None:
         taken = [connection.config for connection in self._connections.values()] + list(self._reserved.values())
         for other in taken:
@@ -249,6 +258,7 @@ class Agent:
             probe_s=probe_s,
             on_change=on_change,
             in_kernel=self._is_for_kernel(config) if in_kernel is None else in_kernel,
+            suites=self._suites,
         )
 
     def _adjust_to_number(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import Any
@@ -25,7 +25,7 @@ from kms.tunnel.dataplane.host_state import HostState
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.userspace import UserspacePlane
 from kms.tunnel.errors import ConfigurationError, KeyRefused, Unavailable
-from kms.tunnel.packet.cipher_suites import SUITES
+from kms.tunnel.packet.cipher_suites import Suite
 from kms.tunnel.packet.esp import inner_mtu
 from kms.tunnel.packet.ip_header import IPV6, AddressPair
 from kms.tunnel.protocol.continuity.passage import passage_period
@@ -70,8 +70,10 @@ class EspConnection:
         probe_s: float,
         on_change: Callable[[], None],
         in_kernel: bool,
+        suites: Mapping[str, Suite],
     ) -> None:
         self.config = config
+        self._suites = suites
         self._underlay_interface = underlay_interface
         self._underlay_address = underlay_address
         self._keys = keys
@@ -116,7 +118,7 @@ class EspConnection:
             **{name: getattr(config, name) for name in _AS_TOLD},
             connection_id=config.id,
             role=Role(config.role),
-            suite=SUITES[config.suite],
+            suite=self._suites[config.suite],
             local_sae=self._local_sae,
             mtu=self._mtu,
             probe_s=self._probe_s,

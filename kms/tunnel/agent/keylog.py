@@ -42,7 +42,9 @@ class KeyLog:
         logger.warning("UNSAFE: TRAFFIC KEYS ARE WRITTEN IN THE CLEAR TO %s. Whoever reads it reads the traffic.", path)
 
     def write(self, sa: SaInstalled, local: IPv4Address, peer: IPv4Address) -> None:
-        """One line; ``local`` and ``peer`` are underlay addresses."""
+        """One line; ``local`` and ``peer`` are underlay addresses. None for a suite that Wireshark does not know."""
+        if sa.suite.rfc not in _NAMES:
+            return
         source, destination = (local, peer) if sa.is_outbound else (peer, local)
         os.write(self._fd, f"{esp_sa_line(sa, source, destination)}\n".encode())
 

@@ -85,6 +85,8 @@ def refuses(config: ConnectionConfig) -> str | None:
         return "it keeps nothing that could be sent again"
     if config.padding is not Padding.NONE:
         return "it pads nothing"
+    if config.suite not in SUITES:
+        return f"{config.suite} is an extension's suite, which user space alone has"
     return None if config.suite == DEFAULT.name else _lacks_suite(SUITES[config.suite])
 
 

@@ -39,7 +39,7 @@ class Aead(Protocol):
     def decrypt_into(self, nonce: bytes, data: Octets, associated_data: bytes, buf: Octets) -> int: ...
 
 
-class _Composed(ABC):
+class Composed(ABC):
     """What is put together here, for a library that seals many packets into places of their own."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class _Composed(ABC):
         return len(opened)
 
 
-class CtrHmac(_Composed):
+class CtrHmac(Composed):
     """AES-256 in counter mode (RFC 3686), then HMAC-SHA-256 cut to 16 octets (RFC 4868) under a key of its own.
 
     The ICV is over the packet as it is sent; with extended numbers their upper halves follow (RFC 4303, 2.2.1). It is
@@ -89,7 +89,7 @@ class CtrHmac(_Composed):
         return hmac.digest(self._authentication, said, "sha256")[:ICV_BYTES]
 
 
-class NullGmac(_Composed):
+class NullGmac(Composed):
     """AES-256-GMAC (RFC 4543, ENCR_NULL_AUTH_AES_GMAC): everything is authenticated and nothing is hidden."""
 
     def __init__(self, key: bytes) -> None:
@@ -119,6 +119,14 @@ class Suite:
     """Encryption and authentication have keys from two keys of the KMS (paper 003, algorithms 4 and 7)."""
     is_extended: bool = False
     """Sequence numbers of 64 bits, of which the lower half is sent (RFC 4303, 2.2.1; RFC 4304)."""
+
+    code: str = ""
+    """Of an extension's: version and SHA-256 of its source."""
+
+    @property
+    def identity(self) -> str:
+        """What keys are bound to: ends of one name and different code share none."""
+        return f"{self.name} {self.code}" if self.code else self.name
 
     @property
     def master_bytes(self) -> int:

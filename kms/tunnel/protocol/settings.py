@@ -101,6 +101,6 @@ class SessionSettings:
             second[0],
             first[1],
             second[1],
-            self.suite.name,
+            self.suite.identity,
             self.padding.value,
         )

@@ -49,6 +49,7 @@ def agent_file(
     configuration: Configuration,
     site: str,
     vendor: Mapping[str, Any] | None = None,
+    extensions: InForce = NO_EXTENSIONS,
 ) -> dict[str, Any]:
     """The tunnel agent's of one host, as :class:`kms.tunnel.config.AgentConfig` reads it.
 
@@ -61,7 +62,7 @@ def agent_file(
         "underlay_interface": "data0", "underlay_address": host.data_address,
         "kme_url": f"https://{host.kme_address}:{KME_PORT}",
         "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
-        "vendor": vendor,
+        "vendor": vendor, "suite_extension": extensions.agent_part(),
     }  # fmt: skip
 
 

@@ -312,7 +312,10 @@ class Runtime:
         for site in self.topology.site_names:
             tunnel = clients.TunnelControl(self.layout.tunnel_socket(site))
             service = Service(None, self.record.namespaces[site], tunnel.is_ready, tunnel.is_ready)
-            config = agent_file(self.topology, self.layout, self.options.configuration, site, vendors.get(site))
+            options = self.options
+            config = agent_file(
+                self.topology, self.layout, options.configuration, site, vendors.get(site), options.extensions
+            )
             self._spawn(f"tunnel-{site}", service, config)
 
     def _start_controller(self) -> None:

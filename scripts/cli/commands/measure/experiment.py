@@ -112,7 +112,7 @@ def _against(arguments: argparse.Namespace, extensions: InForce) -> InForce | No
         raise WrongRequest("--against: what is compared is named by --use pce=... or --use healing=...")
     named = [] if arguments.against == BUILTIN else [arguments.against]
     chosen = chosen_in_force(named, OF_CONTROLLER, "--against")
-    against = replace(extensions, chosen=(*chosen.chosen, *extensions.of(Kind.SOURCE, *OF_SCENARIO)))
+    against = replace(extensions, chosen=(*chosen.chosen, *extensions.of(Kind.SOURCE, Kind.SUITE, *OF_SCENARIO)))
     if against.name == extensions.name:
         raise WrongRequest(f"--against: {against.name} is what --use names")
     return against

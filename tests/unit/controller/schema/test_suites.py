@@ -66,6 +66,25 @@ def test_policy_forbids_a_suite_and_says_so() -> None:
     assert caught.value.problems == (("connections.access.suite", f"{SPLIT} is forbidden here (forbidden_suites)"),)
 
 
+def test_a_suite_of_an_extension_is_had_where_it_is_in_force() -> None:
+    request = parse_slice_request(asked(suite="x-mine"))
+    assert parse_slice_request(slice_request_to_dict(request)) == request
+    assert (hides("x-mine"), has_two_keys("x-my-ctr-hmac-1")) == (True, False)
+    Terms(ukqntel(), extension_suites=frozenset({"x-mine"})).check(request)
+    for there in (frozenset[str](), frozenset({"x-yours"})):
+        with pytest.raises(InvalidRequest) as caught:
+            Terms(ukqntel(), extension_suites=there).check(request)
+        ((path, what),) = caught.value.problems
+        assert path == "connections.access.suite"
+        assert "no extension x-mine is in force" in what
+
+
+@pytest.mark.parametrize("suite", ["x-", "x-Mine", "x-mine\n", "x_mine", "x-" + 39 * "a", 1, None])
+def test_what_is_no_name_of_an_extension_is_refused(suite: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_slice_request(asked(suite=suite))
+
+
 @pytest.mark.parametrize(("security", "keys"), [("qkd", 2), (["dh", "qkd"], 1), ("qra", 0)])
 def test_two_keys_of_one_source_cost_twice_the_key_rate(security: Any, keys: int) -> None:
     spec = parse_slice_request(asked(suite=SPLIT, security=security)).specs["access"]

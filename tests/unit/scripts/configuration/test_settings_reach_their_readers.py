@@ -28,6 +28,7 @@ from scripts.configuration.setting import Reader
 from scripts.configuration.sources import read_configuration
 from scripts.configuration.table import BY_NAME, SETTINGS
 from scripts.configuration.values import DEFAULTS, Configuration, Entry, Origin, Source
+from scripts.errors import WrongRequest
 from scripts.experiments.scripted.scenario import Speed, find_scenario, read_scenario
 from scripts.testbed.life.component_files import agent_file, controller_file, kms_file
 from scripts.testbed.life.detached import _order, read_order
@@ -124,6 +125,27 @@ def test_extensions_are_those_of_the_configuration(topology: Topology, tmp_path:
     assert told.pce.target.endswith("yen:YenPce")
     assert (told.pce.deadline_s, told.healing.on_failure) == (0.5, "builtin")
     assert [str(identity) for identity in options.extensions.identities] == ["pce yen 1.0", "healing lazy 1.0"]
+
+
+def test_both_ends_and_the_controller_are_told_of_a_suite(topology: Topology, tmp_path: Path) -> None:
+    options = run_options(having("extensions.use", ["suite=aes-256-gcm-siv"]))
+    layout, controller, agent = Layout(tmp_path / "s", tmp_path / "r"), tmp_path / "c.json", tmp_path / "a.json"
+    (identity,) = options.extensions.identities
+    for site in ("cell1", "core1"):
+        file = agent_file(topology, layout, options.configuration, site, extensions=options.extensions)
+        agent.write_text(json.dumps(file))
+        told = load_agent_config(agent).suite_extension
+        assert told is not None
+        assert told.sha256 == identity.sha256
+    file = controller_file(topology, layout, options.configuration, extensions=options.extensions)
+    controller.write_text(json.dumps(file))
+    assert load_config(controller).extensions.suite == "x-aes-256-gcm-siv"
+
+
+def test_a_suite_is_refused_where_the_kernel_alone_shall_encrypt() -> None:
+    told = having("extensions.use", ["suite=aes-256-gcm-siv"]).with_entries({"tunnel.data_plane": Entry("kernel")})
+    with pytest.raises(WrongRequest, match="no kernel has it"):
+        run_options(told)
 
 
 def test_a_file_of_an_extension_is_meant_as_seen_from_the_configuration(tmp_path: Path) -> None:
