@@ -37,9 +37,11 @@ def in_force(configuration: Configuration, kinds: Iterable[Kind], *, is_audited:
     entry = configuration.entry("extensions.use")
     option = "--use" if entry.origin.source is Source.OPTION else str(entry.origin)
     found = chosen_in_force(entry.value, kinds, option)
+    sections = configuration["extensions.qkd_sections"]
     return replace(
         found, on_failure=configuration["extensions.on_failure"], deadline_s=configuration["extensions.deadline_s"],
         is_audited=is_audited, source_level=configuration["extensions.source_level"],
+        qkd_sections=None if sections is None else tuple(sections), qkd_vouched=configuration["extensions.qkd_vouched"],
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ SHIPPED: dict[Kind, dict[str, str]] = {
         "lazy": "scripts.extensions.shipped.lazy_healing:LazyHealing",
     },
     Kind.SOURCE: {"etsi014-upstream": "scripts.extensions.shipped.etsi014_upstream:Etsi014Upstream"},
+    Kind.QKD: {"ideal-link": "scripts.extensions.shipped.ideal_link:IdealLink"},
     Kind.FAULT: {"loss-delay": "scripts.extensions.shipped.loss_delay:LossDelay"},
     Kind.STEP: {},
     Kind.METRIC: {"longest-gap": "scripts.extensions.shipped.longest_gap:LongestGap"},

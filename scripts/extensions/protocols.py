@@ -11,11 +11,15 @@ from enum import Enum
 from typing import Any, Protocol
 
 from scripts.extensions.api import (
+    AttackView,
+    Block,
     ConnectionAsk,
     ConnectionLook,
     Effects,
     FaultAction,
+    Forecast,
     Impact,
+    LineView,
     NetworkView,
     ProbeSample,
     Route,
@@ -69,6 +73,22 @@ class KeySource(Named, Protocol):
 
     def finish(self, state: str, message: str) -> str:
         """The secret, of the state of the offer and the message of the answer."""
+
+
+class SectionModel(Named, Protocol):
+    """``qkd``: what makes the key of QKD sections, one object for all of them.
+
+    Each ``step`` is of the section, and under the attack, that ``rate`` was asked about last: it is asked before.
+    """
+
+    def rate(self, line: LineView, attack: AttackView) -> Forecast:
+        """What this section will give under this attack; with ``fraction`` 0 nobody is there."""
+
+    def step(self, dt_s: float, entropy: str) -> Block:
+        """What ``dt_s`` seconds make: no more than the forecast.
+
+        ``entropy`` is hexadecimal digits, fresh for each step: octets for all the key that the forecast says, and 64.
+        """
 
 
 class ScenarioFault(Named, Protocol):
@@ -129,6 +149,7 @@ class Kind(Enum):
     PCE = "pce"
     HEALING = "healing"
     SOURCE = "source"
+    QKD = "qkd"
     FAULT = "fault"
     STEP = "step"
     METRIC = "metric"
@@ -156,6 +177,12 @@ CONTRACTS: dict[Kind, Contract] = {
             "answer": Method((str, str), SourceAnswer),
             "finish": Method((str, str), str),
         },
+        deadline_s=0.5,
+        is_secret=True,
+    ),
+    Kind.QKD: Contract(
+        "what makes a QKD section's key",
+        {"rate": Method((LineView, AttackView), Forecast), "step": Method((float, str), Block)},
         deadline_s=0.5,
         is_secret=True,
     ),
