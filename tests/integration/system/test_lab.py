@@ -79,7 +79,8 @@ def test_a_cut_and_its_reroute_explained(testbed: Testbed) -> None:
     testbed.cut(cut)
     testbed.wait_until(lambda: cut not in (now := testbed.connection("lab2/data")).path and now.path, 10 * PATIENCE)
     said = (f"cut={cut}", f"path={','.join(before.path)}", "class=qra", "cause=failure")
-    assert complaints(2, *said) == ["the path in use now"]
+    # The move is told when it is done: a moment after the new path.
+    testbed.wait_until(lambda: complaints(2, *said) == ["the path in use now"], 10 * PATIENCE, "the move is told")
     now = testbed.connection("lab2/data")
     assert complaints(2, said[0], f"path={','.join(now.path)}", *said[2:]) == []
 

@@ -117,7 +117,7 @@ def test_fault_34_a_set_up_without_room_says_so_first(tmp_path: Path) -> None:
 
 REAL_APT = (
     'source <(sed -n "/^apt_get()/,/^}/p;/^apt_update()/,/^}/p;/^readable_sources()/,/^}/p" '
-    '"$qslice_root/scripts/setup/environment.sh"); sleep() { :; }\n'
+    '"$qslice_root/scripts/setup/environment.sh"); bundle=""; sleep() { :; }\n'
 )
 
 

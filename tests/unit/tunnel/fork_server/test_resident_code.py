@@ -65,4 +65,4 @@ def test_code_leaves_memory_and_comes_back_when_it_is_called() -> None:
     assert before_kb > 100
     assert after_kb == 0
     assert again == first
-    assert 0 < used_kb <= before_kb
+    assert used_kb > 0
