@@ -130,13 +130,28 @@ class QkdConfig(_Model):
     buffer_bits: Annotated[int, Field(ge=1 << 13, le=1 << 28)] = 1 << 18
 
 
-class SourceExtension(_Model):
-    """A key source that is somebody else's code, and the level of its keys (scripts/extensions/naming.py)."""
+class _Extension(_Model):
+    """Somebody else's code (scripts/extensions/naming.py)."""
 
     target: Annotated[str, Field(pattern=r"^.+:[A-Za-z_]\w*$")]
     folder: str | None = None
-    level: Literal["dh", "qra"]
     deadline_s: Annotated[float, Field(gt=0, le=60)] | None = None
+
+
+class SourceExtension(_Extension):
+    """A key source, and the level of its keys."""
+
+    level: Literal["dh", "qra"]
+
+
+class QkdExtension(_Extension):
+    """What makes the key of these ``sections`` (None: of all), and whether the operator vouches for its secrecy."""
+
+    sections: tuple[str, ...] | None = None
+    is_vouched: bool = False
+
+    def makes(self, section: str) -> bool:
+        return self.sections is None or section in self.sections
 
 
 class KmsConfig(_Model):
@@ -150,6 +165,7 @@ class KmsConfig(_Model):
     qkd_links: tuple[LinkConfig, ...] = ()
     nodes: dict[str, str] = {}  # in the distributed form: the site of a QKD node that is not named like it
     source_extension: SourceExtension | None = None
+    qkd_extension: QkdExtension | None = None
     dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
     qra_kem: str = AUTO  # see kms.sources.kems.choose_kem
     kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"
@@ -220,6 +236,10 @@ def _check_sections(config: KmsConfig) -> None:
             raise ConfigError(f"sections.{n}: {error}") from None
         if section.protocol is Protocol.COW and section.model is Model.FULL:
             raise ConfigError(f'sections.{n}.model: cow has no full simulation, only "rate"')
+    chosen = config.qkd_extension
+    for n, name in enumerate(() if chosen is None else chosen.sections or ()):
+        if name not in {section.id for section in config.sections}:
+            raise ConfigError(f"qkd_extension.sections.{n}: there is no section {name!r}")
 
 
 def _check_links(config: KmsConfig) -> None:

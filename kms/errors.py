@@ -83,6 +83,14 @@ class ExchangeError(KmsError):
     """A key exchange failed a check: an invalid public value, a tag that does not verify."""
 
 
+class KeyMakerError(KmsError):
+    """Somebody else's model of a QKD section failed, or what it said cannot be; ``code`` says how."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+
+
 class MalformedMessageError(ExchangeError):
     """Another KME sent what is not a message of this kind; ``field`` is the one that is wrong, and begins the text."""
 

@@ -24,7 +24,7 @@ from kms.background.link_watch import Watcher
 from kms.background.pool_filler import PoolFiller, expire_keys
 from kms.background.supervision import Supervisor, Work
 from kms.background.upkeep import RunningSection, SectionRunner
-from kms.config import KmsConfig, SiteConfig
+from kms.config import KmsConfig, QkdExtension, SiteConfig, SourceExtension
 from kms.delivery.key_delivery import KeyService
 from kms.delivery.key_transport import EmbeddedTransport, KeyTransport
 from kms.delivery.sae_registry import SaeRegistry
@@ -52,6 +52,7 @@ from kms.qkdnet.qkd_network import QkdNetwork, QkdSource
 from kms.sources.agreement import Mechanism
 from kms.sources.dh import DhSource
 from kms.sources.exchange import Party
+from kms.sources.extension_qkd import ExtensionMaker, line_view
 from kms.sources.extension_source import ExtensionSource
 from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
@@ -103,7 +104,7 @@ async def start(config: KmsConfig, site: str | None = None) -> RunningKms:
         revocations.check()
         parties = _parties(config, directories, revocations, _source_extension(config, stack))
         algorithms = _algorithms(config, parties[here[0].site])
-        sections, running_sections = _sections(config)
+        sections, running_sections = _sections(config, _qkd_extension(config, stack))
         links = [Link(entry.id, entry.a, entry.b, entry.sections) for entry in config.qkd_links]
         peers: PeerConnections | None = None
         transport: KeyTransport
@@ -179,15 +180,25 @@ def _source_extension(config: KmsConfig, stack: contextlib.AsyncExitStack) -> Ex
     chosen = config.source_extension
     if chosen is None:
         return None
-    worker = Worker(Use(Kind.SOURCE, chosen.target, chosen.folder), chosen.deadline_s)
+    return ExtensionSource(_worker(Kind.SOURCE, chosen, f"the keys of level {chosen.level}", stack), os.urandom)
+
+
+def _qkd_extension(config: KmsConfig, stack: contextlib.AsyncExitStack) -> Worker | None:
+    """What makes the key of QKD sections and is somebody else's code. Raises ConfigError."""
+    chosen = config.qkd_extension
+    return None if chosen is None else _worker(Kind.QKD, chosen, "the key of QKD sections", stack)
+
+
+def _worker(kind: Kind, chosen: SourceExtension | QkdExtension, what: str, stack: contextlib.AsyncExitStack) -> Worker:
+    worker = Worker(Use(kind, chosen.target, chosen.folder), chosen.deadline_s)
     stack.callback(worker.close)
     try:
         identity = worker.start()
     except ExtensionError as error:
-        raise ConfigError(f"source_extension: {error}") from error
-    _log.warning("%s gives the keys of level %s: code of %s, SHA-256 %s, with the rights of this process",
-                 identity, chosen.level, identity.source, identity.sha256)  # fmt: skip
-    return ExtensionSource(worker, os.urandom)
+        raise ConfigError(f"{kind.value}_extension: {error}") from error
+    _log.warning("%s gives %s: code of %s, SHA-256 %s, with the rights of this process",
+                 identity, what, identity.source, identity.sha256)  # fmt: skip
+    return worker
 
 
 def _parties(
@@ -258,7 +269,7 @@ def _delivered_by(now: float, keys: Iterable[Key]) -> Iterator[Key]:
         yield key if delivery.at <= now else replace(key, delivery=replace(delivery, at=now))
 
 
-def _sections(config: KmsConfig) -> tuple[dict[str, Section], list[RunningSection]]:
+def _sections(config: KmsConfig, worker: Worker | None) -> tuple[dict[str, Section], list[RunningSection]]:
     sections: dict[str, Section] = {}
     running: list[RunningSection] = []
     now = time.monotonic()
@@ -268,7 +279,11 @@ def _sections(config: KmsConfig) -> tuple[dict[str, Section], list[RunningSectio
         section = Section(entry.id, entry.a, entry.b, channel, buffer, entry.model, entry.protocol)
         nature = np.random.default_rng(int.from_bytes(os.urandom(16), "big"))
         maker: KeyMaker
-        if entry.model is Model.FULL:
+        chosen = config.qkd_extension
+        if worker is not None and chosen is not None and chosen.makes(entry.id):
+            maker = ExtensionMaker(worker, line_view(entry.id, entry.a, entry.b, entry.protocol, channel), os.urandom)
+            section.extension, section.is_vouched = str(worker.identity), chosen.is_vouched
+        elif entry.model is Model.FULL:
             maker = Distiller(channel, os.urandom, nature)
         else:
             maker = RateMaker(channel, entry.protocol, os.urandom, nature)

@@ -17,6 +17,7 @@ class SectionStatus:
     is_usable: bool
     qber: float | None
     is_known: bool = True  # False while nobody has judged it: gives nothing, and is no loss either
+    is_secure: bool | None = None  # None: the KMS has not said
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class _Section(_Named):
     skr_bps: _Rate | None = None
     state: _Name
     qber: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] | None = None
+    secure: bool | None = None
 
 
 class _Pool(_Answer):
@@ -122,11 +123,12 @@ def _section(raw: Any) -> SectionStatus:
         log.debug("KMS: section %s: %s", name, _first(error))
         return SectionStatus(name, 0, False, None)
     if found.state == STARTING_STATE:
-        return SectionStatus(name, 0, False, None, is_known=False)
+        return SectionStatus(name, 0, False, None, is_known=False, is_secure=found.secure)
     if found.skr_bps is None:
         log.debug("KMS: section %s: no rate", name)
         return SectionStatus(name, 0, False, None)
-    return SectionStatus(name, int(found.skr_bps * 1000), found.state in USABLE_STATES, found.qber)
+    is_usable = found.state in USABLE_STATES
+    return SectionStatus(name, int(found.skr_bps * 1000), is_usable, found.qber, is_secure=found.secure)
 
 
 def _pool(raw: Any) -> tuple[KeyPool, int]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from kms.background.waiting import wait_for
+from kms.errors import KeyMakerError
 from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
 
@@ -118,6 +119,12 @@ class SectionRunner:
                 attack = running.section.attack
                 try:
                     work = await loop.run_in_executor(thread, running.maker.work, planned.rounds, attack, planned.keep)
+                except KeyMakerError as error:
+                    _log.warning("QKD section %s is stopped: %s: %s",
+                                 running.section.section_id, running.section.extension, error)  # fmt: skip
+                    running.section.refuse(error.code)
+                    running.rests_until = self._clock() + FAULT_REST_S
+                    continue
                 except Exception:  # noqa: BLE001 -- what ails one section is not to concern the others
                     _log.exception("QKD section %s could not be run: it is stopped", running.section.section_id)
                     running.section.fail()

@@ -270,6 +270,13 @@ class Admin:
                 )
                 if value is not None
             ]
+            samples += [
+                Sample(
+                    "qslice_qkd_section_refusals_total", "counter", "What an extension said and was not believed.",
+                    count, {**labels, "code": code},
+                )
+                for code, count in section.refusals.items()
+            ]  # fmt: skip
         return samples
 
 
@@ -300,8 +307,9 @@ def _section(section: Section) -> dict[str, Any]:
         "eavesdropped_fraction": section.attack.fraction,
         "attack": section.attack.kind.value if section.attack.fraction > 0 else None,
         "protocol": section.protocol.value,
-        "model": section.model.value,
+        "model": section.extension or section.model.value,
         "secure": section.is_secure,
+        "refusals": dict(section.refusals),
         "stop_reason": "" if section.stop_reason is None else section.stop_reason.value,
         "cut": section.is_cut,
     }

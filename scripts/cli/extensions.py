@@ -39,9 +39,11 @@ def in_force(configuration: Configuration, kinds: Iterable[Kind], *, is_audited:
     found = chosen_in_force(entry.value, kinds, option)
     if found.of(Kind.SUITE) and configuration["tunnel.data_plane"] == "kernel":
         raise WrongRequest(f"{option}: a suite of an extension is for user space: no kernel has it (--tunnel)")
+    sections = configuration["extensions.qkd_sections"]
     return replace(
         found, on_failure=configuration["extensions.on_failure"], deadline_s=configuration["extensions.deadline_s"],
         is_audited=is_audited, source_level=configuration["extensions.source_level"],
+        qkd_sections=None if sections is None else tuple(sections), qkd_vouched=configuration["extensions.qkd_vouched"],
     )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
         KmsConfig,
         {
             "source_extension": "an extension that gives keys, with the level of `extensions.source_level`",
+            "qkd_extension": "an extension that makes QKD sections' key: `extensions.qkd_sections`, `.qkd_vouched`",
             "state_dir": "where keys are kept",
             "pki_dir": "the authority and its register",
             "admin_socket": "the admin socket",

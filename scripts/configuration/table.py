@@ -142,6 +142,10 @@ def _extensions() -> Iterator[Setting]:
                   option="--on-failure")  # fmt: skip
     yield Setting("extensions.source_level", Literal["dh", "qra"], "qra", "At which level the keys of an extension "
                   "`source` serve, whatever it says of itself.", read, option="--source-level")  # fmt: skip
+    yield Setting("extensions.qkd_sections", Annotated[list[str], Field(max_length=10_000)] | None, None, "The QKD "
+                  "sections whose key an extension `qkd` makes; null: all.", read)  # fmt: skip
+    yield Setting("extensions.qkd_vouched", bool, False, "That the key of an extension `qkd` is secret: else its "
+                  "sections are shown as NOT SECURE.", read)  # fmt: skip
     yield Setting("extensions.deadline_s", Annotated[float, Field(gt=0, le=60)] | None, None, "How long an answer may "
                   "take; null: as its kind says (`extension list`).", read, "s", "--deadline")  # fmt: skip
 

@@ -8,6 +8,7 @@ from scripts.conformance.cipher_suite import check_suite
 from scripts.conformance.healing import check_healing
 from scripts.conformance.outcome import Report
 from scripts.conformance.pce import check_pce
+from scripts.conformance.qkd import check_qkd
 from scripts.conformance.scenario_parts import check_fault, check_metric, check_step
 from scripts.conformance.source import check_source
 from scripts.extensions.client import Worker
@@ -20,6 +21,7 @@ SUITES: dict[Kind, Callable[[Worker, Report], None]] = {
     Kind.HEALING: check_healing,
     Kind.SOURCE: check_source,
     Kind.SUITE: check_suite,
+    Kind.QKD: check_qkd,
     Kind.FAULT: check_fault,
     Kind.STEP: check_step,
     Kind.METRIC: check_metric,

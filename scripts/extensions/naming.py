@@ -26,6 +26,7 @@ SHIPPED: dict[Kind, dict[str, str]] = {
     },
     Kind.SOURCE: {"etsi014-upstream": "scripts.extensions.shipped.etsi014_upstream:Etsi014Upstream"},
     Kind.SUITE: {"aes-256-gcm-siv": "scripts.extensions.shipped.aes_gcm_siv:AesGcmSiv"},
+    Kind.QKD: {"ideal-link": "scripts.extensions.shipped.ideal_link:IdealLink"},
     Kind.FAULT: {"loss-delay": "scripts.extensions.shipped.loss_delay:LossDelay"},
     Kind.STEP: {},
     Kind.METRIC: {"longest-gap": "scripts.extensions.shipped.longest_gap:LongestGap"},

@@ -11,11 +11,15 @@ from enum import Enum
 from typing import Any, Protocol
 
 from scripts.extensions.api import (
+    AttackView,
+    Block,
     ConnectionAsk,
     ConnectionLook,
     Effects,
     FaultAction,
+    Forecast,
     Impact,
+    LineView,
     NetworkView,
     ProbeSample,
     Route,
@@ -88,6 +92,22 @@ class CipherSuite(Named, Protocol):
         """The plaintext; None when this is not what was sealed."""
 
 
+class SectionModel(Named, Protocol):
+    """``qkd``: what makes the key of QKD sections, one object for all of them.
+
+    Each ``step`` is of the section, and under the attack, that ``rate`` was asked about last: it is asked before.
+    """
+
+    def rate(self, line: LineView, attack: AttackView) -> Forecast:
+        """What this section will give under this attack; with ``fraction`` 0 nobody is there."""
+
+    def step(self, dt_s: float, entropy: str) -> Block:
+        """What ``dt_s`` seconds make: no more than the forecast.
+
+        ``entropy`` is hexadecimal digits, fresh for each step: octets for all the key that the forecast says, and 64.
+        """
+
+
 class ScenarioFault(Named, Protocol):
     """``fault``: something that is done to a channel, a site or a QKD section, and undone again."""
 
@@ -147,6 +167,7 @@ class Kind(Enum):
     HEALING = "healing"
     SOURCE = "source"
     SUITE = "suite"
+    QKD = "qkd"
     FAULT = "fault"
     STEP = "step"
     METRIC = "metric"
@@ -185,6 +206,12 @@ CONTRACTS: dict[Kind, Contract] = {
             "seal": Method(_ON_PACKET, bytes),
             "open": Method(_ON_PACKET, bytes | None),
         },
+    ),
+    Kind.QKD: Contract(
+        "what makes a QKD section's key",
+        {"rate": Method((LineView, AttackView), Forecast), "step": Method((float, str), Block)},
+        deadline_s=0.5,
+        is_secret=True,
     ),
     Kind.FAULT: Contract(
         "a fault of scenarios",

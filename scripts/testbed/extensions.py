@@ -11,7 +11,7 @@ from scripts.extensions.naming import Use
 from scripts.extensions.protocols import Kind
 
 OF_CONTROLLER = (Kind.PCE, Kind.HEALING)
-OF_NETWORK = (*OF_CONTROLLER, Kind.SOURCE, Kind.SUITE)
+OF_NETWORK = (*OF_CONTROLLER, Kind.SOURCE, Kind.QKD, Kind.SUITE)
 OF_SCENARIO = (Kind.FAULT, Kind.STEP, Kind.METRIC)
 
 
@@ -33,6 +33,10 @@ class InForce:
     is_audited: bool = True
     source_level: str = "qra"
     """At which level the keys of a source serve: the operator says so, whatever it says of itself."""
+    qkd_sections: tuple[str, ...] | None = None
+    """Whose key the extension ``qkd`` makes; None: of all sections."""
+    qkd_vouched: bool = False
+    """Whether the operator vouches that it is secret."""
 
     def of(self, *kinds: Kind) -> tuple[Chosen, ...]:
         return tuple(one for one in self.chosen if one.use.kind in kinds)
@@ -56,14 +60,18 @@ class InForce:
         suites = [one.identity.name for one in self.of(Kind.SUITE)]
         return {**parts, "suite": suites[0] if suites else None, "unsafe_no_audit": not self.is_audited}
 
-    def kms_part(self) -> dict[str, Any] | None:
-        """``source_extension`` of the KMS' configuration file."""
-        for one in self.of(Kind.SOURCE):
-            return {
-                "target": one.use.target, "folder": one.use.folder, "level": self.source_level,
-                "deadline_s": self.deadline_s,
-            }  # fmt: skip
-        return None
+    def kms_part(self) -> dict[str, Any]:
+        """``source_extension`` and ``qkd_extension`` of the KMS' configuration file."""
+        terms: dict[Kind, dict[str, Any]] = {
+            Kind.SOURCE: {"level": self.source_level},
+            Kind.QKD: {"sections": self.qkd_sections, "is_vouched": self.qkd_vouched},
+        }
+        return {
+            f"{kind.value}_extension": {
+                "target": one.use.target, "folder": one.use.folder, "deadline_s": self.deadline_s, **terms[kind],
+            }
+            for kind in terms for one in self.of(kind)
+        }  # fmt: skip
 
     def agent_part(self) -> dict[str, Any] | None:
         """``suite_extension`` of the agents' configuration files."""
@@ -82,7 +90,7 @@ class InForce:
                 for one in self.chosen
             ],
             "on_failure": self.on_failure, "deadline_s": self.deadline_s, "is_audited": self.is_audited,
-            "source_level": self.source_level,
+            "source_level": self.source_level, "qkd_sections": self.qkd_sections, "qkd_vouched": self.qkd_vouched,
         }  # fmt: skip
 
     @classmethod
@@ -92,7 +100,11 @@ class InForce:
             said = one["identity"]
             identity = Identity(**{**said, "texts": tuple((a, b) for a, b in said["texts"])})
             chosen.append(Chosen(Use(Kind(one["kind"]), one["target"], one["folder"]), identity))
-        return cls(tuple(chosen), raw["on_failure"], raw["deadline_s"], raw["is_audited"], raw["source_level"])
+        sections = raw["qkd_sections"]
+        return cls(
+            tuple(chosen), raw["on_failure"], raw["deadline_s"], raw["is_audited"], raw["source_level"],
+            None if sections is None else tuple(sections), raw["qkd_vouched"],
+        )  # fmt: skip
 
 
 NO_EXTENSIONS = InForce()

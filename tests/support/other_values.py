@@ -55,6 +55,8 @@ OTHER_VALUES: dict[str, Any] = {
     "extensions.use": ["pce=yen"],
     "extensions.on_failure": "builtin",
     "extensions.source_level": "dh",
+    "extensions.qkd_sections": ["s1"],
+    "extensions.qkd_vouched": True,
     "extensions.deadline_s": 0.5,
     "experiment.seed": 77,
     "experiment.repetitions": 9,

@@ -139,6 +139,7 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
                 "rate_bps": _rate_bps(sections, s.id),
                 "reserved_bps": network.reserved_key_millibps(s.id) / 1000,
                 "qber": sections[s.id].qber if s.id in sections else None,
+                "secure": sections[s.id].is_secure if s.id in sections else None,
             }
             for s in topology.sections
         ],

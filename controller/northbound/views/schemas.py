@@ -184,6 +184,7 @@ _ANSWERS: dict[str, Any] = {
                         "id": TEXT, "a": TEXT, "b": TEXT, "length_km": AMOUNT,
                         "state": {"enum": [state.value for state in SectionState]},
                         "rate_bps": or_null(AMOUNT), "reserved_bps": AMOUNT, "qber": or_null(AMOUNT),
+                        "secure": or_null(FLAG),
                     }
                 )
             ),

@@ -26,6 +26,7 @@ class StopReason(Enum):
     WRONG_DECOY_SHARE = "the decoys' share of the detections is not that of the line"
     NO_LIGHT = "no light: the fibre is cut"
     FAULT = "an error of this KMS, told in its log; tried again every few seconds"
+    EXTENSION = "its extension failed or was refused, told in the log and by `refusals`; tried again every few seconds"
     NO_AUTHENTICATION_KEY = "no authentication key is left: install new ones by restarting the KMS"
 
 

@@ -8,7 +8,7 @@ rate model of :mod:`kms.sources.qkd.rate_model`.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -123,11 +123,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class SliceOfWork:
-    """What a key maker brought home: how the line was judged, and finished blocks."""
+    """What a key maker brought home: how the line was judged, and finished blocks.
+
+    ``secret_bps`` is the rate that it keeps up; None: that of our theory.
+    """
 
     verdicts: tuple[Verdict, ...]
     blocks: tuple[DistilledBlock, ...]
     pulses: int
+    secret_bps: float | None = None
 
 
 class KeyMaker(Interface):
@@ -291,6 +295,9 @@ class Section:
     buffer: KeyBuffer = field(repr=False)
     model: Model = Model.FULL
     protocol: Protocol = Protocol.BB84
+    extension: str = ""  # whose model makes its key; empty: ours
+    is_vouched: bool = True  # the operator says that the extension's key is secret
+    refusals: Counter[str] = field(default_factory=Counter)  # of the extension, by code
     state: SectionState = SectionState.STARTING
     stop_reason: StopReason | None = None
     attack: Attack = NO_ATTACK
@@ -298,11 +305,13 @@ class Section:
     is_awaited: bool = False  # somebody asked for key that it had not got yet: until its next block
     on_taken: Callable[[], None] | None = field(default=None, repr=False)
     _samples: Samples = field(default_factory=Samples, repr=False)
+    _kept_up_bps: float | None = None
 
     def absorb(self, work: SliceOfWork) -> None:
         """Take note of how the line was judged, and store the key that came out."""
         if self.is_cut:
             return  # what was under way when the light went out
+        self._kept_up_bps = work.secret_bps
         for verdict in work.verdicts:
             state = SectionState.ACTIVE if verdict.objection is None else SectionState.STOPPED
             if state is not self.state:
@@ -323,10 +332,15 @@ class Section:
         self.is_cut, self.state, self.stop_reason = True, SectionState.STOPPED, StopReason.NO_LIGHT
         self._samples.clear()
 
-    def fail(self) -> None:
+    def fail(self, reason: StopReason = StopReason.FAULT) -> None:
         """Its devices do not work: nobody judges the line, so nothing is to be taken until somebody does again."""
-        self.state, self.stop_reason = SectionState.STOPPED, StopReason.FAULT
+        self.state, self.stop_reason = SectionState.STOPPED, reason
         self._samples.clear()
+
+    def refuse(self, code: str) -> None:
+        """What its extension said, or did instead, is not taken."""
+        self.refusals[code] += 1
+        self.fail(StopReason.EXTENSION)
 
     def mend(self) -> None:
         """Light gets through again; whether it is good is for the next judgement to say."""
@@ -345,8 +359,10 @@ class Section:
 
     @property
     def is_secure(self) -> bool:
-        """Whether there is a proof behind the section's protocol: see :mod:`kms.sources.qkd.cow`."""
-        return self.protocol is not Protocol.COW
+        """Whether there is a proof behind the section's protocol (see :mod:`kms.sources.qkd.cow`), and it is our
+        simulation that makes the key, or what the operator vouches for.
+        """
+        return self.protocol is not Protocol.COW and self.is_vouched
 
     @property
     def qber(self) -> float | None:
@@ -358,6 +374,8 @@ class Section:
         """Secret bits per second that the section can sustain at the error rate that it measures; 0 when stopped."""
         if not self.is_usable or self.qber is None:
             return 0.0
+        if self._kept_up_bps is not None:
+            return self._kept_up_bps
         block = BLOCK_DETECTIONS if self.model is Model.FULL else RATE_BLOCK_DETECTIONS
         return sustainable_bps(self.channel, self.protocol, block, self.qber)
 

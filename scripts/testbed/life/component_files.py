@@ -25,7 +25,7 @@ def kms_file(
     """The KMS', as :class:`kms.config.KmsConfig` reads it."""
     return {
         **kms_part(configuration),
-        "source_extension": extensions.kms_part(),
+        **extensions.kms_part(),
         "state_dir": str(layout.kms_state),
         "pki_dir": str(layout.pki),
         "admin_socket": str(layout.kms_socket),

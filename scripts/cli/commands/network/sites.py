@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from scripts.cli.controllers import controller_of, get
 from scripts.cli.handlers import Handlers
@@ -38,7 +39,7 @@ def _show(arguments: argparse.Namespace, layout: Layout) -> int:
         return 0
     print_table(f"Site {site['name']}", SITE_FIELDS, [[site[field] for field in SITE_FIELDS]])
     print_table("Channels", CHANNEL_FIELDS, [[each[field] for field in CHANNEL_FIELDS] for each in channels])
-    print_table("QKD sections", SECTION_FIELDS, [[each[field] for field in SECTION_FIELDS] for each in sections])
+    _print_sections(sections)
     return 0
 
 
@@ -47,8 +48,13 @@ def _sections(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(sections)
     else:
-        print_table("QKD sections", SECTION_FIELDS, [[each[field] for field in SECTION_FIELDS] for each in sections])
+        _print_sections(sections)
     return 0
+
+
+def _print_sections(sections: list[dict[str, Any]]) -> None:
+    rows = [[*(each[f] for f in SECTION_FIELDS), "NOT SECURE" if each["secure"] is False else ""] for each in sections]
+    print_table("QKD sections", (*SECTION_FIELDS, "note"), rows)
 
 
 HANDLERS: Handlers = {"site list": _list, "site show": _show, "section list": _sections}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controller.model.key_rates import KeyPool
+from controller.northbound.views.network import topology_view
 from controller.operations.keys.key_rate_polling import KeyRatePolling
+from controller.pce.network import Network
 from controller.southbound.kms_answers import Unreadable, bookings, decode, offer_bps, pools, sections
 from controller.southbound.kms_client import KmsClient, KmsError
 from tests.support.controller_bench import Bench
@@ -40,6 +43,17 @@ def test_fault_09_an_odd_value_of_one_section_concerns_that_section_alone(field:
         is_harmless = field == "qber" and odd is None
         assert told["bad"].is_usable is is_harmless
         assert told["bad"].rate_millibps in (0, 1_000_000)
+
+
+@pytest.mark.parametrize("secure", [True, False, None])
+def test_whether_a_section_is_secure_is_told_on(secure: bool | None) -> None:
+    (known,) = sections({"sections": [GOOD | {"secure": secure}]})
+    (starting,) = sections({"sections": [GOOD | {"secure": secure, "state": "starting", "skr_bps": None}]})
+    assert (known.is_secure, starting.is_secure) == (secure, secure)
+    network = Network(ukqntel())
+    first, second = (section.id for section in network.topology.sections[:2])
+    shown = topology_view(network, {first: replace(known, id=first)}, {})["sections"]
+    assert [each["secure"] for each in shown if each["id"] in (first, second)] == [secure, None]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda v: repr(v)[:12])

@@ -148,6 +148,24 @@ def test_a_suite_is_refused_where_the_kernel_alone_shall_encrypt() -> None:
         run_options(told)
 
 
+def test_the_kms_is_told_of_its_extensions_and_on_what_terms(topology: Topology, tmp_path: Path) -> None:
+    first = topology.sections[0].id
+    options = run_options(
+        having("extensions.use", ["qkd=ideal-link", "source=etsi014-upstream"]).with_entries(
+            {"extensions.qkd_sections": Entry([first]), "extensions.qkd_vouched": Entry(True)}
+        )
+    )
+    layout = Layout(tmp_path / "state", tmp_path / "run")
+    told = parse_config(json.dumps(kms_file(topology, layout, options.configuration, options.extensions)))
+    assert told.source_extension is not None
+    assert told.source_extension.level == "qra"
+    assert told.qkd_extension is not None
+    assert told.qkd_extension.target.endswith("ideal_link:IdealLink")
+    assert (told.qkd_extension.sections, told.qkd_extension.is_vouched) == ((first,), True)
+    untold = parse_config(json.dumps(kms_file(topology, layout, options.configuration)))
+    assert (untold.source_extension, untold.qkd_extension) == (None, None)
+
+
 def test_a_file_of_an_extension_is_meant_as_seen_from_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_text("version: 1\nextensions:\n  use: [pce=./mine.py:Pce, healing=lazy]\n")

@@ -66,6 +66,21 @@ def test_what_is_shipped_passes(text):
         ("suite=./suites.py:Raises", "it is there, whole", "OverflowError"),
         ("suite=./suites.py:OursByName", "it is there, whole", "the name of a suite begins with x-"),
         ("suite=./suites.py:OpensNothing", "it is there, whole", "there is no method open"),
+        ("qkd=./sections.py:TwoEnded", "everything that it says can be", "ends: "),
+        ("qkd=./sections.py:Greedy", "everything that it says can be", "too-much: "),
+        ("qkd=./sections.py:Boaster", "everything that it says can be", "forecast: "),
+        ("qkd=./sections.py:Negative", "everything that it says can be", "forecast: "),
+        ("qkd=./sections.py:NotANumber", "everything that it says can be", "finite"),
+        ("qkd=./sections.py:WrongType", "everything that it says can be", "malformed: "),
+        ("qkd=./sections.py:Repeats", "everything that it says can be", "repeated: "),
+        ("qkd=./sections.py:Miscounts", "everything that it says can be", "sample: "),
+        ("qkd=./sections.py:Mutator", "everything that it says can be", "changed what it was given"),
+        ("qkd=./sections.py:Crasher", "everything that it says can be", "crashed: "),
+        ("qkd=./sections.py:Discreet", "a quiet line gives key", "0 bits"),
+        ("qkd=./sections.py:Noisy", "a quiet line gives key", "0 bits"),
+        ("qkd=./sections.py:Lazy", "it keeps up half of its forecast", "10 %"),
+        ("qkd=./sections.py:Blind", "a line whose every pulse is intercepted gives none", "bits"),
+        ("qkd=./half.py:Half", "it is there, whole", "out of luck"),
         ("metric=./scenario_parts.py:NotANumber", "a finite figure whatever was measured", "finite"),
         ("metric=./scenario_parts.py:Moody", "the same figure for the same samples", "then"),
     ],
@@ -78,7 +93,13 @@ def test_what_harms_is_told_with_what_it_does(text, fails, says):
 
 
 @pytest.mark.parametrize(
-    "text", ["source=./sources.py:Curve", "fault=./scenario_parts.py:TwoCuts", "step=./scenario_parts.py:Looks"]
+    "text",
+    [
+        "source=./sources.py:Curve",
+        "qkd=./sections.py:Steady",
+        "fault=./scenario_parts.py:TwoCuts",
+        "step=./scenario_parts.py:Looks",
+    ],
 )
 def test_parts_that_do_what_they_must_pass(text):
     assert check_extension(parse_use(text, BAD), deadline_s=10.0).ok
