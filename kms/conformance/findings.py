@@ -59,6 +59,14 @@ def unanswered(transcript: Transcript, *names: str) -> Judgement:
     return Judgement(Verdict.UNANSWERED, "the KME stopped answering before")
 
 
+def answered_with(status: int, transcript: Transcript, name: str, *before: str) -> Judgement:
+    """That a question was answered so. 503 tells nothing: no key was to be had; nor was it without those ``before``."""
+    answer = transcript.answer(name)
+    if answer is None or answer.status == 503:
+        return unanswered(transcript, name, *before)
+    return HOLDS if answer.status == status else fails(f"{brief(answer)} instead of {status}")
+
+
 def brief(answer: Answer) -> str:
     """An answer in a few words: its status, and the message of an Error. Never a body: it may hold keys."""
     document = answer.document() if answer.status != 200 else None

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kms.conformance.exchange import Answer, ReceivedKey, Transcript
-from kms.conformance.findings import HOLDS, TWINS_NOT_ASKED, Check, Judgement, Verdict, brief, fails, unanswered
+from kms.conformance.findings import (
+    HOLDS,
+    TWINS_NOT_ASKED,
+    Check,
+    Judgement,
+    Verdict,
+    answered_with,
+    brief,
+    fails,
+    unanswered,
+)
 from kms.conformance.interview import asked_number, asked_size
 
 _ORDERS = ("enc-default", "enc-many", "enc-get")
@@ -65,24 +75,28 @@ def _number(transcript: Transcript) -> Judgement:
     return HOLDS
 
 
-def _ids(transcript: Transcript) -> Judgement:
-    keys = list(_delivered(transcript))
-    if not keys:
-        return unanswered(transcript, *_ORDERS)
-    for name, key in keys:
-        if not isinstance(key.key_id, str) or not _UUID.fullmatch(key.key_id):
-            return fails(f"{name}: key_ID {str(key.key_id)[:40]!r} is no UUID")
-    return HOLDS
+def _no_uuid(key: ReceivedKey) -> str | None:
+    if isinstance(key.key_id, str) and _UUID.fullmatch(key.key_id):
+        return None
+    return f"key_ID {str(key.key_id)[:40]!r} is no UUID"
 
 
-def _base64(transcript: Transcript) -> Judgement:
-    keys = list(_delivered(transcript))
-    if not keys:
-        return unanswered(transcript, *_ORDERS)
-    for name, key in keys:
-        if key.octets is None:
-            return fails(f"{name}: a key that is no base64 (RFC 4648, 4)")
-    return HOLDS
+def _no_base64(key: ReceivedKey) -> str | None:
+    return "a key that is no base64 (RFC 4648, 4)" if key.octets is None else None
+
+
+def _each(wrong_with: Callable[[ReceivedKey], str | None]) -> Callable[[Transcript], Judgement]:
+    """That nothing is wrong with any key that was delivered."""
+
+    def judge(transcript: Transcript) -> Judgement:
+        keys = list(_delivered(transcript))
+        for name, key in keys:
+            wrong = wrong_with(key)
+            if wrong is not None:
+                return fails(f"{name}: {wrong}")
+        return HOLDS if keys else unanswered(transcript, *_ORDERS)
+
+    return judge
 
 
 def _size(transcript: Transcript) -> Judgement:
@@ -163,19 +177,13 @@ def _one_missing(transcript: Transcript) -> Judgement:
 def _refused_twin(transcript: Transcript, name: str) -> Judgement:
     if not transcript.identities.slave_asks:
         return TWINS_NOT_ASKED
-    answer = transcript.answer(name)
-    if answer is None or answer.status == 503:
-        return unanswered(transcript, name, *_ORDERS)
-    return HOLDS if answer.status == 400 else fails(f"{brief(answer)} instead of 400")
+    return answered_with(400, transcript, name, *_ORDERS)
 
 
 def _not_named(transcript: Transcript) -> Judgement:
     if transcript.identities.master == transcript.identities.slave:
         return Judgement(Verdict.NOT_ASKED, "needs two SAEs: --sae")
-    answer = transcript.answer("dec-not-named")
-    if answer is None or answer.status == 503:
-        return unanswered(transcript, "dec-not-named", *_ORDERS)
-    return HOLDS if answer.status == 401 else fails(f"{brief(answer)} instead of 401")
+    return answered_with(401, transcript, "dec-not-named", *_ORDERS)
 
 
 def _is_success(transcript: Transcript, name: str) -> bool:
@@ -192,8 +200,8 @@ CHECKS = (
     *(_answered(name) for name in _ORDERS),
     Check("key-container", "6.3", "keys come as an array of objects with key_ID and key", _container),
     Check("key-number", "6.2", "as many keys as were asked for, one by default", _number),
-    Check("key-id", "6.3", "every key_ID is a UUID (RFC 4122)", _ids),
-    Check("key-base64", "6.3", "every key is base64 (RFC 4648, 4)", _base64),
+    Check("key-id", "6.3", "every key_ID is a UUID (RFC 4122)", _each(_no_uuid)),
+    Check("key-base64", "6.3", "every key is base64 (RFC 4648, 4)", _each(_no_base64)),
     Check("key-size", "6.2", "every key has the size that was asked for, key_size by default", _size),
     Check("key-ids-differ", "5.2", "no two keys have one key_ID", _distinct_ids),
     Check("keys-differ", "5.2", "no two keys are equal", _distinct_keys),

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 from kms.conformance.exchange import Answer, Transcript
-from kms.conformance.findings import HOLDS, Check, Judgement, brief, fails, unanswered
+from kms.conformance.findings import HOLDS, Check, Judgement, answered_with, fails, unanswered
 
 _WITH_ERROR = (400, 503)  # the statuses for which the text defines the body
 
 
-def _bad_request(name: str, clause: str, requirement: str) -> Check:
-    def judge(transcript: Transcript) -> Judgement:
-        answer = transcript.answer(name)
-        if answer is None or answer.status == 503:
-            return unanswered(transcript, name)
-        return HOLDS if answer.status == 400 else fails(f"{brief(answer)} instead of 400")
-
-    return Check(name, clause, requirement, judge)
-
-
-def _optional(transcript: Transcript) -> Judgement:
-    answer = transcript.answer("optional-unknown")
-    if answer is None or answer.status == 503:
-        return unanswered(transcript, "optional-unknown")
-    return HOLDS if answer.status == 200 else fails(f"{brief(answer)} instead of 200")
+def _answered_with(status: int, name: str, clause: str, requirement: str) -> Check:
+    return Check(name, clause, requirement, lambda transcript: answered_with(status, transcript, name))
 
 
 def _error_bodies(transcript: Transcript) -> Judgement:
@@ -44,9 +31,9 @@ def _error_bodies(transcript: Transcript) -> Judgement:
 
 
 CHECKS = (
-    _bad_request("size-no-octets", "6.2", "a size that is no multiple of 8: 400"),
-    _bad_request("mandatory-unknown", "6.2", "an extension_mandatory that the KME does not support: 400"),
-    Check("optional-unknown", "6.2", "an extension_optional that the KME does not support is ignored", _optional),
-    _bad_request("malformed", "5.2", "a body that is no JSON: 400"),
+    _answered_with(400, "size-no-octets", "6.2", "a size that is no multiple of 8: 400"),
+    _answered_with(400, "mandatory-unknown", "6.2", "an extension_mandatory that the KME does not support: 400"),
+    _answered_with(200, "optional-unknown", "6.2", "an extension_optional that the KME does not support is ignored"),
+    _answered_with(400, "malformed", "5.2", "a body that is no JSON: 400"),
     Check("error-body", "6.5", "a 400 or 503 carries an Error with a message", _error_bodies),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from kms.conformance.exchange import Transcript
 from kms.conformance.findings import HOLDS, Check, Judgement, brief, fails, unanswered
@@ -59,15 +59,12 @@ def _sizes(transcript: Transcript) -> Judgement:
     least, default, most = (status.get(name) for name in ("min_key_size", "key_size", "max_key_size"))
     if not (_is_count(least) and _is_count(default) and _is_count(most)):
         return unanswered(transcript, "status")
-    assert isinstance(least, int)
-    assert isinstance(default, int)
-    assert isinstance(most, int)
     if not least <= default <= most:
         return fails(f"key_size {default} is not between min_key_size {least} and max_key_size {most}")
     return HOLDS
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -32,15 +32,9 @@ def _client_certificate(transcript: Transcript) -> Judgement:
 
 
 def _answers_in_time(transcript: Transcript) -> Judgement:
-    late = [
-        name
-        for name, outcome in transcript.outcomes.items()
-        if isinstance(outcome, Silence) and name != "status-without-certificate"
-    ]
-    for name in late:
-        outcome = transcript.outcomes[name]
-        assert isinstance(outcome, Silence)
-        return fails(f"{name}: {outcome.failure.value}: {outcome.detail}")
+    for name, outcome in transcript.outcomes.items():
+        if isinstance(outcome, Silence) and name != "status-without-certificate":
+            return fails(f"{name}: {outcome.failure.value}: {outcome.detail}")
     return HOLDS if transcript.outcomes else Judgement(Verdict.UNANSWERED, "no TLS connection")
 
 
