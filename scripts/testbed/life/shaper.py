@@ -35,7 +35,6 @@ MARK = 0x51534C  # of packets that have been here
 _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 _SO_MARK, _SO_SNDBUFFORCE = 36, 32
 _SEND_BYTES = 16 << 20  # what may wait in the port's own queue
-_ETH_P_ALL = 0x0003
 _FRAME_BYTES = 1 << 16
 _AT_ONCE = 64  # frames of one port before the others'
 
