@@ -19,6 +19,7 @@ from pathlib import Path
 
 from scripts.checks.pytest_parts import Part, Reports, Tests
 from scripts.checks.soak import run as soak
+from scripts.console.streams import INTERRUPTED
 from scripts.offline import rehearsal
 from scripts.vm import run as vm
 
@@ -31,7 +32,6 @@ FAST = "not needs_root and not needs_ovs and not needs_tun and not slow"
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_WRONG_REQUEST = 2
-EXIT_INTERRUPTED = 130
 _SIGNALLED = 128  # and the signal's number, as shells have it
 _PYTEST_USAGE_ERROR = 4
 _PYTEST_NO_TESTS = 5
@@ -170,4 +170,4 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         # The linter has had the signal as well, and has said so.
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(INTERRUPTED)

@@ -46,6 +46,14 @@ def print_error(document: Mapping[str, Any]) -> None:
         print_json(document)
 
 
+def tell_early_end(program: str, message: str, exit_status: int, as_json: bool = False) -> int:
+    """Why a check came to no result, on standard error and ``as_json`` as a document too; the exit status."""
+    if as_json:
+        print_error({"ok": False, "error": message, "exit_status": exit_status})
+    print(f"{program}: {message}", file=sys.stderr)
+    return exit_status
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table; states are coloured where the terminal can."""
     try:

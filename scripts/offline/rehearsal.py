@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.console.output import tell_early_end
 from scripts.console.progress import Progress
+from scripts.console.streams import INTERRUPTED
 from scripts.errors import CommandError, DidNotHold
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.paths import REPOSITORY
@@ -28,7 +30,6 @@ PLACE = Path("/var/tmp")  # noqa: S108 - a fresh folder in it, of a name that no
 SCRIPT = REPOSITORY / "scripts/offline/bare_machine.sh"
 CLONE, BUNDLE = "/root/qslice", "/root/bundle.tar"
 MAKE_S, STEP_S = 900.0, 1800.0
-EXIT_INTERRUPTED = 130
 _SHOWN_LINES = 25
 
 # The namespaces end with their first process, and that one with us: no mount, no process is left, whatever happens.
@@ -133,13 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Progress("test --offline") as progress:
             outcome = rehearse(options.bundle, progress)
     except CommandError as error:
-        if options.json:
-            print(json.dumps({"ok": False, "error": str(error), "exit_status": error.exit_status}, indent=2))
-        print(f"qslice: {error}", file=sys.stderr)
-        return error.exit_status
+        return tell_early_end("qslice", str(error), error.exit_status, options.json)
     except KeyboardInterrupt:
-        print("qslice: interrupted; the bare machine is gone", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return tell_early_end("qslice", "interrupted; the bare machine is gone", INTERRUPTED)
     if options.json:
         print(json.dumps({"ok": outcome.held, "exit_status": outcome.status, "output": outcome.output}, indent=2))
     else:

@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.console.output import tell_early_end
 from scripts.console.progress import Progress
+from scripts.console.streams import INTERRUPTED
 from scripts.errors import CommandError, WrongRequest
 from scripts.files.marked_folder import MarkedFolder, NotOurs
 from scripts.files.results import give_to_caller, make_results_folder, write_result
@@ -27,7 +29,6 @@ from scripts.vm.qemu import BootFailed, Guest, has_kvm, run_guest
 from scripts.vm.report import GuestReport, as_text, read_results
 from scripts.vm.tree import pack
 
-EXIT_INTERRUPTED = 130
 PATIENCE = {"kvm": 3, "tcg": 20}
 """How many times as long as on a machine of their own the tests may wait; more where the guest finds itself slower."""
 SLOWNESS = {"kvm": 1, "tcg": 10}
@@ -142,13 +143,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Progress("test --vm") as progress:
             report = run(options, pytest_arguments, progress)
     except CommandError as error:
-        if options.json:
-            print(json.dumps({"ok": False, "error": str(error), "exit_status": error.exit_status}, indent=2))
-        print(f"qslice: {error}", file=sys.stderr)
-        return error.exit_status
+        return tell_early_end("qslice", str(error), error.exit_status, options.json)
     except KeyboardInterrupt:
-        print("qslice: interrupted; the guest is gone", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return tell_early_end("qslice", "interrupted; the guest is gone", INTERRUPTED)
     write_result(options.out / "report.json", json.dumps(report.to_dict(), indent=2) + "\n")
     text = as_text(report)
     write_result(options.out / "report.txt", text + "\n")

@@ -19,7 +19,9 @@ from typing import Any
 
 from scripts.checks.soak import load
 from scripts.checks.soak.growth import ALLOWED_GROWTH, LEAST_PARTS, Growth, Sample, growth
+from scripts.console.output import tell_early_end
 from scripts.console.progress import Progress
+from scripts.console.streams import INTERRUPTED
 from scripts.errors import CommandError, DidNotHold
 from scripts.files.results import make_results_folder, write_result
 from scripts.measure.errors import DemoError
@@ -40,7 +42,6 @@ LEAST_S = (LEAST_PARTS + 1) * EVERY_S  # after the warm-up: the first sample the
 TICK_S = 0.5
 UP_S = 60.0
 SUPERVISOR = "supervisor"
-EXIT_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,13 +61,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         report = _soak(options)
     except CommandError as error:
-        if options.json:
-            print(json.dumps({"ok": False, "error": str(error), "exit_status": error.exit_status}, indent=2))
-        print(f"qslice test: {error}", file=sys.stderr)
-        return error.exit_status
+        return tell_early_end("qslice test", str(error), error.exit_status, options.json)
     except KeyboardInterrupt:
-        print("qslice test: interrupted; the network is gone", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return tell_early_end("qslice test", "interrupted; the network is gone", INTERRUPTED)
     if options.json:
         print(json.dumps(report, indent=2))
     for fault in report["faults"]:

@@ -13,6 +13,7 @@ import pytest
 from scripts.checks.soak import run
 from scripts.checks.soak.growth import KEPT_ALIVE, Sample, growth
 from scripts.checks.soak.load import ON_THE_HOST, requests
+from scripts.console.streams import INTERRUPTED
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
 from scripts.measure.process_usage import Usage, usage_of
 from scripts.report.line_chart import draw_lines
@@ -115,7 +116,7 @@ def test_ctrl_c_ends_a_soak_without_a_traceback(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(run, "_soak", interrupted)
     monkeypatch.setattr(run, "end_on_signals", lambda: None)
-    assert run.main([]) == run.EXIT_INTERRUPTED
+    assert run.main([]) == INTERRUPTED
 
 
 @pytest.mark.parametrize(("connections", "slices"), [(1, 1), (3, 1), (4, 2), (50, 17)])
