@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from topologies.derivation.rules import Rules
+from topologies.graphs.distances import is_on_earth
 from topologies.graphs.network_graph import GraphEdge, NetworkGraph, Position
 from topologies.spec import TopologyError
 
@@ -23,13 +24,12 @@ def clean(graph: NetworkGraph, rules: Rules) -> tuple[NetworkGraph, list[str]]:
 
 def _check_places(graph: NetworkGraph) -> None:
     for node in graph.nodes:
-        if graph.geographic and node.position is not None:
+        if graph.geographic and node.position is not None and not is_on_earth(node.position):
             x, y = node.position
-            if not (-180 <= x <= 180 and -90 <= y <= 90):
-                raise TopologyError(
-                    f"node {node.label!r}: longitude {x:g}, latitude {y:g} is not on Earth: correct it, or say with "
-                    "`positions: {geographic: false}` that the coordinates are those of a drawing"
-                )
+            raise TopologyError(
+                f"node {node.label!r}: longitude {x:g}, latitude {y:g} is not on Earth: correct it, or say with "
+                "`positions: {geographic: false}` that the coordinates are those of a drawing"
+            )
 
 
 def _without_loops(graph: NetworkGraph, rules: Rules, notes: list[str]) -> NetworkGraph:

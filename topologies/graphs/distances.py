@@ -11,6 +11,12 @@ from topologies.graphs.network_graph import Position
 EARTH_RADIUS_KM = 6371.0088  # the mean radius of IUGG
 
 
+def is_on_earth(position: Position) -> bool:
+    """Whether a position can be longitude and latitude in degrees."""
+    x, y = position
+    return -180 <= x <= 180 and -90 <= y <= 90
+
+
 def haversine_km(a: Position, b: Position) -> float:
     """The great circle between two positions (longitude, latitude in degrees)."""
     (lon_a, lat_a), (lon_b, lat_b) = ([math.radians(v) for v in position] for position in (a, b))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from topologies.graphs.distances import is_on_earth
 from topologies.sources.attributes import number as as_number
 from topologies.spec import TopologyError
 
@@ -18,7 +19,6 @@ START = "?SNDlib"
 _HEADER = re.compile(r"\?SNDlib native format; *type: *(?P<type>\w+); *version: *(?P<version>[\w.]+)")
 _PIECES = re.compile(r"[()]|[^\s()]+")
 _SECTION = re.compile(r"(?P<name>[A-Z_]+)\s*\(\s*\)?$")
-LONGITUDES, LATITUDES = 180.0, 90.0
 _SECTIONS = ("META", "NODES", "LINKS", "DEMANDS", "ADMISSIBLE_PATHS")
 
 
@@ -48,7 +48,7 @@ def read_elements(text: str) -> Mapping[str, Any]:
     return {
         "meta": dict(_setting(line) for line in sections.get("META", ())),
         "networkStructure": {
-            "coordinatesType": "geographical" if all(map(_is_on_earth, nodes)) else "pixel",
+            "coordinatesType": "geographical" if all(map(_is_geographic, nodes)) else "pixel",
             "nodes": nodes,
             "links": [_link(line) for line in sections.get("LINKS", ())],
         },
@@ -134,17 +134,20 @@ def _node(line: _Line) -> dict[str, Any]:
     return {"id": line.word(0, "the node's name"), "coordinates": {"x": x, "y": y}}
 
 
-def _is_on_earth(node: Mapping[str, Any]) -> bool:
+def _is_geographic(node: Mapping[str, Any]) -> bool:
     """This format does not say whether places are degrees or those of a drawing."""
-    x, y = float(node["coordinates"]["x"]), float(node["coordinates"]["y"])
-    return abs(x) <= LONGITUDES and abs(y) <= LATITUDES
+    return is_on_earth((node["coordinates"]["x"], node["coordinates"]["y"]))
 
 
 def _link(line: _Line) -> dict[str, Any]:
     """``id ( source target ) installed_capacity installed_cost routing_cost set_up_cost ( {capacity cost}* )``."""
     source, target = line.group(1, 2, "the link's ends, ( source target ),")[:2]
-    found = {"id": line.word(0, "the link's name"), "source": source, "target": target}
-    return found | {"preInstalledCapacity": line.word(2, "the capacity installed already")}
+    return {
+        "id": line.word(0, "the link's name"),
+        "source": source,
+        "target": target,
+        "preInstalledCapacity": line.word(2, "the capacity installed already"),
+    }
 
 
 def _demand(line: _Line) -> dict[str, Any]:

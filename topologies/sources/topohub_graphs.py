@@ -13,6 +13,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
 
+from topologies.graphs.distances import is_on_earth
 from topologies.graphs.network_graph import NetworkGraph
 from topologies.sources.networkx_formats import read_node_link
 from topologies.spec import TopologyError
@@ -29,7 +30,7 @@ def read_topohub(key: str) -> NetworkGraph:
     """The graph called ``GROUP/NAME``. TopoHubMissing without the package, TopologyError with what is called alike."""
     document: dict[str, Any] = json.loads(_resource(key).read_text(encoding="utf-8"))
     places = [node.pop("pos") for node in document["nodes"]]
-    on_earth = key != DRAWING_THAT_LOOKS_LIKE_EARTH and all(-180 <= x <= 180 and -90 <= y <= 90 for x, y in places)
+    on_earth = key != DRAWING_THAT_LOOKS_LIKE_EARTH and all(map(is_on_earth, places))
     for node, (x, y) in zip(document["nodes"], places, strict=True):
         node |= {"longitude": x, "latitude": y} if on_earth else {"x": x, "y": y}
     for edge in document["edges"]:
