@@ -40,7 +40,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Impairment:
-    """What a channel does to packets beside carrying them. Only kernels with netem can."""
+    """What a channel does to packets beside carrying them."""
 
     loss_pct: float = 0.0
     delay_ms: float = 0.0
@@ -53,7 +53,7 @@ class Impairment:
             raise ValueError(f"delay_ms: {self.delay_ms} with jitter_ms {self.jitter_ms} is not possible")
 
     def qdisc(self, interface: str, shape: Shape) -> str:
-        """The ``tc`` line that gives ``interface`` this beside its shape."""
+        """The ``tc`` line that gives ``interface`` this beside its shape, where the kernel has netem."""
         delay_us = shape.delay_us + 1000 * self.delay_ms
         delay = f" delay {delay_us:.0f}us {1000 * self.jitter_ms:.0f}us" if delay_us else ""
         loss = f" loss {self.loss_pct:g}%" if self.loss_pct else ""
