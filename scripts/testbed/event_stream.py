@@ -15,7 +15,7 @@ SILENCE_S = 60.0  # the stream says something every 15 s
 class EventStream:
     """An open stream. ``after`` is the sequence number of the last event that is known: what came since comes first.
 
-    Raises OSError or http.client.HTTPException when there is none.
+    Raises OSError or http.client.HTTPException when there is none, and what ``token`` raises.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class EventStream:
                 response.close()
                 raise OSError(f"the event stream answered {response.status}")
             response.readline()  # the comment that says: from here on nothing is missed
-        except (OSError, http.client.HTTPException):
+        except BaseException:  # what ``token`` raises, and Ctrl-C, too
             connection.close()
             raise
         self._response = response

@@ -92,7 +92,8 @@ class NameKeeper:
 
     def _follow(self) -> None:
         while not self._is_over.is_set():
-            with suppress(OSError, http.client.HTTPException):  # the controller is away, or the run has ended
+            # The controller is away, its token is not there (yet), or the run has ended.
+            with suppress(OSError, http.client.HTTPException, EnvironmentLacks):
                 stream = EventStream(self._api.url, token=self._api.token)
                 self._socket = stream.socket
                 self._has_changed.set()  # by what happened while nobody listened
