@@ -7,6 +7,7 @@ discipline that was put there. So nothing that worked before stops working.
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import subprocess
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from typing import Any
 from topologies.errors import NetworkError
 from topologies.links import CHANNEL_MTU
 from topologies.ovsdb import Database
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = "qslice-attached"
 """The key among an Interface's external_ids in Open vSwitch that holds the state to go back to."""
@@ -78,7 +81,10 @@ def restore(found: Iterable[Attached]) -> list[str]:
 
 
 def remembered() -> dict[str, Attached]:
-    """What Open vSwitch's database says of interfaces that a run attached. Raises NetworkError."""
+    """What Open vSwitch's database says of interfaces that a run attached. Raises NetworkError.
+
+    What another version wrote there is passed over, with a warning: it cannot be restored by this one.
+    """
     with Database() as database:
         (rows,) = database.transact(
             [{"op": "select", "table": "Interface", "where": [], "columns": ["name", "external_ids"]}]
@@ -86,8 +92,12 @@ def remembered() -> dict[str, Attached]:
     found = {}
     for row in rows["rows"]:
         text = dict(row["external_ids"][1]).get(REMEMBERED)
-        if text is not None:
+        if text is None:
+            continue
+        try:
             found[row["name"]] = Attached.from_text(text)
+        except (ValueError, TypeError) as error:
+            log.warning("attached interface %s is not restored: %s", row["name"], error)
     return found
 
 
@@ -157,7 +167,9 @@ def _qdisc(name: str) -> str:
     done = subprocess.run(
         ["tc", "-json", "qdisc", "show", "dev", name, "root"], capture_output=True, text=True, check=False
     )
-    found = json.loads(done.stdout or "[]") if done.returncode == 0 else []
+    if done.returncode:
+        raise InUse(f"attach: what shapes {name} cannot be read: tc: {done.stderr.strip()}")
+    found = json.loads(done.stdout or "[]")
     return str(found[0]["kind"]) if found else "noqueue"
 
 

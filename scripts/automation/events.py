@@ -80,8 +80,9 @@ class Events:
                 self._stream.close()
                 if not self._is_over.wait(RECONNECT_S):
                     self._stream = self._open()
-            except (OSError, http.client.HTTPException):
-                self._is_over.wait(RECONNECT_S)  # the controller is away, or the block has ended
+            except (OSError, http.client.HTTPException, EnvironmentLacks):
+                # The controller is away, its token is not there (yet), or the block has ended.
+                self._is_over.wait(RECONNECT_S)
 
     def _read(self, stream: EventStream) -> None:
         for heard in stream:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jsonschema_rs
 import pytest
 
+from topologies import attachments
+from topologies.attachments import REMEMBERED, Attached, InUse
 from topologies.files import DocumentError, json_schema, parse_document, parse_text, to_document, to_json, to_yaml
 from topologies.spec import Topology, TopologyError, topology_from_dict
 
@@ -94,3 +98,30 @@ def test_what_is_wrong_is_told_with_its_line(old: str, new: str, said: str) -> N
     with pytest.raises(DocumentError) as caught:
         parsed(TEXT.replace(old, new, 1))
     assert str(caught.value).startswith(said)
+
+
+class OfTwoVersions:
+    """Open vSwitch's database with an interface that this version attached, and one of another version's."""
+
+    def __enter__(self) -> OfTwoVersions:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def transact(self, _: list[Any]) -> list[Any]:
+        texts = {"eth1": Attached("eth1", 1500, True, None).to_text(), "eth2": '{"name": "eth2", "speed": 9}'}
+        rows = [{"name": name, "external_ids": ["map", [[REMEMBERED, text]]]} for name, text in texts.items()]
+        return [{"rows": [*rows, {"name": "qs-a-1", "external_ids": ["map", []]}]}]
+
+
+def test_what_another_version_remembered_keeps_nothing_else_from_being_restored(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(attachments, "Database", OfTwoVersions)
+    assert attachments.remembered() == {"eth1": Attached("eth1", 1500, True, None)}
+    assert "eth2 is not restored" in caplog.text
+
+
+def test_an_interface_of_which_tc_says_nothing_is_not_taken_for_unused() -> None:
+    with pytest.raises(InUse, match="what shapes nosuch0 cannot be read"):
+        attachments._qdisc("nosuch0")
