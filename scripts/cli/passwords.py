@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import stat
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ def read_password(file: Path | None, option: str) -> bytes:
 def _from_file(file: Path, option: str) -> bytes:
     try:
         with file.open("rb") as stream:
-            mode = file.stat().st_mode
+            mode = os.fstat(stream.fileno()).st_mode
             if stat.S_ISREG(mode) and mode & (stat.S_IRGRP | stat.S_IROTH):
                 raise WrongRequest(f"{option}: others may read {file}: chmod 600 {file}")
             line = stream.readline(_MOST_OCTETS + 1)

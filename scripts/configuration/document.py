@@ -82,7 +82,7 @@ def _check_version(document: Mapping[str, Any], problems: list[Problem]) -> None
 
 def _leaves(value: Mapping[str, Any], path: tuple[str, ...], problems: list[Problem]) -> Iterator[tuple[str, Any]]:
     """The settings' names with their values; what names none, or no mapping where one must be, is a problem."""
-    known = list(dict.fromkeys(s.path[len(path)] for s in SETTINGS if s.path[: len(path)] == path))
+    known = _below(path)
     for key, inner in value.items():
         here = (*path, key)
         name = ".".join(here)

@@ -138,16 +138,15 @@ class Maker:
         given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         fetch = ["apt-get", "--quiet", "--yes", "--download-only", "--no-install-recommends", *given, "install", *names]
         self._run(fetch)
-        return [self._package(path, target) for path in sorted(archives.glob("*.deb"))]
+        packages = [self._package(path, target) for path in sorted(archives.glob("*.deb"))]
+        (target / "Packages").write_text(packages_index(packages), encoding="utf-8")
+        return packages
 
     def _package(self, path: Path, target: Path) -> DebianPackage:
         moved = target / plain_name(path.name)
         shutil.move(path, moved)
         control = self._run(["dpkg-deb", "--field", str(moved)])
-        package = DebianPackage(control, moved.name, moved.stat().st_size, _sha256(moved))
-        with (target / "Packages").open("a", encoding="utf-8") as index:
-            index.write(package.stanza + "\n")
-        return package
+        return DebianPackage(control, moved.name, moved.stat().st_size, _sha256(moved))
 
     def _wheels(self, target: Path) -> list[str]:
         """The pinned packages; Ryu comes as source, as everywhere (docs/decisions/0001)."""

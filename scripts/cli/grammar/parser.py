@@ -14,6 +14,7 @@ from scripts.cli.grammar.leaf import Argument, Leaf
 from scripts.cli.grammar.values import LONGEST, shown
 
 FEW = 8
+WITH_VALUE = {flag for each in COMMON if each.takes_value for flag in each.flags}
 NOTHING_GIVEN = {"json": False, "output": None, "api": None, "config": None, "verbose": False}
 
 
@@ -142,7 +143,7 @@ def command_word(words: Sequence[str]) -> str | None:
     """The command among what stands before its own arguments; None where there is none."""
     rest = iter(words)
     for word in rest:
-        if word in ("--api", "--config", "-o", "--output"):
+        if word in WITH_VALUE:
             next(rest, None)
         elif not word.startswith("-"):
             return word

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 import subprocess
-import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.launcher import LAYOUT, answer, argv, environment, network_up, qslice
-from tests.support.wait import PATIENCE
+from tests.support.wait import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun]
 
@@ -86,7 +87,7 @@ def test_a_capture_has_plain_packets_in_the_host_and_esp_on_the_channel(network:
         file = tmp_path / f"{at}.pcap"
         words = argv("capture", connection, "--at", at, "--seconds", "4", "--out", str(file), "--json")
         capture = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True)
-        time.sleep(1.5)
+        _wait_for_header(file)
         answer("ping", connection, "--count", "5")
         told = json.loads(capture.communicate(timeout=60 * PATIENCE)[0])
         assert capture.returncode == 0
@@ -97,6 +98,11 @@ def test_a_capture_has_plain_packets_in_the_host_and_esp_on_the_channel(network:
     assert "ICMP echo request" in found["host"]
     assert "ICMP" not in found["channel"]
     assert "UDP" in found["channel"]
+
+
+def _wait_for_header(file: Path) -> None:
+    """tcpdump writes the file's header as soon as it takes packets, under a name that is replaced at the end."""
+    wait_until(lambda: any(each.stat().st_size for each in file.parent.glob(f".{file.name}.*")), 20)
 
 
 def test_faults_are_listed_and_cleared_whichever_command_made_them(network: Any) -> None:
@@ -128,15 +134,24 @@ def test_faults_are_listed_and_cleared_whichever_command_made_them(network: Any)
 
 
 def test_events_are_followed_as_they_happen(network: Any) -> None:
-    kept = answer("events", "--kind", "slice", "--slice", SLICE)
-    assert kept[0]["event"] == "slice"
+    before = _followers(network)
     with following("events", "-f", "--kind", "link", "--json") as lines:
-        time.sleep(1.5)
+        wait_until(lambda: _followers(network) > before, 20)
         answer("link", "down", CUT)
         answer("link", "up", CUT)
         heard = [json.loads(next(lines)) for _ in range(2)]
     assert [(event["channel"], event["state"]) for event in heard] == [(CUT, "down"), (CUT, "up")]
     assert all(event["time"].endswith("Z") for event in heard)
+    kept = answer("events", "--kind", "slice", "--slice", SLICE)
+    assert kept[0]["event"] == "slice"
+
+
+def _followers(network: Any) -> int:
+    """As the controller counts them; one that leaves is noticed later, so none may have left just before."""
+    with urllib.request.urlopen(f"{network['api']}/metrics", timeout=60 * PATIENCE) as response:
+        found = re.search(r"^qslice_event_followers (\d+)", response.read().decode(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 def test_logs_are_shown_and_followed(network: Any) -> None:

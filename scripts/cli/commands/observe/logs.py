@@ -25,12 +25,12 @@ def _logs(arguments: argparse.Namespace, layout: Layout) -> int:
     record = read_record(layout)
     folder = (record.layout(layout) if record is not None else layout).logs
     file = _file(folder, arguments.name)
-    lines = _last(file, arguments.lines)
+    lines, end = _last(file, arguments.lines)
     if arguments.json and not arguments.follow:
         print_json({"name": arguments.name, "file": str(file), "lines": lines})
         return 0
     try:
-        for line in lines if not arguments.follow else _followed(file, lines):
+        for line in lines if not arguments.follow else _followed(file, lines, end):
             say(json.dumps({"name": arguments.name, "line": line}) if arguments.json else line)
             if arguments.follow:
                 sys.stdout.flush()
@@ -49,14 +49,16 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}{SUFFIX}"
 
 
-def _last(file: Path, count: int) -> list[str]:
-    with file.open(encoding="utf-8", errors="replace") as text:
-        return [line.rstrip("\n") for line in deque(text, maxlen=count)]
+def _last(file: Path, count: int) -> tuple[list[str], int]:
+    """The last lines, and where they end: what is written from now on stands behind."""
+    with file.open("rb") as text:
+        lines = deque(text, maxlen=count)
+        return [_decoded(line.rstrip(b"\r\n")) for line in lines], text.tell()
 
 
-def _followed(file: Path, lines: list[str]) -> Iterator[str]:
+def _followed(file: Path, lines: list[str], at: int) -> Iterator[str]:
     yield from lines
-    at, begun = file.stat().st_size, ""
+    begun = b""
     while True:
         size = file.stat().st_size
         if size < at:
@@ -66,10 +68,14 @@ def _followed(file: Path, lines: list[str]) -> Iterator[str]:
                 text.seek(at)
                 fresh = text.read(size - at)
             at += len(fresh)
-            *whole, begun = (begun + fresh.decode(errors="replace")).split("\n")
-            yield from whole
+            *whole, begun = (begun + fresh).split(b"\n")
+            yield from map(_decoded, whole)
         else:
             time.sleep(LOOK_S)
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode(errors="replace")
 
 
 HANDLERS: Handlers = {"logs": _logs}

@@ -6,6 +6,7 @@ import argparse
 from contextlib import ExitStack
 from typing import Any
 
+from scripts.cli.changes import put_change
 from scripts.cli.commands.slices.many import create_each, requests_in
 from scripts.cli.commands.slices.plan import print_plan
 from scripts.cli.commands.slices.reading import path_of, print_connections
@@ -19,7 +20,6 @@ from scripts.testbed.clients import Answer, Northbound
 from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
 from scripts.testbed.slice_requests import load_example, parse_value, read_document
-from topologies.files.located_yaml import YamlError
 
 MOST_WAIT_S = 3600.0
 
@@ -83,7 +83,7 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
         raise WrongRequest("FILE: name a patch file, or what to change by --set")
     patch = {} if arguments.file is None else read_document(arguments.file)
     for change in arguments.changes:
-        _put(patch, change)
+        put_change(patch, change, parse_value)
     suffix = "?dry_run=true" if arguments.dry_run else ""
     wait_s = _wait_s(arguments)
     status, body = _ask(controller_of(arguments, layout), wait_s, "PATCH", f"{path_of(arguments.name)}{suffix}", patch)
@@ -92,24 +92,6 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     if not arguments.dry_run:
         names_have_changed(arguments, layout)
     return _told(arguments, body)
-
-
-def _put(patch: dict[str, Any], change: str) -> None:
-    """Set one field of a patch, given as PATH=VALUE with the value in YAML."""
-    path, equals, text = change.partition("=")
-    keys = path.split(".")
-    if not equals or not all(keys):
-        raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
-    try:
-        value = parse_value(text, tuple(keys))
-    except YamlError as error:
-        raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
-    place = patch
-    for key in keys[:-1]:
-        place = place.setdefault(key, {})
-        if not isinstance(place, dict):
-            raise WrongRequest(f"--set: {path}: {key} has a value of its own already")
-    place[keys[-1]] = value
 
 
 def _request(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from scripts.cli.changes import put_change
 from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, say
 from scripts.errors import EnvironmentLacks, WrongRequest
@@ -19,7 +20,7 @@ from topologies.derivation.demands import DemandOptions, slice_requests
 from topologies.derivation.document import Derived, derive
 from topologies.derivation.rules import Rules, parse_rules
 from topologies.files import parse_document, read_bytes, to_yaml
-from topologies.files.located_yaml import YamlError, load_located
+from topologies.files.located_yaml import load_located
 from topologies.files.parsing import read_text
 from topologies.sources.reader import read_source
 from topologies.sources.topohub_graphs import TopoHubMissing
@@ -138,25 +139,10 @@ def _rules(arguments: argparse.Namespace) -> Rules:
             content = read_bytes(Path(arguments.rules))
             document, lines = read_text(content, arguments.rules, "`topo schema --rules` prints what it may say")
         for change in arguments.changes:
-            _put(document, change)
+            put_change(document, change, lambda text, path: load_located(text)[0])
         return parse_rules(document, arguments.rules or "--set", lines)
     except TopologyError as error:
         raise WrongRequest(f"{'--rules' if arguments.rules else '--set'}: {error}") from error
-
-
-def _put(document: dict[str, Any], change: str) -> None:
-    path, equals, text = change.partition("=")
-    *outer, last = path.split(".")
-    if not equals or not last or not all(outer):
-        raise WrongRequest(f"--set: {change!r} is not of the form PATH=VALUE")
-    for key in outer:
-        document = document.setdefault(key, {})
-        if not isinstance(document, dict):
-            raise WrongRequest(f"--set: {path}: {key} has a value of its own already")
-    try:
-        document[last], _ = load_located(text)
-    except YamlError as error:
-        raise WrongRequest(f"--set: {path}: {text!r} is not YAML: {error}") from error
 
 
 HANDLERS: Handlers = {
