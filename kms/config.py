@@ -185,7 +185,7 @@ def load_config(path: Path) -> KmsConfig:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(str(path), str(error.strerror)) from error
     return parse_config(text)
 
 
@@ -195,7 +195,7 @@ def parse_config(text: bytes | str) -> KmsConfig:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "configuration"
-        raise ConfigError(f"{place}: {first['msg']}") from None
+        raise ConfigError(place, str(first["msg"])) from None
     _check_sites(config)
     _check_sections(config)
     _check_links(config)
@@ -211,35 +211,35 @@ def _check_sites(config: KmsConfig) -> None:
     for n, site in enumerate(config.sites):
         for m, sae in enumerate(site.sae_ids):
             if not is_sae_id(sae):
-                raise ConfigError(f"sites.{n}.sae_ids.{m}: {sae!r} is not an SAE id")
+                raise ConfigError(f"sites.{n}.sae_ids.{m}", f"{sae!r} is not an SAE id")
     for sae in config.quotas:
         if not is_sae_id(sae):
-            raise ConfigError(f"quotas: {sae!r} is not an SAE id")
+            raise ConfigError("quotas", f"{sae!r} is not an SAE id")
     limits = config.limits
     if not limits.min_key_size <= limits.key_size <= limits.max_key_size:
-        raise ConfigError("limits.key_size: it must lie between min_key_size and max_key_size")
+        raise ConfigError("limits.key_size", "it must lie between min_key_size and max_key_size")
     if limits.pool_target > limits.max_key_count:
-        raise ConfigError("limits.pool_target: it must not exceed max_key_count")
+        raise ConfigError("limits.pool_target", "it must not exceed max_key_count")
     for name in ("key_size", "min_key_size", "max_key_size"):
         if getattr(limits, name) % 8:
-            raise ConfigError(f"limits.{name}: it must be a multiple of 8")
+            raise ConfigError(f"limits.{name}", "it must be a multiple of 8")
 
 
 def _check_sections(config: KmsConfig) -> None:
     _require_unique("sections.id", (s.id for s in config.sections))
     for n, section in enumerate(config.sections):
         if section.a == section.b:
-            raise ConfigError(f"sections.{n}.b: both ends are {section.a}")
+            raise ConfigError(f"sections.{n}.b", f"both ends are {section.a}")
         try:
             section.channel()
         except ValueError as error:
-            raise ConfigError(f"sections.{n}: {error}") from None
+            raise ConfigError(f"sections.{n}", str(error)) from None
         if section.protocol is Protocol.COW and section.model is Model.FULL:
-            raise ConfigError(f'sections.{n}.model: cow has no full simulation, only "rate"')
+            raise ConfigError(f"sections.{n}.model", 'cow has no full simulation, only "rate"')
     chosen = config.qkd_extension
     for n, name in enumerate(() if chosen is None else chosen.sections or ()):
         if name not in {section.id for section in config.sections}:
-            raise ConfigError(f"qkd_extension.sections.{n}: there is no section {name!r}")
+            raise ConfigError(f"qkd_extension.sections.{n}", f"there is no section {name!r}")
 
 
 def _check_links(config: KmsConfig) -> None:
@@ -249,15 +249,15 @@ def _check_links(config: KmsConfig) -> None:
     for n, link in enumerate(config.qkd_links):
         for name in ("a", "b"):
             if getattr(link, name) not in sites:
-                raise ConfigError(f"qkd_links.{n}.{name}: there is no site {getattr(link, name)!r}")
+                raise ConfigError(f"qkd_links.{n}.{name}", f"there is no site {getattr(link, name)!r}")
         if link.a == link.b:
-            raise ConfigError(f"qkd_links.{n}.b: both ends are {link.a}")
+            raise ConfigError(f"qkd_links.{n}.b", f"both ends are {link.a}")
         for m, section in enumerate(link.sections):
             if section not in sections:
-                raise ConfigError(f"qkd_links.{n}.sections.{m}: there is no section {section!r}")
+                raise ConfigError(f"qkd_links.{n}.sections.{m}", f"there is no section {section!r}")
         chain = [(sections[s].a, sections[s].b) for s in link.sections]
         if crossing_directions(chain, link.a, link.b) is None:
-            raise ConfigError(f"qkd_links.{n}.sections: they do not meet end to end")
+            raise ConfigError(f"qkd_links.{n}.sections", "they do not meet end to end")
 
 
 def _check_sources(config: KmsConfig) -> None:
@@ -269,16 +269,16 @@ def _check_sources(config: KmsConfig) -> None:
         try:
             KeySource.parse(text)
         except ValueError as error:
-            raise ConfigError(f"{place}: {error}") from None
+            raise ConfigError(place, str(error)) from None
     for n, pair in enumerate(config.pairs):
         for name in ("a", "b"):
             if getattr(pair, name) not in sites:
-                raise ConfigError(f"pairs.{n}.{name}: there is no site {getattr(pair, name)!r}")
+                raise ConfigError(f"pairs.{n}.{name}", f"there is no site {getattr(pair, name)!r}")
         if pair.a == pair.b:
-            raise ConfigError(f"pairs.{n}.b: both ends are {pair.a}")
+            raise ConfigError(f"pairs.{n}.b", f"both ends are {pair.a}")
 
 
 def _require_unique(place: str, values: Iterable[str]) -> None:
     twice = [value for value, count in Counter(values).items() if count > 1]
     if twice:
-        raise ConfigError(f"{place}: {twice[0]!r} is named twice")
+        raise ConfigError(place, f"{twice[0]!r} is named twice")

@@ -12,7 +12,11 @@ class KmsError(Exception):
 
 
 class ConfigError(KmsError):
-    """The configuration cannot be used; the message starts with the path of the offending field."""
+    """The configuration cannot be used: ``place`` is the path of the field, with dots, ``reason`` says why."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.place, self.reason = place, reason
 
 
 class PkiError(KmsError):

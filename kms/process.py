@@ -195,7 +195,7 @@ def _worker(kind: Kind, chosen: SourceExtension | QkdExtension, what: str, stack
     try:
         identity = worker.start()
     except ExtensionError as error:
-        raise ConfigError(f"{kind.value}_extension: {error}") from error
+        raise ConfigError(f"{kind.value}_extension", str(error)) from error
     _log.warning("%s gives %s: code of %s, SHA-256 %s, with the rights of this process",
                  identity, what, identity.source, identity.sha256)  # fmt: skip
     return worker
@@ -239,7 +239,7 @@ def _service(
         pool_id = PoolId(pair.a, pair.b, KeySource.parse(pair.key_source))
         near, far = (pair.a, pair.b) if transport.is_here(pair.a) else (pair.b, pair.a)
         if not transport.can_join(pool_id.source, near, far):
-            raise ConfigError(f"pairs: nothing gives {pair.key_source} keys between {pair.a} and {pair.b}")
+            raise ConfigError("pairs", f"nothing gives {pair.key_source} keys between {pair.a} and {pair.b}")
         inventory.open(pool_id)
     registry = SaeRegistry(
         configured={sae: site.site for site in config.sites for sae in site.sae_ids},

@@ -39,7 +39,7 @@ def sites_of_process(config: KmsConfig, site: str | None) -> tuple[SiteConfig, .
         return config.sites
     found = tuple(each for each in config.sites if each.site == site)
     if not found:
-        raise ConfigError(f"--site: there is no site {site!r}")
+        raise ConfigError("--site", f"there is no site {site!r}")
     _check_nodes(config)
     return found
 
@@ -50,18 +50,18 @@ def _check_nodes(config: KmsConfig) -> None:
     nodes = {node: config.nodes.get(node, node) for section in config.sections for node in (section.a, section.b)}
     for node, site in nodes.items():
         if site not in sites:
-            raise ConfigError(f"nodes: QKD node {node!r} is at no site, and so at no process: name one")
+            raise ConfigError("nodes", f"QKD node {node!r} is at no site, and so at no process: name one")
     sections = {section.id: section for section in config.sections}
     for n, section in enumerate(config.sections):
         if nodes[section.a] == nodes[section.b]:
-            raise ConfigError(f"sections.{n}: both its nodes are at {nodes[section.a]}")
+            raise ConfigError(f"sections.{n}", f"both its nodes are at {nodes[section.a]}")
     for n, link in enumerate(config.qkd_links):
         places = {link.a}
         for name in link.sections:
             ends = nodes[sections[name].a], nodes[sections[name].b]
             places = {there for here, there in (ends, ends[::-1]) if here in places}
         if link.b not in places:
-            raise ConfigError(f"qkd_links.{n}.sections: they do not lead from {link.a} to {link.b}")
+            raise ConfigError(f"qkd_links.{n}.sections", f"they do not lead from {link.a} to {link.b}")
 
 
 class PeerConnections:

@@ -194,10 +194,10 @@ def kem_names(policy: str) -> list[str]:
     """The mechanisms that a policy names, be they here or not; none for ``auto``. ConfigError for what is none."""
     names = [] if policy == AUTO else policy.split("+")
     if len(set(names)) != len(names):
-        raise ConfigError(f"qra_kem: {policy!r} names a mechanism twice")
+        raise ConfigError("qra_kem", f"{policy!r} names a mechanism twice")
     for name in names:
         if name not in KEM_NAMES:
-            raise ConfigError(f"qra_kem: {name!r} is none of {AUTO}, {', '.join(KEM_NAMES)}")
+            raise ConfigError("qra_kem", f"{name!r} is none of {AUTO}, {', '.join(KEM_NAMES)}")
     return names
 
 
@@ -208,7 +208,7 @@ def _one_kem(name: str, environment: Mapping[str, str]) -> Kem:
         return Sntrup761()
     kem = _from_liboqs(name, environment)
     if kem is None:
-        raise ConfigError(f"qra_kem: {name} needs liboqs, which is not installed or does not have it")
+        raise ConfigError("qra_kem", f"{name} needs liboqs, which is not installed or does not have it")
     return kem
 
 

@@ -268,10 +268,7 @@ class Testbed:
 
     def keys(self) -> Keys:
         """QKD sections with their rates and error rates, and the pools of keys."""
-        status, body = self.system.kms.call("GET", "/v1/keys")
-        if status != 200:
-            raise DidNotHold(f"the KMS answered {status}: {body}")
-        return Keys.of(body)
+        return Keys.of(self.system.kms.keys())
 
     def events(self) -> Events:
         """A context manager that follows the controller's events while its block is open."""

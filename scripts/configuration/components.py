@@ -41,6 +41,5 @@ def contradiction(configuration: Configuration) -> Problem | None:
     try:
         parse_config(json.dumps({**_A_KMS, **kms_part(configuration)}))
     except ConfigError as error:
-        place, _, message = str(error).partition(": ")
-        return Problem(("kms", *place.split(".")), message)
+        return Problem(("kms", *error.place.split(".")), error.reason)
     return None

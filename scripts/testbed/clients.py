@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from scripts.errors import EnvironmentLacks
+from scripts.errors import DidNotHold, EnvironmentLacks
 
 Answer = tuple[int, Any]
 TUNNEL_TIMEOUT_S = 60.0  # who is not there is noticed at once; this is for machines that are slow
@@ -122,6 +122,14 @@ class KmsAdmin:
             raise EnvironmentLacks(f"the KMS does not answer at {self._path}: {error}") from error
         finally:
             connection.close()
+
+    def keys(self) -> dict[str, Any]:
+        """What it holds and gives. EnvironmentLacks when nobody answers, DidNotHold when it refuses."""
+        status, body = self.call("GET", "/v1/keys")
+        if status != HTTPStatus.OK:
+            raise DidNotHold(f"the KMS answered {status}: {body}")
+        found: dict[str, Any] = body
+        return found
 
     def is_ready(self) -> bool:
         try:

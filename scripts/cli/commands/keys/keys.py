@@ -7,7 +7,6 @@ from typing import Any
 
 from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json, print_table
-from scripts.errors import DidNotHold
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
@@ -16,9 +15,7 @@ from topologies.spec import Topology
 
 def _keys(arguments: argparse.Namespace, layout: Layout) -> int:
     system = RunningSystem(running_record(layout), layout)
-    status, body = system.kms.call("GET", "/v1/keys")
-    if status != 200:
-        raise DidNotHold(f"the KMS answered {status}: {body}")
+    body = system.kms.keys()
     if arguments.json:
         print_json(body)
         return 0

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 import time
-from http import HTTPStatus
 
 from scripts.cli.configuration import configuration_of, configured_topology, run_options
 from scripts.cli.handlers import Handlers
@@ -14,7 +13,6 @@ from scripts.console.output import print_json, say
 from scripts.console.progress import Progress, StepList
 from scripts.demo.run import SLICES, run_demo
 from scripts.demo.use_cases import choose
-from scripts.errors import DidNotHold
 from scripts.files.results import make_results_folder
 from scripts.measure.slices import load_request
 from scripts.report.provenance import provenance
@@ -28,10 +26,7 @@ RESULTS = REPOSITORY / "results" / "demo"
 
 def _key_rates(system: RunningSystem) -> dict[str, int]:
     """What QKD sections give now, in millibit/s; those that have not been judged are left out."""
-    status, body = system.kms.call("GET", "/v1/keys")
-    if status != HTTPStatus.OK:
-        raise DidNotHold(f"the KMS answered {status}: {body}")
-    return {s["id"]: round(s["skr_bps"] * 1000) for s in body["sections"] if s["skr_bps"] is not None}
+    return {s["id"]: round(s["skr_bps"] * 1000) for s in system.kms.keys()["sections"] if s["skr_bps"] is not None}
 
 
 def _demo(arguments: argparse.Namespace, layout: Layout) -> int:
