@@ -87,6 +87,14 @@ class ExchangeError(KmsError):
     """A key exchange failed a check: an invalid public value, a tag that does not verify."""
 
 
+class KeySourceError(ExchangeError):
+    """Somebody else's key source did not answer; ``code`` says what it did instead."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class KeyMakerError(KmsError):
     """Somebody else's model of a QKD section failed, or what it said cannot be; ``code`` says how."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from controller.model.connection import Connection
 from controller.model.connectivity import UNREADABLE, Finding, TunnelReport, Verdict
+from controller.model.moment import moment
 from controller.model.states import ConnectionState
 
 AGENT_GRACE_S = 0.5  # an agent that is being restarted is not yet one that is away
@@ -139,11 +139,6 @@ def _compared(one: tuple[str, _End], other: tuple[str, _End]) -> tuple[Verdict, 
     if there and back:
         return Verdict.PASSES, since, warning, a.rtt_ms if a.rtt_ms is not None else b.rtt_ms
     return Verdict.UNKNOWN, None, None, None
-
-
-def moment(at: float) -> str:
-    """A time (seconds since the epoch) as it stands in a reason."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def _direction(is_heard: bool | None, is_hearing: bool | None) -> bool | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kms.errors import ExchangeError
+from kms.errors import ExchangeError, KeySourceError
 from scripts.extensions.errors import ExtensionError
 from scripts.extensions.loading import Identity
 
@@ -49,7 +49,8 @@ class ExtensionSource:
         try:
             return self._worker.ask(call, *values)
         except ExtensionError as error:
-            raise ExchangeError(f"{self.algorithm}: {error.fault.value}: {error.detail}") from None
+            code = error.fault.value
+            raise KeySourceError(code, f"{self.algorithm}: {code}: {error.detail}") from None
 
     def _message(self, text: str) -> bytes:
         return self._octets(text, "message", 1, MOST_MESSAGE)

@@ -9,6 +9,7 @@ from controller.extending.views import network_view
 from controller.pce.network import Network
 from scripts.conformance.outcome import Report, Tally
 from scripts.errors import WrongRequest
+from scripts.experiments.scripted.parts import ELEMENTS, fault_of, require_inverse
 from scripts.extensions.api import (
     ConnectionLook,
     Execute,
@@ -28,7 +29,6 @@ from topologies.files import load_topology
 from topologies.spec import Topology
 
 TOPOLOGY = "metro-ring"
-ELEMENTS = {element.value: element for element in (Element.CHANNEL, Element.SITE, Element.SECTION)}
 BUILTIN = frozenset((*(kind.value for kind in FaultKind), *INVERSES, "link flap", "lift all"))
 TIMELINE = (TimelineEvent(1.0, "link down", "x", True), TimelineEvent(2.0, "link up", "x", False))
 
@@ -53,35 +53,23 @@ class ModelledNetwork:
         match action:
             case Impair(channel=channel):
                 require_target(self._topology, Element.CHANNEL, channel)
-                check_impairment(action)
+                fault_of(action)
                 self.impaired[channel] = (*self.impaired.get(channel, ()), action)
             case Mend(channel=channel):
                 require_target(self._topology, Element.CHANNEL, channel)
                 self.impaired.pop(channel, None)
             case Inject(do=do, target=target):
-                if do not in {kind.value for kind in FaultKind} - {FaultKind.IMPAIR.value}:
-                    raise WrongRequest(f"there is no fault {do!r} that needs nothing else; Impair loses and delays")
+                fault = fault_of(action)
                 require_target(self._topology, element_of(do), target)
-                self.faults |= {(FaultKind(do), target)}
+                self.faults |= {(fault.kind, target)}
             case Lift(do=do, target=target):
-                if do not in INVERSES:
-                    raise WrongRequest(f"nothing is lifted by {do!r}")
+                require_inverse(action)
                 require_target(self._topology, element_of(do), target)
                 self.faults -= {(kind, target) for kind in undone_by(do)}
             case Execute(site=site):
                 require_target(self._topology, Element.SITE, site)
             case Say():
                 pass
-
-
-def check_impairment(action: Impair) -> None:
-    """Raises WrongRequest for what no channel can be."""
-    if action.direction not in (None, "a-b", "b-a"):
-        raise WrongRequest(f"direction: {action.direction!r} is neither a-b nor b-a")
-    if not 0 <= action.loss_pct <= 100:
-        raise WrongRequest(f"loss_pct: {action.loss_pct} is not in 0..100")
-    if not (0 <= action.delay_ms <= 10_000 and 0 <= action.jitter_ms <= action.delay_ms):
-        raise WrongRequest(f"delay_ms: {action.delay_ms} with jitter_ms {action.jitter_ms} is not possible")
 
 
 def check_fault(worker: Worker, report: Report) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 from controller.model import events
 from controller.model.connection import Reroute
 from controller.model.dark_channel import SpareState
+from controller.model.moment import moment
 from controller.model.reason import ReasonCode
 from controller.model.states import ConnectionState, SliceState
-from controller.northbound.views.moments import MOMENT, moment, moment_or_none
+from controller.northbound.views.moments import MOMENT, moment_or_none
 from controller.northbound.views.paths import reroute_view
 from controller.northbound.views.schema_terms import (
     AMOUNT,

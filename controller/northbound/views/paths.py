@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.model.connection import Connection, Reroute
+from controller.model.moment import moment
 from controller.model.path import Lane, Route
 from controller.model.reroute import Cause
-from controller.northbound.views.moments import MOMENT, moment
+from controller.northbound.views.moments import MOMENT
 from controller.northbound.views.schema_terms import (
     AMOUNT,
     COUNT,

@@ -6,8 +6,9 @@ from typing import Any
 
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding, Verdict
+from controller.model.moment import moment
 from controller.model.slice_record import SliceRecord
-from controller.northbound.views.moments import moment, moment_or_none
+from controller.northbound.views.moments import moment_or_none
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
 from controller.operations.slices.dry_run import Preview

@@ -12,8 +12,9 @@ from controller.model.connection import UNCONFIRMED_KEYS, Connection
 from controller.model.connectivity import Finding
 from controller.model.errors import DriverError, NotSupported
 from controller.model.events import ConditionsChanged
+from controller.model.moment import moment
 from controller.model.states import ConnectionState
-from controller.monitoring.connectivity import Reachability, moment
+from controller.monitoring.connectivity import Reachability
 from controller.operations.concurrency import Call, Parallel
 from controller.operations.context import OperationContext
 from controller.operations.healing.restoration_service import RestorationService

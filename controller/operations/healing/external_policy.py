@@ -30,12 +30,11 @@ Seen = tuple[Impact, tuple[tuple[tuple[str, ...], bool], ...]]
 
 @dataclass(frozen=True)
 class _Held:
-    """A connection that is left where it is: what had happened to it, since when, until when, and why."""
+    """A connection that is left where it is: what had happened to it, since when, and until when."""
 
     seen: Seen
     since: float
     until: float
-    why: str
 
 
 class ExternalPolicy:
@@ -121,7 +120,7 @@ class ExternalPolicy:
         if model is self._context.model:
             last = self._held.get(before.id)
             since = last.since if last is not None and last.seen == seen else now
-            self._held[before.id] = _Held(seen, since, now + for_s, why)
+            self._held[before.id] = _Held(seen, since, now + for_s)
         if _carries(seen) or (before.state is ConnectionState.DEGRADED and before.reason is not None):
             return []
         return [Decision(before, degrade(model, before.id, Reason(ReasonCode.EXTENSION, why)))]

@@ -6,6 +6,7 @@ Each is asked in its process; what it wants done is done here, and nothing else.
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ from scripts.extensions.client import Worker
 from scripts.extensions.errors import ExtensionError
 from scripts.extensions.protocols import Kind
 from scripts.testbed.extensions import InForce
-from scripts.testbed.faults import Element, Fault, FaultKind, surviving_channels, targets
+from scripts.testbed.faults import INVERSES, Element, Fault, FaultKind, surviving_channels, targets
 from scripts.testbed.running_system import RunningSystem
 from topologies.links import Direction, Impairment
 from topologies.spec import Topology
@@ -41,6 +42,9 @@ log = logging.getLogger(__name__)
 
 EXECUTION_S = 10.0
 ELEMENTS = {element.value: element for element in (Element.CHANNEL, Element.SITE, Element.SECTION)}
+ALONE = {kind.value: kind for kind in FaultKind if kind is not FaultKind.IMPAIR}
+"""Builtin faults that need nothing beside their target."""
+DIRECTIONS: dict[str | None, Direction | None] = {None: None, **{direction.value: direction for direction in Direction}}
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,27 @@ def require_impairments(topology: Topology, extensions: InForce, used: Iterable[
                 f"{chosen.identity} loses or delays packets, and this kernel has neither netem (sch_netem) nor eBPF's "
                 "tcx (Linux 6.6): run this on one that has"
             )
+
+
+def fault_of(action: Inject | Impair) -> Fault:
+    """The builtin fault that is asked for. Raises WrongRequest for what is none."""
+    if isinstance(action, Inject):
+        if action.do not in ALONE:
+            raise WrongRequest(f"there is no fault {action.do!r} that needs nothing else; Impair loses and delays")
+        return Fault(ALONE[action.do], action.target)
+    if action.direction not in DIRECTIONS:
+        raise WrongRequest(f"direction: {action.direction!r} is neither a-b nor b-a")
+    try:
+        how = Impairment(action.loss_pct, action.delay_ms, action.jitter_ms)
+    except ValueError as error:
+        raise WrongRequest(f"{action.channel}: {error}") from error
+    return Fault(FaultKind.IMPAIR, action.channel, DIRECTIONS[action.direction], impairment=how)
+
+
+def require_inverse(action: Lift) -> None:
+    """Raises WrongRequest for what lifts no builtin fault."""
+    if action.do not in INVERSES:
+        raise WrongRequest(f"nothing is lifted by {action.do!r}")
 
 
 class Parts:
@@ -193,28 +218,22 @@ class Parts:
                     said.append(text)
                 case Execute(site=site, argv=argv):
                     self._execute(site, argv)
-                case Inject(do=do, target=target):
-                    self._system.faults.inject(Fault(FaultKind(do), target))
+                case Inject() | Impair():
+                    self._system.faults.inject(fault_of(action))
                 case Lift(do=do, target=target):
+                    require_inverse(action)
                     self._system.faults.lift(do, target)
                 case Mend(channel=channel):
                     self._system.faults.mend(channel)
-                case Impair():
-                    self._impair(action)
         return said
 
     def _execute(self, site: str, argv: tuple[str, ...]) -> None:
-        done = self._system.run(site, argv, EXECUTION_S)
+        try:
+            done = self._system.run(site, argv, EXECUTION_S)
+        except subprocess.TimeoutExpired:
+            raise DidNotHold(f"{' '.join(argv)} at {site}: had not ended after {EXECUTION_S:g} s") from None
         if done.returncode:
             raise DidNotHold(f"{' '.join(argv)} at {site}: status {done.returncode}: {done.stderr.strip()[-200:]}")
-
-    def _impair(self, action: Impair) -> None:
-        direction = None if action.direction is None else Direction(action.direction)
-        try:
-            how = Impairment(action.loss_pct, action.delay_ms, action.jitter_ms)
-        except ValueError as error:
-            raise DidNotHold(f"{action.channel}: {error}") from error
-        self._system.faults.inject(Fault(FaultKind.IMPAIR, action.channel, direction, impairment=how))
 
     # --- metrics -------------------------------------------------------------------------------------------------
 

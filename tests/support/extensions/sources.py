@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -68,6 +69,23 @@ class Same(Curve):
 
     def finish(self, state: str, message: str) -> str:
         return "11" * 32
+
+
+class Translated(Curve):
+    """Does what it must, and is named as if it were late."""
+
+    name = "translated"
+
+
+class Touchy(Curve):
+    """Ends with a message that is none of its own."""
+
+    name = "touchy"
+
+    def answer(self, entropy: str, message: str) -> SourceAnswer:
+        if len(message) != 64:
+            os._exit(3)
+        return super().answer(entropy, message)
 
 
 class Sleepy(Curve):

@@ -195,8 +195,16 @@ def test_without_the_auditor_a_lie_is_installed(bench_with):
     assert weak
 
 
-def test_nobody_waits_for_an_extension_with_the_lock_held(bench_with):
+def test_nobody_waits_for_an_extension_with_the_lock_held(bench_with, monkeypatch):
     bench = bench_with(pce="pce=./liars.py:Sloth", deadline_s=1.5)
+    worker, is_asked = bench.context.pce.terms.worker, threading.Event()
+    ask = worker.ask
+
+    def asked(*question):
+        is_asked.set()
+        return ask(*question)
+
+    monkeypatch.setattr(worker, "ask", asked)
 
     def create() -> None:
         with pytest.raises(ExtensionFailed):
@@ -204,7 +212,7 @@ def test_nobody_waits_for_an_extension_with_the_lock_held(bench_with):
 
     done = threading.Thread(target=create)
     done.start()
-    time.sleep(0.3)
+    assert is_asked.wait(20)
     began = time.monotonic()
     with bench.context.lock:
         waited_s = time.monotonic() - began

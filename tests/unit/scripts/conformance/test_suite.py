@@ -54,6 +54,7 @@ def test_what_is_shipped_passes(text):
         ("source=./sources.py:Same", "every secret is another", "1 in 40"),
         ("source=./sources.py:Same", "no secret stands in a message", "1 of 1"),
         ("source=./sources.py:Talkative", "both ends have the same secret", "raised"),
+        ("source=./sources.py:Touchy", "a wrong message harms nobody", "1 crashes or hangs in 3"),
         ("source=etsi014-upstream", "both ends have the same secret", "NotConfigured"),
         ("suite=./suites.py:WrongVectors", "it is there, whole", "x-wrong-vectors: its vectors hold: vector 3"),
         ("suite=./suites.py:NoVectors", "it is there, whole", "not empty"),
@@ -96,6 +97,7 @@ def test_what_harms_is_told_with_what_it_does(text, fails, says):
     "text",
     [
         "source=./sources.py:Curve",
+        "source=./sources.py:Translated",
         "qkd=./sections.py:Steady",
         "fault=./scenario_parts.py:TwoCuts",
         "step=./scenario_parts.py:Looks",

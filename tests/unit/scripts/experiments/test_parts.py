@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import subprocess
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
 from scripts.cli.extensions import chosen_in_force
-from scripts.errors import EnvironmentLacks, WrongRequest
-from scripts.experiments.scripted.parts import PartNames, require_impairments
+from scripts.errors import CommandError, EnvironmentLacks, WrongRequest
+from scripts.experiments.scripted.parts import PartNames, Parts, require_impairments
 from scripts.experiments.scripted.run import Arm, turns
 from scripts.experiments.scripted.scenario import COMMANDS, parse_scenario
 from scripts.experiments.scripted.schedule import schedule
+from scripts.extensions.api import Execute, Impair, Inject, Lift, StepAction
+from scripts.extensions.client import Worker
 from scripts.extensions.naming import parse_use
 from scripts.extensions.protocols import Kind
 from scripts.testbed.extensions import OF_CONTROLLER, InForce
 from scripts.testbed.faults import Element
 from scripts.testbed.paths import REPOSITORY
+from scripts.testbed.running_system import RunningSystem
+from topologies.catalog import ukqntel
 from topologies.links import Impairment, Shape
 
 BAD = REPOSITORY / "tests" / "support" / "extensions"
@@ -105,6 +113,37 @@ def test_an_impairment_keeps_the_shape():
     for wrong in ((101.0, 0.0, 0.0), (0.0, 1.0, 2.0), (-1.0, 0.0, 0.0)):
         with pytest.raises(ValueError, match="_"):
             Impairment(*wrong)
+
+
+class Nowhere:
+    """A running system in which no command ends and nothing may be broken or lifted."""
+
+    topology = ukqntel()
+    faults = SimpleNamespace(active=tuple, inject=None, lift=None)
+
+    def run(self, site: str, argv: tuple[str, ...], timeout_s: float) -> Any:
+        raise subprocess.TimeoutExpired(argv, timeout_s)
+
+
+@pytest.mark.parametrize(
+    ("action", "says"),
+    [
+        (Execute("cell1", ("sleep", "60")), "sleep 60 at cell1: had not ended after 10 s"),
+        (Inject("link melt", "x"), "there is no fault 'link melt'"),
+        (Inject("link impair", "x"), "that needs nothing else"),
+        (Lift("link down", "x"), "nothing is lifted by 'link down'"),
+        (Lift("link melt end", "x"), "nothing is lifted by 'link melt end'"),
+        (Impair("x", "upwards"), "direction: 'upwards'"),
+        (Impair("x", loss_pct=200.0), "loss_pct: 200"),
+    ],
+)
+def test_an_answer_that_cannot_be_done_ends_the_repetition_and_not_the_experiment(
+    monkeypatch: pytest.MonkeyPatch, extensions: InForce, action: StepAction, says: str
+) -> None:
+    monkeypatch.setattr(Worker, "ask", lambda *question: (action,))
+    with Parts(cast(RunningSystem, Nowhere()), extensions) as parts, pytest.raises(CommandError) as told:
+        parts.run("looks", (), "")
+    assert says in str(told.value)
 
 
 def test_arms_take_turns_so_that_what_drifts_hits_both_alike():

@@ -15,6 +15,7 @@ from scripts.extensions.errors import ExtensionError, Fault, WrongUse
 from scripts.extensions.naming import SHIPPED, Use, parse_use
 from scripts.extensions.protocols import Kind
 from scripts.testbed.paths import REPOSITORY
+from tests.support.wait import wait_until
 
 BAD = REPOSITORY / "tests" / "support" / "extensions"
 LIMITS = SmallLimits(sites=5, channels=9, cells=1)
@@ -115,15 +116,15 @@ def test_who_does_not_answer_is_named_by_what_it_did(worker_of, question, name, 
 def test_a_lost_process_rests_and_is_then_started_again(worker_of, question):
     worker = worker_of("pce=./liars.py:Crasher")
     worker.start()
-    with pytest.raises(ExtensionError):
-        worker.ask("plan", *question)
-    with pytest.raises(ExtensionError) as told:
-        worker.ask("plan", *question)
-    assert told.value.fault is Fault.RESTING
-    time.sleep(0.3)
-    with pytest.raises(ExtensionError) as told:
-        worker.ask("plan", *question)
-    assert told.value.fault is Fault.CRASHED
+
+    def fault() -> Fault:
+        with pytest.raises(ExtensionError) as told:
+            worker.ask("plan", *question)
+        return told.value.fault
+
+    assert fault() is Fault.CRASHED
+    assert fault() is Fault.RESTING
+    wait_until(lambda: fault() is Fault.CRASHED, 5)
 
 
 def test_nothing_is_left_of_a_closed_one(worker_of):
