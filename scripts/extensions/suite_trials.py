@@ -68,7 +68,7 @@ def tried(suite: CipherSuite, lengths: Sequence[int]) -> Iterator[Trial]:
         except ExtensionError as error:
             yield Trial(name, False, f"{error.fault.value}: {error}")
             return
-        except BaseException as error:  # noqa: BLE001 - it is others' code: SystemExit too
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is others' code
             yield Trial(name, False, f"raised: {type(error).__name__}: {error}")
             return
         yield Trial(name, True, f"{count} of {count}")
