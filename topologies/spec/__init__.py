@@ -8,6 +8,7 @@ This is the public face of the package, and the one thing that ``controller`` ma
 name ``topologies.spec``, not the files in it.
 """
 
+from topologies.spec.allocation import Allocation
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
@@ -43,6 +44,7 @@ __all__ = [
     "ROOT_MANAGEMENT_INDEX",
     "SITE_NAME",
     "SITE_NAME_LENGTH",
+    "Allocation",
     "Channel",
     "HostSpec",
     "Port",
