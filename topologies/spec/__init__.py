@@ -9,6 +9,7 @@ name ``topologies.spec``, not the files in it.
 """
 
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
+from topologies.spec.encryption_mode import EncryptionMode
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -44,6 +45,7 @@ __all__ = [
     "SITE_NAME",
     "SITE_NAME_LENGTH",
     "Channel",
+    "EncryptionMode",
     "HostSpec",
     "Port",
     "QkdLink",
