@@ -10,6 +10,7 @@ name ``topologies.spec``, not the files in it.
 
 from topologies.spec.allocation import Allocation
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
+from topologies.spec.encryption_mode import EncryptionMode
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -46,6 +47,7 @@ __all__ = [
     "SITE_NAME_LENGTH",
     "Allocation",
     "Channel",
+    "EncryptionMode",
     "HostSpec",
     "Port",
     "QkdLink",
