@@ -29,6 +29,7 @@ def configuration_of(
             given[name] = getattr(arguments, name.rpartition(".")[2], None)
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
+    given["encryption.mode"] = getattr(arguments, "encryption", None)
     for name, option in (
         ("use", "use"),
         ("on_failure", "on_failure"),

@@ -21,7 +21,7 @@ class Reader(StrEnum):
     AGENTS = "tunnel agents"
     UP = "`up`, `demo`"
     EXPERIMENT = "`experiment run`"
-    EXTENSIONS = "`up`, `demo`, `experiment run`"
+    RUNS = "`up`, `demo`, `experiment run`"
     BENCH = "`bench`"
 
 

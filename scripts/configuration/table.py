@@ -18,6 +18,7 @@ from kms.keys.key import KeySource
 from kms.tunnel.config import AgentConfig
 from scripts.configuration.setting import Place, Reader, Setting
 from topologies.files.scale import DEFAULT_MBPS_PER_GBPS, MAX_MBPS_PER_GBPS, MIN_MBPS_PER_GBPS
+from topologies.spec import EncryptionMode
 
 FILE_VERSION = 1
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -48,6 +49,9 @@ def _plain(value: Any) -> Any:
 
 def _settings() -> Iterator[Setting]:
     yield from _network()
+    yield Setting("encryption.mode", EncryptionMode, EncryptionMode.HOST.value, "What seals traffic: tunnels from host "
+                  "to host, the cards at the ends of each wavelength, or both.", Reader.RUNS,
+                  option="--encryption")  # fmt: skip
     yield from _controller()
     yield from _kms()
     agent = _Section("tunnel", Reader.AGENTS, AgentConfig)
@@ -133,7 +137,7 @@ def _kms() -> Iterator[Setting]:
 
 
 def _extensions() -> Iterator[Setting]:
-    read = Reader.EXTENSIONS
+    read = Reader.RUNS
     yield Setting("extensions.use", Annotated[list[str], Field(max_length=20)], [], "Extensions in the place of the "
                   "builtin, each KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of `extension list`. Their "
                   "code runs as root.", read, option="--use", place=Place.USES)  # fmt: skip

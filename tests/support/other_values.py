@@ -10,6 +10,7 @@ OTHER_VALUES: dict[str, Any] = {
     "network.scale": 2.5,
     "network.shaped": False,
     "network.bfd": True,
+    "encryption.mode": "channel",
     "api.host": "127.0.0.2",
     "api.port": 9001,
     "api.hosts": ["lab.example"],

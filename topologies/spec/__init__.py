@@ -8,7 +8,9 @@ This is the public face of the package, and the one thing that ``controller`` ma
 name ``topologies.spec``, not the files in it.
 """
 
+from topologies.spec.allocation import Allocation
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
+from topologies.spec.encryption_mode import EncryptionMode
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -43,7 +45,9 @@ __all__ = [
     "ROOT_MANAGEMENT_INDEX",
     "SITE_NAME",
     "SITE_NAME_LENGTH",
+    "Allocation",
     "Channel",
+    "EncryptionMode",
     "HostSpec",
     "Port",
     "QkdLink",

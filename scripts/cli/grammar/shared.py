@@ -10,8 +10,9 @@ from scripts.cli.grammar.values import port, seconds
 LEVELS = ("none", "dh", "qra", "qkd")
 TOPOLOGY = argument("topology", metavar="NAME|FILE", names="topology", help="a shipped topology, or a file")
 API_PORT = argument("--api-port", type=port, metavar="PORT", help="the API's (default 8080)")
-
-
+ENCRYPTION = argument("--encryption", choices=("host", "channel", "both"),
+                      help="what seals: tunnels from host to host, cards at the ends of each wavelength, or both "
+                           "(default host)")  # fmt: skip
 USE = argument(
     "--use", action="append", default=[], metavar="KIND=TARGET", names="extension",
     help="an extension in the place of the builtin: KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of "

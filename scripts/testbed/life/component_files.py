@@ -86,6 +86,7 @@ def controller_file(
             "key": str(own / "key.pem"), "cert": str(own / "cert.pem"), "ca": str(own / "ca.pem"),
             "switch_name": layout.switch_certificate.name,
         },
+        "encryption": configuration["encryption.mode"],
         "watch_carrier": True,
         "ovsdb_socket": None if ovsdb_socket is None else str(ovsdb_socket),
         "unsafe_mutation": unsafe_mutation,

@@ -48,7 +48,7 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import Topology, TopologyError
+from topologies.spec import EncryptionMode, Topology, TopologyError
 
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
@@ -69,6 +69,10 @@ class RunOptions:
     """A controller that is wrong on purpose, for tests of experiments."""
     extensions: InForce = NO_EXTENSIONS
     """Other people's code in the place of ours."""
+
+    @property
+    def encryption(self) -> EncryptionMode:
+        return EncryptionMode(self.configuration["encryption.mode"])
 
     @property
     def api_port(self) -> int:
@@ -172,6 +176,8 @@ class Runtime:
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
+        if self.options.encryption.cards_seal:
+            raise WrongRequest(f"encryption.mode: {self.options.encryption.value} is not there yet: choose host")
         try:
             self.topology.require_room()
         except TopologyError as error:

@@ -1,0 +1,23 @@
+"""Where traffic is sealed: between hosts, between the cards of wavelengths, or both."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class EncryptionMode(Enum):
+    """What seals; the values are those of the setting ``encryption.mode``."""
+
+    HOST = "host"
+    """Tunnels from host to host, a key for each connection."""
+    CHANNEL = "channel"
+    """A pair of cards for each wavelength, whose key all its clients share (papers 001 and 002)."""
+    BOTH = "both"
+
+    @property
+    def hosts_seal(self) -> bool:
+        return self is not EncryptionMode.CHANNEL
+
+    @property
+    def cards_seal(self) -> bool:
+        return self is not EncryptionMode.HOST
