@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from controller.model.recurrence import Recurrence
 from controller.model.tunnel_profile import DEFAULT_SUITE, NO_PADDING, has_two_keys
 from topologies.spec import SecurityClass
 
@@ -300,6 +301,7 @@ class SliceRequest:
     shape: ThreeRoles | AnyShape
     start: float | None = None  # seconds since the epoch; None: at once
     end: float | None = None  # when it goes by itself; None: never
+    recurrence: Recurrence | None = None  # when it comes and goes instead, again and again
 
     @property
     def specs(self) -> dict[str, ConnectionSpec]:

@@ -11,9 +11,11 @@ from topologies.spec import Topology
 
 
 def check_times(request: SliceRequest, now: float) -> None:
-    """Refuse a slice whose end has passed. Raises InvalidRequest."""
+    """Refuse a slice whose end, or whose last occurrence, has passed. Raises InvalidRequest."""
     if request.end is not None and request.end <= now:
         raise InvalidRequest((("end", "has passed"),))
+    if request.recurrence is not None and request.recurrence.next(now) is None:
+        raise InvalidRequest((("schedule", "its last occurrence has passed"),))
 
 
 def check_against(topology: Topology, request: SliceRequest) -> None:

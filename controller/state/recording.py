@@ -9,6 +9,7 @@ from controller.model.connectivity import Finding
 from controller.model.dark_channel import Spare
 from controller.model.path import Lane, Route
 from controller.model.reason import Reason
+from controller.model.recurrence import Occurrence
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.state.reading import StateReading
@@ -31,6 +32,14 @@ class StateRecording(StateReading):
     def keep_failed(self, record: SliceRecord) -> None:
         """Keep a slice that could not be made at its start, for its reason; it holds nothing."""
         self._registry.keep_failed(record)
+
+    def take_occurrence(self, name: str, occurrence: Occurrence) -> SliceRecord:
+        """A slice that is being made is this one of its occurrences."""
+        return self._registry.take_occurrence(name, occurrence)
+
+    def begin_deleting(self, name: str, following: Occurrence | None) -> SliceRecord:
+        """The slice goes; it comes again as ``following``, or not."""
+        return self._registry.begin_deleting(name, following)
 
     def hold_reservation(self, name: str, reservation: str, expires_at: float) -> SliceRecord:
         """Keep a RESERVED slice for whoever commits it by this id, until ``expires_at`` (seconds since the epoch)."""

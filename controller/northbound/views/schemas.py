@@ -78,13 +78,15 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "state": {"enum": [s.value for s in SliceState]}, "compute_site": or_null(TEXT),
             "created_at": MOMENT, "reason": or_null(TEXT), "expires_at": or_null(MOMENT),
+            "occurrence": or_null(object_of({"number": COUNT, "start": MOMENT, "end": MOMENT})),
             "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
         }
     ),
     "SlicePatch": {
         "type": "object",
-        "description": "Members of the request to change; null takes one away. name, cells, core and start are fixed. "
+        "description": "Members of the request to change; null takes one away. name, cells and core are fixed, start "
+        "and schedule while the slice is there. "
         "Listed connections are changed by an object with their names, or all at once by a list.",
         "properties": {
             "compute": {"type": "object"}, "connections": {"type": ["object", "array"]}, "sNSSAI": {"type": "object"},

@@ -7,6 +7,7 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding, Verdict
 from controller.model.moment import moment
+from controller.model.recurrence import Occurrence
 from controller.model.slice_record import SliceRecord
 from controller.northbound.views.moments import moment_or_none
 from controller.northbound.views.network import switch_view
@@ -31,6 +32,7 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
         "created_at": moment(record.created_at),
         "reason": record.reason,
         "expires_at": moment_or_none(record.expires_at),
+        "occurrence": None if record.occurrence is None else occurrence_view(record.occurrence),
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
         "connections": [
@@ -38,6 +40,11 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
             for c in connections
         ],
     }
+
+
+def occurrence_view(occurrence: Occurrence) -> dict[str, Any]:
+    """Which time of a recurring slice it is: the one that is, or the one that it waits for."""
+    return {"number": occurrence.number, "start": moment(occurrence.start), "end": moment(occurrence.end)}
 
 
 def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 from urllib.parse import quote
 
+from scripts.cli.commands.slices.times import time_text
 from scripts.cli.controllers import controller_of, get
 from scripts.cli.handlers import Handlers
 from scripts.cli.paths import path_text
@@ -22,8 +24,12 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(slices)
         return 0
-    rows = [(s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"])) for s in slices]
-    print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
+    now = time.time()
+    rows = [
+        (s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"]), time_text(s, now))
+        for s in slices
+    ]
+    print_table("Slices", ("name", "state", "compute", "core", "connections", "time"), rows)
     return 0
 
 
@@ -34,6 +40,8 @@ def _show(arguments: argparse.Namespace, layout: Layout) -> int:
         print_json(body)
     else:
         say(f"slice {body['name']}: {body['state']}" + (f" ({body['reason']})" if body.get("reason") else ""))
+        if comes := time_text(body, time.time()):
+            say(comes)
         print_connections(body)
     return 0
 
