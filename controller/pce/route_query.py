@@ -47,7 +47,7 @@ def search_route(
 
 def search_relay(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> FoundRelay | None:
     """The key relay ``request`` needs: an empty one unless QKD supplies keys, None when there is no way."""
-    if SecurityClass.QKD not in request.spec.security.sources:
+    if not request.spec.takes_qkd_keys:
         return FoundRelay((), ())
     if network.topology.is_vendors_pair(request.src, request.dst):
         return vendors_relay(network, request)

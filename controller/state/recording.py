@@ -153,6 +153,10 @@ class StateRecording(StateReading):
         """Record what key rate (millibit/s) the KMS tells of a QKD section."""
         self._observations.observe_section(section_id, rate_millibps, is_usable=is_usable)
 
+    def review_card_keys(self) -> None:
+        """Let the cards of wavelengths hold their key rate by what is now known of the sections."""
+        self._card_keys.review(self._network)
+
     def observe_findings(self, findings: Mapping[str, Finding]) -> None:
         """Record what the tunnels' probes say, by connection."""
         self._observations.observe_findings(findings)

@@ -31,9 +31,11 @@ from controller.northbound.views.schema_terms import (
     or_null,
     ref,
 )
+from controller.northbound.views.sealing import CARD_SCHEMA, SEALING_MEMBERS
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import ListedSliceWire, SliceWire
+from topologies.spec import EncryptionMode
 
 
 @cache
@@ -62,7 +64,7 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
-            "key_source": TEXT, "suite": or_null(_SUITE),
+            "key_source": TEXT, "suite": or_null(_SUITE), **SEALING_MEMBERS,
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
@@ -161,6 +163,7 @@ _ANSWERS: dict[str, Any] = {
     "Topology": object_of(
         {
             "name": TEXT, "description": TEXT, "faults": TEXTS,
+            "encryption": {"enum": [mode.value for mode in EncryptionMode]}, "cards": list_of(CARD_SCHEMA),
             "sites": list_of(
                 object_of(
                     {

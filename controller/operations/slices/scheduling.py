@@ -20,7 +20,7 @@ from controller.operations.slices.deletion import Deletion
 from controller.operations.slices.dry_run import Preview, preview
 from controller.operations.slices.provisioning import Provisioning
 from controller.schema.slice_request import patch_slice_request
-from controller.schema.terms import Terms, check_times
+from controller.schema.terms import check_times
 
 log = logging.getLogger(__name__)
 
@@ -88,9 +88,7 @@ class Scheduling:
         if record.state is not SliceState.SCHEDULED:
             raise SliceBusy(f"slice {record.name} is {record.state.value}: its start has come")
         context = self._context
-        request = patch_slice_request(record.request, patch, has_begun=False)
-        model = context.model
-        Terms(model.topology, model.forbidden_suites, model.extension_suites).check(request)
+        request = context.terms.accept(patch_slice_request(record.request, patch, has_begun=False))
         check_times(request, context.clock())
         return request
 

@@ -67,7 +67,7 @@ class SliceService:
     @property
     def terms(self) -> Terms:
         """What requests are held against."""
-        return Terms(self.model.topology, self.model.forbidden_suites, self.model.extension_suites)
+        return self._context.terms
 
     @property
     def model(self) -> NetworkState:

@@ -12,7 +12,6 @@ from fractions import Fraction
 
 from controller.model.request import AnyShape, ConnectionRequest, Match, Protection, SliceRequest, connections_of
 from controller.pce.network import Network
-from topologies.spec import SecurityClass
 
 Cost = tuple[int, int, int]
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # sites, channels
@@ -94,7 +93,7 @@ def allowed_ways(network: Network, request: ConnectionRequest) -> list[tuple[Cos
 
 def relays(network: Network, request: ConnectionRequest) -> list[Counter[str]]:
     """Section crossings of every relay that has the rate, fewest first; one empty relay when no QKD key is needed."""
-    if SecurityClass.QKD not in request.spec.security.sources:
+    if not request.spec.takes_qkd_keys:
         return [Counter()]
     nodes = {s.id: {s.a, s.b} for s in network.topology.sections}
 

@@ -62,6 +62,7 @@ def print_connections(body: dict[str, Any]) -> None:
         "asked",
         "level",
         "keys",
+        "sealed by",
         "suite",
         "protection",
         "path",
@@ -70,14 +71,27 @@ def print_connections(body: dict[str, Any]) -> None:
     )
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
-         c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
+         c.get("level", c["required"]), c["key_source"], c.get("sealed_by") or "-", c.get("suite") or "-",
          c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
+    _print_hops(body)
     for connection in body["connections"]:
         notes = [connection.get("reason"), *connection.get("conditions", ())]
         for note in dict.fromkeys(n for n in notes if n):
             say(f"{connection['name']}: {note}")
+
+
+def _print_hops(body: dict[str, Any]) -> None:
+    """Which channels cards seal, where they do."""
+    hops = [(c["name"], hop) for c in body["connections"] for hop in c.get("hops", ())]
+    if any(hop["sealed"] for _, hop in hops):
+        columns = ("connection", "channel", "wavelength", "class", "on the line", "card's keys")
+        print_table("Channels of the paths", columns, [
+            (name, hop["channel"], hop["wavelength"], hop["class"], "sealed" if hop["sealed"] else "as it comes",
+             hop["key_source"])
+            for name, hop in hops
+        ])  # fmt: skip
 
 
 HANDLERS: Handlers = {"slice list": _list, "slice show": _show}
