@@ -30,6 +30,7 @@ def configuration_of(
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
     given["encryption.mode"] = getattr(arguments, "encryption", None)
+    given["provisioning.mode"] = getattr(arguments, "provisioning", None)
     for name, option in (
         ("use", "use"),
         ("on_failure", "on_failure"),

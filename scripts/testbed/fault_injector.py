@@ -78,7 +78,7 @@ class FaultInjector:
     def inject(self, *faults: Fault) -> Outcome:
         """Do them, all at once. Behind another fault one is recorded, and shows when that other is lifted."""
         for fault in faults:
-            require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+            self._require(FAULTS[fault.kind].element, fault.target)
         if any(fault.kind is FaultKind.IMPAIR for fault in faults):
             self._impairments.require()
         notes = []
@@ -93,10 +93,13 @@ class FaultInjector:
             notes[n] += f", hidden behind: {', '.join(map(str, hidden))}" if hidden else ""
         return Outcome(faults, "; ".join(notes))
 
+    def _require(self, element: Element, target: str) -> None:
+        require_target(self._topology, element, target, running_record(self._layout).processes)
+
     def lift(self, inverse: str, target: str, direction: Direction | None = None) -> Outcome:
         """Undo every fault that the command ``inverse`` lifts. Says so when there is none."""
         element = element_of(inverse)
-        require_target(self._topology, element, target)
+        self._require(element, target)
         if element is Element.PROCESS:
             return self._restart(target)
         with self._changing() as change:

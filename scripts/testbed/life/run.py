@@ -31,7 +31,7 @@ from scripts.testbed.extensions import NO_EXTENSIONS, InForce
 from scripts.testbed.impairments import SHAPER, ShaperFiles
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
-from scripts.testbed.life import openvswitch
+from scripts.testbed.life import devices, openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.name_keeper import NameKeeper
@@ -223,12 +223,15 @@ class Runtime:
         self._start_kms()
         self._network.join_hosts()
         self._start_tunnels()
+        self._start_devices()
         self._start_controller()
         progress("key management: QKD sections, NTRU, Diffie-Hellman")
         self._await("kms")
         progress("tunnels")
         for site in self.topology.site_names:
             self._await(f"tunnel-{site}")
+        for name in devices.names(self.topology, self.options.configuration):
+            self._await(name)
         progress("controller")
         self._await("controller", self._services["controller"].is_back)
         self._call_switches()
@@ -323,6 +326,11 @@ class Runtime:
                 self.topology, self.layout, options.configuration, site, vendors.get(site), options.extensions
             )
             self._spawn(f"tunnel-{site}", service, config)
+
+    def _start_devices(self) -> None:
+        """Where slices are set up one after the other: the controller layer, and a device for each site."""
+        for name, module, config, is_ready in devices.services(self.topology, self.layout, self.options.configuration):
+            self._spawn(name, Service(module, None, is_ready, is_ready), config)
 
     def _start_controller(self) -> None:
         options = self.options

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, ENCRYPTION, EXTENSION_TERMS, USE, out_option, topology_option
+from scripts.cli.grammar.shared import (
+    API_PORT,
+    ENCRYPTION,
+    EXTENSION_TERMS,
+    PROVISIONING,
+    USE,
+    out_option,
+    topology_option,
+)
 from scripts.cli.grammar.values import count, number, seconds, whole
 
 TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
@@ -58,7 +66,7 @@ SECTION = Section(
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
-                API_PORT, ENCRYPTION,
+                API_PORT, ENCRYPTION, PROVISIONING,
                 argument("--time-scale", type=number, default=1.0, help="==SUPPRESS=="),
             ),
         ),
@@ -71,7 +79,7 @@ SECTION = Section(
                 argument("--slices", type=count, nargs="?", const=MOST_SLICES, metavar="N",
                          help="instead: add slices until one does not fit, at most N (default %(const)s)"),
                 _bench_topology("ukqntel; with --slices metro-ring"),
-                _bench_out("provision"), API_PORT, ENCRYPTION,
+                _bench_out("provision"), API_PORT, ENCRYPTION, PROVISIONING,
             ),
         ),
         Leaf(
