@@ -11,6 +11,7 @@ import ssl
 from pathlib import Path
 
 from kms.clients.etsi014_client import Kme014Client
+from kms.clients.few_connections import keep_buffers_small
 from kms.log_lines import configure_logging
 from kms.tunnel.agent.agent import Agent
 from kms.tunnel.agent.control_server import ControlServer
@@ -31,6 +32,7 @@ def run_agent(config: Path, level: int = logging.INFO) -> int:
     configure_logging(level)
     logging.getLogger("asyncio").setLevel(logging.INFO)
     _allow_many_descriptors()
+    keep_buffers_small()
     try:
         asyncio.run(_serve(load_agent_config(config)))
     except ConfigurationError as error:
