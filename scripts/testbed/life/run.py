@@ -34,6 +34,7 @@ from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
+from scripts.testbed.life.key_policy import require_kem
 from scripts.testbed.life.name_keeper import NameKeeper
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
@@ -178,6 +179,7 @@ class Runtime:
         progress("checking that nothing else runs")
         if self.options.encryption.cards_seal:
             raise WrongRequest(f"encryption.mode: {self.options.encryption.value} is not there yet: choose host")
+        require_kem(self.options.configuration)
         try:
             self.topology.require_room()
         except TopologyError as error:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, ENCRYPTION, EXTENSION_TERMS, USE, out_option, topology_option
+from scripts.cli.grammar.shared import (
+    API_PORT,
+    ENCRYPTION,
+    EXTENSION_TERMS,
+    KEY_POLICIES,
+    USE,
+    out_option,
+    topology_option,
+)
 from scripts.cli.grammar.values import count, number, seconds, whole
 
 TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
@@ -58,7 +66,7 @@ SECTION = Section(
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
-                API_PORT, ENCRYPTION,
+                API_PORT, ENCRYPTION, *KEY_POLICIES,
                 argument("--time-scale", type=number, default=1.0, help="==SUPPRESS=="),
             ),
         ),
