@@ -8,6 +8,7 @@ This is the public face of the package, and the one thing that ``controller`` ma
 name ``topologies.spec``, not the files in it.
 """
 
+from topologies.spec.allocation import Allocation
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
 from topologies.spec.encryption_mode import EncryptionMode
 from topologies.spec.errors import TopologyError
@@ -44,6 +45,7 @@ __all__ = [
     "ROOT_MANAGEMENT_INDEX",
     "SITE_NAME",
     "SITE_NAME_LENGTH",
+    "Allocation",
     "Channel",
     "EncryptionMode",
     "HostSpec",
