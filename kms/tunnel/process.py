@@ -57,18 +57,10 @@ def _allow_many_descriptors() -> None:
 async def _serve(config: AgentConfig) -> None:
     suites = suites_of(config)
     stop = _stop_on_signals()
-    client = _client(config)
-    vendor = None if config.vendor is None else _vendor_client(config.vendor)
-    keys: KeyClient = KmeKeys(client)
-    if vendor is not None and config.vendor is not None:
-        keys = VendorKeys(keys, KmeKeys(vendor), config.vendor.peers)
-    agent = Agent(config, keys, suites)
-    server = ControlServer(AgentRequests(agent), config.control_socket)
     async with contextlib.AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(client.close)
-        if vendor is not None:
-            cleanup.push_async_callback(vendor.close)
+        agent = Agent(config, _keys(config, cleanup), suites)
         cleanup.push_async_callback(agent.close)
+        server = ControlServer(AgentRequests(agent), config.control_socket)
         agent.start()
         cleanup.push_async_callback(server.close)
         await server.start()
@@ -79,10 +71,8 @@ async def _serve(config: AgentConfig) -> None:
 
 async def _serve_shelf(config: ShelfConfig) -> None:
     stop = _stop_on_signals()
-    client = _client(config)
     async with contextlib.AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(client.close)
-        shelf = Shelf(config, KmeKeys(client))
+        shelf = Shelf(config, _keys(config, cleanup))
         cleanup.push_async_callback(shelf.close)
         server = ControlServer(shelf, config.control_socket)
         shelf.start()
@@ -91,6 +81,18 @@ async def _serve_shelf(config: ShelfConfig) -> None:
         logger.info("shelf of %s, with %d cards, listens on %s", config.shelf, len(config.cards), config.control_socket)
         await stop.wait()
         logger.info("shelf of %s stops", config.shelf)
+
+
+def _keys(config: AgentConfig | ShelfConfig, cleanup: contextlib.AsyncExitStack) -> KeyClient:
+    """Where keys come from, closed with ``cleanup``."""
+    client = _client(config)
+    cleanup.push_async_callback(client.close)
+    keys = KmeKeys(client)
+    if config.vendor is None:
+        return keys
+    vendor = _vendor_client(config.vendor)
+    cleanup.push_async_callback(vendor.close)
+    return VendorKeys(keys, KmeKeys(vendor), config.vendor.peers)
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from kms.tunnel.config import Interface, Name, ProbePeriod
+from kms.tunnel.config import Interface, Name, ProbePeriod, VendorConfig
 from kms.tunnel.errors import ConfigurationError
 from kms.tunnel.packet.ethernet import CARDS, MAX_CIRCUIT
 
@@ -65,6 +65,8 @@ class ShelfConfig(_Frozen):
     lifetime_s: Annotated[float, Field(ge=0.1, le=86400.0, allow_inf_nan=False)] = 60.0
     """How long a key may seal that no other one has followed; then the clients lose their carrier."""
     probe_s: ProbePeriod = 0.5
+    vendor: VendorConfig | None = None
+    """Whose keys of QKD are used instead of the own KME's."""
     unsafe_keylog: Path | None = None
 
 

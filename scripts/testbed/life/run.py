@@ -33,7 +33,7 @@ from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
-from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
+from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file, shelf_file
 from scripts.testbed.life.name_keeper import NameKeeper
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
@@ -43,6 +43,7 @@ from scripts.testbed.run_record import Process, RunRecord
 from topologies import attachments
 from topologies.attachments import Attached
 from topologies.bfd import DEFAULT_INTERVAL_MS
+from topologies.cards import LINE_NODES, CardPlan, sealing_cards
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
@@ -50,7 +51,7 @@ from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
 from topologies.spec import EncryptionMode, Topology, TopologyError
 
-START_STEPS = 7
+START_STEPS = 8
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
@@ -109,6 +110,7 @@ class Runtime:
         self._network: EmulatedNetwork | None = None
         self._children: dict[str, Child] = {}
         self._services: dict[str, Service] = {}
+        self._cards: tuple[CardPlan, ...] = ()
         self._agents = AgentStarter(layout.log(AGENTS))
 
     @property
@@ -176,10 +178,9 @@ class Runtime:
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
-        if self.options.encryption.cards_seal:
-            raise WrongRequest(f"encryption.mode: {self.options.encryption.value} is not there yet: choose host")
         try:
             self.topology.require_room()
+            self._cards = sealing_cards(self.topology, self.options.encryption)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
@@ -214,6 +215,7 @@ class Runtime:
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
             callers_environment(),
             attached,
+            self._cards,
         )
         self._stack.callback(self._network.stop)
         self._stack.callback(self._end_processes)
@@ -223,6 +225,7 @@ class Runtime:
         self._start_kms()
         self._network.join_hosts()
         self._start_tunnels()
+        self._start_shelves()
         self._start_controller()
         progress("key management: QKD sections, NTRU, Diffie-Hellman")
         self._await("kms")
@@ -235,6 +238,9 @@ class Runtime:
         self._await("controller")
         progress("first keys of the QKD sections")
         await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
+        progress("cards" if self._cards else "no cards: hosts seal")
+        for site in self._shelves:
+            self._await(f"shelf-{site}")
         shaper = ShaperFiles(self.layout)
         shaper.write({})
         self._services[SHAPER] = Service("scripts.testbed.life.shaper", None, shaper.is_ready, shaper.is_ready)
@@ -292,15 +298,17 @@ class Runtime:
                 authority.issue_server(root, name, names, root / name)
             for site in self.topology.site_names:
                 authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+            for site in self._shelves:
+                authority.issue_sae(root, f"card-{site}", root / f"card-{site}", site=site)
         except PkiError as error:
             raise EnvironmentLacks(str(error)) from error
 
     def _start_kms(self) -> None:
         kms = clients.KmsAdmin(self.layout.kms_socket)
         service = Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready)
-        self._spawn(
-            "kms", service, kms_file(self.topology, self.layout, self.options.configuration, self.options.extensions)
-        )
+        options = self.options
+        config = kms_file(self.topology, self.layout, options.configuration, options.extensions, self._cards)
+        self._spawn("kms", service, config)
 
     def _open_agents(self) -> None:
         self._note(AGENTS, self._agents.open())
@@ -323,6 +331,24 @@ class Runtime:
                 self.topology, self.layout, options.configuration, site, vendors.get(site), options.extensions
             )
             self._spawn(f"tunnel-{site}", service, config)
+
+    @property
+    def _shelves(self) -> tuple[str, ...]:
+        """The sites that have cards."""
+        return tuple(dict.fromkeys(card.site for card in self._cards))
+
+    def _start_shelves(self) -> None:
+        """In the machine's own namespace, where the ports are; they go to the lines by themselves."""
+        vendors = agents_vendors(self.topology, self.layout, "card-") if self._cards else {}
+        holders = {end: self.record.namespaces[node] for end, node in LINE_NODES.items()} if self._cards else {}
+        for site in self._shelves:
+            control = clients.ShelfControl(self.layout.shelf_socket(site))
+            service = Service(None, os.getpid(), control.is_up, control.is_ready)
+            configuration = self.options.configuration
+            config = shelf_file(
+                self.topology, self.layout, configuration, site, self._cards, holders, vendors.get(site)
+            )
+            self._spawn(f"shelf-{site}", service, config)
 
     def _start_controller(self) -> None:
         options = self.options
