@@ -34,6 +34,10 @@ _KERNEL_NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "outer_machine: wants what a lane's own machine has not, such as a way out")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for needs, variable in ((_NEEDS, "QSLICE_REQUIRE_ALL"), (_KERNEL_NEEDS, "QSLICE_REQUIRE_KERNEL")):
         for marker, (is_here, reason) in needs.items():

@@ -28,10 +28,11 @@ from scripts.measure.programs.iperf import IperfResult, iperf_together
 from scripts.measure.programs.ping import PingResult, ping_all
 from scripts.measure.slices import refusal
 from scripts.setup import capabilities
+from scripts.testbed.cleanup import take_down
 from scripts.testbed.clients import every_slice
 from scripts.testbed.faults import FAULTS, Fault, FaultKind
 from scripts.testbed.key_rates import ask_when_known
-from scripts.testbed.life.detached import Started, start_detached, take_down
+from scripts.testbed.life.detached import Started, start_detached
 from scripts.testbed.life.run import RunOptions
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record

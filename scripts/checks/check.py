@@ -1,7 +1,7 @@
 """`qslice test`: lint, then the test suite. Everything is run, so that one call shows all that is wrong.
 
-Without further arguments two pytests run beside each other (scripts/checks/pytest_parts.py). Exit status: 0 all well,
-1 a complaint or a failed test, 2 no test matches the request, 128 and a signal's number when one ended it.
+Without further arguments several pytests run beside each other (scripts/checks/pytest_parts.py). Exit status: 0 all
+well, 1 a complaint or a failed test, 2 no test matches the request, 128 and a signal's number when one ended it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from scripts.checks.pytest_parts import Part, Reports, Tests
-from scripts.checks.soak import run as soak
+from scripts.checks.lanes import world
+from scripts.checks.pytest_parts import Job, Part, Reports, Tests
 from scripts.console.streams import INTERRUPTED
-from scripts.offline import rehearsal
-from scripts.vm import run as vm
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("controller", "topologies", "kms", "scripts", "tests")
 
 # Without these: nothing that needs root, Open vSwitch or /dev/net/tun, nothing that takes long.
 FAST = "not needs_root and not needs_ovs and not needs_tun and not slow"
+
+LANES = 2
+MOST_LANES = 8
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -66,22 +67,54 @@ def _run(command: Sequence[str], *, environment: dict[str, str], is_quiet: bool)
     return subprocess.run(list(command), cwd=ROOT, env=environment, stdout=output, check=False).returncode
 
 
-def _run_tests(tests: Tests, selection: str | None, arguments: Sequence[str], folder: Path) -> dict[str, int]:
-    """Exit statuses of one pytest, or of two beside each other; each leaves its JUnit report NAME.xml in ``folder``."""
-    print("== pytest", file=sys.stderr, flush=True)
+def jobs(folder: Path, lanes: int) -> dict[str, Job]:
+    """The pytests that run the whole suite beside each other, by name; each leaves its report NAME.xml in ``folder``.
+    Tests on networks run in ``lanes``, the first on this machine and the others in worlds of their own."""
+    claims = folder / "claims"
+    claims.mkdir()
+    made = {}
+    for number in range(1, lanes + 1):
+        name = Part.NETWORKS.value if number == 1 else f"{Part.NETWORKS.value}-{number}"
+        command = pytest_command(
+            selection=Part.NETWORKS.selection, report=folder / f"{name}.xml",
+            arguments=lane_arguments(claims, on_outer_machine=number == 1),
+        )  # fmt: skip
+        if number > 1:
+            command = world.command_in(world.STATE / "lanes" / str(number), [*command, *_own_cache(name)])
+        made[name] = Job(command)
+    rest = Part.REST.value
+    command = pytest_command(selection=Part.REST.selection, report=folder / f"{rest}.xml", arguments=_own_cache(rest))
+    return {**made, rest: Job(command, is_nice=True)}
+
+
+def lane_arguments(claims: Path, *, on_outer_machine: bool) -> list[str]:
+    """What has a pytest run the tests of one lane: those that it comes to claim first."""
+    where = ["--lane-of-outer-machine"] if on_outer_machine else []
+    # How many are done, of those that it will have been, nobody knows: no percentages.
+    style = ["-o", "console_output_style=classic"]
+    return ["-p", "scripts.checks.lanes.plugin", f"--lane-claims={claims}", *where, *style]
+
+
+def _own_cache(name: str) -> list[str]:
+    """Each keeps to itself what it knows of earlier runs: the last to end would overwrite the others'."""
+    return ["-o", f"cache_dir=.pytest_cache/{name}"]
+
+
+def _run_tests(
+    tests: Tests, selection: str | None, arguments: Sequence[str], folder: Path, lanes: int
+) -> dict[str, int]:
+    """Exit statuses of one pytest, or of several beside each other; each leaves its JUnit report in ``folder``."""
     if selection or arguments:
+        print("== pytest", file=sys.stderr, flush=True)
         # A few tests, or something special, a debugger perhaps: the terminal is pytest's own.
         return {
             "tests": tests.run(pytest_command(selection=selection, arguments=arguments, report=folder / "tests.xml"))
         }
-    commands = {
-        part.value: pytest_command(selection=part.selection, arguments=[], report=folder / f"{part.value}.xml")
-        for part in Part
-    }
-    # Each keeps to itself what it knows of earlier runs: the second to end would overwrite the first's.
-    commands[Part.REST.value] += ["-o", "cache_dir=.pytest_cache/rest"]
-    shown, beside = commands
-    return dict(zip(commands, tests.run_both(commands[shown], commands[beside], title=beside), strict=True))
+    if lanes > 1 and (why := world.why_none()):
+        print(f"== one lane instead of {lanes}, as none can have a machine of its own here: {why}", file=sys.stderr)
+        lanes = 1
+    print("== pytest", file=sys.stderr, flush=True)
+    return tests.run_all(jobs(folder, lanes))
 
 
 def _repeat(failures: Mapping[str, str]) -> None:
@@ -98,14 +131,33 @@ def _environment() -> dict[str, str]:
     return environment
 
 
+# Loaded when they are asked for: what they load has threads, and children of a process with threads that is killed are
+# told of it once for each (PR_SET_PDEATHSIG), so that a second interruption would end the tests' clean-up.
+
+
+def _run_vm(arguments: Sequence[str]) -> int:
+    from scripts.vm import run
+
+    return run.main(arguments)
+
+
+def _run_offline(arguments: Sequence[str]) -> int:
+    from scripts.offline import rehearsal
+
+    return rehearsal.main(arguments)
+
+
+def _run_long(arguments: Sequence[str]) -> int:
+    from scripts.checks.soak import run
+
+    return run.main(arguments)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
-    if "--vm" in given:
-        return vm.main([argument for argument in given if argument != "--vm"])
-    if "--offline" in given:
-        return rehearsal.main([argument for argument in given if argument != "--offline"])
-    if "--long" in given:
-        return soak.main([argument for argument in given if argument != "--long"])
+    for option, run in (("--vm", _run_vm), ("--offline", _run_offline), ("--long", _run_long)):
+        if option in given:
+            return run([argument for argument in given if argument != option])
     parser = argparse.ArgumentParser(
         prog="qslice test",
         description="Lint and the test suite. Other arguments go to pytest.",
@@ -118,6 +170,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         choices=[part.value for part in Part],
         help="one of the two that are else run beside each other: tests that make networks, or the rest",
     )
+    parser.add_argument(
+        "--lanes", type=int, default=LANES, choices=range(1, MOST_LANES + 1), metavar="N",
+        help=f"how many tests make networks at the same time (default: {LANES}), each on a machine of its own",
+    )  # fmt: skip
     parser.add_argument(
         "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"
     )
@@ -143,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             complaints.append(name)
     with tempfile.TemporaryDirectory(prefix="qslice-test-") as folder:
         with Tests(ROOT, environment, sys.stderr if options.json else sys.stdout) as tests:
-            statuses = _run_tests(tests, selection, arguments, Path(folder))
+            statuses = _run_tests(tests, selection, arguments, Path(folder), options.lanes)
         reports = Reports({name: Path(folder, f"{name}.xml") for name in statuses})
     if options.junitxml:
         reports.write(options.junitxml)

@@ -1,12 +1,14 @@
 """The test suite's two parts, run beside each other: tests that make networks, and the rest.
 
 Networks, Open vSwitch and /run/qslice are the machine's, and there is one of each: tests that use them run one after
-the other, in one process. All other tests keep to directories and free ports of their own, so a second process runs
-them meanwhile, at a lower priority. The first part prints as it goes, the second at the end, so that both can be read.
+the other, in one process for each machine that there is to run them on (scripts/checks/lanes). All other tests keep to
+directories and free ports of their own, so another process runs them meanwhile, at a lower priority. One prints as it
+goes, the others at the end, so that all can be read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -28,7 +30,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Part(Enum):
-    """A part's name; every test belongs to exactly one. The first prints as it goes."""
+    """A part's name; every test belongs to exactly one."""
 
     NETWORKS = "networks"
     REST = "rest"
@@ -37,6 +39,18 @@ class Part(Enum):
     def selection(self) -> str:
         """The part's tests, as an expression over pytest's markers."""
         return _ON_NETWORKS if self is Part.NETWORKS else f"not ({_ON_NETWORKS})"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pytest that runs beside others; at a lower priority where it makes no networks, whose timers are in a hurry."""
+
+    command: Sequence[str]
+    is_nice: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        return ["nice", "-n", str(_BESIDE_NICENESS), *self.command] if self.is_nice else list(self.command)
 
 
 class Tests:
@@ -65,17 +79,22 @@ class Tests:
         """One, with our terminal where there is one; its exit status."""
         return self._start(command, stdout=self._output, has_terminal=sys.stdin.isatty()).wait()
 
-    def run_both(self, shown: Sequence[str], beside: Sequence[str], *, title: str) -> tuple[int, int]:
-        """Two beside each other; their exit statuses. The second is printed under its title when the first has been."""
-        with tempfile.TemporaryFile() as kept:
-            first = self._start(shown, stdout=self._output)
-            nice = ["nice", "-n", str(_BESIDE_NICENESS), *beside]
-            second = self._start(nice, stdout=kept, stderr=subprocess.STDOUT)
-            statuses = first.wait(), second.wait()
-            kept.seek(0)
-            print(f"== pytest: {title}", file=sys.stderr, flush=True)
-            self._output.write(kept.read().decode(errors="replace"))
-            self._output.flush()
+    def run_all(self, jobs: Mapping[str, Job]) -> dict[str, int]:
+        """All beside each other; their exit statuses. The first prints as it goes, each of the others is printed under
+        its name when those before it have been."""
+        (first, shown), *others = jobs.items()
+        with contextlib.ExitStack() as files:
+            running = {first: self._start(shown.words, stdout=self._output)}
+            kept = {name: files.enter_context(tempfile.TemporaryFile()) for name, _ in others}
+            for name, job in others:
+                running[name] = self._start(job.words, stdout=kept[name], stderr=subprocess.STDOUT)
+            statuses = {first: running[first].wait()}
+            for name, file in kept.items():
+                statuses[name] = running[name].wait()
+                file.seek(0)
+                print(f"== pytest: {name}", file=sys.stderr, flush=True)
+                self._output.write(file.read().decode(errors="replace"))
+                self._output.flush()
         return statuses
 
     def _start(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.life import openvswitch
 from scripts.testbed.paths import Layout
-from scripts.testbed.processes import end_all
+from scripts.testbed.processes import end, end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
 from topologies import attachments, bridges, interfaces
 from topologies.attachments import Attached
-from topologies.catalog import CATALOG, load
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.queues import quick_closing
+
+_DOWN_TIMEOUT_S = 30.0
 
 
 def read_or_guess(layout: Layout) -> RunRecord | None:
@@ -35,6 +36,16 @@ def ssl_of_others() -> tuple[str, str, str] | None:
     """Open vSwitch's TLS settings as a run has to put them back: a dead run's own are none."""
     found = openvswitch.read_ssl()
     return None if _is_ours(found) else found
+
+
+def take_down(record: RunRecord, layout: Layout, step: Callable[[str], None]) -> list[str]:
+    """End a run, and remove what an earlier one may have left; what that was. ``step`` hears each step."""
+    step("stopping processes, bridges, links and namespaces")
+    if record.supervisor.is_alive():
+        end(record.supervisor, grace_s=_DOWN_TIMEOUT_S)
+    step("looking for leftovers")
+    left = read_or_guess(layout)
+    return remove_leftovers(left, layout) if left is not None else []
 
 
 def remove_leftovers(record: RunRecord, layout: Layout) -> list[str]:
@@ -69,6 +80,8 @@ def forget(layout: Layout) -> None:
 
 
 def _guess(layout: Layout) -> RunRecord:
+    from topologies.catalog import CATALOG, load  # only here: it takes longer to load than all else to end a run
+
     marked, topologies = _marked_bridges(), [load(name) for name in CATALOG]
     sites = [(topology, site) for topology in topologies for site in topology.site_names]
     ports = chain(*marked.values(), (p.interface for topology, site in sites for p in topology.ports(site)))

@@ -193,7 +193,12 @@ class _Expansion:
         if not self._is_new("channel", channel_id, path):
             return
         self._circuits.setdefault(wavelength.id, []).append(path)
-        gbps = wavelength.capacity_gbps if gbps is None else gbps
+        most = wavelength.capacity_gbps
+        if gbps is not None and gbps > most:
+            self._complain(path, f"capacity_gbps {gbps:g} is more than its wavelength {wavelength.id} has: {most:g}",
+                           "lower it, or raise the wavelength's")  # fmt: skip
+            gbps = most
+        gbps = most if gbps is None else gbps
         self._channels[channel_id] = Channel(
             channel_id, a, b, wavelength.id, wavelength.security, gbps * self._scale, km,
             frozenset({wavelength.id, *risks}), dark, attached and not dark,
@@ -331,7 +336,7 @@ class _Expansion:
             self._links[link.id] = QkdLink(link.id, link.a, link.b, link.sections)
 
     def _check_client_ports(self) -> None:
-        for wavelength in self._wavelengths.values():
+        for wavelength in self._wavelengths.values() if self._document.allocation == "shared" else ():
             circuits = self._circuits.get(wavelength.id, [])
             if len(circuits) > wavelength.client_ports:
                 self._complain(

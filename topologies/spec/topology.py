@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from topologies.spec.allocation import Allocation
-from topologies.spec.channel import Channel, Wavelength
+from topologies.spec.channel import ROUNDING, Channel, Wavelength
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -84,7 +84,16 @@ class Topology:
             for end in wavelength.ends or ():
                 if end not in self._site_index:
                     raise TopologyError(f"wavelength {wavelength.id}: there is no site {end!r}")
+        for channel in self.channels:
+            most = wavelengths[channel.wavelength].capacity_gbps * self.mbps_per_gbps
+            if channel.capacity_mbps > most * (1 + ROUNDING):
+                raise TopologyError(
+                    f"channel {channel.id}: {channel.capacity_mbps:g} Mbit/s are more than the {most:g} Mbit/s of its "
+                    f"wavelength {channel.wavelength}"
+                )
         for wavelength_id, used in Counter(c.wavelength for c in self.channels).items():
+            if self.allocation is Allocation.CIRCUIT:
+                break  # ports are taken by connections, not by circuits
             if used > wavelengths[wavelength_id].client_ports:
                 ports = wavelengths[wavelength_id].client_ports
                 raise TopologyError(f"wavelength {wavelength_id}: {used} circuits on {ports} client ports")
@@ -158,6 +167,10 @@ class Topology:
         return self._cards[wavelength_id]
 
     @cached_property
+    def _wavelength_index(self) -> dict[str, Wavelength]:
+        return {w.id: w for w in self.wavelengths}
+
+    @cached_property
     def _cards(self) -> dict[str, tuple[str, str] | None]:
         first: dict[str, tuple[str, str]] = {}
         for channel in self.channels:
@@ -173,6 +186,9 @@ class Topology:
 
     def has_site(self, name: str) -> bool:
         return name in self._site_index
+
+    def wavelength(self, wavelength_id: str) -> Wavelength:
+        return self._wavelength_index[wavelength_id]
 
     def channel(self, channel_id: str) -> Channel:
         return self._channel_index[channel_id]

@@ -14,17 +14,15 @@ from typing import IO, Any
 
 from scripts.configuration.values import Configuration
 from scripts.errors import DidNotHold, EnvironmentLacks
-from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.extensions import InForce
 from scripts.testbed.life.run import START_STEPS, START_TIMEOUT_S, RunOptions
 from scripts.testbed.life.start_reports import StartReports
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.processes import end, open_log, tail
+from scripts.testbed.processes import open_log, tail
 from scripts.testbed.run_record import RunRecord, read_record
 from topologies.spec import Topology, topology_from_dict
 
 POLL_S = 0.05
-DOWN_TIMEOUT_S = 30.0
 
 Tell = Callable[[str], None]
 
@@ -99,13 +97,3 @@ def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: 
     if record is None or record.phase != "ready" or record.supervisor.pid != child.pid:
         raise DidNotHold(f"the network ended while it started; the end of {log}:\n{tail(log)}")
     return record
-
-
-def take_down(record: RunRecord, layout: Layout, step: Tell) -> list[str]:
-    """End a run, and remove what an earlier one may have left; what that was."""
-    step("stopping processes, bridges, links and namespaces")
-    if record.supervisor.is_alive():
-        end(record.supervisor, grace_s=DOWN_TIMEOUT_S)
-    step("looking for leftovers")
-    left = read_or_guess(layout)
-    return remove_leftovers(left, layout) if left is not None else []

@@ -1,4 +1,4 @@
-"""``up`` and ``down``: a network's life."""
+"""``up``: a network, until it is told to end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from scripts.console.output import print_json, say
 from scripts.console.progress import Progress
 from scripts.console.streams import has_commands
 from scripts.errors import WrongRequest
-from scripts.testbed.cleanup import read_or_guess
 from scripts.testbed.interrupts import end_on_signals
-from scripts.testbed.life.detached import read_order, start_detached, take_down
+from scripts.testbed.life.detached import read_order, start_detached
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.life.start_reports import StartReporter
 from scripts.testbed.paths import Layout
@@ -95,27 +94,4 @@ def _supervise(topology: Topology, options: RunOptions, arguments: argparse.Name
     return 0
 
 
-def _down(arguments: argparse.Namespace, layout: Layout) -> int:
-    record = read_or_guess(layout)
-    if record is None:
-        if arguments.json:
-            print_json({"stopped": False, "removed": []})
-        else:
-            say("nothing is running")
-        return 0
-    was_running = record.supervisor.is_alive()
-    with Progress("down", total=2) as progress:
-        removed = take_down(record, layout, progress.begin)
-    if arguments.json:
-        print_json({"stopped": was_running, "removed": removed})
-    elif removed:
-        say(f"down; an earlier run had left {len(removed)} things, now removed")
-    else:
-        say("down; nothing is left")
-    return 0
-
-
-HANDLERS: Handlers = {
-    "up": _up,
-    "down": _down,
-}
+HANDLERS: Handlers = {"up": _up}

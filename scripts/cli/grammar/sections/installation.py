@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
-from scripts.cli.grammar.values import seconds
+from scripts.cli.grammar.values import count, seconds
 
 SECTION = Section(
     "This installation",
@@ -54,6 +54,9 @@ SECTION = Section(
                 argument("--part", choices=("networks", "rest"),
                          help="one of the two that otherwise run beside each other: tests that make networks, or the "
                               "rest"),
+                argument("--lanes", type=count, metavar="N",
+                         help="how many tests make networks at the same time, each on a machine of its own "
+                              "(default: 2)"),
                 argument("--vm", action="store_true",
                          help="the tests that need Debian 12's kernel, in a guest (QEMU)"),
                 argument("--offline", action="store_true",

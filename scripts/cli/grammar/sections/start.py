@@ -36,7 +36,7 @@ SECTION = Section(
             ),
         ),
         Leaf(
-            "down", "start.run", "Stop and clean exactly what was started.",
+            "down", "start.down", "Stop and clean exactly what was started.",
             ("down", "down --json"), "a part could not be stopped or removed",
         ),
         Leaf(

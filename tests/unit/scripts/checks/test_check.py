@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from scripts.checks import check
-from scripts.checks.pytest_parts import Part, Reports, Tests
+from scripts.checks.lanes import world
+from scripts.checks.pytest_parts import Job, Part, Reports, Tests
 
 
 @pytest.mark.parametrize(
@@ -55,13 +56,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], list[list[str
             seen.append(list(command))
             return pytest_status
 
-        def two(_: Tests, shown: Sequence[str], beside: Sequence[str], *, title: str) -> tuple[int, int]:
-            seen.extend([list(shown), list(beside)])
-            return 0, pytest_status
+        def several(_: Tests, jobs: Mapping[str, Job]) -> dict[str, int]:
+            seen.extend(list(job.command) for job in jobs.values())
+            return {name: pytest_status if name == "rest" else 0 for name in jobs}
 
         monkeypatch.setattr(check, "_run", lint)
         monkeypatch.setattr(Tests, "run", one)
-        monkeypatch.setattr(Tests, "run_both", two)
+        monkeypatch.setattr(Tests, "run_all", several)
+        monkeypatch.setattr(world, "why_none", lambda: "")
         return seen
 
     return prepare
@@ -70,15 +72,56 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], list[list[str
 def test_all_linters_then_pytest(calls: Callable[[int, int], list[list[str]]]) -> None:
     seen = calls(0, 0)
     assert check.main([]) == 0
-    assert [Path(command[0]).name for command in seen[:-2]] == ["ruff", "ruff", "mypy", "lint-imports"]
-    assert ["pytest" in command for command in seen[-2:]] == [True, True]
-    assert [command[command.index("-m", 3) + 1] for command in seen[-2:]] == [part.selection for part in Part]
+    linters, pytests = seen[:4], seen[4:]
+    assert [Path(command[0]).name for command in linters] == ["ruff", "ruff", "mypy", "lint-imports"]
+    networks, rest = Part.NETWORKS.selection, Part.REST.selection
+    assert [selection_of(command) for command in pytests] == [networks, networks, rest]
+
+
+def selection_of(command: Sequence[str]) -> str:
+    """pytest's `-m`; Python's own comes before it."""
+    return command[command.index("-m", command.index("pytest")) + 1]
+
+
+def claims_of(command: Sequence[str]) -> list[str]:
+    return [word for word in command if word.startswith("--lane-claims=")]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_lanes_share_their_tests_and_one_alone_has_those_of_the_outer_machine(
+    calls: Callable[[int, int], list[list[str]]], lanes: int
+) -> None:
+    seen = calls(0, 0)
+    assert check.main(["--lanes", str(lanes)]) == 0
+    *networks, rest = seen[4:]
+    assert len(networks) == lanes
+    assert len({tuple(claims_of(command)) for command in networks}) == 1
+    assert ["--lane-of-outer-machine" in command for command in networks] == [True] + [False] * (lanes - 1)
+    assert ["unshare" in command for command in networks] == [False] + [True] * (lanes - 1)
+    assert claims_of(rest) == []
+
+
+def test_a_machine_without_worlds_has_one_lane_and_says_so(
+    calls: Callable[[int, int], list[list[str]]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen = calls(0, 0)
+    monkeypatch.setattr(world, "why_none", lambda: "unshare failed: Operation not permitted")
+    assert check.main([]) == 0
+    assert [selection_of(command) for command in seen[4:]] == [part.selection for part in Part]
+    assert "one lane instead of 2" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("lanes", ["0", "9", "many"])
+def test_a_wrong_number_of_lanes_is_a_wrong_request(lanes: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        check.main(["--lanes", lanes])
+    assert ended.value.code == 2
 
 
 def test_complaint_does_not_keep_the_tests_from_running(calls: Callable[[int, int], list[list[str]]]) -> None:
     seen = calls(1, 0)
     assert check.main([]) == 1
-    assert len(seen) == 6
+    assert len(seen) == 7
 
 
 def test_a_failure_beside_the_networks_counts(calls: Callable[[int, int], list[list[str]]]) -> None:

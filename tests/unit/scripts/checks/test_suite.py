@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts.checks.check import ROOT
-from scripts.checks.pytest_parts import Counts, Part, Reports, Tests
+from scripts.checks.pytest_parts import Counts, Job, Part, Reports, Tests
 from tests import conftest
 from tests.support.wait import PATIENCE, wait_until
 
@@ -82,16 +82,22 @@ def test_no_report_no_counts_but_what_there_is_is_told(reports: dict[str, Path],
     assert list(part.failures) == ["tests.b.Many::four (rest)"]
 
 
-def test_the_second_is_printed_after_the_first_and_is_nice(tmp_path: Path) -> None:
-    first = (
-        "import pathlib, time\nprint('first', flush=True)\nwhile not pathlib.Path('second').exists(): time.sleep(0.01)"
-    )
-    second = "import os, pathlib, sys\nprint('second', os.nice(0))\npathlib.Path('second').touch()\nsys.exit(3)"
+FIRST = "import pathlib, time\nprint('first', flush=True)\nwhile not pathlib.Path('third').exists(): time.sleep(0.01)"
+SECOND = "import os\nprint('second', os.nice(0))"
+THIRD = "import os, pathlib, sys\nprint('third', os.nice(0))\npathlib.Path('third').touch()\nsys.exit(3)"
+
+
+def test_all_run_at_once_and_are_printed_one_after_the_other(tmp_path: Path) -> None:
+    jobs = {
+        "first": Job([sys.executable, "-c", FIRST]),
+        "second": Job([sys.executable, "-c", SECOND]),
+        "third": Job([sys.executable, "-c", THIRD], is_nice=True),
+    }
     shown = tmp_path / "shown"
     with shown.open("w") as output, Tests(tmp_path, dict(os.environ), output) as tests:
-        statuses = tests.run_both([sys.executable, "-c", first], [sys.executable, "-c", second], title="second")
-    assert statuses == (0, 3)
-    assert shown.read_text() == f"first\nsecond {min(19, os.nice(0) + 10)}\n"
+        statuses = tests.run_all(jobs)
+    assert statuses == {"first": 0, "second": 0, "third": 3}
+    assert shown.read_text() == f"first\nsecond {os.nice(0)}\nthird {min(19, os.nice(0) + 10)}\n"
 
 
 # Stands for pytest: it says that it runs, and cleans up when interrupted, which takes until it is let go on.
@@ -112,6 +118,7 @@ sys.exit(2)
 QSLICE_TEST = """
 import sys
 from scripts.checks import check
+check.LANES = 1
 check.lint_commands = lambda _: {}
 check.pytest_command = lambda report, **_: [sys.executable, sys.argv[1], str(report)]
 sys.exit(check.main(["--json", *sys.argv[2:]]))
@@ -160,6 +167,9 @@ def test_a_signal_to_the_command_alone_ends_it_when_all_is_cleaned_up(
 
 def test_a_command_that_is_killed_has_its_tests_clean_up(tmp_path: Path) -> None:
     with qslice_test(tmp_path) as process:
+        # One with more would have them interrupted twice, once in their clean-up: when a thread ends, its children are
+        # told, and they are then another's.
+        assert len(os.listdir(f"/proc/{process.pid}/task")) == 1
         process.kill()
         (tmp_path / "go-on").touch()
         wait_until(lambda: names(tmp_path, "cleaned") == {"networks", "rest"}, 30)
