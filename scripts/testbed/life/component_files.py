@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from scripts.testbed.extensions import NO_EXTENSIONS, InForce
 from scripts.testbed.life.ready_pairs import slice_pairs
 from scripts.testbed.paths import Layout
 from topologies.cards import CardPlan
-from topologies.spec import CARD_REKEY_S, KME_PORT, Topology
+from topologies.spec import KME_PORT, Topology
 
 OPENFLOW_HOST = "127.0.0.1"
 # Keys of these sources are made ahead of the first slice, so that it is as quick to set up as any later one. QKD keys
@@ -76,42 +75,6 @@ def agent_file(
         "kme_url": f"https://{host.kme_address}:{KME_PORT}",
         "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
         "vendor": vendor, "suite_extension": extensions.agent_part(),
-    }  # fmt: skip
-
-
-def shelf_file(
-    topology: Topology,
-    layout: Layout,
-    configuration: Configuration,
-    site: str,
-    cards: Sequence[CardPlan],
-    lines: Mapping[str, int],
-    vendor: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The shelf's of one site, as :class:`kms.tunnel.cards.config.ShelfConfig` reads it.
-
-    ``cards`` are all of the network's, ``lines`` the processes that hold the namespaces of the lines' ends.
-    """
-    host, own, agents = topology.host(site), layout.pki / f"card-{site}", agent_part(configuration)
-    return {
-        "shelf": site, "sae_id": f"card-{site}", "control_socket": str(layout.shelf_socket(site)),
-        "kme_url": f"https://{host.kme_address}:{KME_PORT}",
-        "cert": str(own / "cert.pem"), "key": str(own / "key.pem"), "ca": str(own / "ca.pem"),
-        "cards": [_card(card, lines[card.end]) for card in cards if card.site == site],
-        "rekey_s": CARD_REKEY_S, "lifetime_s": configuration["encryption.lifetime_s"],
-        "probe_s": agents["probe_s"], "unsafe_keylog": agents["unsafe_keylog"], "vendor": vendor,
-    }  # fmt: skip
-
-
-def _card(card: CardPlan, holder: int) -> dict[str, Any]:
-    return {
-        "wavelength": card.wavelength, "role": "initiator" if card.end == "a" else "responder",
-        "key_source": card.key_source, "peer_sae": f"card-{card.peer_site}",
-        "line": {
-            "namespace": f"/proc/{holder}/ns/net", "interface": card.interface,
-            "address": str(card.address.ip), "peer": str(card.peer),
-        },
-        "clients": [asdict(client) for client in card.clients],
     }  # fmt: skip
 
 

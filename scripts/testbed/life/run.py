@@ -33,8 +33,9 @@ from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
 from scripts.testbed.life import openvswitch
 from scripts.testbed.life.agents import AgentStarter
-from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file, shelf_file
+from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.name_keeper import NameKeeper
+from scripts.testbed.life.shelves import card_sae, shelf_files, shelf_sites
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
@@ -43,7 +44,7 @@ from scripts.testbed.run_record import Process, RunRecord
 from topologies import attachments
 from topologies.attachments import Attached
 from topologies.bfd import DEFAULT_INTERVAL_MS
-from topologies.cards import LINE_NODES, CardPlan, sealing_cards
+from topologies.cards import CardPlan, sealing_cards
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
@@ -51,7 +52,7 @@ from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
 from topologies.spec import EncryptionMode, Topology, TopologyError
 
-START_STEPS = 8
+START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
 START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
@@ -238,8 +239,7 @@ class Runtime:
         self._await("controller")
         progress("first keys of the QKD sections")
         await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
-        progress("cards" if self._cards else "no cards: hosts seal")
-        for site in self._shelves:
+        for site in shelf_sites(self._cards):
             self._await(f"shelf-{site}")
         shaper = ShaperFiles(self.layout)
         shaper.write({})
@@ -298,8 +298,8 @@ class Runtime:
                 authority.issue_server(root, name, names, root / name)
             for site in self.topology.site_names:
                 authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
-            for site in self._shelves:
-                authority.issue_sae(root, f"card-{site}", root / f"card-{site}", site=site)
+            for site in shelf_sites(self._cards):
+                authority.issue_sae(root, card_sae(site), root / card_sae(site), site=site)
         except PkiError as error:
             raise EnvironmentLacks(str(error)) from error
 
@@ -332,23 +332,12 @@ class Runtime:
             )
             self._spawn(f"tunnel-{site}", service, config)
 
-    @property
-    def _shelves(self) -> tuple[str, ...]:
-        """The sites that have cards."""
-        return tuple(dict.fromkeys(card.site for card in self._cards))
-
     def _start_shelves(self) -> None:
         """In the machine's own namespace, where the ports are; they go to the lines by themselves."""
-        vendors = agents_vendors(self.topology, self.layout, "card-") if self._cards else {}
-        holders = {end: self.record.namespaces[node] for end, node in LINE_NODES.items()} if self._cards else {}
-        for site in self._shelves:
+        configuration, namespaces = self.options.configuration, self.record.namespaces
+        for site, config in shelf_files(self.topology, self.layout, configuration, self._cards, namespaces).items():
             control = clients.ShelfControl(self.layout.shelf_socket(site))
-            service = Service(None, os.getpid(), control.is_up, control.is_ready)
-            configuration = self.options.configuration
-            config = shelf_file(
-                self.topology, self.layout, configuration, site, self._cards, holders, vendors.get(site)
-            )
-            self._spawn(f"shelf-{site}", service, config)
+            self._spawn(f"shelf-{site}", Service(None, os.getpid(), control.is_up, control.is_ready), config)
 
     def _start_controller(self) -> None:
         options = self.options
