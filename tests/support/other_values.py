@@ -11,6 +11,7 @@ OTHER_VALUES: dict[str, Any] = {
     "network.shaped": False,
     "network.bfd": True,
     "encryption.mode": "channel",
+    "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,
     "api.hosts": ["lab.example"],
