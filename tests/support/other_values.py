@@ -15,6 +15,7 @@ OTHER_VALUES: dict[str, Any] = {
     "provisioning.deadline_s": 7.5,
     "provisioning.ethernet_s": 1.5,
     "provisioning.optical_s": 0.5,
+    "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,
     "api.hosts": ["lab.example"],

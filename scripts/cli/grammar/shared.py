@@ -16,6 +16,13 @@ ENCRYPTION = argument("--encryption", choices=("host", "channel", "both"),
 PROVISIONING = argument("--provisioning", choices=("parallel", "sequential"),
                         help="how slices are set up: all switches at once by OpenFlow, or one device after the other "
                              "by NETCONF, as in the papers (default parallel)")  # fmt: skip
+KEY_POLICIES = (
+    argument("--qra", metavar="KEM", help="the post-quantum KEM of QRA keys, or several joined by +, such as "
+             "ML-KEM-768+HQC-256 (default auto)"),
+    argument("--dh", metavar="GROUP", help="the group of DH keys, such as ffdhe3072 (default x25519)"),
+    argument("--kme-signature", metavar="NAME",
+             help="what KMEs sign their key exchanges with, such as ecdsa-p256+ml-dsa-65 (default ecdsa-p256)"),
+)  # fmt: skip
 USE = argument(
     "--use", action="append", default=[], metavar="KIND=TARGET", names="extension",
     help="an extension in the place of the builtin: KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of "

@@ -9,6 +9,7 @@ from scripts.cli.grammar.shared import (
     API_PORT,
     ENCRYPTION,
     EXTENSION_TERMS,
+    KEY_POLICIES,
     PROVISIONING,
     USE,
     out_option,
@@ -66,7 +67,7 @@ SECTION = Section(
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
-                API_PORT, ENCRYPTION, PROVISIONING,
+                API_PORT, ENCRYPTION, PROVISIONING, *KEY_POLICIES,
                 argument("--time-scale", type=number, default=1.0, help="==SUPPRESS=="),
             ),
         ),
