@@ -31,9 +31,11 @@ from controller.northbound.views.schema_terms import (
     or_null,
     ref,
 )
+from controller.northbound.views.wavelengths import WAVELENGTH_SCHEMAS
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import ListedSliceWire, SliceWire
+from topologies.spec import Allocation
 
 
 @cache
@@ -41,7 +43,14 @@ def schemas() -> dict[str, Any]:
     """All of them by name. Treat them as read-only: they are made once."""
     forms = [w.model_json_schema(ref_template="#/components/schemas/{model}") for w in (SliceWire, ListedSliceWire)]
     definitions = {name: schema for form in forms for name, schema in form.pop("$defs", {}).items()}
-    return {**definitions, "SliceRequest": {"oneOf": forms}, **PATH_SCHEMAS, **EVENT_SCHEMAS, **_ANSWERS}
+    return {
+        **definitions,
+        "SliceRequest": {"oneOf": forms},
+        **PATH_SCHEMAS,
+        **WAVELENGTH_SCHEMAS,
+        **EVENT_SCHEMAS,
+        **_ANSWERS,
+    }
 
 
 _LIFETIME = {
@@ -80,6 +89,7 @@ _ANSWERS: dict[str, Any] = {
             "created_at": MOMENT, "reason": or_null(TEXT), "expires_at": or_null(MOMENT),
             "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
+            "wavelengths": list_of(ref("WavelengthOfSlice")), "cross_connects": list_of(ref("CrossConnect")),
         }
     ),
     "SlicePatch": {
@@ -158,7 +168,8 @@ _ANSWERS: dict[str, Any] = {
     "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
     "Topology": object_of(
         {
-            "name": TEXT, "description": TEXT, "faults": TEXTS,
+            "name": TEXT, "description": TEXT, "faults": TEXTS, "allocation": {"enum": [a.value for a in Allocation]},
+            "wavelengths": list_of(ref("Wavelength")),
             "sites": list_of(
                 object_of(
                     {

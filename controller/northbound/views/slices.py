@@ -11,6 +11,7 @@ from controller.model.slice_record import SliceRecord
 from controller.northbound.views.moments import moment_or_none
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
+from controller.northbound.views.wavelengths import cross_connects, wavelengths_of
 from controller.operations.slices.dry_run import Preview
 from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
@@ -37,6 +38,8 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
             connection_view(c, model.findings.get(c.id)) | {"conditions": list(model.conditions.get(c.id, ()))}
             for c in connections
         ],
+        "wavelengths": wavelengths_of(model.network, connections),
+        "cross_connects": cross_connects(model.topology, connections),
     }
 
 
