@@ -14,7 +14,7 @@ from controller.model.path import Lane, Route
 from controller.model.slice_record import SliceRecord
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
-from controller.state.allocations import Allocations, LabelCounts, Retained
+from controller.state.allocations import Allocations, LabelCounts, PortHolders, Retained
 from controller.state.card_keys import CardKeys
 from controller.state.install_stages import InstallStages, IntendedItems
 from controller.state.key_allocations import KeyAllocations
@@ -108,6 +108,10 @@ class StateReading:
     @property
     def labels(self) -> LabelCounts:
         return self._allocations.labels
+
+    @property
+    def client_ports(self) -> PortHolders:
+        return self._allocations.ports
 
     @property
     def departures(self) -> int:
