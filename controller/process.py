@@ -19,6 +19,7 @@ import eventlet.support.greenlets
 
 from controller.listening import listen, raise_descriptor_limit
 from controller.log_lines import configure_logging
+from controller.model.cards import as_sealed
 from controller.model.errors import ConfigError, ControllerError
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
@@ -85,7 +86,7 @@ def check_test_hooks(config: ControllerConfig) -> None:
 def run(config: ControllerConfig) -> None:
     """Serve until SIGTERM or SIGINT."""
     check_test_hooks(config)
-    topology = config.parsed_topology()
+    topology = as_sealed(config.parsed_topology(), config.encryption)
     events = EventLog(clock=time.time)
     switchboard = Switchboard(topology)
     links = LinkMonitor(topology, config.hold_down_s)
@@ -97,6 +98,7 @@ def run(config: ControllerConfig) -> None:
             config.unsafe_mutation,
             frozenset(config.forbidden_suites),
             frozenset(filter(None, [config.extensions.suite])),
+            config.encryption,
         ),
         switchboard,
         TunnelClient(config.tunnel_sockets),

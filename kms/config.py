@@ -26,6 +26,12 @@ LONGEST_S = 10 * 365 * 86_400.0
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
+# The keys of kms.sources.dh.DH_GROUPS.
+DhGroup = Literal[
+    "x25519", "x448", "secp256r1", "secp384r1", "ffdhe2048", "ffdhe3072", "ffdhe4096", "ffdhe6144", "ffdhe8192",
+]  # fmt: skip
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -62,6 +68,7 @@ class SectionConfig(_Model):
     abort_qber: float = 0.11
     protocol: Protocol = Protocol.BB84
     model: Model = Model.FULL
+    restart_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # without key after whatever stopped the section
     risk_groups: tuple[str, ...] = ()  # the topology's; here a failure shows by itself
 
     def channel(self) -> ChannelParameters:
@@ -166,7 +173,7 @@ class KmsConfig(_Model):
     nodes: dict[str, str] = {}  # in the distributed form: the site of a QKD node that is not named like it
     source_extension: SourceExtension | None = None
     qkd_extension: QkdExtension | None = None
-    dh_group: Literal["x25519", "ffdhe3072"] = "x25519"
+    dh_group: DhGroup = "x25519"
     qra_kem: str = AUTO  # see kms.sources.kems.choose_kem
     kme_signature: Literal["ecdsa-p256", "ecdsa-p256+ml-dsa-65"] = "ecdsa-p256"
     default_key_source: str = "qkd"

@@ -37,6 +37,7 @@ class Lie(Enum):
     DOWN = "down"
     CLASS = "class"
     BANDWIDTH = "bandwidth"
+    WAVELENGTH = "wavelength"
     LATENCY = "latency"
     KEY_RATE = "key-rate"
     DISJOINTNESS = "disjointness"
@@ -87,7 +88,8 @@ def audited_route(
     What is ``tolerated`` is not complained of. Raises Refused, NoRelay.
     """
     sites = _walked(network, request, answer, tolerated)
-    _require(_bandwidth_complaints(network, [(request, sites, answer.channels)]), tolerated)
+    paths = [(request, sites, answer.channels)]
+    _require([*_bandwidth_complaints(network, paths), *_wavelength_complaints(network, paths)], tolerated)
     keys = relay or _relay(network, request, answer)
     return _route(network, request, sites, answer.channels, keys)
 
@@ -114,7 +116,7 @@ def audited_plan(
         for route in (answer.working, answer.backup):
             if route is not None:
                 paths.append((request, _walked(network, request, route, tolerated), route.channels))
-    _require(_bandwidth_complaints(network, paths), tolerated)
+    _require([*_bandwidth_complaints(network, paths), *_wavelength_complaints(network, paths)], tolerated)
     relays = _relays(network, requests, answers)
     walked = iter(paths)
     planned = []
@@ -211,6 +213,34 @@ def _bandwidth_complaints(
                   f"channel {channel} has {network.residual_kbps(channel, end)} kbit/s left from {end}, "
                   f"{rate} are needed")
         for (channel, end), rate in sorted(need.items()) if rate > network.residual_kbps(channel, end)
+    ]  # fmt: skip
+
+
+def _wavelength_complaints(
+    network: Network, paths: Iterable[tuple[ConnectionRequest, tuple[str, ...], tuple[str, ...]]]
+) -> list[Complaint]:
+    """What all paths together take of each wavelength beyond what is left, and who is too wide for a client port."""
+    index = network.index
+    need: Counter[int] = Counter()
+    users: dict[int, str] = {}
+    found = []
+    for request, sites, channels in paths:
+        arcs = index.arcs_of(Route(sites, channels, 0, 0))
+        demand = index.pools.demand(arcs, request.spec.reserved_kbps)
+        need += demand
+        users |= dict.fromkeys(demand, request.id)
+        rate = max(request.spec.reserved_kbps)
+        for wavelength in index.pools.pooled:
+            if rate > wavelength.client_kbps and not set(wavelength.channels).isdisjoint(arc >> 1 for arc in arcs):
+                detail = (
+                    f"a client port of wavelength {wavelength.name} carries {wavelength.client_kbps} kbit/s, not {rate}"
+                )
+                found.append(Complaint(Lie.BANDWIDTH, request.id, detail))
+    unit = "client ports" if index.pools.is_circuit else "kbit/s"
+    return found + [
+        Complaint(Lie.WAVELENGTH, users[pool], f"wavelength {index.pools.name_of(pool)} has "
+                  f"{network.pool_left[pool]} {unit} left, {amount} are needed")
+        for pool, amount in sorted(need.items()) if amount > network.pool_left[pool]
     ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Match, Protection, SecurityRequirement
@@ -11,7 +11,7 @@ from controller.pce.network import Network
 from controller.pce.placement import search_placements
 from controller.pce.route_query import search_route
 from scripts.extensions import api as values
-from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
+from topologies.spec import Allocation, Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
 VERSION = "1.0"
 
@@ -66,7 +66,7 @@ def as_network(net: values.NetworkView) -> Network:
     topology = Topology(
         net.name,
         tuple(Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb) for s in net.sites),
-        tuple({c.wavelength: Wavelength(c.wavelength, level(c.security)) for c in net.channels}.values()),
+        tuple(_wavelengths(net)),
         tuple(
             Channel(c.id, c.a, c.b, c.wavelength, level(c.security), c.capacity_mbps, c.length_km,
                     frozenset(c.risk_groups), c.is_dark)
@@ -74,14 +74,23 @@ def as_network(net: values.NetworkView) -> Network:
         ),
         tuple(QkdSection(s.id, s.a, s.b, 1.0) for s in net.sections),
         tuple(QkdLink(q.id, q.a, q.b, q.sections) for q in net.qkd_links),
+        allocation=Allocation(net.allocation),
     )  # fmt: skip
     network = Network(topology)
     for channel in net.channels:
         taken = channel.capacity_kbps - channel.free_kbps[0], channel.capacity_kbps - channel.free_kbps[1]
         if any(taken):
-            network.reserve(f"taken {channel.id}", Route((channel.a, channel.b), (channel.id,), 0, 0), taken, 0)
+            route = Route((channel.a, channel.b), (channel.id,), 0, 0)
+            network.reserve(f"taken {channel.id}", route, taken, 0, is_on_wavelengths=False)
         if not channel.is_up and not channel.is_dark:
             network.set_channel_up(channel.id, False)
+    for view in (view for view in net.wavelengths if view.id in network.index.pools.number):
+        pool = 2 * network.index.pools.number[view.id]
+        if net.allocation == Allocation.CIRCUIT.value:
+            used = {pool: view.client_ports - view.free_ports}
+        else:
+            used = {pool: view.capacity_kbps - view.free_kbps[0], pool + 1: view.capacity_kbps - view.free_kbps[1]}
+        network.reserve_wavelengths(f"taken {view.id}", used)
     for section in net.sections:
         network.set_section(section.id, section.free_millibps, usable=section.is_usable)
     network.set_unknown_sections(section.id for section in net.sections if not section.is_known)
@@ -89,6 +98,16 @@ def as_network(net: values.NetworkView) -> Network:
         network.set_site_up(site.name, site.is_up)
         network.set_open(site.name, site.is_open)
     return network
+
+
+def _wavelengths(net: values.NetworkView) -> Iterator[Wavelength]:
+    """Those that there are, at the scale at which a channel's Mbit/s are what its wavelength's Gbit/s are."""
+    classes = {c.wavelength: SecurityClass.parse(c.security) for c in net.channels}
+    for view in net.wavelengths:
+        if view.id in classes:
+            yield Wavelength(
+                view.id, classes[view.id], view.capacity_kbps / 1000, view.client_ports, view.client_kbps / 1000
+            )
 
 
 def as_request(ask: values.ConnectionAsk, avoid: Iterable[str] = ()) -> ConnectionRequest:

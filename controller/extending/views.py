@@ -16,6 +16,7 @@ from scripts.extensions.api import (
     SectionView,
     SiteView,
     SliceAsk,
+    WavelengthView,
 )
 
 
@@ -37,6 +38,19 @@ def network_view(network: Network) -> NetworkView:
             QkdLinkView(link.id, link.a, link.b, link.sections)
             for link in sorted(topology.qkd_links, key=lambda one: one.id)
         ),
+        tuple(_wavelength(network, name) for name in network.index.pools.names),
+        topology.allocation.value,
+    )  # fmt: skip
+
+
+def _wavelength(network: Network, name: str) -> WavelengthView:
+    wavelength, pools = network.topology.wavelength(name), network.index.pools
+    capacity = pools.capacity_kbps[pools.number[name]]
+    carried, left = network.carried_kbps(name), network.ports_left(name)
+    return WavelengthView(
+        name, capacity, (capacity - carried[0], capacity - carried[1]), wavelength.client_ports,
+        wavelength.client_ports if left is None else left,
+        round(wavelength.client_gbps * network.topology.mbps_per_gbps * 1000),
     )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from controller.model.errors import IllegalTransition
 from controller.model.path import Lane, Route
 from controller.model.reason import Reason, ReasonCode
-from controller.model.request import ConnectionRequest, ConnectionSpec, at_level
+from controller.model.request import ConnectionRequest, ConnectionSpec, at_level, spec_in_mode
 from controller.model.states import CONNECTION_TRANSITIONS, ConnectionState
-from topologies.spec import SecurityClass
+from topologies.spec import EncryptionMode, SecurityClass
 
 MAX_CONNECTIONS = 32_768  # /31 pairs in 10.200.0.0/16; UDP ports 20000..52767
 FIRST_TUNNEL_PORT = 20_000
@@ -109,11 +109,14 @@ class Connection:
 
     @property
     def is_encrypted(self) -> bool:
-        return self.in_force.security.is_encrypted
+        """Whether a tunnel from host to host seals it."""
+        return self.in_force.is_sealed_by_hosts
 
     @property
     def key_source(self) -> str:
-        return self.in_force.security.key_source
+        """Where its tunnel's keys come from; ``none`` where it has no tunnel."""
+        spec = self.in_force
+        return spec.security.key_source if spec.hosts_seal else SecurityClass.NONE.label
 
     @property
     def rekey_s(self) -> float:
@@ -135,6 +138,12 @@ class Connection:
         if state not in CONNECTION_TRANSITIONS[self.state]:
             raise IllegalTransition(f"connection {self.id}: {self.state.value} -> {state.value}")
         return replace(self, state=state, **changes)
+
+
+def connection_in_mode(connection: Connection, encryption: EncryptionMode) -> Connection:
+    """The same as it is carried out on a network where that seals."""
+    request = connection.request
+    return replace(connection, request=replace(request, spec=spec_in_mode(request.spec, encryption)))
 
 
 def _inner_address(offset: int) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from enum import Enum
 
 from controller.model.errors import DriverError
+
+# A rate is a forecast from a measured error rate, which varies by some per cent; buffers bear the difference.
+RATE_TOLERANCE = 1.1
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,22 @@ class BookingFailed(DriverError):
 BOOKINGS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:qslice:controller:key-bookings")
 
 
+class Holder(Enum):
+    """Who takes keys at a site; the value begins the name of its SAE."""
+
+    HOST = "sae"
+    CARD = "card"
+
+    def sae_at(self, site: str) -> str:
+        return f"{self.value}-{site}"
+
+    @classmethod
+    def of(cls, sae: str) -> tuple[Holder, str]:
+        """Who that SAE is, and at which site; a name of any other form is a host's."""
+        begin, dash, site = sae.partition("-")
+        return (Holder.CARD, site) if dash and begin == Holder.CARD.value else (Holder.HOST, sae.removeprefix("sae-"))
+
+
 @dataclass(frozen=True)
 class KeyBooking:
     """A rate of keys promised by the KMS between two sites (in the order of their names)."""
@@ -54,10 +74,13 @@ class KeyBooking:
     key_source: str
     rate_bps: int
     priority: int  # that of the slices, as they ask for it: -100 to 100
+    holder: Holder = Holder.HOST
 
     @property
     def id(self) -> str:
-        return str(uuid.uuid5(BOOKINGS, f"{self.a}/{self.b}/{self.key_source}"))
+        cards = "cards/" if self.holder is Holder.CARD else ""
+        return str(uuid.uuid5(BOOKINGS, f"{cards}{self.a}/{self.b}/{self.key_source}"))
 
     def __str__(self) -> str:
-        return f"{self.a}-{self.b} {self.key_source} {self.rate_bps} bit/s"
+        cards = " (cards)" if self.holder is Holder.CARD else ""
+        return f"{self.a}-{self.b}{cards} {self.key_source} {self.rate_bps} bit/s"

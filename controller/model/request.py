@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from controller.model.recurrence import Recurrence
 from controller.model.tunnel_profile import DEFAULT_SUITE, NO_PADDING, has_two_keys
-from topologies.spec import SecurityClass
+from topologies.spec import EncryptionMode, SecurityClass
 
 KEY_BITS = 256  # AES-256: what one rekey takes from the key source
 # A key that cannot be replaced (the source is dry) serves for twenty rekeying times, and for a minute at least.
@@ -104,6 +105,7 @@ class ConnectionSpec:
     priority: int = 0  # the higher is served first when not everything fits after a failure
     revert_after_s: float | None = None  # back to the original path when it has been healthy for so long; None: never
     reverse_bandwidth_kbps: int | None = None  # from the destination to the source; None: the same
+    hosts_seal: bool = True  # False: the cards of the wavelengths alone do (EncryptionMode.CHANNEL); not asked for
 
     @property
     def rates_kbps(self) -> tuple[int, int]:
@@ -121,9 +123,19 @@ class ConnectionSpec:
         return (max(rates), max(rates)) if self.protection is Protection.ONE_TO_ONE else rates
 
     @property
+    def is_sealed_by_hosts(self) -> bool:
+        """Whether a tunnel from host to host seals it."""
+        return self.security.is_encrypted and self.hosts_seal
+
+    @property
+    def takes_qkd_keys(self) -> bool:
+        """Whether its own tunnel has keys of QKD, for which there must be a relay."""
+        return self.hosts_seal and SecurityClass.QKD in self.security.sources
+
+    @property
     def key_rate_millibps(self) -> int:
         """Secret key the connection eats, in thousandths of a bit per second; 0 unless QKD supplies it."""
-        if SecurityClass.QKD not in self.security.sources:
+        if not self.takes_qkd_keys:
             return 0
         # Of several sources the strongest gives one of a split suite's two keys, the others give the other.
         keys = 2 if has_two_keys(self.suite) and len(self.security.sources) == 1 else 1
@@ -138,6 +150,11 @@ class ConnectionSpec:
 def at_level(spec: ConnectionSpec, level: SecurityClass) -> ConnectionSpec:
     """The same asked at another single level: the key source follows it."""
     return replace(spec, security=replace(spec.security, sources=(level,)))
+
+
+def spec_in_mode(spec: ConnectionSpec, encryption: EncryptionMode) -> ConnectionSpec:
+    """The same as it is carried out on a network where that seals."""
+    return replace(spec, hosts_seal=encryption.hosts_seal)
 
 
 @dataclass(frozen=True)
@@ -300,6 +317,7 @@ class SliceRequest:
     shape: ThreeRoles | AnyShape
     start: float | None = None  # seconds since the epoch; None: at once
     end: float | None = None  # when it goes by itself; None: never
+    recurrence: Recurrence | None = None  # when it comes and goes instead, again and again
 
     @property
     def specs(self) -> dict[str, ConnectionSpec]:
@@ -308,6 +326,13 @@ class SliceRequest:
 
     def with_spec(self, key: str, spec: ConnectionSpec) -> SliceRequest:
         return replace(self, shape=self.shape.with_spec(key, spec))
+
+    def in_mode(self, encryption: EncryptionMode) -> SliceRequest:
+        """The same as it is carried out on a network where that seals."""
+        request = self
+        for key, spec in self.specs.items():
+            request = request.with_spec(key, spec_in_mode(spec, encryption))
+        return request
 
     def placed_at(self, site: str | None) -> SliceRequest:
         """The same with its compute at that site; ``site`` None leaves the choice open. No matter to any shape."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller.model.errors import IllegalTransition
+from controller.model.recurrence import Occurrence
 from controller.model.request import SliceRequest
 from controller.model.states import SLICE_TRANSITIONS, SliceState
 
@@ -21,9 +22,21 @@ class SliceRecord:
     state: SliceState = SliceState.RESERVED
     created_at: float = 0.0  # seconds since the epoch
     timings_ms: Mapping[str, float] = field(default_factory=dict)
-    reason: str | None = None  # why it is FAILED
+    reason: str | None = None  # why it is FAILED, or why its last occurrence was not made
     reservation: str | None = None  # while RESERVED: by this id it can be committed
     expires_at: float | None = None  # while RESERVED: seconds since the epoch
+
+    occurrence: Occurrence | None = None  # of a recurring slice: which it is, waits for, or goes to wait for
+
+    @property
+    def begins_at(self) -> float | None:
+        """Seconds since the epoch; None: at once."""
+        return self.request.start if self.occurrence is None else self.occurrence.start
+
+    @property
+    def ends_at(self) -> float | None:
+        """Seconds since the epoch; None: not by itself."""
+        return self.request.end if self.occurrence is None else self.occurrence.end
 
     @property
     def name(self) -> str:
@@ -34,3 +47,9 @@ class SliceRecord:
         if state not in SLICE_TRANSITIONS[self.state]:
             raise IllegalTransition(f"slice {self.name}: {self.state.value} -> {state.value}")
         return replace(self, state=state, **changes)
+
+    def until_it_comes_again(self) -> SliceRecord:
+        """What stays of a slice that goes and comes again: it holds nothing."""
+        return SliceRecord(
+            self.request, None, (), SliceState.SCHEDULED, created_at=self.created_at, occurrence=self.occurrence
+        )

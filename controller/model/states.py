@@ -21,7 +21,7 @@ class ConnectionState(Enum):
 class SliceState(Enum):
     """Where a slice stands; DEGRADED while any of its connections is."""
 
-    SCHEDULED = "SCHEDULED"  # holds nothing until its start
+    SCHEDULED = "SCHEDULED"  # holds nothing until its start, or until a recurring one comes again
     RESERVED = "RESERVED"  # holds its resources until it is committed or the reservation expires
     PROVISIONING = "PROVISIONING"
     ACTIVE = "ACTIVE"
@@ -63,7 +63,7 @@ SLICE_TRANSITIONS: dict[SliceState, frozenset[SliceState]] = {
     SliceState.ACTIVE: frozenset({SliceState.DEGRADED, SliceState.MODIFYING, SliceState.DELETING}),
     SliceState.DEGRADED: frozenset({SliceState.ACTIVE, SliceState.MODIFYING, SliceState.DELETING}),
     SliceState.MODIFYING: frozenset({SliceState.ACTIVE, SliceState.DEGRADED, SliceState.DELETING}),
-    SliceState.DELETING: frozenset({SliceState.DELETED, SliceState.FAILED}),
+    SliceState.DELETING: frozenset({SliceState.DELETED, SliceState.FAILED, SliceState.SCHEDULED}),
     SliceState.FAILED: frozenset({SliceState.DELETED}),
     SliceState.DELETED: frozenset(),
 }

@@ -46,9 +46,7 @@ class Question:
 
 def parse_slice(raw: Any, terms: Terms) -> SliceRequest:
     """A slice request whose sites and channels exist and whose suites are allowed. Raises InvalidRequest."""
-    request = parse_slice_request(raw)
-    terms.check(request)
-    return request
+    return terms.accept(parse_slice_request(raw))
 
 
 def parse_batch(raw: Any, terms: Terms) -> tuple[SliceRequest, ...]:

@@ -29,6 +29,7 @@ from controller.operations.supervision import Supervisor
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
 from controller.schema.config import DEFAULT_HOLD_S
+from controller.schema.terms import Terms as RequestTerms
 from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,12 @@ class OperationContext:
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
     pce: ExternalPce | None = None  # None: the builtin path computation
     healing: Terms | None = None  # None: the builtin policy
+
+    @property
+    def terms(self) -> RequestTerms:
+        """What requests are held against."""
+        model = self.model
+        return RequestTerms(model.topology, model.forbidden_suites, model.extension_suites, model.encryption)
 
     # --- options -------------------------------------------------------------------------------------------------
 

@@ -130,13 +130,14 @@ def _latency_us(length_km: float) -> int:
 def _with_link(network: Network, link: NewLink) -> Network:
     """The same network in the same state, with one channel more."""
     old = network.topology
+    gbps = link.capacity_kbps / 1000 / old.mbps_per_gbps
     channel = Channel(
         NEW_CHANNEL, link.a, link.b, NEW_CHANNEL, link.security, link.capacity_kbps / 1000, link.length_km,
         frozenset({NEW_CHANNEL}),
     )  # fmt: skip
     topology: Topology = replace(
         old,
-        wavelengths=(*old.wavelengths, Wavelength(NEW_CHANNEL, link.security)),
+        wavelengths=(*old.wavelengths, Wavelength(NEW_CHANNEL, link.security, gbps, 1)),
         channels=(*old.channels, channel),
     )
     return network.onto(topology)

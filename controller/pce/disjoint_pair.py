@@ -9,7 +9,8 @@ Finding disjoint routes under a latency bound or with risk groups is NP-hard (Li
 Hu, 2003), so this is a best-first branch and bound. A node forbids elements to either route and concedes
 elements to both, at a price; its bound is the sum of the two cheapest routes under it. Where the two still meet
 in an element, one of three must hold in any answer: the first avoids it, the second does, or it is conceded. Where
-they meet on a channel that bears both, but not in these directions, one of them avoids it in its direction.
+they meet on a channel that bears both, but not in these directions, one of them avoids it in its direction. Where both
+together take too much of a wavelength, either the first takes less of it, or the second leaves it what it takes.
 Networks of the size that can be emulated take milliseconds, seldom a second; beyond MAX_SEARCHES path searches
 the best pair met so far is returned and says that it is not proven to be the best.
 """
@@ -28,6 +29,7 @@ from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
 from controller.pce.route_query import NO_CAPS, Caps, as_route, path_query, search_relay
 from controller.pce.shortest_path import FoundPath, PathQuery, cheapest_path
+from controller.pce.wavelength_pools import PLENTY
 
 SITE_PENALTY = 10**4 * SURPLUS_WEIGHT  # outweighs any cost
 RISK_PENALTY = 10**4 * SITE_PENALTY  # outweighs any number of shared sites
@@ -58,6 +60,17 @@ class Kind(IntEnum):
 
 
 Element = tuple[Kind, int]
+
+
+@dataclass(frozen=True)
+class PoolCap:
+    """How much a route may take of a pool (:mod:`controller.pce.wavelength_pools`)."""
+
+    pool: int
+    most: int
+
+
+Avoided = Element | PoolCap
 PENALTY = {Kind.GROUP: RISK_PENALTY, Kind.CHANNEL: RISK_PENALTY, Kind.SITE: SITE_PENALTY}
 
 
@@ -89,11 +102,11 @@ def search_pair(network: Network, request: ConnectionRequest, caps: Caps = NO_CA
 class _Node:
     """A part of the search space: what either route avoids and what both may share."""
 
-    first_avoids: frozenset[Element]
-    second_avoids: frozenset[Element]
+    first_avoids: frozenset[Avoided]
+    second_avoids: frozenset[Avoided]
     conceded: frozenset[Element]
 
-    def key(self) -> tuple[frozenset[frozenset[Element]], frozenset[Element]]:
+    def key(self) -> tuple[frozenset[frozenset[Avoided]], frozenset[Element]]:
         """Equal for nodes that differ only in which route is called the first."""
         return frozenset((self.first_avoids, self.second_avoids)), self.conceded
 
@@ -119,7 +132,7 @@ class _PairSearch:
         for channel, groups in enumerate(network.index.risks):
             for group in groups:
                 self._channels_in.setdefault(group, []).append(channel)
-        self._found: dict[frozenset[Element], FoundPath | None] = {}
+        self._found: dict[frozenset[Avoided], FoundPath | None] = {}
         self._heap: list[tuple[int, int, _Node, FoundPath, FoundPath]] = []
         self._seen: set[object] = set()
         self._pushed = 0
@@ -151,12 +164,15 @@ class _PairSearch:
                 self._branch(node, self._choose(open_conflicts))
             elif first.channels != second.channels:
                 self._part(node, self._overdrawn(first, second))
+                self._share(node, self._overdrawn_pool(first, second))
             # Else it is one route twice, all of it conceded, and the node holds no other pair.
         return self._best
 
     def _consider(self, first: FoundPath, second: FoundPath, common: frozenset[Element]) -> None:
         """Remember the pair when it is valid and better than the best so far."""
         if first.channels == second.channels or self._overdrawn(first, second) is not None:
+            return
+        if self._overdrawn_pool(first, second) is not None:
             return
         objective = first.cost + second.cost + sum(PENALTY[kind] for kind, _ in common)
         if self._best is None or objective < self._best.objective:
@@ -179,6 +195,14 @@ class _PairSearch:
             self._push(replace(node, first_avoids=node.first_avoids | first))
             self._push(replace(node, second_avoids=node.second_avoids | second))
 
+    def _share(self, node: _Node, overdrawn: tuple[int, int, int] | None) -> None:
+        """Let the first take less of a pool, or the second leave it what it takes."""
+        if overdrawn is not None:
+            pool, taken, left = overdrawn
+            less, rest = (frozenset((PoolCap(pool, most),)) for most in (taken - 1, left - taken))
+            self._push(replace(node, first_avoids=node.first_avoids | less))
+            self._push(replace(node, second_avoids=node.second_avoids | rest))
+
     def _push(self, node: _Node) -> None:
         key = node.key()
         if key in self._seen:
@@ -197,13 +221,20 @@ class _PairSearch:
         """The conflict whose resolution settles most: a group with many channels, else a channel, else a site."""
         return min(conflicts, key=lambda e: (e[0], -len(self._channels_in.get(e[1], ())) if not e[0] else 0, e[1]))
 
-    def _path(self, avoids: frozenset[Element]) -> FoundPath | None:
+    def _path(self, avoids: frozenset[Avoided]) -> FoundPath | None:
         """The cheapest route that avoids the elements; both routes obey the same constraints, so one memory does."""
         if avoids not in self._found:
-            sites = {number for kind, number in avoids if kind is Kind.SITE}
-            channels = {number for kind, number in avoids if kind is Kind.CHANNEL}
-            arcs = {number for kind, number in avoids if kind is Kind.ARC}
-            for kind, number in avoids:
+            caps = dict(self._query.pool_caps)
+            elements: list[Element] = []
+            for avoided in avoids:
+                if isinstance(avoided, PoolCap):
+                    caps[avoided.pool] = min(avoided.most, caps.get(avoided.pool, avoided.most))
+                else:
+                    elements.append(avoided)
+            sites = {number for kind, number in elements if kind is Kind.SITE}
+            channels = {number for kind, number in elements if kind is Kind.CHANNEL}
+            arcs = {number for kind, number in elements if kind is Kind.ARC}
+            for kind, number in elements:
                 if kind is Kind.GROUP:
                     channels.update(self._channels_in[number])
             arcs.update(arc for channel in channels for arc in (2 * channel, 2 * channel + 1))
@@ -217,6 +248,7 @@ class _PairSearch:
                         query,
                         banned_sites=query.banned_sites | sites,
                         banned_arcs=query.banned_arcs | arcs,
+                        pool_caps=caps,
                     ),
                 )
         return self._found[avoids]
@@ -246,6 +278,18 @@ class _PairSearch:
             for other in (arc, arc ^ 1):
                 if other in second.arcs and self._is_too_much(arc, other):
                     return arc, other
+        return None
+
+    def _overdrawn_pool(self, first: FoundPath, second: FoundPath) -> tuple[int, int, int] | None:
+        """A pool that does not bear both routes, what the first takes of it, and what there is; None: there is none."""
+        pools, need = self._network.index.pools, self._query.bandwidth_kbps
+        if not pools.pooled:
+            return None
+        by_first, by_second = pools.demand(first.arcs, need), pools.demand(second.arcs, need)
+        for pool in sorted(by_first.keys() & by_second.keys()):
+            left = min(self._network.pool_left[pool], self._query.pool_caps.get(pool, PLENTY))
+            if by_first[pool] + by_second[pool] > left:
+                return pool, by_first[pool], left
         return None
 
     def _is_too_much(self, arc: int, other: int) -> bool:

@@ -7,7 +7,8 @@ what was needed there and what there is. Feasibility is always judged by the pat
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from controller.model.path import Route
@@ -25,15 +26,18 @@ FindRoutes = Callable[[Network, ConnectionRequest], tuple[Route, ...] | None]
 
 
 KEY_RATE = "key_rate"
+CLIENT_PORTS, WAVELENGTH = "client_ports", "wavelength"  # of which a wavelength has none left: see wavelength_pools
 # Counted in thousandths of a bit per second, whose symbol mbit/s everybody takes for millions of bits: told in bits.
-UNITS = {"bandwidth": "kbit/s", "reverse_bandwidth": "kbit/s", "latency": "us", KEY_RATE: "bit/s"}
+UNITS = {"bandwidth": "kbit/s", "reverse_bandwidth": "kbit/s", "latency": "us", KEY_RATE: "bit/s",
+         WAVELENGTH: "kbit/s"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Reason:
     """One binding constraint: on which connection, of what kind, where, what it needs and what there is.
 
-    Units: bandwidth kbit/s, latency us, key rate millibit/s. ``available`` is None where there is nothing at all.
+    Units: bandwidth and wavelength kbit/s, latency us, key rate millibit/s. ``available`` is None where there is
+    nothing at all.
     """
 
     connection: str
@@ -77,7 +81,35 @@ def _words(reason: Reason, value: Value | None) -> str:
 def explain_connection(network: Network, request: ConnectionRequest, find: FindRoutes) -> Infeasible:
     """Explain why ``find`` has no routes for ``request``."""
     found = remedies(request, connection_knobs(request), lambda r: find(network, r) is not None)
-    return Infeasible(tuple(_reasons(network, request, found, find)), tuple(remedy.relaxation for remedy in found))
+    reasons = _reasons(network, request, found, find)
+    full = _full_wavelengths(network, request, find)
+    if full:
+        # With more of them it would fit as it is: no channel lacks bandwidth, and there is a way.
+        reasons = [*full, *(r for r in reasons if r.constraint not in (*BANDWIDTHS, "connectivity"))]
+    return Infeasible(tuple(reasons), tuple(remedy.relaxation for remedy in found))
+
+
+def _full_wavelengths(network: Network, request: ConnectionRequest, find: FindRoutes) -> list[Reason]:
+    """The wavelengths that lack client ports or capacity, where that alone is what is missing."""
+    if not network.index.pools.pooled:
+        return []
+    routes = find(network.unpooled(), request)
+    demand: Counter[int] = Counter()
+    for route in routes or ():
+        demand += network.index.pools.demand(network.index.arcs_of(route), request.spec.reserved_kbps)
+    return pool_reasons(network, request.id, demand)
+
+
+def pool_reasons(network: Network, connections: str, demand: Mapping[int, int]) -> list[Reason]:
+    """A reason for each wavelength of which more is asked for than there is, by the direction where more is missing."""
+    pools = network.index.pools
+    constraint = CLIENT_PORTS if pools.is_circuit else WAVELENGTH
+    worst: dict[str, Reason] = {}
+    for pool, need in sorted(demand.items(), key=lambda one: (network.pool_left[one[0]] - one[1], one[0])):
+        left, name = network.pool_left[pool], pools.name_of(pool)
+        if need > left:
+            worst.setdefault(name, Reason(connections, constraint, name, need, left))
+    return list(worst.values())
 
 
 def connection_knobs(request: ConnectionRequest) -> list[Knob[ConnectionRequest]]:

@@ -20,7 +20,8 @@ from controller.model.errors import ControllerError
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest
 from controller.pce.disjoint_pair import search_pair
-from controller.pce.network import Network, arc_demand
+from controller.pce.network import Network
+from controller.pce.network_index import arc_demand
 from controller.pce.route_query import Caps, search_route
 
 MAX_NODES = 2_000  # beyond this a plan may be missed or not be the cheapest; never one that does not fit
@@ -60,6 +61,7 @@ class Kind(IntEnum):
     ARC = 0  # a channel in one direction
     SECTION = 1  # of QKD
     CHANNEL = 2  # in any direction; a limit alone
+    POOL = 3  # what a wavelength's circuits share: see controller.pce.wavelength_pools
 
 
 Resource = tuple[Kind, int]
@@ -79,11 +81,11 @@ class JointPlanner:
         """The best routes for one connection held to ``limits``, with their objective."""
         key = (request.src, request.dst, request.spec, limits)
         if key not in self._alone:
-            channels, sections, arcs = (
+            channels, sections, arcs, pools = (
                 {number: uses for (kind, number), uses in limits if kind is wanted}
-                for wanted in (Kind.CHANNEL, Kind.SECTION, Kind.ARC)
+                for wanted in (Kind.CHANNEL, Kind.SECTION, Kind.ARC, Kind.POOL)
             )
-            caps = Caps(channels, sections, arcs)
+            caps = Caps(channels, sections, arcs, pools)
             self._alone[key] = plan_alone(self._network, request, caps)
         known = self._alone[key]
         if known is None:
@@ -143,6 +145,9 @@ class JointPlanner:
     def _uses(self, planned: PlannedConnection, resource: Resource) -> Iterable[tuple[Resource, int]]:
         """The uses that make up the connection's demand for an overdrawn resource."""
         kind, number = resource
+        if kind is Kind.POOL:
+            yield resource, demand_of(self._network, planned)[resource]
+            return
         if kind is Kind.SECTION:
             times = [
                 dict(route.key_sections).get(self._network.index.section_ids[number], 0) for route in planned.routes
@@ -209,20 +214,28 @@ def reserve_planned(network: Network, planned: PlannedConnection) -> None:
 
 
 def demand_of(network: Network, planned: PlannedConnection) -> Counter[Resource]:
-    """What the routes of one connection take of arcs (kbit/s) and of sections (millibit/s); nothing that is zero."""
+    """What the routes of one connection take of arcs (kbit/s), of sections (millibit/s) and of pools.
+
+    Nothing that is zero.
+    """
     index, spec = network.index, planned.request.spec
     demand: Counter[Resource] = Counter()
     for route in planned.routes:
-        for arc, need in arc_demand(index.arcs_of(route), spec.reserved_kbps).items():
+        arcs = index.arcs_of(route)
+        for arc, need in arc_demand(arcs, spec.reserved_kbps).items():
             demand[Kind.ARC, arc] += need
+        for pool, need in index.pools.demand(arcs, spec.reserved_kbps).items():
+            demand[Kind.POOL, pool] += need
         for section, times in route.key_sections:
             demand[Kind.SECTION, index.section_number[section]] += times * spec.key_rate_millibps
     return +demand
 
 
 def left_of(network: Network, resource: Resource) -> int:
-    """What is left of an arc or a section."""
+    """What is left of an arc, a section or a pool."""
     kind, number = resource
+    if kind is Kind.POOL:
+        return network.pool_left[number]
     return network.key_headroom(number) if kind is Kind.SECTION else network.headroom[number]
 
 

@@ -8,7 +8,6 @@ itself; key rate is millibit/s, thousandths of a bit per second.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from controller.model.errors import ControllerError
 from controller.model.path import Route
 from controller.model.request import Compute
 from controller.model.search_effort import Effort
-from controller.pce.network_index import NetworkIndex
+from controller.pce.network_index import NetworkIndex, arc_demand
+from controller.pce.wavelength_pools import PLENTY
 from topologies.spec import Topology
 
 KEY_STEP_MILLIBPS = 10_000
@@ -49,6 +49,7 @@ class _Holding:
     arcs: tuple[int, ...]
     bandwidth_kbps: tuple[int, int]  # along the arcs, and against them
     keys: tuple[tuple[int, int], ...]  # section, millibit/s
+    pools: tuple[tuple[int, int], ...] = ()  # see controller.pce.wavelength_pools
     key_rate_millibps: int = 0  # per crossing
 
 
@@ -61,23 +62,18 @@ class Network:
 
     def __init__(self, topology: Topology) -> None:
         self.index = NetworkIndex(topology)
-        sites, channels, sections = (
-            len(self.index.site_names),
-            len(self.index.channel_ids),
-            len(self.index.section_ids),
-        )
-        self._channel_up = [True] * channels
-        self._dark = list(self.index.is_spare)
-        self._site_up = [True] * sites
-        self._is_open = [True] * sites
+        sites, channels = len(self.index.site_names), len(self.index.channel_ids)
+        sections = len(self.index.section_ids)
+        self._channel_up, self._dark = [True] * channels, list(self.index.is_spare)
+        self._site_up, self._is_open = [True] * sites, [True] * sites
         self._works = [True] * channels
         self._reserved = [0] * (2 * channels)  # by arc
-        self._key_rate = [0] * sections
-        self._key_usable = [False] * sections
+        self._key_rate, self._key_usable = [0] * sections, [False] * sections
         self._key_unknown = frozenset(self.index.section_ids)
         self._key_reserved = [0] * sections
         self._compute_used = [(0, 0)] * sites
         self._holdings: dict[str, _Holding] = {}
+        self.pool_left = list(self.index.pools.capacity)  # see controller.pce.wavelength_pools
         self._compute_holdings: dict[str, Mapping[str, Compute]] = {}
         # What path computation may use of each arc: the residual, or -1 while the channel is dark or down, or one of
         # its sites is down or closed.
@@ -120,6 +116,7 @@ class Network:
         self._key_reserved = list(other._key_reserved)
         self._compute_used = list(other._compute_used)
         self._holdings = dict(other._holdings)
+        self.pool_left = list(other.pool_left)
         self._compute_holdings = dict(other._compute_holdings)
         self.headroom = list(other.headroom)
 
@@ -133,6 +130,9 @@ class Network:
             other._channel_up[there] = self._channel_up[number]
             other._dark[there] = self._dark[number]
             other._reserved[2 * there : 2 * there + 2] = self._reserved[2 * number : 2 * number + 2]
+        for pool, left in enumerate(self.pool_left):
+            there = 2 * other.index.pools.number[self.index.pools.name_of(pool)] + pool % 2
+            other.pool_left[there] -= self.index.pools.capacity[pool] - left
         for site, number in self.index.site_number.items():
             other._site_up[other.index.site_number[site]] = self._site_up[number]
             other._is_open[other.index.site_number[site]] = self._is_open[number]
@@ -208,6 +208,12 @@ class Network:
             twin.set_section(section, PLENTY_OF_KEY_MILLIBPS, usable=True)
         return twin
 
+    def unpooled(self) -> Network:
+        """A copy in which no wavelength runs out of capacity or client ports."""
+        twin = self.copy()
+        twin.pool_left = [PLENTY] * len(self.pool_left)
+        return twin
+
     def is_channel_up(self, channel_id: str) -> bool:
         """Whether the channel and both its sites are up; a dark one is not."""
         return self._works[self.index.channel_number[channel_id]]
@@ -228,6 +234,16 @@ class Network:
         if sender is None:
             return max(self._reserved[2 * number], self._reserved[2 * number + 1])
         return self._reserved[2 * number + (self.index.ends[number][0] != self.index.site_number[sender])]
+
+    def carried_kbps(self, wavelength: str) -> tuple[int, int]:
+        """What all circuits of a wavelength have reserved together: from their first ends, and back."""
+        channels = self.index.pools.channels[self.index.pools.number[wavelength]]
+        return sum(self._reserved[2 * c] for c in channels), sum(self._reserved[2 * c + 1] for c in channels)
+
+    def ports_left(self, wavelength: str) -> int | None:
+        """The client ports that are free; None where connections take none."""
+        pools = self.index.pools
+        return self.pool_left[2 * pools.number[wavelength]] if pools.is_circuit else None
 
     def residual_key_millibps(self, section_id: str) -> int:
         """Key rate left on the section; 0 when it is unusable, or when its rate fell below what is reserved."""
@@ -253,7 +269,7 @@ class Network:
     def fingerprint(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The same as long as searches find the same; key rates, which are measured, count in steps of 10 bit/s."""
         sections = range(len(self.index.section_ids))
-        return tuple(self.headroom), tuple(self.key_headroom(s) // KEY_STEP_MILLIBPS for s in sections)
+        return (*self.headroom, *self.pool_left), tuple(self.key_headroom(s) // KEY_STEP_MILLIBPS for s in sections)
 
     def mark(self) -> object:
         """Equal marks: nothing that a plan hangs on is another."""
@@ -279,16 +295,17 @@ class Network:
         key_rate_millibps: int,
         *,
         is_kept: bool = False,
+        is_on_wavelengths: bool = True,
     ) -> None:
         """Take bandwidth on every channel of ``route`` and key rate for every crossing of its key sections.
 
         Two bandwidths are that along the route and that against it, one is both. All or nothing: OverCommitted names
-        the first element on which it does not fit, AlreadyReserved an owner who holds something. States do not matter
-        here, so that a restart can restore what was reserved. Key rate that was held until now (``is_kept``) stays so,
-        whatever sections give by now: see :mod:`controller.policy.key_supply`.
+        the first element on which it does not fit, AlreadyReserved an owner who holds something. States do not matter,
+        so that a restart can restore what was reserved. Key rate that was held until now (``is_kept``) stays so,
+        whatever sections give by now: see :mod:`controller.policy.key_supply`. Wavelengths give capacity or client
+        ports with it, unless that is reserved by itself (:meth:`reserve_wavelengths`).
         """
-        if owner in self._holdings:
-            raise AlreadyReserved(f"{owner} holds a reservation already")
+        self._require_nothing(owner)
         along, against = bandwidth_kbps if isinstance(bandwidth_kbps, tuple) else (bandwidth_kbps, bandwidth_kbps)
         if min(along, against, key_rate_millibps) < 0:
             raise ValueError(f"{owner}: bandwidth_kbps and key_rate_millibps must not be negative")
@@ -301,9 +318,29 @@ class Network:
         for section, rate in () if is_kept else keys:
             if rate > self.key_headroom(section):
                 raise OverCommitted(self.index.section_ids[section], rate, self.key_headroom(section))
-        holding = _Holding(arcs, (along, against), keys, key_rate_millibps if keys else 0)
+        pools = self.index.pools.demand(arcs, (along, against)) if is_on_wavelengths else {}
+        self._require_pools(pools)
+        rate = key_rate_millibps if keys else 0
+        self._hold(owner, _Holding(arcs, (along, against), keys, tuple(pools.items()), rate))
+
+    def reserve_wavelengths(self, owner: str, pools: Mapping[int, int]) -> None:
+        """Take of pools alone (:mod:`controller.pce.wavelength_pools`); errors as for :meth:`reserve`."""
+        self._require_nothing(owner)
+        self._require_pools(pools)
+        self._hold(owner, _Holding((), (0, 0), (), tuple(pools.items())))
+
+    def _require_nothing(self, owner: str) -> None:
+        if owner in self._holdings:
+            raise AlreadyReserved(f"{owner} holds a reservation already")
+
+    def _hold(self, owner: str, holding: _Holding) -> None:
         self._apply(holding, sign=1)
         self._holdings[owner] = holding
+
+    def _require_pools(self, pools: Mapping[int, int]) -> None:
+        for pool, need in pools.items():
+            if need > self.pool_left[pool]:
+                raise OverCommitted(f"wavelength {self.index.pools.name_of(pool)}", need, self.pool_left[pool])
 
     def release(self, owner: str) -> None:
         """Give back what ``owner`` holds; KeyError when that is nothing."""
@@ -348,6 +385,8 @@ class Network:
             self._reserved[arc ^ 1] += sign * against
         for section, rate in holding.keys:
             self._key_reserved[section] += sign * rate
+        for pool, amount in holding.pools:
+            self.pool_left[pool] -= sign * amount
         self._refresh(arc // 2 for arc in holding.arcs)
 
     def _refresh(self, channels: Iterable[int]) -> None:
@@ -358,13 +397,3 @@ class Network:
             usable = up and self._is_open[a] and self._is_open[b]
             for arc in (2 * number, 2 * number + 1):
                 self.headroom[arc] = self.index.capacity_kbps[number] - self._reserved[arc] if usable else -1
-
-
-def arc_demand(arcs: Iterable[int], bandwidth_kbps: tuple[int, int]) -> Counter[int]:
-    """What arcs take of themselves and of their opposites, in kbit/s along them and against them."""
-    along, against = bandwidth_kbps
-    demand: Counter[int] = Counter()
-    for arc in arcs:
-        demand[arc] += along
-        demand[arc ^ 1] += against
-    return demand

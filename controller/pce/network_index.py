@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.model.path import Route
 from controller.pce.bounds import Bounds
 from controller.pce.cost import channel_cost
+from controller.pce.wavelength_pools import WavelengthPools
 from topologies.spec import Channel, SecurityClass, Topology
 
 
@@ -61,6 +63,7 @@ class NetworkIndex:
         self.latency_us = [channel_latency_us(c) for c in channels]
         self.capacity_kbps = [channel_capacity_kbps(c) for c in channels]
         self.is_spare = [c.dark for c in channels]
+        self.pools = WavelengthPools(topology, self.channel_ids, self.capacity_kbps)
         self.ends = [(self.site_number[c.a], self.site_number[c.b]) for c in channels]
         self.risk_names = tuple(sorted({group for c in channels for group in c.risk_groups}))
         risk_number = {name: i for i, name in enumerate(self.risk_names)}
@@ -152,3 +155,13 @@ class NetworkIndex:
             if indexed.a != indexed.b:
                 rows[indexed.b].append((indexed.a, indexed))
         return rows
+
+
+def arc_demand(arcs: Iterable[int], bandwidth_kbps: tuple[int, int]) -> Counter[int]:
+    """What arcs take of themselves and of their opposites, in kbit/s along them and against them."""
+    along, against = bandwidth_kbps
+    demand: Counter[int] = Counter()
+    for arc in arcs:
+        demand[arc] += along
+        demand[arc ^ 1] += against
+    return demand

@@ -97,7 +97,7 @@ def _amount_knobs(spec: ConnectionSpec, prefix: str) -> list[Knob[ConnectionSpec
                 lambda i: (reverse_kbps - i) / 1000,
             )
         )  # fmt: skip
-    if SecurityClass.QKD in spec.security.sources:
+    if spec.takes_qkd_keys:
         whole_ms = int(spec.rekey_s * 1000)
         knobs.append(
             Knob(

@@ -17,12 +17,13 @@ from topologies.spec import SecurityClass
 class Caps:
     """Limits that joint planning puts on one connection, by number.
 
-    Uses per channel in any direction and per arc, crossings per section.
+    Uses per channel in any direction and per arc, crossings per section, and amounts of pools.
     """
 
     channels: Mapping[int, int] = field(default_factory=dict)
     sections: Mapping[int, int] = field(default_factory=dict)
     arcs: Mapping[int, int] = field(default_factory=dict)
+    pools: Mapping[int, int] = field(default_factory=dict)
 
 
 NO_CAPS = Caps()
@@ -47,7 +48,7 @@ def search_route(
 
 def search_relay(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> FoundRelay | None:
     """The key relay ``request`` needs: an empty one unless QKD supplies keys, None when there is no way."""
-    if SecurityClass.QKD not in request.spec.security.sources:
+    if not request.spec.takes_qkd_keys:
         return FoundRelay((), ())
     if network.topology.is_vendors_pair(request.src, request.dst):
         return vendors_relay(network, request)
@@ -111,6 +112,7 @@ def path_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAP
         banned_arcs=frozenset(banned_arcs),
         required_sites=frozenset(index.site_number[s] for s in spec.include_sites),
         required_channels=frozenset(index.channel_number[c] for c in spec.include_channels),
+        pool_caps=caps.pools,
     )
 
 

@@ -7,7 +7,9 @@ stay within the limits even on the bounds, and one that another label at the sam
 
 Without required elements no site is met twice on a cheapest path, because every channel costs something. With
 them it may be (in and out of a stub). Then the sites met twice are tracked, the search repeated, and so on until
-the answer is simple: decremental state space relaxation (Righini and Salani, Networks 51, 2008).
+the answer is simple: decremental state space relaxation (Righini and Salani, Networks 51, 2008). Pools, which a path
+may use several times over, are treated alike: what the answer takes too much of is *scarce* from then on, labels carry
+what they took of it, and take no part in dominance that took more.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from controller.pce.network_index import Offer
 class PathQuery:
     """A question in the index's numbers. Prices are added to the cost of whoever uses the element.
 
-    ``bandwidth_kbps`` is what is needed along the path, and against it.
+    ``bandwidth_kbps`` is what is needed along the path, and against it; ``pool_caps`` limits what the whole path takes
+    of single pools further (:mod:`controller.pce.wavelength_pools`).
     """
 
     source: int
@@ -42,6 +45,7 @@ class PathQuery:
     required_sites: frozenset[int] = frozenset()
     required_channels: frozenset[int] = frozenset()
     site_prices: Mapping[int, int] = field(default_factory=dict, compare=False)
+    pool_caps: Mapping[int, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,28 @@ def cheapest_path(network: Network, query: PathQuery) -> FoundPath | None:
         return None
     if not network.index.bounds.is_connected(query.source, query.target):
         return None
+    pools, left = network.index.pools, network.pool_left
     query = replace(query, required_sites=query.required_sites - ends)
-    if query.max_hops is None and not (query.required_sites or query.required_channels):
-        return _search_plain(network, query)
+    if pools.pooled:
+        left = [min(amount, query.pool_caps.get(pool, amount)) for pool, amount in enumerate(left)]
+        query = replace(query, banned_arcs=query.banned_arcs.union(pools.closed_arcs(left, query.bandwidth_kbps)))
+    is_plain = query.max_hops is None and not (query.required_sites or query.required_channels)
     tracked: frozenset[int] = frozenset()
+    scarce: dict[int, int] = {}
     while True:
-        found = _LabelSearch(network, query, tracked).run()
+        if is_plain and not scarce:
+            found = _search_plain(network, query)
+        else:
+            found = _LabelSearch(network, query, tracked, scarce).run()
         if found is None:
             return None
         twice = {site for site, times in Counter(found.sites).items() if times > 1}
-        if not twice:
+        demand = pools.demand(found.arcs, query.bandwidth_kbps)
+        over = {pool: left[pool] for pool, amount in demand.items() if amount > left[pool]}
+        if not twice and not over:
             return found
         tracked |= twice
+        scarce |= over
 
 
 class _Labels:
@@ -196,10 +210,16 @@ def _search_plain(network: Network, query: PathQuery) -> FoundPath | None:
     return None
 
 
-class _LabelSearch:
-    """One run of the full search: labels also count hops and remember which tracked elements they met."""
+_State = tuple[int, int, int, tuple[int, ...]]  # latency, hops, what was met, what was taken of scarce pools
 
-    def __init__(self, network: Network, query: PathQuery, tracked: frozenset[int]) -> None:
+
+class _LabelSearch:
+    """One run of the full search: labels also count hops, remember which tracked elements they met, and what they took.
+
+    ``scarce`` has what there is of the pools that have to be watched.
+    """
+
+    def __init__(self, network: Network, query: PathQuery, tracked: frozenset[int], scarce: Mapping[int, int]) -> None:
         self._network = network
         self._query = query
         bounds = network.index.bounds
@@ -215,19 +235,22 @@ class _LabelSearch:
         self._labels = _Labels(query.source)
         self._hops = [0]
         self._met = [self._once_bits.get(query.source, 0)]
+        self._took: list[tuple[int, ...]] = [(0,) * len(scarce)]
+        self._place = {pool: place for place, pool in enumerate(sorted(scarce))}
+        self._most = tuple(scarce[pool] for pool in self._place)
         self._admit = _admit(network, query)
 
     def run(self) -> FoundPath | None:
         query, labels = self._query, self._labels
         rows = self._network.index.offers(query.level, query.is_exact)
-        fronts: dict[int, list[tuple[int, int, int]]] = {}
+        fronts: dict[int, list[_State]] = {}
         if self._latency_left(query.source) > query.max_latency_us or self._exceeds_hops(0, query.source):
             return None
         heap = [(self._latency_left(query.source) * LATENCY_WEIGHT, 0)]
         while heap:
             _, label = heapq.heappop(heap)
             site, met = labels.site[label], self._met[label]
-            state = (labels.latency[label], self._hops[label], met)
+            state = (labels.latency[label], self._hops[label], met, self._took[label])
             front = fronts.setdefault(site, [])
             self._network.effort.spend(1 + len(front))
             if any(self._dominates(other, state) for other in front):
@@ -242,13 +265,35 @@ class _LabelSearch:
                 if neighbour in query.banned_sites or met & once:
                     continue
                 if not self._exceeds_hops(self._hops[label] + 1, neighbour):
-                    ways = self._admit(offers, least_latency)
+                    ways = self._ways(offers, least_latency)
                     # Required channels are worth taking whatever they cost.
                     required = [offer for offer in offers if offer[0] >> 1 in self._channel_bits]
                     if required:
                         ways = sorted({*ways, *(way for one in required for way in self._admit((one,), one[2]))})
                     self._extend(heap, label, neighbour, once | self._site_bits.get(neighbour, 0), ways)
         return None
+
+    def _ways(self, offers: tuple[Offer, ...], least_latency: int) -> list[tuple[int, int, int]]:
+        """The arcs worth taking: of those that take of scarce pools alike, and of all others, by themselves."""
+        if not self._place:
+            return self._admit(offers, least_latency)
+        alike: dict[int, list[Offer]] = {}
+        pool_of = self._network.index.pools.pool_of
+        for offer in offers:
+            pool = pool_of[offer[0] >> 1]
+            is_scarce = pool in self._place or pool + 1 in self._place
+            alike.setdefault(pool + (offer[0] & 1) if is_scarce else -1, []).append(offer)
+        return sorted(
+            way for group in alike.values() for way in self._admit(tuple(group), min(offer[2] for offer in group))
+        )
+
+    def _taken(self, label: int, arc: int) -> tuple[int, ...]:
+        """What the label's path has taken of scarce pools, one hop further over ``arc``."""
+        took = list(self._took[label])
+        for pool, amount in self._network.index.pools.taken_by(arc, self._query.bandwidth_kbps):
+            if pool in self._place:
+                took[self._place[pool]] += amount
+        return tuple(took)
 
     def _extend(
         self, heap: list[tuple[int, int]], label: int, neighbour: int, bits: int, ways: list[tuple[int, int, int]]
@@ -260,6 +305,10 @@ class _LabelSearch:
             latency = labels.latency[label] + arc_latency
             if latency + left > query.max_latency_us:
                 continue
+            took = self._taken(label, arc) if self._place else ()
+            if any(amount > most for amount, most in zip(took, self._most, strict=True)):
+                continue
+            self._took.append(took)
             cost = labels.cost[label] + arc_cost + query.site_prices.get(neighbour, 0)
             added = labels.add(neighbour, cost, latency, label, arc)
             self._hops.append(self._hops[label] + 1)
@@ -271,9 +320,11 @@ class _LabelSearch:
             return False
         return hops + self._hops_left(site) > self._query.max_hops
 
-    def _dominates(self, left: tuple[int, int, int], right: tuple[int, int, int]) -> bool:
+    def _dominates(self, left: _State, right: _State) -> bool:
         """Whether whatever continues ``right`` could continue ``left`` as well; left's cost is no higher."""
         if left[0] > right[0] or (self._hops_left is not None and left[1] > right[1]):
+            return False
+        if any(mine > theirs for mine, theirs in zip(left[3], right[3], strict=True)):
             return False
         missing = self._goal & right[2] & ~left[2]
         barred = left[2] & ~right[2] & ~self._goal

@@ -18,7 +18,7 @@ from controller.model.request import (
     compute_of,
     connections_of,
 )
-from controller.pce.infeasibility import Infeasible, Reason, explain_connection
+from controller.pce.infeasibility import Infeasible, Reason, explain_connection, pool_reasons
 from controller.pce.joint_planning import JointPlanner, Kind, Resource, demand_of, left_of, plan_alone
 from controller.pce.network import Network
 from controller.pce.placement import candidates, possible_sites, search_slice
@@ -182,8 +182,11 @@ def _contention(network: Network, connections: tuple[ConnectionRequest, ...]) ->
             users.setdefault(resource, []).append(connection.id)
     # Of a channel that is overdrawn in both directions, the one where more is missing.
     worst: dict[tuple[bool, int], tuple[int, Resource]] = {}
+    full = {number: need for (kind, number), need in demand.items() if kind is Kind.POOL}
     for resource, need in sorted(demand.items()):
         kind, number = resource
+        if kind is Kind.POOL:
+            continue
         place = (kind is Kind.SECTION, number if kind is Kind.SECTION else number // 2)
         missing = need - left_of(network, resource)
         if missing > worst.get(place, (0, resource))[0]:
@@ -194,7 +197,9 @@ def _contention(network: Network, connections: tuple[ConnectionRequest, ...]) ->
         constraint = "key_rate" if is_section else "bandwidth"
         names = ", ".join(users[resource])
         reasons.append(Reason(names, constraint, where, demand[resource], left_of(network, resource)))
-    return reasons
+    for pool, need in sorted(full.items()):
+        reasons += pool_reasons(network, ", ".join(users[Kind.POOL, pool]), {pool: need})
+    return list({(reason.constraint, reason.where): reason for reason in reasons}.values())
 
 
 def _routes(network: Network, request: ConnectionRequest) -> tuple[Route, ...] | None:

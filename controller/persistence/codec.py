@@ -8,12 +8,15 @@ than what the slice asks for now. Not written is what the next process learns an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from controller.model.connection import Connection, Reroute
 from controller.model.errors import DriverError
 from controller.model.path import Lane, Route
 from controller.model.reason import Reason, ReasonCode
+from controller.model.recurrence import Occurrence, Period, Recurrence
 from controller.model.request import (
     AnyShape,
     Compute,
@@ -33,7 +36,7 @@ from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from topologies.spec import SecurityClass
 
-VERSION = 6
+VERSION = 7
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -55,6 +58,7 @@ def encode_slice(record: SliceRecord) -> Json:
         "reason": record.reason,
         "reservation": record.reservation,
         "expires_at": record.expires_at,
+        "occurrence": None if record.occurrence is None else list(astuple(record.occurrence)),
     }
 
 
@@ -106,7 +110,32 @@ def _slice_request(request: SliceRequest) -> Json:
         "shape": _shape(request.shape),
         "start": request.start,
         "end": request.end,
+        "recurrence": None if request.recurrence is None else _recurrence(request.recurrence),
     }
+
+
+def _recurrence(recurrence: Recurrence) -> Json:
+    return {
+        "start": recurrence.start,
+        "lasts_s": recurrence.lasts_s,
+        "every": [recurrence.every.days, recurrence.every.seconds],
+        "zone": recurrence.zone_name,
+        "until": recurrence.until,
+        "count": recurrence.count,
+    }
+
+
+def _recurrence_from(raw: Mapping[str, Any]) -> Recurrence:
+    """A zone that the machine does not know any more makes the journal unreadable: its days are unknown."""
+    return Recurrence(
+        start=raw["start"],
+        lasts_s=raw["lasts_s"],
+        every=Period(*raw["every"]),
+        zone=ZoneInfo(raw["zone"]),
+        zone_name=raw["zone"],
+        until=raw["until"],
+        count=raw["count"],
+    )
 
 
 def _shape(shape: ThreeRoles | AnyShape) -> Json:
@@ -134,6 +163,7 @@ def _slice_request_from(raw: Mapping[str, Any]) -> SliceRequest:
         shape=_shape_from(raw["shape"]),
         start=raw["start"],
         end=raw["end"],
+        recurrence=None if raw["recurrence"] is None else _recurrence_from(raw["recurrence"]),
     )
 
 
@@ -228,6 +258,7 @@ def _slice_from(raw: Mapping[str, Any], connection_ids: tuple[str, ...]) -> Slic
         reason=raw["reason"],
         reservation=raw["reservation"],
         expires_at=raw["expires_at"],
+        occurrence=None if raw["occurrence"] is None else Occurrence(*raw["occurrence"]),
     )
 
 

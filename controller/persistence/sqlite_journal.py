@@ -19,7 +19,7 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.errors import DriverError
 from controller.model.slice_record import SliceRecord
-from controller.persistence import codec, version_4, version_5
+from controller.persistence import codec, version_4, version_5, version_6
 
 SLICES = "CREATE TABLE slices (name TEXT PRIMARY KEY, created_at REAL NOT NULL, document TEXT NOT NULL) STRICT"
 CONNECTIONS = """
@@ -29,7 +29,7 @@ CREATE TABLE connections (
 ) STRICT
 """
 PROCESSES = "CREATE TABLE processes (begun INTEGER NOT NULL) STRICT"
-EARLIER: dict[int, ModuleType] = {module.VERSION: module for module in (version_4, version_5)}
+EARLIER: dict[int, ModuleType] = {module.VERSION: module for module in (version_4, version_5, version_6)}
 
 
 class StoreError(DriverError):
@@ -64,7 +64,7 @@ class Store:
             kept = [] if version == 0 else self._take(EARLIER[version])
             self._db.execute(SLICES)
             self._db.execute(CONNECTIONS)
-            if version != version_5.VERSION:
+            if version in (0, version_4.VERSION):
                 self._db.execute(PROCESSES)
                 self._db.execute("INSERT INTO processes VALUES (0)")
             for record, connections in kept:

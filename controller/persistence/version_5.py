@@ -1,6 +1,7 @@
 """Reads journals of version 5, where every slice had the papers' template and bandwidth was alike in both directions.
 
-Its documents are those of :mod:`controller.persistence.codec` but for that: read once, then written anew.
+Nor did any slice come again. Its documents are those of :mod:`controller.persistence.codec` but for that: read once,
+then written anew.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def _slice(raw: Mapping[str, Any]) -> dict[str, Any]:
     request = dict(raw["request"])
     shape = {member: request.pop(member) for member in ("cells", "compute", "core", "connections")}
     shape["connections"] = {role: _spec(spec) for role, spec in shape["connections"].items()}
-    return {**raw, "version": codec.VERSION, "request": {**request, "shape": shape}}
+    return {
+        **raw,
+        "version": codec.VERSION,
+        "request": {**request, "shape": shape, "recurrence": None},
+        "occurrence": None,
+    }
 
 
 def _connection(raw: Mapping[str, Any]) -> dict[str, Any]:

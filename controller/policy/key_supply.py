@@ -21,7 +21,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from controller.model.connection import Connection, SlowRekey, owner_of
-from controller.model.key_rates import KeyPool
+from controller.model.key_rates import RATE_TOLERANCE, KeyPool
 from controller.model.reason import UNEXPLAINED, Reason, ReasonCode, keys_unknown
 from controller.model.request import KEY_BITS, Protection
 from controller.model.states import ConnectionState
@@ -34,8 +34,6 @@ from controller.state.network_state import NetworkState
 
 # Keys in store shall last this long when no more come: time to find and mend a fibre, or the man who taps it.
 BRIDGE_S = 600.0
-# A rate is a forecast from a measured error rate, which varies by some per cent; buffers bear the difference.
-RATE_TOLERANCE = 1.1
 # Proof that a relay delivers: so many keys in store.
 PROVEN_KEYS = 2
 UNCONFIRMED = Reason(ReasonCode.UNCONFIRMED, "there is key for it again, and its probes have not passed yet")

@@ -2,13 +2,14 @@
 
 The check knows nothing of how routes are searched: it looks at the topology, the request and what was noted. The level
 in force must be the one asked for or a fallback that the request lists, every channel's class must satisfy it, and the
-keys must come from where it says.
+keys must come from where it says: those of its tunnel, or where cards alone seal those of its weakest channel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.model.cards import weakest
 from controller.model.connection import UNCONFIRMED_KEYS, Connection, Reroute
 from controller.model.request import ConnectionRequest, Match
 from controller.model.reroute import Cause
@@ -25,6 +26,7 @@ class Asked:
     is_exact: bool
     key_source: str
     fallback: tuple[str, ...] = ()
+    hosts_seal: bool = True
 
     @classmethod
     def of(cls, request: ConnectionRequest) -> Asked:
@@ -36,7 +38,15 @@ class Asked:
             security.match is Match.EXACT,
             security.key_source,
             tuple(level.label for level in request.spec.fallback),
+            request.spec.hosts_seal,
         )
+
+
+def keys_of(topology: Topology, connection: Connection) -> str:
+    """Where the keys come from under which a connection's traffic goes: its tunnel's, else its weakest channel's."""
+    if connection.request.spec.hosts_seal or connection.route is None:
+        return connection.key_source
+    return weakest(topology, connection.route.channels).label
 
 
 def note(
@@ -52,7 +62,7 @@ def note(
         old_path=() if before.route is None else before.route.channels,
         new_path=after.route.channels,
         classes=tuple(topology.channel(c).security.label for c in after.route.channels),
-        key_source=after.key_source if is_keyed else UNCONFIRMED_KEYS,
+        key_source=keys_of(topology, after) if is_keyed else UNCONFIRMED_KEYS,
         level=after.in_force.security.level.label,
         cause=cause.value,
         old_key_links=() if before.route is None else before.route.key_links,
@@ -85,6 +95,8 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
             wrong.append(f"channel {channel_id} ({channel.security.label}) is not of the class asked for")
     if here != asked.dst:
         wrong.append(f"the path ends at {here}, not at {asked.dst}")
+    if not asked.hosts_seal:
+        key_source = min(map(SecurityClass.parse, reroute.classes), default=SecurityClass.NONE).label
     if reroute.key_source not in (key_source, UNCONFIRMED_KEYS):
         wrong.append(f"the keys come from {reroute.key_source}, not from {key_source}")
     return (*wrong, *_check_relay(topology, asked, reroute.new_key_links))

@@ -272,9 +272,24 @@ def _retain(network: Network, name: str, old: Iterable[Connection], new: Iterabl
                 continue
         else:
             receiver = network.topology.channel(element).other(sender)
-            network.reserve(owner, Route((sender, receiver), (element,), 0, 0), (amount, 0), 0)
+            route = Route((sender, receiver), (element,), 0, 0)
+            # What a wavelength gives is held by itself: its circuits' maxima may add up to more than it has.
+            network.reserve(owner, route, (amount, 0), 0, is_on_wavelengths=False)
         owners.append(owner)
+    pools = _pool_use(network, old) - _pool_use(network, new)
+    if pools:
+        owners.append(f"{name}~wavelengths")
+        network.reserve_wavelengths(owners[-1], pools)
     return tuple(owners)
+
+
+def _pool_use(network: Network, connections: Iterable[Connection]) -> Counter[int]:
+    """What connections hold of wavelengths, by pool."""
+    use: Counter[int] = Counter()
+    for connection in connections:
+        for lane in connection.lanes:
+            use += network.index.pools.demand(network.index.arcs_of(lane.route), connection.in_force.reserved_kbps)
+    return use
 
 
 def _use(connections: Iterable[Connection]) -> Counter[tuple[bool, str, str]]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from controller.model.errors import ConfigError
 from controller.model.tunnel_profile import EXTENSION_SUITE, SuiteName
-from topologies.spec import Topology, TopologyError, topology_from_dict
+from topologies.spec import EncryptionMode, Topology, TopologyError, topology_from_dict
 
 DEFAULT_HOLD_S = 5.0
 
@@ -92,6 +92,8 @@ class ControllerConfig(_Section):
     kms_socket: Path
     tunnel_sockets: dict[str, Path]
     ovsdb_socket: Path | None = None  # where BFD is on: the database through which its pace is set
+    encryption: EncryptionMode = EncryptionMode.HOST
+    """What seals: the hosts' tunnels, the cards of wavelengths, or both."""
     watch_carrier: bool = False
     """Whether the switches' ports are interfaces of this process' network namespace: the kernel then tells when one of
     them loses carrier, before its switch does."""

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
-    BeforeValidator,
     Field,
     ValidationError,
     ValidationInfo,
@@ -35,6 +33,7 @@ from controller.schema.connection_wire import (
     named_to_dict,
     spec_to_dict,
 )
+from controller.schema.schedule_wire import Moment, ScheduleWire, schedule_to_dict, written_moment
 
 MAX_CELLS = 64
 MAX_LISTED = 128
@@ -52,22 +51,6 @@ class InvalidRequest(ControllerError):
     def of(cls, error: ValidationError) -> InvalidRequest:
         """What pydantic found wrong, without what was said."""
         return cls(tuple(_problem(e) for e in error.errors(include_url=False)))
-
-
-def _written_out(value: Any) -> Any:
-    if not isinstance(value, str) or "T" not in value.upper():
-        raise ValueError("a time is written as in ISO 8601, e.g. 2030-01-31T22:00:00Z")
-    return value
-
-
-def _in_this_era(moment: datetime) -> datetime:
-    if not 1970 < moment.year < 9999:
-        raise ValueError("a year from 1971 to 9998 is needed")
-    return moment
-
-
-# ISO 8601 with an offset: a time without one would mean another moment on another machine.
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_this_era)]
 
 
 class SNssaiWire(Wire):
@@ -98,6 +81,7 @@ class _AnySlice(Wire):
     sNSSAI: SNssaiWire
     start: Moment | None = None
     end: Moment | None = None
+    schedule: ScheduleWire | None = None
 
     @field_validator("end")
     @classmethod
@@ -106,6 +90,14 @@ class _AnySlice(Wire):
         if end is not None and start is not None and end <= start:
             raise ValueError("end is not after start")
         return end
+
+    @field_validator("schedule")
+    @classmethod
+    def _says_all(cls, schedule: ScheduleWire | None, info: ValidationInfo) -> ScheduleWire | None:
+        beside = [field for field in ("start", "end") if info.data.get(field) is not None]
+        if schedule is not None and beside:
+            raise ValueError(f"says when the slice is there; {' and '.join(beside)} beside it cannot stand")
+        return schedule
 
 
 class SliceWire(_AnySlice):
@@ -164,6 +156,7 @@ def parse_slice_request(raw: Any) -> SliceRequest:
         shape=wire.to_shape(),
         start=None if wire.start is None else wire.start.timestamp(),
         end=None if wire.end is None else wire.end.timestamp(),
+        recurrence=None if wire.schedule is None else wire.schedule.to_recurrence(),
     )
 
 
@@ -183,21 +176,24 @@ def _by_their_names(invalid: InvalidRequest, connections: list[Any]) -> InvalidR
 
 
 FIXED = ("name", "cells", "core")
+FIXED_AT_WORK = ("start", "schedule")
 
 
 def patch_slice_request(request: SliceRequest, patch: Any, *, has_begun: bool = True) -> SliceRequest:
     """The request changed by a JSON merge patch (RFC 7396). Raises InvalidRequest.
 
-    What makes a slice this slice (its name, its cells and its core) cannot be changed, nor when it began if it has.
-    Listed connections are changed all at once by a list, or by an object with the names of those to change: null takes
-    one away, a new name adds one.
+    What makes a slice this slice (its name, its cells and its core) cannot be changed, nor, once it ``has_begun``, when
+    that is. Listed connections are changed all at once by a list, or by an object with the names of those to change:
+    null takes one away, a new name adds one.
     """
     if not isinstance(patch, Mapping):
         raise InvalidRequest((("request", "a merge patch is an object"),))
     before = slice_request_to_dict(request)
-    fixed = [f for f in (*FIXED, *(("start",) if has_begun else ())) if f in patch and patch[f] != before.get(f)]
+    fixed = [f for f in FIXED if f in patch and patch[f] != before.get(f)]
     if fixed:
         raise InvalidRequest(tuple((f, "cannot be changed; make another slice") for f in fixed))
+    if has_begun and (fixed := [f for f in FIXED_AT_WORK if _merged(before, patch).get(f) != before.get(f)]):
+        raise InvalidRequest(tuple((f, "cannot be changed while the slice is there") for f in fixed))
     if isinstance(request.shape, AnyShape):
         return parse_slice_request(_merged_by_name(before, patch))
     if isinstance(patch.get("connections"), list):
@@ -238,8 +234,9 @@ def slice_request_to_dict(request: SliceRequest) -> dict[str, Any]:
         "name": request.name,
         "sNSSAI": {"sst": request.snssai.sst} | ({} if request.snssai.sd is None else {"sd": request.snssai.sd}),
         **_shape_to_dict(request.shape),
-        **({} if request.start is None else {"start": _moment(request.start)}),
-        **({} if request.end is None else {"end": _moment(request.end)}),
+        **({} if request.start is None else {"start": written_moment(request.start)}),
+        **({} if request.end is None else {"end": written_moment(request.end)}),
+        **({} if request.recurrence is None else {"schedule": schedule_to_dict(request.recurrence)}),
     }
 
 
@@ -253,10 +250,6 @@ def _shape_to_dict(shape: ThreeRoles | AnyShape) -> dict[str, Any]:
         "core": shape.core,
         "connections": {key: spec_to_dict(spec) for key, spec in shape.specs.items()},
     }
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 def _problem(error: Any) -> tuple[str, str]:

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from controller.model.request import AnyShape, SliceRequest, ThreeRoles
 from controller.model.tunnel_profile import EXTENSION_SUITE
+from controller.schema.encryption_terms import needs_hosts_tunnel
 from controller.schema.slice_request import InvalidRequest
-from topologies.spec import Topology
+from topologies.spec import EncryptionMode, Topology
 
 
 def check_times(request: SliceRequest, now: float) -> None:
-    """Refuse a slice whose end has passed. Raises InvalidRequest."""
+    """Refuse a slice whose end, or whose last occurrence, has passed. Raises InvalidRequest."""
     if request.end is not None and request.end <= now:
         raise InvalidRequest((("end", "has passed"),))
+    if request.recurrence is not None and request.recurrence.next(now) is None:
+        raise InvalidRequest((("schedule", "its last occurrence has passed"),))
 
 
 def check_against(topology: Topology, request: SliceRequest) -> None:
@@ -45,23 +48,31 @@ def _ends(shape: ThreeRoles | AnyShape) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a request is held against: the network there is, the suites that nobody may use on it, and those of
-    extensions that are in force."""
+    """What a request is held against: the network there is, the suites that nobody may use on it, those of extensions
+    that are in force, and what seals."""
 
     topology: Topology
     forbidden_suites: frozenset[str] = frozenset()
     extension_suites: frozenset[str] = frozenset()
+    encryption: EncryptionMode = EncryptionMode.HOST
 
-    def check(self, request: SliceRequest) -> None:
-        """Raises InvalidRequest."""
+    def accept(self, request: SliceRequest) -> SliceRequest:
+        """The request as it is carried out here. Raises InvalidRequest."""
         check_against(self.topology, request)
-        problems = tuple(
+        problems = [
             (f"connections.{key}.suite", refused)
             for key, spec in request.specs.items()
             if spec.security.is_encrypted and (refused := self._refuses(spec.suite))
-        )
+        ]
+        if not self.encryption.hosts_seal:
+            problems += [
+                (f"connections.{key}.{field}", wrong)
+                for key, spec in request.specs.items()
+                for field, wrong in needs_hosts_tunnel(spec)
+            ]
         if problems:
-            raise InvalidRequest(problems)
+            raise InvalidRequest(tuple(problems))
+        return request.in_mode(self.encryption)
 
     def _refuses(self, suite: str) -> str | None:
         if suite in self.forbidden_suites:

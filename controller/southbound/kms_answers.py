@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from controller.model.key_rates import KeyBooking, KeyPool, SectionStatus
+from controller.model.key_rates import Holder, KeyBooking, KeyPool, SectionStatus
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,6 @@ USABLE_STATES = frozenset({"active"})
 STARTING_STATE = "starting"
 _MOST_BPS = 1e15
 _MOST_DIGITS = 40  # of a whole number; one that has more is infinite to us
-_SAE = "sae-"
 T = TypeVar("T")
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Rate = Annotated[float, Field(ge=0.0, le=_MOST_BPS, allow_inf_nan=False)]
@@ -97,9 +96,9 @@ def bookings(answer: Mapping[str, Any], owner: str, priority_of_zero: int) -> di
 
     def booking(raw: Any) -> tuple[str, KeyBooking]:
         found = _Reservation.model_validate(raw)
-        a, b = (sae.removeprefix(_SAE) for sae in (found.server_app_id, found.client_app_id[0]))
+        (holder, a), (_, b) = (Holder.of(sae) for sae in (found.server_app_id, found.client_app_id[0]))
         rate, priority = int(found.min_bandwidth), found.app_priority - priority_of_zero
-        return found.app_id, KeyBooking(a, b, found.key_source, rate, priority)
+        return found.app_id, KeyBooking(a, b, found.key_source, rate, priority, holder)
 
     def is_ours(raw: Any) -> bool:
         return isinstance(raw, dict) and raw.get("owner") == owner

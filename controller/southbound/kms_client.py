@@ -70,7 +70,8 @@ class KmsClient:
         if is_new:
             status, answer = self._ask("POST", "/v1/apps", changing | {
                 "app_id": booking.id, "owner": OWNER, "key_source": booking.key_source,
-                "server_app_id": f"sae-{booking.a}", "client_app_id": [f"sae-{booking.b}"],
+                "server_app_id": booking.holder.sae_at(booking.a),
+                "client_app_id": [booking.holder.sae_at(booking.b)],
             })  # fmt: skip
         else:
             status, answer = self._ask("PATCH", f"/v1/apps/{booking.id}", changing)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self
 
 from controller.forwarding.intended import Changes, Difference
-from controller.model.connection import Connection
+from controller.model.connection import Connection, connection_in_mode
 from controller.model.dark_channel import Spare, SpareState, used_spares
 from controller.model.errors import ControllerError, DuplicateSlice
 from controller.model.path import Lane, Route
@@ -60,6 +61,7 @@ class NetworkState(StateRecording):
         twin._quarantine = self._quarantine.copy()
         twin._allocations = self._allocations.fork(twin._network, twin._quarantine)
         twin._keys = self._keys.fork(twin._network)
+        twin._card_keys = self._card_keys.fork()
         twin._stages = self._stages.fork(twin._quarantine)
         twin._observations = self._observations.fork(twin._network)
         return twin
@@ -222,11 +224,12 @@ class NetworkState(StateRecording):
         self.set_unknown_sections(s.id for s in self.topology.sections)
         self._allocations.begin_process(process)
         for record, connections in kept:
+            record = replace(record, request=record.request.in_mode(self.encryption))
             self._registry.restore_slice(record)
             if record.connection_ids:  # else it is SCHEDULED or FAILED
                 self._allocations.reserve_compute(record)
             for saved in connections:
-                connection = self._registry.restore_connection(saved)
+                connection = self._registry.restore_connection(connection_in_mode(saved, self.encryption))
                 self._allocations.restore_connection(connection)
                 if connection.state is not ConnectionState.PENDING:
                     self.remove_old([connection.id])

@@ -6,19 +6,21 @@ from collections.abc import Mapping
 
 from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.rules import PortMap
+from controller.model.cards import CardPair, card_pairs
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
 from controller.model.dark_channel import Spare
-from controller.model.path import Lane
+from controller.model.path import Lane, Route
 from controller.model.slice_record import SliceRecord
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
 from controller.state.allocations import Allocations, LabelCounts, Retained
+from controller.state.card_keys import CardKeys
 from controller.state.install_stages import InstallStages, IntendedItems
 from controller.state.key_allocations import KeyAllocations
 from controller.state.observations import Observations
 from controller.state.slice_registry import SliceRegistry
-from topologies.spec import Topology
+from topologies.spec import EncryptionMode, Topology
 
 
 class StateReading:
@@ -29,20 +31,38 @@ class StateReading:
         topology: Topology,
         forbidden_suites: frozenset[str] = frozenset(),
         extension_suites: frozenset[str] = frozenset(),
+        encryption: EncryptionMode = EncryptionMode.HOST,
     ) -> None:
         self._topology = topology
+        self._encryption, self._cards = encryption, card_pairs(topology, encryption)
         self._forbidden_suites, self._extension_suites = forbidden_suites, extension_suites
         self._network = Network(topology)
         self._registry = SliceRegistry()
         self._quarantine = LabelQuarantine(PortMap.of(topology))
         self._allocations = Allocations(self._network, self._quarantine)
         self._keys = KeyAllocations(self._network)
+        self._card_keys = CardKeys(Network(topology), self._cards)
         self._stages = InstallStages(PortMap.of(topology), self._quarantine)
         self._observations = Observations(self._network)
 
     @property
     def topology(self) -> Topology:
         return self._topology
+
+    @property
+    def encryption(self) -> EncryptionMode:
+        """What seals traffic here."""
+        return self._encryption
+
+    @property
+    def cards(self) -> tuple[CardPair, ...]:
+        """The pairs of cards that seal wavelengths."""
+        return self._cards
+
+    @property
+    def card_relays(self) -> Mapping[str, Route]:
+        """By wavelength: over which QKD links its cards hold their key rate; without an entry none has it."""
+        return self._card_keys.routes
 
     @property
     def forbidden_suites(self) -> frozenset[str]:

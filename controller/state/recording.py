@@ -9,6 +9,7 @@ from controller.model.connectivity import Finding
 from controller.model.dark_channel import Spare
 from controller.model.path import Lane, Route
 from controller.model.reason import Reason
+from controller.model.recurrence import Occurrence
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.state.reading import StateReading
@@ -31,6 +32,14 @@ class StateRecording(StateReading):
     def keep_failed(self, record: SliceRecord) -> None:
         """Keep a slice that could not be made at its start, for its reason; it holds nothing."""
         self._registry.keep_failed(record)
+
+    def take_occurrence(self, name: str, occurrence: Occurrence) -> SliceRecord:
+        """A slice that is being made is this one of its occurrences."""
+        return self._registry.take_occurrence(name, occurrence)
+
+    def begin_deleting(self, name: str, following: Occurrence | None) -> SliceRecord:
+        """The slice goes; it comes again as ``following``, or not."""
+        return self._registry.begin_deleting(name, following)
 
     def hold_reservation(self, name: str, reservation: str, expires_at: float) -> SliceRecord:
         """Keep a RESERVED slice for whoever commits it by this id, until ``expires_at`` (seconds since the epoch)."""
@@ -143,6 +152,10 @@ class StateRecording(StateReading):
     def observe_section(self, section_id: str, rate_millibps: int, *, is_usable: bool) -> None:
         """Record what key rate (millibit/s) the KMS tells of a QKD section."""
         self._observations.observe_section(section_id, rate_millibps, is_usable=is_usable)
+
+    def review_card_keys(self) -> None:
+        """Let the cards of wavelengths hold their key rate by what is now known of the sections."""
+        self._card_keys.review(self._network)
 
     def observe_findings(self, findings: Mapping[str, Finding]) -> None:
         """Record what the tunnels' probes say, by connection."""

@@ -10,6 +10,7 @@ from controller.model.connection import KEPT_REROUTES, MAX_CONNECTIONS, Connecti
 from controller.model.errors import ConnectionsExhausted, DuplicateSlice, UnknownSlice
 from controller.model.path import Lane, Route
 from controller.model.reason import Reason
+from controller.model.recurrence import Occurrence
 from controller.model.request import ConnectionRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -90,6 +91,14 @@ class SliceRegistry:
     def restore_slice(self, record: SliceRecord) -> None:
         """Take over a slice read back from the journal."""
         self._keep_slice(record)
+
+    def take_occurrence(self, name: str, occurrence: Occurrence) -> SliceRecord:
+        """A slice that is being made is this one of its occurrences."""
+        return self._keep_slice(replace(self.slice(name), occurrence=occurrence))
+
+    def begin_deleting(self, name: str, following: Occurrence | None) -> SliceRecord:
+        """The slice goes; it comes again as ``following``, or not."""
+        return self._keep_slice(self.slice(name).become(SliceState.DELETING, occurrence=following))
 
     def hold_reservation(self, name: str, reservation: str, expires_at: float) -> SliceRecord:
         """Keep a RESERVED slice for whoever commits it by this id, until ``expires_at`` (seconds since the epoch)."""

@@ -17,7 +17,7 @@ from controller.model.states import ConnectionState
 from controller.pce.network import OverCommitted
 from controller.pce.network_index import NetworkIndex
 from controller.state.network_state import NetworkState
-from topologies.spec import SecurityClass, Topology
+from topologies.spec import EncryptionMode, SecurityClass, Topology
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +73,10 @@ def make_model(
     mutation: str | None,
     forbidden_suites: frozenset[str] = frozenset(),
     extension_suites: frozenset[str] = frozenset(),
+    encryption: EncryptionMode = EncryptionMode.HOST,
 ) -> NetworkState:
     """The controller's model; one of :data:`MUTATIONS` is shouted about."""
     if mutation is None:
-        return NetworkState(topology, forbidden_suites, extension_suites)
+        return NetworkState(topology, forbidden_suites, extension_suites, encryption)
     log.critical("THIS CONTROLLER IS WRONG ON PURPOSE (unsafe_mutation: %s): for tests of experiments alone", mutation)
-    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites)
+    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites, encryption)

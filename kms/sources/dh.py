@@ -1,7 +1,8 @@
-"""Diffie-Hellman between two KMEs: X25519 (RFC 7748) or the finite-field group ffdhe3072 (RFC 7919).
+"""Diffie-Hellman between two KMEs: X25519 and X448 (RFC 7748), curves of NIST, or finite-field groups (RFC 7919).
 
-Paper 002 protects a channel with TLS 1.2's DHE, hence the finite-field group; X25519 is what is used today. Every
-exchange is ephemeral at both ends. Neither withstands a quantum computer: that is what the other sources are for.
+Paper 002 protects a channel with TLS 1.2's key exchange, of finite fields (DHE) or NIST's curves (ECDHE, RFC 8422);
+X25519 is what is used today. Every exchange is ephemeral at both ends. None of them withstands a quantum computer: that
+is what the other sources are for.
 """
 
 from __future__ import annotations
@@ -9,29 +10,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import Protocol
+from functools import cache, partial
+from typing import Any, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import dh, x25519
+from cryptography.hazmat.primitives.asymmetric import dh, ec, x448, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 
 from kms.errors import ExchangeError
-
-# RFC 7919, appendix A.2; its bit pattern is tested against the formula given there.
-FFDHE3072_PRIME = int(
-    "FFFFFFFFFFFFFFFFADF85458A2BB4A9AAFDC5620273D3CF1D8B9C583CE2D3695A9E13641146433FBCC939DCE249B3EF9"
-    "7D2FE363630C75D8F681B202AEC4617AD3DF1ED5D5FD65612433F51F5F066ED0856365553DED1AF3B557135E7F57C935"
-    "984F0C70E0E68B77E2A689DAF3EFE8721DF158A136ADE73530ACCA4F483A797ABC0AB182B324FB61D108A94BB2C8E3FB"
-    "B96ADAB760D7F4681D4F42A3DE394DF4AE56EDE76372BB190B07A7C8EE0A6D709E02FCE1CDF7E2ECC03404CD28342F61"
-    "9172FE9CE98583FF8E4F1232EEF28183C3FE3B1B4C6FAD733BB5FCBC2EC22005C58EF1837D1683B2C6F34A26C1B2EFFA"
-    "886B4238611FCFDCDE355B3B6519035BBC34F4DEF99C023861B46FC9D6E6C9077AD91D2691F7F7EE598CB0FAC186D91C"
-    "AEFE130985139270B4130C93BC437944F4FD4452E2D74DD364F2E21E71F54BFF5CAE82AB9C9DF69EE86D2BC522363A0D"
-    "ABC521979B0DEADA1DBF9A42D5C4484E0ABCD06BFA53DDEF3C1B20EE3FD59D7C25E41D2B66C62E37FFFFFFFFFFFFFFFF",
-    16,
-)
-FFDHE3072_GENERATOR = 2
-_FFDHE3072_BYTES = 384
+from kms.sources import ffdhe
 
 
 class DhEndpoint(Protocol):
@@ -43,17 +30,40 @@ class DhEndpoint(Protocol):
         """The raw shared secret; ExchangeError when the peer's public value is not a legal one."""
 
 
-class X25519Endpoint:
-    def __init__(self) -> None:
-        self._private = x25519.X25519PrivateKey.generate()
-        self.public = self._private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+class MontgomeryEndpoint:
+    """X25519 or X448."""
+
+    def __init__(self, name: str, private: Any, public: Any) -> None:
+        self._name, self._public = name, public
+        self._private = private.generate()
+        self.public: bytes = self._private.public_key().public_bytes_raw()
 
     def secret_with(self, peer_public: bytes) -> bytes:
         try:
-            # Also refuses small-order points, whose secret is all zeros (RFC 7748, 6.1).
-            return self._private.exchange(x25519.X25519PublicKey.from_public_bytes(peer_public))
+            # Also refuses small-order points, whose secret is all zeros (RFC 7748, 6.1 and 6.2).
+            return bytes(self._private.exchange(self._public.from_public_bytes(peer_public)))
         except ValueError as error:
-            raise ExchangeError("X25519: the peer's public value is not valid") from error
+            raise ExchangeError(f"{self._name}: the peer's public value is not valid") from error
+
+
+class NistEndpoint:
+    """A curve of NIST; public values are uncompressed points (RFC 8422, 5.4)."""
+
+    def __init__(self, curve: ec.EllipticCurve) -> None:
+        self._curve = curve
+        self._private = ec.generate_private_key(curve)
+        self.public = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+    def secret_with(self, peer_public: bytes) -> bytes:
+        try:
+            if len(peer_public) != len(self.public):
+                raise ValueError
+            # Refuses what is not on the curve; its order is prime, so there are no small subgroups.
+            return self._private.exchange(
+                ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(self._curve, peer_public)
+            )
+        except ValueError as error:
+            raise ExchangeError(f"{self._curve.name}: the peer's public value is not valid") from error
 
 
 @contextmanager
@@ -65,34 +75,39 @@ def _deprecation_accepted() -> Iterator[None]:
 
 
 @cache
-def _ffdhe3072_parameters() -> dh.DHParameters:
+def _parameters(name: str) -> dh.DHParameters:
+    group = ffdhe.group(name)
     with _deprecation_accepted():
-        order = (FFDHE3072_PRIME - 1) // 2
-        return dh.DHParameterNumbers(FFDHE3072_PRIME, FFDHE3072_GENERATOR, order).parameters()
+        return dh.DHParameterNumbers(group.prime, ffdhe.GENERATOR, group.order).parameters()
 
 
-class Ffdhe3072Endpoint:
-    def __init__(self) -> None:
-        self._private = _ffdhe3072_parameters().generate_private_key()
-        value = self._private.public_key().public_numbers().y
-        self.public = value.to_bytes(_FFDHE3072_BYTES, "big")
+class FiniteFieldEndpoint:
+    """A group of RFC 7919."""
+
+    def __init__(self, name: str) -> None:
+        self._group = ffdhe.group(name)
+        self._private = _parameters(name).generate_private_key()
+        self.public = self._private.public_key().public_numbers().y.to_bytes(self._group.size, "big")
 
     def secret_with(self, peer_public: bytes) -> bytes:
-        value = int.from_bytes(peer_public, "big")
+        value, group = int.from_bytes(peer_public, "big"), self._group
         # RFC 7919, 5.1: in a safe-prime group 1 < y < p - 1 leaves no small subgroup.
-        if len(peer_public) != _FFDHE3072_BYTES or not 1 < value < FFDHE3072_PRIME - 1:
-            raise ExchangeError("ffdhe3072: the peer's public value is not valid")
+        if len(peer_public) != group.size or not 1 < value < group.prime - 1:
+            raise ExchangeError(f"{group.name}: the peer's public value is not valid")
         parameters = self._private.parameters().parameter_numbers()
         try:
             with _deprecation_accepted():
                 return self._private.exchange(dh.DHPublicNumbers(value, parameters).public_key())
         except ValueError as error:
-            raise ExchangeError("ffdhe3072: the peer's public value is not valid") from error
+            raise ExchangeError(f"{group.name}: the peer's public value is not valid") from error
 
 
-DH_GROUPS: dict[str, type[X25519Endpoint] | type[Ffdhe3072Endpoint]] = {
-    "x25519": X25519Endpoint,
-    "ffdhe3072": Ffdhe3072Endpoint,
+DH_GROUPS: dict[str, Callable[[], DhEndpoint]] = {
+    "x25519": partial(MontgomeryEndpoint, "x25519", x25519.X25519PrivateKey, x25519.X25519PublicKey),
+    "x448": partial(MontgomeryEndpoint, "x448", x448.X448PrivateKey, x448.X448PublicKey),
+    "secp256r1": partial(NistEndpoint, ec.SECP256R1()),
+    "secp384r1": partial(NistEndpoint, ec.SECP384R1()),
+    **{name: partial(FiniteFieldEndpoint, name) for name in ffdhe.NAMES},
 }
 
 
@@ -104,9 +119,9 @@ class DhSource:
         self._endpoint = DH_GROUPS[group]
 
     def offer(self) -> tuple[bytes, Callable[[bytes], bytes]]:
-        endpoint: DhEndpoint = self._endpoint()
+        endpoint = self._endpoint()
         return endpoint.public, endpoint.secret_with
 
     def answer(self, offered: bytes) -> tuple[bytes, bytes]:
-        endpoint: DhEndpoint = self._endpoint()
+        endpoint = self._endpoint()
         return endpoint.public, endpoint.secret_with(offered)

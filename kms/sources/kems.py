@@ -1,13 +1,14 @@
 """Key encapsulation mechanisms: the NTRU family, ML-KEM (FIPS 203), and several at once.
 
-NTRU as submitted to NIST comes from liboqs where the C library is installed; Streamlined NTRU Prime (sntrup761, the
-mechanism of OpenSSH) from ``pqcrypto``; ML-KEM from ``cryptography``.
+NTRU as submitted to NIST comes from liboqs where the C library is installed; Streamlined NTRU Prime (sntrup761 is the
+mechanism of OpenSSH) and HQC, NIST's fifth, from ``pqcrypto``; ML-KEM from ``cryptography``.
 """
 
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import importlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,12 @@ _ML_KEM: dict[str, tuple[Any, Any]] = {  # private and public key
     "ML-KEM-768": (mlkem.MLKEM768PrivateKey, mlkem.MLKEM768PublicKey),
     "ML-KEM-1024": (mlkem.MLKEM1024PrivateKey, mlkem.MLKEM1024PublicKey),
 }
-KEM_NAMES = (*LIBOQS_MECHANISMS, *_ML_KEM)
+# By their modules there. Classic McEliece, which it has too, does not fit: its public keys are larger than a message.
+_PQCRYPTO = {
+    **{f"sntrup{n}": f"sntrup_{n}" for n in (653, 761, 857, 953, 1013, 1277)},
+    **{f"HQC-{n}": f"hqc_{n}" for n in (128, 192, 256)},
+}
+KEM_NAMES = (*(name for name in LIBOQS_MECHANISMS if name not in _PQCRYPTO), *_PQCRYPTO, *_ML_KEM)
 
 
 class Kem(Protocol):
@@ -46,15 +52,12 @@ class Kem(Protocol):
         """The secret in ``ciphertext``; for a forged one, a secret that nobody else has (implicit rejection)."""
 
 
-class Sntrup761:
-    """Streamlined NTRU Prime from pqcrypto."""
+class PqcryptoKem:
+    """A mechanism of pqcrypto."""
 
-    algorithm = SNTRUP761
-
-    def __init__(self) -> None:
-        from pqcrypto.kem import sntrup_761
-
-        self._kem = sntrup_761
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self._kem = importlib.import_module(f"pqcrypto.kem.{_PQCRYPTO[algorithm]}")
 
     def generate(self) -> tuple[bytes, bytes]:
         public, private = self._kem.keygen()
@@ -175,7 +178,7 @@ def best_kem(environment: Mapping[str, str] | None = None) -> Kem:
                 _log.info("QRA: %s from liboqs", algorithm)
                 return LiboqsKem(oqs, algorithm)
     _log.info("QRA: sntrup761 from pqcrypto")
-    return Sntrup761()
+    return PqcryptoKem(SNTRUP761)
 
 
 def choose_kem(policy: str, environment: Mapping[str, str] | None = None) -> Kem:
@@ -201,20 +204,29 @@ def kem_names(policy: str) -> list[str]:
     return names
 
 
+def kems_here(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Those of :data:`KEM_NAMES` that this machine has."""
+    environment = os.environ if environment is None else environment
+    enabled = _enabled_in_liboqs(environment)
+    return tuple(name for name in KEM_NAMES if name in _PQCRYPTO or name in _ML_KEM or name in enabled)
+
+
 def _one_kem(name: str, environment: Mapping[str, str]) -> Kem:
     if name in _ML_KEM:
         return MlKem(name)
-    if name == SNTRUP761:
-        return Sntrup761()
-    kem = _from_liboqs(name, environment)
-    if kem is None:
-        raise ConfigError("qra_kem", f"{name} needs liboqs, which is not installed or does not have it")
-    return kem
-
-
-def _from_liboqs(name: str, environment: Mapping[str, str]) -> Kem | None:
-    if not liboqs_is_installed(environment):
-        return None
+    if name in _PQCRYPTO:
+        return PqcryptoKem(name)
+    if name not in _enabled_in_liboqs(environment):
+        here = ", ".join(kems_here(environment))
+        raise ConfigError("qra_kem", f"{name} needs liboqs, which is not here or lacks it; here there are {here}")
     import oqs
 
-    return LiboqsKem(oqs, name) if name in oqs.get_enabled_kem_mechanisms() else None
+    return LiboqsKem(oqs, name)
+
+
+def _enabled_in_liboqs(environment: Mapping[str, str]) -> frozenset[str]:
+    if not liboqs_is_installed(environment):
+        return frozenset()
+    import oqs
+
+    return frozenset(oqs.get_enabled_kem_mechanisms())

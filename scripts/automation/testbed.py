@@ -44,6 +44,7 @@ from topologies.spec import Topology
 Request = Mapping[str, Any] | str | Path
 Found = TypeVar("Found")
 DataPlane = Literal["auto", "userspace", "kernel"]
+Encryption = Literal["host", "channel", "both"]
 
 KEY_RATES_S = 60.0
 POLL_S = 0.05
@@ -63,6 +64,7 @@ class Testbed:
         shaped: bool | None = None,
         tunnel: DataPlane | None = None,
         bfd: bool | None = None,
+        encryption: Encryption | None = None,
         config: str | Path | None = None,
         progress: Callable[[str], None] = lambda step: None,
     ) -> None:
@@ -76,6 +78,7 @@ class Testbed:
             {
                 "api.port": api_port, "network.scale": mbps_per_gbps, "network.shaped": shaped,
                 "tunnel.data_plane": tunnel, "network.bfd": bfd,
+                "encryption.mode": encryption,
             },
         )  # fmt: skip
         topo = configuration["network.topo"] if topo is None else topo

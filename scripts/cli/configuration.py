@@ -15,6 +15,13 @@ from scripts.testbed.extensions import OF_NETWORK
 from scripts.testbed.life.run import RunOptions
 from topologies.spec import Topology
 
+OPTIONS_OF_RUNS = {
+    "encryption.mode": "encryption",
+    "kms.qra_kem": "qra",
+    "kms.dh_group": "dh",
+    "kms.kme_signature": "kme_signature",
+}
+
 
 def configuration_of(
     arguments: argparse.Namespace, options: Mapping[str, Any] | None = None, section: str = ""
@@ -29,6 +36,8 @@ def configuration_of(
             given[name] = getattr(arguments, name.rpartition(".")[2], None)
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
+    for name, option in OPTIONS_OF_RUNS.items():
+        given[name] = getattr(arguments, option, None)
     for name, option in (
         ("use", "use"),
         ("on_failure", "on_failure"),

@@ -14,6 +14,7 @@ from scripts.configuration.table import SETTINGS
 
 SECTIONS = {
     "network": "The network",
+    "encryption": "Encryption",
     "api": "The northbound API",
     "openflow": "OpenFlow",
     "controller": "The controller",
@@ -34,6 +35,7 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
             "viewer_token_file": "the viewer's token; default: beside the operator's, `.viewer` added",
             "kms_socket": "the KMS' admin socket",
             "tunnel_sockets": "the agents' control sockets by site",
+            "encryption": "`encryption.mode`",
             "ovsdb_socket": "Open vSwitch's database, with `network.bfd`: sets the BFD intervals",
             "watch_carrier": "true: the switches' ports are interfaces of this machine, whose kernel tells of carrier",
             "extensions": "extensions in force, of `extensions.*`, each with its file",

@@ -19,9 +19,10 @@ class Reader(StrEnum):
     CONTROLLER = "controller"
     KMS = "KMS"
     AGENTS = "tunnel agents"
+    CARDS = "cards"
     UP = "`up`, `demo`"
     EXPERIMENT = "`experiment run`"
-    EXTENSIONS = "`up`, `demo`, `experiment run`"
+    RUNS = "`up`, `demo`, `experiment run`"
     BENCH = "`bench`"
 
 

@@ -15,9 +15,11 @@ from pydantic import BaseModel, Field
 from controller.schema.config import ApiConfig, ControllerConfig, OpenFlowConfig
 from kms.config import KmsConfig, LimitsConfig, QkdConfig, QuotaConfig
 from kms.keys.key import KeySource
+from kms.sources.kems import KEM_NAMES
 from kms.tunnel.config import AgentConfig
 from scripts.configuration.setting import Place, Reader, Setting
 from topologies.files.scale import DEFAULT_MBPS_PER_GBPS, MAX_MBPS_PER_GBPS, MIN_MBPS_PER_GBPS
+from topologies.spec import CARD_REKEY_S, EncryptionMode
 
 FILE_VERSION = 1
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -48,6 +50,12 @@ def _plain(value: Any) -> Any:
 
 def _settings() -> Iterator[Setting]:
     yield from _network()
+    yield Setting("encryption.mode", EncryptionMode, EncryptionMode.HOST.value, "What seals traffic: tunnels from host "
+                  "to host, the cards at the ends of each wavelength, or both.", Reader.RUNS,
+                  option="--encryption")  # fmt: skip
+    yield Setting("encryption.lifetime_s", Annotated[float, Field(ge=CARD_REKEY_S, le=86_400)], 60.0, "How long a "
+                  "wavelength's key may seal that no other one has followed; then its circuits are down.",
+                  Reader.CARDS, "s")  # fmt: skip
     yield from _controller()
     yield from _kms()
     agent = _Section("tunnel", Reader.AGENTS, AgentConfig)
@@ -97,11 +105,11 @@ def _controller() -> Iterator[Setting]:
 
 def _kms() -> Iterator[Setting]:
     kms = _Section("kms", Reader.KMS, KmsConfig)
-    yield kms("dh_group", "The group of the Diffie-Hellman key source.")
+    yield kms("dh_group", "The group of the Diffie-Hellman key source: a curve, or a finite-field group of RFC 7919.",
+              option="--dh")  # fmt: skip
     yield kms("qra_kem", "The KEM of the QRA key source: auto (the best one here) or one, or several joined by +, of "
-              "NTRU-HPS-2048-677, NTRU-HRSS-701, NTRU-HPS-4096-821 (these need liboqs), sntrup761, ML-KEM-768, "
-              "ML-KEM-1024.")  # fmt: skip
-    yield kms("kme_signature", "With what KMEs sign their key exchanges.")
+              f"{', '.join(KEM_NAMES)}; NTRU-* needs liboqs.", option="--qra")  # fmt: skip
+    yield kms("kme_signature", "With what KMEs sign their key exchanges.", option="--kme-signature")
     yield kms("default_key_source", "The source of keys that are asked for without naming one: dh, qra, qkd, or "
               "several joined by +.")  # fmt: skip
     yield kms("available_lifetime_s", "How long a key waits in a pool before it is discarded.", "s")
@@ -133,7 +141,7 @@ def _kms() -> Iterator[Setting]:
 
 
 def _extensions() -> Iterator[Setting]:
-    read = Reader.EXTENSIONS
+    read = Reader.RUNS
     yield Setting("extensions.use", Annotated[list[str], Field(max_length=20)], [], "Extensions in the place of the "
                   "builtin, each KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of `extension list`. Their "
                   "code runs as root.", read, option="--use", place=Place.USES)  # fmt: skip

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from scripts.errors import EnvironmentLacks
+from scripts.experiments.levels import too_weak
 from scripts.testbed.clients import Answer, every_slice
-from topologies.spec import SecurityClass, Topology
+from topologies.spec import EncryptionMode, Topology
 
 PERIOD_S = 0.1
 GONE = "unknown"  # the controller does not answer
@@ -58,24 +59,11 @@ def look_around(system: Api) -> dict[str, dict[str, Any]] | None:
     return {f"{s['name']}/{c['name']}": c for s in slices for c in s["connections"]}
 
 
-def too_weak(topology: Topology, connection_id: str, view: Mapping[str, Any]) -> str | None:
-    """What is wrong when a connection is below the class asked for, and not on a fallback that the request lists."""
-    required = str(view["required"])
-    level = str(view.get("level", required))
-    if level not in (required, *view.get("fallback", ())):
-        return f"{connection_id} asked for {required} and is on level {level}, which it does not list as a fallback"
-    for channel in view["path"]:
-        offered = topology.channel(channel).security
-        if offered < SecurityClass.parse(level):
-            return f"{connection_id} asked for {level} and is on {channel} ({offered.label})"
-    return None
-
-
 class Observer:
     """Samples the controller while the block is open."""
 
-    def __init__(self, system: Api, zero: float) -> None:
-        self._system, self._zero = system, zero
+    def __init__(self, system: Api, zero: float, encryption: EncryptionMode = EncryptionMode.HOST) -> None:
+        self._system, self._zero, self._encryption = system, zero, encryption
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="observer", daemon=True)
         self.changes: dict[str, list[Change]] = {}
@@ -107,7 +95,7 @@ class Observer:
             changes = self.changes.setdefault(connection_id, [])
             if not changes or changes[-1].look != look:
                 changes.append(Change(now, look))
-            weak = too_weak(self._system.topology, connection_id, view)
+            weak = too_weak(self._system.topology, connection_id, view, self._encryption)
             if weak is not None and weak not in self.violations:
                 self.violations.append(weak)
 

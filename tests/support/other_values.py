@@ -10,6 +10,8 @@ OTHER_VALUES: dict[str, Any] = {
     "network.scale": 2.5,
     "network.shaped": False,
     "network.bfd": True,
+    "encryption.mode": "channel",
+    "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,
     "api.hosts": ["lab.example"],

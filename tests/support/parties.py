@@ -17,7 +17,7 @@ from kms.pki.kme_identity import ECDSA, ECDSA_AND_ML_DSA, KmeDirectory, KmeIdent
 from kms.sources.agreement import Mechanism, framed
 from kms.sources.dh import DhSource
 from kms.sources.exchange import Party
-from kms.sources.kems import Sntrup761
+from kms.sources.kems import SNTRUP761, PqcryptoKem
 from kms.sources.qra import QraSource
 
 
@@ -62,7 +62,7 @@ class Authority:
 
 
 def every_mechanism() -> dict[Source, Mechanism]:
-    return {Source.DH: DhSource(), Source.QRA: QraSource(Sntrup761())}
+    return {Source.DH: DhSource(), Source.QRA: QraSource(PqcryptoKem(SNTRUP761))}
 
 
 def parties(

@@ -24,10 +24,13 @@ from topologies.files.schema import (
     NamedChannel,
     QkdPart,
     SitePart,
+    WavelengthPart,
 )
 from topologies.files.vendors import vendor_of, vendor_problems
+from topologies.files.wavelengths import contradiction, declared, end_problems, foreign_field, own
 from topologies.spec import (
     RESERVED_NAMES,
+    Allocation,
     Channel,
     QkdLink,
     QkdSection,
@@ -76,10 +79,8 @@ class _Expansion:
         self._problems += [*vendor_problems(document), *attachment_problems(document)]
         for n, wavelength in enumerate(document.wavelengths):
             if self._is_new("wavelength", wavelength.id, ("wavelengths", n, "id")):
-                self._wavelengths[wavelength.id] = Wavelength(
-                    wavelength.id, SecurityClass.parse(wavelength.class_), wavelength.capacity_gbps,
-                    wavelength.client_ports,
-                )  # fmt: skip
+                self._add_wavelength(("wavelengths", n), wavelength.id, wavelength)
+        self._problems += end_problems(document.wavelengths, self._site_names)
         for n, section in enumerate(document.sections or ()):
             ends = (section.a, section.b)
             self._add_section(("sections", n), section.id, ends, section.km, section.risk_groups, section)
@@ -95,7 +96,7 @@ class _Expansion:
             return Topology(
                 document.name, self._sites(), tuple(self._wavelengths.values()), tuple(self._channels.values()),
                 tuple(self._sections.values()), tuple(self._links.values()), document.description,
-                shaped and document.shaped,
+                shaped and document.shaped, Allocation(document.allocation), self._scale,
             )  # fmt: skip
         except TopologyError as error:
             raise CannotExpand([Problem((), str(error))]) from error
@@ -144,9 +145,26 @@ class _Expansion:
             tiers = {s.name: Tier(s.tier) for s in self._document.sites}
             places = place_sites(tiers, [c.ends for c in self._channels.values()], given)
         return tuple(
-            Site(s.name, Tier(s.tier), s.vcpus, s.memory_gb, *places[s.name], s.label, vendor_of(s), s.attach or "")
+            Site(
+                s.name,
+                Tier(s.tier),
+                s.vcpus,
+                s.memory_gb,
+                *places[s.name],
+                s.label,
+                vendor_of(s),
+                s.attach or "",
+                s.optical_switch,
+            )
             for s in self._document.sites
         )
+
+    def _add_wavelength(self, path: Path, name: str, part: WavelengthPart | FibreChannelPart) -> None:
+        try:
+            self._wavelengths[name] = declared(part) if isinstance(part, WavelengthPart) else own(name, part)
+        except TopologyError as error:
+            self._problems.append(contradiction(path, error, part))
+            self._wavelengths[name] = Wavelength(name, SecurityClass.parse(part.class_ or ""))  # what refers to it is
 
     def _add_given_channel(self, path: Path, channel: ChannelPart) -> None:
         wavelength = self._wavelengths.get(channel.wavelength)
@@ -175,7 +193,12 @@ class _Expansion:
         if not self._is_new("channel", channel_id, path):
             return
         self._circuits.setdefault(wavelength.id, []).append(path)
-        gbps = wavelength.capacity_gbps if gbps is None else gbps
+        most = wavelength.capacity_gbps
+        if gbps is not None and gbps > most:
+            self._complain(path, f"capacity_gbps {gbps:g} is more than its wavelength {wavelength.id} has: {most:g}",
+                           "lower it, or raise the wavelength's")  # fmt: skip
+            gbps = most
+        gbps = most if gbps is None else gbps
         self._channels[channel_id] = Channel(
             channel_id, a, b, wavelength.id, wavelength.security, gbps * self._scale, km,
             frozenset({wavelength.id, *risks}), dark, attached and not dark,
@@ -224,6 +247,9 @@ class _Expansion:
         if (entry.class_ is None) == (entry.wavelength is None):
             self._complain(path, "it needs a class or a wavelength, one of the two", "remove or add one")
             return
+        misplaced = foreign_field(path, entry)
+        if misplaced is not None:
+            self._problems.append(misplaced)
         suffix = entry.class_ or entry.wavelength
         channel_id = entry.id or f"{name}-{suffix}"
         if entry.class_ is None:
@@ -254,13 +280,10 @@ class _Expansion:
         if len(channel_id) > 64:
             self._complain(path, f"its id {channel_id!r} has more than 64 characters", "give it a shorter `id`")
             return
-        own = Wavelength(
-            channel_id, SecurityClass.parse(entry.class_), 100.0 if entry.capacity_gbps is None else entry.capacity_gbps
-        )
         if self._is_new("wavelength", channel_id, path):
-            self._wavelengths[channel_id] = own
-            self._add_channel(path, channel_id, fibre.a, fibre.b, own, None, fibre.km, risks, entry.dark,
-                              fibre.attached)  # fmt: skip
+            self._add_wavelength(path, channel_id, entry)
+            self._add_channel(path, channel_id, fibre.a, fibre.b, self._wavelengths[channel_id], None, fibre.km, risks,
+                              entry.dark, fibre.attached)  # fmt: skip
 
     def _has_section(self, fibre: FibrePart) -> bool:
         if fibre.qkd is not None:
@@ -313,7 +336,7 @@ class _Expansion:
             self._links[link.id] = QkdLink(link.id, link.a, link.b, link.sections)
 
     def _check_client_ports(self) -> None:
-        for wavelength in self._wavelengths.values():
+        for wavelength in self._wavelengths.values() if self._document.allocation == "shared" else ():
             circuits = self._circuits.get(wavelength.id, [])
             if len(circuits) > wavelength.client_ports:
                 self._complain(

@@ -19,9 +19,9 @@ MOST_BYTES = 4 << 20
 MOST_VALUES = 400_000  # 100 sites with 800 channels are 15,000; aliases count as often as they are used
 _TEXT_KEYS = {
     "name", "id", "a", "b", "wavelength", "class", "description", "tier", "protocol", "model", "url", "ca", "cert",
-    "key", "sae", "attach",
+    "key", "sae", "attach", "allocation",
 }  # fmt: skip
-_TEXT_LISTS = {"channels", "sections", "risk_groups", "qkd_with"}
+_TEXT_LISTS = {"channels", "sections", "risk_groups", "qkd_with", "ends"}
 
 
 def parse_text(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from topologies.spec import SITE_NAME, SecurityClass, Tier
+from topologies.spec import SITE_NAME, Allocation, SecurityClass, Tier
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SITE_PATTERN = f"^{SITE_NAME.pattern}$"
@@ -20,8 +20,10 @@ CLASS_NAMES = tuple(c.label for c in SecurityClass)
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
 SiteName = Annotated[str, Field(pattern=SITE_PATTERN)]
 ClassName = Literal["none", "dh", "qra", "qkd"]
+AllocationName = Literal["shared", "circuit"]
 TierName = Literal["cell", "aggregation", "metro", "core"]
 Km = Annotated[float, Field(ge=0, le=100_000)]
+ClientPorts = Annotated[int, Field(ge=1, le=100_000)]
 Gbps = Annotated[float, Field(gt=0, le=1_000_000)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 Probability = Annotated[float, Field(ge=0, le=0.5)]
@@ -29,6 +31,7 @@ T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # a document has lists, and strictly a list is no tuple
 
 assert get_args(ClassName) == CLASS_NAMES
+assert get_args(AllocationName) == tuple(allocation.value for allocation in Allocation)
 assert get_args(TierName) == tuple(tier.value for tier in Tier)
 
 
@@ -76,16 +79,26 @@ class SitePart(_Part):
     attach: Annotated[str, Field(min_length=1)] | None = None
     """An interface of the machine, ``eth1`` or a virtual machine's TAP, that becomes a port of the site's switch: that
     of its ``attached`` channel. ``up --attach SITE=INTERFACE`` names another."""
+    optical_switch: bool = False
+    """Connections that cross it go from client port to client port, by a cross-connect that carries that one alone:
+    where ``allocation`` is circuit."""
 
 
 class WavelengthPart(_Part):
-    """A DWDM channel with its encryption card, whose circuits share its fate."""
+    """A DWDM channel between two cards, whose circuits share its fate and its capacity."""
 
     id: Id
     class_: ClassName = Field(alias="class")
     capacity_gbps: Gbps = 100.0
-    client_ports: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """How many circuits it can carry."""
+    """Of all its circuits together, in each direction."""
+    client_ports: ClientPorts = 10
+    """How many circuits it can carry; where ``allocation`` is circuit, how many hops of connections in all."""
+    client_gbps: Gbps | None = None
+    """Of one client port: what a connection can have where ``allocation`` is circuit. Default: an even share."""
+    encryptor: bool | None = None
+    """Whether its cards encrypt. Default: where it has a class. Without, its class is that of keys for hosts alone."""
+    ends: tuple[SiteName, SiteName] | None = Field(default=None, strict=False)
+    """The sites where its two cards stand. Default: the ends of its first circuit."""
 
 
 class QkdPart(_Part):
@@ -105,6 +118,8 @@ class QkdPart(_Part):
     protocol: Literal["bb84", "cow"] = "bb84"
     model: Literal["full", "rate"] = "full"
     """Whether every step is simulated, or keys come at the analytic rate. The protocol cow has rate alone."""
+    restart_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """How long it makes no key after a fault, an eavesdropper or the return of a node, seconds."""
 
 
 class FibreQkdPart(QkdPart):
@@ -161,6 +176,10 @@ class FibreChannelPart(_Part):
     id: Id | None = None
     """Default: the fibre's ends and the class or the wavelength."""
     capacity_gbps: Gbps | None = None
+    client_ports: ClientPorts | None = None
+    """Of its own wavelength, like the next two: see there."""
+    client_gbps: Gbps | None = None
+    encryptor: bool | None = None
     dark: bool = False
 
 
@@ -207,6 +226,9 @@ class Document(_Part):
     description: Annotated[str, Field(max_length=2000)] = ""
     shaped: bool = True
     """False leaves channels at the machine's own speed."""
+    allocation: AllocationName = "shared"
+    """Whether connections share the capacity of channels, or each takes a client port at both ends of each hop of its
+    path."""
     sites: Annotated[Many[SitePart], Field(min_length=1)]
     fibres: Many[FibrePart] = ()
     wavelengths: Many[WavelengthPart] = ()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from topologies.files.schema import QkdPart
-from topologies.spec import Topology
+from topologies.spec import Allocation, Topology
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _MEANT_OTHERWISE = {"true", "false", "null", "yes", "no", "on", "off"}  # by YAML 1.2, or by 1.1
@@ -20,17 +20,24 @@ def to_document(topology: Topology) -> dict[str, Any]:
     document: dict[str, Any] = {"name": topology.name, "description": topology.description}
     if not topology.shaped:
         document["shaped"] = False
+    if topology.allocation is not Allocation.SHARED:
+        document["allocation"] = topology.allocation.value
     return document | {
         "sites": [
             {
                 "name": s.name, **({"label": s.label} if s.label else {}),
                 "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb, "x": s.x, "y": s.y,
                 **({"kme": s.kme.to_dict()} if s.kme is not None else {}), **({"attach": s.attach} if s.attach else {}),
+                **({"optical_switch": True} if s.optical_switch else {}),
             }
             for s in topology.sites
         ],
         "wavelengths": [
-            {"id": w.id, "class": w.security.label, "capacity_gbps": w.capacity_gbps, "client_ports": w.client_ports}
+            {
+                "id": w.id, "class": w.security.label, "capacity_gbps": w.capacity_gbps * topology.mbps_per_gbps,
+                "client_ports": w.client_ports, "client_gbps": w.client_gbps * topology.mbps_per_gbps,
+                "encryptor": w.encryptor, **({"ends": list(w.ends)} if w.ends else {}),
+            }
             for w in topology.wavelengths
         ],
         "channels": [

@@ -8,7 +8,9 @@ This is the public face of the package, and the one thing that ``controller`` ma
 name ``topologies.spec``, not the files in it.
 """
 
+from topologies.spec.allocation import Allocation
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
+from topologies.spec.encryption_mode import CARD_KEY_BITS, CARD_REKEY_S, EncryptionMode
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -31,6 +33,8 @@ from topologies.spec.topology import DATAPATH_MARK, Port, Topology, topology_fro
 from topologies.spec.vendor import VendorKme, path_problem, url_problem
 
 __all__ = [
+    "CARD_KEY_BITS",
+    "CARD_REKEY_S",
     "DATAPATH_MARK",
     "DATA_PREFIX_LENGTH",
     "ENCRYPTION_CARD_DELAY_US",
@@ -43,7 +47,9 @@ __all__ = [
     "ROOT_MANAGEMENT_INDEX",
     "SITE_NAME",
     "SITE_NAME_LENGTH",
+    "Allocation",
     "Channel",
+    "EncryptionMode",
     "HostSpec",
     "Port",
     "QkdLink",

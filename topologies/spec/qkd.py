@@ -16,6 +16,8 @@ class QkdSection:
 
     ``afterpulse_probability`` is that of a false detection after a detection and its dead time; ``model`` whether the
     key service simulates every step ("full") or follows the analytic rate ("rate"); ``protocol`` "bb84" or "cow".
+    ``restart_s`` is how long it makes no key after a fault, an eavesdropper or the return of a node (paper 002, section
+    2: "lengthy restartup times that are often incurred with QKD systems").
     ``risk_groups`` names everything whose failure takes the section down: the fibre that it shares with channels.
     """
 
@@ -34,6 +36,7 @@ class QkdSection:
     abort_qber: float = 0.11
     protocol: str = "bb84"
     model: str = "full"
+    restart_s: float = 0.0
     risk_groups: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -42,9 +45,9 @@ class QkdSection:
         require_numbers(
             f"section {self.id}", self, "length_km", "attenuation_db_per_km", "pulse_rate_hz", "detector_efficiency",
             "dark_count_probability", "misalignment", "afterpulse_probability", "dead_time_us",
-            "error_correction_efficiency", "abort_qber",
+            "error_correction_efficiency", "abort_qber", "restart_s",
         )  # fmt: skip
-        for name in ("length_km", "attenuation_db_per_km", "dead_time_us"):
+        for name in ("length_km", "attenuation_db_per_km", "dead_time_us", "restart_s"):
             if not getattr(self, name) >= 0:
                 raise TopologyError(f"section {self.id}: {name} must not be negative")
         for name in ("dark_count_probability", "misalignment", "afterpulse_probability"):

@@ -59,6 +59,7 @@ class Site:
     label: str = ""  # what people call it, in any script
     kme: VendorKme | None = None  # a vendor's, beside ours
     attach: str = ""  # an interface of the machine that is a port of the switch; its channel is ``attached``
+    optical_switch: bool = False  # joins client ports one to one: a cross-connect carries one connection
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not SITE_NAME.fullmatch(self.name):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from topologies.spec.channel import Channel, Wavelength
+from topologies.spec.allocation import Allocation
+from topologies.spec.channel import ROUNDING, Channel, Wavelength
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -40,6 +41,8 @@ class Topology:
     qkd_links: tuple[QkdLink, ...] = ()
     description: str = ""
     shaped: bool = True  # False leaves the channels at the machine's own speed, for throughput measurements
+    allocation: Allocation = Allocation.SHARED
+    mbps_per_gbps: float = 1.0  # how much slower than its wavelengths' capacities say it is emulated
     _site_index: dict[str, int] = field(init=False, repr=False, compare=False)
     _channel_index: dict[str, Channel] = field(init=False, repr=False, compare=False)
 
@@ -77,7 +80,20 @@ class Topology:
                 )
             if channel.wavelength not in channel.risk_groups:
                 raise TopologyError(f"channel {channel.id}: its wavelength must be among its risk_groups")
+        for wavelength in self.wavelengths:
+            for end in wavelength.ends or ():
+                if end not in self._site_index:
+                    raise TopologyError(f"wavelength {wavelength.id}: there is no site {end!r}")
+        for channel in self.channels:
+            most = wavelengths[channel.wavelength].capacity_gbps * self.mbps_per_gbps
+            if channel.capacity_mbps > most * (1 + ROUNDING):
+                raise TopologyError(
+                    f"channel {channel.id}: {channel.capacity_mbps:g} Mbit/s are more than the {most:g} Mbit/s of its "
+                    f"wavelength {channel.wavelength}"
+                )
         for wavelength_id, used in Counter(c.wavelength for c in self.channels).items():
+            if self.allocation is Allocation.CIRCUIT:
+                break  # ports are taken by connections, not by circuits
             if used > wavelengths[wavelength_id].client_ports:
                 ports = wavelengths[wavelength_id].client_ports
                 raise TopologyError(f"wavelength {wavelength_id}: {used} circuits on {ports} client ports")
@@ -143,6 +159,24 @@ class Topology:
         kme = self.site(a).kme
         return f"vendor:{min(a, b)}-{max(a, b)}" if kme is not None and b in kme.qkd_with else None
 
+    def cards_of(self, wavelength_id: str) -> tuple[str, str] | None:
+        """The sites at which the wavelength's cards stand: as it says, else the ends of its first circuit.
+
+        None where it has no circuit.
+        """
+        return self._cards[wavelength_id]
+
+    @cached_property
+    def _wavelength_index(self) -> dict[str, Wavelength]:
+        return {w.id: w for w in self.wavelengths}
+
+    @cached_property
+    def _cards(self) -> dict[str, tuple[str, str] | None]:
+        first: dict[str, tuple[str, str]] = {}
+        for channel in self.channels:
+            first.setdefault(channel.wavelength, channel.ends)
+        return {w.id: w.ends or first.get(w.id) for w in self.wavelengths}
+
     @property
     def site_names(self) -> tuple[str, ...]:
         return tuple(s.name for s in self.sites)
@@ -152,6 +186,9 @@ class Topology:
 
     def has_site(self, name: str) -> bool:
         return name in self._site_index
+
+    def wavelength(self, wavelength_id: str) -> Wavelength:
+        return self._wavelength_index[wavelength_id]
 
     def channel(self, channel_id: str) -> Channel:
         return self._channel_index[channel_id]
@@ -243,19 +280,23 @@ class Topology:
             "name": self.name,
             "description": self.description,
             "shaped": self.shaped,
+            **({} if self.allocation is Allocation.SHARED else {"allocation": self.allocation.value}),
+            **({} if self.mbps_per_gbps == 1 else {"mbps_per_gbps": self.mbps_per_gbps}),
             "sites": [
                 {
                     "name": s.name, "tier": s.tier.value, "vcpus": s.vcpus, "memory_gb": s.memory_gb,
                     "x": s.x, "y": s.y, **({"label": s.label} if s.label else {}),
                     **({"kme": s.kme.to_dict()} if s.kme is not None else {}),
                     **({"attach": s.attach} if s.attach else {}),
+                    **({"optical_switch": True} if s.optical_switch else {}),
                 }
                 for s in self.sites
             ],
             "wavelengths": [
                 {
-                    "id": w.id, "security": w.security.label,
-                    "capacity_gbps": w.capacity_gbps, "client_ports": w.client_ports,
+                    "id": w.id, "security": w.security.label, "capacity_gbps": w.capacity_gbps,
+                    "client_ports": w.client_ports, "client_gbps": w.client_gbps, "encryptor": w.encryptor,
+                    **({"ends": list(w.ends)} if w.ends else {}),
                 }
                 for w in self.wavelengths
             ],
@@ -283,8 +324,13 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
             name=raw["name"],
             description=raw.get("description", ""),
             shaped=raw.get("shaped", True),
+            allocation=_allocation(raw),
+            mbps_per_gbps=raw.get("mbps_per_gbps", 1.0),
             sites=tuple(Site(**{**s, "tier": _tier(s), "kme": vendor_from_dict(s.get("kme"))}) for s in raw["sites"]),
-            wavelengths=tuple(Wavelength(**{**w, "security": _security("wavelength", w)}) for w in raw["wavelengths"]),
+            wavelengths=tuple(
+                Wavelength(**{**w, "security": _security("wavelength", w), "ends": _ends(w)})
+                for w in raw["wavelengths"]
+            ),
             channels=tuple(
                 Channel(**{**c, "security": _security("channel", c), "risk_groups": frozenset(c["risk_groups"])})
                 for c in raw["channels"]
@@ -296,6 +342,23 @@ def topology_from_dict(raw: dict[str, Any]) -> Topology:
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise TopologyError(f"not a topology: {error}") from error
+
+
+def _allocation(raw: dict[str, Any]) -> Allocation:
+    value = raw.get("allocation", Allocation.SHARED.value)
+    try:
+        return Allocation(value)
+    except ValueError:
+        raise TopologyError(f"unknown allocation {value!r}: one of shared, circuit") from None
+
+
+def _ends(wavelength: dict[str, Any]) -> tuple[str, str] | None:
+    given = wavelength.get("ends")
+    if given is None:
+        return None
+    if len(given) != 2:
+        raise TopologyError(f"wavelength {wavelength.get('id')}: ends are two sites, not {len(given)}")
+    return given[0], given[1]
 
 
 def _tier(site: dict[str, Any]) -> Tier:

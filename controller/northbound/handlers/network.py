@@ -9,6 +9,7 @@ from controller.northbound.http.auth import Role
 from controller.northbound.http.messages import Answer, Request, json_answer
 from controller.northbound.http.operations import Operation, Reply
 from controller.northbound.views.network import switch_view, topology_view
+from controller.northbound.views.sealing import cards_view
 from controller.operations.slices.slice_service import SliceService
 
 
@@ -33,9 +34,10 @@ class NetworkHandlers:
 
     def show(self, request: Request) -> Answer:
         with self._slices.lock:
-            network = self._slices.model.network
-            broken = {c: f"spare {c}: {s.fault}" for c, s in self._slices.model.spares.items() if s.fault}
-            view = topology_view(network, self._slices.sections, {**self._links.faults, **broken})
+            model = self._slices.model
+            broken = {c: f"spare {c}: {s.fault}" for c, s in model.spares.items() if s.fault}
+            view = topology_view(model.network, self._slices.sections, {**self._links.faults, **broken})
+            view |= {"encryption": model.encryption.value, "cards": cards_view(model)}
         return json_answer(HTTPStatus.OK, view)
 
     def show_intended(self, request: Request) -> Answer:

@@ -46,7 +46,7 @@ class SliceHandlers:
                 "POST", "/v1/slices", "createSlice", "Create a slice, or with `dry_run` see what it would get",
                 self.create,
                 (
-                    Reply(201, "The slice, ACTIVE, or SCHEDULED for its start", "Slice", leads_to=TO_SLICE),
+                    Reply(201, "The slice, ACTIVE, or SCHEDULED to be there later", "Slice", leads_to=TO_SLICE),
                     Reply(200, "The plan of a dry run", "Plan"),
                 ),
                 (409, 503), (DRY_RUN,), Body("SliceRequest"), Role.OPERATOR, headers=("IdempotencyKey",),

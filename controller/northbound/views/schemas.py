@@ -31,9 +31,11 @@ from controller.northbound.views.schema_terms import (
     or_null,
     ref,
 )
+from controller.northbound.views.sealing import CARD_SCHEMA, SEALING_MEMBERS
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import ListedSliceWire, SliceWire
+from topologies.spec import EncryptionMode
 
 
 @cache
@@ -62,7 +64,7 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
-            "key_source": TEXT, "suite": or_null(_SUITE),
+            "key_source": TEXT, "suite": or_null(_SUITE), **SEALING_MEMBERS,
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
@@ -78,13 +80,15 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "state": {"enum": [s.value for s in SliceState]}, "compute_site": or_null(TEXT),
             "created_at": MOMENT, "reason": or_null(TEXT), "expires_at": or_null(MOMENT),
+            "occurrence": or_null(object_of({"number": COUNT, "start": MOMENT, "end": MOMENT})),
             "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
         }
     ),
     "SlicePatch": {
         "type": "object",
-        "description": "Members of the request to change; null takes one away. name, cells, core and start are fixed. "
+        "description": "Members of the request to change; null takes one away. name, cells and core are fixed, start "
+        "and schedule while the slice is there. "
         "Listed connections are changed by an object with their names, or all at once by a list.",
         "properties": {
             "compute": {"type": "object"}, "connections": {"type": ["object", "array"]}, "sNSSAI": {"type": "object"},
@@ -159,6 +163,7 @@ _ANSWERS: dict[str, Any] = {
     "Topology": object_of(
         {
             "name": TEXT, "description": TEXT, "faults": TEXTS,
+            "encryption": {"enum": [mode.value for mode in EncryptionMode]}, "cards": list_of(CARD_SCHEMA),
             "sites": list_of(
                 object_of(
                     {

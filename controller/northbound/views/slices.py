@@ -7,10 +7,12 @@ from typing import Any
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding, Verdict
 from controller.model.moment import moment
+from controller.model.recurrence import Occurrence
 from controller.model.slice_record import SliceRecord
 from controller.northbound.views.moments import moment_or_none
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
+from controller.northbound.views.sealing import cards_of, level_of, sealing_view
 from controller.operations.slices.dry_run import Preview
 from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
@@ -18,12 +20,13 @@ from controller.pce.cost import breakdown
 from controller.pce.infeasibility import Infeasible, Relaxation
 from controller.schema.slice_request import slice_request_to_dict
 from controller.state.network_state import NetworkState
-from topologies.spec import SecurityClass
+from topologies.spec import SecurityClass, Topology
 
 
 def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
     """One slice with its connections."""
     connections = [model.connections[i] for i in record.connection_ids if i in model.connections]
+    cards = cards_of(model)
     return {
         "name": record.name,
         "state": record.state.value,
@@ -31,13 +34,21 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
         "created_at": moment(record.created_at),
         "reason": record.reason,
         "expires_at": moment_or_none(record.expires_at),
+        "occurrence": None if record.occurrence is None else occurrence_view(record.occurrence),
         "timings_ms": dict(record.timings_ms),
         "request": slice_request_to_dict(record.request),
         "connections": [
-            connection_view(c, model.findings.get(c.id)) | {"conditions": list(model.conditions.get(c.id, ()))}
+            connection_view(model.topology, c, model.findings.get(c.id))
+            | sealing_view(model.topology, cards, c)
+            | {"conditions": list(model.conditions.get(c.id, ()))}
             for c in connections
         ],
     }
+
+
+def occurrence_view(occurrence: Occurrence) -> dict[str, Any]:
+    """Which time of a recurring slice it is: the one that is, or the one that it waits for."""
+    return {"number": occurrence.number, "start": moment(occurrence.start), "end": moment(occurrence.end)}
 
 
 def reservation_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
@@ -65,9 +76,9 @@ def job_view(job: FeasibilityJob, reservation_status: ReservationStatus) -> dict
     return view
 
 
-def connection_view(connection: Connection, finding: Finding | None = None) -> dict[str, Any]:
+def connection_view(topology: Topology, connection: Connection, finding: Finding | None = None) -> dict[str, Any]:
     """``finding`` is what its agents say: level and source are those of the keys in use where these are others."""
-    level, key_source = connection.in_force.security.level, connection.key_source
+    level, key_source = level_of(topology, connection)
     if finding is not None and finding.verdict is Verdict.OTHER_KEYS and finding.keys_in_use is not None:
         key_source = finding.keys_in_use
         level = min(level, max(SecurityClass.parse(source) for source in key_source.split("+")))
@@ -139,8 +150,8 @@ def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[st
         "dst_address6": connection.dst_address6,
         "required": request.spec.security.level.label,
         "key_source": request.spec.security.key_source,
-        "suite": request.spec.suite if request.spec.security.is_encrypted else None,
-        "padding": request.spec.padding if request.spec.security.is_encrypted else None,
+        "suite": request.spec.suite if request.spec.is_sealed_by_hosts else None,
+        "padding": request.spec.padding if request.spec.is_sealed_by_hosts else None,
         "protection": request.spec.protection.value,
         "bandwidth_mbps": request.spec.bandwidth_kbps / 1000,
         "reverse_bandwidth_mbps": request.spec.rates_kbps[1] / 1000,

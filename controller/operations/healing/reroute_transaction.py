@@ -154,6 +154,8 @@ class RerouteTransaction:
         """
         calls: dict[str, Call] = {}
         for connection in (attempt.moving[i] for i in attempt.done):
+            if not connection.request.spec.hosts_seal:
+                continue  # cards renew their keys whoever goes over them
             had = attempt.before[connection.id]
             # What was DEGRADED in between has forgotten on what level it was: the agents know.
             has_others = had.reason is not None and had.reason.code is ReasonCode.OTHER_KEYS
@@ -237,8 +239,9 @@ class RerouteTransaction:
         name, spec = after.request.slice_name, after.request.spec
         reroute = reroute_audit.note(model.topology, before, after, context.clock(), cause, is_keyed=is_keyed)
         is_same_way = (reroute.new_path, reroute.new_key_links) == (reroute.old_path, reroute.old_key_links)
-        told = before.reroutes[-1].key_source if before.reroutes else before.key_source
-        is_same_source = reroute.key_source == before.key_source and told != UNCONFIRMED_KEYS
+        had = reroute_audit.keys_of(model.topology, before)
+        told = before.reroutes[-1].key_source if before.reroutes else had
+        is_same_source = reroute.key_source == had and told != UNCONFIRMED_KEYS
         if is_same_way and (is_same_source or reroute.key_source == told):
             return  # another backup, the same way
         for wrong in reroute_audit.check(model.topology, reroute_audit.Asked.of(after.request), reroute):
@@ -249,7 +252,7 @@ class RerouteTransaction:
         if is_keyed and before.fallback is not after.fallback:
             kind = FallbackUndone if after.fallback is None else FallbackUsed
             required, level = spec.security.level.label, after.in_force.security.level.label
-            context.events.publish(kind(connection_id, name, required, level, after.key_source))
+            context.events.publish(kind(connection_id, name, required, level, reroute.key_source))
 
     def _clean_up(self) -> None:
         """Take the paths that were left off the switches, once nothing is on its way over them any more."""

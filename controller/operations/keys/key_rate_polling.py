@@ -44,6 +44,7 @@ class KeyRatePolling:
                 unheard_of = SectionStatus(section.id, 0, False, None, is_known=silence is None)
                 self._note(told.get(section.id, unheard_of))
             context.model.set_unknown_sections(s.id for s in context.sections.values() if not s.is_known)
+            context.model.review_card_keys()
         stopped = frozenset(s.id for s in told.values() if not s.is_usable and s.is_known)
         context.kms_silence = silence
         return stopped if silence is None else None

@@ -1,8 +1,9 @@
 """Key rate that connections hold, as applications of the KMS: booked there, released, and put right by difference.
 
 One booking for every two sites and key source, over all connections between them: a tunnel asks its KME for keys by
-these, not by connection. What is wanted follows from the model and what is there is asked of the KMS, so that the
-restart of either, or a message that is lost, is mended at the next look.
+these, not by connection. Cards have theirs beside that, over all wavelengths between the two sites. What is wanted
+follows from the model and what is there is asked of the KMS, so that the restart of either, or a message that is lost,
+is mended at the next look.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from controller.model.cards import PRIORITY
 from controller.model.connection import owner_of
 from controller.model.errors import DriverError, NotSupported
 from controller.model.events import BookingShort
-from controller.model.key_rates import BookingFailed, BookingRefused, KeyBooking
+from controller.model.key_rates import BookingFailed, BookingRefused, Holder, KeyBooking
 from controller.operations.context import OperationContext
 from controller.state.network_state import NetworkState
 
@@ -25,21 +27,34 @@ RETRY_S = 10.0  # after the KMS has promised less than is wanted, or has failed 
 
 
 def wanted_bookings(model: NetworkState) -> dict[str, KeyBooking]:
-    """By id: what the connections in the model hold of QKD sections. Call with the lock held."""
-    found: dict[str, KeyBooking] = {}
+    """By id: what connections hold of QKD sections, and what cards take. Call with the lock held."""
+    found = _wanted_by_cards(model)
     for connection in model.connections.values():
         rate = sum(model.network.reserved_rate_millibps(owner_of(connection, lane)) for lane in connection.lanes)
         if rate == 0:
             continue
         a, b = sorted((connection.request.src, connection.request.dst))
         priority = connection.request.spec.priority
-        booking = KeyBooking(a, b, connection.key_source, math.ceil(rate / 1000), priority)
-        before = found.get(booking.id)
-        if before is not None:
-            together = before.rate_bps + booking.rate_bps
-            booking = replace(booking, rate_bps=together, priority=max(before.priority, priority))
-        found[booking.id] = booking
+        _add(found, KeyBooking(a, b, connection.key_source, math.ceil(rate / 1000), priority))
     return found
+
+
+def _wanted_by_cards(model: NetworkState) -> dict[str, KeyBooking]:
+    """Also where no relay is known to have the rate: cards ask for keys all the same, and the KMS says what it has."""
+    found: dict[str, KeyBooking] = {}
+    for pair in model.cards:
+        if pair.key_rate_millibps:
+            rate_bps = math.ceil(pair.key_rate_millibps / 1000)
+            _add(found, KeyBooking(pair.a, pair.b, pair.key_source, rate_bps, PRIORITY, Holder.CARD))
+    return found
+
+
+def _add(found: dict[str, KeyBooking], booking: KeyBooking) -> None:
+    before = found.get(booking.id)
+    if before is not None:
+        together = before.rate_bps + booking.rate_bps
+        booking = replace(booking, rate_bps=together, priority=max(before.priority, booking.priority))
+    found[booking.id] = booking
 
 
 def differences(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from controller.forwarding.tunnel_endpoint import ends_of
 from controller.model.connection import Connection
 from controller.model.errors import DriverError, SliceBusy
+from controller.model.recurrence import Occurrence
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.concurrency import Call, Operation, Parallel
@@ -26,8 +27,10 @@ class Deletion:
         self._context = context
         self._unstruck: dict[str, SliceState] = {}  # removed, but the journal would not have it; with what they become
 
-    def delete(self, name: str) -> SliceRecord:
-        """Remove a slice. Switches that are away are put right when they come back.
+    def delete(self, name: str, following: Occurrence | None = None) -> SliceRecord:
+        """Remove a slice; one at work that comes again is SCHEDULED then, for ``following``.
+
+        Switches that are away are put right when they come back.
 
         Raises UnknownSlice, SliceBusy when it is going already, DriverError when the journal refuses.
         """
@@ -40,19 +43,19 @@ class Deletion:
             if record.state in HOLDING_NOTHING:
                 context.forget_at_once(record)
             else:
-                operation = self._claim(record)
+                operation = self._claim(record, following)
         if record.state not in HOLDING_NOTHING:
             context.checkpoint("delete.1-journalled")
             self.remove(name, SliceState.DELETED, operation)
         took_ms = {"deprovisioned": (context.steady() - started) * 1000}
         return replace(record, state=SliceState.DELETED, timings_ms={**record.timings_ms, **took_ms})
 
-    def _claim(self, record: SliceRecord) -> Operation | None:
+    def _claim(self, record: SliceRecord, following: Occurrence | None) -> Operation | None:
         """Journal that the slice goes, before anything of it does, and stop what else is being done to it."""
         context = self._context
-        going = record.become(SliceState.DELETING)
+        going = record.become(SliceState.DELETING, occurrence=following)
         context.journal.save((going, context.model.connections_of(record.name)))
-        context.model.set_slice_state(record.name, SliceState.DELETING)
+        context.model.begin_deleting(record.name, following)
         context.announce(going)
         operation = context.operations.get(record.name)
         if operation is not None:
@@ -124,10 +127,17 @@ class Deletion:
                 self._strike_out(name)
 
     def _strike_out(self, name: str) -> None:
+        """Out of the journal; a recurring slice stays there, with what it waits for."""
         context = self._context
-        context.journal.forget(name)
+        record = context.model.slice(name)
+        waiting = None if record.occurrence is None else record.until_it_comes_again()
+        if waiting is None:
+            context.journal.forget(name)
+        else:
+            context.journal.save((waiting, ()))
         context.checkpoint("delete.7-struck-out")
         end = self._unstruck.pop(name)
-        record = context.model.slice(name)
         context.model.forget(name)
-        context.announce(record.become(end))
+        if waiting is not None:
+            context.model.schedule(waiting)
+        context.announce(waiting or record.become(end))

@@ -34,7 +34,7 @@ from controller.pce.computation import SlicePlan, UnknownKeyRates
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import SliceChange, begin, plan_change, revert
 from controller.schema.slice_request import patch_slice_request
-from controller.schema.terms import Terms, check_times
+from controller.schema.terms import check_times
 from controller.state.network_state import NetworkState
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,7 @@ class Modification:
         record = model.slice(name)
         if record.state not in (SliceState.ACTIVE, SliceState.DEGRADED):
             raise SliceBusy(f"slice {name} is {record.state.value}: it cannot be changed now")
-        request = patch_slice_request(record.request, patch)
-        Terms(model.topology, model.forbidden_suites, model.extension_suites).check(request)
+        request = context.terms.accept(patch_slice_request(record.request, patch))
         check_times(request, context.clock())
         plan = plan_change(model, request, is_placement_open="compute" in patch)
         if isinstance(plan, Infeasible):

@@ -111,6 +111,8 @@ class Provisioning:
             context.model.unschedule(scheduled.name)
         try:
             made.extend(context.model.reserve(plan, context.clock()) for plan in plans)
+            if scheduled is not None and scheduled.occurrence is not None:
+                context.model.take_occurrence(scheduled.name, scheduled.occurrence)
             context.checkpoint("create.1-reserved")
             return self.install([record.name for record in made])
         except ControllerError:

@@ -49,6 +49,8 @@ class Reservations:
         """Hold everything the slice needs until it is committed or ``ttl_s`` has passed; nothing goes to switches."""
         if not 0 < ttl_s <= MAX_RESERVATION_S:
             raise InvalidRequest((("expires_in_s", f"must be above 0 and at most {MAX_RESERVATION_S:g}"),))
+        if request.recurrence is not None:
+            raise InvalidRequest((("slice.schedule", "what is reserved is made once; create a recurring slice"),))
         check_times(request, self._context.clock())
         return self._provisioning.plan_then(request, lambda plan: self._hold(plan, ttl_s))
 

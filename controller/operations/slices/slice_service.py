@@ -67,7 +67,7 @@ class SliceService:
     @property
     def terms(self) -> Terms:
         """What requests are held against."""
-        return Terms(self.model.topology, self.model.forbidden_suites, self.model.extension_suites)
+        return self._context.terms
 
     @property
     def model(self) -> NetworkState:
@@ -108,7 +108,7 @@ class SliceService:
         return self._operations.provisioning.plan_then(request, use)
 
     def create(self, request: SliceRequest) -> SliceRecord:
-        """A slice that is ACTIVE when this returns, or SCHEDULED when its start is to come.
+        """A slice that is ACTIVE when this returns, or SCHEDULED when its start is to come or it recurs.
 
         Raises InvalidRequest, InfeasibleRequest, KeyRatesUnknown, DuplicateSlice, Superseded when a delete won,
         DriverError, or ProvisioningFailed when everything has been rolled back.
@@ -126,7 +126,8 @@ class SliceService:
         for position, request in enumerate(requests):
             check_times(request, self._context.clock())
             if self._operations.scheduling.is_to_come(request):
-                raise InvalidRequest(((f"slices.{position}.start", "a batch starts at once"),))
+                field = "start" if request.recurrence is None else "schedule"
+                raise InvalidRequest(((f"slices.{position}.{field}", "a batch starts at once"),))
         self._operations.key_rates.refresh()
         return self._operations.provisioning.create(requests, received) if requests else ()
 

@@ -12,10 +12,11 @@ from fractions import Fraction
 
 from controller.model.request import AnyShape, ConnectionRequest, Match, Protection, SliceRequest, connections_of
 from controller.pce.network import Network
-from topologies.spec import SecurityClass
+from topologies.spec import Allocation, Wavelength
 
 Cost = tuple[int, int, int]
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # sites, channels
+HOPS = "hops"  # no site's name: of those that instances have
 
 
 def add(*costs: Cost) -> Cost:
@@ -43,7 +44,7 @@ def simple_ways(network: Network, src: str, dst: str) -> Iterator[Way]:
 
 
 def bandwidth_of(request: ConnectionRequest, *ways: Way) -> Counter[tuple[str, str]]:
-    """What the ways take together, in kbit/s by channel and the site that sends."""
+    """What the ways take together, in kbit/s by channel and the site that sends; and hops by channel and HOPS."""
     along = request.spec.bandwidth_kbps
     against = along if request.spec.reverse_bandwidth_kbps is None else request.spec.reverse_bandwidth_kbps
     if request.spec.protection is Protection.ONE_TO_ONE:
@@ -53,11 +54,37 @@ def bandwidth_of(request: ConnectionRequest, *ways: Way) -> Counter[tuple[str, s
         for channel, sender, receiver in zip(channels, sites[:-1], sites[1:], strict=True):
             need[channel, sender] += along
             need[channel, receiver] += against
+            need[channel, HOPS] += 1
     return need
 
 
 def is_room(network: Network, need: Counter[tuple[str, str]]) -> bool:
-    return all(network.residual_kbps(channel, sender) >= kbps for (channel, sender), kbps in need.items())
+    """Whether the channels have it, and their wavelengths together."""
+    rates = {key: kbps for key, kbps in need.items() if key[1] != HOPS}
+    if any(network.residual_kbps(channel, sender) < kbps for (channel, sender), kbps in rates.items()):
+        return False
+    return all(_has_room(network, wavelength, need) for wavelength in network.topology.wavelengths)
+
+
+def _has_room(network: Network, wavelength: Wavelength, need: Counter[tuple[str, str]]) -> bool:
+    circuits = [c for c in network.topology.channels if c.wavelength == wavelength.id]
+    if network.topology.allocation is Allocation.CIRCUIT:
+        return sum(need[c.id, HOPS] for c in circuits) <= (network.ports_left(wavelength.id) or 0)
+    gbps = Fraction(wavelength.capacity_gbps) * Fraction(network.topology.mbps_per_gbps)
+    for end in (0, 1):
+        carried = sum(network.reserved_kbps(c.id, c.ends[end]) + need[c.id, c.ends[end]] for c in circuits)
+        if carried > gbps * 1000:
+            return False
+    return True
+
+
+def _fits_ports(network: Network, request: ConnectionRequest, channels: tuple[str, ...]) -> bool:
+    """Whether a client port of every channel carries the connection, where it has one to itself."""
+    if network.topology.allocation is Allocation.SHARED:
+        return True
+    lit = {network.topology.channel(c).wavelength for c in channels}
+    ports = [w.client_gbps * network.topology.mbps_per_gbps for w in network.topology.wavelengths if w.id in lit]
+    return max(request.spec.reserved_kbps) <= round(min(ports) * 1000)
 
 
 def cost_of(network: Network, request: ConnectionRequest, way: Way) -> Cost:
@@ -82,7 +109,7 @@ def allowed_ways(network: Network, request: ConnectionRequest) -> list[tuple[Cos
             ok = all(s == spec.security.level for s in classes)
         else:
             ok = all(s >= spec.security.level for s in classes)
-        ok = ok and is_room(network, bandwidth_of(request, way))
+        ok = ok and is_room(network, bandwidth_of(request, way)) and _fits_ports(network, request, channels)
         ok = ok and sum(latency_us(network.topology.channel(c).length_km) for c in channels) <= spec.latency_us
         ok = ok and not set(sites) & spec.exclude_sites and not set(channels) & spec.exclude_channels
         ok = ok and set(spec.include_sites) <= set(sites) and set(spec.include_channels) <= set(channels)
@@ -94,7 +121,7 @@ def allowed_ways(network: Network, request: ConnectionRequest) -> list[tuple[Cos
 
 def relays(network: Network, request: ConnectionRequest) -> list[Counter[str]]:
     """Section crossings of every relay that has the rate, fewest first; one empty relay when no QKD key is needed."""
-    if SecurityClass.QKD not in request.spec.security.sources:
+    if not request.spec.takes_qkd_keys:
         return [Counter()]
     nodes = {s.id: {s.a, s.b} for s in network.topology.sections}
 
@@ -170,7 +197,10 @@ def best_slice(network: Network, request: SliceRequest) -> PairValue | None:
             need: Counter[tuple[str, str]] = Counter()
             for _, demand in combination:
                 need.update(demand)
-            if all(amount <= _left(network, name, sender) for (name, sender), amount in need.items()):
+            keys = {name: amount for (name, sender), amount in need.items() if not sender}
+            rates = Counter({key: amount for key, amount in need.items() if key[1]})
+            has_keys = all(amount <= network.residual_key_millibps(name) for name, amount in keys.items())
+            if has_keys and is_room(network, rates):
                 value = (
                     sum(v[0] for v, _ in combination),
                     sum(v[1] for v, _ in combination),
@@ -206,10 +236,6 @@ def _placements(network: Network, request: SliceRequest) -> list[str | None]:
 
 def _least(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
     return min(one[0], other[0]), min(one[1], other[1])
-
-
-def _left(network: Network, name: str, sender: str) -> int:
-    return network.residual_kbps(name, sender) if sender else network.residual_key_millibps(name)
 
 
 def _options(network: Network, request: ConnectionRequest) -> list[tuple[PairValue, Counter[tuple[str, str]]]]:

@@ -7,6 +7,7 @@ costs tie, channels are nearly full, sections are shared between QKD links, elem
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from controller.model.path import Route
@@ -26,8 +27,8 @@ from controller.model.request import (
     SNssai,
     ThreeRoles,
 )
-from controller.pce.network import Network
-from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
+from controller.pce.network import Network, OverCommitted
+from topologies.spec import Allocation, Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
 KEY_UNIT_MILLIBPS = 1000  # rates on sections and needs of connections are small multiples of this
 NONE, DH, QRA, QKD = SecurityClass
@@ -47,10 +48,17 @@ class SmallLimits:
     cells: int = 2
 
 
-def small_network(seed: int, limits: SmallLimits = SmallLimits(), *, is_one_sided: bool = False) -> Network:
+def small_network(
+    seed: int,
+    limits: SmallLimits = SmallLimits(),
+    *,
+    is_one_sided: bool = False,
+    pooled: Allocation | None = None,
+) -> Network:
     """A connected multigraph, or nearly: parallel channels, ties, shared-risk groups, dead elements.
 
-    Some channels of one that ``is_one_sided`` are loaded, each in its two directions unlike.
+    Some channels of one that ``is_one_sided`` are loaded, each in its two directions unlike. ``pooled`` puts several
+    channels on each wavelength, which has less than they have together, or few client ports.
     """
     rng = seeded(seed)
     names = [chr(ord("a") + i) for i in range(rng.randint(3, limits.sites))]
@@ -83,10 +91,12 @@ def small_network(seed: int, limits: SmallLimits = SmallLimits(), *, is_one_side
         tuple(QkdSection(s, inner, "far", 10) for s in section_names),
         tuple(links),
     )
+    if pooled is not None:
+        topology = _pooled(seed, topology, pooled)
     network = Network(topology)
     for section in section_names:
         network.set_section(section, rng.choice([0, 1, 3, 6, 9, 9]) * KEY_UNIT_MILLIBPS, rng.random() > 0.05)
-    for channel in channels:
+    for channel in topology.channels:
         if rng.random() < 0.05:
             network.set_channel_up(channel.id, False)
     if rng.random() < 0.05:
@@ -96,11 +106,33 @@ def small_network(seed: int, limits: SmallLimits = SmallLimits(), *, is_one_side
     return network
 
 
+def _pooled(seed: int, topology: Topology, allocation: Allocation) -> Topology:
+    """The same with few wavelengths of few classes."""
+    rng = seeded(seed)
+    classes = {f"v{i}": rng.choice([NONE, NONE, DH, QKD]) for i in range(rng.randint(2, 4))}
+    channels = []
+    for c in topology.channels:
+        name = rng.choice(list(classes))
+        risks = c.risk_groups - {c.wavelength} | {name}
+        channels.append(replace(c, wavelength=name, risk_groups=risks, security=classes[name]))
+    wavelengths = []
+    for name, security in classes.items():
+        least = max((c.capacity_mbps for c in channels if c.wavelength == name), default=10.0)
+        gbps = max(min(least, 20.0), rng.choice([10.0, 15.0, 20.0, 30.0, 45.0, 60.0]))
+        ports = rng.choice([1, 2, 2, 3, 4, 6]) if allocation is Allocation.CIRCUIT else len(channels)
+        client_gbps = min(gbps / ports, rng.choice([9.999, 10.0, 15.0]))
+        wavelengths.append(Wavelength(name, security, gbps, ports, client_gbps))
+        channels = [replace(c, capacity_mbps=min(c.capacity_mbps, gbps)) if c.wavelength == name else c
+                    for c in channels]  # fmt: skip
+    return replace(topology, wavelengths=tuple(wavelengths), channels=tuple(channels), allocation=allocation)
+
+
 def _load_one_sided(seed: int, network: Network) -> None:
     rng = seeded(seed)
     for c in network.topology.channels:
         kbps = (rng.choice([0, 0, 5_000, 9_999, 10_000]), rng.choice([0, 0, 1, 10_000]))
-        network.reserve(f"load {c.id}", Route(c.ends, (c.id,), 0, 0), kbps, 0)
+        with suppress(OverCommitted):  # its wavelength may be full
+            network.reserve(f"load {c.id}", Route(c.ends, (c.id,), 0, 0), kbps, 0)
 
 
 def small_spec(rng: random.Random, network: Network, protections: tuple[Protection, ...]) -> ConnectionSpec:
@@ -138,11 +170,18 @@ def back(rng: random.Random, spec: ConnectionSpec) -> ConnectionSpec:
 
 
 def small_connection(
-    seed: int, network: Network, protection: Protection = Protection.NONE, *, is_directed: bool = False
+    seed: int,
+    network: Network,
+    protection: Protection = Protection.NONE,
+    *,
+    is_directed: bool = False,
+    is_eased: bool = False,
 ) -> ConnectionRequest:
     rng = seeded(seed)
     src, dst = rng.sample(network.topology.site_names, 2)
     spec = small_spec(rng, network, (protection,))
+    if is_eased:
+        spec = replace(_eased(rng, spec), bandwidth_kbps=rng.choice([1, 3_000, 5_000, 5_000, 7_500]))
     return ConnectionRequest("s", "c", Role.ACCESS, src, dst, back(rng, spec) if is_directed else spec)
 
 

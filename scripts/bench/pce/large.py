@@ -63,6 +63,7 @@ def large_topology(sites: int, seed: int) -> Topology:
         tuple(channels),
         tuple(QkdSection(f"q{a}-{b}", names[a], names[b], 10) for a, b in fibres),
         tuple(QkdLink(f"k{a}-{b}", names[a], names[b], (f"q{a}-{b}",)) for a, b in fibres),
+        mbps_per_gbps=1000.0,
     )
 
 

@@ -10,8 +10,16 @@ from scripts.cli.grammar.values import port, seconds
 LEVELS = ("none", "dh", "qra", "qkd")
 TOPOLOGY = argument("topology", metavar="NAME|FILE", names="topology", help="a shipped topology, or a file")
 API_PORT = argument("--api-port", type=port, metavar="PORT", help="the API's (default 8080)")
-
-
+ENCRYPTION = argument("--encryption", choices=("host", "channel", "both"),
+                      help="what seals: tunnels from host to host, cards at the ends of each wavelength, or both "
+                           "(default host)")  # fmt: skip
+KEY_POLICIES = (
+    argument("--qra", metavar="KEM", help="the post-quantum KEM of QRA keys, or several joined by +, such as "
+             "ML-KEM-768+HQC-256 (default auto)"),
+    argument("--dh", metavar="GROUP", help="the group of DH keys, such as ffdhe3072 (default x25519)"),
+    argument("--kme-signature", metavar="NAME",
+             help="what KMEs sign their key exchanges with, such as ecdsa-p256+ml-dsa-65 (default ecdsa-p256)"),
+)  # fmt: skip
 USE = argument(
     "--use", action="append", default=[], metavar="KIND=TARGET", names="extension",
     help="an extension in the place of the builtin: KIND=MODULE:NAME, KIND=./file.py:NAME, or a short name of "

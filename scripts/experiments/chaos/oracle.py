@@ -10,9 +10,9 @@ from typing import Any
 import networkx as nx
 
 from scripts.experiments.chaos.rules import differences
-from scripts.experiments.observe import too_weak
+from scripts.experiments.levels import class_on, is_sealed, too_weak
 from scripts.testbed.faults import Faults, effects, surviving_channels
-from topologies.spec import Channel, SecurityClass, Topology
+from topologies.spec import Channel, EncryptionMode, SecurityClass, Topology
 
 KEY_BITS = 256
 FIRST_ADDRESS = ipaddress.IPv4Address("10.200.0.0")
@@ -34,6 +34,8 @@ class Observation:
     held: Mapping[str, Collection[str]] = field(default_factory=dict)  # what each site's switch holds
     intended: Mapping[str, Collection[str]] = field(default_factory=dict)  # what the controller says that it shall
     leaks: Sequence[str] = field(default=())  # pairs that share no connection and reach each other
+    encryption: EncryptionMode = EncryptionMode.HOST
+    carriers: Collection[str] = ()  # channels that cards seal and whose ports have carrier at both ends
 
     @property
     def connections(self) -> dict[str, Mapping[str, Any]]:
@@ -45,6 +47,7 @@ def judge(topology: Topology, seen: Observation) -> list[str]:
     return [
         *_residuals(seen),
         *_states(topology, seen),
+        *_cards(topology, seen),
         *_rules(topology, seen),
         *_contents(topology, seen),
         *(f"a packet passed between endpoints that share no connection: {leak}" for leak in seen.leaks),
@@ -73,7 +76,7 @@ def _residuals(seen: Observation) -> list[str]:
 
 def _states(topology: Topology, seen: Observation) -> list[str]:
     wrong = []
-    alive = surviving_channels(topology, seen.faults)
+    alive = _alive(topology, seen)
     for record in seen.slices:
         states = {c["state"].lower() for c in record["connections"]}
         expected = "active" if states == {"active"} else "degraded"
@@ -93,7 +96,7 @@ def _connection(
     view: Mapping[str, Any],
     alive: frozenset[str],
 ) -> list[str]:
-    weak = too_weak(topology, name, view)
+    weak = too_weak(topology, name, view, seen.encryption)
     wrong = [weak] if weak else []
     state = view["state"].lower()
     if state == "active":
@@ -105,7 +108,7 @@ def _connection(
             wrong.append(f"{name} is ACTIVE on {', '.join(dead)}, which carries nothing")
         elif name not in seen.answering:
             wrong.append(f"{name} is ACTIVE and answers no probe")
-        if view.get("level", view["required"]) != view["required"] and is_feasible(topology, seen, request, view):
+        if _is_on_fallback(seen, view) and is_feasible(topology, seen, request, view):
             wrong.append(f"{name} is on the fallback {view['level']}, but there is a way for it at {view['required']}")
     elif state == "degraded":
         if not view.get("reason"):
@@ -142,11 +145,12 @@ def is_feasible(
     for lane in (view["path"], (view.get("backup") or {}).get("path", ())):
         for channel_id in lane:
             residual[channel_id] += view["bandwidth_mbps"]
-    alive = surviving_channels(topology, seen.faults)
+    alive = _alive(topology, seen)
     graph = nx.MultiGraph()
     graph.add_nodes_from(topology.site_names)
     for channel in topology.channels:
-        fits = channel.security is required if is_exact else channel.security >= required
+        offered = class_on(topology, channel.id, seen.encryption)
+        fits = offered is required if is_exact else offered >= required
         if channel.id in alive and fits and residual[channel.id] >= view["bandwidth_mbps"] - 1e-9:
             graph.add_edge(channel.a, channel.b, key=channel.id, latency=_latency_ms(channel))
     try:
@@ -157,7 +161,7 @@ def is_feasible(
     if latency > asked["latency_ms"] - 0.001 * len(topology.channels):
         return False
     sources = asked["security"] if level in (None, view["required"]) else level
-    return "qkd" not in sources or _has_keys(topology, seen, view, asked)
+    return not seen.encryption.hosts_seal or "qkd" not in sources or _has_keys(topology, seen, view, asked)
 
 
 def _has_keys(topology: Topology, seen: Observation, view: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
@@ -173,6 +177,35 @@ def _has_keys(topology: Topology, seen: Observation, view: Mapping[str, Any], as
         if not any(s in tapped for s in link.sections) and min(spare, default=0.0) >= needed:
             graph.add_edge(link.a, link.b)
     return bool(nx.has_path(graph, view["src"], view["dst"]))
+
+
+def _alive(topology: Topology, seen: Observation) -> frozenset[str]:
+    """Channels that carry packets both ways: no fault forbids it, and where cards seal they have a key."""
+    surviving = surviving_channels(topology, seen.faults)
+    return frozenset(
+        c for c in surviving if not is_sealed(topology, c, seen.encryption) or c in seen.carriers or _is_dark(seen, c)
+    )
+
+
+def _is_dark(seen: Observation, channel_id: str) -> bool:
+    return any(c["id"] == channel_id and c.get("state") == "dark" for c in seen.channels)
+
+
+def _is_on_fallback(seen: Observation, view: Mapping[str, Any]) -> bool:
+    if seen.encryption.hosts_seal:
+        return bool(view.get("level", view["required"]) != view["required"])
+    return bool(view["is_on_fallback"])
+
+
+def _cards(topology: Topology, seen: Observation) -> list[str]:
+    """Where nothing is broken every pair of cards has a key, and its clients carrier."""
+    if seen.faults:
+        return []
+    return [
+        f"{c.id} has no carrier: the cards of {c.wavelength} have no key, although nothing is broken any more"
+        for c in topology.channels
+        if is_sealed(topology, c.id, seen.encryption) and c.id not in seen.carriers and not _is_dark(seen, c.id)
+    ]
 
 
 def _rules(topology: Topology, seen: Observation) -> list[str]:

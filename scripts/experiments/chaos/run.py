@@ -18,7 +18,7 @@ from scripts.errors import CommandError, DidNotHold
 from scripts.experiments.chaos.oracle import Observation, judge
 from scripts.experiments.chaos.rules import cookies_of, held_items, intended_items
 from scripts.experiments.chaos.steps import ChaosStep, Move, Trouble, chaos_steps
-from scripts.experiments.observe import too_weak
+from scripts.experiments.levels import too_weak
 from scripts.experiments.traffic import all_answer
 from scripts.files.results import write_result
 from scripts.measure.capture.channels import ChannelCapture

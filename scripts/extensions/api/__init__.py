@@ -46,6 +46,7 @@ from scripts.extensions.api.network import (
     QkdLinkView,
     SectionView,
     SiteView,
+    WavelengthView,
 )
 from scripts.extensions.api.plans import (
     ConnectionAsk,
@@ -106,4 +107,5 @@ __all__ = [
     "TimelineEvent",
     "Verdict",
     "Wait",
+    "WavelengthView",
 ]

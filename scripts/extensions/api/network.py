@@ -59,6 +59,22 @@ class ChannelView:
 
 
 @dataclass(frozen=True)
+class WavelengthView:
+    """What all the channels of one wavelength share: ``free_kbps`` is left along them (from a to b) and against them.
+
+    Where the network's ``allocation`` is circuit each hop of a path takes one client port of it as well, of which
+    ``free_ports`` are left, and no connection over it may reserve more than ``client_kbps``.
+    """
+
+    id: str
+    capacity_kbps: int
+    free_kbps: tuple[int, int]
+    client_ports: int
+    free_ports: int
+    client_kbps: int
+
+
+@dataclass(frozen=True)
 class SectionView:
     """A QKD section between two nodes. Of one that is not ``is_known`` nobody has told the rate."""
 
@@ -89,6 +105,8 @@ class NetworkView:
     channels: tuple[ChannelView, ...]
     sections: tuple[SectionView, ...]
     qkd_links: tuple[QkdLinkView, ...]
+    wavelengths: tuple[WavelengthView, ...] = ()
+    allocation: str = "shared"  # or circuit
 
     @cached_property
     def by_id(self) -> dict[str, ChannelView]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.cli.commands.slices import life_cycle as slices
-from scripts.cli.commands.slices import reading
+from scripts.cli.commands.slices import reading, reserving
+from scripts.cli.commands.slices.times import time_text
 from scripts.cli.main import prepared
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.testbed.paths import Layout
@@ -33,7 +35,7 @@ class System:
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     client = Client(Bench(ukqntel(), tmp_path / "db"))
-    for module in (slices, reading):
+    for module in (slices, reading, reserving):
         monkeypatch.setattr(module, "controller_of", lambda _arguments, _layout: System(client))
     return client
 
@@ -108,3 +110,61 @@ def test_a_list_goes_through_all_pages(
     capsys.readouterr()
     qslice("list", "--json")
     assert [s["name"] for s in json.loads(capsys.readouterr().out)] == ["cdn", "enterprise-app"]
+
+
+def test_what_is_reserved_is_activated_by_its_name_or_its_id_while_time_is_left(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert qslice("reserve", "--example", "cdn", "--seconds", "600") == 0
+    assert "cdn is reserved, " in capsys.readouterr().out
+    assert qslice("list") == 0
+    assert "left to activate it" in capsys.readouterr().out
+    assert qslice("show", "cdn") == 0
+    assert "left to activate it" in capsys.readouterr().out
+    with pytest.raises(WrongRequest, match=r"no reservation is held for 'other'; there is cdn \(.* left\)"):
+        qslice("activate", "other")
+    assert qslice("activate", "cdn") == 0
+    assert "cdn is ACTIVE" in capsys.readouterr().out
+    assert qslice("reserve", "--example", "enterprise-app", "--json") == 0
+    held = json.loads(capsys.readouterr().out)
+    assert qslice("activate", held["id"], "--json") == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "enterprise-app"
+    with pytest.raises(WrongRequest, match="there is none"):
+        qslice("activate", "cdn")
+
+
+def test_a_reservation_whose_time_is_over_activates_nothing(client: Client) -> None:
+    qslice("reserve", "--example", "cdn", "--seconds", "5")
+    held = client.call("GET", "/v1/reservations")[2]["reservations"][0]
+    calls = System(client)
+    client.bench.now += 6
+    with pytest.raises(WrongRequest, match="there is none"):
+        qslice("activate", "cdn")
+    assert calls.call("POST", f"/v1/reservations/{held['id']}/commit")[0] == 410
+    assert client.call("GET", "/v1/slices")[2] == {"slices": []}
+
+
+@pytest.mark.parametrize("words", [[], ["x.yaml", "--example", "cdn"], ["--example", "cdn", "--wait", "-1"]])
+def test_a_reservation_of_nothing_or_of_two_things_is_refused(client: Client, words: list[str]) -> None:
+    with pytest.raises(WrongRequest):
+        qslice("reserve", *words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"state": "RESERVED", "expires_at": "2030-01-01T00:01:05Z"}, "1 min 5 s left to activate it"),
+        ({"state": "RESERVED", "expires_at": "2029-01-01T00:01:05Z"}, "0 s left to activate it"),
+        ({"state": "SCHEDULED", "request": {"start": "2030-01-01T02:03:00Z"}}, "begins in 2 h 3 min"),
+        ({"state": "ACTIVE", "request": {"start": "2029-01-01T02:03:00Z", "end": "2030-01-03T02:00:00Z"}},
+         "ends in 2 d 2 h"),
+        ({"state": "SCHEDULED", "occurrence": {"number": 3, "start": "2030-01-01T00:00:09Z", "end": ""}},
+         "begins in 9 s, occurrence 3"),
+        ({"state": "ACTIVE"}, ""),
+        ({"state": "SCHEDULED"}, ""),
+        ({"state": "FAILED", "request": {"end": "2030-01-03T02:00:00Z"}}, ""),
+    ],
+)  # fmt: skip
+def test_a_person_reads_how_long_it_is_until_the_clock_does_something(changes: dict[str, Any], text: str) -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC).timestamp()
+    assert time_text({"request": {}, "occurrence": None, "expires_at": None} | changes, now) == text

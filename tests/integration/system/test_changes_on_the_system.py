@@ -137,17 +137,17 @@ def test_between_clear_and_encrypted_the_gap_is_short_and_known(api: str) -> Non
         assert lost <= MAX_SWAP_LOSS_PINGS
 
 
-def test_a_slice_comes_and_goes_by_the_clock(api: str) -> None:
+def test_a_slice_comes_and_goes_by_the_clock_and_comes_again(api: str) -> None:
     now = datetime.now(UTC)
-    request = load_example("cdn") | {
-        "name": "nightly",
-        "start": (now + timedelta(seconds=1)).isoformat(),
-        "end": (now + timedelta(seconds=4)).isoformat(),
-    }
+    start, stop = ((now + timedelta(seconds=s)).isoformat() for s in (1, 3.5))
+    schedule = {"start": start, "stop": stop, "every": "PT5S", "count": 2}
+    request = load_example("cdn") | {"name": "nightly", "schedule": schedule}
     assert call(api, "POST", "/v1/slices", request)["state"] == "SCHEDULED"
 
-    def states() -> dict[str, str]:
-        return {s["name"]: s["state"] for s in call(api, "GET", "/v1/slices")["slices"]}
+    def there() -> tuple[str, int] | None:
+        found = [s for s in call(api, "GET", "/v1/slices")["slices"] if s["name"] == "nightly"]
+        return (found[0]["state"], found[0]["occurrence"]["number"]) if found else None
 
-    wait_until(lambda: states()["nightly"] == "ACTIVE", 10, 0.1)
-    wait_until(lambda: "nightly" not in states(), 15, 0.1)
+    wait_until(lambda: there() == ("ACTIVE", 1), 10, 0.1)
+    wait_until(lambda: there() == ("ACTIVE", 2), 15, 0.1)
+    wait_until(lambda: there() is None, 15, 0.1)

@@ -29,7 +29,7 @@ from controller.state.network_state import NetworkState
 from controller.state.reading import StateReading
 from tests.support.controller_bench import request_for
 from topologies.catalog import metro_ring
-from topologies.spec import SecurityClass
+from topologies.spec import EncryptionMode, SecurityClass
 
 TOPOLOGY = metro_ring(mbps_per_gbps=0.5)
 CHANNELS = [c.id for c in TOPOLOGY.channels if not c.dark]
@@ -171,6 +171,7 @@ def supply(model: NetworkState, rng: random.Random) -> None:
     for section in rng.sample(SECTIONS, 3):
         model.observe_section(section, rng.choice([0, 50_000, 900_000]), is_usable=rng.random() < 0.8)
     model.set_unknown_sections(rng.choice([[], rng.sample(SECTIONS, 4), SECTIONS]))
+    model.review_card_keys()
     connection = one_of(model, rng)
     if connection is not None and connection.lanes and connection.request.spec.key_rate_millibps:
         relay = search_relay(model.network, connection.request)
@@ -293,7 +294,7 @@ def happen(model: NetworkState, history: History) -> None:
 
 
 def begun(history: History) -> NetworkState:
-    model = NetworkState(TOPOLOGY)
+    model = NetworkState(TOPOLOGY, encryption=EncryptionMode.BOTH)
     for section in SECTIONS:
         model.observe_section(section, 900_000, is_usable=True)
     happen(model, [(create, 1), (create, 2), (create, 3), *history])

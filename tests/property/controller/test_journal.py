@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from typing import Any, TypeVar, get_type_hints
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.model.connection import Connection
+from controller.model.recurrence import Recurrence
 from controller.model.request import (
     AnyShape,
     ConnectionSpec,
@@ -47,7 +49,10 @@ def whole(kind: type[T], **given_: Any) -> st.SearchStrategy[T]:
 specs = whole(ConnectionSpec)
 three_roles = whole(ThreeRoles, by_role=st.fixed_dictionaries(dict.fromkeys(Role, specs)))
 any_shapes = whole(AnyShape, listed=st.lists(whole(NamedConnection, spec=specs), max_size=3).map(tuple))
-requests = whole(SliceRequest, shape=three_roles | any_shapes)
+recurrences = st.sampled_from(["UTC", "Europe/London", "Pacific/Apia"]).flatmap(
+    lambda name: whole(Recurrence, zone=st.just(ZoneInfo(name)), zone_name=st.just(name))
+)
+requests = whole(SliceRequest, shape=three_roles | any_shapes, recurrence=st.none() | recurrences)
 connections = whole(Connection, slow_rekey=st.none())  # the one thing that is not kept
 records = whole(SliceRecord, request=requests)
 

@@ -31,9 +31,10 @@ from scripts.bench.pce.instances import (
     small_slice,
 )
 from tests.support.small_networks import ask, topology
-from topologies.spec import SecurityClass
+from topologies.spec import Allocation, SecurityClass
 
 seeds = st.integers(0, 2**32)
+allocations = st.sampled_from(Allocation)
 SLICE_LIMITS = SmallLimits(sites=5, channels=9, cells=1)
 
 
@@ -54,6 +55,15 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
 def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, request_seed: int) -> None:
     network = small_network(network_seed, is_one_sided=True)
     check_route(network, small_connection(request_seed, network, is_directed=True))
+
+
+@given(seeds, seeds, allocations, st.booleans())
+@settings(max_examples=1500, deadline=None)
+def test_one_route_over_wavelengths_with_several_circuits(
+    network_seed: int, request_seed: int, allocation: Allocation, is_loaded: bool
+) -> None:
+    network = small_network(network_seed, is_one_sided=is_loaded, pooled=allocation)
+    check_route(network, small_connection(request_seed, network, is_directed=is_loaded, is_eased=True))
 
 
 def check_route(network: Network, request: ConnectionRequest) -> None:
@@ -121,6 +131,16 @@ def test_pair_with_another_bandwidth_there_than_back(
     check_pair(network, small_connection(request_seed, network, protection, is_directed=True))
 
 
+@given(seeds, seeds, allocations, st.booleans())
+@settings(max_examples=1500, deadline=None)
+def test_pair_over_wavelengths_with_several_circuits(
+    network_seed: int, request_seed: int, allocation: Allocation, is_loaded: bool
+) -> None:
+    network = small_network(network_seed, is_one_sided=is_loaded, pooled=allocation)
+    protection = Protection.ONE_PLUS_ONE if is_loaded else Protection.ONE_TO_ONE
+    check_pair(network, small_connection(request_seed, network, protection, is_directed=is_loaded, is_eased=True))
+
+
 def check_pair(network: Network, request: ConnectionRequest) -> None:
     expected = brute_force.best_pair(network, request)
     found = search_pair(network, request)
@@ -150,6 +170,16 @@ def test_slice(network_seed: int, request_seed: int) -> None:
 def test_slice_of_any_shape(network_seed: int, request_seed: int, is_loaded: bool) -> None:
     network = small_network(network_seed, SLICE_LIMITS, is_one_sided=is_loaded)
     check_slice(network, small_listed(request_seed, network))
+
+
+@given(seeds, seeds, allocations, st.booleans())
+@settings(max_examples=800, deadline=None)
+def test_slice_over_wavelengths_with_several_circuits(
+    network_seed: int, request_seed: int, allocation: Allocation, is_listed: bool
+) -> None:
+    network = small_network(network_seed, SLICE_LIMITS, pooled=allocation)
+    made = small_listed(request_seed, network) if is_listed else small_slice(request_seed, network, SLICE_LIMITS)
+    check_slice(network, made)
 
 
 def check_slice(network: Network, request: SliceRequest) -> None:

@@ -14,6 +14,7 @@ from topologies.files import DocumentError, Problem, parse_document, parse_text,
 from topologies.spec import (
     RESERVED_NAMES,
     SITE_NAME,
+    Allocation,
     Channel,
     QkdLink,
     QkdSection,
@@ -34,16 +35,32 @@ texts = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
 @st.composite
+def wavelengths_called(draw: Any, name: str, ends: Any) -> Wavelength:
+    security, gbps, ports = draw(st.sampled_from(SecurityClass)), draw(st.floats(0.001, 1000)), draw(st.integers(4, 20))
+    client_gbps = draw(st.none() | st.floats(0.0001, 1).map(lambda share: share * gbps / ports))
+    encryptor = draw(st.none() | st.just(False) | st.just(security is not SecurityClass.NONE))
+    return Wavelength(
+        name, security, gbps, ports, client_gbps, encryptor, draw(st.none() | ends.map(lambda e: (e[0], e[1])))
+    )
+
+
+@st.composite
 def topologies(draw: Any) -> Topology:
     sites = [
-        Site(name, draw(st.sampled_from(Tier)), draw(counts), draw(counts), draw(unit), draw(unit), draw(texts))
+        Site(
+            name,
+            draw(st.sampled_from(Tier)),
+            draw(counts),
+            draw(counts),
+            draw(unit),
+            draw(unit),
+            draw(texts),
+            optical_switch=draw(st.booleans()),
+        )
         for name in draw(st.lists(names, min_size=2, max_size=5, unique=True))
     ]
     ends = st.permutations([s.name for s in sites])
-    wavelengths = [
-        Wavelength(i, draw(st.sampled_from(SecurityClass)), draw(st.floats(0.001, 1000)), draw(st.integers(4, 20)))
-        for i in draw(st.lists(ids, min_size=1, max_size=3, unique=True))
-    ]
+    wavelengths = [draw(wavelengths_called(i, ends)) for i in draw(st.lists(ids, min_size=1, max_size=3, unique=True))]
     channels = []
     for channel_id in draw(st.lists(ids, max_size=4, unique=True)):
         a, b, *_ = draw(ends)
@@ -52,7 +69,9 @@ def topologies(draw: Any) -> Topology:
         capacity = draw(st.floats(0.001, 1000))
         channels.append(Channel(channel_id, a, b, w.id, w.security, capacity, draw(km), risks, draw(st.booleans())))
     sections = [
-        QkdSection(i, f"n{n}", f"n{n + 1}", draw(km), misalignment=draw(probability), model=draw(models))
+        QkdSection(
+            i, f"n{n}", f"n{n + 1}", draw(km), misalignment=draw(probability), model=draw(models), restart_s=draw(km)
+        )
         for n, i in enumerate(draw(st.lists(ids, max_size=3, unique=True)))
     ]
     links = []
@@ -60,7 +79,7 @@ def topologies(draw: Any) -> Topology:
         a, b, *_ = draw(ends)
         links.append(QkdLink(link_id, a, b, tuple(s.id for s in sections)))
     parts = (tuple(sites), tuple(wavelengths), tuple(channels), tuple(sections), tuple(links))
-    return Topology(draw(ids), *parts, draw(texts), draw(st.booleans()))
+    return Topology(draw(ids), *parts, draw(texts), draw(st.booleans()), draw(st.sampled_from(Allocation)))
 
 
 @given(topologies())

@@ -104,6 +104,10 @@ def test_scale_and_shaping() -> None:
         (lambda t: {"channels": (replace(t.channels[0], security=SecurityClass.QKD),)}, "not that of its wavelength"),
         (lambda t: {"channels": (replace(t.channels[0], risk_groups=frozenset()),)}, "among its risk_groups"),
         (lambda t: {"wavelengths": tuple(replace(w, client_ports=3) for w in t.wavelengths)}, "3 client ports"),
+        (
+            lambda t: {"wavelengths": (*t.wavelengths[:4], replace(t.wavelengths[4], ends=("core1", "x")))},
+            "no site 'x'",
+        ),
         (lambda t: {"sections": t.sections[:2]}, "no section 's3'"),
         (lambda t: {"qkd_links": (replace(t.qkd_links[0], sections=("s1", "s3")),)}, "do not meet"),
         (lambda t: {"sites": ()}, "no sites"),
@@ -125,7 +129,9 @@ def test_what_does_not_fit_together_is_refused(change: object, message: str) -> 
         ("sections", "afterpulse_probability", 1), ("sections", "dead_time_us", -1), ("sections", "abort_qber", 0.12),
         ("sections", "error_correction_efficiency", 0.9), ("sections", "protocol", "cow"),
         ("sections", "model", "half"),
-        ("wavelengths", "client_ports", 0), ("sites", "vcpus", -1), ("sites", "name", "Cell_1"),
+        ("wavelengths", "client_ports", 0), ("wavelengths", "client_ports", 11), ("wavelengths", "client_gbps", -1),
+        ("wavelengths", "ends", ("cell1", "cell1")), ("wavelengths", "encryptor", True), ("sections", "restart_s", -1),
+        ("sites", "vcpus", -1), ("sites", "name", "Cell_1"),
         ("sites", "name", "much" * 6 + "l"),
     ],
 )  # fmt: skip
@@ -219,7 +225,7 @@ def test_fault_32_interface_names_fit_whatever_the_number_of_channels() -> None:
     """A site with a long name and a hundred channels: the kernel would refuse, or cut, the name of its last port."""
     topology = load("ukqntel")
     channel = replace(topology.channels[0], a="ninechars", b="hub")
-    wavelength = replace(topology.wavelengths[0], client_ports=1000)
+    wavelength = replace(topology.wavelengths[0], client_ports=1000, client_gbps=0.1)
 
     def star(count: int) -> Topology:
         sites = (Site("ninechars", Tier.METRO), Site("hub", Tier.METRO))

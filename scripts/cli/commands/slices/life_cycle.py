@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from typing import Any
 
 from scripts.cli.changes import put_change
+from scripts.cli.commands.slices.asking import ask, wait_s_of
 from scripts.cli.commands.slices.many import create_each, requests_in
 from scripts.cli.commands.slices.plan import print_plan
 from scripts.cli.commands.slices.reading import path_of, print_connections
@@ -14,24 +14,19 @@ from scripts.cli.controllers import controller_of, names_have_changed
 from scripts.cli.handlers import Handlers
 from scripts.cli.problems import raise_problem
 from scripts.console.output import print_json, say
-from scripts.console.progress import Progress
 from scripts.errors import WrongRequest
-from scripts.testbed.clients import Answer, Northbound
-from scripts.testbed.key_rates import ask_when_known
 from scripts.testbed.paths import Layout
 from scripts.testbed.slice_requests import load_example, parse_value, read_document
 
-MOST_WAIT_S = 3600.0
-
 
 def _create(arguments: argparse.Namespace, layout: Layout) -> int:
-    request, wait_s = _request(arguments), _wait_s(arguments)
+    request, wait_s = _request(arguments), wait_s_of(arguments)
     requests = requests_in(request)
     suffix = "?dry_run=true" if arguments.dry_run else ""
     api = controller_of(arguments, layout)
 
     def create(each: dict[str, Any]) -> dict[str, Any]:
-        status, body = _ask(api, wait_s, "POST", f"/v1/slices{suffix}", each)
+        status, body = ask(api, wait_s, "POST", f"/v1/slices{suffix}", each)
         if status not in (200, 201):
             raise_problem(status, body)
         found: dict[str, Any] = body
@@ -44,26 +39,6 @@ def _create(arguments: argparse.Namespace, layout: Layout) -> int:
     if not arguments.dry_run:
         names_have_changed(arguments, layout)
     return status
-
-
-def _wait_s(arguments: argparse.Namespace) -> float:
-    wait_s: float = arguments.wait
-    if not 0 <= wait_s <= MOST_WAIT_S:
-        raise WrongRequest(f"--wait: {wait_s:g} is not from 0 to {MOST_WAIT_S:g} seconds")
-    return wait_s
-
-
-def _ask(api: Northbound, wait_s: float, method: str, path: str, body: Any) -> Answer:
-    """The controller's answer, once it knows the key rates that it hangs on."""
-    with ExitStack() as stack:
-        shown: list[Progress] = []
-
-        def tell(what: str) -> None:
-            if not shown:
-                shown.append(stack.enter_context(Progress("waiting for key rates")))
-            shown[0].say(what)
-
-        return ask_when_known(lambda: api.call(method, path, body), wait_s, tell)
 
 
 def _told(arguments: argparse.Namespace, body: dict[str, Any]) -> int:
@@ -85,8 +60,8 @@ def _patch(arguments: argparse.Namespace, layout: Layout) -> int:
     for change in arguments.changes:
         put_change(patch, change, parse_value)
     suffix = "?dry_run=true" if arguments.dry_run else ""
-    wait_s = _wait_s(arguments)
-    status, body = _ask(controller_of(arguments, layout), wait_s, "PATCH", f"{path_of(arguments.name)}{suffix}", patch)
+    wait_s = wait_s_of(arguments)
+    status, body = ask(controller_of(arguments, layout), wait_s, "PATCH", f"{path_of(arguments.name)}{suffix}", patch)
     if status != 200:
         raise_problem(status, body)
     if not arguments.dry_run:

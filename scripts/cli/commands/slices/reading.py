@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any
 from urllib.parse import quote
 
+from scripts.cli.commands.slices.times import time_text
 from scripts.cli.controllers import controller_of, get
 from scripts.cli.handlers import Handlers
 from scripts.cli.paths import path_text
@@ -22,8 +24,12 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
     if arguments.json:
         print_json(slices)
         return 0
-    rows = [(s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"])) for s in slices]
-    print_table("Slices", ("name", "state", "compute", "core", "connections"), rows)
+    now = time.time()
+    rows = [
+        (s["name"], s["state"], s["compute_site"], s["request"].get("core"), len(s["connections"]), time_text(s, now))
+        for s in slices
+    ]
+    print_table("Slices", ("name", "state", "compute", "core", "connections", "time"), rows)
     return 0
 
 
@@ -34,6 +40,8 @@ def _show(arguments: argparse.Namespace, layout: Layout) -> int:
         print_json(body)
     else:
         say(f"slice {body['name']}: {body['state']}" + (f" ({body['reason']})" if body.get("reason") else ""))
+        if comes := time_text(body, time.time()):
+            say(comes)
         print_connections(body)
     return 0
 
@@ -54,6 +62,7 @@ def print_connections(body: dict[str, Any]) -> None:
         "asked",
         "level",
         "keys",
+        "sealed by",
         "suite",
         "protection",
         "path",
@@ -62,14 +71,27 @@ def print_connections(body: dict[str, Any]) -> None:
     )
     print_table("Connections", columns, [
         (c["name"], c["src"], c["dst"], c.get("src_address"), c.get("dst_address"), c["required"],
-         c.get("level", c["required"]), c["key_source"], c.get("suite") or "-",
+         c.get("level", c["required"]), c["key_source"], c.get("sealed_by") or "-", c.get("suite") or "-",
          c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
+    _print_hops(body)
     for connection in body["connections"]:
         notes = [connection.get("reason"), *connection.get("conditions", ())]
         for note in dict.fromkeys(n for n in notes if n):
             say(f"{connection['name']}: {note}")
+
+
+def _print_hops(body: dict[str, Any]) -> None:
+    """Which channels cards seal, where they do."""
+    hops = [(c["name"], hop) for c in body["connections"] for hop in c.get("hops", ())]
+    if any(hop["sealed"] for _, hop in hops):
+        columns = ("connection", "channel", "wavelength", "class", "on the line", "card's keys")
+        print_table("Channels of the paths", columns, [
+            (name, hop["channel"], hop["wavelength"], hop["class"], "sealed" if hop["sealed"] else "as it comes",
+             hop["key_source"])
+            for name, hop in hops
+        ])  # fmt: skip
 
 
 HANDLERS: Handlers = {"slice list": _list, "slice show": _show}

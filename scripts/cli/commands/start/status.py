@@ -62,6 +62,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     document["slices"] = _slices(system)
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
+    document |= {"encryption": topology.get("encryption"), "cards": topology.get("cards", [])}
     health = _ask(system.api, "GET", "/v1/healthz")
     document["switches"] = {"connected": health.get("switches_connected", 0), "of": len(record.network.site_names)}
     keys = _ask(system.kms.call, "GET", "/v1/keys")
@@ -111,6 +112,8 @@ def _elsewhere(arguments: argparse.Namespace, api: Northbound) -> int:
         "api": api.url,
         "slices": slices,
         "links_down": [c["id"] for c in topology["channels"] if c["state"] != "up"],
+        "encryption": topology["encryption"],
+        "cards": topology["cards"],
         "switches": {"connected": health["switches_connected"], "of": health["switches"]},
         "sections": topology["sections"],
     }
@@ -133,6 +136,15 @@ def _print_network(document: dict[str, Any]) -> None:
                 [(s["name"], s["state"], len(s["connections"])) for s in document["slices"]])  # fmt: skip
     say(f"links down: {', '.join(document['links_down']) or 'none'}")
     say(f"switches connected: {document['switches']['connected']} of {document['switches']['of']}")
+    if document["encryption"] is not None:
+        say(f"encryption: {document['encryption']}")
+    if document["cards"]:
+        columns = ("wavelength", "from", "to", "keys", "QKD bit/s", "over", "supplied")
+        print_table("Cards", columns, [
+            (c["wavelength"], c["a"], c["b"], c["key_source"], c["key_rate_bps"], " ".join(c["key_links"]),
+             "yes" if c["is_supplied"] else "no relay has the rate")
+            for c in document["cards"]
+        ])  # fmt: skip
 
 
 def _complaints(document: dict[str, Any], broken: list[str]) -> list[str]:

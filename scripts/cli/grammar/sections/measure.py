@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, EXTENSION_TERMS, USE, out_option, topology_option
+from scripts.cli.grammar.shared import (
+    API_PORT,
+    ENCRYPTION,
+    EXTENSION_TERMS,
+    KEY_POLICIES,
+    USE,
+    out_option,
+    topology_option,
+)
 from scripts.cli.grammar.values import count, number, seconds, whole
 
 TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
@@ -58,7 +66,7 @@ SECTION = Section(
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
-                API_PORT,
+                API_PORT, ENCRYPTION, *KEY_POLICIES,
                 argument("--time-scale", type=number, default=1.0, help="==SUPPRESS=="),
             ),
         ),
@@ -71,7 +79,7 @@ SECTION = Section(
                 argument("--slices", type=count, nargs="?", const=MOST_SLICES, metavar="N",
                          help="instead: add slices until one does not fit, at most N (default %(const)s)"),
                 _bench_topology("ukqntel; with --slices metro-ring"),
-                _bench_out("provision"), API_PORT,
+                _bench_out("provision"), API_PORT, ENCRYPTION,
             ),
         ),
         Leaf(
@@ -83,7 +91,7 @@ SECTION = Section(
                 argument("--slices", type=count, metavar="N", help="slices hit by one cut (default 100)"),
                 argument("--stp-runs", type=count, metavar="N",
                          help="runs of the spanning-tree baseline (default 1)"),
-                _bench_topology("metro-ring"), _bench_out("failover"), API_PORT,
+                _bench_topology("metro-ring"), _bench_out("failover"), API_PORT, ENCRYPTION,
             ),
         ),
         Leaf(
@@ -136,7 +144,7 @@ SECTION = Section(
                          help="numbers of sites (default: 5 24 48 100)"),
                 argument("--runs", type=count, metavar="N",
                          help="slices on each network (default 20)"),
-                _bench_out("scale"), API_PORT,
+                _bench_out("scale"), API_PORT, ENCRYPTION,
             ),
         ),
         Leaf(

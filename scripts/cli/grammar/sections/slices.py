@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
-from scripts.cli.grammar.values import count, number
+from scripts.cli.grammar.values import count, number, seconds
 
 EXAMPLES = ("enterprise-app", "cdn", "ring")
 SHAPES = """\
@@ -45,6 +45,28 @@ SECTION = Section(
                 WAIT,
             ),
             Needs.API, details=SHAPES, name_of="name",
+        ),
+        Leaf(
+            "slice reserve", "slices.reserving", "Hold what a slice needs for a time, without making it.",
+            ("slice reserve --example enterprise-app", "slice reserve my-slice.yaml --seconds 600"),
+            "the slice does not fit",
+            (
+                _file("the request; - reads standard input"),
+                argument("--example", choices=EXAMPLES,
+                         help="a use case of papers 001 and 002, or listed connections"),
+                argument("--seconds", type=seconds, default=60.0, metavar="N",
+                         help="how long it is held unless `slice activate` makes it (default %(default)g)"),
+                WAIT,
+            ),
+            Needs.API, name_of="id",
+            details="`slice delete` gives it up before; a request with a schedule cannot be reserved.",
+        ),
+        Leaf(
+            "slice activate", "slices.reserving", "Make the slice that `slice reserve` holds.",
+            ("slice activate enterprise-app", "slice activate my-slice --json"),
+            "it could not be set up: nothing of it is left, and the reservation is over",
+            (argument("name", metavar="NAME", names="slice", help="the slice, or the id of its reservation"),),
+            Needs.API, name_of="name",
         ),
         Leaf(
             "slice list", "slices.reading", "List all slices.",

@@ -1,6 +1,7 @@
 """A journal that an earlier version wrote is taken over.
 
-version_4.sql is a dump of one that commit 083db03 left, version_5.sql of the same as commit 7ef2856 took it over.
+version_4.sql is a dump of one that commit 083db03 left, version_5.sql of the same as commit 7ef2856 took it over,
+version_6.sql as ace5c161 did.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def journal(directory: Path, version: int) -> Path:
     return path
 
 
-@pytest.fixture(params=[4, 5])
+@pytest.fixture(params=[4, 5, 6])
 def database(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return journal(tmp_path, request.param)
 
@@ -84,13 +85,14 @@ def test_a_controller_goes_on_with_what_an_earlier_version_left(database: Path) 
     bench.repair_all()
 
 
-def test_the_processes_of_version_5_stay_counted(tmp_path: Path) -> None:
-    store = Store(journal(tmp_path, 5))
+@pytest.mark.parametrize("version", [5, 6])
+def test_the_processes_of_an_earlier_version_stay_counted(tmp_path: Path, version: int) -> None:
+    store = Store(journal(tmp_path, version))
     assert store.begin_process() == 1
     store.close()
 
 
-@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("version", [4, 5, 6])
 @pytest.mark.parametrize("table", ["slices", "connections"])
 def test_an_earlier_journal_that_cannot_be_read_is_refused_and_left_alone(
     tmp_path: Path, table: str, version: int
@@ -113,7 +115,7 @@ def test_an_earlier_journal_that_cannot_be_read_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("table", ["slices", "connections"])
-@pytest.mark.parametrize("document", ["{", "[]", '{"version": 7}', '{"version": 6}', '{"version": 6, "request": {}}'])
+@pytest.mark.parametrize("document", ["{", "[]", '{"version": 6}', '{"version": 7}', '{"version": 7, "request": {}}'])
 def test_what_stands_garbled_in_the_journal_is_an_error_that_names_the_database(
     database: Path, table: str, document: str
 ) -> None:

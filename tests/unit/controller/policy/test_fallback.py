@@ -49,7 +49,7 @@ def test_the_first_listed_level_that_works_is_used_and_seen(bench: Bench) -> Non
     assert connection.fallback is SecurityClass.DH
     assert told(bench, connection_id) == {"dh"}
     assert "agg1-metro1-ch2" in (connection.route.channels if connection.route else ())
-    view = connection_view(connection)
+    view = connection_view(bench.topology, connection)
     assert (view["required"], view["level"], view["key_source"]) == ("qra", "dh", "dh")
     assert view["is_on_fallback"]
     assert view["fallback"] == ["dh", "none"]

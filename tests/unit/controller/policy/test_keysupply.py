@@ -11,11 +11,11 @@ from controller.model.connection import Connection, owner_of
 from controller.model.connectivity import Finding, Verdict
 from controller.model.errors import DriverError
 from controller.model.events import ConnectionChanged, LinkChanged, LinkState
-from controller.model.key_rates import KeyPool
+from controller.model.key_rates import RATE_TOLERANCE, KeyPool
 from controller.model.states import ConnectionState, SliceState
 from controller.policy import reroute_audit
 from controller.policy.fault_localization import Advice, Doubts
-from controller.policy.key_supply import BRIDGE_S, RATE_TOLERANCE
+from controller.policy.key_supply import BRIDGE_S
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import metro_ring
 from topologies.spec import SecurityClass

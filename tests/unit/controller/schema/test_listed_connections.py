@@ -99,7 +99,7 @@ def test_sites_and_suites_that_are_not_to_be_had_are_named() -> None:
         "connections.agg-metro.from", "connections.agg-metro.exclude_channels",
     }  # fmt: skip
     with pytest.raises(InvalidRequest, match=r"connections\.agg-metro\.suite"):
-        Terms(ukqntel(), frozenset({"aes-256-gcm"})).check(request_for("ring"))
+        Terms(ukqntel(), frozenset({"aes-256-gcm"})).accept(request_for("ring"))
 
 
 def test_a_patch_changes_connections_by_name_adds_some_and_takes_some_away() -> None:

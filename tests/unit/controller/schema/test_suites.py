@@ -60,9 +60,9 @@ def test_authentication_alone_is_for_dh() -> None:
 
 def test_policy_forbids_a_suite_and_says_so() -> None:
     terms = Terms(ukqntel(), frozenset({SPLIT}))
-    terms.check(parse_slice_request(asked()))
+    terms.accept(parse_slice_request(asked()))
     with pytest.raises(InvalidRequest) as caught:
-        terms.check(parse_slice_request(asked(suite=SPLIT)))
+        terms.accept(parse_slice_request(asked(suite=SPLIT)))
     assert caught.value.problems == (("connections.access.suite", f"{SPLIT} is forbidden here (forbidden_suites)"),)
 
 
@@ -70,10 +70,10 @@ def test_a_suite_of_an_extension_is_had_where_it_is_in_force() -> None:
     request = parse_slice_request(asked(suite="x-mine"))
     assert parse_slice_request(slice_request_to_dict(request)) == request
     assert (hides("x-mine"), has_two_keys("x-my-ctr-hmac-1")) == (True, False)
-    Terms(ukqntel(), extension_suites=frozenset({"x-mine"})).check(request)
+    Terms(ukqntel(), extension_suites=frozenset({"x-mine"})).accept(request)
     for there in (frozenset[str](), frozenset({"x-yours"})):
         with pytest.raises(InvalidRequest) as caught:
-            Terms(ukqntel(), extension_suites=there).check(request)
+            Terms(ukqntel(), extension_suites=there).accept(request)
         ((path, what),) = caught.value.problems
         assert path == "connections.access.suite"
         assert "no extension x-mine is in force" in what

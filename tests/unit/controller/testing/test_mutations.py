@@ -10,7 +10,7 @@ import pytest
 from controller.model.states import ConnectionState
 from controller.state.network_state import NetworkState
 from controller.testing.mutants import MUTATIONS, make_model
-from scripts.experiments.observe import too_weak
+from scripts.experiments.levels import too_weak
 from tests.support.controller_bench import Bench, request_for
 from topologies.catalog import metro_ring
 

@@ -16,7 +16,7 @@ from kms.keys.key import KeySource, Source
 from kms.pki.authority import KME_URN
 from kms.pki.kme_identity import ECDSA, ECDSA_AND_ML_DSA
 from kms.sources.agreement import Mechanism, framed, unframed
-from kms.sources.dh import DhSource
+from kms.sources.dh import DH_GROUPS, DhSource
 from kms.sources.exchange import FRESH_S, Party, Terms
 from kms.sources.hybrid import Exchanged
 from kms.sources.kems import choose_kem
@@ -53,8 +53,8 @@ def test_both_ends_agree_on_keys_that_nobody_had_before(algorithm: str, source: 
     assert len(seen) == 6
 
 
-@pytest.mark.parametrize("group", ["x25519", "ffdhe3072"])
-@pytest.mark.parametrize("kem", ["ML-KEM-768", "ML-KEM-1024", "sntrup761+ML-KEM-768"])
+@pytest.mark.parametrize("group", DH_GROUPS)
+@pytest.mark.parametrize("kem", ["ML-KEM-1024", "sntrup761+ML-KEM-768"])
 def test_every_policy_agrees(group: str, kem: str) -> None:
     sites = parties("ab", lambda: {Source.DH: DhSource(group), Source.QRA: QraSource(choose_kem(kem, {}))})
     at_a, at_b = exchange(sites["a"], sites["b"], terms())

@@ -103,7 +103,7 @@ def test_everything_that_is_wrong_is_listed_by_line() -> None:
         ("qra_kem: auto\n", "my.yaml:1: qra_kem: there is no such setting: did you mean 'kms.qra_kem'?"),
         ("kms.qra_kem: auto\n", "my.yaml:1: kms.qra_kem: there is no such setting: in the file each part has a line"),
         ("netwrok: {}\n", "my.yaml:1: netwrok: there is no such setting: did you mean 'network'?"),
-        ("name: x\nsites: []\n", "my.yaml:1: name: there is no such setting: here there are: network, api"),
+        ("name: x\nsites: []\n", "my.yaml:1: name: there is no such setting: here there are: network, encryption, api"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line_and_the_remedy(text: str | bytes, said: str) -> None:

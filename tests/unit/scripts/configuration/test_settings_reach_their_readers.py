@@ -35,7 +35,7 @@ from scripts.testbed.life.detached import _order, read_order
 from scripts.testbed.paths import Layout
 from tests.support.other_values import OTHER_VALUES
 from topologies.catalog import load
-from topologies.spec import Topology
+from topologies.spec import EncryptionMode, Topology
 
 OF_COMPONENTS = (Reader.CONTROLLER, Reader.KMS, Reader.AGENTS)
 
@@ -49,7 +49,7 @@ def topology() -> Topology:
     return load("ukqntel")
 
 
-def parsed(configuration: Configuration, topology: Topology, folder: Path) -> dict[str, BaseModel]:
+def parsed(configuration: Configuration, topology: Topology, folder: Path) -> dict[str, Any]:
     """What each component makes of the file that a run writes for it, by the first part of the settings' names."""
     layout = Layout(folder / "state", folder / "run")
     controller, agent = folder / "controller.json", folder / "agent.json"
@@ -109,6 +109,12 @@ def test_the_network_is_as_configured(topology: Topology) -> None:
     assert network("network.scale").channel(first.id).capacity_mbps == 2.5 * first.capacity_mbps
     assert run_options(having("network.bfd", True)).bfd
     assert not run_options(DEFAULTS).bfd
+
+
+def test_the_controller_is_told_what_seals(topology: Topology, tmp_path: Path) -> None:
+    assert parsed(DEFAULTS, topology, tmp_path)["controller"].encryption is EncryptionMode.HOST
+    told = parsed(having("encryption.mode", "both"), topology, tmp_path)["controller"].encryption
+    assert (told, told.hosts_seal, told.cards_seal) == (EncryptionMode.BOTH, True, True)
 
 
 def test_extensions_are_those_of_the_configuration(topology: Topology, tmp_path: Path) -> None:
@@ -242,6 +248,12 @@ def test_the_defaults_that_help_tells_are_those_of_the_settings() -> None:
         ("bench kms --apps-seconds 7.5", "bench.kms", "bench.kms.apps_seconds"),
         ("bench kms --applications 7", "bench.kms", "bench.kms.applications"),
         ("bench kms --source qra", "bench.kms", "bench.kms.source"),
+        ("up --encryption channel", "", "encryption.mode"),
+        ("demo --encryption channel", "", "encryption.mode"),
+        ("experiment run chaos --encryption channel", "experiment", "encryption.mode"),
+        ("up --dh ffdhe3072", "", "kms.dh_group"),
+        ("experiment run chaos --qra sntrup761+ML-KEM-768", "experiment", "kms.qra_kem"),
+        ("demo --kme-signature ecdsa-p256+ml-dsa-65", "", "kms.kme_signature"),
         ("up --use pce=yen", "", "extensions.use"),
         ("up --on-failure builtin", "", "extensions.on_failure"),
         ("experiment run link-cut --deadline 0.5", "experiment", "extensions.deadline_s"),

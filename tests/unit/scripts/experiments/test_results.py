@@ -7,7 +7,8 @@ import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from scripts.experiments.observe import Change, Look, Observer, silent_spells, too_weak
+from scripts.experiments.levels import too_weak
+from scripts.experiments.observe import Change, Look, Observer, silent_spells
 from scripts.experiments.report.page import draw_pictures, render
 from scripts.experiments.report.results import Event, ExperimentResult, Picture, ProbeResult, Repetition, write_results
 from scripts.experiments.report.statistics import Sample, distribution, longest_outage_ms, percentile, phases
