@@ -153,6 +153,10 @@ class StateReading:
 
     # --- observations --------------------------------------------------------------------------------------------
 
+    def sites_of(self, connection: Connection) -> frozenset[str]:
+        """Where switches shall hold something of it."""
+        return self._stages.sites_of(connection)
+
     @property
     def silent(self) -> frozenset[str]:
         """Channels that are down by BFD alone: their carrier is there."""

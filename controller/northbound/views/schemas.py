@@ -32,6 +32,7 @@ from controller.northbound.views.schema_terms import (
     ref,
 )
 from controller.northbound.views.sealing import CARD_SCHEMA, SEALING_MEMBERS
+from controller.northbound.views.traces import TRACE_SCHEMAS
 from controller.northbound.views.wavelengths import WAVELENGTH_SCHEMAS
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
@@ -44,14 +45,8 @@ def schemas() -> dict[str, Any]:
     """All of them by name. Treat them as read-only: they are made once."""
     forms = [w.model_json_schema(ref_template="#/components/schemas/{model}") for w in (SliceWire, ListedSliceWire)]
     definitions = {name: schema for form in forms for name, schema in form.pop("$defs", {}).items()}
-    return {
-        **definitions,
-        "SliceRequest": {"oneOf": forms},
-        **PATH_SCHEMAS,
-        **WAVELENGTH_SCHEMAS,
-        **EVENT_SCHEMAS,
-        **_ANSWERS,
-    }
+    given = {**PATH_SCHEMAS, **WAVELENGTH_SCHEMAS, **EVENT_SCHEMAS, **TRACE_SCHEMAS, **_ANSWERS}
+    return {**definitions, "SliceRequest": {"oneOf": forms}, **given}
 
 
 _LIFETIME = {
@@ -231,6 +226,7 @@ _ANSWERS: dict[str, Any] = {
             {
                 "errors": list_of(ref("FieldError")), "reasons": list_of(ref("Reason")),
                 "nearest": list_of(ref("Relaxation")), "offered": TEXTS,
+                "device": TEXT, "connection": TEXT, "step": COUNT, "steps": COUNT,
             },
         ),
     },

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from scripts.cli.commands.slices.times import time_text
+from scripts.cli.commands.slices.tracing import show_traces
 from scripts.cli.controllers import controller_of, get
 from scripts.cli.handlers import Handlers
 from scripts.cli.paths import path_text
@@ -34,6 +35,8 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _show(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.trace:
+        return show_traces(controller_of(arguments, layout), arguments.name, as_json=arguments.json)
     is_ours = arguments.format == "qslice"
     body = get(controller_of(arguments, layout), path_of(arguments.name) + ("" if is_ours else f"/{arguments.format}"))
     if arguments.json or not is_ours:
