@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from controller.model.errors import ConfigError
+from controller.model.operator_policy import CostProfile, OperatorPolicy
 from controller.model.tunnel_profile import EXTENSION_SUITE, SuiteName
-from topologies.spec import EncryptionMode, Topology, TopologyError, topology_from_dict
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError, topology_from_dict
 
 DEFAULT_HOLD_S = 5.0
 
@@ -80,6 +81,18 @@ class ExtensionsConfig(_Section):
     """For tests of the auditor: what extensions answer is installed unseen."""
 
 
+class PolicyConfig(_Section):
+    """What the operator decides for all slices: see :class:`controller.model.operator_policy.OperatorPolicy`."""
+
+    always: Annotated[tuple[Literal["dh", "qra"], ...], Field(max_length=2)] = ()
+    cost_profile: CostProfile = CostProfile.PREMIUM_LAST
+
+    def parsed(self) -> OperatorPolicy:
+        return OperatorPolicy(
+            tuple(dict.fromkeys(SecurityClass.parse(name) for name in self.always)), self.cost_profile
+        )
+
+
 class ControllerConfig(_Section):
     """Everything the process is told."""
 
@@ -102,6 +115,7 @@ class ControllerConfig(_Section):
     """How long a lit spare must not have been needed before it is put out."""
     forbidden_suites: tuple[SuiteName, ...] = ()
     """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
+    policy: PolicyConfig = PolicyConfig()
     extensions: ExtensionsConfig = ExtensionsConfig()
     crash_at_checkpoint: str | None = None
     """For tests of recovery: the process kills itself at this one of :mod:`controller.testing.checkpoints`."""

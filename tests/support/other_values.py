@@ -11,6 +11,8 @@ OTHER_VALUES: dict[str, Any] = {
     "network.shaped": False,
     "network.bfd": True,
     "encryption.mode": "channel",
+    "policy.always": ["qra"],
+    "policy.cost_profile": "use-free-premium",
     "api.host": "127.0.0.2",
     "api.port": 9001,
     "api.hosts": ["lab.example"],

@@ -254,6 +254,8 @@ def test_the_defaults_that_help_tells_are_those_of_the_settings() -> None:
         ("up --dh ffdhe3072", "", "kms.dh_group"),
         ("experiment run chaos --qra sntrup761+ML-KEM-768", "experiment", "kms.qra_kem"),
         ("demo --kme-signature ecdsa-p256+ml-dsa-65", "", "kms.kme_signature"),
+        ("up --always qra", "", "policy.always"),
+        ("experiment run chaos --cost-profile use-free-premium", "experiment", "policy.cost_profile"),
         ("up --use pce=yen", "", "extensions.use"),
         ("up --on-failure builtin", "", "extensions.on_failure"),
         ("experiment run link-cut --deadline 0.5", "experiment", "extensions.deadline_s"),
