@@ -68,6 +68,7 @@ class SectionConfig(_Model):
     abort_qber: float = 0.11
     protocol: Protocol = Protocol.BB84
     model: Model = Model.FULL
+    restart_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # without key after whatever stopped the section
     risk_groups: tuple[str, ...] = ()  # the topology's; here a failure shows by itself
 
     def channel(self) -> ChannelParameters:

@@ -48,6 +48,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(reason)
 
 
+def _require_marks_in_words(items: list[pytest.Item]) -> None:
+    """A lane passes over files that do not name what a machine can lack (scripts/checks/lanes): a test marked from
+    elsewhere would run in none."""
+    names = (*_NEEDS, *_KERNEL_NEEDS)
+    marked = {item.path for item in items if any(item.get_closest_marker(name) for name in names)}
+    for path in marked:
+        text = path.read_text(encoding="utf-8")
+        if not any(name in text for name in names):
+            raise pytest.UsageError(f"{path}: its tests need a machine; write there the mark that says so ({names[0]})")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that count packets come last: by then `qslice test` has nothing else running beside them. A machine that is
     itself a guest is at times not run for a while, and loses some: they get one more try. Losing is our fault when it
@@ -55,6 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     A report of the guest's tests says in words what each of them proves: what its docstring begins with.
     """
+    _require_marks_in_words(items)
     items.sort(key=lambda item: item.get_closest_marker("counts_packets") is not None)
     for item in items:
         if item.get_closest_marker("counts_packets") is not None:

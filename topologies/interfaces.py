@@ -14,11 +14,17 @@ from collections.abc import Iterable, Sequence
 from topologies.errors import NetworkError
 
 GROUP = 0x51534C49  # "QSLI": nobody else's
+TAP_QUEUE_PACKETS = 2000  # from the switch to the card, which may have other things to do first
 
 
 def veth(name: str, peer: str, options: str = "", peer_options: str = "") -> str:
     """A line for :func:`ip_batch` that makes a pair, with ``mtu N``, ``address MAC``, ``netns PID``, ``group N``."""
     return f"link add name {name} {options} type veth peer name {peer} {peer_options}"
+
+
+def tap(name: str, options: str = "") -> list[str]:
+    """Lines that make a TAP device which outlives whoever reads it."""
+    return [f"tuntap add dev {name} mode tap", f"link set dev {name} txqueuelen {TAP_QUEUE_PACKETS} {options}"]
 
 
 def ip_batch(lines: Sequence[str]) -> None:

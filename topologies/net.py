@@ -21,6 +21,7 @@ from mininet.net import Mininet
 
 from topologies import attachments, bfd, bridges, interfaces, links, namespaces
 from topologies.attachments import Attached
+from topologies.cards import LINE_MTU, LINE_NODES, CardPlan
 from topologies.errors import NetworkError
 from topologies.machine import MANAGEMENT_NETWORK, ROOT_MANAGEMENT_INTERFACE, foreign_route, refused_settings
 from topologies.mininet_nodes import ControllerEndpoint, MadeLink, SiteHost, SiteTopo
@@ -65,10 +66,13 @@ class EmulatedNetwork:
         bfd_interval_ms: int | None = None,
         environment: Mapping[str, str] | None = None,
         attached: Sequence[Attached] = (),
+        cards: Sequence[CardPlan] = (),
     ):
         """``attached``: the machine's interfaces that become ports, as :func:`attachments.look` found them; they are as
         they were afterwards. ``bfd_interval_ms``: how often channels are tried for silent failures; None: they are not.
-        ``environment``: what programs inside hosts see; None: what this process sees."""
+        ``environment``: what programs inside hosts see; None: what this process sees. ``cards``: those that seal; the
+        ports of their clients are TAP devices, which have no carrier until somebody reads them."""
+        self._cards = tuple(cards)
         self._bfd_interval_ms = bfd_interval_ms
         self.topology = topology
         self.datapath_type = datapath_type
@@ -101,7 +105,8 @@ class EmulatedNetwork:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The process that holds each namespace open: hosts by site name, the KMS by :data:`KMS_NODE`."""
+        """The process that holds each namespace open: hosts by site name, the KMS by :data:`KMS_NODE`, the
+        ends of sealed lines by :data:`LINE_NODES`."""
         return {node.name: node.pid for node in self._mininet.hosts}
 
     def start(self) -> None:
@@ -115,7 +120,7 @@ class EmulatedNetwork:
         _require_machine()
         with self._all_or_nothing():
             self._make_hosts()
-            interfaces.ip_batch([*self._data_links(), *self._management_links()])
+            interfaces.ip_batch([*self._data_links(), *self._management_links(), *self._lines()])
             attachments.prepare(self._attached)
             interfaces.disable_ipv6((*self._switch_interfaces(), ROOT_MANAGEMENT_INTERFACE))
             namespaces.apply(self._settings())
@@ -174,6 +179,8 @@ class EmulatedNetwork:
     def _make_hosts(self) -> None:
         self._mininet.buildFromTopo(self._mininet.topo)
         self._mininet.addHost(KMS_NODE, cls=SiteHost, ip=None, environment=self._environment)
+        for line_node in LINE_NODES.values() if self._cards else ():
+            self._mininet.addHost(line_node, cls=SiteHost, ip=None, environment=self._environment)
         self._mininet.built = True
         for host in self._mininet.hosts:
             host.wait_held()
@@ -187,11 +194,22 @@ class EmulatedNetwork:
         for site in topology.site_names:
             at_host = f"mtu {HOST_MTU} address {topology.host(site).data_mac} netns {self.pids[site]}"
             lines.append(interfaces.veth(topology.ports(site)[0].interface, "data0", of_group, at_host))
+        sealed = {client.channel for card in self._cards for client in card.clients}
         for channel in topology.channels:
             if channel.attached:
                 continue
+            if channel.id in sealed:
+                for port in links.interfaces(topology, channel):
+                    lines += interfaces.tap(port, of_group)
+                continue
             lines.append(interfaces.veth(*links.interfaces(topology, channel), of_group, of_group))
         return lines
+
+    def _lines(self) -> list[str]:
+        """A pair for each two cards."""
+        ends = [f"mtu {LINE_MTU} index {card.index} netns {self.pids[LINE_NODES[card.end]]}" for card in self._cards]
+        pairs = zip(self._cards[::2], ends[::2], ends[1::2], strict=True)
+        return [interfaces.veth(card.interface, card.interface, a, b) for card, a, b in pairs]
 
     def _management_links(self) -> list[str]:
         kms = self.pids[KMS_NODE]
@@ -217,6 +235,9 @@ class EmulatedNetwork:
             management = InterfaceSettings("mgmt0", _management(host.management_address))
             found.append(NamespaceSettings(self.pids[site], _OF_HOSTS, (InterfaceSettings("lo"), data, management)))
             at_kms.append(InterfaceSettings(self._kms_end(site), _management(host.kme_address)))
+        for end, node in LINE_NODES.items() if self._cards else ():
+            ends = (InterfaceSettings(card.interface, card.address) for card in self._cards if card.end == end)
+            found.append(NamespaceSettings(self.pids[node], _NO_IPV6, tuple(ends)))
         return [*found, NamespaceSettings(self.pids[KMS_NODE], _OF_KMS, tuple(at_kms))]
 
     def _management_of_root(self) -> list[str]:

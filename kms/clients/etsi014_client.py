@@ -1,4 +1,4 @@
-"""A small client of ETSI GS QKD 014 v1.1.1, over one kept-alive mutual-TLS connection."""
+"""A small client of ETSI GS QKD 014 v1.1.1, over kept-alive mutual-TLS connections: as few as it takes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from kms.clients.few_connections import MOST_CONNECTIONS, KmeConnector
 from kms.clients.tls_over_unix import TlsUnixConnector
 from kms.errors import KmeRefusedError, KmeUnavailableError
 
@@ -107,9 +108,9 @@ class Kme014Client:
         if self._session is None:
             # Made here because aiohttp wants a running event loop.
             connector = (
-                aiohttp.TCPConnector(ssl=self._tls, keepalive_timeout=KEEP_ALIVE_S)
+                KmeConnector(ssl=self._tls, keepalive_timeout=KEEP_ALIVE_S, limit=MOST_CONNECTIONS)
                 if self._through is None
-                else TlsUnixConnector(self._through, self._tls, keepalive_timeout=KEEP_ALIVE_S)
+                else TlsUnixConnector(self._through, self._tls, keepalive_timeout=KEEP_ALIVE_S, limit=MOST_CONNECTIONS)
             )
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         url = f"{self._base_url}/api/v1/keys/{quote(sae, safe='')}/{method}"

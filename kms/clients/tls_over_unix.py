@@ -7,8 +7,10 @@ from typing import Any
 
 import aiohttp
 
+from kms.clients.few_connections import LatestFirst
 
-class TlsUnixConnector(aiohttp.UnixConnector):
+
+class TlsUnixConnector(LatestFirst, aiohttp.UnixConnector):
     """aiohttp's own connector speaks plain HTTP there, whatever the URL says. This one never does."""
 
     def __init__(self, path: str, tls: ssl.SSLContext, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The process of one host's agent: it serves its control socket until SIGTERM or SIGINT."""
+"""The process of one host's agent, or of one site's shelf: it serves its control socket until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import ssl
 from pathlib import Path
 
 from kms.clients.etsi014_client import Kme014Client
+from kms.clients.few_connections import keep_buffers_small
 from kms.log_lines import configure_logging
 from kms.tunnel.agent.agent import Agent
+from kms.tunnel.agent.agent_requests import AgentRequests
 from kms.tunnel.agent.control_server import ControlServer
 from kms.tunnel.agent.extension_suite import suites_of
 from kms.tunnel.agent.kme_client import KeyClient, KmeKeys
 from kms.tunnel.agent.vendor_keys import VendorKeys
+from kms.tunnel.cards.config import ShelfConfig, is_shelf_file, load_shelf_config
+from kms.tunnel.cards.shelf import Shelf
 from kms.tunnel.config import AgentConfig, VendorConfig, load_agent_config
 from kms.tunnel.errors import ConfigurationError, TunnelError
 
@@ -31,8 +35,12 @@ def run_agent(config: Path, level: int = logging.INFO) -> int:
     configure_logging(level)
     logging.getLogger("asyncio").setLevel(logging.INFO)
     _allow_many_descriptors()
+    keep_buffers_small()
     try:
-        asyncio.run(_serve(load_agent_config(config)))
+        if is_shelf_file(config):
+            asyncio.run(_serve_shelf(load_shelf_config(config)))
+        else:
+            asyncio.run(_serve(load_agent_config(config)))
     except ConfigurationError as error:
         logger.error("%s", error)
         return EXIT_WRONG_REQUEST
@@ -50,21 +58,11 @@ def _allow_many_descriptors() -> None:
 
 async def _serve(config: AgentConfig) -> None:
     suites = suites_of(config)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    client = _client(config)
-    vendor = None if config.vendor is None else _vendor_client(config.vendor)
-    keys: KeyClient = KmeKeys(client)
-    if vendor is not None and config.vendor is not None:
-        keys = VendorKeys(keys, KmeKeys(vendor), config.vendor.peers)
-    agent = Agent(config, keys, suites)
-    server = ControlServer(agent, config.control_socket)
+    stop = _stop_on_signals()
     async with contextlib.AsyncExitStack() as cleanup:
-        cleanup.push_async_callback(client.close)
-        if vendor is not None:
-            cleanup.push_async_callback(vendor.close)
+        agent = Agent(config, _keys(config, cleanup), suites)
         cleanup.push_async_callback(agent.close)
+        server = ControlServer(AgentRequests(agent), config.control_socket)
         agent.start()
         cleanup.push_async_callback(server.close)
         await server.start()
@@ -73,7 +71,40 @@ async def _serve(config: AgentConfig) -> None:
         logger.info("agent of %s stops", config.host)
 
 
-def _client(config: AgentConfig) -> Kme014Client:
+async def _serve_shelf(config: ShelfConfig) -> None:
+    stop = _stop_on_signals()
+    async with contextlib.AsyncExitStack() as cleanup:
+        shelf = Shelf(config, _keys(config, cleanup))
+        cleanup.push_async_callback(shelf.close)
+        server = ControlServer(shelf, config.control_socket)
+        shelf.start()
+        cleanup.push_async_callback(server.close)
+        await server.start()
+        logger.info("shelf of %s, with %d cards, listens on %s", config.shelf, len(config.cards), config.control_socket)
+        await stop.wait()
+        logger.info("shelf of %s stops", config.shelf)
+
+
+def _keys(config: AgentConfig | ShelfConfig, cleanup: contextlib.AsyncExitStack) -> KeyClient:
+    """Where keys come from, closed with ``cleanup``."""
+    client = _client(config)
+    cleanup.push_async_callback(client.close)
+    keys = KmeKeys(client)
+    if config.vendor is None:
+        return keys
+    vendor = _vendor_client(config.vendor)
+    cleanup.push_async_callback(vendor.close)
+    return VendorKeys(keys, KmeKeys(vendor), config.vendor.peers)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _client(config: AgentConfig | ShelfConfig) -> Kme014Client:
     try:
         return Kme014Client(config.kme_url, config.cert, config.key, config.ca)
     except (OSError, ssl.SSLError) as error:

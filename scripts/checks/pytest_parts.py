@@ -23,7 +23,10 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-_ON_NETWORKS = "needs_root or needs_ovs or needs_tun or needs_kernel_datapath"
+NEEDS = ("needs_root", "needs_ovs", "needs_tun", "needs_kernel_datapath")
+"""Markers of tests that make networks, or what networks are made of."""
+
+_ON_NETWORKS = " or ".join(NEEDS)
 _BESIDE_NICENESS = 10
 _LINES_OF_WHY = 20
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -19,6 +19,7 @@ class Reader(StrEnum):
     CONTROLLER = "controller"
     KMS = "KMS"
     AGENTS = "tunnel agents"
+    CARDS = "cards"
     UP = "`up`, `demo`"
     EXPERIMENT = "`experiment run`"
     RUNS = "`up`, `demo`, `experiment run`"

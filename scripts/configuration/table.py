@@ -20,7 +20,7 @@ from kms.sources.kems import KEM_NAMES
 from kms.tunnel.config import AgentConfig
 from scripts.configuration.setting import Place, Reader, Setting
 from topologies.files.scale import DEFAULT_MBPS_PER_GBPS, MAX_MBPS_PER_GBPS, MIN_MBPS_PER_GBPS
-from topologies.spec import EncryptionMode
+from topologies.spec import CARD_REKEY_S, EncryptionMode
 
 FILE_VERSION = 1
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -56,6 +56,9 @@ def _settings() -> Iterator[Setting]:
     yield Setting("encryption.mode", EncryptionMode, EncryptionMode.HOST.value, "What seals traffic: tunnels from host "
                   "to host, the cards at the ends of each wavelength, or both.", Reader.RUNS,
                   option="--encryption")  # fmt: skip
+    yield Setting("encryption.lifetime_s", Annotated[float, Field(ge=CARD_REKEY_S, le=86_400)], 60.0, "How long a "
+                  "wavelength's key may seal that no other one has followed; then its circuits are down.",
+                  Reader.CARDS, "s")  # fmt: skip
     yield from _controller()
     yield from _kms()
     agent = _Section("tunnel", Reader.AGENTS, AgentConfig)

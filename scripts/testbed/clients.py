@@ -169,6 +169,22 @@ class TunnelControl:
         return True
 
 
+class ShelfControl(TunnelControl):
+    """One site's shelf of cards: it answers like a tunnel agent, and changes nothing by request."""
+
+    def cards(self) -> dict[str, dict[str, Any]]:
+        """What each card says of itself, by wavelength. EnvironmentLacks as :meth:`request`."""
+        found: dict[str, dict[str, Any]] = self.request("stats")["cards"]
+        return found
+
+    def is_up(self) -> bool:
+        """Whether every card has a key, or has been told by its KME that there is none."""
+        try:
+            return all(card["state"] == "up" or card["key_refusals"] for card in self.cards().values())
+        except EnvironmentLacks:
+            return False
+
+
 class _UnixHttp(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=30)

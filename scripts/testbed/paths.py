@@ -92,6 +92,9 @@ class Layout:
     def tunnel_socket(self, site: str) -> Path:
         return self.run / f"tunnel-{site}.sock"
 
+    def shelf_socket(self, site: str) -> Path:
+        return self.run / f"shelf-{site}.sock"
+
     def kme_door(self, site: str) -> Path:
         """Where the site's agent reaches its vendor's KME."""
         return self.run / f"vendor-{site}.sock"

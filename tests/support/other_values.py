@@ -13,6 +13,7 @@ OTHER_VALUES: dict[str, Any] = {
     "encryption.mode": "channel",
     "policy.always": ["qra"],
     "policy.cost_profile": "use-free-premium",
+    "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,
     "api.hosts": ["lab.example"],

@@ -10,7 +10,7 @@ name ``topologies.spec``, not the files in it.
 
 from topologies.spec.allocation import Allocation
 from topologies.spec.channel import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, Channel, Wavelength
-from topologies.spec.encryption_mode import EncryptionMode
+from topologies.spec.encryption_mode import CARD_KEY_BITS, CARD_REKEY_S, EncryptionMode
 from topologies.spec.errors import TopologyError
 from topologies.spec.qkd import QkdLink, QkdSection
 from topologies.spec.security import SecurityClass
@@ -33,6 +33,8 @@ from topologies.spec.topology import DATAPATH_MARK, Port, Topology, topology_fro
 from topologies.spec.vendor import VendorKme, path_problem, url_problem
 
 __all__ = [
+    "CARD_KEY_BITS",
+    "CARD_REKEY_S",
     "DATAPATH_MARK",
     "DATA_PREFIX_LENGTH",
     "ENCRYPTION_CARD_DELAY_US",

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
+CARD_REKEY_S = 3.0
+"""How often a wavelength's key is renewed (papers 001 and 002)."""
+CARD_KEY_BITS = 256
+"""What that takes each time."""
+
 
 class EncryptionMode(Enum):
     """What seals; the values are those of the setting ``encryption.mode``."""

@@ -9,19 +9,9 @@ import logging
 import os
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kms.tunnel.agent.acceptor import Acceptor
-from kms.tunnel.agent.agent import Agent
-from kms.tunnel.config import (
-    AddRequest,
-    ModifyRequest,
-    RemoveRequest,
-    ReportRequest,
-    WaitUpRequest,
-    WatchRequest,
-    parse_request,
-)
 from kms.tunnel.errors import ConfigurationError, Conflict, NotFound, TunnelError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -38,11 +28,19 @@ _ERROR_TYPES: tuple[tuple[type[TunnelError], str], ...] = (
 )
 
 
-class ControlServer:
-    """Serves one agent on one path, for this user alone (mode 0600)."""
+class Requests(Protocol):
+    """Whoever answers."""
 
-    def __init__(self, agent: Agent, path: Path) -> None:
-        self._agent = agent
+    async def carry_out(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """The result of one request. Raises TunnelError."""
+        ...
+
+
+class ControlServer:
+    """Serves one agent's requests on one path, for this user alone (mode 0600)."""
+
+    def __init__(self, requests: Requests, path: Path) -> None:
+        self._requests = requests
         self._path = path
         self._acceptor: Acceptor | None = None
         self._clients: set[asyncio.Task[None]] = set()
@@ -104,31 +102,12 @@ class ControlServer:
         try:
             raw = _parse(line)
             identifier = raw.get("id")
-            answer = {"id": identifier, "ok": True, "result": await self._carry_out(raw)}
+            answer = {"id": identifier, "ok": True, "result": await self._requests.carry_out(raw)}
         except TunnelError as error:
             answer = _failure(identifier, error)
         except OSError as error:  # no descriptor for a question to the kernel, say: that concerns this request alone
             answer = _failure(identifier, Unavailable(f"the system refuses: {error.strerror or error}"))
         await _write(writer, answer)
-
-    async def _carry_out(self, raw: dict[str, Any]) -> dict[str, Any]:
-        match parse_request(raw):
-            case AddRequest(connection=connection):
-                return await self._agent.add(connection)
-            case ModifyRequest(connection=connection):
-                return await self._agent.modify(connection)
-            case RemoveRequest(connection_id=connection_id):
-                return await self._agent.remove(connection_id)
-            case WaitUpRequest(connection_id=connection_id, timeout_s=timeout_s):
-                return await self._agent.wait_up(connection_id, timeout_s)
-            case WatchRequest(since=since, timeout_s=timeout_s):
-                return await self._agent.watch(since, timeout_s)
-            case ReportRequest(op="stats"):
-                return self._agent.stats()
-            case ReportRequest(op="list"):
-                return self._agent.list()
-            case ReportRequest():
-                return {"text": self._agent.metrics()}
 
 
 def _bind(path: Path) -> socket.socket:

@@ -13,8 +13,9 @@ from typing import Any
 
 from kms.tunnel.agent.host_keeper import put_right
 from kms.tunnel.agent.inside_socket import InsideSocket
+from kms.tunnel.agent.key_questions import KeyQuestions
 from kms.tunnel.agent.keylog import KeyLog
-from kms.tunnel.agent.kme_client import KeyClient, known_keys, offered_keys
+from kms.tunnel.agent.kme_client import KeyClient
 from kms.tunnel.agent.stats import continuity_stats, sa_stats
 from kms.tunnel.agent.udp_socket import open_underlay
 from kms.tunnel.agent.wake_up import WakeUp
@@ -24,7 +25,7 @@ from kms.tunnel.dataplane.base import DataPlaneEnvironment, Plane
 from kms.tunnel.dataplane.host_state import HostState
 from kms.tunnel.dataplane.kernel import KernelPlane
 from kms.tunnel.dataplane.userspace import UserspacePlane
-from kms.tunnel.errors import ConfigurationError, KeyRefused, Unavailable
+from kms.tunnel.errors import ConfigurationError, Unavailable
 from kms.tunnel.packet.cipher_suites import Suite
 from kms.tunnel.packet.esp import inner_mtu
 from kms.tunnel.packet.ip_header import IPV6, AddressPair
@@ -40,13 +41,12 @@ from kms.tunnel.protocol.effects import (
     SendInside,
 )
 from kms.tunnel.protocol.messages import INSTANCE_BYTES
-from kms.tunnel.protocol.session import ENTROPY_BYTES, Session
+from kms.tunnel.protocol.session import Session
 from kms.tunnel.protocol.settings import Role, SessionSettings
 from kms.tunnel.protocol.states import Link
 
 logger = logging.getLogger(__name__)
 
-_KEY_TIMEOUT_S = 5.0
 _REFRESH_S = 1.0  # how often the data plane's own counters are looked at without being asked for
 
 _AS_TOLD = {field.name for field in fields(SessionSettings)} & (
@@ -76,7 +76,6 @@ class EspConnection:
         self._suites = suites
         self._underlay_interface = underlay_interface
         self._underlay_address = underlay_address
-        self._keys = keys
         self._keylog = keylog
         self._probe_s = probe_s
         self._on_change = on_change
@@ -88,7 +87,7 @@ class EspConnection:
         self._session = Session(self._settings(config), os.urandom(INSTANCE_BYTES), self)
         self._socket: socket.socket | None = None
         self._wake_up = WakeUp(self._loop, self._handle_timer)
-        self._key_tasks: set[asyncio.Task[None]] = set()
+        self._questions = KeyQuestions(f"connection {config.id}", self._session, keys, self._carry_out)
         self._up = asyncio.Event()
         made = KernelPlane if in_kernel else UserspacePlane
         self._plane: Plane = made(
@@ -111,7 +110,6 @@ class EspConnection:
         self._inside_fd: int | None = None
         self._last_error = ""
         self._sources = {self._session.settings.context().digest(): config.key_source}  # by what keys are bound to
-        self._lacks_key = False  # the KME refused when it was asked last
 
     def _settings(self, config: ConnectionConfig) -> SessionSettings:
         return SessionSettings(
@@ -173,9 +171,6 @@ class EspConnection:
         self._session.close()
         self._up.clear()
         self._wake_up.cancel()
-        tasks = list(self._key_tasks)
-        for task in tasks:
-            task.cancel()
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()
         if self._inside_fd is not None:
@@ -186,7 +181,7 @@ class EspConnection:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._questions.close()
 
     async def wait_up(self, timeout_s: float) -> None:
         """Return once traffic can pass both ways; Unavailable when that takes longer than ``timeout_s``."""
@@ -197,7 +192,7 @@ class EspConnection:
             status = self._session.status(self._loop.time())
             reason = f": {self._error(status.last_error)}" if self._error(status.last_error) else ""
             message = f"{self.config.id} is {status.link.value} after {timeout_s:g} s{reason}"
-            raise Unavailable(message, lacks_key=self._lacks_key) from None
+            raise Unavailable(message, lacks_key=self._questions.lacks_key) from None
 
     def stats(self) -> dict[str, Any]:
         """Counters and state as plain values."""
@@ -295,9 +290,7 @@ class EspConnection:
                 self._inside.send(payload)
                 self._plane.pump()
             case AskEncKeys() | AskDecKeys():
-                task = self._loop.create_task(self._ask(effect))
-                self._key_tasks.add(task)
-                task.add_done_callback(self._key_tasks.discard)
+                self._questions.ask(effect)
             case LinkChanged(link):
                 logger.info("connection %s is %s", self.config.id, link.value)
                 if link is Link.UP:
@@ -320,29 +313,6 @@ class EspConnection:
 
     def transmit_on(self, spi: int) -> None:
         self._plane.transmit_on(spi)
-
-    async def _ask(self, question: AskEncKeys | AskDecKeys) -> None:
-        try:
-            async with asyncio.timeout(_KEY_TIMEOUT_S):
-                if isinstance(question, AskEncKeys):
-                    found = await offered_keys(self._keys, question, self._session.settings.suite)
-                else:
-                    found = await known_keys(self._keys, question, self._session.settings.suite)
-        except KeyRefused as error:
-            self._refuse(question.request, str(error), is_final=error.is_final)
-        except TimeoutError:
-            self._refuse(question.request, f"the KME has not answered for {_KEY_TIMEOUT_S:g} s", is_final=False)
-        else:
-            now = self._loop.time()
-            self._lacks_key = False
-            self._session.keys_obtained(question.request, found, now, os.urandom(len(found) * ENTROPY_BYTES))
-            self._carry_out()
-
-    def _refuse(self, request: int, reason: str, *, is_final: bool) -> None:
-        logger.warning("connection %s: no key: %s", self.config.id, reason)
-        self._lacks_key = True
-        self._session.key_refused(request, reason, self._loop.time(), is_final=is_final)
-        self._carry_out()
 
     def _handle_timer(self) -> None:
         self._session.handle_timer(self._loop.time())

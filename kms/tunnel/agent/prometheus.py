@@ -18,7 +18,7 @@ def render(host: str, connections: Mapping[str, Mapping[str, Any]], lag: Histogr
 
     SAs are not among it: an SPI lives for seconds, and a label with ever new values fills the database that collects.
     """
-    labels = {name: f'host="{_escape(host)}",connection="{_escape(name)}"' for name in connections}
+    labels = {name: f'host="{escaped(host)}",connection="{escaped(name)}"' for name in connections}
     lines: list[str] = []
     for counter in fields(Counters):
         lines.append(f"# TYPE {_PREFIX}_{counter.name}_total counter")
@@ -27,7 +27,7 @@ def render(host: str, connections: Mapping[str, Mapping[str, Any]], lag: Histogr
                 lines.append(f"{_PREFIX}_{counter.name}_total{{{labels[name]}}} {stats[counter.name]}")
     lines.append(f"# TYPE {_PREFIX}_up gauge")
     for name, stats in connections.items():
-        source = _escape(stats["key_source"])
+        source = escaped(stats["key_source"])
         is_up = int(stats["state"] == Link.UP.value)
         lines.append(f'{_PREFIX}_up{{{labels[name]},key_source="{source}"}} {is_up}')
     lines.append(f"# TYPE {_PREFIX}_reachable gauge")
@@ -42,18 +42,20 @@ def render(host: str, connections: Mapping[str, Mapping[str, Any]], lag: Histogr
     for name, stats in connections.items():
         if stats.get("rx_saved") is not None:
             lines.append(f"{_PREFIX}_rx_saved{{{labels[name]}}} {stats['rx_saved']}")
-    return "\n".join([*lines, *_loop_lag(_escape(host), lag)]) + "\n"
+    return "\n".join([*lines, *loop_lag(f'host="{escaped(host)}"', lag, _PREFIX)]) + "\n"
 
 
-def _loop_lag(host: str, lag: Histogram) -> list[str]:
-    name = f"{_PREFIX}_loop_lag_seconds"
+def loop_lag(label: str, lag: Histogram, prefix: str) -> list[str]:
+    """The histogram of how late a process' event loop was; ``label`` says whose."""
+    name = f"{prefix}_loop_lag_seconds"
     return [
         f"# TYPE {name} histogram",
-        *(f'{name}_bucket{{host="{host}",le="{bound}"}} {count}' for bound, count in lag.cumulative()),
-        f'{name}_sum{{host="{host}"}} {lag.sum_s:.6f}',
-        f'{name}_count{{host="{host}"}} {lag.count}',
+        *(f'{name}_bucket{{{label},le="{bound}"}} {count}' for bound, count in lag.cumulative()),
+        f"{name}_sum{{{label}}} {lag.sum_s:.6f}",
+        f"{name}_count{{{label}}} {lag.count}",
     ]
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """A label's value."""
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

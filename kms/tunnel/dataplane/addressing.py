@@ -7,14 +7,13 @@ import socket
 import struct
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address
-from pathlib import Path
 
 from kms.tunnel.dataplane import netlink
 from kms.tunnel.errors import ConfigurationError, Unavailable
 from kms.tunnel.packet.ip_header import IPV6, AddressPair
 
 _SIOCGIFMTU = 0x8921
-_SYSCTL = Path("/proc/sys/net")
+_SYSCTL = "/proc/sys/net"
 _TRANSMIT_QUEUE_PACKETS = 1000
 BURST_S = 0.002
 _MIN_SEGMENTS = 2
@@ -90,16 +89,20 @@ def unconfigure_clear(interface: str, local: IPv4Address, peer: IPv4Address) -> 
 def read_sysctl(name: str) -> str | None:
     """The value of ``net/NAME``; None where the kernel has no such setting."""
     try:
-        return (_SYSCTL / name).read_text().strip()
+        # Read every second, and so without pathlib: it notes each part of a path among the names of the interpreter,
+        # which is to write on a little further, page by page, in memory that the agents otherwise share.
+        with open(f"{_SYSCTL}/{name}", encoding="ascii") as file:
+            return file.read().strip()
     except FileNotFoundError:
         return None
 
 
 def write_sysctl(name: str, value: str) -> None:
     """Set ``net/NAME``, where the kernel has it."""
-    path = _SYSCTL / name
+    path = f"{_SYSCTL}/{name}"
     try:
-        path.write_text(value)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(value)
     except FileNotFoundError:
         return  # a kernel without IPv6 needs none switched off
     except OSError as error:

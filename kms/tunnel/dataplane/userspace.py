@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from kms.tunnel.config import ConnectionConfig
 from kms.tunnel.dataplane import addressing
 from kms.tunnel.dataplane.base import DataPlaneEnvironment
-from kms.tunnel.dataplane.batching import SOL_UDP, UDP_GRO
-from kms.tunnel.dataplane.inbound_path import InboundPath
-from kms.tunnel.dataplane.outbound_path import DeviceLost, OutboundPath, largest_super_packet
+from kms.tunnel.dataplane.paths.batching import SOL_UDP, UDP_GRO
+from kms.tunnel.dataplane.paths.delivery import TunDelivery
+from kms.tunnel.dataplane.paths.inbound_path import ROOM_BYTES, InboundPath
+from kms.tunnel.dataplane.paths.outbound_path import DeviceLost, OutboundPath, largest_super_packet
 from kms.tunnel.dataplane.tun import TunDevice
 from kms.tunnel.errors import Unavailable
 from kms.tunnel.protocol.effects import SaInstalled
@@ -46,7 +47,8 @@ class UserspacePlane:
         self._socket = udp
         report_error = self._environment.report_error
         self._outbound = OutboundPath(self._tun, udp, self._session.outbound, report_error)
-        self._inbound = InboundPath(self._tun, udp, self._session.inbound, report_error)
+        delivery = TunDelivery(self._tun, self._session.counters, ROOM_BYTES, report_error)
+        self._inbound = InboundPath(delivery, udp, self._session.inbound, report_error)
         self._environment.carry_out()  # the first key is asked for while the interface is being set up
         self.configure()
 
@@ -77,10 +79,10 @@ class UserspacePlane:
     def send(self, datagram: bytes) -> None:
         """A control message that finds the socket full is lost, as on the network: it will be repeated."""
         assert self._outbound is not None
-        if self._outbound.is_stalled:
+        if self._outbound.sender.is_stalled:
             self._session.counters.tx_socket_drops += 1
         else:
-            self._outbound.send(datagram)
+            self._outbound.sender.send(datagram)
             self._wait_for_room()
 
     def install(self, sas: Sequence[SaInstalled]) -> None:
@@ -134,7 +136,7 @@ class UserspacePlane:
     def _wait_for_room(self) -> None:
         """While the socket is full the TUN is not read, so that senders feel it."""
         assert self._outbound is not None
-        if self._outbound.is_stalled and not self._is_waiting:
+        if self._outbound.sender.is_stalled and not self._is_waiting:
             assert self._socket is not None
             self._is_waiting = True
             if self._tun is not None:
@@ -144,8 +146,8 @@ class UserspacePlane:
     def _resume(self) -> None:
         assert self._socket is not None
         assert self._outbound is not None
-        self._outbound.resume()
-        if self._outbound.is_stalled:
+        self._outbound.sender.resume()
+        if self._outbound.sender.is_stalled:
             return
         self._is_waiting = False
         self._loop.remove_writer(self._socket)

@@ -26,6 +26,7 @@ from kms.tunnel.errors import AuthenticationFailed, Malformed, Replayed, Sequenc
 from kms.tunnel.packet.checksum import Octets
 from kms.tunnel.packet.cipher_suites import DEFAULT, ICV_BYTES, SALT_BYTES, Suite
 from kms.tunnel.packet.cipher_suites import IV_BYTES as IV_BYTES
+from kms.tunnel.packet.ethernet import NEXT_HEADER_ETHERNET
 from kms.tunnel.packet.frame_buffer import MAX_FRAMES, FrameShape, Words
 from kms.tunnel.packet.ip_header import FAMILIES, IPV4
 from kms.tunnel.packet.replay_window import ReplayWindow, whole_number
@@ -56,7 +57,7 @@ def _trailer(padding: int, next_header: int) -> bytes:
 
 _TRAILERS = {
     next_header: tuple(_trailer(-(length + TRAILER_BYTES) % ALIGNMENT, next_header) for length in range(ALIGNMENT))
-    for next_header in (*(family.next_header for family in FAMILIES), NEXT_HEADER_NONE)
+    for next_header in (*(family.next_header for family in FAMILIES), NEXT_HEADER_ETHERNET, NEXT_HEADER_NONE)
 }
 _PADDING = bytes(range(1, 256))
 

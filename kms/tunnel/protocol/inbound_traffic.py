@@ -9,7 +9,6 @@ from kms.tunnel.packet.checksum import Octets
 from kms.tunnel.packet.esp import NEXT_HEADER_NONE
 from kms.tunnel.packet.frame_buffer import FrameShape
 from kms.tunnel.packet.ip_header import without_padding
-from kms.tunnel.packet.selector import Selector
 from kms.tunnel.packet.traffic_padding import Padding
 from kms.tunnel.protocol import messages
 from kms.tunnel.protocol.counters import Counters
@@ -40,7 +39,7 @@ class InboundTraffic:
         self._retransmission = retransmission
         self._on_control = on_control
         self._on_proof = on_proof
-        self._selector = Selector(pair.reversed() for pair in settings.pairs)
+        self._selector = settings.inbound_selector()
         self._is_padded = settings.padding is not Padding.NONE
 
     def receive_datagram(self, datagram: bytes, now: float) -> bytes | None:

@@ -45,12 +45,15 @@ class Context:
     responder_address: str
     suite: str = DEFAULT.name
     padding: str = "none"
+    carries: str = ""
+    """What else than packets: bound too where it is said."""
 
     def digest(self) -> bytes:
         """32 octets that no other context gives (each part carries its length)."""
         parts = (
             self.connection_id, self.key_source, self.initiator_sae, self.responder_sae,
             self.initiator_address, self.responder_address, self.suite, self.padding,
+            *((self.carries,) if self.carries else ()),
         )  # fmt: skip
         return hashlib.sha256(_LABEL + b"".join(_sized(part.encode()) for part in parts)).digest()
 

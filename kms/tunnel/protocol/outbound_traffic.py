@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from kms.tunnel.errors import SequenceExhausted
 from kms.tunnel.packet.esp import NEXT_HEADER_NONE
+from kms.tunnel.packet.ethernet import Kind
 from kms.tunnel.packet.frame_buffer import FrameShape
-from kms.tunnel.packet.ip_header import BY_VERSION
-from kms.tunnel.packet.selector import Selector
 from kms.tunnel.packet.traffic_padding import Pacer, Padding
 from kms.tunnel.protocol.counters import Counters
 from kms.tunnel.protocol.effects import Effect, SendDatagram
@@ -43,7 +42,7 @@ class OutboundTraffic:
         self._effects = effects
         self._retransmission = retransmission
         self._on_worn = on_worn
-        self._selector = Selector(settings.pairs)
+        self._selector = settings.outbound_selector()
         self._is_padded = settings.padding is not Padding.NONE
         self._pad_to = settings.mtu if self._is_padded else 0
         self._pacer = Pacer(settings.padding_pps) if settings.padding is Padding.CONSTANT_RATE else None
@@ -55,7 +54,8 @@ class OutboundTraffic:
 
     def send_packet(self, packet: bytes, now: float) -> bytes | None:
         """The datagram to send for an inner packet; None when it must not or cannot go out, which is counted."""
-        if self._selector.admits(packet) is None:
+        kind = self._selector.admits(packet)
+        if kind is None:
             self.counters.tx_selector_drops += 1
             return None
         current = self._book.current
@@ -65,7 +65,7 @@ class OutboundTraffic:
         if self._pacer is not None:
             self._wait_for_slot(self._pacer, packet)
             return None
-        return self._seal(current, packet, now)
+        return self._seal(current, packet, kind, now)
 
     def seal_frames(
         self, frames: FrameShape, count: int, inner_bytes: int, now: float, *, are_alike: bool = False
@@ -99,11 +99,17 @@ class OutboundTraffic:
         current.tx_bytes += count * inner_bytes
         return True
 
-    def _seal(self, pair: SaPair, packet: bytes, now: float) -> bytes | None:
-        """What the selector has admitted."""
+    def _seal_admitted(self, pair: SaPair, packet: bytes, now: float) -> bytes | None:
+        """What the selector has admitted before it had to wait."""
+        kind = self._selector.admits(packet)
+        assert kind is not None
+        return self._seal(pair, packet, kind, now)
+
+    def _seal(self, pair: SaPair, packet: bytes, kind: Kind, now: float) -> bytes | None:
+        """What the selector has admitted, as of that ``kind``."""
         outbound = pair.outbound
         try:
-            datagram = outbound.seal(packet, BY_VERSION[packet[0] >> 4].next_header, self._pad_to)
+            datagram = outbound.seal(packet, kind.next_header, self._pad_to)
         except SequenceExhausted:
             self.counters.tx_exhausted_drops += 1
             return None
@@ -128,7 +134,7 @@ class OutboundTraffic:
             if self._pacer is not None and now - held_at <= self._queue_s:
                 self._wait_for_slot(self._pacer, packet)
                 continue
-            datagram = self._seal(pair, packet, now) if now - held_at <= self._queue_s else None
+            datagram = self._seal_admitted(pair, packet, now) if now - held_at <= self._queue_s else None
             if datagram is not None:
                 self._effects.append(SendDatagram(datagram))
             else:
@@ -150,7 +156,7 @@ class OutboundTraffic:
         if self._pacer is None or current is None:
             return
         for packet in self._pacer.due(now):
-            datagram = self._seal_dummy(current, now) if packet is None else self._seal(current, packet, now)
+            datagram = self._seal_dummy(current, now) if packet is None else self._seal_admitted(current, packet, now)
             if datagram is not None:
                 self._effects.append(SendDatagram(datagram))
 

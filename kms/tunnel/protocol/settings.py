@@ -7,7 +7,9 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
 from kms.tunnel.packet.cipher_suites import DEFAULT, Suite
+from kms.tunnel.packet.ethernet import FrameSelector
 from kms.tunnel.packet.ip_header import AddressPair, address_pairs
+from kms.tunnel.packet.selector import Selector
 from kms.tunnel.packet.traffic_padding import Padding
 from kms.tunnel.protocol.key_derivation import Context, Sender
 
@@ -62,6 +64,8 @@ class SessionSettings:
     replay_window: int = 1024
     expects_copies: bool = False
     """The network sends each packet over two ways (1+1): a second copy is no sign of an attack."""
+    carries_frames: bool = False
+    """Ethernet frames between two cards, and not packets between the two addresses."""
     padding: Padding = Padding.NONE
     padding_pps: float = 1000.0
     """Packets a second where the rate is constant."""
@@ -84,6 +88,14 @@ class SessionSettings:
         """Between which addresses packets may pass, one pair for each family."""
         return address_pairs(self.local_address, self.peer_address, self.local_address6, self.peer_address6)
 
+    def outbound_selector(self) -> Selector | FrameSelector:
+        """What may leave through the tunnel."""
+        return FrameSelector() if self.carries_frames else Selector(self.pairs)
+
+    def inbound_selector(self) -> Selector | FrameSelector:
+        """What may come out of it."""
+        return FrameSelector() if self.carries_frames else Selector(pair.reversed() for pair in self.pairs)
+
     @property
     def sender(self) -> Sender:
         """As which of the two this end signs and seals."""
@@ -103,4 +115,5 @@ class SessionSettings:
             second[1],
             self.suite.identity,
             self.padding.value,
+            "frames" if self.carries_frames else "",
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.checks.lanes.bundles import Claims, Kind, bundles, shared
+from scripts.checks.pytest_parts import NEEDS
 
 OUTER = "outer_machine"
 COUNTS = "counts_packets"
@@ -16,6 +17,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lanes")
     group.addoption("--lane-claims", type=Path, required=True, help="the folder in which all lanes claim bundles")
     group.addoption("--lane-of-outer-machine", action="store_true", help="this lane runs on the outer machine")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Most files have no test on networks, and loading them would take every lane a quarter of a minute. Tests are
+    marked in their own files, in words (tests/conftest.py sees to it)."""
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    return None if any(name in text for name in NEEDS) else True
 
 
 @pytest.hookimpl(tryfirst=True)

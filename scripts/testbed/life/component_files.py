@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from scripts.configuration.values import Configuration
 from scripts.testbed.extensions import NO_EXTENSIONS, InForce
 from scripts.testbed.life.ready_pairs import slice_pairs
 from scripts.testbed.paths import Layout
+from topologies.cards import CardPlan
 from topologies.spec import KME_PORT, Topology
 
 OPENFLOW_HOST = "127.0.0.1"
@@ -20,9 +21,20 @@ READY_SOURCES = ("dh", "qra")
 
 
 def kms_file(
-    topology: Topology, layout: Layout, configuration: Configuration, extensions: InForce = NO_EXTENSIONS
+    topology: Topology,
+    layout: Layout,
+    configuration: Configuration,
+    extensions: InForce = NO_EXTENSIONS,
+    cards: Sequence[CardPlan] = (),
 ) -> dict[str, Any]:
     """The KMS', as :class:`kms.config.KmsConfig` reads it."""
+    with_shelf = {card.site for card in cards}
+    pairs = {(a, b, source) for a, b in slice_pairs(topology) for source in READY_SOURCES}
+    pairs |= {
+        (min(card.site, card.peer_site), max(card.site, card.peer_site), card.key_source)
+        for card in cards
+        if card.key_source in READY_SOURCES
+    }
     return {
         **kms_part(configuration),
         **extensions.kms_part(),
@@ -32,14 +44,14 @@ def kms_file(
         "sites": [
             {
                 "site": site, "kme_id": f"kme-{site}", "host": topology.host(site).kme_address,
-                "port": KME_PORT, "sae_ids": [f"sae-{site}"],
+                "port": KME_PORT,
+                "sae_ids": [f"sae-{site}", *([f"card-{site}"] if site in with_shelf else [])],
             }
             for site in topology.site_names
         ],
         "sections": topology.to_dict()["sections"],
         "qkd_links": topology.to_dict()["qkd_links"],
-        "pairs": [{"a": a, "b": b, "key_source": source} for a, b in slice_pairs(topology)
-                  for source in READY_SOURCES],
+        "pairs": [{"a": a, "b": b, "key_source": source} for a, b, source in sorted(pairs)],
     }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.key_policy import require_kem
 from scripts.testbed.life.name_keeper import NameKeeper
+from scripts.testbed.life.shelves import card_sae, shelf_files, shelf_sites
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
@@ -44,6 +45,7 @@ from scripts.testbed.run_record import Process, RunRecord
 from topologies import attachments
 from topologies.attachments import Attached
 from topologies.bfd import DEFAULT_INTERVAL_MS
+from topologies.cards import CardPlan, sealing_cards
 from topologies.datapath import has_netem, ovs_datapath
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
@@ -110,6 +112,7 @@ class Runtime:
         self._network: EmulatedNetwork | None = None
         self._children: dict[str, Child] = {}
         self._services: dict[str, Service] = {}
+        self._cards: tuple[CardPlan, ...] = ()
         self._agents = AgentStarter(layout.log(AGENTS))
 
     @property
@@ -177,11 +180,10 @@ class Runtime:
 
     def _start(self, progress: Callable[[str], None]) -> None:
         progress("checking that nothing else runs")
-        if self.options.encryption.cards_seal:
-            raise WrongRequest(f"encryption.mode: {self.options.encryption.value} is not there yet: choose host")
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
+            self._cards = sealing_cards(self.topology, self.options.encryption)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
@@ -216,6 +218,7 @@ class Runtime:
             DEFAULT_INTERVAL_MS if self.options.bfd else None,
             callers_environment(),
             attached,
+            self._cards,
         )
         self._stack.callback(self._network.stop)
         self._stack.callback(self._end_processes)
@@ -225,6 +228,7 @@ class Runtime:
         self._start_kms()
         self._network.join_hosts()
         self._start_tunnels()
+        self._start_shelves()
         self._start_controller()
         progress("key management: QKD sections, NTRU, Diffie-Hellman")
         self._await("kms")
@@ -237,6 +241,8 @@ class Runtime:
         self._await("controller")
         progress("first keys of the QKD sections")
         await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
+        for site in shelf_sites(self._cards):
+            self._await(f"shelf-{site}")
         shaper = ShaperFiles(self.layout)
         shaper.write({})
         self._services[SHAPER] = Service("scripts.testbed.life.shaper", None, shaper.is_ready, shaper.is_ready)
@@ -294,15 +300,17 @@ class Runtime:
                 authority.issue_server(root, name, names, root / name)
             for site in self.topology.site_names:
                 authority.issue_sae(root, f"sae-{site}", root / f"sae-{site}", site=site)
+            for site in shelf_sites(self._cards):
+                authority.issue_sae(root, card_sae(site), root / card_sae(site), site=site)
         except PkiError as error:
             raise EnvironmentLacks(str(error)) from error
 
     def _start_kms(self) -> None:
         kms = clients.KmsAdmin(self.layout.kms_socket)
         service = Service("kms", self.record.namespaces[KMS_NODE], kms.is_ready, kms.is_ready)
-        self._spawn(
-            "kms", service, kms_file(self.topology, self.layout, self.options.configuration, self.options.extensions)
-        )
+        options = self.options
+        config = kms_file(self.topology, self.layout, options.configuration, options.extensions, self._cards)
+        self._spawn("kms", service, config)
 
     def _open_agents(self) -> None:
         self._note(AGENTS, self._agents.open())
@@ -325,6 +333,13 @@ class Runtime:
                 self.topology, self.layout, options.configuration, site, vendors.get(site), options.extensions
             )
             self._spawn(f"tunnel-{site}", service, config)
+
+    def _start_shelves(self) -> None:
+        """In the machine's own namespace, where the ports are; they go to the lines by themselves."""
+        configuration, namespaces = self.options.configuration, self.record.namespaces
+        for site, config in shelf_files(self.topology, self.layout, configuration, self._cards, namespaces).items():
+            control = clients.ShelfControl(self.layout.shelf_socket(site))
+            self._spawn(f"shelf-{site}", Service(None, os.getpid(), control.is_up, control.is_ready), config)
 
     def _start_controller(self) -> None:
         options = self.options

@@ -12,15 +12,16 @@ from scripts.testbed.paths import Layout
 from topologies.spec import Topology, VendorKme
 
 
-def agents_vendors(topology: Topology, layout: Layout) -> dict[str, dict[str, Any]]:
-    """By site, what its agent's configuration says of the vendor's KME; WrongRequest when its files are no good."""
+def agents_vendors(topology: Topology, layout: Layout, prefix: str = "sae-") -> dict[str, dict[str, Any]]:
+    """By site, what the configuration of its agent says of the vendor's KME, or of its shelf, with that ``prefix`` of
+    its SAEs; WrongRequest when its files are no good."""
     vendors = {site.name: site.kme for site in topology.sites if site.kme is not None}
     known_as = {site: _sae_of(site, kme) for site, kme in vendors.items()}
     return {
         site: {
             "url": kme.url, "cert": kme.cert, "key": kme.key, "ca": kme.ca,
             "socket": str(layout.kme_door(site)),
-            "peers": {f"sae-{peer}": known_as[peer] for peer in kme.qkd_with},
+            "peers": {f"{prefix}{peer}": known_as[peer] for peer in kme.qkd_with},
         }
         for site, kme in vendors.items()
     }  # fmt: skip

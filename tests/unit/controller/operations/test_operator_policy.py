@@ -146,7 +146,10 @@ def test_lesser_traffic_takes_free_premium_channels_where_the_operator_wants_it(
         folder.mkdir()
         bench = bench_with(folder, OperatorPolicy(cost_profile=profile))
         client, topology = Client(bench), bench.topology
-        free = {role: {"security": "none", "protection": "none"} for role in ("control", "access", "backhaul")}
+        free = {
+            role: {"security": "none", "protection": "none", "bandwidth_mbps": 0.5}
+            for role in ("control", "access", "backhaul")
+        }
         for number in range(3):
             created(client, name=f"s{number}", connections=raw_request(NAME, free)["connections"])
         routes = [lane.route for connection in bench.model.connections.values() for lane in connection.lanes]

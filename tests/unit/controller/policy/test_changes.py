@@ -157,8 +157,8 @@ def test_another_placement_gives_other_connections_under_the_same_names(bench: B
 
 def test_what_its_own_reservation_makes_possible_fits(bench: Bench) -> None:
     """Twice what is left on the channels, but not more than what is left and what the slice has."""
-    bench.slices.create(request_for(NAME, {"access": {"bandwidth_mbps": 60}}, cells=["cell1"]))
-    bench.slices.modify(NAME, {"connections": {"access": {"bandwidth_mbps": 90}}})
+    bench.slices.create(request_for(NAME, {"access": {"bandwidth_mbps": 30}}, cells=["cell1"]))
+    bench.slices.modify(NAME, {"connections": {"access": {"bandwidth_mbps": 45}}})
     whole(bench)
 
 

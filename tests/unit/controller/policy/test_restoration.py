@@ -28,21 +28,23 @@ def make(bench: Bench, name: str, **control: object) -> str:
     """A slice whose control connection asks for what is given; the others ask for next to nothing."""
     little = {"security": "none", "bandwidth_mbps": 0.001, "latency_ms": 50, "protection": "none"}
     raw = raw_request("cdn", dict.fromkeys(("access", "backhaul"), little), cells=["cell1"], name=name)
-    raw["connections"]["control"] = {"security": "qra", "bandwidth_mbps": 40, "latency_ms": 50} | control
+    raw["connections"]["control"] = {"security": "qra", "bandwidth_mbps": 30, "latency_ms": 50} | control
     raw["compute"] |= {"vcpus": 0, "memory_gb": 0}
     bench.slices.create(parse_slice_request(raw))
     return f"{name}/cell1-control"
 
 
 def test_what_does_not_fit_any_more_is_shared_out_by_priority_and_never_over_committed(bench: Bench) -> None:
-    # Three channels of class QRA and above, 100 Mbit/s each, between the sites: six connections of 40 fit.
-    ids = [make(bench, f"s{n}", priority=n) for n in range(6)]
+    # Three wavelengths of class QRA and above, 100 Mbit/s each, carry all hops: six connections of three hops fit.
+    ids = [make(bench, f"s{n}", priority=n, bandwidth_mbps=16) for n in range(6)]
     cuts = ["agg1-metro1-ch3", "agg1-metro1-ch4"]
     bench.maintenance.channels_changed(dict.fromkeys(cuts, False))
     states = [bench.model.connections[i].state for i in ids]
     network = bench.model.network
     for channel in bench.topology.channels:
         assert network.residual_kbps(channel.id) >= 0
+    for wavelength in bench.topology.wavelengths:
+        assert max(network.carried_kbps(wavelength.id)) <= 100_000
     assert states.count(ConnectionState.ACTIVE) == 2
     on_the_last = [i for i in ids if bench.model.connections[i].state is ConnectionState.ACTIVE]
     hit = [i for i in ids if bench.model.connections[i].reroutes or i not in on_the_last]
@@ -52,7 +54,7 @@ def test_what_does_not_fit_any_more_is_shared_out_by_priority_and_never_over_com
         if connection_id not in on_the_last:
             reason = bench.model.connections[connection_id].reason
             assert reason is not None
-            assert "bandwidth" in str(reason)
+            assert "wavelength at ch5" in str(reason)
     bench.maintenance.channels_changed(dict.fromkeys(cuts, True))
     assert all(bench.model.connections[i].state is ConnectionState.ACTIVE for i in ids)
 

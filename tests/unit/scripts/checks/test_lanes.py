@@ -78,6 +78,7 @@ def test_of_many_that_claim_a_bundle_at_once_one_has_it(tmp_path: Path) -> None:
 
 
 SUITE = """
+# needs_root: for the lanes to read it
 import os, time
 from pathlib import Path
 import pytest
@@ -94,9 +95,23 @@ def network(tmp_path_factory):
 def test_on_it(network, number):
     time.sleep(0.05)  # for the other lane to come in between
 """
-OUTER = "import pytest\n\n@pytest.mark.outer_machine\ndef test_outside():\n    pass\n"
-FAILING = "def test_that_fails():\n    assert 1 == 2\n"
+OUTER = "# needs_root\nimport pytest\n\n@pytest.mark.outer_machine\ndef test_outside():\n    pass\n"
+FAILING = "# needs_root\ndef test_that_fails():\n    assert 1 == 2\n"
 MARKERS = "[pytest]\nmarkers =\n    outer_machine: outside\n    counts_packets: counts\n"
+
+
+def test_no_test_is_passed_over_by_every_lane(tmp_path: Path) -> None:
+    """Lanes read only files that name a mark: a mark from elsewhere is refused by whoever collects."""
+    (tmp_path / "marks.py").write_text("import pytest\n\nNETWORK = pytest.mark.needs_tun\n")
+    (tmp_path / "test_hidden.py").write_text("from marks import NETWORK\n\n@NETWORK\ndef test_on_it():\n    pass\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    needs_tun: tun\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.conftest", "--collect-only"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stdout
+    assert "test_hidden.py: its tests need a machine" in done.stderr
 
 
 def test_pytests_share_a_suite(tmp_path: Path) -> None:
@@ -105,6 +120,7 @@ def test_pytests_share_a_suite(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(SUITE)
     (tmp_path / "test_outer.py").write_text(OUTER)
     (tmp_path / "test_failing.py").write_text(FAILING)
+    (tmp_path / "test_of_the_rest.py").write_text("raise AssertionError('no lane has to load this')\n")
     (tmp_path / "pytest.ini").write_text(MARKERS)
     (tmp_path / "claims").mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "UP": str(tmp_path / "up")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def parsed(configuration: Configuration, topology: Topology, folder: Path) -> di
     config = load_config(controller)
     return {
         "controller": config, "api": config.api, "openflow": config.openflow, "tunnel": load_agent_config(agent),
+        "policy": config.policy,
         "kms": parse_config(json.dumps(kms_file(topology, layout, configuration))),
     }  # fmt: skip
 
@@ -69,6 +71,8 @@ def seen(components: dict[str, BaseModel], name: str) -> Any:
         value = getattr(value, part)
     if isinstance(value, dict):
         return {key: each.model_dump(exclude_unset=True) for key, each in value.items()}
+    if isinstance(value, Enum):
+        return value.value
     return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
 

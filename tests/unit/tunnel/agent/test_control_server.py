@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from kms.tunnel.agent.acceptor import Acceptor
+from kms.tunnel.agent.agent_requests import AgentRequests
 from kms.tunnel.agent.control_server import ControlServer
 from scripts.testbed.paths import REPOSITORY
 from tests.support.descriptors import without_descriptors
@@ -53,7 +54,7 @@ def test_fault_08_clients_that_come_while_no_descriptor_is_left_are_served_after
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def work() -> None:
-        server = ControlServer(Agent(), tmp_path / "sock")  # type: ignore[arg-type]
+        server = ControlServer(AgentRequests(Agent()), tmp_path / "sock")  # type: ignore[arg-type]
         await server.start()
         clients = [client() for _ in range(20)]
         with without_descriptors():
@@ -103,7 +104,7 @@ def test_fault_08_no_refusal_of_the_system_ends_the_accepting(number: int, tmp_p
 def test_fault_08_a_request_that_the_system_refuses_is_answered(tmp_path: Path) -> None:
     async def work() -> None:
         agent = Agent()
-        server = ControlServer(agent, tmp_path / "sock")  # type: ignore[arg-type]
+        server = ControlServer(AgentRequests(agent), tmp_path / "sock")  # type: ignore[arg-type]
         await server.start()
         here = client()
         here.connect(str(tmp_path / "sock"))
@@ -120,7 +121,7 @@ def test_fault_08_a_request_that_the_system_refuses_is_answered(tmp_path: Path) 
 
 def test_fault_08_more_clients_than_there_is_room_for_are_turned_away_and_the_others_served(tmp_path: Path) -> None:
     async def work() -> None:
-        server = ControlServer(Agent(), tmp_path / "sock")  # type: ignore[arg-type]
+        server = ControlServer(AgentRequests(Agent()), tmp_path / "sock")  # type: ignore[arg-type]
         await server.start()
         first = client()
         first.connect(str(tmp_path / "sock"))

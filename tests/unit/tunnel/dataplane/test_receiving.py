@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from kms.tunnel.dataplane.batching import SOL_UDP, UDP_GRO, UDP_SEGMENT
-from kms.tunnel.dataplane.inbound_path import InboundPath
-from kms.tunnel.dataplane.recvmmsg import ManyReceiver
+from kms.tunnel.dataplane.paths.batching import SOL_UDP, UDP_GRO, UDP_SEGMENT
+from kms.tunnel.dataplane.paths.delivery import TunDelivery
+from kms.tunnel.dataplane.paths.inbound_path import ROOM_BYTES, InboundPath
+from kms.tunnel.dataplane.paths.recvmmsg import ManyReceiver
 from kms.tunnel.packet.esp import datagram_bytes
 from kms.tunnel.packet.frame_buffer import Frames
 from kms.tunnel.packet.room import make_room
@@ -62,7 +63,9 @@ def bench() -> Iterator[Bench]:
     with surroundings() as (host, tun, near, far):
         near.setsockopt(SOL_UDP, UDP_GRO, 1)
         errors: list[OSError] = []
-        yield Bench(world, InboundPath(tun, near, world.b.session.inbound, errors.append), far, host, near, errors)
+        inbound = world.b.session.inbound
+        delivery = TunDelivery(tun, inbound.counters, ROOM_BYTES, errors.append)
+        yield Bench(world, InboundPath(delivery, near, inbound, errors.append), far, host, near, errors)
 
 
 def test_whatever_comes_in_whatever_way_comes_out_once_and_in_order(bench: Bench) -> None:

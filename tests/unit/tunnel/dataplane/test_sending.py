@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 
-from kms.tunnel.dataplane.outbound_path import OutboundPath
+from kms.tunnel.dataplane.paths.outbound_path import OutboundPath
 from kms.tunnel.packet.segmentation import write_segments
 from kms.tunnel.packet.virtio_header import NO_OFFLOAD, VnetHeader
 from tests.support.tunnel_sockets import surroundings
@@ -131,7 +131,7 @@ def test_whatever_waits_in_whatever_order_leaves_once_and_in_order(bench: Bench)
         lambda: stream.single(30),
         lambda: stream.single(1200),
     ]
-    with patch("kms.tunnel.dataplane.outbound_path.write_segments", wraps=write_segments) as cut:
+    with patch("kms.tunnel.dataplane.paths.outbound_path.write_segments", wraps=write_segments) as cut:
         for _ in range(200):
             items = [chance.choice(kinds)() for _ in range(chance.randrange(1, 12))]
             for item in items:
@@ -151,11 +151,11 @@ def test_what_a_full_socket_does_not_take_leaves_later_in_order_and_in_as_few_ca
     for item in items:
         bench.device.send(item.wire())
     bench.path.read_device(bench.world.now)
-    bench.path.resume()
-    assert (bench.path.is_stalled, bench.arrived()) == (True, [])
+    bench.path.sender.resume()
+    assert (bench.path.sender.is_stalled, bench.arrived()) == (True, [])
     bench.door.is_shut = False
-    bench.path.resume()
-    assert (bench.path.is_stalled, bench.door.calls) == (False, len(items))
+    bench.path.sender.resume()
+    assert (bench.path.sender.is_stalled, bench.door.calls) == (False, len(items))
     assert bench.arrived() == [packet for item in items for packet in item.expected]
 
 

@@ -10,16 +10,15 @@ with eight, a call costs each of them an eighth.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
-import struct
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from kms.tunnel.dataplane.batching import FEW, MAX_UDP_BYTES, SLOT_BYTES, SOL_UDP, TURN_S, UDP_SEGMENT
+from kms.tunnel.dataplane.paths.batching import FEW, MAX_UDP_BYTES, SLOT_BYTES, TURN_S
+from kms.tunnel.dataplane.paths.datagram_sender import DatagramSender
 from kms.tunnel.dataplane.tun import TunDevice
 from kms.tunnel.packet import virtio_header
 from kms.tunnel.packet.checksum import complement
@@ -53,13 +52,16 @@ class DeviceLost(OSError):
 
 
 class OutboundPath:
-    """Moves packets from an open device to an open socket; ``report_error`` is told of errors that pass."""
+    """Moves packets from an open device to an open socket; ``report_error`` is told of errors that pass.
+
+    While the ``sender`` is stalled the device is not read, so that senders feel it.
+    """
 
     def __init__(
         self, tun: TunDevice, udp: socket.socket, traffic: OutboundTraffic, report_error: Callable[[OSError], None]
     ) -> None:
-        self._tun, self._udp, self._traffic, self._report_error = tun, udp, traffic, report_error
-        self._can_segment = True
+        self._tun, self._traffic = tun, traffic
+        self.sender = DatagramSender(udp, traffic.counters, report_error)
         self._staging = make_room(_OFFSET + _TRAIN * _ROOM_BYTES)
         view = memoryview(self._staging)
         self._reads = [view[at : at + _READ_BYTES] for at in range(_OFFSET, _OFFSET + _SLOTS * SLOT_BYTES, SLOT_BYTES)]
@@ -68,17 +70,11 @@ class OutboundPath:
         slots = self._staged[_OFFSET:][: _SLOTS * SLOT_BYTES].reshape(_SLOTS, SLOT_BYTES)
         self._slots = slots[:, VNET_BYTES:]
         self._frames = Frames(_TRAIN * MAX_UDP_BYTES, in_place=True)
-        self._stalled: list[tuple[bytes | memoryview, int]] = []  # what the full socket did not take
-
-    @property
-    def is_stalled(self) -> bool:
-        """The socket is full: the device is not read until it has room, so that senders feel it."""
-        return bool(self._stalled)
 
     def read_device(self, now: float) -> None:
         """Read, seal and send what is there. Raises DeviceLost."""
         until = time.monotonic() + TURN_S
-        while self._read_burst(now) and not self._stalled and time.monotonic() < until:
+        while self._read_burst(now) and not self.sender.is_stalled and time.monotonic() < until:
             pass
 
     def _read_burst(self, now: float) -> bool:
@@ -162,14 +158,14 @@ class OutboundPath:
     def _send_packet(self, packet: memoryview, now: float) -> None:
         datagram = self._traffic.send_packet(bytes(packet), now)
         if datagram is not None:
-            self.send(datagram)
+            self.sender.send(datagram)
 
     def _seal_rows(self, first: int, end: int, length: int, now: float) -> bool:
         frames, count = self._frames.shape(datagram_bytes(length)), end - first
         frames.texts[:count, :length] = self._slots[first:end, :length]
         if not self._traffic.seal_frames(frames, count, length, now):
             return False
-        self._send_frames(self._frames.view[: count * frames.size], frames.size)
+        self.sender.send_frames(self._frames.view[: count * frames.size], frames.size)
         return True
 
     def _seal_supers(self, start: int, stop: int, length: int, headers: Headers, size: int, now: float) -> None:
@@ -198,59 +194,10 @@ class OutboundPath:
         if self._traffic.seal_frames(frames, packets * count, inner, now, are_alike=True):
             step = count * frames.size
             for at in range(0, packets * step, step):
-                self._send_frames(self._frames.view[at : at + step], frames.size)
+                self.sender.send_frames(self._frames.view[at : at + step], frames.size)
             return
         for packet in frames.parts(0, packets * count)[0]:
             self._send_packet(packet[:inner], now)
-
-    def _send_frames(self, datagrams: memoryview, size: int) -> None:
-        if len(datagrams) > size and self._can_segment:
-            if self._stalled:
-                self._stalled.append((bytes(datagrams), size))
-            else:
-                self._send(datagrams, size)
-        else:
-            for at in range(0, len(datagrams), size):
-                self.send(datagrams[at : at + size])
-
-    def send(self, datagram: bytes | memoryview) -> None:
-        """Send one datagram, after those that wait."""
-        if self._stalled:
-            self._stalled.append((bytes(datagram), 0))
-        else:
-            self._send(datagram, 0)
-
-    def resume(self) -> None:
-        """The socket has room: send what waits."""
-        stalled, self._stalled = self._stalled, []
-        for datagrams, size in stalled:
-            if self._stalled:
-                self._stalled.append((datagrams, size))
-            else:
-                self._send(datagrams, size)
-
-    def _send(self, datagrams: bytes | memoryview, size: int) -> None:
-        """One datagram, or with ``size`` one call for many of that length; what a full socket does not take waits."""
-        for _ in range(2):
-            try:
-                if size:
-                    self._udp.sendmsg((datagrams,), ((SOL_UDP, UDP_SEGMENT, struct.pack("=H", size)),))
-                else:
-                    self._udp.send(datagrams)
-            except BlockingIOError:
-                self._stalled.append((bytes(datagrams), size))
-            except ConnectionRefusedError:
-                continue  # that was about an earlier datagram; this one has not been sent yet
-            except OSError as error:
-                if size and error.errno in (errno.EIO, errno.EINVAL):
-                    # Linux before 6.11, on an interface that does not compute checksums.
-                    self._can_segment = False
-                    self._send_frames(memoryview(datagrams), size)
-                    return
-                self._traffic.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
-                self._report_error(error)
-            return
-        self._traffic.counters.tx_socket_drops += -(-len(datagrams) // size) if size else 1
 
 
 def _finish_checksum(view: memoryview, length: int) -> None:

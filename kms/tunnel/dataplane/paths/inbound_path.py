@@ -1,46 +1,40 @@
-"""The hot loop from the socket to the TUN device, many datagrams at a time.
+"""The hot loop from the socket to where packets go, many datagrams at a time.
 
-One receive gives many datagrams (UDP_GRO), and several what has come; they are opened at once and, where they are
-consecutive packets of one stream, written as one. What does not fit this goes one by one, through the same session.
+One receive gives many datagrams (UDP_GRO), and several what has come; they are opened at once. What does not fit this
+goes one by one, through the same session.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import time
 from collections.abc import Callable
 
-import numpy as np
-
-from kms.tunnel.dataplane import recvmmsg
-from kms.tunnel.dataplane.batching import FEW, MAX_UDP_BYTES, SLOT_BYTES, TURN_S
-from kms.tunnel.dataplane.recvmmsg import ManyReceiver
-from kms.tunnel.dataplane.tun import TunDevice
-from kms.tunnel.packet.checksum import Octets
+from kms.tunnel.dataplane.paths import recvmmsg
+from kms.tunnel.dataplane.paths.batching import FEW, MAX_UDP_BYTES, SLOT_BYTES, TURN_S
+from kms.tunnel.dataplane.paths.delivery import Delivery
+from kms.tunnel.dataplane.paths.recvmmsg import ManyReceiver
 from kms.tunnel.packet.esp import MIN_DATAGRAM_BYTES
 from kms.tunnel.packet.frame_buffer import MAX_FRAMES, Frames, FrameShape, stretches
-from kms.tunnel.packet.segmentation import Joiner
-from kms.tunnel.packet.virtio_header import NO_OFFLOAD
 from kms.tunnel.protocol.inbound_traffic import InboundTraffic
 
 _GRO_BYTES = 65536
 _GRO_DATAGRAMS = 128  # in one receive at most: linux/udp.h, UDP_MAX_SEGMENTS since it was raised
 _GATHERED_BYTES = 8 * MAX_UDP_BYTES  # what is received before it is opened, if so much has come
+ROOM_BYTES = _GATHERED_BYTES + _GRO_BYTES
 _SINGLES = 16  # so many datagrams of one length that come one by one are not the last
 _GRO_SPACE = socket.CMSG_SPACE(4)
 
 
 class InboundPath:
-    """Moves packets from an open socket to an open device; ``report_error`` is told of errors that pass."""
+    """Moves packets from an open socket to their ``delivery``; ``report_error`` is told of errors that pass."""
 
     def __init__(
-        self, tun: TunDevice, udp: socket.socket, traffic: InboundTraffic, report_error: Callable[[OSError], None]
+        self, delivery: Delivery, udp: socket.socket, traffic: InboundTraffic, report_error: Callable[[OSError], None]
     ) -> None:
-        self._tun, self._udp, self._traffic, self._report_error = tun, udp, traffic, report_error
-        self._frames = Frames(_GATHERED_BYTES + _GRO_BYTES, in_place=False)
-        self._joiner = Joiner(MAX_FRAMES, _GATHERED_BYTES + _GRO_BYTES)
+        self._delivery, self._udp, self._traffic, self._report_error = delivery, udp, traffic, report_error
+        self._frames = Frames(ROOM_BYTES, in_place=False)
         self._many: ManyReceiver | None = None  # while datagrams come one by one
 
     def read_socket(self, now: float) -> None:
@@ -115,14 +109,14 @@ class InboundPath:
         """All at once; where some were lost on the way, what stands between the gaps at once."""
         packets = self._traffic.open_frames(frames, count, now)
         if packets is not None:
-            self._deliver(packets, frames.texts[:count])
+            self._delivery.deliver(packets, frames.texts[:count])
             return
         for first, size in stretches(frames.words[:count]):
             # One stretch alone has been tried: among these there is one that must not pass.
             is_tried = size < count and _pays(size, frames.size)
             packets = self._traffic.open_frames(frames, size, now, first) if is_tried else None
             if packets is not None:
-                self._deliver(packets, frames.texts[first : first + size])
+                self._delivery.deliver(packets, frames.texts[first : first + size])
             else:
                 for row in frames.rows[first : first + size]:
                     self._open_one(row.tobytes(), now)
@@ -130,22 +124,7 @@ class InboundPath:
     def _open_one(self, datagram: bytes, now: float) -> None:
         packet = self._traffic.receive_datagram(datagram, now)
         if packet is not None:
-            self._write(NO_OFFLOAD + packet, 1)
-
-    def _deliver(self, packets: Octets, opened: Octets) -> None:
-        """``packets``, which are the beginnings of all rows ``opened``, or of some."""
-        if not len(packets):
-            return
-        rows = opened if len(packets) == len(opened) else np.ascontiguousarray(packets)
-        for joint, count in self._joiner.join(rows, packets.shape[1], udp=self._tun.has_uso):
-            self._write(joint, count)
-
-    def _write(self, joint: bytes | memoryview, packets: int) -> None:
-        try:
-            os.write(self._tun.fd, joint)
-        except OSError as error:
-            self._traffic.counters.rx_device_drops += packets
-            self._report_error(error)
+            self._delivery.deliver_one(packet)
 
 
 def _pays(count: int, size: int) -> bool:
