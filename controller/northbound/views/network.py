@@ -21,6 +21,7 @@ from controller.forwarding.items import (
 )
 from controller.model.events import SectionState
 from controller.model.key_rates import SectionStatus
+from controller.model.operator_policy import OperatorPolicy
 from controller.northbound.views.wavelengths import wavelength_view
 from controller.pce.network import Network
 
@@ -90,6 +91,11 @@ def section_state(sections: Mapping[str, SectionStatus], section_id: str) -> Sec
 def _rate_bps(sections: Mapping[str, SectionStatus], section_id: str) -> float | None:
     is_unknown = section_state(sections, section_id) is SectionState.UNKNOWN
     return None if is_unknown else sections[section_id].rate_millibps / 1000
+
+
+def policy_view(policy: OperatorPolicy) -> dict[str, Any]:
+    """What the operator decides for all slices."""
+    return {"always": [method.label for method in policy.always], "cost_profile": policy.cost_profile.value}
 
 
 def topology_view(network: Network, sections: Mapping[str, SectionStatus], faults: Mapping[str, str]) -> dict[str, Any]:

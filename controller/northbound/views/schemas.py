@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.forwarding.items import GroupType
 from controller.model.events import SectionState
+from controller.model.operator_policy import CostProfile
 from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
@@ -67,7 +68,7 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
-            "key_source": TEXT, "suite": or_null(_SUITE), **SEALING_MEMBERS,
+            "key_source": TEXT, "added_by_policy": list_of(LEVEL), "suite": or_null(_SUITE), **SEALING_MEMBERS,
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
@@ -127,7 +128,7 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT,
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6), "required": TEXT,
-            "key_source": TEXT, "suite": or_null(_SUITE),
+            "key_source": TEXT, "added_by_policy": list_of(LEVEL), "suite": or_null(_SUITE),
             "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
             "reverse_bandwidth_mbps": AMOUNT, "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
@@ -166,6 +167,9 @@ _ANSWERS: dict[str, Any] = {
     "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
     "Topology": object_of(
         {
+            "policy": object_of(
+                {"always": list_of(LEVEL), "cost_profile": {"enum": [profile.value for profile in CostProfile]}}
+            ),
             "encryption": {"enum": [mode.value for mode in EncryptionMode]}, "cards": list_of(CARD_SCHEMA),
             "name": TEXT, "description": TEXT, "faults": TEXTS, "allocation": {"enum": [a.value for a in Allocation]},
             "wavelengths": list_of(ref("Wavelength")),

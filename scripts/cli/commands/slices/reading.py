@@ -81,6 +81,10 @@ def print_connections(body: dict[str, Any]) -> None:
     _print_hops(body)
     if "wavelengths" in body and any(c["client_ports"] for c in body["connections"]):
         _print_circuits(body)
+    for added in dict.fromkeys(tuple(c.get("added_by_policy", ())) for c in body["connections"]):
+        names = [c["name"] for c in body["connections"] if tuple(c.get("added_by_policy", ())) == added]
+        if added:
+            say(f"the operator's policy adds {' and '.join(added)} to the keys of {', '.join(names)}")
     for connection in body["connections"]:
         notes = [connection.get("reason"), *connection.get("conditions", ())]
         for note in dict.fromkeys(n for n in notes if n):
