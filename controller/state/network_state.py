@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from controller.forwarding.intended import Changes, Difference
@@ -178,6 +179,14 @@ class NetworkState(StateRecording):
             self._allocations.release_left_labels(connection)
         return self._stages.remove_old(connections)
 
+    def install_at(self, connection: Connection, site: str) -> dict[str, Changes]:
+        """All of a connection at one site: what changes there."""
+        return self._stages.install_at(connection, site)
+
+    def withdraw_at(self, connection: Connection, site: str) -> dict[str, Changes]:
+        """Nothing of a connection is left at one site: what changes there."""
+        return self._stages.withdraw_at(connection, site)
+
     def withdraw_ingress(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return self._stages.withdraw_ingress(connections)
@@ -223,13 +232,14 @@ class NetworkState(StateRecording):
             self.observe_section(section.id, 0, is_usable=False)
         self.set_unknown_sections(s.id for s in self.topology.sections)
         self._allocations.begin_process(process)
+        in_mode = partial(connection_in_mode, encryption=self.encryption, always=self.policy.always)
         for record, connections in kept:
-            record = replace(record, request=record.request.in_mode(self.encryption))
+            record = replace(record, request=record.request.in_mode(self.encryption, self.policy.always))
             self._registry.restore_slice(record)
             if record.connection_ids:  # else it is SCHEDULED or FAILED
                 self._allocations.reserve_compute(record)
             for saved in connections:
-                connection = self._registry.restore_connection(connection_in_mode(saved, self.encryption))
+                connection = self._registry.restore_connection(in_mode(saved))
                 self._allocations.restore_connection(connection)
                 if connection.state is not ConnectionState.PENDING:
                     self.remove_old([connection.id])

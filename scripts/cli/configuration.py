@@ -17,9 +17,12 @@ from topologies.spec import Topology
 
 OPTIONS_OF_RUNS = {
     "encryption.mode": "encryption",
+    "provisioning.mode": "provisioning",
     "kms.qra_kem": "qra",
     "kms.dh_group": "dh",
     "kms.kme_signature": "kme_signature",
+    "policy.always": "always",
+    "policy.cost_profile": "cost_profile",
 }
 
 

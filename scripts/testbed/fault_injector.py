@@ -133,7 +133,7 @@ class FaultInjector:
         return Outcome(tuple(lifted), f"lifted {len(lifted)} faults")
 
     def _require_target(self, element: Element, target: str) -> None:
-        require_target(self._topology, element, target)
+        require_target(self._topology, element, target, running_record(self._layout).processes)
         is_shelf = element is Element.PROCESS and target.startswith(SHELF_PREFIX)
         if is_shelf and target.removeprefix(SHELF_PREFIX) not in self._lines.shelves:
             raise WrongRequest(f"NAME: there is no {target} in this run: cards seal after `up --encryption channel`")

@@ -20,6 +20,7 @@ from topologies.spec import Channel, Topology
 
 HEALTHY = Impairment()
 KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX, SHELF_PREFIX = "kms", "controller", "tunnel-", "kme-", "shelf-"
+LAYER, DEVICE_PREFIX = "controller-layer", "device-"
 
 
 class Element(Enum):
@@ -154,9 +155,11 @@ def targets(topology: Topology, element: Element) -> tuple[str, ...]:
     return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites), *shelves)
 
 
-def require_target(topology: Topology, element: Element, target: str) -> None:
-    """WrongRequest when there is no such element."""
+def require_target(topology: Topology, element: Element, target: str, processes: Iterable[str] = ()) -> None:
+    """WrongRequest when there is no such element. ``processes`` are those that not every run has."""
     known = targets(topology, element)
+    if element is Element.PROCESS:
+        known = (*known, *(name for name in processes if name == LAYER or name.startswith(DEVICE_PREFIX)))
     if target not in known:
         field_name = {
             Element.SECTION: "SECTION",

@@ -10,6 +10,7 @@ from scripts.cli.grammar.shared import (
     ENCRYPTION,
     EXTENSION_TERMS,
     KEY_POLICIES,
+    PROVISIONING,
     USE,
     out_option,
     topology_option,
@@ -66,7 +67,7 @@ SECTION = Section(
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
-                API_PORT, ENCRYPTION, *KEY_POLICIES,
+                API_PORT, ENCRYPTION, PROVISIONING, *KEY_POLICIES,
                 argument("--time-scale", type=number, default=1.0, help="==SUPPRESS=="),
             ),
         ),
@@ -79,7 +80,7 @@ SECTION = Section(
                 argument("--slices", type=count, nargs="?", const=MOST_SLICES, metavar="N",
                          help="instead: add slices until one does not fit, at most N (default %(const)s)"),
                 _bench_topology("ukqntel; with --slices metro-ring"),
-                _bench_out("provision"), API_PORT, ENCRYPTION,
+                _bench_out("provision"), API_PORT, ENCRYPTION, PROVISIONING,
             ),
         ),
         Leaf(
@@ -116,7 +117,7 @@ SECTION = Section(
         ),
         Leaf(
             "bench paths", "measure.bench", "Measure path computation: exactness and speed.",
-            ("bench paths --sizes 100 1000 --queries 50", "bench paths --use pce=yen"),
+            ("bench paths --sizes 100 1000 --queries 50", "bench paths --profiles --seeds 5"),
             "a path was not the best there is, or the auditor refused an answer of an extension",
             (
                 argument("--sizes", type=count, nargs="+", metavar="N", help="network sizes, in sites"),
@@ -124,6 +125,11 @@ SECTION = Section(
                 USE,
                 argument("--instances", type=count, default=100, metavar="N",
                          help="with --use: slices that can be placed, on which it is compared (default %(default)s)"),
+                argument("--profiles", action="store_true",
+                         help="instead: how many slices each cost profile lets in under a random load on ukqntel and "
+                              "metro-ring"),
+                argument("--seeds", type=count, default=10, metavar="N",
+                         help="with --profiles: sequences of arrivals for each load (default %(default)s)"),
                 _bench_out("paths"),
             ),
         ),
