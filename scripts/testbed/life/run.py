@@ -169,11 +169,11 @@ class Runtime:
         if name == "controller":
             self._call_switches()
 
-    def put_in_force(self, extensions: InForce) -> None:
-        """Start the controller again with other extensions. What slices there are it takes over."""
+    def change_controller(self, **members: Any) -> None:
+        """Start the controller again with other members of its configuration. What slices there are it takes over."""
         path = self.layout.config("controller")
         config = json.loads(path.read_text(encoding="utf-8"))
-        write_private(path, json.dumps({**config, "extensions": extensions.controller_part()}, indent=1))
+        write_private(path, json.dumps({**config, **members}, indent=1))
         self.restart("controller")
         self._await("controller")
 
