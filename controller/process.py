@@ -103,6 +103,7 @@ def run(config: ControllerConfig) -> None:
             frozenset(config.forbidden_suites),
             frozenset(filter(None, [config.extensions.suite])),
             config.encryption,
+            config.policy.parsed(),
         ),
         switchboard,
         TunnelClient(config.tunnel_sockets),

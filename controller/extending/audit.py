@@ -258,7 +258,8 @@ def _route(
             network.residual_kbps(channel_id, sender) - along, network.residual_kbps(channel_id, receiver) - against
         )
         surplus = index.security[number] - int(request.spec.security.level)
-        cost += channel_cost(surplus, index.latency_us[number], (capacity - left) * LOAD_SCALE // capacity)
+        load = (capacity - left) * LOAD_SCALE // capacity
+        cost += channel_cost(surplus, index.latency_us[number], load, index.profile)
     return Route(
         sites,
         channels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Match, Protection, SecurityRequirement
 from controller.pce.joint_planning import PlannedConnection
@@ -76,7 +77,7 @@ def as_network(net: values.NetworkView) -> Network:
         tuple(QkdLink(q.id, q.a, q.b, q.sections) for q in net.qkd_links),
         allocation=Allocation(net.allocation),
     )  # fmt: skip
-    network = Network(topology)
+    network = Network(topology, CostProfile(net.cost_profile))
     for channel in net.channels:
         taken = channel.capacity_kbps - channel.free_kbps[0], channel.capacity_kbps - channel.free_kbps[1]
         if any(taken):

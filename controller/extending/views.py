@@ -40,6 +40,7 @@ def network_view(network: Network) -> NetworkView:
         ),
         tuple(_wavelength(network, name) for name in network.index.pools.names),
         topology.allocation.value,
+        network.index.profile.value,
     )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def connection_ask(request: ConnectionRequest, avoid: frozenset[str] = frozenset
         src=request.src,
         dst=request.dst,
         level=spec.security.level.label,
-        sources=tuple(source.label for source in spec.security.sources),
+        sources=tuple(source.label for source in spec.security.methods),
         is_exact=spec.security.match.value == "exact",
         bandwidth_kbps=spec.bandwidth_kbps,
         reverse_bandwidth_kbps=spec.reverse_bandwidth_kbps,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from controller.model.request import KEY_BITS
+from controller.model.request import KEY_BITS, SecurityRequirement
 from topologies.spec import EncryptionMode, SecurityClass, Topology
 
 REKEY_S = 3.0
@@ -25,6 +25,7 @@ class CardPair:
     b: str
     security: SecurityClass
     rekey_s: float = REKEY_S
+    always: tuple[SecurityClass, ...] = ()  # what the operator adds to keys of QKD
 
     @property
     def owner(self) -> str:
@@ -34,7 +35,7 @@ class CardPair:
     @property
     def key_source(self) -> str:
         """By the KMS' name for it."""
-        return self.security.label
+        return card_keys_of(self.security, self.always)
 
     @property
     def key_rate_millibps(self) -> int:
@@ -42,7 +43,14 @@ class CardPair:
         return round(KEY_BITS * 1000 / self.rekey_s) if self.security is SecurityClass.QKD else 0
 
 
-def card_pairs(topology: Topology, encryption: EncryptionMode) -> tuple[CardPair, ...]:
+def card_keys_of(security: SecurityClass, always: tuple[SecurityClass, ...]) -> str:
+    """Where a card of that class has its keys from, by the KMS' name, with what the operator adds."""
+    return SecurityRequirement((security,), always=always).key_source
+
+
+def card_pairs(
+    topology: Topology, encryption: EncryptionMode, always: tuple[SecurityClass, ...] = ()
+) -> tuple[CardPair, ...]:
     """Of every wavelength that is sealed, in the order of their ids; none where hosts alone seal."""
     if not encryption.cards_seal:
         return ()
@@ -52,7 +60,7 @@ def card_pairs(topology: Topology, encryption: EncryptionMode) -> tuple[CardPair
         ends = topology.cards_of(wavelength.id)
         if wavelength.id in sealed and ends is not None:
             a, b = sorted(ends)
-            pairs.append(CardPair(wavelength.id, a, b, wavelength.security))
+            pairs.append(CardPair(wavelength.id, a, b, wavelength.security, always=always))
     return tuple(pairs)
 
 

@@ -140,10 +140,12 @@ class Connection:
         return replace(self, state=state, **changes)
 
 
-def connection_in_mode(connection: Connection, encryption: EncryptionMode) -> Connection:
-    """The same as it is carried out on a network where that seals."""
+def connection_in_mode(
+    connection: Connection, encryption: EncryptionMode, always: tuple[SecurityClass, ...] = ()
+) -> Connection:
+    """The same as it is carried out on a network where that seals, and these are in every key of QKD."""
     request = connection.request
-    return replace(connection, request=replace(request, spec=spec_in_mode(request.spec, encryption)))
+    return replace(connection, request=replace(request, spec=spec_in_mode(request.spec, encryption, always)))
 
 
 def _inner_address(offset: int) -> str:

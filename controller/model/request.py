@@ -57,6 +57,7 @@ class SecurityRequirement:
 
     sources: tuple[SecurityClass, ...]
     match: Match = Match.AT_LEAST
+    always: tuple[SecurityClass, ...] = ()  # what the operator adds to keys of QKD; not asked for
 
     def __post_init__(self) -> None:
         if not self.sources:
@@ -72,9 +73,20 @@ class SecurityRequirement:
         return max(self.sources)
 
     @property
+    def added(self) -> tuple[SecurityClass, ...]:
+        """What the operator's policy adds to what is asked for."""
+        is_qkd = SecurityClass.QKD in self.sources
+        return tuple(method for method in self.always if is_qkd and method not in self.sources)
+
+    @property
+    def methods(self) -> tuple[SecurityClass, ...]:
+        """Those whose keys are combined, asked for or added."""
+        return (*self.sources, *self.added)
+
+    @property
     def key_source(self) -> str:
         """The name the KMS knows: ``qra``, or ``qkd+qra`` for a hybrid; strongest first."""
-        return "+".join(s.label for s in sorted(self.sources, reverse=True))
+        return "+".join(s.label for s in sorted(self.methods, reverse=True))
 
     @property
     def is_encrypted(self) -> bool:
@@ -138,7 +150,7 @@ class ConnectionSpec:
         if not self.takes_qkd_keys:
             return 0
         # Of several sources the strongest gives one of a split suite's two keys, the others give the other.
-        keys = 2 if has_two_keys(self.suite) and len(self.security.sources) == 1 else 1
+        keys = 2 if has_two_keys(self.suite) and len(self.security.methods) == 1 else 1
         return round(keys * KEY_BITS * 1000 / self.rekey_s)
 
     @property
@@ -152,9 +164,11 @@ def at_level(spec: ConnectionSpec, level: SecurityClass) -> ConnectionSpec:
     return replace(spec, security=replace(spec.security, sources=(level,)))
 
 
-def spec_in_mode(spec: ConnectionSpec, encryption: EncryptionMode) -> ConnectionSpec:
-    """The same as it is carried out on a network where that seals."""
-    return replace(spec, hosts_seal=encryption.hosts_seal)
+def spec_in_mode(
+    spec: ConnectionSpec, encryption: EncryptionMode, always: tuple[SecurityClass, ...] = ()
+) -> ConnectionSpec:
+    """The same as it is carried out on a network where that seals, and these methods are in every key of QKD."""
+    return replace(spec, hosts_seal=encryption.hosts_seal, security=replace(spec.security, always=always))
 
 
 @dataclass(frozen=True)
@@ -327,11 +341,11 @@ class SliceRequest:
     def with_spec(self, key: str, spec: ConnectionSpec) -> SliceRequest:
         return replace(self, shape=self.shape.with_spec(key, spec))
 
-    def in_mode(self, encryption: EncryptionMode) -> SliceRequest:
-        """The same as it is carried out on a network where that seals."""
+    def in_mode(self, encryption: EncryptionMode, always: tuple[SecurityClass, ...] = ()) -> SliceRequest:
+        """The same as it is carried out on a network where that seals, and these are in every key of QKD."""
         request = self
         for key, spec in self.specs.items():
-            request = request.with_spec(key, spec_in_mode(spec, encryption))
+            request = request.with_spec(key, spec_in_mode(spec, encryption, always))
         return request
 
     def placed_at(self, site: str | None) -> SliceRequest:

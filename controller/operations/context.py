@@ -116,7 +116,8 @@ class OperationContext:
     def terms(self) -> RequestTerms:
         """What requests are held against."""
         model = self.model
-        return RequestTerms(model.topology, model.forbidden_suites, model.extension_suites, model.encryption)
+        suites = model.forbidden_suites, model.extension_suites
+        return RequestTerms(model.topology, *suites, model.encryption, model.policy.always)
 
     # --- options -------------------------------------------------------------------------------------------------
 

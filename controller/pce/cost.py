@@ -3,7 +3,9 @@
     cost = sum over the channels of   surplus * 10^14  +  latency_us * 10^6  +  load
 
 ``surplus`` is how many levels the channel's class lies above the one asked for, so that premium channels carry lesser
-traffic only when nothing else fits (paper 002, section 2: "selection of encrypted links as appropriate"). ``load`` is
+traffic only when nothing else fits (paper 002, section 2: "selection of encrypted links as appropriate"). An operator
+may leave it out (:class:`~controller.model.operator_policy.CostProfile`): then lesser traffic takes free premium
+channels as it takes others ("over free encrypted links", the same section), and the sum has no such term. ``load`` is
 the utilisation in per mille that the channel would have with the connection on it, in the direction where that is more:
 it spreads what is otherwise equal. A lower term never outweighs a higher one below 1,000 hops and 100 seconds of
 latency.
@@ -12,6 +14,8 @@ latency.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from controller.model.operator_policy import CostProfile
 
 SURPLUS_WEIGHT = 10**14
 LATENCY_WEIGHT = 10**6
@@ -27,8 +31,9 @@ class CostBreakdown:
     load_permille: int
 
 
-def channel_cost(surplus: int, latency_us: int, load: int) -> int:
-    return surplus * SURPLUS_WEIGHT + latency_us * LATENCY_WEIGHT + load
+def channel_cost(surplus: int, latency_us: int, load: int, profile: CostProfile = CostProfile.PREMIUM_LAST) -> int:
+    """Of a channel whose class lies ``surplus`` levels above what is asked for; ``load`` in per mille."""
+    return (surplus * SURPLUS_WEIGHT if profile.counts_surplus else 0) + latency_us * LATENCY_WEIGHT + load
 
 
 def breakdown(cost: int) -> CostBreakdown:

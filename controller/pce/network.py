@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from controller.model.errors import ControllerError
+from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.model.request import Compute
 from controller.model.search_effort import Effort
@@ -60,8 +61,8 @@ class Network:
     the rate is unknown, and :meth:`supplied` tells whether that is all that is missing.
     """
 
-    def __init__(self, topology: Topology) -> None:
-        self.index = NetworkIndex(topology)
+    def __init__(self, topology: Topology, profile: CostProfile = CostProfile.PREMIUM_LAST) -> None:
+        self.index = NetworkIndex(topology, profile)
         sites, channels = len(self.index.site_names), len(self.index.channel_ids)
         sections = len(self.index.section_ids)
         self._channel_up, self._dark = [True] * channels, list(self.index.is_spare)
@@ -123,7 +124,7 @@ class Network:
     def onto(self, topology: Topology) -> Network:
         """A network of another topology, which has everything of this one's and more, in the same state."""
         self.effort.spend(len(self.index.channel_ids))
-        other = Network(topology)
+        other = Network(topology, self.index.profile)
         other.effort = self.effort
         for channel_id, number in self.index.channel_number.items():
             there = other.index.channel_number[channel_id]

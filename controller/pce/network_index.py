@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.pce.bounds import Bounds
 from controller.pce.cost import channel_cost
@@ -52,8 +53,8 @@ class IndexedLink:
 class NetworkIndex:
     """A topology in flat lists: what path computation needs and no reservation changes. Shared by all copies."""
 
-    def __init__(self, topology: Topology) -> None:
-        self.topology = topology
+    def __init__(self, topology: Topology, profile: CostProfile = CostProfile.PREMIUM_LAST) -> None:
+        self.topology, self.profile = topology, profile
         self.site_names = tuple(sorted(s.name for s in topology.sites))
         self.site_number = {name: i for i, name in enumerate(self.site_names)}
         channels = sorted(topology.channels, key=lambda c: c.id)
@@ -132,7 +133,9 @@ class NetworkIndex:
             surplus, latency = self.security[channel] - level, self.latency_us[channel]
             if surplus == 0 or (surplus > 0 and not is_exact):
                 arc = 2 * channel + (self.ends[channel][0] != site)
-                offers.append((arc, channel_cost(surplus, latency, 0), latency, self.capacity_kbps[channel]))
+                offers.append(
+                    (arc, channel_cost(surplus, latency, 0, self.profile), latency, self.capacity_kbps[channel])
+                )
         if not offers:
             return None
         offers.sort(key=lambda offer: (offer[1], offer[0]))

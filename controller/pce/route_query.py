@@ -67,7 +67,7 @@ def vendors_relay(network: Network, request: ConnectionRequest) -> FoundRelay | 
     are not combined with others.
     """
     link = network.topology.vendor_link(request.src, request.dst)
-    if link is None or request.spec.security.sources != (SecurityClass.QKD,):
+    if link is None or request.spec.security.methods != (SecurityClass.QKD,):
         return None
     is_up = network.is_site_up(request.src) and network.is_site_up(request.dst)
     return FoundRelay((link,), ()) if is_up else None

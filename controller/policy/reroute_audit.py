@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.model.cards import weakest
+from controller.model.cards import card_keys_of, weakest
 from controller.model.connection import UNCONFIRMED_KEYS, Connection, Reroute
 from controller.model.request import ConnectionRequest, Match
 from controller.model.reroute import Cause
@@ -27,6 +27,7 @@ class Asked:
     key_source: str
     fallback: tuple[str, ...] = ()
     hosts_seal: bool = True
+    always: tuple[SecurityClass, ...] = ()
 
     @classmethod
     def of(cls, request: ConnectionRequest) -> Asked:
@@ -39,6 +40,7 @@ class Asked:
             security.key_source,
             tuple(level.label for level in request.spec.fallback),
             request.spec.hosts_seal,
+            security.always,
         )
 
 
@@ -46,7 +48,8 @@ def keys_of(topology: Topology, connection: Connection) -> str:
     """Where the keys come from under which a connection's traffic goes: its tunnel's, else its weakest channel's."""
     if connection.request.spec.hosts_seal or connection.route is None:
         return connection.key_source
-    return weakest(topology, connection.route.channels).label
+    level = weakest(topology, connection.route.channels)
+    return card_keys_of(level, connection.request.spec.security.always)
 
 
 def note(
@@ -96,7 +99,8 @@ def check(topology: Topology, asked: Asked, reroute: Reroute) -> tuple[str, ...]
     if here != asked.dst:
         wrong.append(f"the path ends at {here}, not at {asked.dst}")
     if not asked.hosts_seal:
-        key_source = min(map(SecurityClass.parse, reroute.classes), default=SecurityClass.NONE).label
+        lowest = min(map(SecurityClass.parse, reroute.classes), default=SecurityClass.NONE)
+        key_source = card_keys_of(lowest, asked.always)
     if reroute.key_source not in (key_source, UNCONFIRMED_KEYS):
         wrong.append(f"the keys come from {reroute.key_source}, not from {key_source}")
     return (*wrong, *_check_relay(topology, asked, reroute.new_key_links))

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from controller.model.errors import ConfigError
+from controller.model.operator_policy import CostProfile, OperatorPolicy
 from controller.model.provisioning_trace import ProvisioningMode
 from controller.model.tunnel_profile import EXTENSION_SUITE, SuiteName
-from topologies.spec import EncryptionMode, Topology, TopologyError, topology_from_dict
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError, topology_from_dict
 
 DEFAULT_HOLD_S = 5.0
 
@@ -104,6 +105,18 @@ class ProvisioningConfig(_Section):
         return self
 
 
+class PolicyConfig(_Section):
+    """What the operator decides for all slices: see :class:`controller.model.operator_policy.OperatorPolicy`."""
+
+    always: Annotated[tuple[Literal["dh", "qra"], ...], Field(max_length=2)] = ()
+    cost_profile: CostProfile = CostProfile.PREMIUM_LAST
+
+    def parsed(self) -> OperatorPolicy:
+        return OperatorPolicy(
+            tuple(dict.fromkeys(SecurityClass.parse(name) for name in self.always)), self.cost_profile
+        )
+
+
 class ControllerConfig(_Section):
     """Everything the process is told."""
 
@@ -126,6 +139,7 @@ class ControllerConfig(_Section):
     """How long a lit spare must not have been needed before it is put out."""
     forbidden_suites: tuple[SuiteName, ...] = ()
     """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
+    policy: PolicyConfig = PolicyConfig()
     extensions: ExtensionsConfig = ExtensionsConfig()
     provisioning: ProvisioningConfig = ProvisioningConfig()
     crash_at_checkpoint: str | None = None

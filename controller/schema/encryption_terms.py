@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from controller.model.cards import REKEY_S
 from controller.model.request import ConnectionSpec, Protection
 from controller.model.tunnel_profile import DEFAULT_SUITE, NO_PADDING
+from topologies.spec import SecurityClass
 
 REMEDY = "the network's cards seal alone (encryption.mode: channel); leave it out, or run with --encryption both"
 
@@ -17,7 +18,8 @@ def needs_hosts_tunnel(spec: ConnectionSpec) -> Iterator[tuple[str, str]]:
         yield "protection", f"1+1 needs the hosts' tunnel to remove the copy, and {REMEDY}"
     if not spec.security.is_encrypted:
         return
-    if len(spec.security.sources) > 1:
+    given = {SecurityClass.QKD, *spec.security.always}  # by cards whose keys are combined by the operator's policy
+    if len(spec.security.sources) > 1 and set(spec.security.sources) != given:
         yield "security", f"a hybrid key is the hosts' tunnel's, and {REMEDY}"
     if spec.suite != DEFAULT_SUITE:
         yield "suite", f"{spec.suite} is the hosts' tunnel's, and {REMEDY}"

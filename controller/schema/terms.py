@@ -8,7 +8,7 @@ from controller.model.request import AnyShape, SliceRequest, ThreeRoles
 from controller.model.tunnel_profile import EXTENSION_SUITE
 from controller.schema.encryption_terms import needs_hosts_tunnel
 from controller.schema.slice_request import InvalidRequest
-from topologies.spec import EncryptionMode, Topology
+from topologies.spec import EncryptionMode, SecurityClass, Topology
 
 
 def check_times(request: SliceRequest, now: float) -> None:
@@ -55,9 +55,11 @@ class Terms:
     forbidden_suites: frozenset[str] = frozenset()
     extension_suites: frozenset[str] = frozenset()
     encryption: EncryptionMode = EncryptionMode.HOST
+    always: tuple[SecurityClass, ...] = ()  # what is in every key of QKD
 
     def accept(self, request: SliceRequest) -> SliceRequest:
         """The request as it is carried out here. Raises InvalidRequest."""
+        request = request.in_mode(self.encryption, self.always)
         check_against(self.topology, request)
         problems = [
             (f"connections.{key}.suite", refused)
@@ -72,7 +74,7 @@ class Terms:
             ]
         if problems:
             raise InvalidRequest(tuple(problems))
-        return request.in_mode(self.encryption)
+        return request
 
     def _refuses(self, suite: str) -> str | None:
         if suite in self.forbidden_suites:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from controller.forwarding.intended import Changes, Difference
@@ -231,13 +232,14 @@ class NetworkState(StateRecording):
             self.observe_section(section.id, 0, is_usable=False)
         self.set_unknown_sections(s.id for s in self.topology.sections)
         self._allocations.begin_process(process)
+        in_mode = partial(connection_in_mode, encryption=self.encryption, always=self.policy.always)
         for record, connections in kept:
-            record = replace(record, request=record.request.in_mode(self.encryption))
+            record = replace(record, request=record.request.in_mode(self.encryption, self.policy.always))
             self._registry.restore_slice(record)
             if record.connection_ids:  # else it is SCHEDULED or FAILED
                 self._allocations.reserve_compute(record)
             for saved in connections:
-                connection = self._registry.restore_connection(connection_in_mode(saved, self.encryption))
+                connection = self._registry.restore_connection(in_mode(saved))
                 self._allocations.restore_connection(connection)
                 if connection.state is not ConnectionState.PENDING:
                     self.remove_old([connection.id])

@@ -10,11 +10,12 @@ from controller.model.cards import CardPair, card_pairs
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
 from controller.model.dark_channel import Spare
+from controller.model.operator_policy import NO_POLICY, OperatorPolicy
 from controller.model.path import Lane, Route
 from controller.model.slice_record import SliceRecord
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
-from controller.state.allocations import Allocations, LabelCounts, Retained
+from controller.state.allocations import Allocations, LabelCounts, PortHolders, Retained
 from controller.state.card_keys import CardKeys
 from controller.state.install_stages import InstallStages, IntendedItems
 from controller.state.key_allocations import KeyAllocations
@@ -32,11 +33,13 @@ class StateReading:
         forbidden_suites: frozenset[str] = frozenset(),
         extension_suites: frozenset[str] = frozenset(),
         encryption: EncryptionMode = EncryptionMode.HOST,
+        policy: OperatorPolicy = NO_POLICY,
     ) -> None:
         self._topology = topology
-        self._encryption, self._cards = encryption, card_pairs(topology, encryption)
+        self._encryption, self._policy = encryption, policy
+        self._cards = card_pairs(topology, encryption, policy.always)
         self._forbidden_suites, self._extension_suites = forbidden_suites, extension_suites
-        self._network = Network(topology)
+        self._network = Network(topology, policy.cost_profile)
         self._registry = SliceRegistry()
         self._quarantine = LabelQuarantine(PortMap.of(topology))
         self._allocations = Allocations(self._network, self._quarantine)
@@ -53,6 +56,11 @@ class StateReading:
     def encryption(self) -> EncryptionMode:
         """What seals traffic here."""
         return self._encryption
+
+    @property
+    def policy(self) -> OperatorPolicy:
+        """What the operator decides for all slices."""
+        return self._policy
 
     @property
     def cards(self) -> tuple[CardPair, ...]:
@@ -108,6 +116,10 @@ class StateReading:
     @property
     def labels(self) -> LabelCounts:
         return self._allocations.labels
+
+    @property
+    def client_ports(self) -> PortHolders:
+        return self._allocations.ports
 
     @property
     def departures(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from controller.model.connection import Connection
+from controller.model.operator_policy import NO_POLICY, OperatorPolicy
 from controller.model.path import Lane
 from controller.model.reason import Reason
 from controller.model.states import ConnectionState
@@ -31,7 +32,9 @@ class _LowersSecurity(NetworkState):
         best = SecurityClass.QKD
         channels = tuple(replace(c, security=best) for c in self.topology.channels)
         wavelengths = tuple(replace(w, security=best) for w in self.topology.wavelengths)
-        self.network.index = NetworkIndex(replace(self.topology, channels=channels, wavelengths=wavelengths))
+        self.network.index = NetworkIndex(
+            replace(self.topology, channels=channels, wavelengths=wavelengths), self.policy.cost_profile
+        )
         return super().drop_lanes(connection_id, lanes)
 
 
@@ -74,9 +77,10 @@ def make_model(
     forbidden_suites: frozenset[str] = frozenset(),
     extension_suites: frozenset[str] = frozenset(),
     encryption: EncryptionMode = EncryptionMode.HOST,
+    policy: OperatorPolicy = NO_POLICY,
 ) -> NetworkState:
     """The controller's model; one of :data:`MUTATIONS` is shouted about."""
     if mutation is None:
-        return NetworkState(topology, forbidden_suites, extension_suites, encryption)
+        return NetworkState(topology, forbidden_suites, extension_suites, encryption, policy)
     log.critical("THIS CONTROLLER IS WRONG ON PURPOSE (unsafe_mutation: %s): for tests of experiments alone", mutation)
-    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites, encryption)
+    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites, encryption, policy)

@@ -21,6 +21,8 @@ OPTIONS_OF_RUNS = {
     "kms.qra_kem": "qra",
     "kms.dh_group": "dh",
     "kms.kme_signature": "kme_signature",
+    "policy.always": "always",
+    "policy.cost_profile": "cost_profile",
 }
 
 

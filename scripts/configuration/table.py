@@ -7,13 +7,14 @@ differ.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from controller.model.provisioning_trace import ProvisioningMode
-from controller.schema.config import ApiConfig, ControllerConfig, OpenFlowConfig, ProvisioningConfig
+from controller.schema.config import ApiConfig, ControllerConfig, OpenFlowConfig, PolicyConfig, ProvisioningConfig
 from kms.config import KmsConfig, LimitsConfig, QkdConfig, QuotaConfig
 from kms.keys.key import KeySource
 from kms.sources.kems import KEM_NAMES
@@ -46,6 +47,8 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, Enum):
+        return value.value
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
@@ -99,6 +102,10 @@ def _controller() -> Iterator[Setting]:
     yield api("write_s", "How long a reader may take nothing of an answer.", "s")
     openflow = _Section("openflow", Reader.CONTROLLER, OpenFlowConfig)
     yield openflow("port", "The TCP port that the switches connect to, on 127.0.0.1.")
+    policy = _Section("policy", Reader.CONTROLLER, PolicyConfig, PolicyConfig())
+    yield policy("always", "Methods of which every key of QKD gets a part too.", option="--always")
+    yield policy("cost_profile", "Whether lesser traffic takes premium channels only where nothing else fits, or free "
+                 "ones like any other.", option="--cost-profile")  # fmt: skip
     controller = _Section("controller", Reader.CONTROLLER, ControllerConfig)
     yield controller("hold_down_s", "How long both ends of a channel must be up before it is used again.", "s")
     yield controller("spare_hold_s", "How long an activated spare must be unneeded before it goes dark again.", "s")

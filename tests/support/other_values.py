@@ -15,6 +15,8 @@ OTHER_VALUES: dict[str, Any] = {
     "provisioning.deadline_s": 7.5,
     "provisioning.ethernet_s": 1.5,
     "provisioning.optical_s": 0.5,
+    "policy.always": ["qra"],
+    "policy.cost_profile": "use-free-premium",
     "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,

@@ -8,7 +8,7 @@ from controller.monitoring.link_state import LinkMonitor
 from controller.northbound.http.auth import Role
 from controller.northbound.http.messages import Answer, Request, json_answer
 from controller.northbound.http.operations import Operation, Reply
-from controller.northbound.views.network import switch_view, topology_view
+from controller.northbound.views.network import policy_view, switch_view, topology_view
 from controller.northbound.views.sealing import cards_view
 from controller.operations.slices.slice_service import SliceService
 
@@ -38,6 +38,7 @@ class NetworkHandlers:
             broken = {c: f"spare {c}: {s.fault}" for c, s in model.spares.items() if s.fault}
             view = topology_view(model.network, self._slices.sections, {**self._links.faults, **broken})
             view |= {"encryption": model.encryption.value, "cards": cards_view(model)}
+            view["policy"] = policy_view(model.policy)
         return json_answer(HTTPStatus.OK, view)
 
     def show_intended(self, request: Request) -> Answer:

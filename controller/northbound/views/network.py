@@ -21,6 +21,8 @@ from controller.forwarding.items import (
 )
 from controller.model.events import SectionState
 from controller.model.key_rates import SectionStatus
+from controller.model.operator_policy import OperatorPolicy
+from controller.northbound.views.wavelengths import wavelength_view
 from controller.pce.network import Network
 
 
@@ -91,12 +93,18 @@ def _rate_bps(sections: Mapping[str, SectionStatus], section_id: str) -> float |
     return None if is_unknown else sections[section_id].rate_millibps / 1000
 
 
+def policy_view(policy: OperatorPolicy) -> dict[str, Any]:
+    """What the operator decides for all slices."""
+    return {"always": [method.label for method in policy.always], "cost_profile": policy.cost_profile.value}
+
+
 def topology_view(network: Network, sections: Mapping[str, SectionStatus], faults: Mapping[str, str]) -> dict[str, Any]:
     """Sites, channels and sections with their states and what is reserved on them."""
     topology = network.topology
     return {
         "name": topology.name,
         "description": topology.description,
+        "allocation": topology.allocation.value,
         "sites": [
             {
                 "name": s.name,
@@ -110,6 +118,7 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
             }
             for s in topology.sites
         ],
+        "wavelengths": [wavelength_view(network, w.id) for w in topology.wavelengths],
         "channels": [
             {
                 "id": c.id,

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.forwarding.items import GroupType
 from controller.model.events import SectionState
+from controller.model.operator_policy import CostProfile
 from controller.model.reason import ReasonCode
 from controller.model.request import Match, Protection, Role
 from controller.model.states import ConnectionState, SliceState
@@ -33,10 +34,11 @@ from controller.northbound.views.schema_terms import (
 )
 from controller.northbound.views.sealing import CARD_SCHEMA, SEALING_MEMBERS
 from controller.northbound.views.traces import TRACE_SCHEMAS
+from controller.northbound.views.wavelengths import WAVELENGTH_SCHEMAS
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import ListedSliceWire, SliceWire
-from topologies.spec import EncryptionMode
+from topologies.spec import Allocation, EncryptionMode
 
 
 @cache
@@ -44,7 +46,7 @@ def schemas() -> dict[str, Any]:
     """All of them by name. Treat them as read-only: they are made once."""
     forms = [w.model_json_schema(ref_template="#/components/schemas/{model}") for w in (SliceWire, ListedSliceWire)]
     definitions = {name: schema for form in forms for name, schema in form.pop("$defs", {}).items()}
-    given = {**PATH_SCHEMAS, **EVENT_SCHEMAS, **TRACE_SCHEMAS, **_ANSWERS}
+    given = {**PATH_SCHEMAS, **WAVELENGTH_SCHEMAS, **EVENT_SCHEMAS, **TRACE_SCHEMAS, **_ANSWERS}
     return {**definitions, "SliceRequest": {"oneOf": forms}, **given}
 
 
@@ -66,7 +68,7 @@ _ANSWERS: dict[str, Any] = {
             "src_address": {"type": "string", "format": "ipv4"}, "dst_address": {"type": "string", "format": "ipv4"},
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6),
             "required": LEVEL, "level": LEVEL, "fallback": list_of(LEVEL), "is_on_fallback": FLAG,
-            "key_source": TEXT, "suite": or_null(_SUITE), **SEALING_MEMBERS,
+            "key_source": TEXT, "added_by_policy": list_of(LEVEL), "suite": or_null(_SUITE), **SEALING_MEMBERS,
             "padding": or_null({"enum": list(PADDINGS)}),
             "match": {"enum": [m.value for m in Match]}, "protection": {"enum": [p.value for p in Protection]},
             "state": {"enum": [s.value for s in ConnectionState]}, "conditions": TEXTS,
@@ -85,6 +87,7 @@ _ANSWERS: dict[str, Any] = {
             "occurrence": or_null(object_of({"number": COUNT, "start": MOMENT, "end": MOMENT})),
             "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
+            "wavelengths": list_of(ref("WavelengthOfSlice")), "cross_connects": list_of(ref("CrossConnect")),
         }
     ),
     "SlicePatch": {
@@ -125,7 +128,7 @@ _ANSWERS: dict[str, Any] = {
         {
             "name": TEXT, "src": TEXT, "dst": TEXT, "src_address": TEXT, "dst_address": TEXT,
             "src_address6": or_null(_IPV6), "dst_address6": or_null(_IPV6), "required": TEXT,
-            "key_source": TEXT, "suite": or_null(_SUITE),
+            "key_source": TEXT, "added_by_policy": list_of(LEVEL), "suite": or_null(_SUITE),
             "padding": or_null({"enum": list(PADDINGS)}),
             "protection": {"enum": [p.value for p in Protection]}, "bandwidth_mbps": AMOUNT,
             "reverse_bandwidth_mbps": AMOUNT, "key_rate_bps": AMOUNT, **PATH_MEMBERS, "backup": or_null(ref("Path")),
@@ -164,8 +167,12 @@ _ANSWERS: dict[str, Any] = {
     "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
     "Topology": object_of(
         {
-            "name": TEXT, "description": TEXT, "faults": TEXTS,
+            "policy": object_of(
+                {"always": list_of(LEVEL), "cost_profile": {"enum": [profile.value for profile in CostProfile]}}
+            ),
             "encryption": {"enum": [mode.value for mode in EncryptionMode]}, "cards": list_of(CARD_SCHEMA),
+            "name": TEXT, "description": TEXT, "faults": TEXTS, "allocation": {"enum": [a.value for a in Allocation]},
+            "wavelengths": list_of(ref("Wavelength")),
             "sites": list_of(
                 object_of(
                     {

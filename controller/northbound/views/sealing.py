@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller.model.cards import CardPair, weakest
+from controller.model.cards import CardPair, card_keys_of, weakest
 from controller.model.connection import Connection
 from controller.northbound.views.schema_terms import AMOUNT, FLAG, LEVEL, TEXT, TEXTS, list_of, object_of, or_null
 from controller.state.network_state import NetworkState
@@ -62,7 +62,7 @@ def level_of(topology: Topology, connection: Connection) -> tuple[SecurityClass,
     if spec.hosts_seal or connection.route is None:
         return spec.security.level, spec.security.key_source
     level = weakest(topology, connection.route.channels)
-    return level, level.label
+    return level, card_keys_of(level, spec.security.always)
 
 
 def cards_view(model: NetworkState) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from controller.northbound.views.moments import moment_or_none
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
 from controller.northbound.views.sealing import cards_of, level_of, sealing_view
+from controller.northbound.views.wavelengths import cross_connects, wavelengths_of
 from controller.operations.slices.dry_run import Preview
 from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
@@ -43,6 +44,8 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
             | {"conditions": list(model.conditions.get(c.id, ()))}
             for c in connections
         ],
+        "wavelengths": wavelengths_of(model.network, connections),
+        "cross_connects": cross_connects(model.topology, connections),
     }
 
 
@@ -98,6 +101,7 @@ def connection_view(topology: Topology, connection: Connection, finding: Finding
         "fallback": [level.label for level in request.spec.fallback],
         "is_on_fallback": connection.fallback is not None,
         "key_source": key_source,
+        "added_by_policy": [method.label for method in connection.in_force.security.added],
         "suite": request.spec.suite if connection.is_encrypted else None,
         "padding": request.spec.padding if connection.is_encrypted else None,
         "match": request.spec.security.match.value,
@@ -150,6 +154,7 @@ def _planned_view(planned: PlannedConnection, connection: Connection) -> dict[st
         "dst_address6": connection.dst_address6,
         "required": request.spec.security.level.label,
         "key_source": request.spec.security.key_source,
+        "added_by_policy": [method.label for method in request.spec.security.added],
         "suite": request.spec.suite if request.spec.is_sealed_by_hosts else None,
         "padding": request.spec.padding if request.spec.is_sealed_by_hosts else None,
         "protection": request.spec.protection.value,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
+from controller.model.operator_policy import CostProfile
 from controller.model.request import AnyShape, ConnectionRequest, Match, Protection, SliceRequest, connections_of
 from controller.pce.network import Network
 from topologies.spec import Allocation, Wavelength
@@ -87,6 +88,11 @@ def _fits_ports(network: Network, request: ConnectionRequest, channels: tuple[st
     return max(request.spec.reserved_kbps) <= round(min(ports) * 1000)
 
 
+def counts_surplus(network: Network) -> bool:
+    """Whether the operator wants premium channels to be taken last."""
+    return network.index.profile is CostProfile.PREMIUM_LAST
+
+
 def cost_of(network: Network, request: ConnectionRequest, way: Way) -> Cost:
     total: Cost = (0, 0, 0)
     need = bandwidth_of(request, way)
@@ -94,7 +100,8 @@ def cost_of(network: Network, request: ConnectionRequest, way: Way) -> Cost:
         c = network.topology.channel(channel_id)
         capacity = round(c.capacity_mbps * 1000)
         load = max(network.reserved_kbps(c.id, end) + need[c.id, end] for end in c.ends) * 1000 // capacity
-        total = add(total, (c.security - request.spec.security.level, latency_us(c.length_km), load))
+        surplus = c.security - request.spec.security.level if counts_surplus(network) else 0
+        total = add(total, (surplus, latency_us(c.length_km), load))
     return total
 
 

@@ -17,6 +17,11 @@ PROVISIONING = argument("--provisioning", choices=("parallel", "sequential"),
                         help="how slices are set up: all switches at once by OpenFlow, or one device after the other "
                              "by NETCONF, as in the papers (default parallel)")  # fmt: skip
 KEY_POLICIES = (
+    argument("--always", action="append", choices=("dh", "qra"),
+             help="a method of which every key of QKD gets a part too; may be given twice"),
+    argument("--cost-profile", choices=("premium-last", "use-free-premium"),
+             help="whether lesser traffic takes premium channels only where nothing else fits, or free ones like any "
+                  "other (default premium-last)"),
     argument("--qra", metavar="KEM", help="the post-quantum KEM of QRA keys, or several joined by +, such as "
              "ML-KEM-768+HQC-256 (default auto)"),
     argument("--dh", metavar="GROUP", help="the group of DH keys, such as ffdhe3072 (default x25519)"),

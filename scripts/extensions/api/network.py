@@ -107,6 +107,7 @@ class NetworkView:
     qkd_links: tuple[QkdLinkView, ...]
     wavelengths: tuple[WavelengthView, ...] = ()
     allocation: str = "shared"  # or circuit
+    cost_profile: str = "premium-last"  # or use-free-premium: levels above what is asked for cost nothing then
 
     @cached_property
     def by_id(self) -> dict[str, ChannelView]:

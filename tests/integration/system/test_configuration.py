@@ -20,8 +20,9 @@ network: {scale: 2}
 api: {host: 127.0.0.2, port: 8095, require_token_for_reads: true}
 openflow: {port: 6690}
 controller: {forbidden_suites: [chacha20-poly1305]}
+policy: {always: [qra], cost_profile: use-free-premium}
 kms:
-  qra_kem: ML-KEM-768
+  qra_kem: ML-KEM-768+HQC-128
   dh_group: ffdhe3072
 tunnel: {data_plane: userspace, probe_s: 0.25}
 """
@@ -46,17 +47,25 @@ def test_what_a_file_says_is_in_force(tmp_path: Path) -> None:
         # In force is what the network was started with, whatever has become of the file.
         file.write_text("version: 1\n")
         settings = answer("config", "show", "--running")["settings"]
-        assert settings["kms.qra_kem"]["from"] == {"source": "file", "where": f"{file}:7"}
+        assert settings["kms.qra_kem"]["from"] == {"source": "file", "where": f"{file}:8"}
         assert settings["controller.hold_down_s"]["from"]["source"] == "environment"
         assert (status_without_a_token("/v1/slices"), status_without_a_token("/v1/healthz")) == (401, 200)
         assert {c["capacity_mbps"] for c in answer("link", "list")} == {200.0}
         made = answer("slice", "create", "--example", "enterprise-app")
         assert made["state"] == "ACTIVE"
+        sources = {c["id"]: c["key_source"] for c in made["connections"]}
+        assert sources["enterprise-app/compute-core"] == "qkd+qra"  # asked for qkd; the policy adds qra
+        told = answer("tunnel", "stats", "core1")["sites"]["core1"]["connections"]
+        assert {name: each["key_source"] for name, each in told.items()}.items() <= sources.items()
+        assert answer("status")["policy"] == {"always": ["qra"], "cost_profile": "use-free-premium"}
+        held = answer("slice", "reserve", "--example", "cdn")
+        assert held["slice"]["state"] == "RESERVED"
+        assert answer("slice", "activate", held["id"])["state"] == "ACTIVE"
         refused = qslice("slice", "patch", "enterprise-app", "--set", "connections.access.suite=chacha20-poly1305")
         assert refused.returncode == 2
         assert "is forbidden here" in refused.stderr
         status, kms = KmsAdmin(LAYOUT.kms_socket).call("GET", "/v1/status")
-        assert (status, kms["algorithms"]["qra"], kms["algorithms"]["dh"]) == (200, "ML-KEM-768", "ffdhe3072")
+        assert (status, kms["algorithms"]["qra"], kms["algorithms"]["dh"]) == (200, "ML-KEM-768+HQC-128", "ffdhe3072")
         stats = answer("tunnel", "stats", "cell1")
         assert {c["data_plane"] for each in stats["sites"].values() for c in each["connections"].values()} == {
             "userspace"

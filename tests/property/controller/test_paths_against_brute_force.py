@@ -8,6 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.model.operator_policy import CostProfile
 from controller.model.request import (
     ConnectionRequest,
     ConnectionSpec,
@@ -35,6 +36,7 @@ from topologies.spec import Allocation, SecurityClass
 
 seeds = st.integers(0, 2**32)
 allocations = st.sampled_from(Allocation)
+profiles = st.sampled_from(CostProfile)
 SLICE_LIMITS = SmallLimits(sites=5, channels=9, cells=1)
 
 
@@ -50,10 +52,12 @@ def test_one_route(network_seed: int, request_seed: int) -> None:
     check_route(network, small_connection(request_seed, network))
 
 
-@given(seeds, seeds)
+@given(seeds, seeds, profiles)
 @settings(max_examples=1500, deadline=None)
-def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, request_seed: int) -> None:
-    network = small_network(network_seed, is_one_sided=True)
+def test_one_route_with_another_bandwidth_there_than_back(
+    network_seed: int, request_seed: int, profile: CostProfile
+) -> None:
+    network = small_network(network_seed, is_one_sided=True, profile=profile)
     check_route(network, small_connection(request_seed, network, is_directed=True))
 
 
@@ -122,12 +126,12 @@ def test_pair(network_seed: int, request_seed: int) -> None:
     check_pair(network, small_connection(request_seed, network, Protection.ONE_TO_ONE))
 
 
-@given(seeds, seeds, st.sampled_from([Protection.ONE_TO_ONE, Protection.ONE_PLUS_ONE]))
+@given(seeds, seeds, st.sampled_from([Protection.ONE_TO_ONE, Protection.ONE_PLUS_ONE]), profiles)
 @settings(max_examples=2500, deadline=None)
 def test_pair_with_another_bandwidth_there_than_back(
-    network_seed: int, request_seed: int, protection: Protection
+    network_seed: int, request_seed: int, protection: Protection, profile: CostProfile
 ) -> None:
-    network = small_network(network_seed, is_one_sided=True)
+    network = small_network(network_seed, is_one_sided=True, profile=profile)
     check_pair(network, small_connection(request_seed, network, protection, is_directed=True))
 
 
@@ -165,10 +169,10 @@ def test_slice(network_seed: int, request_seed: int) -> None:
     check_slice(network, small_slice(request_seed, network, SLICE_LIMITS))
 
 
-@given(seeds, seeds, st.booleans())
+@given(seeds, seeds, st.booleans(), profiles)
 @settings(max_examples=1200, deadline=None)
-def test_slice_of_any_shape(network_seed: int, request_seed: int, is_loaded: bool) -> None:
-    network = small_network(network_seed, SLICE_LIMITS, is_one_sided=is_loaded)
+def test_slice_of_any_shape(network_seed: int, request_seed: int, is_loaded: bool, profile: CostProfile) -> None:
+    network = small_network(network_seed, SLICE_LIMITS, is_one_sided=is_loaded, profile=profile)
     check_slice(network, small_listed(request_seed, network))
 
 

@@ -17,6 +17,7 @@ from scripts.bench.provision import fill, modes
 from scripts.bench.provision import run as provision
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
+from scripts.cli.commands.measure.profiles import compare_profiles
 from scripts.cli.configuration import configuration_of, configured_topology
 from scripts.cli.extensions import chosen_uses, named_in_results
 from scripts.cli.handlers import Handlers
@@ -204,6 +205,8 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     configuration = configuration_of(arguments, section="bench.paths")
     origin, effort = provenance(configuration), configuration.section("bench.paths")
     folder = make_results_folder("--out", arguments.out or RESULTS / "paths")
+    if arguments.profiles:
+        return compare_profiles(configuration, arguments.seeds, folder, as_json=arguments.json)
     if uses:
         return _compared_paths(uses, configuration, arguments, folder)
     with Progress("bench paths") as progress:

@@ -63,6 +63,7 @@ def _status(arguments: argparse.Namespace, layout: Layout) -> int:
     topology = _ask(system.api, "GET", "/v1/topology")
     document["links_down"] = [c["id"] for c in topology.get("channels", []) if c["state"] != "up"]
     document |= {"encryption": topology.get("encryption"), "cards": topology.get("cards", [])}
+    document["policy"] = topology.get("policy")
     health = _ask(system.api, "GET", "/v1/healthz")
     document["switches"] = {"connected": health.get("switches_connected", 0), "of": len(record.network.site_names)}
     keys = _ask(system.kms.call, "GET", "/v1/keys")
@@ -114,6 +115,7 @@ def _elsewhere(arguments: argparse.Namespace, api: Northbound) -> int:
         "links_down": [c["id"] for c in topology["channels"] if c["state"] != "up"],
         "encryption": topology["encryption"],
         "cards": topology["cards"],
+        "policy": topology["policy"],
         "switches": {"connected": health["switches_connected"], "of": health["switches"]},
         "sections": topology["sections"],
     }
@@ -138,6 +140,8 @@ def _print_network(document: dict[str, Any]) -> None:
     say(f"switches connected: {document['switches']['connected']} of {document['switches']['of']}")
     if document["encryption"] is not None:
         say(f"encryption: {document['encryption']}")
+    if (policy := document["policy"]) is not None and (policy["always"] or policy["cost_profile"] != "premium-last"):
+        say(f"policy: every key of QKD with {', '.join(policy['always']) or 'nothing'} too; {policy['cost_profile']}")
     if document["cards"]:
         columns = ("wavelength", "from", "to", "keys", "QKD bit/s", "over", "supplied")
         print_table("Cards", columns, [

@@ -119,7 +119,7 @@ SECTION = Section(
         ),
         Leaf(
             "bench paths", "measure.bench", "Measure path computation: exactness and speed.",
-            ("bench paths --sizes 100 1000 --queries 50", "bench paths --use pce=yen"),
+            ("bench paths --sizes 100 1000 --queries 50", "bench paths --profiles --seeds 5"),
             "a path was not the best there is, or the auditor refused an answer of an extension",
             (
                 argument("--sizes", type=count, nargs="+", metavar="N", help="network sizes, in sites"),
@@ -127,6 +127,11 @@ SECTION = Section(
                 USE,
                 argument("--instances", type=count, default=100, metavar="N",
                          help="with --use: slices that can be placed, on which it is compared (default %(default)s)"),
+                argument("--profiles", action="store_true",
+                         help="instead: how many slices each cost profile lets in under a random load on ukqntel and "
+                              "metro-ring"),
+                argument("--seeds", type=count, default=10, metavar="N",
+                         help="with --profiles: sequences of arrivals for each load (default %(default)s)"),
                 _bench_out("paths"),
             ),
         ),

@@ -7,6 +7,7 @@ import pytest
 from controller.extending.audit import audited_plan, audited_route
 from controller.extending.builtin import BuiltinPce
 from controller.extending.views import connection_ask, network_view, slice_ask
+from controller.model.operator_policy import CostProfile
 from controller.model.request import Protection, connections_of
 from controller.pce.computation import search_route, search_slice
 from controller.pce.placement import candidates
@@ -17,6 +18,9 @@ from scripts.extensions.codec import decode, encode
 LIMITS = SmallLimits(sites=5, channels=9, cells=1)
 
 
+PROFILES = tuple(CostProfile)
+
+
 def through_json(kind, value):
     """What comes out at the other end of a worker's socket."""
     return decode(kind, encode(kind, value))
@@ -24,7 +28,7 @@ def through_json(kind, value):
 
 @pytest.mark.parametrize("seed", range(120))
 def test_slices_get_the_same_plan_to_the_byte(seed):
-    network = small_network(seed, LIMITS, is_one_sided=seed % 2 == 1)
+    network = small_network(seed, LIMITS, is_one_sided=seed % 2 == 1, profile=PROFILES[seed % 3 == 0])
     request = small_listed(seed, network) if seed % 2 else small_slice(seed, network, LIMITS)
     ask = through_json(SliceAsk, slice_ask(network, request))
     answer = BuiltinPce().plan(through_json(NetworkView, network_view(network)), ask)
@@ -42,7 +46,7 @@ def test_slices_get_the_same_plan_to_the_byte(seed):
 
 @pytest.mark.parametrize("seed", range(120))
 def test_connections_get_the_same_route_to_the_byte(seed):
-    network = small_network(seed, SmallLimits(), is_one_sided=seed % 2 == 1)
+    network = small_network(seed, SmallLimits(), is_one_sided=seed % 2 == 1, profile=PROFILES[seed % 3 == 0])
     request = small_connection(seed, network, Protection.RESTORATION, is_directed=seed % 2 == 1)
     view = through_json(NetworkView, network_view(network))
     answer = BuiltinPce().route(view, through_json(ConnectionAsk, connection_ask(request)), ())

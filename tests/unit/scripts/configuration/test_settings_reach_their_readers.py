@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def parsed(configuration: Configuration, topology: Topology, folder: Path) -> di
     config = load_config(controller)
     return {
         "controller": config, "api": config.api, "openflow": config.openflow, "tunnel": load_agent_config(agent),
+        "policy": config.policy,
         "kms": parse_config(json.dumps(kms_file(topology, layout, configuration))),
     }  # fmt: skip
 
@@ -69,6 +71,8 @@ def seen(components: dict[str, BaseModel], name: str) -> Any:
         value = getattr(value, part)
     if isinstance(value, dict):
         return {key: each.model_dump(exclude_unset=True) for key, each in value.items()}
+    if isinstance(value, Enum):
+        return value.value
     return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
 
@@ -258,6 +262,8 @@ def test_the_defaults_that_help_tells_are_those_of_the_settings() -> None:
         ("up --dh ffdhe3072", "", "kms.dh_group"),
         ("experiment run chaos --qra sntrup761+ML-KEM-768", "experiment", "kms.qra_kem"),
         ("demo --kme-signature ecdsa-p256+ml-dsa-65", "", "kms.kme_signature"),
+        ("up --always qra", "", "policy.always"),
+        ("experiment run chaos --cost-profile use-free-premium", "experiment", "policy.cost_profile"),
         ("up --use pce=yen", "", "extensions.use"),
         ("up --on-failure builtin", "", "extensions.on_failure"),
         ("experiment run link-cut --deadline 0.5", "experiment", "extensions.deadline_s"),
