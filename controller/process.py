@@ -17,10 +17,12 @@ import eventlet.event
 import eventlet.hubs
 import eventlet.support.greenlets
 
+from controller.device_model.kinds import DeviceKind
 from controller.listening import listen, raise_descriptor_limit
 from controller.log_lines import configure_logging
 from controller.model.cards import as_sealed
 from controller.model.errors import ConfigError, ControllerError
+from controller.model.provisioning_trace import ProvisioningMode
 from controller.monitoring.link_state import LinkMonitor
 from controller.northbound import Api, Settings, Tokens
 from controller.northbound.http.server import Limits, serve
@@ -33,9 +35,10 @@ from controller.operations.extending.pce import ExternalPce
 from controller.operations.extending.terms import OnFailure, Terms
 from controller.operations.supervision import Supervisor
 from controller.persistence.sqlite_journal import Store
-from controller.schema.config import ControllerConfig, ExtensionsConfig, load_config
+from controller.schema.config import ControllerConfig, ExtensionsConfig, ProvisioningConfig, load_config
 from controller.southbound.carrier import CarrierWatch
 from controller.southbound.channel_ports import OpenFlowChannelPorts
+from controller.southbound.device_layer import DeviceLayer, LayerTerms
 from controller.southbound.kms_client import KmsClient
 from controller.southbound.openflow import Switchboard
 from controller.southbound.ovsdb import OvsdbClient
@@ -47,6 +50,7 @@ from scripts.extensions.client import Worker
 from scripts.extensions.errors import ExtensionError
 from scripts.extensions.naming import Use
 from scripts.extensions.protocols import Kind
+from topologies.spec import Topology
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +114,7 @@ def run(config: ControllerConfig) -> None:
         options=OperationOptions(spare_hold_s=config.spare_hold_s, checkpoint=killer_at(config.crash_at_checkpoint)),
         supervisor=Supervisor(ending=(eventlet.support.greenlets.GreenletExit,)),
     )
+    context.devices = device_layer(config.provisioning, topology)
     workers = put_in_force(config.extensions, context)
     operations = assemble(context)
     slices, maintenance = operations.slices, operations.maintenance
@@ -135,6 +140,16 @@ def run(config: ControllerConfig) -> None:
         worker.close()
     store.close()
     log.info("ended; switches go on forwarding by the rules they have")
+
+
+def device_layer(config: ProvisioningConfig, topology: Topology) -> DeviceLayer | None:
+    """The way to devices, one at a time; None: by OpenFlow. Raises ConfigError."""
+    if config.mode is ProvisioningMode.PARALLEL:
+        return None
+    assert config.layer_host is not None and config.layer_token is not None  # noqa: PT018 - ProvisioningConfig has seen
+    takes_s = {DeviceKind.ETHERNET: config.ethernet_s, DeviceKind.OPTICAL: config.optical_s}
+    token = read_or_make_token(config.layer_token)
+    return DeviceLayer(topology, LayerTerms(config.layer_host, config.layer_port, token, config.deadline_s, takes_s))
 
 
 def put_in_force(config: ExtensionsConfig, context: OperationContext) -> list[Worker]:

@@ -36,6 +36,14 @@ class Difference:
     def is_empty(self) -> bool:
         return not (self.missing or self.excess or self.misconfigured)
 
+    def without(self, items: frozenset[Item]) -> Difference:
+        """Leaving out what concerns these, present or not."""
+        return Difference(
+            tuple(i for i in self.missing if i not in items),
+            tuple(i for i in self.excess if i not in items),
+            tuple(pair for pair in self.misconfigured if not items.intersection(pair)),
+        )
+
     def repair(self) -> Changes:
         """The changes that make the switch right. A rule is overwritten in place, so traffic is not interrupted."""
         overwritten = [wanted for _, wanted in self.misconfigured]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+
+from controller.model.provisioning_trace import DeviceTimes
 
 
 class ControllerError(Exception):
@@ -51,12 +54,14 @@ class KeyRatesUnknown(ControllerError):
 class ProvisioningFailed(ControllerError):
     """A switch or a tunnel refused or did not answer; everything was rolled back.
 
-    ``lacks_keys``: a tunnel was given no key of its source in time.
+    ``lacks_keys``: a tunnel was given no key of its source in time. ``step``: at which it ended, where it was made of
+    steps.
     """
 
     def __init__(self, message: str, cause: ControllerError) -> None:
         super().__init__(message)
         self.lacks_keys = isinstance(cause, KeysMissing)
+        self.step = cause.step if isinstance(cause, StepFailed) else None
 
 
 class UnknownReservation(ControllerError):
@@ -91,8 +96,37 @@ class DriverError(ControllerError):
     """Something outside the controller refused or did not answer."""
 
 
+@dataclass(frozen=True)
+class FailedStep:
+    """``number`` from 1, of so many that were planned."""
+
+    number: int
+    of: int
+    device: str
+    connection: str
+
+    def __str__(self) -> str:
+        return f"step {self.number} of {self.of}, device {self.device} for {self.connection}"
+
+
 class ExtensionFailed(DriverError):
     """An extension gave no answer that may be used; the message names it."""
+
+
+class DeviceFailed(DriverError):
+    """A device refused its configuration, was late, or could not be reached; ``times`` of the attempt."""
+
+    def __init__(self, device: str, message: str, times: DeviceTimes | None = None) -> None:
+        super().__init__(message)
+        self.device, self.times = device, times
+
+
+class StepFailed(DriverError):
+    """One step of a set-up, which ends here: which device, and which step of how many."""
+
+    def __init__(self, step: FailedStep, reason: str) -> None:
+        super().__init__(f"{step}: {reason}")
+        self.step = step
 
 
 class KeysMissing(DriverError):

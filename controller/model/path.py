@@ -43,3 +43,4 @@ class Lane:
     # last, the reverse ones' on all but the first, in the route's order. Empty unless the lane is protected 1:1.
     forward_detour: tuple[int, ...] = ()
     reverse_detour: tuple[int, ...] = ()
+    ports: tuple[int, ...] = ()  # the client port at both ends of each hop, where connections have circuits

@@ -20,6 +20,7 @@ from controller.northbound.handlers.news import EventHandlers
 from controller.northbound.handlers.reservations import ReservationHandlers
 from controller.northbound.handlers.service import ServiceHandlers
 from controller.northbound.handlers.slices import SliceHandlers
+from controller.northbound.handlers.traces import TraceHandlers
 from controller.northbound.http.auth import Role, Tokens, authorise
 from controller.northbound.http.conditional import check_match, with_etag
 from controller.northbound.http.idempotency import IdempotencyKeys, fingerprint_of
@@ -76,6 +77,7 @@ class Api:
             [
                 *SliceHandlers(slices).operations(),
                 *ReservationHandlers(slices).operations(),
+                *TraceHandlers(slices).operations(),
                 *NetworkHandlers(slices, links).operations(),
                 *EventHandlers(events).operations(),
                 *ServiceHandlers(slices, events, self._telemetry, self.document).operations(),

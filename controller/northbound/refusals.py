@@ -67,4 +67,7 @@ def problem_of(error: ControllerError) -> Problem:
         members = {"errors": [{"field": path, "message": what} for path, what in error.problems]}
     elif isinstance(error, ProvisioningFailed) and error.lacks_keys:
         code = ProblemCode.KEYS_MISSING
+    if isinstance(error, ProvisioningFailed) and error.step is not None:
+        step = error.step
+        members = {"device": step.device, "connection": step.connection, "step": step.number, "steps": step.of}
     return Problem(status, str(error), headers, code=code.value, **members)

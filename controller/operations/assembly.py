@@ -14,6 +14,7 @@ from controller.operations.keys.key_reservations import KeyReservations
 from controller.operations.maintenance import HealingOperations, KeyOperations, Maintenance, TimedOperations
 from controller.operations.reconciliation import Reconciliation
 from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.device_sequence import DeviceSequence
 from controller.operations.slices.feasibility import FeasibilityJobs
 from controller.operations.slices.modification import Modification
 from controller.operations.slices.provisioning import Provisioning
@@ -39,8 +40,9 @@ def assemble(context: OperationContext) -> Operations:
         context.model.plan_by(context.pce)
         context.model.find_routes_by(RouteRehearsal(context.pce))  # for what has not been tried before
     key_rates = KeyRatePolling(context)
-    deletion = Deletion(context)
-    provisioning = Provisioning(context, deletion)
+    sequence = None if context.devices is None else DeviceSequence(context, context.devices)
+    deletion = Deletion(context, sequence)
+    provisioning = Provisioning(context, deletion, sequence)
     reservations = Reservations(context, provisioning)
     scheduling = Scheduling(context, provisioning, deletion, key_rates)
     slices = SliceOperations(

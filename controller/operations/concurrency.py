@@ -1,4 +1,4 @@
-"""Running calls to drivers side by side, operations that can be superseded, and timing their stages."""
+"""Running calls to drivers side by side, and operations that can be superseded."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from typing import Any
 from controller.model.errors import ControllerError, DriverError, KeysMissing, Superseded
 
 log = logging.getLogger(__name__)
-
-
-class Stopwatch:
-    """Milliseconds since the request came in, by stage."""
-
-    def __init__(self, steady: Callable[[], float], start: float) -> None:
-        self._steady = steady
-        self._start = start
-        self.laps_ms: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        self.laps_ms[stage] = round((self._steady() - self._start) * 1000, 3)
 
 
 class Call:

@@ -14,18 +14,30 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from controller.forwarding.items import Item
 from controller.model.connection import Connection
 from controller.model.errors import ControllerError, DriverError
 from controller.model.events import ConnectionChanged, SliceChanged
 from controller.model.key_rates import SectionStatus
+from controller.model.provisioning_trace import ProvisioningMode
 from controller.model.slice_record import SliceRecord
 from controller.model.states import SliceState
 from controller.operations.concurrency import Operation
-from controller.operations.drivers import ChannelPorts, Journal, KeyRates, Pending, Switches, SwitchFault, Tunnels
+from controller.operations.drivers import (
+    ChannelPorts,
+    Devices,
+    Journal,
+    KeyRates,
+    Pending,
+    Switches,
+    SwitchFault,
+    Tunnels,
+)
 from controller.operations.event_log import EventLog
 from controller.operations.extending.pce import ExternalPce
 from controller.operations.extending.terms import Terms
 from controller.operations.supervision import Supervisor
+from controller.operations.tracing import Traces
 from controller.pce.infeasibility import Infeasible
 from controller.policy.restoration import explain_briefly
 from controller.schema.config import DEFAULT_HOLD_S
@@ -96,6 +108,9 @@ class OperationContext:
     kms_silence: str | None = None  # why the KMS has not told its rates when it was asked last
     pce: ExternalPce | None = None  # None: the builtin path computation
     healing: Terms | None = None  # None: the builtin policy
+    devices: Devices | None = None  # None: slices are set up by OpenFlow, all switches at once
+    in_hand: dict[str, frozenset[Item]] = field(default_factory=dict)  # by site: what a device is changing just now
+    traces: Traces = field(default_factory=Traces)
 
     @property
     def terms(self) -> RequestTerms:
@@ -117,6 +132,11 @@ class OperationContext:
     def checkpoint(self, name: str) -> None:
         """The work has come to a checkpoint (:mod:`controller.testing.checkpoints`)."""
         self.options.checkpoint(name)
+
+    @property
+    def mode(self) -> ProvisioningMode:
+        """How slices are set up."""
+        return ProvisioningMode.PARALLEL if self.devices is None else ProvisioningMode.SEQUENTIAL
 
     def new_id(self) -> str:
         return self.options.new_id()

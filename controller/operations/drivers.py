@@ -11,6 +11,7 @@ from controller.forwarding.tunnel_endpoint import TunnelEndpoint
 from controller.model.connection import Connection
 from controller.model.connectivity import TunnelReport
 from controller.model.key_rates import KeyBooking, KeyPool, SectionStatus
+from controller.model.provisioning_trace import DeviceTimes
 from controller.model.slice_record import SliceRecord
 from controller.monitoring.bfd_intervals import Pace
 
@@ -54,6 +55,19 @@ class Switches(Protocol):
 
     def is_ready(self, site: str) -> bool:
         """Whether the switch is connected and holds what it shall."""
+
+
+class Devices(Protocol):
+    """The layers below the orchestrator as the papers have them: one device configured at a time.
+
+    In the place of :class:`Switches` where slices are set up one step after the other.
+    """
+
+    def configure(self, site: str, changes: Changes) -> DeviceTimes:
+        """Make the changes at one device: all, or none. Doing so twice is harmless. Raises DeviceFailed.
+
+        What became of them is not known when the device was late or went away.
+        """
 
 
 class Tunnels(Protocol):

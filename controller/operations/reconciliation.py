@@ -99,9 +99,15 @@ class Reconciliation:
         context = self._context
         with context.lock:
             departures, revision = context.model.departures, context.model.intended.revision(site)
+            in_hand = context.in_hand.get(site)
         installed = read()
         with context.lock:
             difference = context.model.intended.difference(site, installed)
+            in_hand = context.in_hand.get(site, in_hand)
+            if in_hand is not None:  # a device is, or was, at work on them: neither missing nor excess, nor done
+                difference = difference.without(in_hand)
+                if difference.is_empty:
+                    return context.switches.is_ready(site)
             if difference.is_empty:
                 context.model.confirm_comparison(site, departures, context.steady())
                 return True

@@ -293,6 +293,7 @@ def _lane(lane: Lane) -> Json:
         "generation": lane.generation,
         "forward_detour": list(lane.forward_detour),
         "reverse_detour": list(lane.reverse_detour),
+        **({"ports": list(lane.ports)} if lane.ports else {}),
     }
 
 
@@ -304,6 +305,7 @@ def lane_from(raw: Mapping[str, Any]) -> Lane:
         generation=raw["generation"],
         forward_detour=tuple(raw["forward_detour"]),
         reverse_detour=tuple(raw["reverse_detour"]),
+        ports=tuple(raw.get("ports", ())),
     )
 
 

@@ -170,7 +170,7 @@ class _Draft:
     def __init__(self, model: NetworkState, network: Network) -> None:
         self._model = model
         self._network = network
-        self._lanes: list[Lane] = []
+        self._lanes: list[tuple[str, Lane]] = []
         self._numbers: list[int] = []
 
     def connection(self, planned: PlannedConnection, old: Iterable[Connection]) -> Connection:
@@ -187,14 +187,16 @@ class _Draft:
             edition = 0 if there is None else there.edition + 1
             connection = Connection(planned.request, number, (), 0, edition=edition)
         known, lanes, generation = list(connection.lanes), [], connection.generation
+        ways = {_way(route) for route in planned.routes}
+        leaving = frozenset(k.generation for k in known if _way(k.route) not in ways)
         for route in planned.routes:
             # A lane that lacks the labels its new protection needs is laid anew, beside itself.
             is_fit = [k for k in known if has_fitting_labels(connection, k)]
             lane = next((k for k in is_fit if _way(k.route) == _way(route)), None)
             if lane is None:
                 generation += 1
-                lane = self._model.take_labels(connection, route, generation)
-                self._lanes.append(lane)
+                lane = self._model.take_labels(connection, route, generation, leaving)
+                self._lanes.append((connection.id, lane))
             else:
                 known.remove(lane)
                 lane = replace(lane, route=route)
@@ -205,8 +207,8 @@ class _Draft:
         return connection
 
     def undo(self) -> None:
-        for lane in self._lanes:
-            self._model.give_back_labels(lane)
+        for connection_id, lane in self._lanes:
+            self._model.give_back_labels(connection_id, lane)
         for number in self._numbers:
             self._model.give_back_number(number)
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from controller.model.errors import ConfigError
 from controller.model.operator_policy import CostProfile, OperatorPolicy
+from controller.model.provisioning_trace import ProvisioningMode
 from controller.model.tunnel_profile import EXTENSION_SUITE, SuiteName
 from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError, topology_from_dict
 
@@ -93,6 +94,29 @@ class PolicyConfig(_Section):
         )
 
 
+class ProvisioningConfig(_Section):
+    """How slices are set up, and for one device after the other, by whom."""
+
+    mode: ProvisioningMode = ProvisioningMode.PARALLEL
+    deadline_s: float = Field(default=30.0, gt=0, le=3600, allow_inf_nan=False)
+    """How long a device may take for a step, beside the time that it is said to need."""
+    ethernet_s: float = Field(default=0.0, ge=0, le=3600, allow_inf_nan=False)
+    """How long a site's Ethernet switch is said to need for a step."""
+    optical_s: float = Field(default=0.0, ge=0, le=3600, allow_inf_nan=False)
+    """How long a site's optical switch is said to need for a step."""
+    layer_host: str | None = None
+    """Where the controller layer listens."""
+    layer_port: int = Field(default=8080, ge=1, le=65535)
+    layer_token: Path | None = None
+    """The file with its token."""
+
+    @model_validator(mode="after")
+    def _sequential_has_its_layer(self) -> ProvisioningConfig:
+        if self.mode is ProvisioningMode.SEQUENTIAL and (self.layer_host is None or self.layer_token is None):
+            raise ValueError("layer_host and layer_token are needed for sequential provisioning")
+        return self
+
+
 class ControllerConfig(_Section):
     """Everything the process is told."""
 
@@ -117,6 +141,7 @@ class ControllerConfig(_Section):
     """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
     policy: PolicyConfig = PolicyConfig()
     extensions: ExtensionsConfig = ExtensionsConfig()
+    provisioning: ProvisioningConfig = ProvisioningConfig()
     crash_at_checkpoint: str | None = None
     """For tests of recovery: the process kills itself at this one of :mod:`controller.testing.checkpoints`."""
 

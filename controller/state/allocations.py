@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
+from controller.forwarding.client_ports import ClientPortPool
 from controller.forwarding.label_quarantine import LabelQuarantine
 from controller.forwarding.labels import LabelPool
 from controller.forwarding.protection_groups import has_detours
@@ -36,12 +37,21 @@ class LabelCounts(Protocol):
         ...
 
 
+class PortHolders(Protocol):
+    """The client ports, to be read."""
+
+    def holders(self, wavelength: str) -> Mapping[int, frozenset[str]]:
+        """The connections in use by port; several are a fault."""
+        ...
+
+
 class Allocations:
     """Reserves in ``network``, which the other parts read and tell what they observe."""
 
     def __init__(self, network: Network, quarantine: LabelQuarantine) -> None:
         self._network = network
         self._labels = LabelPool(quarantine)
+        self._ports = ClientPortPool(network.topology)
         self._computing: frozenset[str] = frozenset()  # slices that hold compute
         # Lanes whose labels are held: the current ones and, during a reroute, those being left.
         self._held_lanes: dict[str, tuple[Lane, ...]] = {}
@@ -54,6 +64,7 @@ class Allocations:
         """Independent allocations that are the same, in copies of the network and of the quarantine."""
         twin = Allocations(network, quarantine)
         twin._labels = self._labels.copy(quarantine)
+        twin._ports = self._ports.copy()
         twin._computing = self._computing
         twin._held_lanes.update(self._held_lanes)
         twin._retained.update(self._retained)
@@ -64,6 +75,10 @@ class Allocations:
     @property
     def labels(self) -> LabelCounts:
         return self._labels
+
+    @property
+    def ports(self) -> PortHolders:
+        return self._ports
 
     @property
     def computing(self) -> frozenset[str]:
@@ -93,15 +108,16 @@ class Allocations:
         try:
             self._network.reserve(owner_of(connection, lane), route, bandwidth, key_rate, is_kept=is_kept)
         except ControllerError:
-            self._labels.release(lane)
+            self.give_back_labels(connection.id, lane)
             raise
         self._hold(connection.id, (lane,))
         return lane
 
     def drop_lanes(self, connection: Connection, lanes: Iterable[Lane]) -> None:
-        """Give back bandwidth and key rate; the labels stay held until :meth:`release_left_labels`."""
+        """Give back bandwidth and key rate; labels and ports stay held until :meth:`release_left_labels`."""
         for lane in lanes:
             self._network.release(owner_of(connection, lane))
+            self._ports.leave(connection.id, lane)
 
     def swap_lanes(self, old: Connection, drawn: Connection, routes: Iterable[Route]) -> tuple[Lane, ...]:
         """Reserve lanes for ``drawn`` in place of those of ``old``, which count as free: all or nothing."""
@@ -119,7 +135,7 @@ class Allocations:
             for owner in reserved:
                 self._network.release(owner)
             for lane in fresh:
-                self._labels.release(lane)
+                self.give_back_labels(old.id, lane)
             self._reserve_kept(old)
             raise
         self._hold(old.id, fresh)
@@ -142,7 +158,7 @@ class Allocations:
         generations = {lane.generation for lane in kept}
         for lane in self._held_lanes.get(connection.id, ()):
             if lane.generation not in generations:
-                self._labels.release(lane)
+                self.give_back_labels(connection.id, lane)
         self._held_lanes[connection.id] = tuple({lane.generation: lane for lane in kept}.values())
 
     def begin_process(self, process: int) -> None:
@@ -154,6 +170,7 @@ class Allocations:
         self._held_lanes[connection.id] = connection.lanes
         for lane in connection.lanes:
             self._labels.claim(lane)
+            self._ports.claim(connection.id, lane)
         self._reserve_kept(connection)
 
     def forget_connection(self, connection: Connection) -> None:
@@ -163,7 +180,7 @@ class Allocations:
             if self._network.is_reserved(owner):  # one that is leaving has its share in what the slice retains
                 self._network.release(owner)
         for lane in self._held_lanes.pop(connection.id, ()):
-            self._labels.release(lane)
+            self.give_back_labels(connection.id, lane)
 
     def _hold(self, connection_id: str, lanes: Iterable[Lane]) -> None:
         self._held_lanes[connection_id] = (*self._held_lanes.get(connection_id, ()), *lanes)
@@ -175,15 +192,25 @@ class Allocations:
             key_rate = 0 if position else spec.key_rate_millibps
             owner = owner_of(connection, lane)
             self._network.reserve(owner, lane.route, spec.reserved_kbps, key_rate, is_kept=True)
+            self._ports.stay(connection.id, lane)
 
     # --- labels of drafts ----------------------------------------------------------------------------------------
 
-    def take_labels(self, connection: Connection, route: Route, generation: int) -> Lane:
-        """A lane with labels, and nothing else yet. Raises LabelsExhausted."""
-        return self._labels.allocate(route, generation, with_detours=has_detours(connection))
+    def take_labels(self, connection: Connection, route: Route, generation: int, leaving: Collection[int] = ()) -> Lane:
+        """A lane with labels and client ports, and nothing else yet. ``leaving``: generations that it comes after.
 
-    def give_back_labels(self, lane: Lane) -> None:
+        Raises LabelsExhausted, ClientPortsExhausted.
+        """
+        lane = self._labels.allocate(route, generation, with_detours=has_detours(connection))
+        try:
+            return replace(lane, ports=self._ports.take(connection.id, route, generation, leaving))
+        except ControllerError:
+            self._labels.release(lane)
+            raise
+
+    def give_back_labels(self, connection_id: str, lane: Lane) -> None:
         self._labels.release(lane)
+        self._ports.release(connection_id, lane)
 
     # --- compute -------------------------------------------------------------------------------------------------
 

@@ -74,6 +74,24 @@ class InstallStages:
             self._intended.assign(c.id, [*self._lane_rules(c), *entry_items(self._ports, c)]) for c in connections
         )
 
+    def install_at(self, connection: Connection, site: str) -> dict[str, Changes]:
+        """All of a connection at one site, beside whatever it holds elsewhere: nothing where it is all there."""
+        wanted = [*self._lane_rules(connection), *entry_items(self._ports, connection)]
+        here = [item for item in wanted if item.site == site]
+        keys = {item.key for item in here}
+        held = self._intended.of(connection.id)
+        kept = [item for item in held if item.site != site or item.key not in keys or item in here]
+        return self._intended.assign(connection.id, [*kept, *here])
+
+    def withdraw_at(self, connection: Connection, site: str) -> dict[str, Changes]:
+        """Nothing of a connection is left at one site."""
+        held = self._intended.of(connection.id)
+        return self._intended.assign(connection.id, [item for item in held if item.site != site])
+
+    def sites_of(self, connection: Connection) -> frozenset[str]:
+        """Where something of it is."""
+        return frozenset(item.site for item in self._intended.of(connection.id))
+
     def withdraw_ingress(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return join(

@@ -179,6 +179,14 @@ class NetworkState(StateRecording):
             self._allocations.release_left_labels(connection)
         return self._stages.remove_old(connections)
 
+    def install_at(self, connection: Connection, site: str) -> dict[str, Changes]:
+        """All of a connection at one site: what changes there."""
+        return self._stages.install_at(connection, site)
+
+    def withdraw_at(self, connection: Connection, site: str) -> dict[str, Changes]:
+        """Nothing of a connection is left at one site: what changes there."""
+        return self._stages.withdraw_at(connection, site)
+
     def withdraw_ingress(self, connections: Iterable[Connection]) -> dict[str, Changes]:
         """First stage of removal: nothing enters any more."""
         return self._stages.withdraw_ingress(connections)

@@ -15,7 +15,7 @@ from controller.model.path import Lane, Route
 from controller.model.slice_record import SliceRecord
 from controller.pce.key_relay import FoundRelay
 from controller.pce.network import Network
-from controller.state.allocations import Allocations, LabelCounts, Retained
+from controller.state.allocations import Allocations, LabelCounts, PortHolders, Retained
 from controller.state.card_keys import CardKeys
 from controller.state.install_stages import InstallStages, IntendedItems
 from controller.state.key_allocations import KeyAllocations
@@ -118,6 +118,10 @@ class StateReading:
         return self._allocations.labels
 
     @property
+    def client_ports(self) -> PortHolders:
+        return self._allocations.ports
+
+    @property
     def departures(self) -> int:
         """How many times switches have been told to let go of labels: for :meth:`confirm_comparison`."""
         return self._quarantine.mark
@@ -156,6 +160,10 @@ class StateReading:
         return self._stages.intended
 
     # --- observations --------------------------------------------------------------------------------------------
+
+    def sites_of(self, connection: Connection) -> frozenset[str]:
+        """Where switches shall hold something of it."""
+        return self._stages.sites_of(connection)
 
     @property
     def silent(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from controller.model.connection import Connection, Reroute, SlowRekey
 from controller.model.connectivity import Finding
@@ -107,12 +107,15 @@ class StateRecording(StateReading):
     def give_back_number(self, number: int) -> None:
         self._registry.give_back_number(number)
 
-    def take_labels(self, connection: Connection, route: Route, generation: int) -> Lane:
-        """A lane for a connection that is being drafted; to be adopted or given back. Raises LabelsExhausted."""
-        return self._allocations.take_labels(connection, route, generation)
+    def take_labels(self, connection: Connection, route: Route, generation: int, leaving: Collection[int] = ()) -> Lane:
+        """A lane for a connection that is being drafted, after those ``leaving``; to be adopted or given back.
 
-    def give_back_labels(self, lane: Lane) -> None:
-        self._allocations.give_back_labels(lane)
+        Raises LabelsExhausted, ClientPortsExhausted.
+        """
+        return self._allocations.take_labels(connection, route, generation, leaving)
+
+    def give_back_labels(self, connection_id: str, lane: Lane) -> None:
+        self._allocations.give_back_labels(connection_id, lane)
 
     def release_old_lanes(self, name: str) -> None:
         """The labels of a slice's last form may go (see :meth:`remove_old`); what it reserved stays reserved."""

@@ -45,6 +45,7 @@ Request = Mapping[str, Any] | str | Path
 Found = TypeVar("Found")
 DataPlane = Literal["auto", "userspace", "kernel"]
 Encryption = Literal["host", "channel", "both"]
+Provisioning = Literal["parallel", "sequential"]
 
 KEY_RATES_S = 60.0
 POLL_S = 0.05
@@ -65,6 +66,7 @@ class Testbed:
         tunnel: DataPlane | None = None,
         bfd: bool | None = None,
         encryption: Encryption | None = None,
+        provisioning: Provisioning | None = None,
         config: str | Path | None = None,
         progress: Callable[[str], None] = lambda step: None,
     ) -> None:
@@ -78,7 +80,7 @@ class Testbed:
             {
                 "api.port": api_port, "network.scale": mbps_per_gbps, "network.shaped": shaped,
                 "tunnel.data_plane": tunnel, "network.bfd": bfd,
-                "encryption.mode": encryption,
+                "encryption.mode": encryption, "provisioning.mode": provisioning,
             },
         )  # fmt: skip
         topo = configuration["network.topo"] if topo is None else topo

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from scripts.checks.lanes import world
-from scripts.checks.pytest_parts import Job, Part, Reports, Tests
+from scripts.checks.pytest_parts import NEEDS, Job, Part, Reports, Tests
 from scripts.console.streams import INTERRUPTED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,35 +69,33 @@ def _run(command: Sequence[str], *, environment: dict[str, str], is_quiet: bool)
 
 def jobs(folder: Path, lanes: int) -> dict[str, Job]:
     """The pytests that run the whole suite beside each other, by name; each leaves its report NAME.xml in ``folder``.
-    Tests on networks run in ``lanes``, the first on this machine and the others in worlds of their own."""
-    claims = folder / "claims"
-    claims.mkdir()
-    made = {}
-    for number in range(1, lanes + 1):
-        name = Part.NETWORKS.value if number == 1 else f"{Part.NETWORKS.value}-{number}"
-        command = pytest_command(
-            selection=Part.NETWORKS.selection, report=folder / f"{name}.xml",
-            arguments=lane_arguments(claims, on_outer_machine=number == 1),
-        )  # fmt: skip
-        if number > 1:
-            command = world.command_in(world.STATE / "lanes" / str(number), [*command, *_own_cache(name)])
-        made[name] = Job(command)
-    rest = Part.REST.value
-    command = pytest_command(selection=Part.REST.selection, report=folder / f"{rest}.xml", arguments=_own_cache(rest))
-    return {**made, rest: Job(command, is_nice=True)}
+    Either part runs in ``lanes``, the first on this machine and the others in worlds of their own."""
+    return {
+        part.value if number == 1 else f"{part.value}-{number}": _job(part, number, folder)
+        for part in Part
+        for number in range(1, lanes + 1)
+    }
 
 
-def lane_arguments(claims: Path, *, on_outer_machine: bool) -> list[str]:
+def _job(part: Part, number: int, folder: Path) -> Job:
+    name = part.value if number == 1 else f"{part.value}-{number}"
+    claims = folder / f"{part.value}-claims"
+    claims.mkdir(exist_ok=True)
+    arguments = [*lane_arguments(part, claims, on_outer_machine=number == 1), "-o", f"cache_dir=.pytest_cache/{name}"]
+    command = pytest_command(selection=part.selection, report=folder / f"{name}.xml", arguments=arguments)
+    if number > 1:
+        command = world.command_in(world.STATE / "lanes" / str(number) if part is Part.NETWORKS else None, command)
+    return Job(command, is_nice=part is Part.REST)
+
+
+def lane_arguments(part: Part, claims: Path, *, on_outer_machine: bool) -> list[str]:
     """What has a pytest run the tests of one lane: those that it comes to claim first."""
     where = ["--lane-of-outer-machine"] if on_outer_machine else []
+    # Loading every file takes a lane a quarter of a minute, and few have tests on networks.
+    files = [f"--lane-file-names={name}" for name in NEEDS] if part is Part.NETWORKS else []
     # How many are done, of those that it will have been, nobody knows: no percentages.
     style = ["-o", "console_output_style=classic"]
-    return ["-p", "scripts.checks.lanes.plugin", f"--lane-claims={claims}", *where, *style]
-
-
-def _own_cache(name: str) -> list[str]:
-    """Each keeps to itself what it knows of earlier runs: the last to end would overwrite the others'."""
-    return ["-o", f"cache_dir=.pytest_cache/{name}"]
+    return ["-p", "scripts.checks.lanes.plugin", f"--lane-claims={claims}", *where, *files, *style]
 
 
 def _run_tests(
@@ -172,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--lanes", type=int, default=LANES, choices=range(1, MOST_LANES + 1), metavar="N",
-        help=f"how many tests make networks at the same time (default: {LANES}), each on a machine of its own",
+        help=f"how many of either part run at the same time (default: {LANES}), each on a machine of its own",
     )  # fmt: skip
     parser.add_argument(
         "--vm", action="store_true", help="in a Debian 12 guest, what wants its kernel (see --vm --help)"

@@ -2,7 +2,7 @@
 
 Networks, Open vSwitch and /run/qslice are the machine's, and there is one of each: tests that use them run one after
 the other, in one process for each machine that there is to run them on (scripts/checks/lanes). All other tests keep to
-directories and free ports of their own, so another process runs them meanwhile, at a lower priority. One prints as it
+directories and free ports of their own, so further processes run them meanwhile, at a lower priority. One prints as it
 goes, the others at the end, so that all can be read.
 """
 

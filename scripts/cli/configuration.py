@@ -17,6 +17,7 @@ from topologies.spec import Topology
 
 OPTIONS_OF_RUNS = {
     "encryption.mode": "encryption",
+    "provisioning.mode": "provisioning",
     "kms.qra_kem": "qra",
     "kms.dh_group": "dh",
     "kms.kme_signature": "kme_signature",

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from controller.schema.config import ApiConfig, ControllerConfig, OpenFlowConfig, PolicyConfig
+from controller.model.provisioning_trace import ProvisioningMode
+from controller.schema.config import ApiConfig, ControllerConfig, OpenFlowConfig, PolicyConfig, ProvisioningConfig
 from kms.config import KmsConfig, LimitsConfig, QkdConfig, QuotaConfig
 from kms.keys.key import KeySource
 from kms.sources.kems import KEM_NAMES
@@ -60,6 +61,7 @@ def _settings() -> Iterator[Setting]:
                   "wavelength's key may seal that no other one has followed; then its circuits are down.",
                   Reader.CARDS, "s")  # fmt: skip
     yield from _controller()
+    yield from _provisioning()
     yield from _kms()
     agent = _Section("tunnel", Reader.AGENTS, AgentConfig)
     yield agent("data_plane", "Who encrypts: the kernel, user space, or the first where it has ESP.", option="--tunnel")
@@ -108,6 +110,18 @@ def _controller() -> Iterator[Setting]:
     yield controller("hold_down_s", "How long both ends of a channel must be up before it is used again.", "s")
     yield controller("spare_hold_s", "How long an activated spare must be unneeded before it goes dark again.", "s")
     yield controller("forbidden_suites", "Cipher suites that no request may ask for; existing connections keep theirs.")
+
+
+def _provisioning() -> Iterator[Setting]:
+    yield Setting("provisioning.mode", ProvisioningMode, ProvisioningMode.PARALLEL.value, "How slices are set up: by "
+                  "OpenFlow, all switches at once, or one device after the other through a controller layer and "
+                  "NETCONF, as in the papers.", Reader.RUNS, option="--provisioning")  # fmt: skip
+    provisioning = _Section("provisioning", Reader.RUNS, ProvisioningConfig)
+    yield provisioning("deadline_s", "Sequential: how long a device may take for a step, beside the times below.", "s")
+    yield provisioning("ethernet_s", "Sequential: how long a site's Ethernet switch is made to take for a step. "
+                       "Simulated, and said so in the trace; in paper 001 some 4 to 12 s.", "s")  # fmt: skip
+    yield provisioning("optical_s", "Sequential: the same for the optical switch of a site that has one; in paper 001 "
+                       "some 1.3 s.", "s")  # fmt: skip
 
 
 def _kms() -> Iterator[Setting]:

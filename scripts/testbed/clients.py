@@ -35,6 +35,10 @@ def every_slice(api: Callable[[str, str], Answer]) -> Answer:
         path = f"/v1/slices?cursor={quote(page['next'])}"
 
 
+# Devices configured one after the other can take minutes, where they are made as slow as the papers'.
+WRITE_TIMEOUT_S = 900.0
+
+
 class Northbound:
     """The controller's REST API (contracts: "Northbound API").
 
@@ -56,8 +60,9 @@ class Northbound:
         headers = {"Accept": "application/json, application/yang-data+json"}
         if self._given_token or method != "GET" or path in PRIVILEGED_READS:
             headers["Authorization"] = f"Bearer {self.token()}"
+        timeout_s = self._timeout_s if method == "GET" else max(self._timeout_s, WRITE_TIMEOUT_S)
         connection = http.client.HTTPConnection(
-            self._address.hostname or "127.0.0.1", self._address.port, timeout=self._timeout_s
+            self._address.hostname or "127.0.0.1", self._address.port, timeout=timeout_s
         )
         try:
             answer = _exchange(connection, method, path, body, headers)

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from scripts.errors import DidNotHold
+from scripts.errors import DidNotHold, WrongRequest
 from scripts.testbed.clients import KmsAdmin, Northbound
 from scripts.testbed.faults import (
     CONTROLLER,
     FAULTS,
     KME_PREFIX,
     KMS,
+    SHELF_PREFIX,
     Effects,
     Element,
     Fault,
@@ -40,6 +41,7 @@ from scripts.testbed.impairments import Impairments
 from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import Layout, write_private
 from scripts.testbed.run_record import running_record
+from scripts.testbed.sealed_lines import SealedLines
 from topologies import links, nodes
 from topologies.links import Direction, LinkError
 from topologies.spec import Topology
@@ -61,7 +63,10 @@ class Outcome:
 class FaultInjector:
     """Injects faults into, and lifts them from, the run that the layout's record describes."""
 
-    def __init__(self, topology: Topology, layout: Layout, netem: bool, northbound: Northbound) -> None:
+    def __init__(
+        self, topology: Topology, layout: Layout, netem: bool, northbound: Northbound, lines: SealedLines
+    ) -> None:
+        self._lines = lines
         self._topology, self._layout, self._netem, self._northbound = topology, layout, netem, northbound
         self._kms = KmsAdmin(layout.kms_socket)
         self._supervisor = SupervisorClient(layout.supervisor_socket)
@@ -78,7 +83,7 @@ class FaultInjector:
     def inject(self, *faults: Fault) -> Outcome:
         """Do them, all at once. Behind another fault one is recorded, and shows when that other is lifted."""
         for fault in faults:
-            require_target(self._topology, FAULTS[fault.kind].element, fault.target)
+            self._require_target(FAULTS[fault.kind].element, fault.target)
         if any(fault.kind is FaultKind.IMPAIR for fault in faults):
             self._impairments.require()
         notes = []
@@ -96,7 +101,7 @@ class FaultInjector:
     def lift(self, inverse: str, target: str, direction: Direction | None = None) -> Outcome:
         """Undo every fault that the command ``inverse`` lifts. Says so when there is none."""
         element = element_of(inverse)
-        require_target(self._topology, element, target)
+        self._require_target(element, target)
         if element is Element.PROCESS:
             return self._restart(target)
         with self._changing() as change:
@@ -127,6 +132,15 @@ class FaultInjector:
             lifted += self.lift(FAULTS[fault.kind].inverse, fault.target, fault.direction).faults
         return Outcome(tuple(lifted), f"lifted {len(lifted)} faults")
 
+    def _require_target(self, element: Element, target: str) -> None:
+        require_target(self._topology, element, target, running_record(self._layout).processes)
+        is_shelf = element is Element.PROCESS and target.startswith(SHELF_PREFIX)
+        if is_shelf and target.removeprefix(SHELF_PREFIX) not in self._lines.shelves:
+            raise WrongRequest(f"NAME: there is no {target} in this run: cards seal after `up --encryption channel`")
+
+    def _effects(self, active: Faults) -> Effects:
+        return effects(self._topology, active, self._lines.wavelengths)
+
     def _restart(self, name: str) -> Outcome:
         """A killed process is started again with the configuration it had; one that runs is ended first."""
         with self._changing() as change:
@@ -135,7 +149,7 @@ class FaultInjector:
             if lifted:
                 change(before, after)
             else:
-                self._start_again(name, effects(self._topology, before))
+                self._start_again(name, self._effects(before))
         return Outcome(lifted, f"{name} is running again" if lifted else f"{name}: it had not been killed; restarted")
 
     @contextmanager
@@ -152,7 +166,7 @@ class FaultInjector:
 
     def _change(self, before: Faults, after: Faults) -> None:
         write_private(self._layout.faults, json.dumps([f.to_dict() for f in after], indent=1))
-        self._apply(effects(self._topology, before), effects(self._topology, after))
+        self._apply(self._effects(before), self._effects(after))
 
     def _apply(self, old: Effects, new: Effects) -> None:
         # A KMS that dies takes its KMEs along, and one that comes back has them all: those that are down go after it.
@@ -162,12 +176,14 @@ class FaultInjector:
         for site in sorted(new.off - old.off):
             nodes.switch_off(self._topology, site)
         links.set_up(tuple(sorted(new.dead - old.dead)), up=False)
+        self._lines.set_up(sorted(new.lines - old.lines), up=False)
         links.blackhole(tuple(sorted(new.silent - old.silent)))
         self._unsilence(old.silent - new.silent)
         self._impairments.change(old, new)
         for site in sorted(old.off - new.off):
             nodes.switch_on(self._topology, site, new.dead)
         links.set_up(tuple(sorted(old.dead - new.dead)), up=True)
+        self._lines.set_up(sorted(old.lines - new.lines), up=True)
         for name in sorted(old.killed - new.killed):
             if not (name.startswith(KME_PREFIX) and KMS in new.killed):
                 self._start_again(name, new)

@@ -7,7 +7,7 @@ active: a channel that was cut stays cut when the site at its end comes back. An
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -19,7 +19,8 @@ from topologies.links import Direction, Impairment
 from topologies.spec import Channel, Topology
 
 HEALTHY = Impairment()
-KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX = "kms", "controller", "tunnel-", "kme-"
+KMS, CONTROLLER, TUNNEL_PREFIX, KME_PREFIX, SHELF_PREFIX = "kms", "controller", "tunnel-", "kme-", "shelf-"
+LAYER, DEVICE_PREFIX = "controller-layer", "device-"
 
 
 class Element(Enum):
@@ -29,6 +30,7 @@ class Element(Enum):
     SITE = "site"
     SECTION = "QKD section"
     RISK = "risk group"
+    WAVELENGTH = "wavelength"
     PROCESS = "process"
 
 
@@ -42,6 +44,7 @@ class FaultKind(Enum):
     EAVESDROP = "eavesdrop start"
     CUT_SECTION = "section cut"
     CUT_FIBRE = "fibre cut"
+    CUT_WAVELENGTH = "wavelength down"
     KILL = "kill"
 
 
@@ -64,6 +67,7 @@ FAULTS: Mapping[FaultKind, Description] = {
     FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
     FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "cut"),
     FaultKind.CUT_FIBRE: Description(Element.RISK, "fibre mend", "cut"),
+    FaultKind.CUT_WAVELENGTH: Description(Element.WAVELENGTH, "wavelength up", "cut"),
     FaultKind.KILL: Description(Element.PROCESS, "restart", "killed"),
 }
 INVERSES = tuple(dict.fromkeys(d.inverse for d in FAULTS.values()))
@@ -143,15 +147,25 @@ def targets(topology: Topology, element: Element) -> tuple[str, ...]:
         return tuple(s.id for s in topology.sections)
     if element is Element.RISK:
         return topology.risk_groups()
+    if element is Element.WAVELENGTH:
+        return tuple(w.id for w in topology.wavelengths)
     sites = topology.site_names
-    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites))
+    with_cards = (site for w in topology.wavelengths if w.encryptor for site in topology.cards_of(w.id) or ())
+    shelves = dict.fromkeys(f"{SHELF_PREFIX}{site}" for site in with_cards)
+    return (KMS, CONTROLLER, *(f"{TUNNEL_PREFIX}{s}" for s in sites), *(f"{KME_PREFIX}{s}" for s in sites), *shelves)
 
 
-def require_target(topology: Topology, element: Element, target: str) -> None:
-    """WrongRequest when there is no such element."""
+def require_target(topology: Topology, element: Element, target: str, processes: Iterable[str] = ()) -> None:
+    """WrongRequest when there is no such element. ``processes`` are those that not every run has."""
     known = targets(topology, element)
+    if element is Element.PROCESS:
+        known = (*known, *(name for name in processes if name == LAYER or name.startswith(DEVICE_PREFIX)))
     if target not in known:
-        field_name = {Element.SECTION: "SECTION", Element.PROCESS: "NAME", Element.RISK: "NAME"}.get(element, "ID")
+        field_name = {
+            Element.SECTION: "SECTION",
+            Element.PROCESS: "NAME",
+            Element.RISK: "NAME",
+        }.get(element, "ID")
         hint = "see `scripts/qslice link list`" if element is Element.CHANNEL else f"there are {', '.join(known)}"
         raise WrongRequest(f"{field_name}: there is no {element.value} {target!r}; {hint}")
 
@@ -190,7 +204,7 @@ def without(active: Faults, inverse: str, target: str, direction: Direction | No
 @dataclass(frozen=True)
 class Effects:
     """What faults do: ports without carrier, ports that lose what they send or some of it (``impaired``), sites off,
-    Eves, QKD sections that are ``unlit``, dead processes.
+    Eves, QKD sections that are ``unlit``, dead processes, wavelengths whose ``lines`` between two cards are cut.
     """
 
     dead: frozenset[str] = frozenset()
@@ -200,10 +214,11 @@ class Effects:
     unlit: frozenset[str] = frozenset()
     killed: frozenset[str] = frozenset()
     impaired: Mapping[str, Impairment] = field(default_factory=dict)
+    lines: frozenset[str] = frozenset()
 
 
-def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
-    """The state of the network under all of ``active`` together."""
+def effects(topology: Topology, active: Iterable[Fault], sealed: Collection[str] = ()) -> Effects:
+    """The state of the network under all of ``active`` together; ``sealed`` wavelengths have lines of their own."""
     dead: set[str] = set()
     silent: set[str] = set()
     off: set[str] = set()
@@ -211,9 +226,12 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
     eavesdropped: dict[str, Fault] = {}
     unlit: set[str] = set()
     impaired: dict[str, Impairment] = {}
+    lines: set[str] = set()
     for fault in active:
         match fault.kind:
-            case FaultKind.CUT | FaultKind.CUT_FIBRE:
+            case FaultKind.CUT_WAVELENGTH if fault.target in sealed:
+                lines.add(fault.target)
+            case FaultKind.CUT | FaultKind.CUT_FIBRE | FaultKind.CUT_WAVELENGTH:
                 for channel in _channels_cut(topology, fault):
                     cut = links.sending(topology, channel, fault.direction)
                     dead.update(cut)
@@ -240,13 +258,15 @@ def effects(topology: Topology, active: Iterable[Fault]) -> Effects:
         killed = {name for name in killed if not name.startswith(KME_PREFIX)}  # these too stay away then
     return Effects(
         frozenset(dead), frozenset(silent), frozenset(off), eavesdropped, frozenset(unlit), frozenset(killed),
-        impaired,
+        impaired, frozenset(lines),
     )  # fmt: skip
 
 
 def _channels_cut(topology: Topology, fault: Fault) -> tuple[Channel, ...]:
     if fault.kind is FaultKind.CUT:
         return (topology.channel(fault.target),)
+    if fault.kind is FaultKind.CUT_WAVELENGTH:
+        return tuple(c for c in topology.channels if c.wavelength == fault.target)
     return tuple(c for c in topology.channels if _is_fibre_of(fault, c.risk_groups))
 
 
@@ -266,6 +286,7 @@ def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> 
             if (f.kind is FaultKind.POWER_OFF and f.target in ends)
             or (f.kind is FaultKind.CUT and f.target == fault.target)
             or _is_fibre_of(f, topology.channel(fault.target).risk_groups)
+            or (f.kind is FaultKind.CUT_WAVELENGTH and f.target == topology.channel(fault.target).wavelength)
         )
     if element is Element.SECTION:
         risks = next(s.risk_groups for s in topology.sections if s.id == fault.target)

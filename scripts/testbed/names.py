@@ -14,6 +14,7 @@ KINDS = {
     "site": Element.SITE,
     "section": Element.SECTION,
     "fibre": Element.RISK,
+    "wavelength": Element.WAVELENGTH,
     "process": Element.PROCESS,
 }
 

@@ -35,6 +35,16 @@ class Layout:
         return self.state / "logs"
 
     @property
+    def device_keys(self) -> Path:
+        """SSH keys of the devices and of the controller layer, where slices are set up one device after the other."""
+        return self.state / "devices"
+
+    @property
+    def layer_token(self) -> Path:
+        """The controller layer's."""
+        return self.state / "layer-token"
+
+    @property
     def record(self) -> Path:
         """What the run made: how the next command finds it and how a clean-up knows what is ours."""
         return self.run / "run.json"

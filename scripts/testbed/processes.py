@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -111,3 +112,16 @@ def end_all(processes: Iterable[Process], grace_s: float = 5.0, ask: signal.Sign
 def _reap(pid: int) -> None:
     with contextlib.suppress(ChildProcessError):  # somebody else's child
         os.waitpid(pid, os.WNOHANG)
+
+
+def require_free_port(what: str, setting: str, port: int) -> None:
+    """Raises EnvironmentLacks, which names the ``setting``, when somebody listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            hint = "with --api-port or the setting" if what == "the API" else "with the setting"
+            raise EnvironmentLacks(
+                f"port {port}, needed for {what}, is taken ({error.strerror}); choose another {hint} {setting}"
+            ) from error

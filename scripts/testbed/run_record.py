@@ -14,7 +14,7 @@ from typing import Any
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.paths import Layout, write_private
 from topologies.attachments import Attached
-from topologies.spec import Topology, topology_from_dict
+from topologies.spec import EncryptionMode, Topology, topology_from_dict
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,12 @@ class RunRecord:
     @property
     def network(self) -> Topology:
         return topology_from_dict(self.topology)
+
+    @property
+    def encryption(self) -> EncryptionMode:
+        """What seals in this run."""
+        given = self.configuration.get("encryption.mode")
+        return EncryptionMode.HOST if given is None else EncryptionMode(given["value"])
 
     def save(self, layout: Layout) -> None:
         document = {each.name: getattr(self, each.name) for each in fields(self)}

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from scripts.errors import WrongRequest
-from scripts.testbed.clients import Answer, KmsAdmin, Northbound, TunnelControl
+from scripts.testbed.clients import Answer, KmsAdmin, Northbound, ShelfControl, TunnelControl
 from scripts.testbed.fault_injector import FaultInjector
 from scripts.testbed.faults import Fault, FaultKind
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord
+from scripts.testbed.sealed_lines import SealedLines
 from topologies import links
+from topologies.cards import sealing_cards
 from topologies.spec import Channel, Topology
 
 
@@ -27,7 +29,9 @@ class RunningSystem:
         self.api_url = record.api_url
         self.northbound = Northbound(record.api_url, layout.token)
         self.kms = KmsAdmin(layout.kms_socket)
-        self.faults = FaultInjector(self.topology, layout, record.netem, self.northbound)
+        self.cards = sealing_cards(self.topology, record.encryption)
+        lines = SealedLines(self.cards, record.namespaces)
+        self.faults = FaultInjector(self.topology, layout, record.netem, self.northbound, lines)
 
     def into(self, host: str) -> list[str]:
         """The words before a command that run it inside a host's namespace."""
@@ -53,6 +57,15 @@ class RunningSystem:
             "connections"
         ]
         return stats
+
+    @property
+    def shelves(self) -> tuple[str, ...]:
+        """The sites that have cards."""
+        return tuple(dict.fromkeys(card.site for card in self.cards))
+
+    def card_stats(self, site: str) -> dict[str, dict[str, Any]]:
+        """What the cards of a site say of themselves, by wavelength."""
+        return ShelfControl(self._layout.shelf_socket(site)).cards()
 
     def channel(self, channel_id: str) -> Channel:
         if not self.topology.has_channel(channel_id):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.testbed.paths import REPOSITORY
+from tests.support.wait import PATIENCE
 
 ROOT = REPOSITORY
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -81,7 +82,7 @@ class BareMachine:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=60 * PATIENCE,
             check=False,
         )
 
@@ -103,7 +104,7 @@ class BareMachine:
     def bash(self, code: str) -> subprocess.CompletedProcess[str]:
         """Run such code to its end."""
         process = self.start(code)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60 * PATIENCE)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def acts(self) -> list[str]:

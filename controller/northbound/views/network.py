@@ -22,6 +22,7 @@ from controller.forwarding.items import (
 from controller.model.events import SectionState
 from controller.model.key_rates import SectionStatus
 from controller.model.operator_policy import OperatorPolicy
+from controller.northbound.views.wavelengths import wavelength_view
 from controller.pce.network import Network
 
 
@@ -103,6 +104,7 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
     return {
         "name": topology.name,
         "description": topology.description,
+        "allocation": topology.allocation.value,
         "sites": [
             {
                 "name": s.name,
@@ -116,6 +118,7 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
             }
             for s in topology.sites
         ],
+        "wavelengths": [wavelength_view(network, w.id) for w in topology.wavelengths],
         "channels": [
             {
                 "id": c.id,

@@ -39,8 +39,9 @@ class Labels:
 class PathView:
     """One path: the ``path`` of channels from the connection's source on, the sites on it, and its key relay.
 
-    ``labels`` is None where nothing is laid or planned on the path; ``key_sections`` counts how often the key relay
-    crosses each QKD section. Without a path all of it is empty, and ``latency_ms`` None.
+    ``labels`` is None where nothing is laid or planned on the path; ``client_ports`` has that of each hop, at both of
+    its ends, where connections have circuits; ``key_sections`` counts how often the key relay crosses each QKD section.
+    Without a path all of it is empty, and ``latency_ms`` None.
     """
 
     path: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class PathView:
     labels: Labels | None = None
     key_links: tuple[str, ...] = ()
     key_sections: tuple[tuple[str, int], ...] = ()
+    client_ports: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         labels = self.labels
@@ -59,12 +61,14 @@ class PathView:
             "labels": None if labels is None else {"forward": list(labels.forward), "reverse": list(labels.reverse)},
             "key_links": list(self.key_links),
             "key_sections": dict(self.key_sections),
+            "client_ports": list(self.client_ports),
         }
 
 
 PATH_MEMBERS: dict[str, Any] = {
     "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
     "key_links": TEXTS, "key_sections": map_of(COUNT),
+    "client_ports": list_of(COUNT),
 }  # fmt: skip
 PATH_SCHEMAS: dict[str, Any] = {
     "Labels": object_of({"forward": list_of(COUNT), "reverse": list_of(COUNT)}),
@@ -85,7 +89,8 @@ def path_view(way: Lane | Route | None) -> PathView:
         return PathView()
     route, labels = (way, None) if isinstance(way, Route) else (way.route, Labels(way.forward, way.reverse))
     latency_ms = route.latency_us / 1000
-    return PathView(route.channels, route.sites, latency_ms, labels, route.key_links, route.key_sections)
+    ports = () if isinstance(way, Route) else way.ports
+    return PathView(route.channels, route.sites, latency_ms, labels, route.key_links, route.key_sections, ports)
 
 
 def connection_paths(connection: Connection) -> dict[str, Any]:

@@ -33,10 +33,12 @@ from controller.northbound.views.schema_terms import (
     ref,
 )
 from controller.northbound.views.sealing import CARD_SCHEMA, SEALING_MEMBERS
+from controller.northbound.views.traces import TRACE_SCHEMAS
+from controller.northbound.views.wavelengths import WAVELENGTH_SCHEMAS
 from controller.operations.slices.feasibility import ReservationStatus
 from controller.operations.slices.reservations import DEFAULT_RESERVATION_S, MAX_RESERVATION_S
 from controller.schema.slice_request import ListedSliceWire, SliceWire
-from topologies.spec import EncryptionMode
+from topologies.spec import Allocation, EncryptionMode
 
 
 @cache
@@ -44,7 +46,8 @@ def schemas() -> dict[str, Any]:
     """All of them by name. Treat them as read-only: they are made once."""
     forms = [w.model_json_schema(ref_template="#/components/schemas/{model}") for w in (SliceWire, ListedSliceWire)]
     definitions = {name: schema for form in forms for name, schema in form.pop("$defs", {}).items()}
-    return {**definitions, "SliceRequest": {"oneOf": forms}, **PATH_SCHEMAS, **EVENT_SCHEMAS, **_ANSWERS}
+    given = {**PATH_SCHEMAS, **WAVELENGTH_SCHEMAS, **EVENT_SCHEMAS, **TRACE_SCHEMAS, **_ANSWERS}
+    return {**definitions, "SliceRequest": {"oneOf": forms}, **given}
 
 
 _LIFETIME = {
@@ -84,6 +87,7 @@ _ANSWERS: dict[str, Any] = {
             "occurrence": or_null(object_of({"number": COUNT, "start": MOMENT, "end": MOMENT})),
             "timings_ms": map_of(AMOUNT), "request": ref("SliceRequest"),
             "connections": list_of(ref("Connection")),
+            "wavelengths": list_of(ref("WavelengthOfSlice")), "cross_connects": list_of(ref("CrossConnect")),
         }
     ),
     "SlicePatch": {
@@ -163,11 +167,12 @@ _ANSWERS: dict[str, Any] = {
     "Intended": object_of({"switches": map_of(ref("PlannedSwitch"))}),
     "Topology": object_of(
         {
-            "name": TEXT, "description": TEXT, "faults": TEXTS,
             "policy": object_of(
                 {"always": list_of(LEVEL), "cost_profile": {"enum": [profile.value for profile in CostProfile]}}
             ),
             "encryption": {"enum": [mode.value for mode in EncryptionMode]}, "cards": list_of(CARD_SCHEMA),
+            "name": TEXT, "description": TEXT, "faults": TEXTS, "allocation": {"enum": [a.value for a in Allocation]},
+            "wavelengths": list_of(ref("Wavelength")),
             "sites": list_of(
                 object_of(
                     {
@@ -225,6 +230,7 @@ _ANSWERS: dict[str, Any] = {
             {
                 "errors": list_of(ref("FieldError")), "reasons": list_of(ref("Reason")),
                 "nearest": list_of(ref("Relaxation")), "offered": TEXTS,
+                "device": TEXT, "connection": TEXT, "step": COUNT, "steps": COUNT,
             },
         ),
     },

@@ -13,6 +13,7 @@ from controller.northbound.views.moments import moment_or_none
 from controller.northbound.views.network import switch_view
 from controller.northbound.views.paths import connection_paths, path_view, reroute_view
 from controller.northbound.views.sealing import cards_of, level_of, sealing_view
+from controller.northbound.views.wavelengths import cross_connects, wavelengths_of
 from controller.operations.slices.dry_run import Preview
 from controller.operations.slices.feasibility import FeasibilityJob, ReservationStatus
 from controller.pce.computation import PlannedConnection
@@ -43,6 +44,8 @@ def slice_view(model: NetworkState, record: SliceRecord) -> dict[str, Any]:
             | {"conditions": list(model.conditions.get(c.id, ()))}
             for c in connections
         ],
+        "wavelengths": wavelengths_of(model.network, connections),
+        "cross_connects": cross_connects(model.topology, connections),
     }
 
 

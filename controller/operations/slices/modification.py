@@ -21,7 +21,7 @@ from controller.model.errors import (
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
 from controller.operations.bounded_search import search_then
-from controller.operations.concurrency import Call, Operation, Parallel, Stopwatch
+from controller.operations.concurrency import Call, Operation, Parallel
 from controller.operations.context import (
     BARRIER_DEADLINE_S,
     TUNNEL_DEADLINE_S,
@@ -30,6 +30,7 @@ from controller.operations.context import (
     raise_faults,
 )
 from controller.operations.slices.deletion import Deletion
+from controller.operations.tracing import Stopwatch
 from controller.pce.computation import SlicePlan, UnknownKeyRates
 from controller.pce.infeasibility import Infeasible
 from controller.policy.slice_change import SliceChange, begin, plan_change, revert

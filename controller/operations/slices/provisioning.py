@@ -15,11 +15,12 @@ from controller.model.errors import (
     ProvisioningFailed,
     Superseded,
 )
+from controller.model.provisioning_trace import Outcome, Task
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState
 from controller.operations.bounded_search import search_then
-from controller.operations.concurrency import Call, Operation, Parallel, Stopwatch
+from controller.operations.concurrency import Call, Operation, Parallel
 from controller.operations.context import (
     BARRIER_DEADLINE_S,
     TUNNEL_DEADLINE_S,
@@ -28,6 +29,8 @@ from controller.operations.context import (
     raise_faults,
 )
 from controller.operations.slices.deletion import Deletion
+from controller.operations.slices.device_sequence import DeviceSequence
+from controller.operations.tracing import Stopwatch, trace_of
 from controller.pce.computation import SlicePlan, UnknownKeyRates
 from controller.pce.infeasibility import Infeasible
 from controller.state.network_state import NetworkState
@@ -41,9 +44,10 @@ PROVISIONING_DEADLINE_S = 2 * BARRIER_DEADLINE_S + 2 * TUNNEL_DEADLINE_S + 1.0
 class Provisioning:
     """Everything of a slice, or nothing."""
 
-    def __init__(self, context: OperationContext, deletion: Deletion) -> None:
+    def __init__(self, context: OperationContext, deletion: Deletion, sequence: DeviceSequence | None = None) -> None:
         self._context = context
         self._deletion = deletion
+        self._sequence = sequence
 
     def plan_then(
         self, request: SliceRequest, use: Callable[[SlicePlan], Done], scheduled: SliceRecord | None = None
@@ -140,25 +144,49 @@ class Provisioning:
         context.checkpoint("create.2-journalled")
         try:
             try:
-                if len(operations) == 1:
-                    ((name, operation),) = operations.items()
-                    self._provision(name, operation, watches[name])
+                if len(operations) == 1 or self._sequence is not None:
+                    for name, operation in operations.items():
+                        self._provision(name, operation, watches[name])
                 else:
                     calls = [Call(self._provision, name, o, watches[name]) for name, o in operations.items()]
                     Parallel(calls).join(PROVISIONING_DEADLINE_S)
-                return self._activate(operations, watches)
+                records = self._activate(operations, watches)
             except ControllerError as error:
-                raise self._rolled_back(operations, error) from error
+                ended = self._rolled_back(operations, error, watches)
+                self._keep_traces(operations, watches, ended)
+                raise ended from error
+            self._keep_traces(operations, watches, None)
+            return records
         finally:
             for name, operation in operations.items():
                 context.end_operation(name, operation)
 
-    def _rolled_back(self, operations: dict[str, Operation], error: ControllerError) -> ControllerError:
+    def _keep_traces(
+        self, operations: dict[str, Operation], watches: dict[str, Stopwatch], error: ControllerError | None
+    ) -> None:
+        context = self._context
+        outcome = Outcome.DONE
+        if error is not None:
+            outcome = Outcome.SUPERSEDED if isinstance(error, Superseded) else Outcome.ROLLED_BACK
+        for name in operations:
+            watches[name].stage("journalled" if error is None else "rolled_back")
+            told = None if error is None else str(error)
+            context.traces.add(
+                trace_of(
+                    watches[name], context.new_id(), name, Task.SET_UP, context.mode, context.clock(), outcome, told
+                )
+            )
+
+    def _rolled_back(
+        self, operations: dict[str, Operation], error: ControllerError, watches: dict[str, Stopwatch]
+    ) -> ControllerError:
         """Undo everything that nobody else undoes; the error to end with."""
         for operation in operations.values():
             if not operation.is_superseded:
                 operation.settle(TUNNEL_DEADLINE_S)
-        undone = [name for name, operation in operations.items() if self._deletion.roll_back(name, operation)]
+        undone = [
+            name for name, operation in operations.items() if self._deletion.roll_back(name, operation, watches[name])
+        ]
         if not undone:  # whatever else went wrong, the delete that won is what the client must know
             return error if isinstance(error, Superseded) else Superseded("deleted while it was being created")
         names = ", ".join(operations)
@@ -168,10 +196,13 @@ class Provisioning:
     def _provision(self, name: str, operation: Operation, stopwatch: Stopwatch) -> None:
         """From PROVISIONING to what the data plane says works; raises what went wrong."""
         stopwatch.lap("reserved")
-        self._install_transit(name, operation)
-        stopwatch.lap("transit")
-        self._context.checkpoint("create.4-transit-confirmed")
-        self._switch_ingress(name, operation)
+        if self._sequence is not None:
+            self._sequence.install(name, operation, stopwatch)
+        else:
+            self._install_transit(name, operation)
+            stopwatch.lap("transit")
+            self._context.checkpoint("create.4-transit-confirmed")
+            self._switch_ingress(name, operation)
         stopwatch.lap("barriers")
         self._context.checkpoint("create.6-ingress-confirmed")
         # Not earlier: telling the agents meanwhile would hold the switches up, and their first words would be lost.

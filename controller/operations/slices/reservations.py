@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from controller.model.errors import DriverError, ReservationExpired, ReservationOutcome, UnknownReservation
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
-from controller.operations.concurrency import Operation, Stopwatch
+from controller.operations.concurrency import Operation
 from controller.operations.context import OperationContext
 from controller.operations.slices.provisioning import Provisioning
+from controller.operations.tracing import Stopwatch
 from controller.pce.computation import SlicePlan
 from controller.schema.slice_request import InvalidRequest
 from controller.schema.terms import check_times

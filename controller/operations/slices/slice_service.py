@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from controller.model.key_rates import SectionStatus
+from controller.model.provisioning_trace import ProvisioningTrace
 from controller.model.request import SliceRequest
 from controller.model.slice_record import SliceRecord
 from controller.operations.context import OperationContext
@@ -87,6 +88,10 @@ class SliceService:
         """Switches that are connected and repaired, and those that there are."""
         sites = self.model.topology.site_names
         return sum(self._context.switches.is_ready(site) for site in sites), len(sites)
+
+    def traces(self, slice_name: str | None = None) -> tuple[ProvisioningTrace, ...]:
+        """The last set-ups and tear-downs, of one slice or of all, the newest last."""
+        return self._context.traces.all(slice_name)
 
     @property
     def background(self) -> tuple[TaskReport, ...]:

@@ -188,7 +188,7 @@ class Card:
 
     def _read_port(self, client: ClientPort) -> None:
         try:
-            self._out.read_port(client.tap.fd, client.tag, self._loop.time())
+            self._out.read_port(client.tap.fd, int.from_bytes(client.tag), self._loop.time())
         except DeviceLost as error:
             self._loop.remove_reader(client.tap.fd)
             client.lose(error)

@@ -26,7 +26,7 @@ class ClientPort:
         self._why_not: str | None = "not looked at yet"
 
     def settle(self, line: LineState) -> bool:
-        """Have carrier as the line carries, or lose it; whether that has changed."""
+        """Have carrier as the line carries, or lose it; whether that or its reason has changed."""
         before, self._why_not = self._why_not, "the interface is gone" if self.is_gone else self._reason(line)
         if self._why_not == before:
             return False
@@ -35,7 +35,8 @@ class ClientPort:
                 self.tap.set_carrier(self._why_not is None)
             except OSError as error:
                 self.lose(error)
-        logger.info("%s: %s", self.config.channel, self._why_not or "carrier")
+        if None in (before, self._why_not):
+            logger.info("%s: %s", self.config.channel, self._why_not or "carrier")
         return True
 
     def lose(self, error: OSError) -> None:

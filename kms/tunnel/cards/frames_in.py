@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from kms.tunnel.cards.compiled_io import write_frames
 from kms.tunnel.packet.checksum import Octets
 from kms.tunnel.packet.ethernet import ADDRESSES_BYTES, CARDS, TAG_BYTES, tag_of
 from kms.tunnel.protocol.counters import Counters
@@ -38,13 +39,11 @@ class ClientDelivery:
                 self.deliver_one(packet.tobytes())
             return
         rows = opened if len(opened) == count else np.ascontiguousarray(packets)
-        octets, step, writev = rows.reshape(-1).data, rows.shape[1], os.writev
-        try:
-            for at in range(0, count * step, step):
-                writev(fd, (octets[at : at + ADDRESSES_BYTES], octets[at + _BODY_AT : at + length]))
-        except OSError as error:  # the port is down, or gone: all of them are lost, as on any such port
-            self._counters.rx_device_drops += count - at // step
-            self._report_error(error)
+        outcome = write_frames(fd, rows.reshape(-1), rows.shape[1], count, length)
+        written, number = outcome >> 32, outcome & 0xFFFF_FFFF
+        if number:  # the port is down, or gone: all of them are lost, as on any such port
+            self._counters.rx_device_drops += count - written
+            self._report_error(OSError(number, os.strerror(number)))
 
     def deliver_one(self, packet: bytes) -> None:
         tag = packet[ADDRESSES_BYTES:_BODY_AT]

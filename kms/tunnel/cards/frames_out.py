@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
 import numpy as np
 
+from kms.tunnel.cards.compiled_io import read_frames
 from kms.tunnel.dataplane.paths.batching import FEW, MAX_UDP_BYTES, SLOT_BYTES, TURN_S
 from kms.tunnel.dataplane.paths.datagram_sender import DatagramSender
 from kms.tunnel.dataplane.paths.outbound_path import DeviceLost
 from kms.tunnel.packet.compiled_loops import MAX_UDP_SEGMENTS
 from kms.tunnel.packet.esp import datagram_bytes
-from kms.tunnel.packet.ethernet import ADDRESSES_BYTES, HEADER_BYTES, TAG_BYTES
+from kms.tunnel.packet.ethernet import HEADER_BYTES, TAG_BYTES
 from kms.tunnel.packet.frame_buffer import Frames
 from kms.tunnel.packet.room import make_room
 from kms.tunnel.protocol.outbound_traffic import OutboundTraffic
 
 _SLOTS = 128
-_BODY_AT = ADDRESSES_BYTES + TAG_BYTES
 
 
 class FramesOut:
@@ -26,35 +27,28 @@ class FramesOut:
 
     def __init__(self, traffic: OutboundTraffic, sender: DatagramSender) -> None:
         self._traffic, self._sender = traffic, sender
-        staging = make_room(_SLOTS * SLOT_BYTES)
-        view = memoryview(staging)
-        self._places = [
-            (view[at : at + ADDRESSES_BYTES], view[at + _BODY_AT : at + SLOT_BYTES])
-            for at in range(0, len(view), SLOT_BYTES)
-        ]
-        self._slots = np.frombuffer(staging, np.uint8).reshape(_SLOTS, SLOT_BYTES)
+        self._staged = np.frombuffer(make_room(_SLOTS * SLOT_BYTES), np.uint8)
+        self._slots = self._staged.reshape(_SLOTS, SLOT_BYTES)
+        self._lengths = np.zeros(_SLOTS, np.int64)
         self._frames = Frames(_SLOTS * SLOT_BYTES, in_place=True)
 
-    def read_port(self, fd: int, tag: bytes, now: float) -> None:
-        """Read, seal and send what waits at a client's port. Raises DeviceLost."""
+    def read_port(self, fd: int, tag: int, now: float) -> None:
+        """Read, seal and send what waits at a client's port; the ``tag`` as a number. Raises DeviceLost."""
         until = time.monotonic() + TURN_S
         while self._read_burst(fd, tag, now) and not self._sender.is_stalled and time.monotonic() < until:
             pass
 
-    def _read_burst(self, fd: int, tag: bytes, now: float) -> bool:
+    def _read_burst(self, fd: int, tag: int, now: float) -> bool:
         """False when there is nothing more to read."""
-        lengths: list[int] = []
-        readv, has_more = os.readv, True
-        try:
-            for place in self._places:
-                lengths.append(readv(fd, place))
-        except BlockingIOError:
-            has_more = False
-        except OSError as error:
-            raise DeviceLost(error.errno, error.strerror) from error
-        self._slots[: len(lengths), ADDRESSES_BYTES:_BODY_AT] = np.frombuffer(tag, np.uint8)
-        self._seal(lengths, now)
-        return has_more
+        count = read_frames(fd, self._staged, tag, SLOT_BYTES, self._lengths)
+        if count >= 0:
+            self._seal(self._lengths[:count].tolist(), now)
+            return True
+        number = int(self._lengths[-1])
+        self._seal(self._lengths[: -count - 1].tolist(), now)
+        if number != errno.EAGAIN:
+            raise DeviceLost(number, os.strerror(number))
+        return False
 
     def _seal(self, lengths: list[int], now: float) -> None:
         """Runs of equal length together."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from scripts.checks.lanes.bundles import Claims, Kind, bundles, shared
-from scripts.checks.pytest_parts import NEEDS
 
 OUTER = "outer_machine"
 COUNTS = "counts_packets"
@@ -17,15 +16,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("lanes")
     group.addoption("--lane-claims", type=Path, required=True, help="the folder in which all lanes claim bundles")
     group.addoption("--lane-of-outer-machine", action="store_true", help="this lane runs on the outer machine")
+    group.addoption("--lane-file-names", action="append", metavar="WORD", help="read only files that have such a word")
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Most files have no test on networks, and loading them would take every lane a quarter of a minute. Tests are
-    marked in their own files, in words (tests/conftest.py sees to it)."""
-    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests are marked in their own files, in words (tests/conftest.py sees to it): others need not be loaded."""
+    words = config.option.lane_file_names
+    if not words or collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
         return None
     text = collection_path.read_text(encoding="utf-8")
-    return None if any(name in text for name in NEEDS) else True
+    return None if any(word in text for word in words) else True
 
 
 @pytest.hookimpl(tryfirst=True)

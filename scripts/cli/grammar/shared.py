@@ -13,6 +13,9 @@ API_PORT = argument("--api-port", type=port, metavar="PORT", help="the API's (de
 ENCRYPTION = argument("--encryption", choices=("host", "channel", "both"),
                       help="what seals: tunnels from host to host, cards at the ends of each wavelength, or both "
                            "(default host)")  # fmt: skip
+PROVISIONING = argument("--provisioning", choices=("parallel", "sequential"),
+                        help="how slices are set up: all switches at once by OpenFlow, or one device after the other "
+                             "by NETCONF, as in the papers (default parallel)")  # fmt: skip
 KEY_POLICIES = (
     argument("--always", action="append", choices=("dh", "qra"),
              help="a method of which every key of QKD gets a part too; may be given twice"),

@@ -9,6 +9,7 @@ from typing import Any
 from scripts.configuration.components import agent_part, controller_part, kms_part
 from scripts.configuration.values import Configuration
 from scripts.testbed.extensions import NO_EXTENSIONS, InForce
+from scripts.testbed.life.devices import LAYER_HOST, LAYER_PORT
 from scripts.testbed.life.ready_pairs import slice_pairs
 from scripts.testbed.paths import Layout
 from topologies.cards import CardPlan
@@ -99,6 +100,10 @@ def controller_file(
             "switch_name": layout.switch_certificate.name,
         },
         "encryption": configuration["encryption.mode"],
+        "provisioning": {
+            **configuration.section("provisioning"),
+            "layer_host": LAYER_HOST, "layer_port": LAYER_PORT, "layer_token": str(layout.layer_token),
+        },
         "watch_carrier": True,
         "ovsdb_socket": None if ovsdb_socket is None else str(ovsdb_socket),
         "unsafe_mutation": unsafe_mutation,

@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from scripts.testbed.extensions import NO_EXTENSIONS, InForce
 from scripts.testbed.impairments import SHAPER, ShaperFiles
 from scripts.testbed.interrupts import deferred, ignored
 from scripts.testbed.key_rates import await_first_keys
-from scripts.testbed.life import openvswitch
+from scripts.testbed.life import devices, openvswitch
 from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.key_policy import require_kem
@@ -40,7 +39,7 @@ from scripts.testbed.life.shelves import card_sae, shelf_files, shelf_sites
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
-from scripts.testbed.processes import Child, end, end_all, spawn, wait_ready
+from scripts.testbed.processes import Child, end, end_all, require_free_port, spawn, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
 from topologies import attachments
 from topologies.attachments import Attached
@@ -51,7 +50,7 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import EncryptionMode, Topology, TopologyError
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError
 
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
@@ -183,7 +182,8 @@ class Runtime:
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
-            self._cards = sealing_cards(self.topology, self.options.encryption)
+            always = map(SecurityClass.parse, self.options.configuration["policy.always"])
+            self._cards = sealing_cards(self.topology, self.options.encryption, always)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
@@ -193,7 +193,7 @@ class Runtime:
         self._clean_up_after_last_run()
         openflow_port = int(self.options.configuration["openflow.port"])
         for what, name in (("the API", "api.port"), ("OpenFlow", "openflow.port")):
-            _require_free_port(what, name, self.options.configuration[name])
+            require_free_port(what, name, self.options.configuration[name])
         progress("certificates")
         self._issue_certificates()
         datapath, netem = ovs_datapath(), has_netem()
@@ -228,6 +228,7 @@ class Runtime:
         self._start_kms()
         self._network.join_hosts()
         self._start_tunnels()
+        self._start_devices()
         self._start_shelves()
         self._start_controller()
         progress("key management: QKD sections, NTRU, Diffie-Hellman")
@@ -235,6 +236,8 @@ class Runtime:
         progress("tunnels")
         for site in self.topology.site_names:
             self._await(f"tunnel-{site}")
+        for name in devices.names(self.topology, self.options.configuration):
+            self._await(name)
         progress("controller")
         self._await("controller", self._services["controller"].is_back)
         self._call_switches()
@@ -334,6 +337,11 @@ class Runtime:
             )
             self._spawn(f"tunnel-{site}", service, config)
 
+    def _start_devices(self) -> None:
+        """Where slices are set up one after the other: the controller layer, and a device for each site."""
+        for name, module, config, is_ready in devices.services(self.topology, self.layout, self.options.configuration):
+            self._spawn(name, Service(module, None, is_ready, is_ready), config)
+
     def _start_shelves(self) -> None:
         """In the machine's own namespace, where the ports are; they go to the lines by themselves."""
         configuration, namespaces = self.options.configuration, self.record.namespaces
@@ -389,15 +397,3 @@ class Runtime:
     def _await(self, name: str, is_ready: Callable[[], bool] | None = None) -> None:
         ready = is_ready or self._services[name].is_ready
         wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
-
-
-def _require_free_port(what: str, setting: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            hint = "with --api-port or the setting" if what == "the API" else "with the setting"
-            raise EnvironmentLacks(
-                f"port {port}, needed for {what}, is taken ({error.strerror}); choose another {hint} {setting}"
-            ) from error

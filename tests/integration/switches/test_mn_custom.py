@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.testbed.paths import REPOSITORY
+from tests.support.wait import PATIENCE
 from topologies.catalog import load
 from topologies.files import load_topology
 
@@ -19,7 +20,7 @@ def launched(topology: str, command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["mn", "--custom", "topologies/mn.py", "--topo", topology],
         input=f"{command}\nexit\n",
-        capture_output=True, text=True, cwd=REPOSITORY, timeout=120, check=False,
+        capture_output=True, text=True, cwd=REPOSITORY, timeout=60 * PATIENCE, check=False,
     )  # fmt: skip
 
 

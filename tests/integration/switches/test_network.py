@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.launcher import footprint, left_since
-from tests.support.wait import wait_until
+from tests.support.wait import PATIENCE, wait_until
 from topologies import links, nodes
 from topologies.catalog import load
 from topologies.datapath import has_netem, ovs_datapath
@@ -25,7 +25,7 @@ NOBODY_LISTENS = ControllerAddress("127.0.0.1", 6699, "tcp")
 
 
 def sh(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60 * PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def transfer(network: EmulatedNetwork, sink: str, source: str, address: str, *ar
         sent = inside(network, "cell1", sys.executable, "-c", source, address, *arguments).stdout
         if not sent:
             listener.kill()
-        return listener.communicate(timeout=30)[0], sent
+        return listener.communicate(timeout=30 * PATIENCE)[0], sent
     finally:
         listener.kill()
         listener.wait()

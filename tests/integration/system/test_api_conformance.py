@@ -15,6 +15,7 @@ import yaml
 
 from scripts.testbed.paths import REPOSITORY
 from tests.support.switch_fabric import Controller, Fabric, free_port, unique_prefix, with_prefix
+from tests.support.wait import PATIENCE
 from topologies.catalog import ukqntel
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.slow]
@@ -63,7 +64,7 @@ def test_the_running_api_is_what_its_description_says(controller: Controller, tm
             "--exclude-path", "/v1/events",  # it never ends
             "--max-examples", str(CASES_PER_OPERATION), "--seed", "1", "--continue-on-failure", "--no-color",
         ],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=150,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=80 * PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
     log = controller.log_path.read_text()

@@ -27,7 +27,15 @@ sites:
 fibres:
   - {a: antenna, b: frankfurtammain, km: 8, channels: [none, qkd]}
 """
-STEPS = ("certificates", "network", "key management", "tunnels", "controller")
+INTERRUPTED = {
+    "certificates": signal.SIGINT,
+    "network": signal.SIGTERM,
+    "key management": signal.SIGINT,
+    "tunnels": signal.SIGTERM,
+    "controller": signal.SIGINT,
+}
+"""Where a start is ended, and by what: both signals raise an interruption, which goes one way out, whatever raised it
+(scripts/testbed/interrupts.py)."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +47,7 @@ def nothing_left() -> Iterator[None]:
     assert left == {}
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize(("step", "number"), INTERRUPTED.items(), ids=INTERRUPTED.keys())
 def test_interrupted_while_starting(step: str, number: signal.Signals) -> None:
     """A foreground run that is told to end as soon as it says that it has come to ``step``."""
     with subprocess.Popen(

@@ -347,7 +347,7 @@ def test_an_independent_decoder_reads_what_crossed_a_channel(
     decoded = subprocess.run(
         ["tshark", "-r", str(capture), "-o", "esp.enable_encryption_decode:TRUE", *table,
          "-d", f"udp.port=={udp},udpencap", "-Y", "icmp.type==8", "-T", "fields", "-e", "data.data"],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=60 * PATIENCE,
     )  # fmt: skip
     assert marker in decoded.stdout, decoded.stderr
 

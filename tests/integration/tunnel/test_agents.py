@@ -167,7 +167,7 @@ def test_an_independent_decoder_agrees_and_a_listener_sees_no_marker(
             options += ["-o", f"uat:esp_sa:{line}"]
     fields = ["-T", "fields", "-e", "ip.src", "-e", "icmp.type"]
     argv = [tshark, "-r", str(pcap), *options, "-Y", "icmp", *fields]
-    shown = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout.splitlines()
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=60 * PATIENCE).stdout.splitlines()
     assert len(shown) == 10
     assert all(f",{pair.address('a')}\t8" in line or f",{pair.address('b')}\t0" in line for line in shown)
 

@@ -62,7 +62,7 @@ BY_HAND = {
 @pytest.mark.parametrize("change", BY_HAND.values(), ids=BY_HAND.keys())
 def test_fault_29_what_is_changed_on_a_tunnels_interface_is_put_right(lab: Lab, name: str, change: str) -> None:
     with connection(lab, has_ipv6=True) as pair:
-        assert passes(pair, LARGEST)
+        wait_until(lambda: passes(pair, LARGEST), _SECONDS)
         kme = "10.254.1.0/30" if name == "a" else "10.254.2.0/30"
         command = change.format(interface=pair.interface, kme=kme)
         agent = lab.processes[f"agent-{name}"]
@@ -96,16 +96,16 @@ def test_fault_29_large_packets_that_are_lost_are_told_though_small_ones_pass(la
     options: dict[str, Any] = {"mode": mode, "key_source": "none"} if mode == "clear" else {}
     largest = LARGEST if mode == "esp" else 1472
     with connection(lab, **options) as pair:
-        assert passes(pair, largest)
+        wait_until(lambda: passes(pair, largest), _SECONDS)
         lab.run(name, "ip", "link", "set", "dev", "data0", "mtu", "1400")
         try:
             # What the probes asked before: small datagrams arrive, in either direction.
-            assert passes(pair)
+            wait_until(lambda: passes(pair), _SECONDS)
             assert not passes(pair, largest)
             wait_until(lambda: any(pair.stats(end)["reachable"] is False for end in "ab"), _SECONDS)
             told = [pair.stats(end)["warning"] or "" for end in "ab"]
             assert any("packets of" in warning or "carries 1400" in warning for warning in told), told
-            assert passes(pair)
+            wait_until(lambda: passes(pair), _SECONDS)
         finally:
             lab.run(name, "ip", "link", "set", "dev", "data0", "mtu", "1500")
         wait_until(lambda: reaches(pair) and passes(pair, largest), _SECONDS)

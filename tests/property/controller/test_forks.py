@@ -273,7 +273,7 @@ def draft(model: NetworkState, rng: random.Random) -> None:
     if connection is not None and connection.lanes:
         lane = model.take_labels(connection, connection.lanes[0].route, 99)
         if rng.random() < 0.5:
-            model.give_back_labels(lane)
+            model.give_back_labels(connection.id, lane)
     if rng.random() < 0.5:
         model.give_back_number(number)
 

@@ -1,4 +1,4 @@
-"""``tunnel stats``: what the agents have carried, refused, saved and repaired."""
+"""``tunnel stats``: what agents and cards have carried, refused, saved and repaired."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ def _stats(arguments: argparse.Namespace, layout: Layout) -> int:
         raise WrongRequest(f"SITE: there is no site {arguments.site!r}; see `scripts/qslice status`")
     sites = system.topology.site_names if arguments.site is None else (arguments.site,)
     answered: dict[str, dict[str, dict[str, Any]]] = {}
+    cards: dict[str, dict[str, dict[str, Any]]] = {}
     silent: dict[str, str] = {}
     for site in sites:
         try:
             answered[site] = system.tunnel_stats(site)
+            if site in system.shelves:
+                cards[site] = system.card_stats(site)
         except EnvironmentLacks as error:
             silent[site] = str(error)
     if arguments.json:
-        print_json({"sites": {site: {"connections": found} for site, found in answered.items()}, "silent": silent})
+        said = {site: {"connections": found, "cards": cards.get(site, {})} for site, found in answered.items()}
+        print_json({"sites": said, "silent": silent})
     else:
         _print(answered)
+        _print_cards(cards)
         for reason in silent.values():
             say(reason)
     return EnvironmentLacks.exit_status if silent else 0
@@ -67,6 +72,20 @@ def _print(answered: dict[str, dict[str, dict[str, Any]]]) -> None:
          sa["rx_packets"], sa["rx_bytes"] / _MEGA, sa["key_age_s"])
         for site, name, stats in sealed
         for sa in stats.get("sas") or ()
+    ])  # fmt: skip
+
+
+def _print_cards(answered: dict[str, dict[str, dict[str, Any]]]) -> None:
+    rows = [(site, name, stats) for site, found in answered.items() for name, stats in sorted(found.items())]
+    if not rows:
+        return
+    print_table("Cards", ("site", "wavelength", "state", "light", "keys", "age, s", "rekeys", "circuits", "sent", "MB",
+                          "received", "MB", "drops", "last error"), [
+        (site, name, stats["state"], _REACH[stats["has_light"]], stats["key_source"], stats["key_age_s"],
+         stats["rekeys"], f"{sum(c['has_carrier'] for c in stats['clients'])} of {len(stats['clients'])}",
+         stats["tx_packets"], stats["tx_bytes"] / _MEGA, stats["rx_packets"], stats["rx_bytes"] / _MEGA,
+         stats["rx_replay_drops"] + _other_drops(stats), stats["last_error"])
+        for site, name, stats in rows
     ])  # fmt: skip
 
 

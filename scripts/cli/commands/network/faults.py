@@ -167,6 +167,8 @@ HANDLERS: Handlers = {
     "section mend": _lift("section mend"),
     "fibre cut": _inject(FaultKind.CUT_FIBRE),
     "fibre mend": _lift("fibre mend"),
+    "wavelength down": _inject(FaultKind.CUT_WAVELENGTH),
+    "wavelength up": _lift("wavelength up"),
     "eavesdrop start": _inject(FaultKind.EAVESDROP),
     "eavesdrop stop": _lift("eavesdrop stop"),
     "process kill": _inject(FaultKind.KILL),

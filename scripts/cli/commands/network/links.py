@@ -11,7 +11,8 @@ from scripts.console.output import print_json, print_table
 from scripts.errors import WrongRequest
 from scripts.testbed.paths import Layout
 
-FIELDS = ("id", "a", "b", "a_interface", "b_interface", "class", "state", "capacity_mbps", "reserved_mbps")
+FIELDS = ("id", "a", "b", "a_interface", "b_interface", "class", "state", "capacity_mbps", "reserved_mbps",
+          "wavelength", "ports_used", "ports_free")  # fmt: skip
 
 
 def _list(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -35,8 +36,13 @@ def _show(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _channels(arguments: argparse.Namespace, layout: Layout) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = get(controller_of(arguments, layout), "/v1/topology")["channels"]
-    return found
+    """Each with the client ports of its wavelength."""
+    network = get(controller_of(arguments, layout), "/v1/topology")
+    wavelengths = {wavelength["id"]: wavelength for wavelength in network["wavelengths"]}
+    return [
+        channel | {name: wavelengths[channel["wavelength"]][name] for name in ("ports_used", "ports_free")}
+        for channel in network["channels"]
+    ]
 
 
 HANDLERS: Handlers = {"link list": _list, "link show": _show}

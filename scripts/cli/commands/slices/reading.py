@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from scripts.cli.commands.slices.times import time_text
+from scripts.cli.commands.slices.tracing import show_traces
 from scripts.cli.controllers import controller_of, get
 from scripts.cli.handlers import Handlers
 from scripts.cli.paths import path_text
@@ -34,6 +35,8 @@ def _list(arguments: argparse.Namespace, layout: Layout) -> int:
 
 
 def _show(arguments: argparse.Namespace, layout: Layout) -> int:
+    if arguments.trace:
+        return show_traces(controller_of(arguments, layout), arguments.name, as_json=arguments.json)
     is_ours = arguments.format == "qslice"
     body = get(controller_of(arguments, layout), path_of(arguments.name) + ("" if is_ours else f"/{arguments.format}"))
     if arguments.json or not is_ours:
@@ -80,6 +83,8 @@ def print_connections(body: dict[str, Any]) -> None:
         names = [c["name"] for c in body["connections"] if tuple(c.get("added_by_policy", ())) == added]
         if added:
             say(f"the operator's policy adds {' and '.join(added)} to the keys of {', '.join(names)}")
+    if "wavelengths" in body and any(c["client_ports"] for c in body["connections"]):
+        _print_circuits(body)
     for connection in body["connections"]:
         notes = [connection.get("reason"), *connection.get("conditions", ())]
         for note in dict.fromkeys(n for n in notes if n):
@@ -96,6 +101,22 @@ def _print_hops(body: dict[str, Any]) -> None:
              hop["key_source"])
             for name, hop in hops
         ])  # fmt: skip
+
+
+def _print_circuits(body: dict[str, Any]) -> None:
+    """The client ports that a slice has, and the cross-connects at optical switches, for a person."""
+    columns = ("wavelength", "class", "ports of the slice", "used", "free")
+    print_table("Client ports", columns, [
+        (w["id"], w["class"], w["ports_of_slice"], w["ports_used"], w["ports_free"]) for w in body["wavelengths"]
+    ])  # fmt: skip
+    if body["cross_connects"]:
+        print_table("Cross-connects", ("site", "connection", "from", "to"), [
+            (c["site"], c["connection"], _port_text(c["from"]), _port_text(c["to"])) for c in body["cross_connects"]
+        ])  # fmt: skip
+
+
+def _port_text(port: dict[str, Any] | None) -> str:
+    return "the site" if port is None else f"{port['wavelength']} port {port['port']}"
 
 
 HANDLERS: Handlers = {"slice list": _list, "slice show": _show}

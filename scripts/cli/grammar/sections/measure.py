@@ -10,6 +10,7 @@ from scripts.cli.grammar.shared import (
     ENCRYPTION,
     EXTENSION_TERMS,
     KEY_POLICIES,
+    PROVISIONING,
     USE,
     out_option,
     topology_option,
@@ -66,7 +67,7 @@ SECTION = Section(
                 argument("--mutation", choices=MUTATIONS,
                          help="of chaos: a controller with a defect on purpose; it ends at the first violation, and "
                               "one is expected"),
-                API_PORT, ENCRYPTION, *KEY_POLICIES,
+                API_PORT, ENCRYPTION, PROVISIONING, *KEY_POLICIES,
                 argument("--time-scale", type=number, default=1.0, help="==SUPPRESS=="),
             ),
         ),
@@ -79,7 +80,7 @@ SECTION = Section(
                 argument("--slices", type=count, nargs="?", const=MOST_SLICES, metavar="N",
                          help="instead: add slices until one does not fit, at most N (default %(const)s)"),
                 _bench_topology("ukqntel; with --slices metro-ring"),
-                _bench_out("provision"), API_PORT, ENCRYPTION,
+                _bench_out("provision"), API_PORT, ENCRYPTION, PROVISIONING,
             ),
         ),
         Leaf(

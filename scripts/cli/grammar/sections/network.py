@@ -13,7 +13,8 @@ CHANNEL = argument("id", metavar="ID", names="channel", help="the channel; `link
 SITE = argument("id", metavar="ID", names="site", help="the site")
 QKD_SECTION = argument("id", metavar="SECTION", names="section", help="the QKD section; `keys` has them")
 FIBRE = argument("id", metavar="NAME", names="fibre", help="the fibre, or another risk group of the topology")
-PROCESS = argument("id", metavar="NAME", names="process", help="kms, controller, tunnel-SITE or kme-SITE")
+WAVELENGTH = argument("id", metavar="ID", names="wavelength", help="the wavelength; `topo show` has them")
+PROCESS = argument("id", metavar="NAME", names="process", help="kms, controller, tunnel-SITE, kme-SITE or shelf-SITE")
 NO_NETWORK = "the network did not do as it was told"
 
 SECTION = Section(
@@ -111,6 +112,14 @@ SECTION = Section(
             ("fibre mend cell1-agg1", "fibre mend cell1-agg1 --json"), NO_NETWORK, (FIBRE,), name_of="id",
         ),
         Leaf(
+            "wavelength down", "network.faults", "Cut what is between a wavelength's two cards: all its circuits fail.",
+            ("wavelength down ch4", "wavelength down ch4 --json"), NO_NETWORK, (WAVELENGTH,), name_of="id",
+        ),
+        Leaf(
+            "wavelength up", "network.faults", "Repair a wavelength.",
+            ("wavelength up ch4", "wavelength up ch4 --json"), NO_NETWORK, (WAVELENGTH,), name_of="id",
+        ),
+        Leaf(
             "eavesdrop start", "network.faults", "Attack the pulses of a QKD section.",
             ("eavesdrop start s2", "eavesdrop start s2 --fraction 0.2 --attack beam-splitting"), NO_NETWORK,
             (
@@ -161,6 +170,7 @@ SECTION = Section(
         "node": "the same as `site`",
         "section": "QKD sections: list them, cut and repair their fibre",
         "fibre": "cut and repair a fibre with all that is on it",
+        "wavelength": "cut and repair a wavelength between its cards",
         "eavesdrop": "an eavesdropper on a QKD section",
         "process": "the run's processes: list, kill and restart them",
     },

@@ -75,12 +75,15 @@ SECTION = Section(
         ),
         Leaf(
             "slice show", "slices.reading", "Show one slice with its connections, their addresses and paths.",
-            ("slice show enterprise-app", "slice show enterprise-app --format ietf"),
+            ("slice show enterprise-app --trace", "slice show enterprise-app --format ietf"),
             "the controller refused to answer",
             (
                 NAME,
                 argument("--format", choices=("qslice", "ietf", "3gpp"), default="qslice",
                          help="qslice, or JSON after IETF or 3GPP data models"),
+                argument("--trace", action="store_true",
+                         help="instead: the steps of its last set-up and tear-down with their start and end; also of "
+                              "a slice that could not be set up, or is gone"),
             ),
             Needs.API, name_of="name",
         ),

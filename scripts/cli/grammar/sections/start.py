@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from scripts.cli.grammar.leaf import Leaf, Needs, Section, argument
-from scripts.cli.grammar.shared import API_PORT, ENCRYPTION, EXTENSION_TERMS, KEY_POLICIES, USE, topology_option
+from scripts.cli.grammar.shared import (
+    API_PORT,
+    ENCRYPTION,
+    EXTENSION_TERMS,
+    KEY_POLICIES,
+    PROVISIONING,
+    USE,
+    topology_option,
+)
 from scripts.cli.grammar.values import number, slowness, whole
 
 SECTION = Section(
@@ -26,7 +34,7 @@ SECTION = Section(
                          help="detect silent failures of channels by BFD (false alarms on a busy machine)"),
                 argument("--tunnel", choices=("auto", "userspace", "kernel"),
                          help="what encrypts; auto: the kernel where it has ESP (default auto)"),
-                ENCRYPTION, *KEY_POLICIES,
+                ENCRYPTION, PROVISIONING, *KEY_POLICIES,
                 argument("--attach", action="append", default=[], metavar="SITE=INTERFACE",
                          help="the interface of this machine that is the port of the site's attached channel"),
                 argument("--unshaped", action="store_true", default=None,
@@ -54,7 +62,7 @@ SECTION = Section(
                 topology_option("ukqntel"),
                 argument("--report", type=Path, metavar="DIR", names="folder",
                          help="where the report goes (default results/demo)"),
-                API_PORT, ENCRYPTION, *KEY_POLICIES,
+                API_PORT, ENCRYPTION, PROVISIONING, *KEY_POLICIES,
                 argument("--slowness", type=slowness, default=1.0, metavar="N",
                          help="for emulated processors: loads divided by N, time limits multiplied by N"),
             ),

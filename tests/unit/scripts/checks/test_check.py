@@ -58,7 +58,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], list[list[str
 
         def several(_: Tests, jobs: Mapping[str, Job]) -> dict[str, int]:
             seen.extend(list(job.command) for job in jobs.values())
-            return {name: pytest_status if name == "rest" else 0 for name in jobs}
+            return {name: pytest_status if name.startswith("rest") else 0 for name in jobs}
 
         monkeypatch.setattr(check, "_run", lint)
         monkeypatch.setattr(Tests, "run", one)
@@ -74,8 +74,7 @@ def test_all_linters_then_pytest(calls: Callable[[int, int], list[list[str]]]) -
     assert check.main([]) == 0
     linters, pytests = seen[:4], seen[4:]
     assert [Path(command[0]).name for command in linters] == ["ruff", "ruff", "mypy", "lint-imports"]
-    networks, rest = Part.NETWORKS.selection, Part.REST.selection
-    assert [selection_of(command) for command in pytests] == [networks, networks, rest]
+    assert [selection_of(command) for command in pytests] == [part.selection for part in Part for _ in range(2)]
 
 
 def selection_of(command: Sequence[str]) -> str:
@@ -93,12 +92,13 @@ def test_lanes_share_their_tests_and_one_alone_has_those_of_the_outer_machine(
 ) -> None:
     seen = calls(0, 0)
     assert check.main(["--lanes", str(lanes)]) == 0
-    *networks, rest = seen[4:]
-    assert len(networks) == lanes
-    assert len({tuple(claims_of(command)) for command in networks}) == 1
-    assert ["--lane-of-outer-machine" in command for command in networks] == [True] + [False] * (lanes - 1)
-    assert ["unshare" in command for command in networks] == [False] + [True] * (lanes - 1)
-    assert claims_of(rest) == []
+    networks, rest = seen[4 : 4 + lanes], seen[4 + lanes :]
+    for part, commands in ((Part.NETWORKS, networks), (Part.REST, rest)):
+        assert [selection_of(command) for command in commands] == [part.selection] * lanes
+        assert len({tuple(claims_of(command)) for command in commands}) == 1
+        assert ["--lane-of-outer-machine" in command for command in commands] == [True] + [False] * (lanes - 1)
+        assert ["unshare" in command for command in commands] == [False] + [True] * (lanes - 1)
+    assert claims_of(networks[0]) != claims_of(rest[0])
 
 
 def test_a_machine_without_worlds_has_one_lane_and_says_so(
@@ -121,7 +121,7 @@ def test_a_wrong_number_of_lanes_is_a_wrong_request(lanes: str) -> None:
 def test_complaint_does_not_keep_the_tests_from_running(calls: Callable[[int, int], list[list[str]]]) -> None:
     seen = calls(1, 0)
     assert check.main([]) == 1
-    assert len(seen) == 7
+    assert len(seen) == 8
 
 
 def test_a_failure_beside_the_networks_counts(calls: Callable[[int, int], list[list[str]]]) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from scripts.checks.check import ROOT, lane_arguments
 from scripts.checks.lanes.bundles import Bundle, Claims, Kind, bundles, shared
+from scripts.checks.pytest_parts import Part
 
 MODULES = st.sampled_from(["a.py", "b.py", "c.py", "d.py", "e.py"])
 SUITES = st.lists(st.builds(Kind, MODULES, on_outer_machine=st.booleans(), counts_packets=st.booleans()), max_size=40)
@@ -127,7 +128,7 @@ def test_pytests_share_a_suite(tmp_path: Path) -> None:
     lanes = [
         subprocess.Popen(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={number}.xml",
-             *lane_arguments(tmp_path / "claims", on_outer_machine=number == 0)],
+             *lane_arguments(Part.NETWORKS, tmp_path / "claims", on_outer_machine=number == 0)],
             cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True,
         )
         for number in range(3)

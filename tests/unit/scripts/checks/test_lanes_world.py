@@ -15,7 +15,7 @@ from scripts.checks.check import ROOT
 from scripts.checks.lanes import world
 from tests.support.wait import PATIENCE, wait_until
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.outer_machine]
 
 LOOK = """
 import json, os, subprocess, sys

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.launcher import environment
+from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.needs_root
 
@@ -55,7 +56,7 @@ MININETS = "from mininet.cli import CLI; CLI(net)"
 def shell(commands: str, program: str = OURS, slices: str = '{"slices": []}') -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", SHELL.replace("SHELL\n", program + "\n"), slices], input=commands, env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60 * PATIENCE, check=False,
     )  # fmt: skip
 
 
