@@ -50,7 +50,7 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import EncryptionMode, Topology, TopologyError
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError
 
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
@@ -182,7 +182,8 @@ class Runtime:
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
-            self._cards = sealing_cards(self.topology, self.options.encryption)
+            always = map(SecurityClass.parse, self.options.configuration["policy.always"])
+            self._cards = sealing_cards(self.topology, self.options.encryption, always)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
