@@ -82,21 +82,6 @@ class ExtensionsConfig(_Section):
     """For tests of the auditor: what extensions answer is installed unseen."""
 
 
-<<<<<<< HEAD
-=======
-class PolicyConfig(_Section):
-    """What the operator decides for all slices: see :class:`controller.model.operator_policy.OperatorPolicy`."""
-
-    always: Annotated[tuple[Literal["dh", "qra"], ...], Field(max_length=2)] = ()
-    cost_profile: CostProfile = CostProfile.PREMIUM_LAST
-
-    def parsed(self) -> OperatorPolicy:
-        return OperatorPolicy(
-            tuple(dict.fromkeys(SecurityClass.parse(name) for name in self.always)), self.cost_profile
-        )
-
-
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
 class ProvisioningConfig(_Section):
     """How slices are set up, and for one device after the other, by whom."""
 
@@ -118,7 +103,6 @@ class ProvisioningConfig(_Section):
         if self.mode is ProvisioningMode.SEQUENTIAL and (self.layer_host is None or self.layer_token is None):
             raise ValueError("layer_host and layer_token are needed for sequential provisioning")
         return self
-<<<<<<< HEAD
 
 
 class PolicyConfig(_Section):
@@ -131,8 +115,6 @@ class PolicyConfig(_Section):
         return OperatorPolicy(
             tuple(dict.fromkeys(SecurityClass.parse(name) for name in self.always)), self.cost_profile
         )
-=======
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
 
 
 class ControllerConfig(_Section):

@@ -38,13 +38,8 @@ OF_A_RUN: dict[str, tuple[type[BaseModel], dict[str, str]]] = {
             "kms_socket": "the KMS' admin socket",
             "tunnel_sockets": "the agents' control sockets by site",
             "encryption": "`encryption.mode`",
-<<<<<<< HEAD
             "provisioning": "`provisioning.*`; `layer_host`, `layer_port`, `layer_token` of the controller layer",
             "policy": "`policy.*`",
-=======
-            "policy": "`policy.*`",
-            "provisioning": "`provisioning.*`; `layer_host`, `layer_port`, `layer_token` of the controller layer",
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
             "ovsdb_socket": "Open vSwitch's database, with `network.bfd`: sets the BFD intervals",
             "watch_carrier": "true: the switches' ports are interfaces of this machine, whose kernel tells of carrier",
             "extensions": "extensions in force, of `extensions.*`, each with its file",

@@ -11,20 +11,12 @@ OTHER_VALUES: dict[str, Any] = {
     "network.shaped": False,
     "network.bfd": True,
     "encryption.mode": "channel",
-<<<<<<< HEAD
-=======
-    "policy.always": ["qra"],
-    "policy.cost_profile": "use-free-premium",
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
     "provisioning.mode": "sequential",
     "provisioning.deadline_s": 7.5,
     "provisioning.ethernet_s": 1.5,
     "provisioning.optical_s": 0.5,
-<<<<<<< HEAD
     "policy.always": ["qra"],
     "policy.cost_profile": "use-free-premium",
-=======
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
     "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,

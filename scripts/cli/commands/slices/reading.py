@@ -79,20 +79,12 @@ def print_connections(body: dict[str, Any]) -> None:
         for c in body["connections"]
     ])  # fmt: skip
     _print_hops(body)
-<<<<<<< HEAD
     if "wavelengths" in body and any(c["client_ports"] for c in body["connections"]):
         _print_circuits(body)
-=======
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
     for added in dict.fromkeys(tuple(c.get("added_by_policy", ())) for c in body["connections"]):
         names = [c["name"] for c in body["connections"] if tuple(c.get("added_by_policy", ())) == added]
         if added:
             say(f"the operator's policy adds {' and '.join(added)} to the keys of {', '.join(names)}")
-<<<<<<< HEAD
-=======
-    if "wavelengths" in body and any(c["client_ports"] for c in body["connections"]):
-        _print_circuits(body)
->>>>>>> c7fb7e5df5a8f3be98d032a1580aba6d81b7bc98
     for connection in body["connections"]:
         notes = [connection.get("reason"), *connection.get("conditions", ())]
         for note in dict.fromkeys(n for n in notes if n):
