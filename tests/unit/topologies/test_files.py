@@ -197,6 +197,8 @@ def test_what_is_wrong_is_told_with_line_field_and_remedy(old: str, new: str, wo
          "km: 1}, {id: d, a: cell1, b: hub, wavelength: w, km: 1}]", "channels[1].id: wavelength w has 1 client ports"),
         ("wavelengths: [{id: w, class: dh, client_ports: 11, client_gbps: 10}]",
          "wavelengths[0].client_gbps: 11 client ports of 10 Gbit/s are more than its capacity_gbps 100: lower"),
+        ("wavelengths: [{id: w, class: dh}]\nchannels: [{id: c, a: cell1, b: hub, wavelength: w, km: 1, "
+         "capacity_gbps: 101}]", "channels[0].id: capacity_gbps 101 is more than its wavelength w has: 100: lower it"),
         ("wavelengths: [{id: w, class: none, encryptor: true}]", "wavelengths[0].encryptor: an encryptor needs a"),
         ("wavelengths: [{id: w, class: dh, ends: [cell1, cell1]}]", "wavelengths[0].ends: both of its cards stand at"),
         ("wavelengths: [{id: w, class: dh, ends: [cell1, nowhere]}]", "wavelengths[0].ends[1]: there is no site"),
