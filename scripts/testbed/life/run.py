@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from controller.model.cards import card_keys_of
 from controller.southbound.switch_identity import switch_urn
 from kms.errors import PkiError
 from kms.pki import authority
@@ -50,7 +51,7 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import EncryptionMode, Topology, TopologyError
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError
 
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
@@ -75,6 +76,10 @@ class RunOptions:
     @property
     def encryption(self) -> EncryptionMode:
         return EncryptionMode(self.configuration["encryption.mode"])
+
+    def card_keys(self, security: SecurityClass) -> str:
+        """Where cards of that class have their keys from."""
+        return card_keys_of(security, tuple(map(SecurityClass.parse, self.configuration["policy.always"])))
 
     @property
     def api_port(self) -> int:
@@ -182,7 +187,7 @@ class Runtime:
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
-            self._cards = sealing_cards(self.topology, self.options.encryption)
+            self._cards = sealing_cards(self.topology, self.options.encryption, self.options.card_keys)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
