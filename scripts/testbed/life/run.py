@@ -17,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controller.model.cards import card_keys_of
 from controller.southbound.switch_identity import switch_urn
 from kms.errors import PkiError
 from kms.pki import authority
@@ -76,10 +75,6 @@ class RunOptions:
     @property
     def encryption(self) -> EncryptionMode:
         return EncryptionMode(self.configuration["encryption.mode"])
-
-    def card_keys(self, security: SecurityClass) -> str:
-        """Where cards of that class have their keys from."""
-        return card_keys_of(security, tuple(map(SecurityClass.parse, self.configuration["policy.always"])))
 
     @property
     def api_port(self) -> int:
@@ -174,11 +169,11 @@ class Runtime:
         if name == "controller":
             self._call_switches()
 
-    def put_in_force(self, extensions: InForce) -> None:
-        """Start the controller again with other extensions. What slices there are it takes over."""
+    def change_controller(self, **members: Any) -> None:
+        """Start the controller again with other members of its configuration. What slices there are it takes over."""
         path = self.layout.config("controller")
         config = json.loads(path.read_text(encoding="utf-8"))
-        write_private(path, json.dumps({**config, "extensions": extensions.controller_part()}, indent=1))
+        write_private(path, json.dumps({**config, **members}, indent=1))
         self.restart("controller")
         self._await("controller")
 
@@ -187,7 +182,8 @@ class Runtime:
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
-            self._cards = sealing_cards(self.topology, self.options.encryption, self.options.card_keys)
+            always = map(SecurityClass.parse, self.options.configuration["policy.always"])
+            self._cards = sealing_cards(self.topology, self.options.encryption, always)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
