@@ -118,6 +118,17 @@ SECTION = Section(
             ),
         ),
         Leaf(
+            "bench cards", "measure.bench",
+            "Measure what wavelengths carry whose cards seal, beside others: three in a row through four switches.",
+            ("bench cards", "bench cards --rounds 2 --seconds 2"), "frames were lost while keys changed",
+            (
+                argument("--rounds", type=count, metavar="N",
+                         help="rounds, each over plain and over sealed wavelengths (default 5)"),
+                argument("--seconds", type=count, metavar="N", help="duration of each TCP stream (default 3)"),
+                _bench_out("cards"), API_PORT,
+            ),
+        ),
+        Leaf(
             "bench paths", "measure.bench", "Measure path computation: exactness and speed.",
             ("bench paths --sizes 100 1000 --queries 50", "bench paths --profiles --seeds 5"),
             "a path was not the best there is, or the auditor refused an answer of an extension",
