@@ -60,9 +60,9 @@ def _require_marks_in_words(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that count packets come last: by then `qslice test` has nothing else running beside them. A machine that is
-    itself a guest is at times not run for a while, and loses some: they get one more try. Losing is our fault when it
-    comes again; what only came once is still printed.
+    """Tests that count packets come last: by then `qslice test` has less running beside them. A machine that is itself
+    a guest is at times not run for a while, and loses some: they get one more try. Losing is our fault when it comes
+    again; what only came once is still printed.
 
     A report of the guest's tests says in words what each of them proves: what its docstring begins with.
     """

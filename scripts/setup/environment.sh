@@ -168,9 +168,9 @@ venv_usable() {
 python_ready() { venv_usable && stamp_holds "$(venv)/pins" "$(pins_hash)"; }
 
 # What numba looks at before it takes machine code that it has kept: the file's time and size, the processor.
-loops=kms/tunnel/packet/compiled_loops.py
+loops=(kms/tunnel/packet/compiled_loops.py kms/tunnel/cards/compiled_io.py)
 loops_identity() {
-    stat --format='%y %s' "$qslice_root/$loops"
+    stat --format='%y %s' "${loops[@]/#/$qslice_root/}"
     grep --max-count=1 '^model name' /proc/cpuinfo || uname --machine # not every architecture names its processors
     pins_hash
 }
@@ -179,11 +179,11 @@ loops_ready() { stamp_holds "$(venv)/loops" "$(loops_identity)"; }
 
 # Each of a network's agents would otherwise do so when it starts.
 compile_loops() {
-    step "compiling the tunnel's loops ($loops)" "Run: $(venv)/bin/python -c 'import kms.tunnel.packet.compiled_loops'" import_loops
+    step "compiling the tunnel's loops (${loops[*]})" "Run: $(venv)/bin/python -c 'import kms.tunnel.cards.compiled_io'" import_loops
     loops_identity >"$(venv)/loops"
 }
 
-import_loops() (cd "$qslice_root" && "$(venv)/bin/python" -c 'import kms.tunnel.packet.compiled_loops')
+import_loops() (cd "$qslice_root" && "$(venv)/bin/python" -c 'import kms.tunnel.cards.compiled_io, kms.tunnel.packet.compiled_loops')
 
 # The requirements of pyproject.toml, one a line.
 requirements() {

@@ -16,7 +16,7 @@ from scripts.testbed.paths import REPOSITORY, Layout
 from tests.support.wait import PATIENCE
 
 LAYOUT = Layout()
-OUR_MODULES = re.compile(r"-m (?:kms|kms\.tunnel|controller|scripts\.cli) ")
+OUR_MODULES = re.compile(r"-m (?:kms|kms\.tunnel|controller|controller\.layers\.\w+|scripts\.cli) ")
 
 
 def argv(*words: str) -> list[str]:

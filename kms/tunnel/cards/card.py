@@ -179,7 +179,7 @@ class Card:
 
     def _read_line(self) -> None:
         self._in.read_socket(self._loop.time())
-        self._carry_out()
+        self._carry_out_effects()
 
     def _read_ports(self) -> None:
         for client in self._clients:
@@ -195,7 +195,7 @@ class Card:
             self._send_status()
             self._on_change()
         self._wait_for_room()
-        self._carry_out()
+        self._carry_out_effects()
 
     def _wait_for_room(self) -> None:
         """While the socket is full no port is read, so that senders feel it."""
@@ -216,6 +216,12 @@ class Card:
             self._read_ports()
 
     # What the session wants
+
+    def _carry_out_effects(self) -> None:
+        """After frames, of which there are many. They bring no timer forward but that of a pair of SAs that drains:
+        the next probe's is soon enough for that."""
+        if self._session.has_effects():
+            self._carry_out()
 
     def _carry_out(self) -> None:
         while self._session.has_effects():

@@ -79,6 +79,12 @@ def agent_file(
     }  # fmt: skip
 
 
+def provisioning_part(layout: Layout, configuration: Configuration) -> dict[str, Any]:
+    """How slices are set up, as :class:`controller.schema.config.ProvisioningConfig` reads it."""
+    layer = {"layer_host": LAYER_HOST, "layer_port": LAYER_PORT, "layer_token": str(layout.layer_token)}
+    return {**configuration.section("provisioning"), **layer}
+
+
 def controller_file(
     topology: Topology,
     layout: Layout,
@@ -100,10 +106,7 @@ def controller_file(
             "switch_name": layout.switch_certificate.name,
         },
         "encryption": configuration["encryption.mode"],
-        "provisioning": {
-            **configuration.section("provisioning"),
-            "layer_host": LAYER_HOST, "layer_port": LAYER_PORT, "layer_token": str(layout.layer_token),
-        },
+        "provisioning": provisioning_part(layout, configuration),
         "watch_carrier": True,
         "ovsdb_socket": None if ovsdb_socket is None else str(ovsdb_socket),
         "unsafe_mutation": unsafe_mutation,

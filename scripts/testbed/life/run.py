@@ -51,7 +51,7 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import EncryptionMode, Topology, TopologyError
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError
 
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
@@ -169,11 +169,11 @@ class Runtime:
         if name == "controller":
             self._call_switches()
 
-    def put_in_force(self, extensions: InForce) -> None:
-        """Start the controller again with other extensions. What slices there are it takes over."""
+    def change_controller(self, **members: Any) -> None:
+        """Start the controller again with other members of its configuration. What slices there are it takes over."""
         path = self.layout.config("controller")
         config = json.loads(path.read_text(encoding="utf-8"))
-        write_private(path, json.dumps({**config, "extensions": extensions.controller_part()}, indent=1))
+        write_private(path, json.dumps({**config, **members}, indent=1))
         self.restart("controller")
         self._await("controller")
 
@@ -182,7 +182,8 @@ class Runtime:
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
-            self._cards = sealing_cards(self.topology, self.options.encryption)
+            always = map(SecurityClass.parse, self.options.configuration["policy.always"])
+            self._cards = sealing_cards(self.topology, self.options.encryption, always)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started

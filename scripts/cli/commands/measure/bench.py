@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scripts.bench import common
 from scripts.bench.failover import run as failover
 from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
-from scripts.bench.provision import fill
+from scripts.bench.provision import fill, modes
 from scripts.bench.provision import run as provision
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
@@ -33,6 +34,7 @@ from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.report.provenance import Provenance, provenance
 from scripts.testbed.interrupts import end_on_signals
+from scripts.testbed.life.component_files import provisioning_part
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
@@ -43,6 +45,10 @@ RESULTS = REPOSITORY / "results" / "bench"
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
     is_fill = arguments.slices is not None
+    if arguments.both_modes:
+        if is_fill:
+            raise WrongRequest("--both-modes: goes with runs of the use cases, not with --slices")
+        arguments.provisioning = "sequential"  # devices and their layer are there throughout
     configuration = configuration_of(arguments, section="bench.provision")
     origin = provenance(configuration)
     topology = configured_topology(configuration, arguments.topo or (fill.TOPOLOGY if is_fill else USE_CASE_TOPOLOGY))
@@ -56,6 +62,9 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
         try:
             if is_fill:
                 report = _fill(system, arguments.slices, folder, places, origin)
+            elif arguments.both_modes:
+                switch = partial(_start_in_mode, runtime, configuration)
+                report = _in_turns(system, configuration["bench.provision.runs"], folder, origin, switch)
             else:
                 report = _runs(system, configuration["bench.provision.runs"], folder, origin)
         except DemoError as error:
@@ -77,6 +86,27 @@ def _runs(system: RunningSystem, runs: int, folder: Path, origin: Provenance) ->
     report["provenance"] = origin.to_dict()
     charts.draw_histograms(cases, folder / "histograms.png")
     common.write_json(folder / "provision.json", {**report, "runs": provision.as_lists(cases)})
+    return report
+
+
+def _start_in_mode(runtime: Runtime, configuration: Configuration, mode: str) -> None:
+    """The controller anew; all else of its provisioning as it was."""
+    runtime.change_controller(provisioning={**provisioning_part(runtime.layout, configuration), "mode": mode})
+
+
+def _in_turns(
+    system: RunningSystem, runs: int, folder: Path, origin: Provenance, switch: Callable[[str], None]
+) -> dict[str, Any]:
+    from scripts.bench import charts
+
+    found = modes.measure(system, runs, switch)
+    failures = provision.failure_notes([failure for case in found.cases for failure in case.failures])
+    notes = [*modes.NOTES, *provision.NOTES, f"datapath: {system.datapath}", common.load_note(), *failures]
+    report = common.report("provision", modes.figures(found, runs), notes)
+    report["provenance"] = origin.to_dict()
+    charts.draw_histograms(found.cases, folder / "modes.png")
+    document = {**report, "runs": provision.as_lists(found.cases), "traces": found.traces}
+    common.write_json(folder / "modes.json", document)
     return report
 
 

@@ -85,7 +85,9 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         with Progress(scenario.name, expected_s=expected_s) as progress:
             system = RunningSystem(runtime.record, layout)
             sides = () if against is None else (extensions, against)
-            arms = [Arm(side.name, partial(runtime.put_in_force, side)) for side in sides]
+            arms = [
+                Arm(side.name, partial(runtime.change_controller, extensions=side.controller_part())) for side in sides
+            ]
             with Parts(system, extensions) as parts_at_work:
                 result = run_experiment(system, scenario, settings, folder, progress, arms, parts_at_work)
     document = result.to_dict()

@@ -79,6 +79,8 @@ SECTION = Section(
                          help="runs of each use case (default 100)"),
                 argument("--slices", type=count, nargs="?", const=MOST_SLICES, metavar="N",
                          help="instead: add slices until one does not fit, at most N (default %(const)s)"),
+                argument("--both-modes", action="store_true",
+                         help="parallel and sequential provisioning on one network, in turns"),
                 _bench_topology("ukqntel; with --slices metro-ring"),
                 _bench_out("provision"), API_PORT, ENCRYPTION, PROVISIONING,
             ),
