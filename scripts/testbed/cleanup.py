@@ -9,9 +9,8 @@ from pathlib import Path
 
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.life import openvswitch
-from scripts.testbed.life.time_limits import down_timeout_s
 from scripts.testbed.paths import Layout
-from scripts.testbed.processes import end, end_all
+from scripts.testbed.processes import down_timeout_s, end, end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
 from topologies import attachments, bridges, interfaces
 from topologies.attachments import Attached

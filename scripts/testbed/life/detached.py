@@ -17,9 +17,8 @@ from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.testbed.extensions import InForce
 from scripts.testbed.life.run import START_STEPS, RunOptions
 from scripts.testbed.life.start_reports import StartReports
-from scripts.testbed.life.time_limits import start_timeout_s
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.processes import open_log, tail
+from scripts.testbed.processes import open_log, start_timeout_s, tail
 from scripts.testbed.run_record import RunRecord, read_record
 from topologies.spec import Topology, topology_from_dict
 

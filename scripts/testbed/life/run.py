@@ -37,10 +37,9 @@ from scripts.testbed.life.key_policy import require_kem
 from scripts.testbed.life.name_keeper import NameKeeper
 from scripts.testbed.life.shelves import card_sae, shelf_files, shelf_sites
 from scripts.testbed.life.supervisor import ControlServer
-from scripts.testbed.life.time_limits import start_timeout_s
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
-from scripts.testbed.processes import Child, end, end_all, require_free_port, spawn, wait_ready
+from scripts.testbed.processes import Child, end, end_all, require_free_port, spawn, start_timeout_s, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
 from topologies import attachments
 from topologies.attachments import Attached

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.testbed.life.time_limits import down_timeout_s, start_timeout_s
+from scripts.testbed.processes import down_timeout_s, start_timeout_s
 
 
 def test_a_hundred_sites_on_processors_a_fortieth_as_fast_come_and_go_in_time() -> None:
