@@ -320,7 +320,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
-    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration)
+    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration, slowness=arguments.slowness)
     sizes = []
     try:
         with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:
