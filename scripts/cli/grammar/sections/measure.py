@@ -17,7 +17,7 @@ from scripts.cli.grammar.shared import (
 )
 from scripts.cli.grammar.values import count, number, seconds, whole
 
-TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
+TROUBLES = ("link-down", "link-blackhole", "link-flap", "risk-down", "node-down", "eavesdrop-start", "kill")
 MUTATIONS = ("lower-security-on-reroute", "never-release", "always-active")
 WIRES = ("veth", "fabric")
 CARRIERS = (
