@@ -46,7 +46,7 @@ def seen(model: NetworkState) -> dict[str, Any]:
     properties = [name for name, value in inspect.getmembers(StateReading) if isinstance(value, property)]
     read = {name: getattr(model, name) for name in properties}
     read = {name: dict(value) if hasattr(value, "keys") else value for name, value in read.items()}
-    for name in ("network", "labels", "intended"):
+    for name in ("network", "labels", "client_ports", "intended"):
         del read[name]
     owners = [f"{c.id}#{lane.generation}" for c in model.connections.values() for lane in c.lanes]
     # Numbers and the rules of each connection cannot be read: a fork that is thrown away shows them.
@@ -62,6 +62,7 @@ def seen(model: NetworkState) -> dict[str, Any]:
         "fingerprint": network.fingerprint(),
         "rates": [(owner, network.is_reserved(owner), network.reserved_rate_millibps(owner)) for owner in owners],
         "labels": [model.labels.taken(c.id, end) for c in TOPOLOGY.channels for end in c.ends],
+        "client ports": {w.id: model.client_ports.holders(w.id) for w in TOPOLOGY.wavelengths},
         "departures": model.departures,
         "intended": {site: model.intended.at(site) for site in SITES},
         "relays": {i: model.kept_relay(i) for i in model.connections},
