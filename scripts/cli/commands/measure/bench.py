@@ -140,14 +140,14 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
     end_on_signals()
     figures: dict[str, float] = {}
-    notes = [*failover.NOTES, common.load_note()]
+    notes = [*failover.NOTES, *failover.left_out(topology), common.load_note()]
     try:
         with Runtime(topology, layout, RunOptions(configuration, bfd=True)) as runtime:
             with Progress(f"up {topology.name}", total=START_STEPS) as progress:
                 runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
-            total = effort["runs"] * len(failover.CLASSES) * len(failover.DETECTIONS)
+            total = effort["runs"] * len(failover.classes_on(topology)) * len(failover.DETECTIONS)
             with Progress("failures", total=total) as progress:
                 results = failover.measure(system, effort["runs"], progress.advance)
             figures |= failover.figures(results)
@@ -166,7 +166,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     report["provenance"] = origin.to_dict()
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
-    return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
+    return _end(report, arguments.json, folder, failed=figures.get("1+1.cut.lost_packets.max", 0) > 0)
 
 
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -320,7 +320,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_results_folder("--out", arguments.out or RESULTS / "scale")
     end_on_signals()
     notes = [*scale.NOTES, common.load_note()]
-    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration)
+    effort = scale.Effort(configuration["bench.scale.runs"], configuration=configuration, slowness=arguments.slowness)
     sizes = []
     try:
         with Progress("bench scale", total=scale.STAGES * len(numbers)) as progress:

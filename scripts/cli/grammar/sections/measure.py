@@ -15,9 +15,9 @@ from scripts.cli.grammar.shared import (
     out_option,
     topology_option,
 )
-from scripts.cli.grammar.values import count, number, seconds, whole
+from scripts.cli.grammar.values import count, number, seconds, slowness, whole
 
-TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
+TROUBLES = ("link-down", "link-blackhole", "link-flap", "risk-down", "node-down", "eavesdrop-start", "kill")
 MUTATIONS = ("lower-security-on-reroute", "never-release", "always-active")
 WIRES = ("veth", "fabric")
 CARRIERS = (
@@ -163,6 +163,8 @@ SECTION = Section(
                          help="numbers of sites (default: 5 24 48 100)"),
                 argument("--runs", type=count, metavar="N",
                          help="slices on each network (default 20)"),
+                argument("--slowness", type=slowness, default=1.0, metavar="N",
+                         help="for emulated processors: time limits multiplied by N, no restoration"),
                 _bench_out("scale"), API_PORT, ENCRYPTION,
             ),
         ),
