@@ -6,7 +6,7 @@ of those are, and its end of the line. The lines' ends lie in two namespaces in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -65,14 +65,25 @@ def _address(number: int, end: str) -> IPv4Address:
     return _FIRST_LINE + 4 * number + (1 if end == "a" else 2)
 
 
-def sealing_cards(topology: Topology, mode: EncryptionMode) -> tuple[CardPlan, ...]:
-    """All cards that seal, in pairs: a's, then b's. TopologyError where the network and the mode contradict."""
+def sealing_cards(
+    topology: Topology, mode: EncryptionMode, always: Iterable[SecurityClass] = ()
+) -> tuple[CardPlan, ...]:
+    """All cards that seal, in pairs: a's, then b's. TopologyError where the network and the mode contradict.
+
+    ``always``: methods of which every key of QKD gets a part too.
+    """
     if not mode.cards_seal:
         return ()
-    return tuple(_cards(topology, mode))
+    return tuple(_cards(topology, mode, tuple(always)))
 
 
-def _cards(topology: Topology, mode: EncryptionMode) -> Iterator[CardPlan]:
+def _keys_of(security: SecurityClass, always: tuple[SecurityClass, ...]) -> str:
+    """By the KMS' name: the strongest first."""
+    methods = {security, *(always if security is SecurityClass.QKD else ())}
+    return "+".join(method.label for method in sorted(methods, reverse=True))
+
+
+def _cards(topology: Topology, mode: EncryptionMode, always: tuple[SecurityClass, ...]) -> Iterator[CardPlan]:
     circuits: dict[str, list[Channel]] = {}
     for channel in topology.channels:
         circuits.setdefault(channel.wavelength, []).append(channel)
@@ -95,7 +106,8 @@ def _cards(topology: Topology, mode: EncryptionMode) -> Iterator[CardPlan]:
             )
         for end, site, peer_site in (("a", *ends), ("b", *reversed(ends))):
             clients = tuple(_client(topology, n, channel, ends, end) for n, channel in enumerate(channels, start=1))
-            yield CardPlan(wavelength.id, number, wavelength.security.label, end, site, peer_site, clients)
+            keys = _keys_of(wavelength.security, always)
+            yield CardPlan(wavelength.id, number, keys, end, site, peer_site, clients)
 
 
 def _client(topology: Topology, circuit: int, channel: Channel, ends: tuple[str, str], end: str) -> Client:

@@ -16,7 +16,8 @@ from typing import Any
 from topologies.errors import NetworkError
 
 Operation = dict[str, Any]
-_TIMEOUT_S = 300.0  # who is not there is noticed at once; this is for machines that are slow
+# Who is not there is noticed at once; this is for machines that are slow, and the rest for networks that are large.
+_TIMEOUT_S, _TIMEOUT_OF_OPERATION_S = 300.0, 0.5
 _POLL_S = 0.01
 _READ_BYTES = 1 << 16
 _CONFIGURATION = "Open_vSwitch"
@@ -70,13 +71,14 @@ class Database:
         count = {"op": "mutate", **of_configuration, "mutations": [["next_cfg", "+=", 1]]}
         results = self.transact([*operations, count, {"op": "select", **of_configuration, "columns": ["next_cfg"]}])
         wanted = results[len(operations) + 1]["rows"][0]["next_cfg"]
-        deadline = time.monotonic() + _TIMEOUT_S
+        timeout_s = _TIMEOUT_S + len(operations) * _TIMEOUT_OF_OPERATION_S
+        deadline = time.monotonic() + timeout_s
         while wait:
             (done,) = self.transact([{"op": "select", **of_configuration, "columns": ["cur_cfg"]}])
             if done["rows"][0]["cur_cfg"] >= wanted:
                 return
             if time.monotonic() > deadline:
-                raise NetworkError(f"ovs-vswitchd has not done what it was told within {_TIMEOUT_S:.0f} s")
+                raise NetworkError(f"ovs-vswitchd has not done what it was told within {timeout_s:.0f} s")
             time.sleep(_POLL_S)
 
     def _answer(self) -> dict[str, Any]:

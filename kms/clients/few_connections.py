@@ -11,8 +11,10 @@ from typing import Any
 
 import aiohttp
 
-MOST_CONNECTIONS = 16
-"""To one KME. More requests at the same time wait for their turn; one may take 2 s, while QKD sections make key."""
+MOST_CONNECTIONS = 8
+"""To one KME. More requests at the same time wait for their turn; one may take 2 s, while QKD sections make key. Each
+connection takes some 50 KB at either end, and a machine that has stood still asks for many keys at once.
+"""
 
 BUFFER_BYTES = 32 * 1024
 """For what a connection receives at once: more than a TLS record has (RFC 8446, 5.1)."""

@@ -10,7 +10,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _USER_TICKS, _SYSTEM_TICKS = 11, 12  # proc_pid_stat(5), counted from behind the name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """``memory_kb`` is what it has written, in KB of 1024 octets; what is shared counts for each who shares it in part.
 

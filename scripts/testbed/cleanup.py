@@ -10,15 +10,13 @@ from pathlib import Path
 from scripts.errors import EnvironmentLacks
 from scripts.testbed.life import openvswitch
 from scripts.testbed.paths import Layout
-from scripts.testbed.processes import end, end_all
+from scripts.testbed.processes import down_timeout_s, end, end_all
 from scripts.testbed.run_record import DamagedRecord, Process, RunRecord, lock_holder, read_record
 from topologies import attachments, bridges, interfaces
 from topologies.attachments import Attached
 from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.queues import quick_closing
-
-_DOWN_TIMEOUT_S = 30.0
 
 
 def read_or_guess(layout: Layout) -> RunRecord | None:
@@ -42,7 +40,7 @@ def take_down(record: RunRecord, layout: Layout, step: Callable[[str], None]) ->
     """End a run, and remove what an earlier one may have left; what that was. ``step`` hears each step."""
     step("stopping processes, bridges, links and namespaces")
     if record.supervisor.is_alive():
-        end(record.supervisor, grace_s=_DOWN_TIMEOUT_S)
+        end(record.supervisor, grace_s=down_timeout_s(len(record.namespaces)))
     step("looking for leftovers")
     left = read_or_guess(layout)
     return remove_leftovers(left, layout) if left is not None else []

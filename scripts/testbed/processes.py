@@ -18,6 +18,9 @@ from scripts.testbed.paths import REPOSITORY
 from scripts.testbed.run_record import Process
 
 POLL_S = 0.02
+# What ends by itself is noticed at once: these are for what hangs. Machines may be slow, and networks large.
+_START_S, _START_OF_SITE_S = 300.0, 10.0
+_DOWN_S, _DOWN_OF_SITE_S = 30.0, 5.0
 
 
 class Child(Protocol):
@@ -64,6 +67,16 @@ def open_log(log: Path, append: bool) -> int:
     # Always to append, or what a log that was cut off gets next would begin with a hole (scripts.files.log_rotation).
     how = 0 if append else os.O_TRUNC
     return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | how, 0o600)
+
+
+def start_timeout_s(sites: int) -> float:
+    """Within which each part of a network of so many sites has to be ready."""
+    return _START_S + sites * _START_OF_SITE_S
+
+
+def down_timeout_s(sites: int) -> float:
+    """Within which who holds such a network has to have ended it, before it is ended by force."""
+    return _DOWN_S + sites * _DOWN_OF_SITE_S
 
 
 def wait_ready(name: str, child: Child, log: Path, is_ready: Callable[[], bool], timeout_s: float) -> None:

@@ -31,7 +31,11 @@ _START_S = 0.012
 """How long a Python interpreter takes to start and end on a processor of today."""
 MOST_SLOWNESS = 50.0
 _TOLD_LINES = 60
+# Lines of pytest and of `bench scale` that say how far it is.
+_TEST_LINE, _BENCH_LINE = r"::.*%\]$", r"bench scale: "
 _LIMITS_S = {"set-up": 900.0, "capabilities": 300.0, "tests": 3000.0, "demo": 1800.0, "scale": 1800.0}
+_SLOW_RUNS = 8
+"""Slices on each network of `bench scale` where processors are computed."""
 
 
 class Progress:
@@ -45,8 +49,13 @@ class Progress:
         self._line.flush()
 
 
-def run_step(progress: Progress, name: str, command: list[str], *, follow: bool = False) -> dict[str, Any]:
-    """Run a command to its end, its output in NAME.log; with ``follow`` each line of it goes to the host as well."""
+def run_step(
+    progress: Progress, name: str, command: list[str], *, follow: str = "", slowness: float = 1.0
+) -> dict[str, Any]:
+    """Run a command to its end, its output in NAME.log; lines that match ``follow`` go to the host as well.
+
+    It may take ``slowness`` times as long as such a step may.
+    """
     progress.tell(step=name, state="started")
     started = time.monotonic()
     log = RESULTS / f"{name}.log"
@@ -54,13 +63,14 @@ def run_step(progress: Progress, name: str, command: list[str], *, follow: bool 
         process = subprocess.Popen(
             command, cwd=TREE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        watchdog = subprocess.Popen(["sh", "-c", f"sleep {_LIMITS_S[name]}; kill -KILL {process.pid}"])
+        watchdog = subprocess.Popen(["sh", "-c", f"sleep {_LIMITS_S[name] * slowness}; kill -KILL {process.pid}"])
         assert process.stdout is not None
         for line in process.stdout:
             output.write(line)
             output.flush()
-            if follow and b"::" in line and line.rstrip().endswith(b"%]"):
-                progress.tell(step=name, state="running", line=line.decode(errors="replace").strip())
+            text = line.decode(errors="replace").strip()
+            if follow and re.search(follow, text):
+                progress.tell(step=name, state="running", line=text)
         status = process.wait()
         watchdog.kill()
         watchdog.wait()
@@ -78,6 +88,20 @@ def measure_slowness(starts: int = 5) -> float:
     for _ in range(starts):
         subprocess.run([sys.executable, "-I", "-S", "-c", "pass"], check=True)
     return min(MOST_SLOWNESS, (time.monotonic() - started) / (starts * _START_S))
+
+
+def limits_factor(job: dict[str, Any], slowness: float) -> tuple[float, float]:
+    """How slow the machine has been at its worst, and by how much limits of time grow: not on real processors."""
+    slowness = max(slowness, measure_slowness())  # what else the host does changes
+    return slowness, round(max(job["slowness"], slowness), 1) if job["slowness"] > 1 else 1.0
+
+
+def scale_command(launcher: str, figures: Path, sites: list[int], slowness: float) -> list[str]:
+    """What measures networks of so many sites and leaves its figures in a file."""
+    bench = [launcher, "bench", "scale", "--json", "--sites", *map(str, sites)]
+    if slowness > 1:
+        bench += ["--runs", str(_SLOW_RUNS), "--slowness", f"{slowness:.1f}"]
+    return ["sh", "-c", 'exec "$@" > "$0"', str(figures), *bench]
 
 
 def missing_capabilities(doctor: Path) -> list[str]:
@@ -130,11 +154,9 @@ def main(device: Path) -> None:
             tests = [python, "-m", "pytest", "-v", "-m", "needs_kernel_datapath", "-p", "no:cacheprovider", *files]
             tests += [f"--junitxml={RESULTS / 'junit.xml'}", *job["pytest_arguments"]]
             variables = ["QSLICE_REQUIRE_ALL=1", "QSLICE_REQUIRE_KERNEL=1", f"QSLICE_PATIENCE={patience:.1f}"]
-            steps.append(run_step(progress, "tests", ["env", *variables, *tests], follow=True))
+            steps.append(run_step(progress, "tests", ["env", *variables, *tests], follow=_TEST_LINE))
             if job["demo"]:
-                # On real processors the demo's own limits hold.
-                slowness = max(slowness, measure_slowness())
-                factor = max(job["slowness"], slowness) if job["slowness"] > 1 else 1.0
+                slowness, factor = limits_factor(job, slowness)
                 lines = typed((TREE / "README.md").read_text(encoding="utf-8"))
                 if factor > 1:  # no user has processors like these
                     lines[-1] += f" --slowness {factor:.1f}"
@@ -142,9 +164,10 @@ def main(device: Path) -> None:
                 if (TREE / "results/demo").is_dir():
                     shutil.copytree(TREE / "results/demo", RESULTS / "demo", dirs_exist_ok=True)
             if job["sites"]:
-                figures, sizes = str(RESULTS / "scale.json"), map(str, job["sites"])
-                bench = ["sh", "-c", 'exec "$@" > "$0"', figures, launcher, "bench", "scale", "--json", "--sites"]
-                steps.append(run_step(progress, "scale", [*bench, *sizes]))
+                slowness, factor = limits_factor(job, slowness)
+                bench = scale_command(launcher, RESULTS / "scale.json", job["sites"], factor)
+                steps.append(run_step(progress, "scale", bench, follow=_BENCH_LINE, slowness=factor))
+                steps[-1]["slowness"] = factor
         kernel = Path("/proc/sys/kernel/osrelease").read_text().strip()
         (RESULTS / "steps.json").write_text(
             json.dumps({"kernel": kernel, "slowness": round(slowness, 1), "steps": steps}, indent=2)

@@ -28,7 +28,8 @@ LIFE_LIMIT_S = {"kvm": 20.0, "tcg": 300.0}
 """Without a line of the kernel's for so long after its start, the guest does not live."""
 BOOT_LIMIT_S = {"kvm": 120.0, "tcg": 1200.0}
 """By then it must have come to its first step. Computed processors on a busy machine take minutes."""
-TOTAL_LIMIT_S = 7200.0
+TOTAL_LIMIT_S = {"kvm": 7200.0, "tcg": 43_200.0}
+"""The latter for networks of a hundred sites."""
 _LOOK_S = 1.0
 
 _KVM_CREATE_VM = 0xAE01
@@ -76,7 +77,8 @@ def command(guest: Guest, accelerator: str) -> list[str]:
     if accelerator == "tcg":
         # They all count by one clock of QEMU's; the kernel measures them while they stand still, believes that they do
         # not, and would leave the system for each look at the time, which costs three times as much.
-        kernel += " tsc=reliable"
+        # On a busy machine the clock that the kernel tries first may stand still for as long as it looks at it.
+        kernel += " tsc=reliable no_timer_check"
     argv = [QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"]
     argv += ["-accel", f"{accelerator},thread=multi" if accelerator == "tcg" else accelerator, "-cpu", processor]
     argv += ["-smp", str(PROCESSORS), "-m", str(MEMORY_MB), "-device", "virtio-rng-pci"]
@@ -146,8 +148,8 @@ def _follow(process: subprocess.Popen[bytes], console: Path, accelerator: str, o
 
 
 def _check_patience(elapsed_s: float, console: Path, accelerator: str, *, has_booted: bool) -> None:
-    if elapsed_s > TOTAL_LIMIT_S:
-        raise DidNotHold(f"the guest has not finished after {TOTAL_LIMIT_S:.0f} s")
+    if elapsed_s > TOTAL_LIMIT_S[accelerator]:
+        raise DidNotHold(f"the guest has not finished after {TOTAL_LIMIT_S[accelerator]:.0f} s")
     if has_booted:
         return
     is_alive = console.exists() and console.stat().st_size > 0

@@ -127,6 +127,8 @@ def _demo(document: Path, step: dict[str, Any]) -> Proof:
 def _scale(document: Path, step: dict[str, Any]) -> Proof:
     """Each network came up, gave slices, healed one and went; its figures stand beside."""
     what = "networks of many sites in the guest's memory (`bench scale`)"
+    if step.get("slowness", 1.0) > 1:
+        what += f" (waits for processors {step['slowness']:g} times as slow as real ones)"
     try:
         figures = json.loads(document.read_text())["figures"]
         sizes = sorted(int(name.split(".")[0].removeprefix("sites_")) for name in figures if name.endswith(".channels"))
@@ -137,10 +139,12 @@ def _scale(document: Path, step: dict[str, Any]) -> Proof:
 
 
 def _size(sites: int, figures: dict[str, float]) -> str:
-    of = {name: figures[f"sites_{sites}.{name}"] for name in ("up_s", "memory_mb", "set_up_ms.p50", "down_s")}
+    names = ("up_s", "memory_mb", "machine_mb", "set_up_ms.p50", "down_s")
+    of = {name: figures[f"sites_{sites}.{name}"] for name in names}
     return (
-        f"{sites} sites: up in {of['up_s']:.1f} s, {of['memory_mb']:.0f} MB, "
-        f"a slice in {of['set_up_ms.p50']:.0f} ms (p50), down in {of['down_s']:.1f} s"
+        f"{sites} sites: up in {of['up_s']:.1f} s, {of['memory_mb']:.0f} MB "
+        f"(of the guest's {of['machine_mb']:.0f} MB), a slice in {of['set_up_ms.p50']:.0f} ms (p50), "
+        f"down in {of['down_s']:.1f} s, nothing left"
     )
 
 

@@ -16,7 +16,7 @@ from scripts.measure.errors import ApiError
 from scripts.testbed.running_system import RunningSystem
 
 MODES = ("parallel", "sequential")
-TURNS = 5
+TURNS = 4
 NOTES = (
     f"both modes in {TURNS} turns on one network: the controller starts anew for each, nothing else does",
     "steps_to_total: the sum of a trace's steps by its total, which is measured by itself; device_steps: edits of "
@@ -36,10 +36,10 @@ def measure(system: RunningSystem, runs: int, switch: Callable[[str], None]) -> 
     """At least ``runs`` of each; ``switch`` starts the controller in a mode."""
     found = InTurns()
     by_name = {case.name: case for case in found.cases}
+    run.wait_for_keys(system)
     for _ in range(TURNS):
         for mode in MODES:
             switch(mode)
-            run.wait_for_keys(system)
             for case in run.measure(system, -(-runs // TURNS)):
                 whole = by_name[f"{mode}.{case.name}"]
                 whole.runs += case.runs
@@ -63,8 +63,6 @@ def figures(found: InTurns, runs: int) -> dict[str, float]:
         traces = [trace for trace in found.traces if trace["mode"] == mode]
         shares = [trace["steps_ms"] / trace["total_ms"] for trace in traces if trace["total_ms"]]
         told |= summary(f"{mode}.steps_to_total", shares)
-        told |= {f"{mode}.steps_to_total.least": min(shares, default=0.0),
-                 f"{mode}.steps_to_total.most": max(shares, default=0.0)}  # fmt: skip
     steps = [
         float(sum(step["layer"] == "device" for step in trace["steps"]))
         for trace in found.traces

@@ -24,6 +24,12 @@ def memory_mb(pids: Iterable[int]) -> float:
     return sum(_if_alive(pss_kb, pid) for pid in pids) * 1024 / 1e6
 
 
+def available_mb() -> float:
+    """What this machine could give to programs (proc(5), MemAvailable), in MB of 10^6 bytes."""
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    return next(int(words[1]) * 1024 / 1e6 for words in lines if words[0] == "MemAvailable:")
+
+
 def busy_share(pids: Iterable[int], interval_s: float) -> float:
     """How much of one processor they took during ``interval_s`` seconds from now; more than 1 is possible."""
     watched = tuple(pids)

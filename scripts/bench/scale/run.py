@@ -1,7 +1,8 @@
 """``bench scale``: what a network costs by its number of sites, and whether a slice costs more in a larger one.
 
-Each network is brought up and taken down by the commands that a user gives. While it is there: memory and processor
-time at rest, agents started anew, slices set up, and a channel of a working path cut under 1 kHz echo requests.
+Each network is brought up and taken down by the commands that a user gives, and must leave nothing. While it is
+there: memory and processor time at rest, agents started anew, slices set up, each connection of the first pinged, and a
+channel of a working path cut under 1 kHz echo requests.
 """
 
 from __future__ import annotations
@@ -11,20 +12,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from scripts.bench.common import percentile
 from scripts.bench.failover.run import CUT, PROBED_SLICE, USUAL_AFTER_S, create, delete, one_failure, slice_request
-from scripts.bench.scale.footprint import busy_share, memory_mb, processes
+from scripts.bench.scale.footprint import available_mb, busy_share, memory_mb, processes
 from scripts.bench.scale.networks import network, slice_requests
 from scripts.configuration.values import DEFAULTS, Configuration
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
+from scripts.measure.connection import Connection
 from scripts.measure.polling import poll
 from scripts.measure.probes.probers import Probers
+from scripts.measure.programs.ping import ping_all
 from scripts.measure.slices import create_patiently, create_slice, delete_slice
+from scripts.testbed.cleanup import read_or_guess, remove_leftovers
 from scripts.testbed.life.supervisor import SupervisorClient
 from scripts.testbed.paths import REPOSITORY, Layout, write_private
 from scripts.testbed.processes import end
@@ -40,16 +45,18 @@ SETTLE_TIMEOUT_S = 300.0
 SETTLE_POLL_S = 1.0
 STORED_BITS = 1 << 16  # of a section: a quarter of its store, below which it is filled with priority
 AGENT_STARTS = 5
+PINGS = 5
 GROUPS = 4  # places in the network where slices are set up
 NOTES = (
     "each network is brought up and taken down by `qslice up --detach` and `down`: start of the interpreter included",
     "5 sites: ukqntel; others: four neighbours each, four channels to each, every five sites like those of ukqntel",
     "memory_mb: PSS of all processes of the run and of Open vSwitch's, the larger of at rest and after the slices",
+    "machine_mb: by how much less memory the machine has to give then than before, the kernel's own included",
     f"idle_cpu: share of one processor during {REST_S:g} s without slices, once every QKD section has key in store",
     "agent_start_ms: from the order to the answer of the agent's socket, which is asked every 20 ms",
     "set_up_ms: from the request to the slice being ACTIVE (three or five connections, three classes), over paths of "
     "the same length in every network; the first of each place is not counted",
-    "restoration_ms: loss-derived outage of an unprotected connection whose channel is cut",
+    "restoration_ms: loss-derived outage of an unprotected connection whose channel is cut; not with --slowness",
 )
 
 
@@ -63,6 +70,7 @@ class Size:
     down_s: float = 0.0
     settled_s: float = 0.0
     memory_mb: float = 0.0
+    machine_mb: float = 0.0
     idle_cpu: float = 0.0
     agents_mb: list[float] = field(default_factory=list)
     agent_starts_ms: list[float] = field(default_factory=list)
@@ -73,12 +81,12 @@ class Size:
         """``sites_N.*`` as contracts.md names them."""
         named: dict[str, float] = {
             "channels": self.channels, "up_s": self.up_s, "down_s": self.down_s, "settled_s": self.settled_s,
-            "memory_mb": self.memory_mb, "idle_cpu": self.idle_cpu,
+            "memory_mb": self.memory_mb, "machine_mb": self.machine_mb, "idle_cpu": self.idle_cpu,
         }  # fmt: skip
         for name, values in (("agent_mb", self.agents_mb), ("agent_start_ms", self.agent_starts_ms)):
             named[name] = percentile(values, 0.5)
         for name, values in (("set_up_ms", self.set_ups_ms), ("restoration_ms", self.restorations_ms)):
-            named[f"{name}.p50"] = percentile(values, 0.5)
+            named |= {f"{name}.p50": percentile(values, 0.5)} if values else {}
         return {f"sites_{self.sites}.{name}": value for name, value in named.items()}
 
 
@@ -88,6 +96,8 @@ class Effort:
 
     runs: int = 20
     restorations: int = 10
+    slowness: float = 1.0
+    """For emulated processors: waits are so many times as long. Above 1, no 1 kHz stream could be sent."""
     configuration: Configuration = DEFAULTS
 
 
@@ -95,11 +105,12 @@ def measure(sites: int, effort: Effort, layout: Layout, tell: Callable[[str], No
     """All figures of one network, which is gone when this returns. CommandError, as its commands', when one fails."""
     topology = network(sites)
     size = Size(sites, len(topology.channels))
+    before_mb = available_mb()
     with _up(topology, effort.configuration, layout, size, tell):
         record = running_record(layout)
         system = RunningSystem(record, layout)
         tell("waiting for QKD keys")
-        size.settled_s = _settle(system)
+        size.settled_s = _settle(system, SETTLE_TIMEOUT_S * effort.slowness)
         tell("at rest")
         size.idle_cpu = busy_share(processes(record), REST_S)
         size.memory_mb = memory_mb(processes(record))
@@ -107,10 +118,12 @@ def measure(sites: int, effort: Effort, layout: Layout, tell: Callable[[str], No
         tell("agents")
         size.agent_starts_ms = [_restart(_agent(site), layout) for site in topology.site_names[:AGENT_STARTS]]
         tell("slices")
-        size.set_ups_ms = _set_up(system, effort.runs)
+        size.set_ups_ms = _set_up(system, effort)
         tell("restoration")
-        size.restorations_ms = _restore(system, effort.restorations)
+        size.restorations_ms = _restore(system, effort.restorations) if effort.slowness == 1 else []
         size.memory_mb = max(size.memory_mb, memory_mb(processes(running_record(layout))))
+        size.machine_mb = before_mb - available_mb()
+    _see_that_nothing_is_left(layout)
     return size
 
 
@@ -153,15 +166,23 @@ def _qslice(*words: str) -> float:
     return took_s
 
 
-def _settle(system: RunningSystem) -> float:
-    """Seconds until every QKD section has key in store, or SETTLE_TIMEOUT_S are over."""
+def _see_that_nothing_is_left(layout: Layout) -> None:
+    """DidNotHold when `down` has left anything: it looks itself, and tells of what somebody else's has left."""
+    left = read_or_guess(layout)
+    found = [] if left is None else remove_leftovers(left, layout)
+    if found:
+        raise DidNotHold(f"down has left {', '.join(found)}")
+
+
+def _settle(system: RunningSystem, timeout_s: float) -> float:
+    """Seconds until every QKD section has key in store, or the time is over."""
 
     def settled() -> bool:
         status, keys = system.kms.call("GET", "/v1/keys")
         return status == 200 and all(section["available_bits"] >= STORED_BITS for section in keys["sections"])
 
     began = time.monotonic()
-    poll(settled, SETTLE_TIMEOUT_S, SETTLE_POLL_S)
+    poll(settled, timeout_s, SETTLE_POLL_S)
     return time.monotonic() - began
 
 
@@ -177,18 +198,31 @@ def _restart(name: str, layout: Layout) -> float:
     return (time.monotonic() - began) * 1e3
 
 
-def _set_up(system: RunningSystem, runs: int) -> list[float]:
+def _set_up(system: RunningSystem, effort: Effort) -> list[float]:
     places = slice_requests(system.topology)
     chosen = places[:: max(1, len(places) // GROUPS)][:GROUPS]
+    # On emulated processors a switch or an agent may answer too late for the controller, which says so.
+    make = partial(create_patiently, slowness=effort.slowness) if effort.slowness > 1 else create_slice
     times = []
     for number, place in enumerate(chosen):
         request = _request(number, place)
-        create_patiently(system, request)
-        delete_slice(system, request["name"])
-        for _ in range(max(1, runs // len(chosen))):
-            times.append(create_slice(system, request).provision_ms)
-            delete_slice(system, request["name"])
+        first = create_patiently(system, request, effort.slowness)
+        if number == 0:
+            _ping(system, first.connections, effort.slowness)
+        delete_slice(system, request["name"], effort.slowness)
+        for _ in range(max(1, effort.runs // len(chosen))):
+            times.append(make(system, request).provision_ms)
+            delete_slice(system, request["name"], effort.slowness)
     return times
+
+
+def _ping(system: RunningSystem, connections: Sequence[Connection], slowness: float) -> None:
+    """DidNotHold when an echo request stays without an answer."""
+    for name, result in ping_all(system, connections, PINGS, slowness=slowness).items():
+        if isinstance(result, Exception):
+            raise result
+        if result.received < PINGS:
+            raise DidNotHold(f"{name}: {result.received} of {PINGS} echo requests were answered")
 
 
 def _request(number: int, place: dict[str, Any]) -> dict[str, Any]:

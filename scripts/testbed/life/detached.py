@@ -15,10 +15,10 @@ from typing import IO, Any
 from scripts.configuration.values import Configuration
 from scripts.errors import DidNotHold, EnvironmentLacks
 from scripts.testbed.extensions import InForce
-from scripts.testbed.life.run import START_STEPS, START_TIMEOUT_S, RunOptions
+from scripts.testbed.life.run import START_STEPS, RunOptions
 from scripts.testbed.life.start_reports import StartReports
 from scripts.testbed.paths import REPOSITORY, Layout
-from scripts.testbed.processes import open_log, tail
+from scripts.testbed.processes import open_log, start_timeout_s, tail
 from scripts.testbed.run_record import RunRecord, read_record
 from topologies.spec import Topology, topology_from_dict
 
@@ -61,7 +61,8 @@ def start_detached(topology: Topology, options: RunOptions, layout: Layout, step
         finally:
             os.close(telling)
         try:
-            return Started(_await_ready(child, reports, layout, step), child)
+            limit_s = START_STEPS * start_timeout_s(len(topology.site_names))
+            return Started(_await_ready(child, reports, layout, step, limit_s), child)
         except KeyboardInterrupt:
             child.terminate()
             child.wait()
@@ -84,9 +85,11 @@ def read_order(source: IO[str]) -> tuple[Topology, RunOptions]:
     )
 
 
-def _await_ready(child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, step: Tell) -> RunRecord:
+def _await_ready(
+    child: subprocess.Popen[bytes], reports: StartReports, layout: Layout, step: Tell, limit_s: float
+) -> RunRecord:
     log = layout.log("supervisor")
-    deadline = time.monotonic() + START_STEPS * START_TIMEOUT_S
+    deadline = time.monotonic() + limit_s
     while not reports.is_over:
         for text in reports.steps(POLL_S):
             step(text)

@@ -39,7 +39,7 @@ from scripts.testbed.life.shelves import card_sae, shelf_files, shelf_sites
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
-from scripts.testbed.processes import Child, end, end_all, require_free_port, spawn, wait_ready
+from scripts.testbed.processes import Child, end, end_all, require_free_port, spawn, start_timeout_s, wait_ready
 from scripts.testbed.run_record import Process, RunRecord
 from topologies import attachments
 from topologies.attachments import Attached
@@ -50,12 +50,11 @@ from topologies.errors import NetworkError
 from topologies.machine import ROOT_MANAGEMENT_INTERFACE
 from topologies.net import KMS_NODE, ControllerAddress, EmulatedNetwork
 from topologies.ovsdb import database_socket
-from topologies.spec import EncryptionMode, Topology, TopologyError
+from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyError
 
 START_STEPS = 7
 # As Open vSwitch has from its own start script: restoration must not wait for the traffic that it restores.
 CONTROLLER_NICENESS = -10
-START_TIMEOUT_S = 300.0  # a process that ends is noticed at once; this is for machines that are slow
 AGENTS = "tunnels"  # what agents are forked from, in the record
 KME_DOORS = "kme-doors"  # what leads hosts to vendors' KMEs
 
@@ -182,7 +181,8 @@ class Runtime:
         require_kem(self.options.configuration)
         try:
             self.topology.require_room()
-            self._cards = sealing_cards(self.topology, self.options.encryption)
+            always = map(SecurityClass.parse, self.options.configuration["policy.always"])
+            self._cards = sealing_cards(self.topology, self.options.encryption, always)
         except TopologyError as error:
             raise WrongRequest(str(error)) from error
         agents_vendors(self.topology, self.layout)  # files that are no good are told before anything is started
@@ -394,5 +394,5 @@ class Runtime:
         return self._agents.start(name, self.layout.config(name), self.layout.log(name), service.namespace, append)
 
     def _await(self, name: str, is_ready: Callable[[], bool] | None = None) -> None:
-        ready = is_ready or self._services[name].is_ready
-        wait_ready(name, self._children[name], self.layout.log(name), ready, START_TIMEOUT_S)
+        ready, limit_s = is_ready or self._services[name].is_ready, start_timeout_s(len(self.topology.site_names))
+        wait_ready(name, self._children[name], self.layout.log(name), ready, limit_s)

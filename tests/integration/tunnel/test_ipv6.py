@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,11 +154,14 @@ def test_plaintext_ipv6_that_claims_to_come_from_the_peer_is_not_accepted_on_the
 
     setting = "/proc/sys/net/ipv6/conf/data0/disable_ipv6"
     assert not is_accepted("0.3")
-    lab.run("a", "sh", "-c", f"echo 0 > {setting}")
-    try:
+    agent = lab.processes["agent-a"]
+    agent.send_signal(signal.SIGSTOP)
+    try:  # nobody puts it right
+        lab.run("a", "sh", "-c", f"echo 0 > {setting}")
         assert is_accepted(str(5 * PATIENCE)), "the attack works when the defence is off"
     finally:
         lab.run("a", "sh", "-c", f"echo 1 > {setting}")
+        agent.send_signal(signal.SIGCONT)
 
 
 def test_an_underlay_too_narrow_for_ipv6_is_named(lab: Lab) -> None:

@@ -43,6 +43,13 @@ def test_hosts_alone_seal_without_cards() -> None:
     assert sealing_cards(load("ukqntel"), EncryptionMode.HOST) == ()
 
 
+def test_keys_of_qkd_get_a_part_of_what_the_operator_adds() -> None:
+    cards = sealing_cards(load("ukqntel"), EncryptionMode.CHANNEL, (SecurityClass.QRA,))
+    assert {card.wavelength: card.key_source for card in cards} == {
+        "ch2": "dh", "ch3": "qra", "ch4": "qkd+qra", "ch5": "qkd+qra",
+    }  # fmt: skip
+
+
 def test_the_line_carries_the_longest_frame_of_a_channel_sealed() -> None:
     assert LINE_MTU >= CHANNEL_MTU + ETHERNET_AND_TAG_BYTES + ESP_IN_UDP_BYTES
 

@@ -55,8 +55,8 @@ SECTION = Section(
                          help="one of the two that otherwise run beside each other: tests that make networks, or the "
                               "rest"),
                 argument("--lanes", type=count, metavar="N",
-                         help="how many tests of either part run at the same time, each on a machine of its own "
-                              "(default: 2)"),
+                         help="how many tests make networks at the same time, each on a machine of its own "
+                              "(default: 3)"),
                 argument("--vm", action="store_true",
                          help="the tests that need Debian 12's kernel, in a guest (QEMU)"),
                 argument("--offline", action="store_true",

@@ -15,9 +15,9 @@ from scripts.cli.grammar.shared import (
     out_option,
     topology_option,
 )
-from scripts.cli.grammar.values import count, number, seconds, whole
+from scripts.cli.grammar.values import count, number, seconds, slowness, whole
 
-TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
+TROUBLES = ("link-down", "link-blackhole", "link-flap", "risk-down", "node-down", "eavesdrop-start", "kill")
 MUTATIONS = ("lower-security-on-reroute", "never-release", "always-active")
 WIRES = ("veth", "fabric")
 MODES = ("host", "channel", "both")
@@ -119,6 +119,17 @@ SECTION = Section(
             ),
         ),
         Leaf(
+            "bench cards", "measure.bench",
+            "Measure what wavelengths carry whose cards seal, beside others: three in a row through four switches.",
+            ("bench cards", "bench cards --rounds 2 --seconds 2"), "frames were lost while keys changed",
+            (
+                argument("--rounds", type=count, metavar="N",
+                         help="rounds, each over plain and over sealed wavelengths (default 5)"),
+                argument("--seconds", type=count, metavar="N", help="duration of each TCP stream (default 3)"),
+                _bench_out("cards"), API_PORT,
+            ),
+        ),
+        Leaf(
             "bench paths", "measure.bench", "Measure path computation: exactness and speed.",
             ("bench paths --sizes 100 1000 --queries 50", "bench paths --profiles --seeds 5"),
             "a path was not the best there is, or the auditor refused an answer of an extension",
@@ -153,6 +164,8 @@ SECTION = Section(
                          help="numbers of sites (default: 5 24 48 100)"),
                 argument("--runs", type=count, metavar="N",
                          help="slices on each network (default 20)"),
+                argument("--slowness", type=slowness, default=1.0, metavar="N",
+                         help="for emulated processors: time limits multiplied by N, no restoration"),
                 _bench_out("scale"), API_PORT, ENCRYPTION,
             ),
         ),

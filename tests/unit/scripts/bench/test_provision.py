@@ -8,7 +8,7 @@ import pytest
 
 from controller.schema.slice_request import parse_slice_request
 from scripts.bench import charts
-from scripts.bench.provision import fill
+from scripts.bench.provision import fill, modes
 from scripts.bench.provision import run as provision
 from scripts.bench.provision.fill import Added, Series
 from scripts.bench.provision.run import Case, Run
@@ -100,3 +100,25 @@ def test_wrong_requests_name_what_is_wrong(
 ) -> None:
     assert main(["bench", *words]) == 2
     assert field in capsys.readouterr().err
+
+
+def test_both_modes_stand_beside_each_other_with_what_their_traces_say() -> None:
+    found = modes.InTurns()
+    for case in found.cases:
+        case.runs += [run(n) for n in range(4)]
+    device, other = {"layer": "device"}, {"layer": "hosts"}
+    for mode, steps in (("parallel", [other]), ("sequential", [device, device, other])):
+        for task, total in (("set_up", 100.0), ("take_down", 50.0)):
+            found.traces.append(
+                {"mode": mode, "task": task, "steps_ms": total * 0.99, "total_ms": total, "steps": steps}
+            )
+    figures = modes.figures(found, 4)
+    assert figures["parallel.cdn.to_barriers_ms.p50"] == figures["sequential.enterprise-app.to_barriers_ms.p50"] == 11.0
+    assert figures["sequential.steps_to_total.min"] == figures["parallel.steps_to_total.max"] == pytest.approx(0.99)
+    assert figures["sequential.device_steps.p50"] == 2
+    assert figures["parallel.enterprise-app.failures"] == 0
+
+
+def test_both_modes_go_with_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "provision", "--both-modes", "--slices", "3"]) == 2
+    assert "--both-modes" in capsys.readouterr().err

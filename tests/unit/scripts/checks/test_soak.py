@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
-from scripts.checks.soak import run
+from kms.tunnel.protocol.counters import Counters
+from scripts.checks.soak import load, run
 from scripts.checks.soak.growth import KEPT_ALIVE, Sample, growth
-from scripts.checks.soak.load import ON_THE_HOST, requests
+from scripts.checks.soak.load import LATE, ON_THE_HOST, WRONG, requests
 from scripts.console.streams import INTERRUPTED
 from scripts.errors import CommandError, DidNotHold, EnvironmentLacks
 from scripts.measure.process_usage import Usage, usage_of
 from scripts.report.line_chart import draw_lines
+from tests.support.wait import wait_until
 
 
 def samples(memory_kb: list[int], descriptors: int = 10, more: int = 0, threads: int = 1) -> list[Sample]:
@@ -56,6 +60,56 @@ def test_more_descriptors_than_are_kept_alive_are_a_fault() -> None:
 def test_time_on_the_processor_is_its_share_of_one() -> None:
     (each,) = growth(samples([10_000] * 60), 120.0)
     assert each.cpu_share == pytest.approx(0.002)
+
+
+def test_a_packet_that_a_tunnel_has_refused_as_not_its_peers_is_a_fault() -> None:
+    good = {"rx_packets": 5, "rx_replay_drops": 3, "rx_copies": 2, "tx_socket_drops": 1}  # the network's doing
+    assert run.lost_in_tunnels({"cell1": {"a": good, "b": good}, "core1": {}}, 1000) == []
+    bad = {**good, "rx_auth_failures": 1}
+    (fault,) = run.lost_in_tunnels({"cell1": {"a": bad}, "core1": {"a": good}}, 1000)
+    assert fault == "tunnels have lost 1 of 1000 packets (rx_auth_failures)"
+
+
+def test_a_few_packets_that_came_late_are_no_fault_and_many_are() -> None:
+    late = {"cell1": {"a": {"rx_expired_drops": 6}, "b": {"rx_unknown_spi": 4}}}
+    assert run.lost_in_tunnels(late, 200) == []
+    assert len(run.lost_in_tunnels(late, 199)) == 2
+
+
+def test_processes_stand_still_in_turn_go_on_and_are_left_alone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "STALL_S", 0.0)
+    monkeypatch.setattr(load, "STALL_EVERY_S", 0.0)
+    told: list[tuple[int, signal.Signals]] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: told.append((pid, number)))
+    stalls = load.Stalls([7, 8])
+    for _ in range(20):
+        stalls.go_on()
+    stalls.end()
+    turns = load.STALL_ROUNDS * [7, 8]
+    assert told == [(pid, number) for pid in turns for number in (signal.SIGSTOP, signal.SIGCONT)]
+
+
+def test_who_stands_still_when_a_soak_ends_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "STALL_EVERY_S", 0.0)
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        stalls = load.Stalls([child.pid])
+        stalls.go_on()
+        wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split()[2] == "T", 5)
+        stalls.end()
+        wait_until(lambda: Path(f"/proc/{child.pid}/stat").read_text().split()[2] == "S", 5)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_nobody_stands_still_once_the_warm_up_is_over() -> None:
+    turns = load.STALL_ROUNDS * len(run.STALLED)
+    assert turns * (load.STALL_S + load.STALL_EVERY_S) < 60 * run.WARM_UP_MINUTES
+
+
+def test_what_counts_as_lost_is_counted_by_every_tunnel() -> None:
+    assert {*WRONG, *LATE} <= set(Counters().as_dict())
 
 
 def test_too_little_is_not_judged() -> None:

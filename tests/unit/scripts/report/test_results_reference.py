@@ -17,6 +17,7 @@ from scripts.bench.pce.run import run as bench_paths
 from scripts.bench.scale import run as scale
 from scripts.checks.soak import run as soak
 from scripts.checks.soak.growth import Growth, Sample
+from scripts.checks.soak.load import Carried, Done
 from scripts.cli import main
 from scripts.experiments.chaos.run import ChaosResult, keep
 from scripts.experiments.report.results import write_results
@@ -69,6 +70,7 @@ def test_results_of_two_arms(tmp_path: Path) -> None:
 
 def test_results_of_chaos(tmp_path: Path) -> None:
     found = ChaosResult(seed=4, faults=2, provenance=ORIGIN)
+    found.unprotected = ["chaos-b/access"]
     found.tap = {"frames": 1, "esp_packets": 1, "line_packets": 1, "clear_marker_frames": 1, "dropped": 0}
     keep(found, tmp_path)
     document = json.loads((tmp_path / "results.json").read_text())
@@ -111,7 +113,8 @@ def test_bench_scale() -> None:
 def test_long_tests_and_those_in_a_guest() -> None:
     growth = Growth("kms", (1.0, 1.0), (1, 1), (1, 1), 0.1)
     options = argparse.Namespace(minutes=1, connections=1)
-    report = soak._report(options, [Sample(0.0, {"kms": Usage(1, 1, 1, 1.0)})], [growth], 1, ["x"])
+    done = Done(1, Carried(2, 1))
+    report = soak._report(options, [Sample(0.0, {"kms": Usage(1, 1, 1, 1.0)})], [growth], done, ["x"])
     document = json.loads(json.dumps(report))
     assert (unknown(document, "soak/soak.json"), missing(document, "soak/soak.json")) == ([], [])
     guest = GuestReport("6.1", "kvm", (Proof("x", "passed", 1.0),), {"total": 1.0}).to_dict()

@@ -6,10 +6,13 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.checks import check
+from scripts.cli.grammar.parser import build_parser
+from scripts.console.progress import Progress
 from scripts.errors import EnvironmentLacks
 from scripts.setup.capabilities import Outcome, Run
 from scripts.testbed.paths import REPOSITORY
@@ -19,9 +22,11 @@ from scripts.vm.guest import (
     EXPECTED,
     MOST_SLOWNESS,
     as_user,
+    limits_factor,
     measure_slowness,
     missing_capabilities,
     provisioned,
+    scale_command,
     typed,
 )  # fmt: skip
 from scripts.vm.host_settings import PLACE_OF_FILES, builder_environment, pip_variables, read_host_settings
@@ -122,7 +127,7 @@ def test_qemu_has_no_network_and_writes_nothing_to_the_image(tmp_path: Path) -> 
         assert argv[argv.index("-nic") + 1] == "none"
         assert f"if=none,id=qslice-root,file={tmp_path}/a,,b/root.img,format=raw,snapshot=on" in argv
         assert argv[:3] == ["setpriv", "--pdeathsig", "KILL"]
-        assert ("tsc=reliable" in argv[argv.index("-append") + 1]) == (accelerator == "tcg")
+        assert ("tsc=reliable no_timer_check" in argv[argv.index("-append") + 1]) == (accelerator == "tcg")
 
 
 def test_a_missing_qemu_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,14 +240,52 @@ def scaled(tmp_path: Path, status: int, document: str) -> Proof:
 
 
 def test_how_many_sites_the_guest_holds_is_told_with_its_figures(tmp_path: Path) -> None:
-    named = {"channels": 384, "up_s": 9.04, "memory_mb": 988.4, "set_up_ms.p50": 80.2, "down_s": 2.5}
+    named = {
+        "channels": 384,
+        "up_s": 9.04,
+        "memory_mb": 988.4,
+        "machine_mb": 1210.3,
+        "set_up_ms.p50": 80.2,
+        "down_s": 2.5,
+    }
     figures = {f"sites_{n}.{name}": value for n in (5, 48) for name, value in named.items()}
     proof = scaled(tmp_path, 0, json.dumps({"figures": figures}))
     assert proof.outcome == "passed"
-    assert proof.detail.splitlines()[1] == "48 sites: up in 9.0 s, 988 MB, a slice in 80 ms (p50), down in 2.5 s"
+    told = "48 sites: up in 9.0 s, 988 MB (of the guest's 1210 MB), a slice in 80 ms (p50), down in 2.5 s, nothing left"
+    assert proof.detail.splitlines()[1] == told
     assert scaled(tmp_path, 1, json.dumps({"figures": figures})).outcome == "failed"
     assert scaled(tmp_path, 0, json.dumps({"figures": {}})).outcome == "failed"
     assert scaled(tmp_path, 1, "").detail == "exit status 1, no figures"
+
+
+def test_networks_of_many_sites_are_measured_with_waits_for_processors_that_are_computed(tmp_path: Path) -> None:
+    real = scale_command("qslice", tmp_path / "scale.json", [5, 48], 1.0)
+    assert real[-6:] == ["bench", "scale", "--json", "--sites", "5", "48"]
+    computed = scale_command("qslice", tmp_path / "scale.json", [48], 18.04)
+    assert computed[-5:] == ["48", "--runs", "8", "--slowness", "18.0"]
+    arguments = build_parser().parse_args(computed[computed.index("bench") :])
+    assert (arguments.sites, arguments.slowness, arguments.runs) == ([48], 18.0, 8)
+
+
+def test_real_processors_keep_the_limits_of_time() -> None:
+    assert limits_factor({"slowness": 1}, 30.0)[1] == 1.0
+    assert limits_factor({"slowness": 10}, 30.0)[1] >= 30.0
+
+
+@pytest.mark.parametrize(("accelerator", "asked", "sites"), [
+    ("kvm", [], [5, 48]), ("tcg", [], []), ("tcg", ["--sites", "48"], [48]), ("kvm", ["--sites"], []),
+])  # fmt: skip
+def test_which_networks_the_guest_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accelerator: str, asked: list[str], sites: list[int]
+) -> None:
+    jobs: list[dict[str, Any]] = []
+    monkeypatch.setattr(vm_run, "pack", lambda _root, _archive, job: jobs.append(job))
+    monkeypatch.setattr(vm_run, "run_guest", lambda *_: None)
+    options, rest = vm_run.parser().parse_known_args(["--accel", accelerator, "--out", str(tmp_path), *asked])
+    image = Image.at(tmp_path)
+    with Progress("test") as progress:
+        assert vm_run._run_guest(options, rest, image, tmp_path, progress) == accelerator
+    assert jobs[0]["sites"] == sites
 
 
 def test_the_guest_is_provisioned_and_typed_to_as_the_vagrantfile_and_readme_say() -> None:
