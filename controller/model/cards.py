@@ -1,7 +1,7 @@
 """The cards at the ends of wavelengths where these seal: which there are, what they seal with, what it costs in keys.
 
-A pair of cards has one key, shared by all clients of its wavelength and renewed every REKEY_S (paper 001, section 2:
-"refreshed at 3s intervals"): what it takes does not grow with the slices.
+A pair of cards has one key, shared by all clients of its wavelength and renewed every 3 s (paper 001, section 2): what
+it takes does not grow with the slices.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from controller.model.request import KEY_BITS, SecurityRequirement
-from topologies.spec import EncryptionMode, SecurityClass, Topology
+from controller.model.request import SecurityRequirement
+from topologies.spec import CARD_KEY_BITS, CARD_REKEY_S, EncryptionMode, SecurityClass, Topology
 
-REKEY_S = 3.0
 PRIORITY = 100  # as slices ask for it: the highest, since a wavelength without a key takes all of its clients along
 
 
@@ -24,7 +23,7 @@ class CardPair:
     a: str
     b: str
     security: SecurityClass
-    rekey_s: float = REKEY_S
+    rekey_s: float = CARD_REKEY_S
     always: tuple[SecurityClass, ...] = ()  # what the operator adds to keys of QKD
 
     @property
@@ -40,7 +39,7 @@ class CardPair:
     @property
     def key_rate_millibps(self) -> int:
         """Secret key it takes of QKD, in thousandths of a bit per second."""
-        return round(KEY_BITS * 1000 / self.rekey_s) if self.security is SecurityClass.QKD else 0
+        return round(CARD_KEY_BITS * 1000 / self.rekey_s) if self.security is SecurityClass.QKD else 0
 
 
 def card_keys_of(security: SecurityClass, always: tuple[SecurityClass, ...]) -> str:

@@ -219,6 +219,7 @@ def _spec(spec: ConnectionSpec) -> Json:
         "priority": spec.priority,
         "revert_after_s": spec.revert_after_s,
         "reverse_bandwidth_kbps": spec.reverse_bandwidth_kbps,
+        "hosts_seal": spec.hosts_seal,
     }
 
 
@@ -241,6 +242,7 @@ def _spec_from(raw: Mapping[str, Any]) -> ConnectionSpec:
         priority=raw["priority"],
         revert_after_s=raw["revert_after_s"],
         reverse_bandwidth_kbps=raw["reverse_bandwidth_kbps"],
+        hosts_seal=raw.get("hosts_seal", True),  # not in journals from before cards sealed
     )
 
 

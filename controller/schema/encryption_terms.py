@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controller.model.cards import REKEY_S
 from controller.model.request import ConnectionSpec, Protection
 from controller.model.tunnel_profile import DEFAULT_SUITE, NO_PADDING
-from topologies.spec import SecurityClass
+from topologies.spec import CARD_REKEY_S, SecurityClass
 
 REMEDY = "the network's cards seal alone (encryption.mode: channel); leave it out, or run with --encryption both"
 
@@ -25,5 +24,8 @@ def needs_hosts_tunnel(spec: ConnectionSpec) -> Iterator[tuple[str, str]]:
         yield "suite", f"{spec.suite} is the hosts' tunnel's, and {REMEDY}"
     if spec.padding != NO_PADDING:
         yield "padding", f"{spec.padding} is the hosts' tunnel's, and {REMEDY}"
-    if spec.rekey_s != REKEY_S:
-        yield "rekey_s", f"{spec.rekey_s:g} s is the hosts' tunnel's; cards renew theirs every {REKEY_S:g} s: {REMEDY}"
+    if spec.rekey_s != CARD_REKEY_S:
+        yield (
+            "rekey_s",
+            f"{spec.rekey_s:g} s is a tunnel's, cards renew every {CARD_REKEY_S:g} s, and {REMEDY}",
+        )

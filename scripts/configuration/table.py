@@ -212,6 +212,9 @@ def _benches() -> Iterator[Setting]:
     sites = Annotated[list[Annotated[int, Field(ge=5, le=254)]], Field(min_length=1, max_length=100)]
     yield bench("scale.sites", sites, [5, 24, 48, 100], "Sizes of the networks, in sites.")
     yield bench("scale.runs", Count, 20, "Slices on each network.")
+    yield bench("encryption.slices", Annotated[int, Field(ge=4, le=100)], 8, "Slices at the most, for key rates.")
+    yield bench("encryption.pings", Annotated[int, Field(ge=100, le=100_000)], 1_500, "Pings of each connection.")
+    yield bench("encryption.window_s", Seconds, 24.0, "Duration for each number of slices.", "s")
     yield bench("kms.seconds", Seconds, 8.0, "Duration for each mode and number of clients.", "s")
     yield bench("kms.apps_seconds", Seconds, 60.0, "Duration with the applications that rekey every 3 s.", "s")
     yield bench("kms.applications", Count, 5_000, "Applications that rekey every 3 s.")

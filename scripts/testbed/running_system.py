@@ -13,9 +13,10 @@ from scripts.testbed.faults import Fault, FaultKind
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import RunRecord
 from scripts.testbed.sealed_lines import SealedLines
+from scripts.testbed.taps import Tap
 from topologies import links
-from topologies.cards import sealing_cards
-from topologies.spec import Channel, Topology
+from topologies.cards import LINE_NODES, sealing_cards
+from topologies.spec import Channel, EncryptionMode, Topology
 
 
 class RunningSystem:
@@ -29,6 +30,7 @@ class RunningSystem:
         self.api_url = record.api_url
         self.northbound = Northbound(record.api_url, layout.token)
         self.kms = KmsAdmin(layout.kms_socket)
+        self.encryption: EncryptionMode = record.encryption
         self.cards = sealing_cards(self.topology, record.encryption)
         lines = SealedLines(self.cards, record.namespaces)
         self.faults = FaultInjector(self.topology, layout, record.netem, self.northbound, lines)
@@ -75,6 +77,16 @@ class RunningSystem:
     def channel_interfaces(self, channel_id: str) -> tuple[str, str]:
         """The switch ports at both ends, in this machine's own namespace."""
         return links.interfaces(self.topology, self.channel(channel_id))
+
+    def line_taps(self) -> dict[str, Tap]:
+        """Where the lines between two cards can be tapped, by wavelength; none where no cards seal."""
+        holder = self._record.namespaces.get(LINE_NODES["a"])
+        return {card.wavelength: Tap(card.interface, holder) for card in self.cards if card.end == "a"}
+
+    def tap_of(self, channel_id: str) -> Tap:
+        """Where what goes over a channel can be tapped: on its wavelength's line if cards seal it, else at its port."""
+        line = self.line_taps().get(self.channel(channel_id).wavelength)
+        return Tap(self.channel_interfaces(channel_id)[0]) if line is None else line
 
     def link_down(self, channel_id: str) -> None:
         self.faults.inject(Fault(FaultKind.CUT, channel_id))

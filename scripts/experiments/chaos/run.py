@@ -35,6 +35,8 @@ from scripts.report.provenance import Provenance
 from scripts.testbed.clients import every_slice
 from scripts.testbed.faults import FAULTS
 from scripts.testbed.running_system import RunningSystem
+from scripts.testbed.taps import Tap
+from topologies.spec import EncryptionMode
 
 QUIET_TIMEOUT_S = 30.0  # within which everything must have come right after the last change
 QUIET_POLL_S = 0.2
@@ -48,8 +50,12 @@ CHECK_S, STEP_S = 5.0, 0.8  # until there is something to go by, for the remaini
 DUMPS = ("dump-flows", "dump-groups", "dump-meters")
 
 
-def chaos_requests(places: Places) -> tuple[dict[str, Any], ...]:
-    """Slices of every security level and every protection class, on three compute sites where there are so many."""
+def chaos_requests(places: Places, encryption: EncryptionMode = EncryptionMode.HOST) -> tuple[dict[str, Any], ...]:
+    """Slices of every security level and every protection class, on three compute sites where there are so many.
+
+    Where cards alone seal, 1:1 stands for 1+1, which needs the hosts' tunnels.
+    """
+    twice = "1+1" if encryption.hosts_seal else "1:1"
 
     def request(
         name: str, cells: Sequence[str], site: str, core: str, protections: tuple[str, str, str], clear: bool
@@ -71,8 +77,8 @@ def chaos_requests(places: Places) -> tuple[dict[str, Any], ...]:
 
     site, core = places.site, places.core
     return (
-        request("chaos-a", places.cells[:2], site(1), core(0), ("restoration", "restoration", "1+1"), clear=False),
-        request("chaos-b", places.cells[:1], site(0), core(1), ("1+1", "1:1", "1:1"), clear=False),
+        request("chaos-a", places.cells[:2], site(1), core(0), ("restoration", "restoration", twice), clear=False),
+        request("chaos-b", places.cells[:1], site(0), core(1), (twice, "1:1", "1:1"), clear=False),
         request("chaos-c", [places.cell(1)], site(2), core(1), ("none", "restoration", "restoration"), clear=True),
     )
 
@@ -84,6 +90,7 @@ class ChaosResult:
     seed: int
     faults: int
     provenance: Provenance
+    encryption: EncryptionMode = EncryptionMode.HOST
     mutation: str | None = None  # how the controller is wrong on purpose: the first violation is enough
     unprotected: list[str] = field(default_factory=list)  # what would be protected if the network had two ways
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -95,6 +102,7 @@ class ChaosResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             "experiment": "chaos", "seed": self.seed, "mutation": self.mutation, "repetitions": 1,
+            "encryption": self.encryption.value,
             "faults": self.faults, "checks": self.checks, "unprotected": self.unprotected,
             "provenance": self.provenance.to_dict(),
             "counts": dict(sorted(self.counts.items())), "tap": self.tap,
@@ -107,24 +115,26 @@ def run_chaos(
 ) -> None:
     """Draw the faults and do them; the results so far are kept whatever ends it."""
     secret, clear = new_marker(), new_marker()
-    monitor = PlaintextMonitor(secret, clear)
-    interfaces = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
+    result.encryption = system.encryption
+    taps = taps_of(system)
+    monitor = PlaintextMonitor(secret, clear, sealed=[name for name, tap in taps.items() if tap.holder is not None])
     try:
         with Probers(system, system.topology.site_names) as probers:
-            asked = [protected_if_possible(system.topology, r) for r in chaos_requests(places_in(system.topology))]
+            wanted = chaos_requests(places_in(system.topology), system.encryption)
+            asked = [protected_if_possible(system.topology, r) for r in wanted]
             result.unprotected += [f"{r['name']}/{role}" for r, given_up in asked for role in given_up]
             made = [create_patiently(system, r) for r, _ in asked]
             connections = [c for slice_ in made for c in slice_.connections]
             in_use = {channel for c in connections for channel in c.path}
-            steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)
-            tap = ChannelCapture(interfaces, monitor.inspect)
+            steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use, system.shelves)
+            tap = ChannelCapture(taps, monitor.inspect)
             try:
                 with tap:
                     _send_markers(probers, connections, secret, clear)
                     _Chaos(system, probers, connections, monitor, result, progress, folder).run(steps)
             finally:
                 result.tap = {**tapped(monitor), "dropped": sum(tap.dropped.values())}
-            if not monitor.clear_frames or not monitor.esp_packets:
+            if not monitor.clear_frames or not (monitor.esp_packets or monitor.line_packets):
                 result.violations.append({"step": len(steps), "what": "the tap saw nothing: it proves nothing"})
     finally:
         keep(result, folder)
@@ -134,7 +144,7 @@ def run_chaos(
 def tapped(monitor: PlaintextMonitor) -> dict[str, int]:
     """What the tap has seen so far."""
     return {
-        "frames": monitor.frames, "esp_packets": monitor.esp_packets,
+        "frames": monitor.frames, "line_packets": monitor.line_packets, "esp_packets": monitor.esp_packets,
         "clear_marker_frames": monitor.clear_frames,
     }  # fmt: skip
 
@@ -226,7 +236,8 @@ class _Chaos:
             status, slices = every_slice(self._system.api)
             if status == 200:
                 views = {f"{s['name']}/{c['name']}": c for s in slices for c in s["connections"]}
-                return [w for i, v in views.items() if (w := too_weak(self._system.topology, i, v))]
+                topology, mode = self._system.topology, self._system.encryption
+                return [w for i, v in views.items() if (w := too_weak(topology, i, v, mode))]
         return []
 
     def _wait_until_right(self) -> tuple[list[str], float, list[str]]:
@@ -270,6 +281,8 @@ class _Chaos:
             held={site: held_items(*texts) for site, texts in dumps.items()},
             intended={site: intended_items(switch) for site, switch in intended.items()},
             faults=system.faults.active(),
+            encryption=system.encryption,
+            carriers=_carriers(system),
         )
 
     def _leaks(self) -> list[str]:
@@ -279,6 +292,33 @@ class _Chaos:
         except MeasurementError as error:
             return [f"isolation could not be tried: {error}"]
         return [f"a packet passed between endpoints that share no connection: {leak}" for leak in result.leaks]
+
+
+def taps_of(system: RunningSystem) -> dict[str, Tap]:
+    """The lines between cards, and the channels that no card seals: whatever an eavesdropper can reach."""
+    lines = system.line_taps()
+    channels = [c for c in system.topology.channels if c.wavelength not in lines]
+    return {
+        **{f"of wavelength {wavelength}": tap for wavelength, tap in lines.items()},
+        **{c.id: Tap(system.channel_interfaces(c.id)[0]) for c in channels},
+    }
+
+
+def _carriers(system: RunningSystem) -> frozenset[str]:
+    """Channels that cards seal and whose ports have carrier at both ends, as the kernel says."""
+    lines = system.line_taps()
+    return frozenset(
+        c.id
+        for c in system.topology.channels
+        if c.wavelength in lines and all(_has_carrier(name) for name in system.channel_interfaces(c.id))
+    )
+
+
+def _has_carrier(interface: str) -> bool:
+    try:
+        return Path(f"/sys/class/net/{interface}/carrier").read_text(encoding="ascii").strip() == "1"
+    except OSError:  # it is down, or gone
+        return False
 
 
 def _send_markers(probers: Probers, connections: Sequence[Connection], secret: bytes, clear: bytes) -> None:

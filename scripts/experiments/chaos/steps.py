@@ -12,6 +12,7 @@ from scripts.testbed.faults import (
     FAULTS,
     KME_PREFIX,
     KMS,
+    SHELF_PREFIX,
     TUNNEL_PREFIX,
     Element,
     Fault,
@@ -93,10 +94,12 @@ def chaos_steps(
     seed: int,
     kinds: Collection[Trouble] = tuple(Trouble),
     favoured: Collection[str] = (),
+    shelves: Collection[str] = (),
 ) -> tuple[ChaosStep, ...]:
     """Steps with so many ``troubles``.
 
     ``favoured`` channels (those in use at the start) are drawn more often: most of a redundant network carries nothing.
+    ``shelves`` are the sites whose cards' processes may be killed too.
     Before every check the processes that were killed are restarted: an oracle that asks a dead controller learns
     nothing.
     """
@@ -111,7 +114,7 @@ def chaos_steps(
     for done in range(1, troubles + 1):
         while active and (len(active) >= MAX_ACTIVE or drawn.random() < LIFT_SHARE):
             lift(drawn.choice(active), drawn.choice(DWELLS_S))
-        trouble, faults = _draw(topology, drawn, kinds, sorted(favoured))
+        trouble, faults = _draw(topology, drawn, kinds, sorted(favoured), sorted(shelves))
         dwell_s = drawn.choice(DWELLS_S)
         if trouble is Trouble.FLAP:
             active[:] = _lifted(active, faults)
@@ -147,12 +150,20 @@ def _replaced(active: Sequence[Group], faults: Faults) -> list[Group]:
     return [(trouble, group) for trouble, group in kept if group]
 
 
-def _draw(topology: Topology, drawn: random.Random, kinds: Collection[Trouble], favoured: Sequence[str]) -> Group:
+def _draw(
+    topology: Topology,
+    drawn: random.Random,
+    kinds: Collection[Trouble],
+    favoured: Sequence[str],
+    shelves: Sequence[str],
+) -> Group:
     possible = [t for t in WEIGHTS if t in kinds and (t is not Trouble.EAVESDROP or topology.sections)]
     trouble = drawn.choices(possible, [WEIGHTS[t] for t in possible])[0]
     if trouble is Trouble.KILL:
         named = targets(topology, Element.PROCESS)
         of_sites = [[t for t in named if t.startswith(prefix)] for prefix in (TUNNEL_PREFIX, KME_PREFIX)]
+        if shelves:
+            of_sites.append([f"{SHELF_PREFIX}{site}" for site in shelves])
         return trouble, (Fault(FaultKind.KILL, drawn.choice((KMS, CONTROLLER, *map(drawn.choice, of_sites)))),)
     if trouble is Trouble.POWER_OFF:
         return trouble, (Fault(FaultKind.POWER_OFF, drawn.choice(targets(topology, Element.SITE))),)

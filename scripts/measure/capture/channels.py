@@ -8,8 +8,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from kms.tunnel.cards.line import made_in
+from scripts.testbed.taps import Tap
 
 ETH_P_ALL = 3
 SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/if_packet.h
@@ -17,6 +21,13 @@ SO_RCVBUFFORCE = 33
 RECEIVE_BUFFER_BYTES = 16 << 20
 POLL_S = 0.1
 FRAMES_AT_A_TIME = 256
+
+
+def socket_at(tap: Tap) -> socket.socket:
+    """As :func:`packet_socket`, in the namespace of the tap. Raises OSError."""
+    if tap.holder is None:
+        return packet_socket(tap.interface)
+    return made_in(Path(f"/proc/{tap.holder}/ns/net"), lambda: packet_socket(tap.interface))
 
 
 def packet_socket(interface: str) -> socket.socket:
@@ -36,23 +47,24 @@ def packet_socket(interface: str) -> socket.socket:
 class ChannelCapture:
     """Hands every frame of several channels to ``take_frame(channel, frame)`` while the block is open.
 
-    ``interfaces`` names the interface to listen on for each channel. One end is enough and counts every frame once: a
-    packet socket has what an interface sends and what it receives. Links may go down and come up meanwhile. Frames are
-    handed over by a thread of the capture, the last of them before the block ends; after it, ``dropped`` has how many
-    the kernel could not hand over, by channel.
+    ``taps`` says where to listen for each channel: an interface, or a place elsewhere. One end is enough and counts
+    every frame once: a packet socket has what an interface sends and what it receives. Links may go down and come
+    up meanwhile. Frames are handed over by a thread of the capture, the last of them before the block ends; after
+    it, ``dropped`` has how many the kernel could not hand over, by channel.
     """
 
-    def __init__(self, interfaces: Mapping[str, str], take_frame: Callable[[str, bytes], None]) -> None:
-        self.dropped: dict[str, int] = dict.fromkeys(interfaces, 0)
-        self._interfaces, self._take_frame = interfaces, take_frame
+    def __init__(self, taps: Mapping[str, str | Tap], take_frame: Callable[[str, bytes], None]) -> None:
+        self.dropped: dict[str, int] = dict.fromkeys(taps, 0)
+        self._taps = {name: Tap(at) if isinstance(at, str) else at for name, at in taps.items()}
+        self._take_frame = take_frame
         self._selector = selectors.DefaultSelector()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._collect, name="channel-capture", daemon=True)
 
     def __enter__(self) -> Self:
         try:
-            for channel, name in self._interfaces.items():
-                self._selector.register(packet_socket(name), selectors.EVENT_READ, channel)
+            for channel, tap in self._taps.items():
+                self._selector.register(socket_at(tap), selectors.EVENT_READ, channel)
         except OSError:
             self._close()
             raise

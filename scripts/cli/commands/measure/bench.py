@@ -18,12 +18,13 @@ from scripts.bench.provision import fill, modes
 from scripts.bench.provision import run as provision
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
+from scripts.cli.commands.measure import encryption
+from scripts.cli.commands.measure.ending import RESULTS, end
 from scripts.cli.commands.measure.profiles import compare_profiles
 from scripts.cli.configuration import configuration_of, configured_topology
 from scripts.cli.extensions import chosen_uses, named_in_results
 from scripts.cli.handlers import Handlers
 from scripts.configuration.values import Configuration
-from scripts.console.output import print_json, print_table, say
 from scripts.console.progress import Progress
 from scripts.errors import DidNotHold, WrongRequest
 from scripts.extensions.errors import ExtensionError
@@ -37,13 +38,12 @@ from scripts.report.provenance import Provenance, provenance
 from scripts.testbed.interrupts import end_on_signals
 from scripts.testbed.life.component_files import provisioning_part
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
-from scripts.testbed.paths import REPOSITORY, Layout
+from scripts.testbed.paths import Layout
 from scripts.testbed.running_system import RunningSystem
 from topologies.files import parse_document
 from topologies.spec import EncryptionMode
 
 USE_CASE_TOPOLOGY = "ukqntel"
-RESULTS = REPOSITORY / "results" / "bench"
 
 
 def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -72,7 +72,7 @@ def _provision(arguments: argparse.Namespace, layout: Layout) -> int:
                 report = _runs(system, configuration["bench.provision.runs"], folder, origin)
         except DemoError as error:
             raise DidNotHold(str(error)) from error
-    return _end(report, arguments.json, folder, failed=any(
+    return end(report, arguments.json, folder, failed=any(
         value > 0 for name, value in report["figures"].items() if name.endswith(".failures")
     ))  # fmt: skip
 
@@ -166,7 +166,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     report["provenance"] = origin.to_dict()
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
-    return _end(report, arguments.json, folder, failed=figures.get("1+1.cut.lost_packets.max", 0) > 0)
+    return end(report, arguments.json, folder, failed=figures.get("1+1.cut.lost_packets.max", 0) > 0)
 
 
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -198,7 +198,7 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
             wire, _, who = name.partition(".tcp.")
             panels.setdefault(f"{wire.replace('.', ', MTU ')}: one TCP stream", {})[who.removesuffix("_gbps")] = values
     charts.draw_bars(panels, "Gbit/s", folder / "tcp.png")
-    return _end(report, arguments.json, folder, failed=results.totals.get("rekey_100ms.lost_packets", 0) > 0)
+    return end(report, arguments.json, folder, failed=results.totals.get("rekey_100ms.lost_packets", 0) > 0)
 
 
 def _cards(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -224,7 +224,7 @@ def _cards(arguments: argparse.Namespace, layout: Layout) -> int:
     common.write_json(folder / "cards.json", {**report, "values": cards.as_lists(results)})
     panel = {"three wavelengths, one TCP stream": results.mbps}
     charts.draw_bars(panel, "Mbit/s", folder / "cards.png")
-    return _end(report, arguments.json, folder, failed=results.lost > 0)
+    return end(report, arguments.json, folder, failed=results.lost > 0)
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -243,7 +243,7 @@ def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
     report["provenance"] = origin.to_dict()
     common.write_json(folder / "paths.json", report)
     figures = report["figures"]
-    return _end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
+    return end(report, arguments.json, folder, failed=figures["oracle.equal"] != figures["oracle.instances"])
 
 
 def _compared_paths(
@@ -268,7 +268,7 @@ def _compared_paths(
     report["provenance"] = provenance(configuration, extensions=named_in_results(identities)).to_dict()
     common.write_json(folder / "use.json", report)
     is_wrong = any(value > 0 for name, value in figures.items() if name.endswith((".refused", ".failed")))
-    return _end(report, arguments.json, folder, failed=is_wrong)
+    return end(report, arguments.json, folder, failed=is_wrong)
 
 
 def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -311,7 +311,7 @@ def _qkd(arguments: argparse.Namespace, layout: Layout) -> int:
         report["versions"]["sequence"] = SEQUENCE.version
     charts.draw_rates(points, folder / "rates.png")
     common.write_json(folder / "qkd.json", {**report, "runs": qkd.as_lists(ours, peers, points)})
-    return _end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
+    return end(report, arguments.json, folder, failed=reconciling.mismatched_keys > 0)
 
 
 def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -332,7 +332,7 @@ def _scale(arguments: argparse.Namespace, layout: Layout) -> int:
     report = common.report("scale", figures, notes, ("ryu",))
     report["provenance"] = origin.to_dict()
     common.write_json(folder / "scale.json", {**report, "runs": scale.as_list(sizes)})
-    return _end(report, arguments.json, folder, failed=False)
+    return end(report, arguments.json, folder, failed=False)
 
 
 def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -345,18 +345,7 @@ def _kms(arguments: argparse.Namespace, layout: Layout) -> int:
         report = kms.run(kms.Effort(**effort), progress.note)
     report["provenance"] = origin.to_dict()
     common.write_json(folder / "kms.json", report)
-    return _end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
-
-
-def _end(report: dict[str, Any], as_json: bool, folder: Path, failed: bool) -> int:
-    if as_json:
-        print_json(report)
-    else:
-        print_table(f"bench {report['bench']}", *common.table(report["figures"]))
-        for note in report["notes"]:
-            say(f"- {note}")
-        say(f"results: {folder}")
-    return 1 if failed else 0
+    return end(report, arguments.json, folder, failed=report["figures"]["failures"] > 0)
 
 
 HANDLERS: Handlers = {
@@ -368,4 +357,5 @@ HANDLERS: Handlers = {
     "bench qkd": _qkd,
     "bench scale": _scale,
     "bench kms": _kms,
+    **encryption.HANDLERS,
 }

@@ -1,4 +1,4 @@
-"""``capture``: a connection's packets, in its host or on a channel of its path, by tcpdump."""
+"""``capture``: a connection's packets, in its host, on a channel of its path or the line between its cards."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.files.results import new_file
+from scripts.measure.capture.plaintext_monitor import LINE_PORT
 from scripts.measure.connection import Connection
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record
 from scripts.testbed.running_system import RunningSystem
 
-IN_HOST, ON_CHANNEL = "host", "channel"
+IN_HOST, ON_CHANNEL, ON_LINE = "host", "channel", "line"
 UNENCRYPTED_INTERFACE = "data0"
 MOST_S = 86_400.0
 _COUNT = re.compile(r"^(\d+) packets? captured", re.MULTILINE)
@@ -65,6 +66,8 @@ def _capture(arguments: argparse.Namespace, layout: Layout) -> int:
 
 def _place(system: RunningSystem, connection: Connection, view: dict[str, Any], at: str) -> Place:
     """In the host what its programs send; on a channel what an eavesdropper sees of it: labels, and ESP in UDP."""
+    if at == ON_LINE:
+        return _on_the_line(system, connection)
     tunnel = view.get("tunnel")
     if at == IN_HOST:
         ends = f"host {connection.src_address} and host {connection.dst_address}"
@@ -73,9 +76,18 @@ def _place(system: RunningSystem, connection: Connection, view: dict[str, Any], 
     channel = connection.path[0] if at == ON_CHANNEL and connection.path else at
     if channel not in connection.path:
         there = ", ".join(connection.path) or "none now"
-        raise WrongRequest(f"--at: {at!r} is neither host nor channel, nor one of the channels of its path: {there}")
+        raise WrongRequest(f"--at: {at!r} is not host, channel, line or one of the channels of its path: {there}")
     own = f"udp port {tunnel['port']}" if tunnel else f"host {connection.src_address} or host {connection.dst_address}"
     return Place((), system.channel_interfaces(channel)[0], f"({own}) or (vlan and ({own}))")
+
+
+def _on_the_line(system: RunningSystem, connection: Connection) -> Place:
+    """What an eavesdropper sees between the two cards of its first channel's wavelength: that of all their clients."""
+    tap = system.tap_of(connection.path[0]) if connection.path else None
+    if tap is None or tap.holder is None:
+        where = f"on {connection.path[0]}" if connection.path else "without a path"
+        raise WrongRequest(f"--at: no cards seal {where} (up --encryption channel|both): use channel")
+    return Place(("nsenter", "-t", str(tap.holder), "-n", "--"), tap.interface, f"udp port {LINE_PORT}")
 
 
 def _taken(place: Place, arguments: argparse.Namespace) -> tuple[int, str]:

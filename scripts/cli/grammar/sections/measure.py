@@ -20,6 +20,7 @@ from scripts.cli.grammar.values import count, number, seconds, slowness, whole
 TROUBLES = ("link-down", "link-blackhole", "link-flap", "risk-down", "node-down", "eavesdrop-start", "kill")
 MUTATIONS = ("lower-security-on-reroute", "never-release", "always-active")
 WIRES = ("veth", "fabric")
+MODES = ("host", "channel", "both")
 CARRIERS = (
     "plain", "ours", "kernel", "ours_first", "wireguard_go", "wireguard_go_new", "openvpn", "openvpn_tuned",
 )  # fmt: skip
@@ -166,6 +167,20 @@ SECTION = Section(
                 argument("--slowness", type=slowness, default=1.0, metavar="N",
                          help="for emulated processors: time limits multiplied by N, no restoration"),
                 _bench_out("scale"), API_PORT, ENCRYPTION,
+            ),
+        ),
+        Leaf(
+            "bench encryption", "measure.bench",
+            "Compare hosts, cards and both sealing: keys, round trips, what an eavesdropper sees.",
+            ("bench encryption", "bench encryption --modes channel --slices 4 --pings 300"),
+            "cards' keys grow with the slices, hosts' do not, or a sealed payload is readable",
+            (
+                argument("--modes", nargs="+", choices=MODES, default=MODES, help="which, one after the other"),
+                argument("--slices", type=count, metavar="N", help="slices at the most, for key rates (default 8)"),
+                argument("--pings", type=count, metavar="N", help="of each connection (default 1500)"),
+                argument("--window-s", type=seconds, metavar="S", dest="window_s",
+                         help="duration for each number of slices (default 24)"),
+                _bench_topology("ukqntel"), _bench_out("encryption"), API_PORT,
             ),
         ),
         Leaf(

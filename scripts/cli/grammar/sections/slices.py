@@ -164,9 +164,10 @@ SECTION = Section(
             "tcpdump failed",
             (
                 CONNECTION,
-                argument("--at", default="host", metavar="host|channel|ID", names="channel",
-                         help="host: what its programs send; channel: what is on the first channel of its path; or "
-                              "another of its channels (default %(default)s)"),
+                argument("--at", default="host", metavar="host|channel|line|ID", names="channel",
+                         help="host: what its programs send; channel: what is on the first channel of its path; line: "
+                              "what is between the two cards that seal that; or another of its channels (default "
+                              "%(default)s)"),
                 argument("-c", "--count", type=count, metavar="N", help="packets, then end (default: until Ctrl-C)"),
                 argument("--seconds", type=number, metavar="N", help="end after so long"),
                 argument("--out", type=Path, metavar="FILE", names="file",

@@ -203,7 +203,7 @@ def test_an_audit_does_not_believe_a_record_of_better_keys_than_the_weakest_chan
 
 
 def test_the_next_process_goes_by_its_own_mode(tmp_path: Path) -> None:
-    """The journal has what was asked for, not how it was carried out."""
+    """What the journal says of how it was carried out is that process' own matter."""
     by_hosts = bench_in(EncryptionMode.HOST, tmp_path)
     by_hosts.slices.create(accepted(by_hosts, "enterprise-app"))
     assert by_hosts.model.connections[BACKHAUL].is_encrypted

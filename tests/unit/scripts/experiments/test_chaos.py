@@ -72,6 +72,15 @@ def test_two_hundred_draw_every_kind_and_every_direction() -> None:
             assert len(together.dead | together.unlit) > 2  # more than the two ends of one channel
 
 
+def test_shelves_of_cards_are_killed_where_there_are_some_and_nothing_else_is_drawn_otherwise() -> None:
+    def killed(*shelves: str) -> set[str]:
+        steps = chaos_steps(TOPOLOGY, 200, 1, [Trouble.KILL], shelves=shelves)
+        return {f.target for s in steps if s.is_trouble for f in s.faults}
+
+    assert {"shelf-cell1", "shelf-core1"} < killed("cell1", "core1")
+    assert not any(name.startswith("shelf-") for name in killed())
+
+
 @pytest.mark.parametrize("trouble", Trouble)
 def test_only_the_kinds_asked_for_are_drawn(trouble: Trouble) -> None:
     steps = chaos_steps(TOPOLOGY, 40, 1, [trouble])

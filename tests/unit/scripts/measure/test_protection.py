@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -11,12 +12,15 @@ from controller.pce.network import Network
 from controller.schema.slice_request import parse_slice_request
 from scripts.bench.failover import run as failover
 from scripts.experiments.chaos.run import chaos_requests
-from scripts.measure.places import places_in
+from scripts.measure.places import Places, places_in
 from scripts.measure.protection import PLENTY_MILLIBPS, protected_if_possible
 from topologies.catalog import CATALOG, load
 from topologies.spec import Topology
 
-REQUESTS = {"chaos": chaos_requests, "failover": lambda places: failover.probed_requests(places).values()}
+REQUESTS: dict[str, Callable[[Places], Iterable[dict[str, Any]]]] = {
+    "chaos": chaos_requests,
+    "failover": lambda places: failover.probed_requests(places).values(),
+}
 
 
 def fits(topology: Topology, request: dict[str, Any]) -> bool:
