@@ -56,8 +56,9 @@ from kms.sources.extension_qkd import ExtensionMaker, line_view
 from kms.sources.extension_source import ExtensionSource
 from kms.sources.kems import choose_kem
 from kms.sources.qkd.modes import Model
+from kms.sources.qkd.pulse_budget import PulseBudget
 from kms.sources.qkd.rate_model import RateMaker
-from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, PulseBudget, Section
+from kms.sources.qkd.section import Distiller, KeyBuffer, KeyMaker, Section
 from kms.sources.qra import QraSource
 from kms.steady_clock import SteadyClock
 from scripts.extensions.client import Worker
@@ -276,7 +277,9 @@ def _sections(config: KmsConfig, worker: Worker | None) -> tuple[dict[str, Secti
     for entry in config.sections:
         channel = entry.channel()
         buffer = KeyBuffer(config.qkd.buffer_bits // 8)
-        section = Section(entry.id, entry.a, entry.b, channel, buffer, entry.model, entry.protocol)
+        section = Section(
+            entry.id, entry.a, entry.b, channel, buffer, entry.model, entry.protocol, restart_s=entry.restart_s
+        )
         nature = np.random.default_rng(int.from_bytes(os.urandom(16), "big"))
         maker: KeyMaker
         chosen = config.qkd_extension

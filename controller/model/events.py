@@ -33,12 +33,15 @@ class SectionState(Enum):
 
     USABLE = "usable"
     UNUSABLE = "unusable"
+    RESTARTING = "restarting"  # unusable as well, and not for long: its devices start again
     UNKNOWN = "unknown"  # not judged since the KMS started, or the KMS is silent
 
     @classmethod
     def of(cls, status: SectionStatus) -> SectionState:
         if not status.is_known:
             return cls.UNKNOWN
+        if status.is_restarting:
+            return cls.RESTARTING
         return cls.USABLE if status.is_usable else cls.UNUSABLE
 
 

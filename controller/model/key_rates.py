@@ -22,6 +22,7 @@ class SectionStatus:
     qber: float | None
     is_known: bool = True  # False while nobody has judged it: gives nothing, and is no loss either
     is_secure: bool | None = None  # None: the KMS has not said
+    is_restarting: bool = False  # what stopped it is over, and its devices make no key yet
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 What a pair is judged by, in this order: the fewest shared risks (channels and shared-risk groups together), the fewest
 shared sites on the way, the least cost of both. Both routes obey all constraints of the request; a channel that both
 use must have the bandwidth of both, in each direction; a pair has at least two different channels. The two routes
-belong to one tunnel and so have one key relay, which stands on the working route.
+belong to one tunnel and so have one key relay, which stands on the working route. That a pair with a risk in common
+protects from nothing that matters, and is refused, is for whoever plans with it to say.
 
 Finding disjoint routes under a latency bound or with risk groups is NP-hard (Li, McCormick and Simchi-Levi, 1990;
 Hu, 2003), so this is a best-first branch and bound. A node forbids elements to either route and concedes
@@ -43,6 +44,7 @@ class RoutePair:
     working: Route
     backup: Route
     shared: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()  # of those the channels and risk groups: whose failure takes both routes
     is_proven: bool = True  # False when the effort ran out before it was known to be the best
 
     @property
@@ -94,7 +96,8 @@ def search_pair(network: Network, request: ConnectionRequest, caps: Caps = NO_CA
         return None
     working = as_route(network, best.first, relay)
     backup = as_route(network, best.second, FoundRelay((), ()))
-    pair = RoutePair(working, backup, tuple(_names(network, best.common)), is_proven=not search.is_exhausted)
+    shared, risks = _names(network, best.common), _names(network, (e for e in best.common if e[0] is not Kind.SITE))
+    pair = RoutePair(working, backup, tuple(shared), tuple(dict.fromkeys(risks)), is_proven=not search.is_exhausted)
     return FoundPair(pair, best.objective)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Match, SecurityRequirement
+from controller.pce.disjoint_pair import search_pair
 from controller.pce.key_relay import FoundRelay, fewest_crossings
 from controller.pce.network import Network
 from controller.pce.relaxation import REVERSE_BANDWIDTH, Knob, Relaxation, Remedy, Value, remedies, spec_knobs
@@ -210,9 +211,19 @@ def _reason(
             where = ", ".join((*sorted(asked.exclude_sites), *sorted(asked.exclude_channels)))
             return Reason(request.id, constraint, where, "a path without them", None)
         case "protection":
-            return Reason(request.id, constraint, ends, f"two routes ({asked.protection.value})", "one route")
+            return _protection_reason(network, request)
         case _:
             return None  # key_rate: said where the relay was found wanting
+
+
+def _protection_reason(network: Network, request: ConnectionRequest) -> Reason:
+    """What the least related of two routes still share, or that there is one route alone."""
+    two = f"two routes ({request.spec.protection.value})"
+    found = search_pair(network, request)
+    if found is None or not found.routes.risks:
+        return Reason(request.id, "protection", f"{request.src}-{request.dst}", two, "one route")
+    where = ", ".join(found.routes.risks)
+    return Reason(request.id, "protection", where, f"{two} with no risk in common", "two that share it")
 
 
 def describe(security: SecurityRequirement) -> str:

@@ -175,11 +175,14 @@ class JointPlanner:
 
 
 def plan_alone(network: Network, request: ConnectionRequest, caps: Caps) -> tuple[PlannedConnection, int] | None:
-    """One connection's best routes as its protection class asks for, with their objective."""
+    """One connection's best routes as its protection class asks for, with their objective.
+
+    A pair has no channel and no risk group in common: see :func:`controller.pce.infeasibility.explain_connection`.
+    """
     if request.spec.protection.has_backup:
         found = search_pair(network, request, caps)
-        if found is None:
-            return None
+        if found is None or found.routes.risks:
+            return None  # two routes that one cut takes are no protection
         pair = found.routes
         return PlannedConnection(request, pair.working, pair.backup, pair.shared, pair.is_proven), found.objective
     route = search_route(network, request, caps)

@@ -77,6 +77,8 @@ def cheapest_path(network: Network, query: PathQuery) -> FoundPath | None:
         left = [min(amount, query.pool_caps.get(pool, amount)) for pool, amount in enumerate(left)]
         query = replace(query, banned_arcs=query.banned_arcs.union(pools.closed_arcs(left, query.bandwidth_kbps)))
     is_plain = query.max_hops is None and not (query.required_sites or query.required_channels)
+    if is_plain and not pools.pooled:
+        return _search_plain(network, query)
     tracked: frozenset[int] = frozenset()
     scarce: dict[int, int] = {}
     while True:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 UNITS_AT_ONCE = 10_000  # a search that is this long takes some 20 ms
 
-NO_BACKUP = Reason(ReasonCode.NO_BACKUP, "runs without a backup: no second way shares no channel with the first")
+NO_BACKUP = Reason(ReasonCode.NO_BACKUP, "runs without a backup: every second way shares a risk with the first")
 
 
 @dataclass(frozen=True)
@@ -142,16 +142,15 @@ def protect_again(model: NetworkState, before: Connection, avoid: frozenset[str]
 
 
 def _find_backup(model: NetworkState, before: Connection, avoid: frozenset[str]) -> bool:
-    """Reserve a backup that shares with the working lane neither risks nor sites, or as little of them as can be."""
+    """Reserve a backup that shares no risk with the working lane, and no site where that can be."""
     working = model.connections[before.id].lanes[0].route
-    used = frozenset(working.channels)
     spec = model.connections[before.id].in_force  # back from a fallback, where it has lost all its ways on that
-    at_risk = sharing_risk(model, used)
+    at_risk = sharing_risk(model, frozenset(working.channels))
     inner = frozenset(working.sites[1:-1])
-    for channels, sites in ((at_risk, inner), (at_risk, frozenset[str]()), (used, inner), (used, frozenset[str]())):
+    for sites in (inner, frozenset[str]()):
         narrowed = replace(
             spec,
-            exclude_channels=spec.exclude_channels | channels,
+            exclude_channels=spec.exclude_channels | at_risk,
             exclude_sites=spec.exclude_sites | sites | avoid,
         )
         if _find_lane(model, replace(before.request, spec=narrowed), before.id):

@@ -15,7 +15,7 @@ from controller.model.key_rates import Holder, KeyBooking, KeyPool, SectionStatu
 log = logging.getLogger(__name__)
 
 USABLE_STATES = frozenset({"active"})
-STARTING_STATE = "starting"
+STARTING_STATE, RESTARTING_STATE = "starting", "restarting"
 _MOST_BPS = 1e15
 _MOST_DIGITS = 40  # of a whole number; one that has more is infinite to us
 T = TypeVar("T")
@@ -127,7 +127,10 @@ def _section(raw: Any) -> SectionStatus:
         log.debug("KMS: section %s: no rate", name)
         return SectionStatus(name, 0, False, None)
     is_usable = found.state in USABLE_STATES
-    return SectionStatus(name, int(found.skr_bps * 1000), is_usable, found.qber, is_secure=found.secure)
+    return SectionStatus(
+        name, int(found.skr_bps * 1000), is_usable, found.qber, is_secure=found.secure,
+        is_restarting=found.state == RESTARTING_STATE,
+    )  # fmt: skip
 
 
 def _pool(raw: Any) -> tuple[KeyPool, int]:

@@ -19,7 +19,8 @@ from enum import IntEnum
 from kms.background.waiting import wait_for
 from kms.errors import KeyMakerError
 from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
-from kms.sources.qkd.section import KeyMaker, PulseBudget, Section, SectionState, SliceOfWork
+from kms.sources.qkd.pulse_budget import PulseBudget
+from kms.sources.qkd.section import KeyMaker, Section, SectionState, SliceOfWork
 
 _log = logging.getLogger(__name__)
 
@@ -82,9 +83,23 @@ class RunningSection:
     budget: PulseBudget
     last_run: float = float("-inf")
     rests_until: float = float("-inf")
+    started_at: float | None = None  # when its devices will have started again, if they are about it
     judged_under: Attack | None = None
     begun_rounds: int = 0
     """How many rounds there are of a block that is not finished."""
+
+    def is_dark(self, now: float) -> bool:
+        """Whether nothing can be measured at ``now``; a restart begins at the first look at it, and ends here."""
+        if not self.section.is_restarting:
+            self.started_at = None
+        elif self.started_at is None:
+            _log.info("QKD section %s starts again: %g s", self.section.section_id, self.section.restart_s)
+            self.started_at = now + self.section.restart_s
+        elif now >= self.started_at:
+            self.section.started()
+        if self.section.is_dark:
+            self.budget.forfeit(now)
+        return self.section.is_dark
 
     @property
     def is_at_rest(self) -> bool:
@@ -140,7 +155,7 @@ class SectionRunner:
         best: tuple[tuple[bool, int, float, int], RunningSection, PlannedSlice] | None = None
         for running in self._sections:
             section, pulses = running.section, running.maker.round_pulses
-            if section.is_cut or running.rests_until > now:
+            if running.is_dark(now) or running.rests_until > now:
                 continue
             fill = len(section.buffer) / section.buffer.capacity_bytes
             affordable = running.budget.available(now) // pulses

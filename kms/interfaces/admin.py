@@ -312,4 +312,5 @@ def _section(section: Section) -> dict[str, Any]:
         "refusals": dict(section.refusals),
         "stop_reason": "" if section.stop_reason is None else section.stop_reason.value,
         "cut": section.is_cut,
+        "restart_s": section.restart_s,
     }

@@ -64,8 +64,9 @@ class QkdNetwork:
 
     def is_link_unjudged(self, link: Link) -> bool:
         """Whether nobody knows yet what it gives: none of its sections is bad, and not all have been judged."""
-        states = {self.sections[s].state for s in link.sections}
-        return SectionState.STARTING in states and SectionState.STOPPED not in states
+        sections = [self.sections[name] for name in link.sections]
+        is_any_unjudged = any(section.state is SectionState.STARTING for section in sections)
+        return is_any_unjudged and not any(section.is_stopped for section in sections)
 
     def link_available_bits(self, link: Link) -> int:
         return self.route_available_bits((link,))
@@ -164,7 +165,7 @@ class QkdNetwork:
         apart = "" if constraint.disjoint_relays == 1 else f" by {constraint.disjoint_relays} disjoint relays"
         if not self.are_joined(a, b, constraint):
             return NoRouteError(f"no QKD links join {a} and {b}{apart}")
-        stopped = {s.section_id for s in self.sections.values() if s.state is SectionState.STOPPED}
+        stopped = {s.section_id for s in self.sections.values() if s.is_stopped}
         if not self.are_joined(a, b, constraint, avoiding=stopped):
             which = ", ".join(sorted(stopped))
             return NoRouteError(f"no usable QKD route from {a} to {b}{apart}: section {which} stopped")
@@ -172,7 +173,7 @@ class QkdNetwork:
 
     def _ask_for_key(self, a: str, b: str, constraint: RoutingConstraint, needed_bits: int) -> None:
         """Have the sections of a route that only lacks key make some first."""
-        stopped = {s.section_id for s in self.sections.values() if s.state is SectionState.STOPPED}
+        stopped = {s.section_id for s in self.sections.values() if s.is_stopped}
         costs = LinkCosts(lambda section: 1.0, lambda section: 0 if section in stopped else _WITHOUT_END)
         for chain in self._find(a, b, constraint, costs) or ():
             for section in (self.sections[name] for link in chain for name in link.sections):

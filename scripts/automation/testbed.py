@@ -261,7 +261,7 @@ class Testbed:
         if self.topology.has_channel(element):
             return FaultKind.CUT
         is_section = any(section.id == element for section in self.topology.sections)
-        return FaultKind.CUT_SECTION if is_section else FaultKind.CUT_FIBRE
+        return FaultKind.CUT_SECTION if is_section else FaultKind.CUT_RISK
 
     # --- what can be seen ----------------------------------------------------------------------------------------
 

@@ -40,7 +40,9 @@ def configuration_of(
     if getattr(arguments, "api_port", None) is not None:
         given["api.port"] = arguments.api_port
     for name, option in OPTIONS_OF_RUNS.items():
-        given[name] = getattr(arguments, option, None)
+        value = getattr(arguments, option, None)
+        if value is not None:  # else what the command itself has chosen holds
+            given[name] = value
     for name, option in (
         ("use", "use"),
         ("on_failure", "on_failure"),

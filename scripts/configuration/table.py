@@ -204,6 +204,8 @@ def _benches() -> Iterator[Setting]:
     yield bench("tunnel.rounds", Count, 3, "Rounds of each measurement, interleaved.")
     yield bench("tunnel.seconds", Count, 3, "Duration of each TCP stream.", "s")
     yield bench("tunnel.mtus", counts, [1500, 9000], "MTUs of the wire.", "byte")
+    yield bench("cards.rounds", Count, 5, "Rounds, each over plain and over sealed wavelengths.")
+    yield bench("cards.seconds", Count, 3, "Duration of each TCP stream.", "s")
     yield bench("paths.sizes", counts, [100, 1_000, 10_000, 100_000], "Sizes of the networks, in sites.")
     yield bench("paths.queries", Count, 1_000, "Requests on each network.")
     yield bench("qkd.bits", Annotated[int, Field(ge=1, le=10_000_000_000)], 100_000_000, "Bits to reconcile.", "bit")

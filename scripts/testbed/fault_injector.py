@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from scripts.errors import DidNotHold, WrongRequest
@@ -149,7 +149,10 @@ class FaultInjector:
             if lifted:
                 change(before, after)
             else:
-                self._start_again(name, self._effects(before))
+                state = self._effects(before)
+                self._start_again(name, state)
+                if name == KMS:  # it knows of no section that is cut or listened to any more
+                    self._apply(replace(state, eavesdropped={}, unlit=frozenset()), state)
         return Outcome(lifted, f"{name} is running again" if lifted else f"{name}: it had not been killed; restarted")
 
     @contextmanager

@@ -43,7 +43,7 @@ class FaultKind(Enum):
     POWER_OFF = "node down"
     EAVESDROP = "eavesdrop start"
     CUT_SECTION = "section cut"
-    CUT_FIBRE = "fibre cut"
+    CUT_RISK = "risk down"
     CUT_WAVELENGTH = "wavelength down"
     KILL = "kill"
 
@@ -66,7 +66,7 @@ FAULTS: Mapping[FaultKind, Description] = {
     FaultKind.POWER_OFF: Description(Element.SITE, "node up", "off"),
     FaultKind.EAVESDROP: Description(Element.SECTION, "eavesdrop stop", "being listened to"),
     FaultKind.CUT_SECTION: Description(Element.SECTION, "section mend", "cut"),
-    FaultKind.CUT_FIBRE: Description(Element.RISK, "fibre mend", "cut"),
+    FaultKind.CUT_RISK: Description(Element.RISK, "risk up", "cut"),
     FaultKind.CUT_WAVELENGTH: Description(Element.WAVELENGTH, "wavelength up", "cut"),
     FaultKind.KILL: Description(Element.PROCESS, "restart", "killed"),
 }
@@ -164,7 +164,7 @@ def require_target(topology: Topology, element: Element, target: str, processes:
         field_name = {
             Element.SECTION: "SECTION",
             Element.PROCESS: "NAME",
-            Element.RISK: "NAME",
+            Element.RISK: "GROUP",
         }.get(element, "ID")
         hint = "see `scripts/qslice link list`" if element is Element.CHANNEL else f"there are {', '.join(known)}"
         raise WrongRequest(f"{field_name}: there is no {element.value} {target!r}; {hint}")
@@ -204,7 +204,8 @@ def without(active: Faults, inverse: str, target: str, direction: Direction | No
 @dataclass(frozen=True)
 class Effects:
     """What faults do: ports without carrier, ports that lose what they send or some of it (``impaired``), sites off,
-    Eves, QKD sections that are ``unlit``, dead processes, wavelengths whose ``lines`` between two cards are cut.
+    Eves, QKD sections that are ``unlit`` (no light, or a site off at an end), dead processes, wavelengths whose
+    ``lines`` between two cards are cut.
     """
 
     dead: frozenset[str] = frozenset()
@@ -229,16 +230,17 @@ def effects(topology: Topology, active: Iterable[Fault], sealed: Collection[str]
     lines: set[str] = set()
     for fault in active:
         match fault.kind:
-            case FaultKind.CUT_WAVELENGTH if fault.target in sealed:
-                lines.add(fault.target)
-            case FaultKind.CUT | FaultKind.CUT_FIBRE | FaultKind.CUT_WAVELENGTH:
+            case FaultKind.CUT | FaultKind.CUT_RISK | FaultKind.CUT_WAVELENGTH:
                 for channel in _channels_cut(topology, fault):
+                    if channel.wavelength in sealed and fault.kind is not FaultKind.CUT:
+                        lines.add(channel.wavelength)  # which takes the carrier of all its circuits
+                        continue
                     cut = links.sending(topology, channel, fault.direction)
                     dead.update(cut)
                     if channel.dark:
                         # The controller raises its ports when it activates it; that must not repair the fibre.
                         silent.update(cut)
-                unlit.update(s.id for s in topology.sections if _is_fibre_of(fault, s.risk_groups))
+                unlit.update(s.id for s in topology.sections if _takes(fault, s.risk_groups))
             case FaultKind.BLACKHOLE:
                 silent.update(links.sending(topology, topology.channel(fault.target), fault.direction))
             case FaultKind.IMPAIR:
@@ -247,6 +249,7 @@ def effects(topology: Topology, active: Iterable[Fault], sealed: Collection[str]
             case FaultKind.POWER_OFF:
                 off.add(fault.target)
                 dead.update(port.interface for port in topology.ports(fault.target))
+                unlit.update(s.id for s in topology.sections if fault.target in (s.a, s.b))
             case FaultKind.EAVESDROP:
                 eavesdropped[fault.target] = fault
             case FaultKind.CUT_SECTION:
@@ -267,11 +270,11 @@ def _channels_cut(topology: Topology, fault: Fault) -> tuple[Channel, ...]:
         return (topology.channel(fault.target),)
     if fault.kind is FaultKind.CUT_WAVELENGTH:
         return tuple(c for c in topology.channels if c.wavelength == fault.target)
-    return tuple(c for c in topology.channels if _is_fibre_of(fault, c.risk_groups))
+    return tuple(c for c in topology.channels if _takes(fault, c.risk_groups))
 
 
-def _is_fibre_of(fault: Fault, risk_groups: frozenset[str]) -> bool:
-    return fault.kind is FaultKind.CUT_FIBRE and fault.target in risk_groups
+def _takes(fault: Fault, risk_groups: frozenset[str]) -> bool:
+    return fault.kind is FaultKind.CUT_RISK and fault.target in risk_groups
 
 
 def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> tuple[Fault, ...]:
@@ -285,12 +288,18 @@ def hidden_behind(topology: Topology, active: Iterable[Fault], fault: Fault) -> 
             for f in others
             if (f.kind is FaultKind.POWER_OFF and f.target in ends)
             or (f.kind is FaultKind.CUT and f.target == fault.target)
-            or _is_fibre_of(f, topology.channel(fault.target).risk_groups)
+            or _takes(f, topology.channel(fault.target).risk_groups)
             or (f.kind is FaultKind.CUT_WAVELENGTH and f.target == topology.channel(fault.target).wavelength)
         )
     if element is Element.SECTION:
-        risks = next(s.risk_groups for s in topology.sections if s.id == fault.target)
-        return tuple(f for f in others if _kills_kms(f) or _is_fibre_of(f, risks))
+        section = next(s for s in topology.sections if s.id == fault.target)
+        return tuple(
+            f
+            for f in others
+            if _kills_kms(f)
+            or _takes(f, section.risk_groups)
+            or (f.kind is FaultKind.POWER_OFF and f.target in (section.a, section.b))
+        )
     if fault.target.startswith(KME_PREFIX):
         return tuple(f for f in others if _kills_kms(f))
     return ()

@@ -13,7 +13,7 @@ KINDS = {
     "channel": Element.CHANNEL,
     "site": Element.SITE,
     "section": Element.SECTION,
-    "fibre": Element.RISK,
+    "risk": Element.RISK,
     "wavelength": Element.WAVELENGTH,
     "process": Element.PROCESS,
 }

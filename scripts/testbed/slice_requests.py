@@ -15,13 +15,13 @@ from topologies.files.located_yaml import YamlError, load_located
 EXAMPLES = REPOSITORY / "scripts" / "examples"
 _TEXTS = {("name",), ("core",), ("compute", "site"), ("sNSSAI", "sd")}
 _LISTED_TEXTS = {("name",), ("from",), ("to",)}
-EXAMPLE_NAMES = ("enterprise-app", "cdn")
+EXAMPLE_NAMES = ("enterprise-app", "cdn", "enterprise-app-protected", "cdn-protected")
 MOST_VALUES = 400_000  # a traffic matrix of 20,000 pairs has half of that
 RING = "ring"  # connections between any sites, as no template of the papers has them
 
 
 def load_example(name: str) -> dict[str, Any]:
-    """The request of one of the papers' use cases, or :data:`RING`."""
+    """The request of one of the papers' use cases, as they are or protected, or :data:`RING`."""
     return _parse((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"), name)
 
 

@@ -52,8 +52,9 @@ class BareMachine:
         shutil.copytree(ROOT / "scripts" / "cli" / "grammar", clone / "scripts" / "cli" / "grammar")
         for name in ("__init__.py", "cli/__init__.py", "cli/without_setup.py"):
             shutil.copy2(ROOT / "scripts" / name, clone / "scripts" / name)
-        (clone / "kms" / "tunnel" / "packet").mkdir(parents=True)
-        for name in ("pyproject.toml", "constraints.txt", "kms/tunnel/packet/compiled_loops.py"):
+        loops = ("kms/tunnel/packet/compiled_loops.py", "kms/tunnel/cards/compiled_io.py")
+        for name in ("pyproject.toml", "constraints.txt", *loops):
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, clone / name)
         (folder / "bin").mkdir()
         return cls(folder, clone)

@@ -76,6 +76,8 @@ OTHER_VALUES: dict[str, Any] = {
     "bench.tunnel.rounds": 7,
     "bench.tunnel.seconds": 7,
     "bench.tunnel.mtus": [1400],
+    "bench.cards.rounds": 7,
+    "bench.cards.seconds": 7,
     "bench.paths.sizes": [50],
     "bench.paths.queries": 7,
     "bench.qkd.bits": 7,

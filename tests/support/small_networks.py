@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from controller.model.request import (
@@ -16,6 +17,7 @@ from controller.model.request import (
     ThreeRoles,
 )
 from controller.pce.network import Network
+from topologies.catalog import ukqntel
 from topologies.spec import Channel, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
 PLENTY_MILLIBPS = 10**9  # key rate, millibit/s
@@ -50,6 +52,17 @@ def topology(
         channels,
         tuple(QkdSection(s, "hub", f"node-{s}", 10) for s in sections),
         tuple(QkdLink(f"{a}~{b}~{i}", a, b, on) for i, (a, b, on) in enumerate(links)),
+    )
+
+
+def fibres_apart() -> Topology:
+    """ukqntel as it is not: each wavelength on a fibre of its own, so that two of them are two ways side by side."""
+    as_printed = ukqntel()
+    return replace(
+        as_printed,
+        name="fibres-apart",
+        channels=tuple(replace(c, risk_groups=frozenset({c.wavelength})) for c in as_printed.channels),
+        sections=tuple(replace(s, risk_groups=frozenset()) for s in as_printed.sections),
     )
 
 

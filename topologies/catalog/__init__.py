@@ -1,7 +1,7 @@
 """The named topologies: the files beside this one.
 
-``ukqntel`` is the test-bed of papers 001 and 002; ``metro-ring`` a redundant network on which every class has disjoint
-ways.
+``ukqntel`` is the test-bed of papers 001 and 002, ``ukqntel-242km`` and ``ukqntel-cow`` are other readings of it;
+``uk-east`` has the places of paper 001; ``metro-ring`` is a redundant network on which every class has disjoint ways.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 WARNINGS = {
     SectionState.USABLE: "it gives keys again",
     SectionState.UNUSABLE: "it gives no keys any more",
+    SectionState.RESTARTING: "it gives no keys until its devices have started again",
     SectionState.UNKNOWN: "what it gives is not known; keys in store serve on",
 }
 

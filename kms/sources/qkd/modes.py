@@ -25,6 +25,7 @@ class StopReason(Enum):
     TOO_MANY_ERRORS = "error rate above the abort threshold"
     WRONG_DECOY_SHARE = "the decoys' share of the detections is not that of the line"
     NO_LIGHT = "no light: the fibre is cut"
+    RESTARTING = "its devices are starting again after what stopped them (restart_s)"
     FAULT = "an error of this KMS, told in its log; tried again every few seconds"
     EXTENSION = "its extension failed or was refused, told in the log and by `refusals`; tried again every few seconds"
     NO_AUTHENTICATION_KEY = "no authentication key is left: install new ones by restarting the KMS"

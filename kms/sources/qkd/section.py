@@ -1,9 +1,9 @@
 """One QKD section: two QKD nodes, the fibre between them, and the secret bits that either end has in store.
 
-A section is paced by real time: :class:`PulseBudget` lets it send no more pulses than its laser could have sent. Work
-(:class:`KeyMaker`, the costly part) is apart from what the key service looks at (:class:`Section`), so that the one
-may run in a thread while the other answers. What makes the key is a :class:`KeyMaker`: the full simulation here, or the
-rate model of :mod:`kms.sources.qkd.rate_model`.
+A section is paced by real time: see :mod:`kms.sources.qkd.pulse_budget`. Work (:class:`KeyMaker`, the costly part) is
+apart from what the key service looks at (:class:`Section`), so that the one may run in a thread while the other
+answers. What makes the key is a :class:`KeyMaker`: the full simulation here, or the rate model of
+:mod:`kms.sources.qkd.rate_model`.
 """
 
 from __future__ import annotations
@@ -39,37 +39,10 @@ ROUND_DETECTIONS = 25_000
 # A section's first block is smaller: its key comes in half the time, and somebody may be waiting for it.
 FIRST_BLOCK_DETECTIONS = 1 << 18
 MAX_ROUND_S = 0.5  # of laser time, so that a slow section is probed as often as a fast one
-BUDGET_DEPTH_S = 60.0
 # Authentication keys of so many blocks are installed with the devices: after as many failures in a row none is left.
 RESERVED_BLOCKS = 16
 # The error rate that is reported is that of about the last so many disclosed bits.
 REPORTED_SAMPLE_BITS = 10_000
-
-
-class PulseBudget:
-    """How many pulses the laser may have sent that have not been simulated yet.
-
-    Credit grows at the pulse rate and stops growing at BUDGET_DEPTH_S seconds' worth: beyond that the link's key store
-    would be full and the key of those pulses thrown away. ``prefill_s`` models the time the link ran before we did.
-    """
-
-    def __init__(self, rate_hz: float, prefill_s: float, now: float) -> None:
-        self._rate_hz = rate_hz
-        self._limit = rate_hz * max(BUDGET_DEPTH_S, prefill_s)
-        self._credit = rate_hz * prefill_s
-        self._counted_to = now
-
-    def available(self, now: float) -> int:
-        # A clock that steps back earns nothing and owes nothing.
-        earned = max(0.0, now - self._counted_to) * self._rate_hz
-        self._credit = min(self._limit, self._credit + earned)
-        self._counted_to = max(now, self._counted_to)
-        return int(self._credit)
-
-    def spend(self, pulses: int) -> None:
-        if pulses > self._credit:
-            raise ValueError("more pulses than the laser has sent")
-        self._credit -= pulses
 
 
 class KeyBuffer:
@@ -253,6 +226,7 @@ class SectionState(Enum):
     STARTING = "starting"  # not judged yet
     ACTIVE = "active"
     STOPPED = "stopped"  # the line is not what it should be: too many errors, or too few decoys
+    RESTARTING = "restarting"  # it is again, and the devices find each other: for `restart_s` seconds
 
 
 class Samples:
@@ -297,6 +271,7 @@ class Section:
     protocol: Protocol = Protocol.BB84
     extension: str = ""  # whose model makes its key; empty: ours
     is_vouched: bool = True  # the operator says that the extension's key is secret
+    restart_s: float = 0.0  # how long its devices take to make key again after whatever stopped them
     refusals: Counter[str] = field(default_factory=Counter)  # of the extension, by code
     state: SectionState = SectionState.STARTING
     stop_reason: StopReason | None = None
@@ -309,10 +284,13 @@ class Section:
 
     def absorb(self, work: SliceOfWork) -> None:
         """Take note of how the line was judged, and store the key that came out."""
-        if self.is_cut:
+        if self.is_dark:
             return  # what was under way when the light went out
         self._kept_up_bps = work.secret_bps
         for verdict in work.verdicts:
+            if verdict.objection is None and self.state is SectionState.STOPPED and self.restart_s:
+                self.restart()
+                return
             state = SectionState.ACTIVE if verdict.objection is None else SectionState.STOPPED
             if state is not self.state:
                 # The error rate before the change says nothing about now.
@@ -345,7 +323,31 @@ class Section:
     def mend(self) -> None:
         """Light gets through again; whether it is good is for the next judgement to say."""
         if self.is_cut:
-            self.is_cut, self.state, self.stop_reason = False, SectionState.STARTING, None
+            self.is_cut = False
+            (self.restart if self.restart_s else self.started)()
+
+    def restart(self) -> None:
+        """What stopped it is over: its devices begin to find each other again, and make no key until they have."""
+        self.fail(StopReason.RESTARTING)
+        self.state = SectionState.RESTARTING
+
+    def started(self) -> None:
+        """The devices are there; the next judgement says whether the line is good."""
+        self.state, self.stop_reason = SectionState.STARTING, None
+
+    @property
+    def is_stopped(self) -> bool:
+        """It gives nothing, as is known: other than one that has not been judged yet."""
+        return self.state in (SectionState.STOPPED, SectionState.RESTARTING)
+
+    @property
+    def is_restarting(self) -> bool:
+        return self.state is SectionState.RESTARTING
+
+    @property
+    def is_dark(self) -> bool:
+        """Nothing is measured: there is no light, or there are no devices to look at it yet."""
+        return self.is_cut or self.is_restarting
 
     def ask_for_key(self) -> None:
         """It is to make key before others that nobody waits for."""

@@ -22,12 +22,14 @@ from typing import Any
 
 from scripts.bench.common import percentile
 from scripts.measure.errors import ApiError, MeasurementError
-from scripts.measure.places import places_in
+from scripts.measure.places import Places, places_in
 from scripts.measure.polling import poll
 from scripts.measure.probes.outage import measure_outage
 from scripts.measure.probes.probers import Probers, new_token
+from scripts.measure.protection import protected_if_possible
 from scripts.testbed.faults import Fault, FaultKind
 from scripts.testbed.running_system import RunningSystem
+from topologies.spec import Topology
 
 TOPOLOGY = "metro-ring"
 CLASSES = ("1+1", "1:1", "restoration")
@@ -78,6 +80,27 @@ def slice_request(
     }  # fmt: skip
 
 
+def probed_requests(places: Places) -> dict[str, dict[str, Any]]:
+    """The slice that is probed, by protection class."""
+    cell, core = places.cell(0), places.core(0)
+    return {
+        protection: slice_request(PROBED_SLICE, cell, places.site(1), core, protection, bandwidth_mbps=5.0)
+        for protection in CLASSES
+    }
+
+
+def classes_on(topology: Topology) -> tuple[str, ...]:
+    """The protection classes that the network can give the probed connection."""
+    requests = probed_requests(places_in(topology))
+    return tuple(c for c in CLASSES if not protected_if_possible(topology, requests[c])[1])
+
+
+def left_out(topology: Topology) -> tuple[str, ...]:
+    """What is to be said of the others."""
+    without = [c for c in CLASSES if c not in classes_on(topology)]
+    return tuple(f"{c} is not measured: {topology.name} has no two ways there without a common risk" for c in without)
+
+
 def create(system: RunningSystem, request: Mapping[str, Any]) -> dict[str, Any]:
     status, answer = system.api("POST", "/v1/slices", dict(request))
     if status != 201:
@@ -92,16 +115,17 @@ def delete(system: RunningSystem, name: str) -> None:
 
 
 def measure(system: RunningSystem, runs: int, advance: Callable[[], None]) -> dict[str, list[Run]]:
-    """``runs`` failures of each class and kind: ``CLASS.DETECTION`` -> what each cost."""
+    """``runs`` failures of each class that there can be, and kind: ``CLASS.DETECTION`` -> what each cost."""
     results: dict[str, list[Run]] = {}
     places = places_in(system.topology)
     cell, core = places.cell(0), places.core(0)
+    requests = probed_requests(places)
     for n in range(BACKGROUND_SLICES):
         create(system, slice_request(f"other{n}", places.cell(n), places.site(n), core))
     try:
         with Probers(system, (cell, core)) as probers:
-            for protection in CLASSES:
-                create(system, slice_request(PROBED_SLICE, cell, places.site(1), core, protection, bandwidth_mbps=5.0))
+            for protection in classes_on(system.topology):
+                create(system, requests[protection])
                 time.sleep(2.0)  # BFD changes its pace over a few of its old intervals
                 try:
                     for detection in DETECTIONS:

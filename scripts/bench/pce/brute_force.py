@@ -249,7 +249,8 @@ def _options(network: Network, request: ConnectionRequest) -> list[tuple[PairVal
     """Each with what it takes: bandwidth by channel and sender, key rate by section and nobody."""
     spec = request.spec
     if spec.protection.has_backup:
-        pairs = allowed_pairs(network, request)
+        # A slice is planned with pairs that have no risk in common, or not at all.
+        pairs = [pair for pair in allowed_pairs(network, request) if pair[0][0] == 0]
         data = [(value, bandwidth_of(request, one, two)) for value, one, two in pairs]
     else:
         data = [((0, 0, cost), bandwidth_of(request, way)) for cost, way in allowed_ways(network, request)]

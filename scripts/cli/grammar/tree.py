@@ -17,6 +17,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "site",
         "node",
         "section",
+        "risk",
         "fibre",
         "wavelength",
         "eavesdrop",

@@ -29,6 +29,7 @@ from scripts.measure.errors import MeasurementError
 from scripts.measure.places import Places, places_in
 from scripts.measure.probes.isolation import check_isolation
 from scripts.measure.probes.probers import Probers, new_token
+from scripts.measure.protection import protected_if_possible
 from scripts.measure.slices import create_patiently
 from scripts.report.provenance import Provenance
 from scripts.testbed.clients import every_slice
@@ -84,6 +85,7 @@ class ChaosResult:
     faults: int
     provenance: Provenance
     mutation: str | None = None  # how the controller is wrong on purpose: the first violation is enough
+    unprotected: list[str] = field(default_factory=list)  # what would be protected if the network had two ways
     steps: list[dict[str, Any]] = field(default_factory=list)
     violations: list[dict[str, Any]] = field(default_factory=list)
     tap: dict[str, int] = field(default_factory=dict)
@@ -93,7 +95,8 @@ class ChaosResult:
     def to_dict(self) -> dict[str, Any]:
         return {
             "experiment": "chaos", "seed": self.seed, "mutation": self.mutation, "repetitions": 1,
-            "faults": self.faults, "checks": self.checks, "provenance": self.provenance.to_dict(),
+            "faults": self.faults, "checks": self.checks, "unprotected": self.unprotected,
+            "provenance": self.provenance.to_dict(),
             "counts": dict(sorted(self.counts.items())), "tap": self.tap,
             "results": self.steps, "violations": self.violations,
         }  # fmt: skip
@@ -108,7 +111,9 @@ def run_chaos(
     interfaces = {c.id: system.channel_interfaces(c.id)[0] for c in system.topology.channels}
     try:
         with Probers(system, system.topology.site_names) as probers:
-            made = [create_patiently(system, r) for r in chaos_requests(places_in(system.topology))]
+            asked = [protected_if_possible(system.topology, r) for r in chaos_requests(places_in(system.topology))]
+            result.unprotected += [f"{r['name']}/{role}" for r, given_up in asked for role in given_up]
+            made = [create_patiently(system, r) for r, _ in asked]
             connections = [c for slice_ in made for c in slice_.connections]
             in_use = {channel for c in connections for channel in c.path}
             steps = chaos_steps(system.topology, result.faults, result.seed, kinds, in_use)

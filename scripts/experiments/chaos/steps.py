@@ -30,7 +30,7 @@ class Trouble(Enum):
     CUT = "link-down"
     BLACKHOLE = "link-blackhole"
     FLAP = "link-flap"
-    FIBRE = "fibre-down"  # every channel between two sites at once
+    RISK = "risk-down"  # a fibre, or what else fails as a whole: its channels and QKD sections at once
     POWER_OFF = "node-down"
     EAVESDROP = "eavesdrop-start"
     KILL = "kill"
@@ -38,10 +38,10 @@ class Trouble(Enum):
 
 # How often each is drawn, against the others.
 WEIGHTS = {
-    Trouble.CUT: 6, Trouble.BLACKHOLE: 3, Trouble.FLAP: 2, Trouble.FIBRE: 2, Trouble.POWER_OFF: 2,
+    Trouble.CUT: 6, Trouble.BLACKHOLE: 3, Trouble.FLAP: 2, Trouble.RISK: 2, Trouble.POWER_OFF: 2,
     Trouble.EAVESDROP: 2, Trouble.KILL: 3,
 }  # fmt: skip
-MAX_ACTIVE = 4  # troubles; a fibre is one
+MAX_ACTIVE = 4
 LIFT_SHARE = 0.35
 FAVOURED_SHARE = 0.6
 CHECK_EVERY = 5  # troubles; the oracle looks while the network is quiet and still broken
@@ -161,9 +161,10 @@ def _draw(topology: Topology, drawn: random.Random, kinds: Collection[Trouble], 
         return trouble, (Fault(FaultKind.EAVESDROP, section, fraction=drawn.choice(FRACTIONS)),)
     is_favoured = bool(favoured) and drawn.random() < FAVOURED_SHARE
     channel = topology.channel(drawn.choice(favoured if is_favoured else targets(topology, Element.CHANNEL)))
-    if trouble is Trouble.FIBRE:
-        ends = {channel.a, channel.b}
-        return trouble, tuple(Fault(FaultKind.CUT, c.id) for c in topology.channels if {c.a, c.b} == ends)
+    if trouble is Trouble.RISK:
+        others = [c.risk_groups for c in topology.channels if c is not channel]
+        shared = [group for group in sorted(channel.risk_groups) if any(group in groups for groups in others)]
+        return trouble, (Fault(FaultKind.CUT_RISK, drawn.choice(shared or sorted(channel.risk_groups))),)
     kind = FaultKind.BLACKHOLE if trouble is Trouble.BLACKHOLE else FaultKind.CUT
     direction = None if trouble is Trouble.FLAP else drawn.choice((None, None, *Direction))
     return trouble, (Fault(kind, channel.id, direction),)

@@ -54,7 +54,7 @@ class Traffic(_Strict):
 class SliceEntry(_Strict):
     """One of the papers' use cases, or a request as in `slice create`."""
 
-    example: Literal["enterprise-app", "cdn"] | None = None
+    example: Literal["enterprise-app", "cdn", "enterprise-app-protected", "cdn-protected"] | None = None
     request: dict[str, Any] | None = None
 
 

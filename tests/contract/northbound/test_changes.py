@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.api_client import Client
 from tests.support.controller_bench import Bench, raw_request
-from topologies.catalog import ukqntel
+from topologies.catalog import metro_ring, ukqntel
 
 
 @pytest.fixture
@@ -230,12 +230,13 @@ def test_fault_36_a_slice_that_waits_for_its_start_takes_a_patch(client: Client)
     assert client.call("GET", "/v1/slices/cdn")[2] == changed
 
 
-def test_a_slice_as_an_ietf_network_slice_service(client: Client) -> None:
-    client.call("POST", "/v1/slices", raw_request("enterprise-app", {"access": {"security": ["qra", "qkd"]}}))
-    status, headers, document = client.call("GET", "/v1/slices/enterprise-app/ietf")
+def test_a_slice_as_an_ietf_network_slice_service(tmp_path: Path) -> None:
+    client, name = Client(Bench(metro_ring(), tmp_path / "db")), "enterprise-app-protected"
+    client.call("POST", "/v1/slices", raw_request(name, {"access": {"security": ["qra", "qkd"]}}))
+    status, headers, document = client.call("GET", f"/v1/slices/{name}/ietf")
     assert (status, headers["Content-Type"]) == (200, "application/yang-data+json")
     (service,) = document["ietf-network-slice-service:network-slice-services"]["slice-service"]
-    assert service["id"] == "enterprise-app"
+    assert service["id"] == name
     sdps = {sdp["id"]: sdp for sdp in service["sdps"]["sdp"]}
     assert sdps.keys() == {"cell1", "cell2", "metro1", "core1"}
     groups = {g["id"]: g for g in service["connection-groups"]["connection-group"]}

@@ -82,15 +82,26 @@ def test_a_cut_is_healed(ring: dict[str, Any], name: str) -> None:
 def test_a_change_names_the_connection_and_leaves_the_others(ring: dict[str, Any]) -> None:
     changed = answer(
         "slice", "patch", NAME, "--set", "connections.agg-core.reverse_bandwidth_mbps=20",
-        "--set", "connections.agg-metro.protection=1:1", "--set", "connections.cells.from=cell1",
+        "--set", "connections.agg-metro.protection=none", "--set", "connections.cells.from=cell1",
         "--set", "connections.cells.to=cell2", "--set", "connections.cells.security=qra",
         "--set", "connections.cells.bandwidth_mbps=1", "--set", "connections.cells.latency_ms=20",
     )  # fmt: skip
     now = {c["name"]: c for c in changed["connections"]}
     assert (now["agg-core"]["bandwidth_mbps"], now["agg-core"]["reverse_bandwidth_mbps"]) == (2, 20)
-    assert now["agg-metro"]["backup"] is not None
+    assert now["agg-metro"]["protection"] == "none"
     assert {name: now[name]["dst_address"] for name in NAMES} == {name: ring[name]["dst_address"] for name in NAMES}
     wait_until(lambda: all(answers(c) for c in now.values()), timeout_s=20, interval_s=0.2)
+
+
+def test_protection_over_the_one_fibre_is_refused_by_its_name(ring: dict[str, Any]) -> None:
+    done = qslice("slice", "patch", NAME, "--set", "connections.metro-core.protection=1:1", "--json")
+    assert done.returncode == 1
+    problem = json.loads(done.stdout)["problem"]
+    assert [(r["constraint"], r["where"]) for r in problem["reasons"]] == [("protection", "fibre-adastral-cambridge")]
+    assert [(n["field"], n["value"]) for n in problem["nearest"]] == [
+        ("connections.metro-core.protection", "restoration")
+    ]
+    assert connection(NAME, "metro-core")["protection"] == "restoration"
 
 
 def test_nothing_of_it_is_left(ring: dict[str, Any]) -> None:

@@ -37,6 +37,7 @@ pytestmark = [
 ]
 
 TOPOLOGY = load("ukqntel")
+FIBRE = "fibre-adastral-cambridge"
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +235,26 @@ def test_without_a_way_it_is_degraded_and_comes_back_by_itself(status: dict[str,
     answer("link", "up", "metro1-core1-ch5")
     wait_until(lambda: connection("enterprise-app", "compute-core")["state"] == "ACTIVE", timeout_s=10)
     assert ping(shown["src"], shown["dst_address"])
+
+
+def test_a_cut_of_the_fibre_takes_all_data_and_all_qkd_and_is_undone_exactly(status: dict[str, Any]) -> None:
+    """Papers 001 and 002, section 2: all channels and the quantum channel are on one fibre."""
+    answer("risk", "down", FIBRE)
+    try:
+        assert {r["state"] for r in answer("risk", "list")} == {"down"}
+        assert [f["target"] for f in answer("fault", "list")] == [FIBRE]
+        wait_until(lambda: {c["state"] for c in answer("link", "list")} == {"down"}, timeout_s=10)
+        sections = answer("keys")["sections"]
+        assert {(s["state"], s["skr_bps"], s["cut"]) for s in sections} == {("stopped", 0, True)}
+        wait_until(lambda: {c["state"] for c in connections()} == {"DEGRADED"}, timeout_s=10)
+    finally:
+        answer("fault", "clear", FIBRE)
+    assert {r["state"] for r in answer("risk", "list")} == {"up"}
+    wait_until(lambda: {c["state"] for c in answer("link", "list")} == {"up"}, timeout_s=10)
+    wait_until(lambda: {s["state"] for s in answer("keys")["sections"]} == {"active"}, timeout_s=20)
+    wait_until(lambda: {c["state"] for c in connections()} == {"ACTIVE"}, timeout_s=20)
+    shown = connection("enterprise-app", "compute-core")
+    wait_until(lambda: ping(shown["src"], shown["dst_address"], count=1), timeout_s=10)
 
 
 def test_a_black_hole_is_left_although_its_port_says_up(status: dict[str, Any], mended: None) -> None:

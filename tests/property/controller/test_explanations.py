@@ -32,7 +32,7 @@ from scripts.bench.pce.instances import (
     small_slice,
 )
 from tests.support.disjoint_pairs import find_disjoint_pair
-from topologies.spec import SecurityClass
+from topologies.spec import Allocation, SecurityClass
 
 seeds = st.integers(0, 2**32)
 SLICE_LIMITS = SmallLimits(sites=4, channels=6, cells=1)
@@ -108,6 +108,15 @@ def test_one_route_with_another_bandwidth_there_than_back(network_seed: int, req
     check_route(network, small_connection(request_seed, network, is_directed=True))
 
 
+@given(seeds, seeds, st.sampled_from(Allocation))
+@settings(max_examples=200, deadline=None)
+def test_one_route_over_wavelengths_with_several_circuits(
+    network_seed: int, request_seed: int, allocation: Allocation
+) -> None:
+    network = small_network(network_seed, pooled=allocation)
+    check_route(network, small_connection(request_seed, network, is_eased=True))
+
+
 def check_route(network: Network, request: ConnectionRequest) -> None:
     found = find_route(network, request)
     if not isinstance(found, Infeasible):
@@ -115,7 +124,7 @@ def check_route(network: Network, request: ConnectionRequest) -> None:
     assert found.reasons
     assert all(reason.connection == request.id for reason in found.reasons)
     assert found.nearest or {reason.constraint for reason in found.reasons} & {
-        "connectivity", "bandwidth", "reverse_bandwidth",
+        "connectivity", "bandwidth", "reverse_bandwidth", "client_ports", "wavelength",
     }  # fmt: skip
     for relaxation in found.nearest:
         check_connection(

@@ -12,6 +12,7 @@ import networkx as nx
 import pytest
 
 from topologies.catalog import CATALOG, load
+from topologies.graphs.distances import haversine_km
 from topologies.spec import SecurityClass, Site, Tier, Topology, TopologyError, topology_from_dict
 
 INTERFACE_NAME_LIMIT = 15  # the kernel's IFNAMSIZ, less its terminator
@@ -33,6 +34,46 @@ def test_ukqntel_is_the_papers_test_bed() -> None:
     assert sum(s.length_km for s in topology.sections) == 121
     ends = Counter(node for s in topology.sections for node in (s.a, s.b))
     assert [node for node, n in ends.items() if n == 2] == ["tn1", "tn2", "tn3"]
+
+
+UK_FIBRE = "fibre-adastral-cambridge"
+
+
+@pytest.mark.parametrize(("name", "km"), [("ukqntel", 121), ("ukqntel-242km", 242), ("ukqntel-cow", 121)])
+def test_one_fibre_carries_all_of_the_test_bed(name: str, km: float) -> None:
+    """Paper 002, section 2: a looped fibre of 121 km, 242 km in total, with the channels and the QKD on it."""
+    topology = load(name)
+    assert all(UK_FIBRE in channel.risk_groups for channel in topology.channels)
+    assert all(UK_FIBRE in section.risk_groups for section in topology.sections)
+    assert {c.length_km for c in topology.channels} == {km}
+    assert sum(s.length_km for s in topology.sections) == 121
+    assert topology.risk_groups() == ("ch1", "ch2", "ch3", "ch4", "ch5", UK_FIBRE)
+
+
+def test_the_devices_of_ukqntel_speak_cow_and_take_long_to_restart() -> None:
+    sections = load("ukqntel-cow").sections
+    assert {(s.protocol, s.model) for s in sections} == {("cow", "rate")}
+    assert all(s.restart_s > 0 for s in sections)
+    assert all(s.restart_s == 0 for s in load("ukqntel").sections)
+
+
+def test_uk_east_is_as_long_as_the_roads_between_its_towns() -> None:
+    """Paper 001, Fig. 5; great circles times 1.5, the routing factor of ITU-T G.826 below 1000 km."""
+    at = {
+        "Felixstowe": (1.351, 51.963), "Woodbridge": (1.318, 52.094), "Ipswich": (1.155, 52.059),
+        "Cambridge": (0.119, 52.205), "London": (-0.128, 51.507),
+    }  # fmt: skip
+    topology = load("uk-east")
+    places = {site.name: at[site.label] for site in topology.sites}
+    for channel in topology.channels:
+        km = 1.5 * haversine_km(places[channel.a], places[channel.b])
+        assert channel.length_km == pytest.approx(km, abs=0.05)
+    assert {site.label: site.tier.value for site in topology.sites} == {
+        "Felixstowe": "cell", "Woodbridge": "cell", "Ipswich": "aggregation", "Cambridge": "metro", "London": "core",
+    }  # fmt: skip
+    assert max(section.length_km for section in topology.sections) < 32
+    for section in topology.sections:
+        assert section.risk_groups <= {group for c in topology.channels for group in c.risk_groups}
 
 
 def test_circuits_of_one_wavelength_share_its_risk() -> None:
@@ -142,7 +183,7 @@ def test_impossible_values_are_refused(element: str, field: str, value: object) 
 
 
 def test_unknown_names_list_the_choices() -> None:
-    with pytest.raises(TopologyError, match="metro-ring, ukqntel"):
+    with pytest.raises(TopologyError, match="metro-ring, uk-east, ukqntel, ukqntel-242km, ukqntel-cow"):
         load("atlantis")
     for scale in (0, -1, 1e-9, math.inf, math.nan):
         with pytest.raises(TopologyError, match="scale"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import common
+from scripts.bench.cards import run as cards
 from scripts.bench.failover import run as failover
 from scripts.bench.failover import stp
 from scripts.bench.peer_venv import SEQUENCE
@@ -29,7 +30,7 @@ from scripts.extensions.errors import ExtensionError
 from scripts.extensions.naming import Use
 from scripts.extensions.protocols import Kind
 from scripts.files.results import make_results_folder
-from scripts.measure.errors import DemoError
+from scripts.measure.errors import DemoError, MeasurementError
 from scripts.measure.places import Places, places_in
 from scripts.measure.slices import create_patiently, delete_slice
 from scripts.report.provenance import Provenance, provenance
@@ -38,6 +39,8 @@ from scripts.testbed.life.component_files import provisioning_part
 from scripts.testbed.life.run import START_STEPS, RunOptions, Runtime
 from scripts.testbed.paths import REPOSITORY, Layout
 from scripts.testbed.running_system import RunningSystem
+from topologies.files import parse_document
+from topologies.spec import EncryptionMode
 
 USE_CASE_TOPOLOGY = "ukqntel"
 RESULTS = REPOSITORY / "results" / "bench"
@@ -137,14 +140,14 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     folder = make_results_folder("--out", arguments.out or RESULTS / "failover")
     end_on_signals()
     figures: dict[str, float] = {}
-    notes = [*failover.NOTES, common.load_note()]
+    notes = [*failover.NOTES, *failover.left_out(topology), common.load_note()]
     try:
         with Runtime(topology, layout, RunOptions(configuration, bfd=True)) as runtime:
             with Progress(f"up {topology.name}", total=START_STEPS) as progress:
                 runtime.start(progress.begin)
             system = RunningSystem(runtime.record, layout)
             notes.append(f"datapath: {system.datapath}")
-            total = effort["runs"] * len(failover.CLASSES) * len(failover.DETECTIONS)
+            total = effort["runs"] * len(failover.classes_on(topology)) * len(failover.DETECTIONS)
             with Progress("failures", total=total) as progress:
                 results = failover.measure(system, effort["runs"], progress.advance)
             figures |= failover.figures(results)
@@ -163,7 +166,7 @@ def _failover(arguments: argparse.Namespace, layout: Layout) -> int:
     report["provenance"] = origin.to_dict()
     runs = {name: [asdict(run) for run in found] for name, found in results.items()}
     common.write_json(folder / "failover.json", {**report, "runs": runs})
-    return _end(report, arguments.json, folder, failed=figures["1+1.cut.lost_packets.max"] > 0)
+    return _end(report, arguments.json, folder, failed=figures.get("1+1.cut.lost_packets.max", 0) > 0)
 
 
 def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -196,6 +199,32 @@ def _tunnel(arguments: argparse.Namespace, layout: Layout) -> int:
             panels.setdefault(f"{wire.replace('.', ', MTU ')}: one TCP stream", {})[who.removesuffix("_gbps")] = values
     charts.draw_bars(panels, "Gbit/s", folder / "tcp.png")
     return _end(report, arguments.json, folder, failed=results.totals.get("rekey_100ms.lost_packets", 0) > 0)
+
+
+def _cards(arguments: argparse.Namespace, layout: Layout) -> int:
+    from scripts.bench import charts
+
+    configuration = configuration_of(arguments, {"encryption.mode": EncryptionMode.CHANNEL.value}, "bench.cards")
+    origin, effort = provenance(configuration), configuration.section("bench.cards")
+    folder = make_results_folder("--out", arguments.out or RESULTS / "cards")
+    topology = parse_document(cards.document(), "bench cards", cards.MBPS_PER_GBPS, shaped=False)
+    end_on_signals()
+    try:
+        with Runtime(topology, layout, RunOptions(configuration)) as runtime:
+            with Progress(f"up {topology.name}", total=START_STEPS) as progress:
+                runtime.start(progress.begin)
+            system = RunningSystem(runtime.record, layout)
+            surroundings = [f"datapath: {system.datapath}", common.load_note()]
+            with Progress("streams", total=2 * effort["rounds"]) as progress:
+                results = cards.measure(system, effort["rounds"], effort["seconds"], progress.advance)
+    except (DemoError, MeasurementError) as error:
+        raise DidNotHold(str(error)) from error
+    report = common.report("cards", results.figures(), [*cards.NOTES, *surroundings])
+    report["provenance"] = origin.to_dict()
+    common.write_json(folder / "cards.json", {**report, "values": cards.as_lists(results)})
+    panel = {"three wavelengths, one TCP stream": results.mbps}
+    charts.draw_bars(panel, "Mbit/s", folder / "cards.png")
+    return _end(report, arguments.json, folder, failed=results.lost > 0)
 
 
 def _paths(arguments: argparse.Namespace, layout: Layout) -> int:
@@ -334,6 +363,7 @@ HANDLERS: Handlers = {
     "bench provision": _provision,
     "bench failover": _failover,
     "bench tunnel": _tunnel,
+    "bench cards": _cards,
     "bench paths": _paths,
     "bench qkd": _qkd,
     "bench scale": _scale,

@@ -17,7 +17,7 @@ from scripts.cli.grammar.shared import (
 )
 from scripts.cli.grammar.values import count, number, seconds, slowness, whole
 
-TROUBLES = ("link-down", "link-blackhole", "link-flap", "fibre-down", "node-down", "eavesdrop-start", "kill")
+TROUBLES = ("link-down", "link-blackhole", "link-flap", "risk-down", "node-down", "eavesdrop-start", "kill")
 MUTATIONS = ("lower-security-on-reroute", "never-release", "always-active")
 WIRES = ("veth", "fabric")
 CARRIERS = (
@@ -115,6 +115,17 @@ SECTION = Section(
                          help="a newer wireguard-go's binary"),
                 argument("--no-rekeying", action="store_true", help="leave out the cost of rekeying"),
                 _bench_out("tunnel"),
+            ),
+        ),
+        Leaf(
+            "bench cards", "measure.bench",
+            "Measure what wavelengths carry whose cards seal, beside others: three in a row through four switches.",
+            ("bench cards", "bench cards --rounds 2 --seconds 2"), "frames were lost while keys changed",
+            (
+                argument("--rounds", type=count, metavar="N",
+                         help="rounds, each over plain and over sealed wavelengths (default 5)"),
+                argument("--seconds", type=count, metavar="N", help="duration of each TCP stream (default 3)"),
+                _bench_out("cards"), API_PORT,
             ),
         ),
         Leaf(

@@ -1,4 +1,4 @@
-"""The network and its faults: channels, sites, QKD sections, fibres, eavesdroppers, processes."""
+"""The network and its faults: channels, sites, QKD sections, risk groups, eavesdroppers, processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIRECTION = argument("--direction", choices=DIRECTIONS,
 CHANNEL = argument("id", metavar="ID", names="channel", help="the channel; `link list` has them")
 SITE = argument("id", metavar="ID", names="site", help="the site")
 QKD_SECTION = argument("id", metavar="SECTION", names="section", help="the QKD section; `keys` has them")
-FIBRE = argument("id", metavar="NAME", names="fibre", help="the fibre, or another risk group of the topology")
+RISK = argument("id", metavar="GROUP", names="risk", help="the risk group, such as a fibre; `risk list` has them")
 WAVELENGTH = argument("id", metavar="ID", names="wavelength", help="the wavelength; `topo show` has them")
 PROCESS = argument("id", metavar="NAME", names="process", help="kms, controller, tunnel-SITE, kme-SITE or shelf-SITE")
 NO_NETWORK = "the network did not do as it was told"
@@ -104,12 +104,19 @@ SECTION = Section(
             ("section mend s2", "section mend s2 --json"), NO_NETWORK, (QKD_SECTION,), name_of="id",
         ),
         Leaf(
-            "fibre cut", "network.faults", "Cut a fibre: its channels lose carrier, its QKD sections give no key.",
-            ("fibre cut cell1-agg1", "fibre cut cell1-agg1 --json"), NO_NETWORK, (FIBRE,), name_of="id",
+            "risk list", "network.risks", "List what fails together: fibres and wavelengths, with all that is on them.",
+            ("risk list", "risk list -o name"), "never", name_of="id",
         ),
         Leaf(
-            "fibre mend", "network.faults", "Repair a fibre.",
-            ("fibre mend cell1-agg1", "fibre mend cell1-agg1 --json"), NO_NETWORK, (FIBRE,), name_of="id",
+            "risk down", "network.faults",
+            "Cut what fails together: all channels lose carrier, all QKD sections give no key.",
+            ("risk down fibre-adastral-cambridge", "risk down ch3 --json"), NO_NETWORK, (RISK,),
+            aliases=("fibre cut",), name_of="id",
+        ),
+        Leaf(
+            "risk up", "network.faults", "Repair what was cut together.",
+            ("risk up fibre-adastral-cambridge", "risk up ch3 --json"), NO_NETWORK, (RISK,),
+            aliases=("fibre mend",), name_of="id",
         ),
         Leaf(
             "wavelength down", "network.faults", "Cut what is between a wavelength's two cards: all its circuits fail.",
@@ -157,7 +164,7 @@ SECTION = Section(
             ("fault clear metro1-core1-ch4 s2", "fault clear --all"), NO_NETWORK,
             (
                 argument("targets", nargs="*", default=[], metavar="NAME", names="fault",
-                         help="channels, sites, sections, fibres, processes (`fault list`)"),
+                         help="channels, sites, sections, risk groups, processes (`fault list`)"),
                 argument("--all", action="store_true", help="every fault there is"),
             ),
             name_of="target",
@@ -169,7 +176,8 @@ SECTION = Section(
         "site": "sites: list, show, power them off and on",
         "node": "the same as `site`",
         "section": "QKD sections: list them, cut and repair their fibre",
-        "fibre": "cut and repair a fibre with all that is on it",
+        "risk": "what fails together, such as a fibre: list it, cut and repair it",
+        "fibre": "the same as `risk down` and `risk up`",
         "wavelength": "cut and repair a wavelength between its cards",
         "eavesdrop": "an eavesdropper on a QKD section",
         "process": "the run's processes: list, kill and restart them",

@@ -7,7 +7,7 @@ from pathlib import Path
 from scripts.cli.grammar.leaf import Argument, Leaf, Needs, Section, argument
 from scripts.cli.grammar.values import count, number, seconds
 
-EXAMPLES = ("enterprise-app", "cdn", "ring")
+EXAMPLES = ("enterprise-app", "cdn", "enterprise-app-protected", "cdn-protected", "ring")
 SHAPES = """\
 A request has one of two shapes. With cells, compute and core, connections holds the three of papers 001 and 002:
 control (each cell - core), access (each cell - compute) and backhaul (compute - core). Otherwise connections is a
@@ -40,7 +40,8 @@ SECTION = Section(
             (
                 _file("the request, or `slices:` with a list of them; - reads standard input"),
                 argument("--example", choices=EXAMPLES,
-                         help="a use case of papers 001 and 002, or listed connections"),
+                         help="a use case of papers 001 and 002, protected on networks with two ways, or listed "
+                              "connections"),
                 DRY_RUN,
                 WAIT,
             ),

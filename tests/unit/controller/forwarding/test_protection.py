@@ -14,7 +14,8 @@ from controller.schema.slice_request import InvalidRequest, parse_slice_request
 from kms.tunnel.config import ConnectionConfig
 from tests.support.controller_bench import Bench, raw_request, request_for
 from tests.support.fake_switches import Packet
-from topologies.catalog import metro_ring, ukqntel
+from tests.support.small_networks import fibres_apart
+from topologies.catalog import metro_ring
 
 
 @pytest.fixture
@@ -160,8 +161,8 @@ def test_copies_without_a_tunnel_are_refused_with_the_reason() -> None:
     assert error.value.problems[0][0] == "connections.access.protection"
 
 
-def test_where_everything_is_shared_but_the_channel_the_channel_is_protected(tmp_path: Path) -> None:
-    bench = Bench(ukqntel(), tmp_path / "db")
+def test_where_all_sites_are_shared_each_channel_is_protected(tmp_path: Path) -> None:
+    bench = Bench(fibres_apart(), tmp_path / "db")
     connection = protected(bench, "1:1", "qra")
     working, _ = connection.lanes
     for channel in working.route.channels:

@@ -25,7 +25,7 @@ from scripts.extensions.client import Worker
 from scripts.extensions.naming import parse_use
 from scripts.testbed.paths import REPOSITORY
 from tests.support.controller_bench import Bench, request_for
-from topologies.catalog import ukqntel
+from topologies.catalog import metro_ring, ukqntel
 
 BAD = REPOSITORY / "tests" / "support" / "extensions"
 LIARS = {
@@ -125,7 +125,7 @@ def test_an_overbooked_channel_is_refused(bench_with):
 
 
 def test_a_path_that_protects_itself_is_refused(bench_with):
-    bench = bench_with(pce="pce=./liars.py:SamePathTwice")
+    bench = bench_with(metro_ring(), pce="pce=./liars.py:SamePathTwice")
     with pytest.raises(ExtensionFailed):
         bench.slices.create(request_for("enterprise-app", {"backhaul": {"protection": "1:1"}}))
     assert [r.code for r in refusals(bench)] == ["disjointness"]

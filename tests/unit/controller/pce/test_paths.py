@@ -135,9 +135,10 @@ def test_metro_ring_has_disjoint_pairs_in_every_class_between_any_cell_and_any_c
                 assert pair.working.cost <= pair.backup.cost
 
 
-def test_on_a_line_the_shared_sites_are_named() -> None:
+def test_on_a_line_the_shared_sites_and_fibre_are_named() -> None:
     pair = pair_of(find_disjoint_pair(catalogued("ukqntel"), ask("cell1", "core1", security="none")))
-    assert pair.shared == ("agg1", "metro1")
+    assert pair.shared == ("agg1", "metro1", "fibre-adastral-cambridge")
+    assert pair.risks == ("fibre-adastral-cambridge",)
     assert not set(pair.working.channels) & set(pair.backup.channels)
 
 

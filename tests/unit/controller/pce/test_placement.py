@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from controller.model.request import Protection, Role, SliceRequest
 from controller.pce.computation import Infeasible, SlicePlan, UnknownKeyRates, plan_slice, reserve_planned
 from controller.pce.network import Network
@@ -25,12 +27,12 @@ def plan_of(found: SlicePlan | UnknownKeyRates | Infeasible) -> SlicePlan:
     return found
 
 
-def enterprise_app(site: str | None = "metro1") -> SliceRequest:
-    """Use case 1 as in the contracts."""
+def enterprise_app(site: str | None = "metro1", protection: Protection = Protection.RESTORATION) -> SliceRequest:
+    """Use case 1 of paper 002, or that with protection."""
     connections = {
         CONTROL: spec("dh", 1, 20),
         ACCESS: spec("qra", 10, 10),
-        BACKHAUL: spec("qkd", 20, 15, protection=Protection.ONE_TO_ONE),
+        BACKHAUL: spec("qkd", 20, 15, protection=protection),
     }
     return ask_slice(connections, ("cell1", "cell2"), "core1", site, vcpus=4)
 
@@ -49,11 +51,41 @@ def test_enterprise_app_gets_exactly_the_levels_of_paper_002() -> None:
         "compute-core": {QKD},
     }  # fmt: skip
     backhaul = plan.connections[-1]
-    assert backhaul.backup is not None
+    assert backhaul.backup is None
     assert set(backhaul.working.channels) == {"metro1-core1-ch4"}
-    assert set(backhaul.backup.channels) == {"metro1-core1-ch5"}
     assert dict(backhaul.working.key_sections) == {"s1": 1, "s2": 1, "s3": 1, "s4": 1}
-    assert backhaul.backup.key_sections == ()  # one tunnel, one stream of keys
+
+
+@pytest.mark.parametrize("protection", [Protection.ONE_TO_ONE, Protection.ONE_PLUS_ONE])
+def test_a_protected_connection_has_two_ways_and_one_stream_of_keys(protection: Protection) -> None:
+    net = catalogued("metro-ring")
+    backhaul = plan_of(plan_slice(net, enterprise_app(protection=protection))).connections[-1]
+    assert backhaul.backup is not None
+    groups = [
+        {group for channel in route.channels for group in net.topology.channel(channel).risk_groups}
+        for route in (backhaul.working, backhaul.backup)
+    ]
+    assert groups[0].isdisjoint(groups[1])
+    assert dict(backhaul.working.key_sections)
+    assert backhaul.backup.key_sections == ()
+
+
+@pytest.mark.parametrize("name", ["ukqntel", "ukqntel-242km", "ukqntel-cow", "uk-east"])
+@pytest.mark.parametrize("protection", [Protection.ONE_TO_ONE, Protection.ONE_PLUS_ONE])
+def test_protection_over_one_fibre_is_refused_by_its_name_and_restoration_offered(
+    name: str, protection: Protection
+) -> None:
+    """Two channels of one fibre are two ways for the eye alone: what cuts the fibre takes both."""
+    found = plan_slice(catalogued(name), enterprise_app(protection=protection))
+    assert isinstance(found, Infeasible)
+    fibre = "fibre-metro1-core1" if name == "uk-east" else "fibre-adastral-cambridge"
+    assert [(r.connection, r.constraint, r.where, r.needed, r.available) for r in found.reasons] == [
+        (
+            "s/compute-core", "protection", fibre,
+            f"two routes ({protection.value}) with no risk in common", "two that share it",
+        )
+    ]  # fmt: skip
+    assert [(n.field, n.value) for n in found.nearest] == [("connections.backhaul.protection", "restoration")]
 
 
 def test_cdn_at_the_aggregation_site() -> None:

@@ -19,10 +19,11 @@ from controller.persistence.sqlite_journal import Store
 from controller.schema.slice_request import InvalidRequest, slice_request_to_dict
 from controller.testing.checkpoints import CHANGE_CHECKPOINTS
 from tests.support.controller_bench import Bench, request_for
+from tests.support.small_networks import fibres_apart
 from tests.unit.controller.operations.slices.test_slices import assert_delivers, packet_of
-from topologies.catalog import metro_ring, ukqntel
+from topologies.catalog import metro_ring
 
-NAME = "enterprise-app"
+NAME = "enterprise-app-protected"
 WIDER: dict[str, Any] = {"connections": {"access": {"bandwidth_mbps": 15}}}
 SAFER: dict[str, Any] = {"connections": {"control": {"security": "qra"}}}
 ELSEWHERE: dict[str, Any] = {"compute": {"site": "agg1"}}
@@ -44,7 +45,7 @@ CHANGES = {
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    made = Bench(ukqntel(), tmp_path / "db")
+    made = Bench(fibres_apart(), tmp_path / "db")
     made.slices.create(request_for("cdn"))
     return made
 
@@ -85,7 +86,7 @@ def test_a_changed_slice_holds_what_a_new_one_of_that_form_would(bench: Bench, t
     record = bench.slices.modify(NAME, CHANGES[change])
     whole(bench)
     assert "modified" in record.timings_ms
-    other = Bench(ukqntel(), tmp_path / "other")
+    other = Bench(fibres_apart(), tmp_path / "other")
     other.slices.create(request_for("cdn"))
     other.slices.create(record.request)
     assert resources(bench) == resources(other)
@@ -94,7 +95,7 @@ def test_a_changed_slice_holds_what_a_new_one_of_that_form_would(bench: Bench, t
     assert resources(bench) == start
     bench.slices.delete(NAME)
     bench.slices.delete("cdn")
-    assert bench.state() == Bench(ukqntel(), tmp_path / "empty").state()
+    assert bench.state() == Bench(fibres_apart(), tmp_path / "empty").state()
 
 
 def _inverse(patch: dict[str, Any]) -> dict[str, Any]:

@@ -13,16 +13,17 @@ from controller.model.states import ConnectionState
 from controller.northbound.views.slices import connection_view
 from controller.policy.reroute_audit import Asked, check
 from tests.support.controller_bench import Bench
+from tests.support.small_networks import fibres_apart
 from tests.unit.controller.policy.test_spares import happened, make, mend, pass_time, split
-from topologies.catalog import metro_ring, ukqntel
+from topologies.catalog import metro_ring
 from topologies.spec import SecurityClass
 
-FIBRE = [f"agg1-metro1-ch{n}" for n in (3, 4, 5)]  # what serves qra and above on ukqntel, which has no spares
+FIBRE = [f"agg1-metro1-ch{n}" for n in (3, 4, 5)]  # what serves qra and above, without spares
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(ukqntel(), tmp_path / "db")
+    return Bench(fibres_apart(), tmp_path / "db")
 
 
 def cut(bench: Bench, *channels: str) -> None:

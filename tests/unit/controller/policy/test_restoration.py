@@ -15,6 +15,7 @@ from controller.operations.healing.restoration_service import TRY_AGAIN_S
 from controller.policy.reroute_audit import Asked, check
 from controller.schema.slice_request import parse_slice_request
 from tests.support.controller_bench import Bench, raw_request, request_for
+from tests.support.small_networks import fibres_apart
 from tests.unit.controller.policy.test_spares import happened, pass_time
 from topologies.catalog import metro_ring, ukqntel
 
@@ -70,7 +71,10 @@ def test_service_goes_before_protection(tmp_path: Path) -> None:
     assert all(bench.model.network.residual_kbps(c.id) >= 0 for c in bench.topology.channels)
 
 
-def test_a_backup_that_could_not_be_found_is_looked_for_again_when_something_comes_back(bench: Bench) -> None:
+def test_a_backup_that_could_not_be_found_is_looked_for_again_when_something_comes_back(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(fibres_apart(), tmp_path / "db")
     connection_id = make(bench, "s", protection="1:1", security="qkd", bandwidth_mbps=1)
     first = bench.model.connections[connection_id]
     assert len(first.lanes) == 2  # ch4 and ch5
@@ -82,6 +86,23 @@ def test_a_backup_that_could_not_be_found_is_looked_for_again_when_something_com
     assert alone.reason is not None
     assert "without a backup" in str(alone.reason)
     bench.mend(cut)
+    again = bench.model.connections[connection_id]
+    assert (again.state, len(again.lanes), again.reason) == (ConnectionState.ACTIVE, 2, None)
+
+
+def test_what_one_cut_would_take_with_the_working_path_is_no_backup(tmp_path: Path) -> None:
+    """After a failure as at first: beside its fibre there is nothing, so it says that it runs without a backup."""
+    bench = Bench(metro_ring(), tmp_path / "db")
+    connection_id = make(bench, "s", protection="1:1", security="dh", bandwidth_mbps=1)
+    lanes = bench.model.connections[connection_id].lanes
+    into_cell = {lane.route.channels[0] for lane in lanes} | {lane.route.channels[-1] for lane in lanes}
+    gone = next(c for c in lanes[0].route.channels if c in into_cell)
+    fibre = bench.topology.channel(gone).risk_groups - {bench.topology.channel(gone).wavelength}
+    bench.maintenance.channels_changed({c.id: False for c in bench.topology.channels if fibre <= c.risk_groups})
+    alone = bench.model.connections[connection_id]
+    assert (alone.state, len(alone.lanes)) == (ConnectionState.ACTIVE, 1)
+    assert str(alone.reason) == "runs without a backup: every second way shares a risk with the first"
+    bench.maintenance.channels_changed({c.id: True for c in bench.topology.channels if fibre <= c.risk_groups})
     again = bench.model.connections[connection_id]
     assert (again.state, len(again.lanes), again.reason) == (ConnectionState.ACTIVE, 2, None)
 

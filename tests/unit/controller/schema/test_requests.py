@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ def test_the_examples_say_what_the_papers_say() -> None:
     assert {role: spec.security.level.label for role, spec in request.specs.items()} == {
         "control": "dh", "access": "qra", "backhaul": "qkd",
     }  # fmt: skip
-    assert request.specs["backhaul"].protection is Protection.ONE_TO_ONE
+    assert {spec.protection for spec in request.specs.values()} == {Protection.RESTORATION}
     assert request.specs["backhaul"].bandwidth_kbps == 20_000
     assert request.specs["control"].latency_us == 20_000
     assert request.specs["control"].rekey_s == 3.0
@@ -29,7 +30,17 @@ def test_the_examples_say_what_the_papers_say() -> None:
     delivery = request_for("cdn")
     assert delivery.shape.site == "agg1"
     assert delivery.specs["access"].security.level is SecurityClass.NONE
+    assert {spec.protection for spec in delivery.specs.values()} == {Protection.RESTORATION}
     assert delivery.snssai != request.snssai
+
+
+@pytest.mark.parametrize(("name", "protection"), [("enterprise-app", "1:1"), ("cdn", "1+1")])
+def test_the_protected_examples_are_those_of_the_papers_with_a_second_way(name: str, protection: str) -> None:
+    papers, protected = request_for(name), request_for(f"{name}-protected")
+    assert protected.specs["backhaul"].protection.value == protection
+    assert protected.specs == {**papers.specs, "backhaul": protected.specs["backhaul"]}
+    assert replace(protected.specs["backhaul"], protection=Protection.RESTORATION) == papers.specs["backhaul"]
+    assert protected.shape.site == papers.shape.site
 
 
 @pytest.mark.parametrize("name", ["enterprise-app", "cdn", "resilient"])

@@ -18,7 +18,7 @@ from controller.forwarding.intended import Changes
 from controller.southbound.openflow_codec import GROUP_TYPES, _action, messages_for
 from controller.state.network_state import NetworkState
 from tests.support.controller_bench import request_for
-from topologies.catalog import ukqntel
+from topologies.catalog import metro_ring
 
 datapath = SimpleNamespace(ofproto=of13, ofproto_parser=parser13, id=1)
 ALL = (1 << 64) - 1
@@ -57,10 +57,10 @@ def plain_group(group, command):
     return parser13.OFPGroupMod(datapath, command, GROUP_TYPES[group.type], group.id, buckets)
 
 
-model = NetworkState(ukqntel())
+model = NetworkState(metro_ring())
 for section in model.topology.sections:
     model.network.set_section(section.id, 10**9, True)
-for name in ("enterprise-app", "cdn"):
+for name in ("enterprise-app-protected", "cdn-protected"):
     record = model.reserve(model.plan(request_for(name)), 0.0)
     model.install_transit(record.connection_ids)
     model.switch_ingress(record.connection_ids)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controller.model.events import SectionState
 from controller.model.key_rates import KeyPool
 from controller.northbound.views.network import topology_view
 from controller.operations.keys.key_rate_polling import KeyRatePolling
@@ -54,6 +55,14 @@ def test_whether_a_section_is_secure_is_told_on(secure: bool | None) -> None:
     first, second = (section.id for section in network.topology.sections[:2])
     shown = topology_view(network, {first: replace(known, id=first)}, {})["sections"]
     assert [each["secure"] for each in shown if each["id"] in (first, second)] == [secure, None]
+
+
+def test_a_section_whose_devices_start_again_is_unusable_and_told_apart() -> None:
+    (restarting,) = sections({"sections": [GOOD | {"state": "restarting", "skr_bps": 0.0}]})
+    (stopped,) = sections({"sections": [GOOD | {"state": "stopped", "skr_bps": 0.0}]})
+    assert not restarting.is_usable
+    assert restarting.is_known
+    assert [SectionState.of(each).value for each in (restarting, stopped)] == ["restarting", "unusable"]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda v: repr(v)[:12])

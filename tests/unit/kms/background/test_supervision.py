@@ -23,7 +23,8 @@ from kms.keys.key import DH
 from kms.persistence.sqlite_store import Journal, KeyStore
 from kms.sources.qkd.link.channel import ChannelParameters
 from kms.sources.qkd.modes import StopReason
-from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section, SectionState
+from kms.sources.qkd.pulse_budget import PulseBudget
+from kms.sources.qkd.section import Distiller, KeyBuffer, Section, SectionState
 from tests.support.running_kms import running_kms
 from tests.support.wait import wait_until
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,11 +18,15 @@ from kms.background.upkeep import (
     Urgency,
     plan_slice,
 )
+from kms.errors import SectionStoppedError
 from kms.sources.qkd.link.attacks import NO_ATTACK, Attack
 from kms.sources.qkd.link.channel import ChannelParameters
-from kms.sources.qkd.section import Distiller, KeyBuffer, PulseBudget, Section, SectionState
+from kms.sources.qkd.modes import StopReason
+from kms.sources.qkd.pulse_budget import PulseBudget
+from kms.sources.qkd.section import Distiller, KeyBuffer, Section, SectionState
 
 ACTIVE, STOPPED, STARTING = SectionState.ACTIVE, SectionState.STOPPED, SectionState.STARTING
+RESTARTING = SectionState.RESTARTING
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,79 @@ def test_sections_are_filled_then_only_probed_and_an_eavesdropper_is_noticed_whi
     for r in each:
         alice, bob = r.section.take(len(r.section.buffer))
         assert alice == bob
+
+
+def _cut(section: Section) -> None:
+    section.cut()
+    section.mend()
+
+
+def _failed(section: Section) -> None:
+    section.fail()
+
+
+def _left_by_eve(section: Section) -> None:
+    section.fail(StopReason.TOO_MANY_ERRORS)  # and nobody is on the line any more
+
+
+@pytest.mark.parametrize("trouble", [_cut, _failed, _left_by_eve])
+def test_a_section_makes_no_key_while_its_devices_start_again(trouble: Callable[[Section], None]) -> None:
+    one = running(1e6, 60.0)
+    one.section.restart_s = 10.0
+    time = SimulatedTime(step_s=1.0)
+    seen: dict[SectionState, list[float]] = {}
+
+    def is_back() -> bool:
+        if one.section.state is ACTIVE and RESTARTING not in seen:
+            return False
+        seen.setdefault(one.section.state, []).append(time.now)
+        return one.section.state is ACTIVE
+
+    async def play() -> None:
+        runner = SectionRunner([one], time)
+        await until(lambda: len(one.section.buffer) == one.section.buffer.capacity_bytes, runner)
+        trouble(one.section)
+        with pytest.raises(SectionStoppedError):
+            one.section.take(1)
+        await until(is_back, runner)
+
+    asyncio.run(play())
+    assert max(seen[RESTARTING]) >= min(seen[RESTARTING]) + 8.0  # looked at a step late at either end
+    assert seen[ACTIVE][0] >= min(seen[RESTARTING]) + 9.0
+    assert one.section.stop_reason is None
+
+
+def test_the_laser_earns_nothing_while_a_section_is_dark() -> None:
+    one = running(1e6, 0.0)
+    one.section.restart_s = 50.0
+    one.section.cut()
+    assert one.is_dark(40.0)
+    one.section.mend()
+    assert one.is_dark(41.0)
+    assert "starting again" in str(one.section.stop_reason and one.section.stop_reason.value)
+    assert one.is_dark(90.9)
+    assert not one.is_dark(91.1)
+    assert one.budget.available(91.1) == pytest.approx(0.2 * 1e6, abs=2)
+
+
+def test_a_section_cut_while_it_restarts_begins_its_restart_anew() -> None:
+    one = running(1e6, 0.0)
+    one.section.restart_s = 50.0
+    _cut(one.section)
+    assert one.is_dark(0.0)
+    one.section.cut()
+    assert one.is_dark(49.0)
+    one.section.mend()
+    assert one.is_dark(49.1)
+    assert one.is_dark(99.0)
+    assert not one.is_dark(99.2)
+
+
+def test_a_section_that_restarts_at_once_is_judged_at_once() -> None:
+    one = running(1e6, 0.0)
+    _cut(one.section)
+    assert one.section.state is STARTING
+    assert not one.is_dark(0.0)
 
 
 def test_a_section_whose_key_is_awaited_comes_first_and_the_others_go_on() -> None:

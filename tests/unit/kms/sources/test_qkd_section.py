@@ -31,12 +31,11 @@ from kms.sources.qkd.post_processing.parameter_estimation import (
     Judgement,
 )
 from kms.sources.qkd.protocol import distil
+from kms.sources.qkd.pulse_budget import BUDGET_DEPTH_S, PulseBudget
 from kms.sources.qkd.rate_model import RateMaker
 from kms.sources.qkd.section import (
-    BUDGET_DEPTH_S,
     Distiller,
     KeyBuffer,
-    PulseBudget,
     Section,
     SectionState,
     SliceOfWork,

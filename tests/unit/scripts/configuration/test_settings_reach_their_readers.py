@@ -243,6 +243,8 @@ def test_the_defaults_that_help_tells_are_those_of_the_settings() -> None:
         ("bench tunnel --rounds 7", "bench.tunnel", "bench.tunnel.rounds"),
         ("bench tunnel --seconds 7", "bench.tunnel", "bench.tunnel.seconds"),
         ("bench tunnel --mtus 1400", "bench.tunnel", "bench.tunnel.mtus"),
+        ("bench cards --rounds 7", "bench.cards", "bench.cards.rounds"),
+        ("bench cards --seconds 7", "bench.cards", "bench.cards.seconds"),
         ("bench paths --sizes 50", "bench.paths", "bench.paths.sizes"),
         ("bench paths --queries 7", "bench.paths", "bench.paths.queries"),
         ("bench qkd --bits 7", "bench.qkd", "bench.qkd.bits"),

@@ -70,6 +70,7 @@ def test_results_of_two_arms(tmp_path: Path) -> None:
 
 def test_results_of_chaos(tmp_path: Path) -> None:
     found = ChaosResult(seed=4, faults=2, provenance=ORIGIN)
+    found.unprotected = ["chaos-b/access"]
     found.tap = {"frames": 1, "esp_packets": 1, "clear_marker_frames": 1, "dropped": 0}
     keep(found, tmp_path)
     document = json.loads((tmp_path / "results.json").read_text())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kms.sources.qkd.modes import AttackKind
+from scripts.cli.commands.network.risks import risks
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.testbed.faults import (
     FAULTS,
@@ -30,6 +31,7 @@ from topologies.catalog import load
 from topologies.links import Direction, Impairment
 
 TOPOLOGY = load("ukqntel")
+UK_FIBRE = "fibre-adastral-cambridge"
 CHANNEL = TOPOLOGY.channel("agg1-metro1-ch3")
 A, B = links.interfaces(TOPOLOGY, CHANNEL)
 CUT = Fault(FaultKind.CUT, CHANNEL.id)
@@ -42,7 +44,7 @@ EXAMPLES = (
     Fault(FaultKind.EAVESDROP, "s1", fraction=0.5),
     Fault(FaultKind.EAVESDROP, "s2", attack=AttackKind.PHOTON_NUMBER_SPLITTING),
     Fault(FaultKind.CUT_SECTION, "s1"),
-    Fault(FaultKind.CUT_FIBRE, "ch3"),
+    Fault(FaultKind.CUT_RISK, "ch3"),
     Fault(FaultKind.KILL, "kms"),
     Fault(FaultKind.IMPAIR, CHANNEL.id, impairment=Impairment(1.5, 20.0, 5.0)),
     Fault(FaultKind.IMPAIR, CHANNEL.id, Direction.B_TO_A, impairment=Impairment(loss_pct=100.0)),
@@ -161,7 +163,7 @@ def test_a_cut_spare_carries_nothing_even_when_its_ports_are_raised() -> None:
 
 def test_a_cut_fibre_takes_its_channels_and_its_qkd_section_together() -> None:
     topology = load("metro-ring")
-    fibre = Fault(FaultKind.CUT_FIBRE, "fibre-agg1-metro1")
+    fibre = Fault(FaultKind.CUT_RISK, "fibre-agg1-metro1")
     on_it = [c for c in topology.channels if set(c.ends) == {"agg1", "metro1"}]
     state = effects(topology, (fibre,))
     assert state.dead == {i for c in on_it for i in links.interfaces(topology, c)}
@@ -170,11 +172,57 @@ def test_a_cut_fibre_takes_its_channels_and_its_qkd_section_together() -> None:
     assert hidden_behind(topology, (fibre,), Fault(FaultKind.CUT, on_it[0].id)) == (fibre,)
     assert hidden_behind(topology, (fibre,), Fault(FaultKind.CUT_SECTION, "q-agg1-metro1")) == (fibre,)
     assert hidden_behind(topology, (fibre,), Fault(FaultKind.CUT_SECTION, "q-core1-core2")) == ()
-    spares = effects(topology, (Fault(FaultKind.CUT_FIBRE, "fibre-agg1-metro3"),))
+    spares = effects(topology, (Fault(FaultKind.CUT_RISK, "fibre-agg1-metro3"),))
     assert spares.silent == spares.dead != frozenset()
-    assert effects(TOPOLOGY, (Fault(FaultKind.CUT_FIBRE, "ch3"),)).unlit == frozenset()
-    with pytest.raises(WrongRequest, match="NAME: there is no risk group 'fibre'; there are ch1, ch2"):
+    assert effects(TOPOLOGY, (Fault(FaultKind.CUT_RISK, "ch3"),)).unlit == frozenset()
+    with pytest.raises(WrongRequest, match="GROUP: there is no risk group 'fibre'; there are ch1, ch2"):
         require_target(TOPOLOGY, Element.RISK, "fibre")
+
+
+@pytest.mark.parametrize("name", ["ukqntel", "ukqntel-242km", "ukqntel-cow"])
+def test_the_one_fibre_of_the_papers_takes_all_data_and_all_qkd_with_it(name: str) -> None:
+    topology = load(name)
+    cut = Fault(FaultKind.CUT_RISK, UK_FIBRE)
+    assert surviving_channels(topology, (cut,)) == frozenset()
+    assert effects(topology, (cut,)).unlit == {s.id for s in topology.sections}
+    assert effects(topology, without((cut,), "risk up", UK_FIBRE)[0]) == effects(topology, ())
+
+
+def test_with_cards_a_cut_fibre_is_the_cut_of_its_wavelengths_lines() -> None:
+    """The carriers of the circuits follow the lines', whose cards see the cut; what has no card is cut at its ends."""
+    sealed = {w.id for w in TOPOLOGY.wavelengths} - {"ch1"}
+    state = effects(TOPOLOGY, (Fault(FaultKind.CUT_RISK, UK_FIBRE),), sealed)
+    assert state.lines == sealed
+    clear = [c for c in TOPOLOGY.channels if c.wavelength == "ch1"]
+    assert state.dead == {i for c in clear for i in links.interfaces(TOPOLOGY, c)}
+    assert state.unlit == {s.id for s in TOPOLOGY.sections}
+
+
+def test_what_fails_together_is_listed_with_what_of_it_is_broken() -> None:
+    assert {r["state"] for r in risks(TOPOLOGY, ())} == {"up"}
+    fibre = next(r for r in risks(TOPOLOGY, ()) if r["id"] == UK_FIBRE)
+    assert fibre["channels"] == [c.id for c in TOPOLOGY.channels]
+    assert fibre["sections"] == [s.id for s in TOPOLOGY.sections]
+    of_one_channel = {r["id"]: r["state"] for r in risks(TOPOLOGY, (Fault(FaultKind.CUT_RISK, "ch3"),))}
+    assert of_one_channel == {
+        "ch1": "up",
+        "ch2": "up",
+        "ch3": "down",
+        "ch4": "up",
+        "ch5": "up",
+        UK_FIBRE: "partly down",
+    }
+    assert {r["state"] for r in risks(TOPOLOGY, (Fault(FaultKind.CUT_RISK, UK_FIBRE),))} == {"down"}
+
+
+def test_the_qkd_sections_that_end_at_a_site_are_dark_while_it_is_off() -> None:
+    topology = load("metro-ring")
+    off = Fault(FaultKind.POWER_OFF, "core2")
+    ending = {s.id for s in topology.sections if "core2" in (s.a, s.b)}
+    assert effects(topology, (off,)).unlit == ending != set()
+    assert effects(TOPOLOGY, (Fault(FaultKind.POWER_OFF, "core1"),)).unlit == frozenset()  # its QKD ends elsewhere
+    hidden = Fault(FaultKind.CUT_SECTION, min(ending))
+    assert hidden_behind(topology, (off, hidden), hidden) == (off,)
 
 
 def test_an_impaired_port_loses_some_and_of_two_orders_the_last_holds() -> None:

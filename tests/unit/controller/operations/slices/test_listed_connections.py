@@ -13,8 +13,8 @@ from controller.model.states import ConnectionState, SliceState
 from controller.operations.context import InfeasibleRequest
 from controller.schema.slice_request import parse_slice_request
 from tests.support.controller_bench import Bench, raw_request, request_for
+from tests.support.small_networks import fibres_apart
 from tests.unit.controller.policy.test_changes import resources, whole
-from topologies.catalog import ukqntel
 from topologies.spec import SecurityClass
 
 NAME = "ring"
@@ -32,7 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return Bench(ukqntel(), tmp_path / "db")
+    return Bench(fibres_apart(), tmp_path / "db")
 
 
 def test_each_direction_is_reserved_metered_and_told_to_the_agents_by_itself(bench: Bench) -> None:
@@ -102,7 +102,7 @@ def test_a_changed_slice_holds_what_a_new_one_of_that_form_would(bench: Bench, t
     start = resources(bench)
     record = bench.slices.modify(NAME, {"connections": CHANGES[change]})
     whole(bench, NAME)
-    other = Bench(ukqntel(), tmp_path / "other")
+    other = Bench(fibres_apart(), tmp_path / "other")
     other.slices.create(record.request)
     assert resources(bench) == resources(other)
     raw = raw_request(NAME)["connections"]
@@ -110,7 +110,7 @@ def test_a_changed_slice_holds_what_a_new_one_of_that_form_would(bench: Bench, t
     whole(bench, NAME)
     assert resources(bench) == start
     bench.slices.delete(NAME)
-    assert bench.state() == Bench(ukqntel(), tmp_path / "empty").state()
+    assert bench.state() == Bench(fibres_apart(), tmp_path / "empty").state()
 
 
 def test_a_change_that_fails_leaves_everything_as_it_was(bench: Bench) -> None:
@@ -132,7 +132,7 @@ def test_a_cut_is_healed_in_both_directions_and_a_restart_knows_it(bench: Bench)
     assert healed.state is ConnectionState.ACTIVE
     assert cut not in healed.lanes[0].route.channels
     whole(bench, NAME)
-    after = Bench(ukqntel(), bench.database)
+    after = Bench(fibres_apart(), bench.database)
     after.maintenance.load()
     assert resources(after)[0] == resources(bench)[0]
     assert resources(after)[2] == resources(bench)[2]

@@ -18,6 +18,7 @@ from controller.operations.context import InfeasibleRequest
 from controller.persistence.sqlite_journal import Store
 from tests.support.controller_bench import Bench, request_for
 from tests.support.fake_switches import Packet
+from tests.support.small_networks import fibres_apart
 from topologies.catalog import metro_ring, ukqntel
 
 
@@ -222,9 +223,10 @@ def test_what_has_no_way_left_is_degraded_and_returns(bench: Bench) -> None:
     assert_delivers(bench, back)
 
 
-def test_a_protected_connection_goes_over_to_its_backup_and_gets_a_new_one_if_there_is_any(bench: Bench) -> None:
-    bench.slices.create(request_for("enterprise-app"))
-    protected = bench.model.connections["enterprise-app/compute-core"]
+def test_a_protected_connection_goes_over_to_its_backup_and_gets_a_new_one_if_there_is_any(tmp_path: Path) -> None:
+    bench = Bench(fibres_apart(), tmp_path / "db")
+    bench.slices.create(request_for("enterprise-app-protected"))
+    protected = bench.model.connections["enterprise-app-protected/compute-core"]
     assert [lane.route.channels for lane in protected.lanes] == [("metro1-core1-ch4",), ("metro1-core1-ch5",)]
     bench.cut("metro1-core1-ch4")
     alone = bench.model.connections[protected.id]
