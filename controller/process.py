@@ -104,6 +104,7 @@ def run(config: ControllerConfig) -> None:
             frozenset(filter(None, [config.extensions.suite])),
             config.encryption,
             config.policy.parsed(),
+            config.latency.parsed(),
         ),
         switchboard,
         TunnelClient(config.tunnel_sockets),

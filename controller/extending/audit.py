@@ -180,15 +180,17 @@ def _walked(
         complain(Lie.REQUIRED, f"it does not visit {missing}")
     if spec.max_hops is not None and len(answer.channels) > spec.max_hops:
         complain(Lie.HOPS, f"{len(answer.channels)} channels, at most {spec.max_hops} were asked for")
-    latency_us = sum(_latency_us(network, c) for c in answer.channels)
+    latency_us = _latency_us(network, request, answer.channels)
     if latency_us > spec.latency_us:
         complain(Lie.LATENCY, f"{latency_us} us, at most {spec.latency_us} us were asked for")
     _require(wrong, tolerated)
     return tuple(sites)
 
 
-def _latency_us(network: Network, channel_id: str) -> int:
-    return network.index.latency_us[network.index.channel_number[channel_id]]
+def _latency_us(network: Network, request: ConnectionRequest, channels: Iterable[str]) -> int:
+    """Of the whole path, what hangs on the request alone included."""
+    index = network.index
+    return index.latency.fixed_us(request.spec) + sum(index.latency_us[index.channel_number[c]] for c in channels)
 
 
 def _bandwidth_complaints(
@@ -258,10 +260,12 @@ def _route(
     return Route(
         sites,
         channels,
-        sum(_latency_us(network, c) for c in channels),
+        _latency_us(network, request, channels),
         cost,
         relay.links,
         tuple((index.section_ids[section], times) for section, times in relay.crossings),
+        index.latency.switches_us(len(channels)),
+        index.latency.ends_us(request.spec),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from controller.model.latency import LatencyModel
 from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.model.request import ConnectionRequest, ConnectionSpec, Match, Protection, SecurityRequirement
@@ -27,7 +28,8 @@ class BuiltinPce:
     def plan(self, net: values.NetworkView, req: values.SliceAsk) -> values.SlicePlan | None:
         network = as_network(net)
         found = search_placements(
-            network, [(place.site, tuple(as_request(ask) for ask in place.connections)) for place in req.placements]
+            network,
+            [(place.site, tuple(as_request(net, ask) for ask in place.connections)) for place in req.placements],
         )
         if found is None:
             return None
@@ -35,7 +37,7 @@ class BuiltinPce:
         return values.SlicePlan(site, tuple(_connection(one) for one in plan.connections), plan.is_proven)
 
     def route(self, net: values.NetworkView, req: values.ConnectionAsk, avoid: tuple[str, ...]) -> values.Route | None:
-        found = search_route(as_network(net), as_request(req, avoid))
+        found = search_route(as_network(net), as_request(net, req, avoid))
         return None if found is None else _route(found)
 
 
@@ -77,7 +79,7 @@ def as_network(net: values.NetworkView) -> Network:
         tuple(QkdLink(q.id, q.a, q.b, q.sections) for q in net.qkd_links),
         allocation=Allocation(net.allocation),
     )  # fmt: skip
-    network = Network(topology, CostProfile(net.cost_profile))
+    network = Network(topology, CostProfile(net.cost_profile), LatencyModel(net.switch_us))
     for channel in net.channels:
         taken = channel.capacity_kbps - channel.free_kbps[0], channel.capacity_kbps - channel.free_kbps[1]
         if any(taken):
@@ -111,14 +113,14 @@ def _wavelengths(net: values.NetworkView) -> Iterator[Wavelength]:
             )
 
 
-def as_request(ask: values.ConnectionAsk, avoid: Iterable[str] = ()) -> ConnectionRequest:
+def as_request(net: values.NetworkView, ask: values.ConnectionAsk, avoid: Iterable[str] = ()) -> ConnectionRequest:
     """The request that ``ask`` tells of, with the sites ``avoid`` excluded too."""
     slice_name, _, name = ask.id.partition("/")
     match = Match.EXACT if ask.is_exact else Match.AT_LEAST
     spec = ConnectionSpec(
         SecurityRequirement(tuple(SecurityClass.parse(source) for source in ask.sources), match),
         ask.bandwidth_kbps,
-        ask.latency_us,
+        ask.latency_us + net.switch_us,  # the tunnel is off it already
         rekey_s=ask.rekey_s,
         suite=ask.suite,
         protection=Protection(ask.protection),

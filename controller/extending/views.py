@@ -41,6 +41,7 @@ def network_view(network: Network) -> NetworkView:
         tuple(_wavelength(network, name) for name in network.index.pools.names),
         topology.allocation.value,
         network.index.profile.value,
+        network.index.latency.switch_us,
     )  # fmt: skip
 
 
@@ -73,8 +74,11 @@ def _channel(network: Network, channel_id: str) -> ChannelView:
     )  # fmt: skip
 
 
-def connection_ask(request: ConnectionRequest, avoid: frozenset[str] = frozenset()) -> ConnectionAsk:
-    """What is asked of one connection, the sites ``avoid`` left out of those that it excludes."""
+def connection_ask(network: Network, request: ConnectionRequest, avoid: frozenset[str] = frozenset()) -> ConnectionAsk:
+    """What is asked of one connection, the sites ``avoid`` left out of those that it excludes.
+
+    Of its latency what channels may take: the first switch and the tunnel are off it already.
+    """
     spec = request.spec
     return ConnectionAsk(
         id=request.id,
@@ -86,7 +90,7 @@ def connection_ask(request: ConnectionRequest, avoid: frozenset[str] = frozenset
         bandwidth_kbps=spec.bandwidth_kbps,
         reverse_bandwidth_kbps=spec.reverse_bandwidth_kbps,
         reserved_kbps=spec.reserved_kbps,
-        latency_us=spec.latency_us,
+        latency_us=network.index.latency.budget_us(spec),
         key_rate_millibps=spec.key_rate_millibps,
         rekey_s=float(spec.rekey_s),
         suite=spec.suite,
@@ -105,9 +109,9 @@ def slice_ask(network: Network, request: SliceRequest) -> SliceAsk:
     """What is asked for a slice, with every placement that has the compute."""
     return SliceAsk(
         request.name,
-        tuple(placement(site, connections_of(request, site)) for site in candidates(network, request)),
+        tuple(placement(network, site, connections_of(request, site)) for site in candidates(network, request)),
     )
 
 
-def placement(site: str | None, requests: Iterable[ConnectionRequest]) -> Placement:
-    return Placement(site, tuple(connection_ask(request) for request in requests))
+def placement(network: Network, site: str | None, requests: Iterable[ConnectionRequest]) -> Placement:
+    return Placement(site, tuple(connection_ask(network, request) for request in requests))

@@ -72,7 +72,7 @@ def _trials(network: Network, query: PathQuery) -> list[tuple[float, str, str]]:
         for b in to_target:
             if a == b or b not in ducts:
                 continue
-            latency = from_source[a] + _latency_us(ducts[b]) + to_target[b]
+            latency = from_source[a] + _latency_us(network, ducts[b]) + to_target[b]
             if latency <= query.max_latency_us:
                 first, second = sorted((names[a], names[b]))
                 trials.append((round(ducts[b], 3), first, second))
@@ -123,8 +123,9 @@ def _distances(root: int, ends: Callable[[int], Iterable[tuple[int, float]]]) ->
     return found
 
 
-def _latency_us(length_km: float) -> int:
-    return channel_latency_us(Channel(NEW_CHANNEL, "a", "b", NEW_CHANNEL, SecurityClass.NONE, 1.0, length_km))
+def _latency_us(network: Network, length_km: float) -> int:
+    channel = Channel(NEW_CHANNEL, "a", "b", NEW_CHANNEL, SecurityClass.NONE, 1.0, length_km)
+    return channel_latency_us(channel) + network.index.latency.switch_us
 
 
 def _with_link(network: Network, link: NewLink) -> Network:

@@ -94,8 +94,8 @@ def search_pair(network: Network, request: ConnectionRequest, caps: Caps = NO_CA
     best = search.run()
     if best is None:
         return None
-    working = as_route(network, best.first, relay)
-    backup = as_route(network, best.second, FoundRelay((), ()))
+    working = as_route(network, request, best.first, relay)
+    backup = as_route(network, request, best.second, FoundRelay((), ()))
     shared, risks = _names(network, best.common), _names(network, (e for e in best.common if e[0] is not Kind.SITE))
     pair = RoutePair(working, backup, tuple(shared), tuple(dict.fromkeys(risks)), is_proven=not search.is_exhausted)
     return FoundPair(pair, best.objective)

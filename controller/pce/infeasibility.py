@@ -38,7 +38,7 @@ class Reason:
     """One binding constraint: on which connection, of what kind, where, what it needs and what there is.
 
     Units: bandwidth and wavelength kbit/s, latency us, key rate millibit/s. ``available`` is None where there is
-    nothing at all.
+    nothing at all. ``detail`` says more where there is more to say: what the latency is made of.
     """
 
     connection: str
@@ -46,6 +46,7 @@ class Reason:
     where: str
     needed: Value
     available: Value | None
+    detail: str | None = None
 
     @property
     def unit(self) -> str | None:
@@ -69,7 +70,7 @@ class Infeasible:
         """One line per reason, for logs and terminals."""
         return "\n".join(
             f"{r.connection}: {r.constraint} at {r.where}: {_words(r, r.needed)} needed, "
-            f"{_words(r, r.available)} available"
+            f"{_words(r, r.available)} available{'' if r.detail is None else f' ({r.detail})'}"
             for r in self.reasons
         )
 
@@ -194,7 +195,9 @@ def _reason(
             where = min(hops, key=lambda hop: (network.residual_kbps(*hop) // hops.count(hop), hop[0]))[0]
             return Reason(request.id, constraint, where, asked.rates_kbps[position], got.rates_kbps[position])
         case "latency":
-            return Reason(request.id, constraint, ends, asked.latency_us, got.latency_us)
+            parts = max(routes, key=lambda route: route.latency_us).latency_parts
+            detail = f"{parts}; most of it {parts.greatest}"
+            return Reason(request.id, constraint, ends, asked.latency_us, got.latency_us, detail)
         case "security":
             offered = {c: network.topology.channel(c).security for c in channels}
             weak = sorted(c for c, security in offered.items() if not asked.security.is_met_by(security))

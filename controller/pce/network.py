@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from controller.model.errors import ControllerError
+from controller.model.latency import NOTHING_BESIDE_CHANNELS, LatencyModel
 from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.model.request import Compute
@@ -61,17 +62,19 @@ class Network:
     the rate is unknown, and :meth:`supplied` tells whether that is all that is missing.
     """
 
-    def __init__(self, topology: Topology, profile: CostProfile = CostProfile.PREMIUM_LAST) -> None:
-        self.index = NetworkIndex(topology, profile)
-        sites, channels = len(self.index.site_names), len(self.index.channel_ids)
-        sections = len(self.index.section_ids)
-        self._channel_up, self._dark = [True] * channels, list(self.index.is_spare)
+    def __init__(
+        self,
+        topology: Topology,
+        profile: CostProfile = CostProfile.PREMIUM_LAST,
+        latency: LatencyModel = NOTHING_BESIDE_CHANNELS,
+    ) -> None:
+        self.index = index = NetworkIndex(topology, profile, latency)
+        sites, channels, sections = len(index.site_names), len(index.channel_ids), len(index.section_ids)
+        self._channel_up, self._dark = [True] * channels, list(index.is_spare)
         self._site_up, self._is_open = [True] * sites, [True] * sites
-        self._works = [True] * channels
-        self._reserved = [0] * (2 * channels)  # by arc
+        self._works, self._reserved = [True] * channels, [0] * (2 * channels)  # reserved: by arc
         self._key_rate, self._key_usable = [0] * sections, [False] * sections
-        self._key_unknown = frozenset(self.index.section_ids)
-        self._key_reserved = [0] * sections
+        self._key_unknown, self._key_reserved = frozenset(index.section_ids), [0] * sections
         self._compute_used = [(0, 0)] * sites
         self._holdings: dict[str, _Holding] = {}
         self.pool_left = list(self.index.pools.capacity)  # see controller.pce.wavelength_pools
@@ -105,14 +108,11 @@ class Network:
     def take_over(self, other: Network) -> None:
         """Be in the state of ``other``, as of something tried on a copy; both stay independent."""
         self.index = other.index
-        self._channel_up = list(other._channel_up)
-        self._dark = list(other._dark)
-        self._site_up = list(other._site_up)
-        self._is_open = list(other._is_open)
+        self._channel_up, self._dark = list(other._channel_up), list(other._dark)
+        self._site_up, self._is_open = list(other._site_up), list(other._is_open)
         self._works = list(other._works)
         self._reserved = list(other._reserved)
-        self._key_rate = list(other._key_rate)
-        self._key_usable = list(other._key_usable)
+        self._key_rate, self._key_usable = list(other._key_rate), list(other._key_usable)
         self._key_unknown = other._key_unknown
         self._key_reserved = list(other._key_reserved)
         self._compute_used = list(other._compute_used)
@@ -124,7 +124,7 @@ class Network:
     def onto(self, topology: Topology) -> Network:
         """A network of another topology, which has everything of this one's and more, in the same state."""
         self.effort.spend(len(self.index.channel_ids))
-        other = Network(topology, self.index.profile)
+        other = Network(topology, self.index.profile, self.index.latency)
         other.effort = self.effort
         for channel_id, number in self.index.channel_number.items():
             there = other.index.channel_number[channel_id]

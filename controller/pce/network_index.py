@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from controller.model.latency import NOTHING_BESIDE_CHANNELS, LatencyModel
 from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.pce.bounds import Bounds
@@ -53,15 +54,20 @@ class IndexedLink:
 class NetworkIndex:
     """A topology in flat lists: what path computation needs and no reservation changes. Shared by all copies."""
 
-    def __init__(self, topology: Topology, profile: CostProfile = CostProfile.PREMIUM_LAST) -> None:
-        self.topology, self.profile = topology, profile
+    def __init__(
+        self,
+        topology: Topology,
+        profile: CostProfile = CostProfile.PREMIUM_LAST,
+        latency: LatencyModel = NOTHING_BESIDE_CHANNELS,
+    ) -> None:
+        self.topology, self.profile, self.latency = topology, profile, latency
         self.site_names = tuple(sorted(s.name for s in topology.sites))
         self.site_number = {name: i for i, name in enumerate(self.site_names)}
         channels = sorted(topology.channels, key=lambda c: c.id)
         self.channel_ids = tuple(c.id for c in channels)
         self.channel_number = {channel_id: i for i, channel_id in enumerate(self.channel_ids)}
         self.security = [int(c.security) for c in channels]
-        self.latency_us = [channel_latency_us(c) for c in channels]
+        self.latency_us = [channel_latency_us(c) + latency.switch_us for c in channels]  # and the switch after it
         self.capacity_kbps = [channel_capacity_kbps(c) for c in channels]
         self.is_spare = [c.dark for c in channels]
         self.pools = WavelengthPools(topology, self.channel_ids, self.capacity_kbps)

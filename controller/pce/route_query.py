@@ -43,7 +43,7 @@ def search_route(
     if query is None:
         return None
     found = cheapest_path(network, query)
-    return None if found is None else as_route(network, found, relay)
+    return None if found is None else as_route(network, request, found, relay)
 
 
 def search_relay(network: Network, request: ConnectionRequest, caps: Caps = NO_CAPS) -> FoundRelay | None:
@@ -106,7 +106,7 @@ def path_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAP
         bandwidth_kbps=spec.reserved_kbps,
         level=int(spec.security.level),
         is_exact=spec.security.match is Match.EXACT,
-        max_latency_us=spec.latency_us,
+        max_latency_us=index.latency.budget_us(spec),
         max_hops=spec.max_hops,
         banned_sites=frozenset(index.site_number[s] for s in spec.exclude_sites if s in index.site_number),
         banned_arcs=frozenset(banned_arcs),
@@ -116,14 +116,16 @@ def path_query(network: Network, request: ConnectionRequest, caps: Caps = NO_CAP
     )
 
 
-def as_route(network: Network, found: FoundPath, relay: FoundRelay) -> Route:
-    """A found path and relay under their names."""
-    index = network.index
+def as_route(network: Network, request: ConnectionRequest, found: FoundPath, relay: FoundRelay) -> Route:
+    """A path and relay found for ``request`` under their names, with the whole latency."""
+    index, model = network.index, network.index.latency
     return Route(
         sites=tuple(index.site_names[s] for s in found.sites),
         channels=tuple(index.channel_ids[c] for c in found.channels),
-        latency_us=found.latency_us,
+        latency_us=found.latency_us + model.fixed_us(request.spec),
         cost=found.cost,
         key_links=relay.links,
         key_sections=tuple((index.section_ids[s], times) for s, times in relay.crossings),
+        switches_us=model.switches_us(len(found.arcs)),
+        tunnel_us=model.ends_us(request.spec),
     )

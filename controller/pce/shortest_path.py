@@ -29,6 +29,7 @@ from controller.pce.network_index import Offer
 class PathQuery:
     """A question in the index's numbers. Prices are added to the cost of whoever uses the element.
 
+    ``max_latency_us`` is what channels may take together, each with its switch (:mod:`controller.model.latency`).
     ``bandwidth_kbps`` is what is needed along the path, and against it; ``pool_caps`` limits what the whole path takes
     of single pools further (:mod:`controller.pce.wavelength_pools`).
     """

@@ -319,6 +319,8 @@ def _route(route: Route) -> Json:
         "cost": route.cost,
         "key_links": list(route.key_links),
         "key_sections": [list(crossing) for crossing in route.key_sections],
+        "switches_us": route.switches_us,
+        "tunnel_us": route.tunnel_us,
     }
 
 
@@ -330,6 +332,8 @@ def route_from(raw: Mapping[str, Any]) -> Route:
         cost=raw["cost"],
         key_links=tuple(raw["key_links"]),
         key_sections=tuple((section, times) for section, times in raw["key_sections"]),
+        switches_us=raw.get("switches_us", 0),  # not in journals from before they counted
+        tunnel_us=raw.get("tunnel_us", 0),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from controller.model.errors import ConfigError
+from controller.model.latency import LatencyModel
 from controller.model.operator_policy import CostProfile, OperatorPolicy
 from controller.model.provisioning_trace import ProvisioningMode
 from controller.model.tunnel_profile import EXTENSION_SUITE, SuiteName
@@ -16,6 +17,7 @@ from topologies.spec import EncryptionMode, SecurityClass, Topology, TopologyErr
 
 DEFAULT_HOLD_S = 5.0
 
+SWITCH_US, TUNNEL_US = 94, 263  # 99th percentiles, measured: docs/explanation/path-computation.md, "Latency"
 HostName = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,253}|\[?[0-9A-Fa-f:.]{2,45}\]?)$")]
 
 
@@ -117,6 +119,16 @@ class PolicyConfig(_Section):
         )
 
 
+class LatencyConfig(_Section):
+    """What a path's latency counts beside its channels: see :class:`controller.model.latency.LatencyModel`."""
+
+    switch_us: int = Field(default=SWITCH_US, ge=0, le=1_000_000)
+    tunnel_us: int = Field(default=TUNNEL_US, ge=0, le=1_000_000)
+
+    def parsed(self) -> LatencyModel:
+        return LatencyModel(self.switch_us, self.tunnel_us)
+
+
 class ControllerConfig(_Section):
     """Everything the process is told."""
 
@@ -140,6 +152,7 @@ class ControllerConfig(_Section):
     forbidden_suites: tuple[SuiteName, ...] = ()
     """Cipher suites that no connection may be given. What runs already goes on, and is changed by PATCH."""
     policy: PolicyConfig = PolicyConfig()
+    latency: LatencyConfig = LatencyConfig()
     extensions: ExtensionsConfig = ExtensionsConfig()
     provisioning: ProvisioningConfig = ProvisioningConfig()
     crash_at_checkpoint: str | None = None

@@ -10,6 +10,7 @@ from controller.model.cards import CardPair, card_pairs
 from controller.model.connection import Connection
 from controller.model.connectivity import Finding
 from controller.model.dark_channel import Spare
+from controller.model.latency import NOTHING_BESIDE_CHANNELS, LatencyModel
 from controller.model.operator_policy import NO_POLICY, OperatorPolicy
 from controller.model.path import Lane, Route
 from controller.model.slice_record import SliceRecord
@@ -34,12 +35,13 @@ class StateReading:
         extension_suites: frozenset[str] = frozenset(),
         encryption: EncryptionMode = EncryptionMode.HOST,
         policy: OperatorPolicy = NO_POLICY,
+        latency: LatencyModel = NOTHING_BESIDE_CHANNELS,
     ) -> None:
         self._topology = topology
         self._encryption, self._policy = encryption, policy
         self._cards = card_pairs(topology, encryption, policy.always)
         self._forbidden_suites, self._extension_suites = forbidden_suites, extension_suites
-        self._network = Network(topology, policy.cost_profile)
+        self._network = Network(topology, policy.cost_profile, latency)
         self._registry = SliceRegistry()
         self._quarantine = LabelQuarantine(PortMap.of(topology))
         self._allocations = Allocations(self._network, self._quarantine)

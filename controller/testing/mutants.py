@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from controller.model.connection import Connection
+from controller.model.latency import NOTHING_BESIDE_CHANNELS, LatencyModel
 from controller.model.operator_policy import NO_POLICY, OperatorPolicy
 from controller.model.path import Lane
 from controller.model.reason import Reason
@@ -33,7 +34,9 @@ class _LowersSecurity(NetworkState):
         channels = tuple(replace(c, security=best) for c in self.topology.channels)
         wavelengths = tuple(replace(w, security=best) for w in self.topology.wavelengths)
         self.network.index = NetworkIndex(
-            replace(self.topology, channels=channels, wavelengths=wavelengths), self.policy.cost_profile
+            replace(self.topology, channels=channels, wavelengths=wavelengths),
+            self.policy.cost_profile,
+            self.network.index.latency,
         )
         return super().drop_lanes(connection_id, lanes)
 
@@ -78,9 +81,10 @@ def make_model(
     extension_suites: frozenset[str] = frozenset(),
     encryption: EncryptionMode = EncryptionMode.HOST,
     policy: OperatorPolicy = NO_POLICY,
+    latency: LatencyModel = NOTHING_BESIDE_CHANNELS,
 ) -> NetworkState:
     """The controller's model; one of :data:`MUTATIONS` is shouted about."""
     if mutation is None:
-        return NetworkState(topology, forbidden_suites, extension_suites, encryption, policy)
+        return NetworkState(topology, forbidden_suites, extension_suites, encryption, policy, latency)
     log.critical("THIS CONTROLLER IS WRONG ON PURPOSE (unsafe_mutation: %s): for tests of experiments alone", mutation)
-    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites, encryption, policy)
+    return _MUTANTS[mutation](topology, forbidden_suites, extension_suites, encryption, policy, latency)

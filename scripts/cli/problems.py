@@ -44,7 +44,8 @@ def _reason_line(reason: dict[str, Any]) -> str:
     unit = reason.get("unit")
     needed, available = (_quantity(reason.get(name), unit) for name in ("needed", "available"))
     connection, constraint, where = (reason.get(name) for name in ("connection", "constraint", "where"))
-    return f"  {connection}: {constraint} at {where}: needs {needed}, there is {available}"
+    more = "" if reason.get("detail") is None else f" ({reason['detail']})"
+    return f"  {connection}: {constraint} at {where}: needs {needed}, there is {available}{more}"
 
 
 def _quantity(value: Any, unit: str | None) -> str:

@@ -32,7 +32,7 @@ def agent_part(configuration: Configuration) -> dict[str, Any]:
 
 def controller_part(configuration: Configuration) -> dict[str, Any]:
     """Members of the controller's configuration file; ``openflow`` also has members that a run adds."""
-    sections = {name: configuration.section(name) for name in ("api", "openflow", "policy")}
+    sections = {name: configuration.section(name) for name in ("api", "openflow", "policy", "latency")}
     return {**configuration.section("controller"), **sections}
 
 

@@ -14,7 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from controller.model.provisioning_trace import ProvisioningMode
-from controller.schema.config import ApiConfig, ControllerConfig, OpenFlowConfig, PolicyConfig, ProvisioningConfig
+from controller.schema.config import (
+    ApiConfig,
+    ControllerConfig,
+    LatencyConfig,
+    OpenFlowConfig,
+    PolicyConfig,
+    ProvisioningConfig,
+)
 from kms.config import KmsConfig, LimitsConfig, QkdConfig, QuotaConfig
 from kms.keys.key import KeySource
 from kms.sources.kems import KEM_NAMES
@@ -106,6 +113,11 @@ def _controller() -> Iterator[Setting]:
     yield policy("always", "Methods of which every key of QKD gets a part too.", option="--always")
     yield policy("cost_profile", "Whether lesser traffic takes premium channels only where nothing else fits, or free "
                  "ones like any other.", option="--cost-profile")  # fmt: skip
+    latency = _Section("latency", Reader.CONTROLLER, LatencyConfig)
+    yield latency("switch_us", "What a path's latency counts for each switch, one way: measured, 99th percentile "
+                  "(`bench tunnel`: `fabric`.`plain`, an eighth of the round trip).", "us")  # fmt: skip
+    yield latency("tunnel_us", "The same for both ends of a tunnel together, where hosts seal (`bench tunnel`: `veth`, "
+                  "half of what `ours` takes beyond `plain`).", "us")  # fmt: skip
     controller = _Section("controller", Reader.CONTROLLER, ControllerConfig)
     yield controller("hold_down_s", "How long both ends of a channel must be up before it is used again.", "s")
     yield controller("spare_hold_s", "How long an activated spare must be unneeded before it goes dark again.", "s")

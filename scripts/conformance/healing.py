@@ -43,7 +43,7 @@ def check_healing(worker: Worker, report: Report) -> None:
                 for since_s in SINCE_S:
                     impacts = tuple(
                         Impact(
-                            connection_ask(p.request),
+                            connection_ask(network, p.request),
                             "TO_RESTORE" if p.backup is None else "SWITCHED_OVER",
                             tuple(PathView(r.channels, channel not in r.channels) for r in p.routes),
                             p.backup is not None,

@@ -56,7 +56,9 @@ def check_pce(worker: Worker, report: Report) -> None:
         is_feasible = search_route(network, asked) is not None
         feasible += is_feasible
         try:
-            route = worker.ask("route", network_view(network), connection_ask(asked, avoid), tuple(sorted(avoid)))
+            route = worker.ask(
+                "route", network_view(network), connection_ask(network, asked, avoid), tuple(sorted(avoid))
+            )
             if route is not None:
                 with contextlib.suppress(NoRelay):
                     audited_route(network, asked, route)

@@ -21,6 +21,7 @@ from controller.pce.computation import SlicePlan, reserve_planned, search_route,
 from controller.pce.infeasibility import Infeasible, Relaxation
 from controller.pce.network import Network
 from controller.pce.slice_infeasibility import explain_slice
+from controller.schema.config import LatencyConfig
 from controller.schema.slice_request import parse_slice_request
 from topologies.spec import Tier, Topology
 
@@ -59,7 +60,7 @@ class Demonstration:
 
 def choose(topology: Topology, key_rates_millibps: Mapping[str, int], examples: Sequence[Request]) -> Demonstration:
     """Plan the examples one after the other; ``key_rates_millibps``: what QKD sections give, those left out nothing."""
-    network = Network(topology)
+    network = Network(topology, latency=LatencyConfig().parsed())  # by default, whatever the run's settings
     for section in topology.sections:
         rate = key_rates_millibps.get(section.id, 0)
         network.set_section(section.id, rate, usable=rate > 0)

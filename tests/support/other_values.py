@@ -17,6 +17,8 @@ OTHER_VALUES: dict[str, Any] = {
     "provisioning.optical_s": 0.5,
     "policy.always": ["qra"],
     "policy.cost_profile": "use-free-premium",
+    "latency.switch_us": 17,
+    "latency.tunnel_us": 170,
     "encryption.lifetime_s": 6.5,
     "api.host": "127.0.0.2",
     "api.port": 9001,

@@ -15,6 +15,7 @@ from topologies.derivation.document import WAVELENGTH_GBPS, Derived
 from topologies.files import DEFAULT_MBPS_PER_GBPS
 from topologies.spec import ENCRYPTION_CARD_DELAY_US, FIBRE_DELAY_US_PER_KM, TopologyError
 
+SWITCH_US, TUNNEL_US = 100, 300  # allowed for in bounds: more than latency.switch_us and latency.tunnel_us
 MOST_CONNECTIONS = 20_000
 MOST_OF_A_SLICE = 128
 LEAST_MBPS = 0.001  # what a request may ask for at least
@@ -49,7 +50,9 @@ def slice_requests(derived: Derived, options: DemandOptions) -> tuple[list[dict[
     factor, note = _factor(derived, pairs, ways, options)
     by_source: dict[str, list[dict[str, Any]]] = {}
     for (a, b), (there, back) in pairs.items():
-        latency_ms = max(1.0, math.ceil(2 * _delay_us(graph, ways[a, b]) / 100) / 10)
+        way = ways[a, b]
+        latency_us = 2 * _delay_us(graph, way) + len(way) * SWITCH_US + TUNNEL_US
+        latency_ms = max(1.0, math.ceil(latency_us / 100) / 10)
         connection = {
             "name": f"{a}-{b}", "from": a, "to": b, "security": options.security,
             "bandwidth_mbps": _mbps(there * factor), "reverse_bandwidth_mbps": _mbps(back * factor),
@@ -63,7 +66,7 @@ def slice_requests(derived: Derived, options: DemandOptions) -> tuple[list[dict[
         f"{len(pairs)} pairs of sites with traffic, in {len(requests)} slices: one for each first site of a pair",
         note,
         f"security {options.security}, protection {PROTECTION}: the source knows neither",
-        "latency_ms: twice that of the shortest way, at least 1",
+        "latency_ms: twice that of the shortest way's channels, 0.1 for each switch, 0.3 for the tunnel; at least 1",
     ]
     return requests, notes
 

@@ -105,6 +105,7 @@ def topology_view(network: Network, sections: Mapping[str, SectionStatus], fault
         "name": topology.name,
         "description": topology.description,
         "allocation": topology.allocation.value,
+        "latency_model": vars(network.index.latency),
         "sites": [
             {
                 "name": s.name,

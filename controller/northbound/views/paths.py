@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.model.connection import Connection, Reroute
+from controller.model.latency import LatencyParts
 from controller.model.moment import moment
 from controller.model.path import Lane, Route
 from controller.model.reroute import Cause
@@ -41,12 +42,13 @@ class PathView:
 
     ``labels`` is None where nothing is laid or planned on the path; ``client_ports`` has that of each hop, at both of
     its ends, where connections have circuits; ``key_sections`` counts how often the key relay crosses each QKD section.
-    Without a path all of it is empty, and ``latency_ms`` None.
+    ``latency_parts`` sum to ``latency_ms``. Without a path all of it is empty, and the latency None.
     """
 
     path: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
     latency_ms: float | None = None
+    latency_parts: LatencyParts | None = None
     labels: Labels | None = None
     key_links: tuple[str, ...] = ()
     key_sections: tuple[tuple[str, int], ...] = ()
@@ -58,6 +60,7 @@ class PathView:
             "path": list(self.path),
             "sites": list(self.sites),
             "latency_ms": self.latency_ms,
+            "latency_parts_us": None if self.latency_parts is None else vars(self.latency_parts),
             "labels": None if labels is None else {"forward": list(labels.forward), "reverse": list(labels.reverse)},
             "key_links": list(self.key_links),
             "key_sections": dict(self.key_sections),
@@ -66,12 +69,14 @@ class PathView:
 
 
 PATH_MEMBERS: dict[str, Any] = {
-    "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "labels": or_null(ref("Labels")),
+    "path": TEXTS, "sites": TEXTS, "latency_ms": or_null(AMOUNT), "latency_parts_us": or_null(ref("LatencyParts")),
+    "labels": or_null(ref("Labels")),
     "key_links": TEXTS, "key_sections": map_of(COUNT),
     "client_ports": list_of(COUNT),
 }  # fmt: skip
 PATH_SCHEMAS: dict[str, Any] = {
     "Labels": object_of({"forward": list_of(COUNT), "reverse": list_of(COUNT)}),
+    "LatencyParts": object_of({"fibre": COUNT, "cards": COUNT, "switches": COUNT, "tunnel": COUNT}),
     "Path": object_of(PATH_MEMBERS),
     "Reroute": object_of(
         {
@@ -88,9 +93,11 @@ def path_view(way: Lane | Route | None) -> PathView:
     if way is None:
         return PathView()
     route, labels = (way, None) if isinstance(way, Route) else (way.route, Labels(way.forward, way.reverse))
-    latency_ms = route.latency_us / 1000
     ports = () if isinstance(way, Route) else way.ports
-    return PathView(route.channels, route.sites, latency_ms, labels, route.key_links, route.key_sections, ports)
+    return PathView(
+        route.channels, route.sites, route.latency_us / 1000, route.latency_parts, labels, route.key_links,
+        route.key_sections, ports,
+    )  # fmt: skip
 
 
 def connection_paths(connection: Connection) -> dict[str, Any]:

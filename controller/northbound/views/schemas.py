@@ -122,7 +122,8 @@ _ANSWERS: dict[str, Any] = {
     "SliceList": object_of({"slices": list_of(ref("Slice"))}, {"next": TEXT}),
     "Cost": {
         **_COST,
-        "description": "total = surplus_levels * 10^14 + latency_us * 10^6 + load_permille, summed over channels",
+        "description": "total = surplus_levels * 10^14 + latency_us * 10^6 + load_permille, summed over channels, "
+        "each with one switch",
     },
     "PlannedConnection": object_of(
         {
@@ -171,6 +172,7 @@ _ANSWERS: dict[str, Any] = {
                 {"always": list_of(LEVEL), "cost_profile": {"enum": [profile.value for profile in CostProfile]}}
             ),
             "encryption": {"enum": [mode.value for mode in EncryptionMode]}, "cards": list_of(CARD_SCHEMA),
+            "latency_model": object_of({"switch_us": COUNT, "tunnel_us": COUNT}),
             "name": TEXT, "description": TEXT, "faults": TEXTS, "allocation": {"enum": [a.value for a in Allocation]},
             "wavelengths": list_of(ref("Wavelength")),
             "sites": list_of(
@@ -211,6 +213,7 @@ _ANSWERS: dict[str, Any] = {
     "Reason": object_of(
         {
             "connection": TEXT, "constraint": TEXT, "where": TEXT, "unit": or_null(TEXT),
+            "detail": or_null(TEXT),
             "needed": {"type": ["string", "number", "array"], "items": TEXT},
             "available": {"type": ["string", "number", "array", "null"], "items": TEXT},
         }

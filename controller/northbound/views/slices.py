@@ -190,6 +190,7 @@ def infeasible_view(infeasible: Infeasible) -> dict[str, Any]:
                 "needed": r.told(r.needed),
                 "available": r.told(r.available),
                 "unit": r.unit,
+                "detail": r.detail,
             }
             for r in infeasible.reasons
         ],

@@ -76,7 +76,7 @@ class ExternalPce:
     def _plan(
         self, network: Network, name: str, placements: Placements
     ) -> tuple[str | None, tuple[PlannedConnection, ...], bool] | None:
-        ask = SliceAsk(name, tuple(placement(site, requests) for site, requests in placements))
+        ask = SliceAsk(name, tuple(placement(network, site, requests) for site, requests in placements))
         answer = self.terms.worker.ask("plan", network_view(network), ask)
         if answer is None:
             return None
@@ -94,7 +94,7 @@ class ExternalPce:
         self, network: Network, request: ConnectionRequest, avoid: frozenset[str], relay: FoundRelay | None
     ) -> Route | None:
         """Its route, audited; None: it says that there is none. Raises ExtensionError."""
-        ask = connection_ask(request, avoid)
+        ask = connection_ask(network, request, avoid)
         answer = self.terms.worker.ask("route", network_view(network), ask, tuple(sorted(avoid)))
         if answer is None:
             return None

@@ -134,7 +134,11 @@ class ExternalPolicy:
         since = held.since if held is not None and held.seen == seen else now
         paths = tuple(api.PathView(lane.route.channels, works(model, lane)) for lane in connection.lanes)
         return api.Impact(
-            connection_ask(connection.request), seen[0].name, paths, _carries(seen), min(now - since, MOST_WAIT_S)
+            connection_ask(model.network, connection.request),
+            seen[0].name,
+            paths,
+            _carries(seen),
+            min(now - since, MOST_WAIT_S),
         )
 
 

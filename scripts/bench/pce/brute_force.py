@@ -13,7 +13,7 @@ from fractions import Fraction
 from controller.model.operator_policy import CostProfile
 from controller.model.request import AnyShape, ConnectionRequest, Match, Protection, SliceRequest, connections_of
 from controller.pce.network import Network
-from topologies.spec import Allocation, Wavelength
+from topologies.spec import Allocation, SecurityClass, Wavelength
 
 Cost = tuple[int, int, int]
 Way = tuple[tuple[str, ...], tuple[str, ...]]  # sites, channels
@@ -27,6 +27,15 @@ def add(*costs: Cost) -> Cost:
 def latency_us(km: float) -> int:
     exact = Fraction(str(km)) * Fraction("4.9") + 15
     return -(-exact.numerator // exact.denominator)
+
+
+def latency_of(network: Network, request: ConnectionRequest, way: Way) -> int:
+    """Everything that a packet passes one way: channels, a switch at each site, both ends of the hosts' tunnel."""
+    sites, channels = way
+    model, spec = network.index.latency, request.spec
+    is_sealed = spec.hosts_seal and spec.security.level is not SecurityClass.NONE
+    passed = sum(latency_us(network.topology.channel(c).length_km) for c in channels)
+    return passed + len(sites) * model.switch_us + (model.tunnel_us if is_sealed else 0)
 
 
 def simple_ways(network: Network, src: str, dst: str) -> Iterator[Way]:
@@ -101,7 +110,7 @@ def cost_of(network: Network, request: ConnectionRequest, way: Way) -> Cost:
         capacity = round(c.capacity_mbps * 1000)
         load = max(network.reserved_kbps(c.id, end) + need[c.id, end] for end in c.ends) * 1000 // capacity
         surplus = c.security - request.spec.security.level if counts_surplus(network) else 0
-        total = add(total, (surplus, latency_us(c.length_km), load))
+        total = add(total, (surplus, latency_us(c.length_km) + network.index.latency.switch_us, load))
     return total
 
 
@@ -117,7 +126,7 @@ def allowed_ways(network: Network, request: ConnectionRequest) -> list[tuple[Cos
         else:
             ok = all(s >= spec.security.level for s in classes)
         ok = ok and is_room(network, bandwidth_of(request, way)) and _fits_ports(network, request, channels)
-        ok = ok and sum(latency_us(network.topology.channel(c).length_km) for c in channels) <= spec.latency_us
+        ok = ok and latency_of(network, request, way) <= spec.latency_us
         ok = ok and not set(sites) & spec.exclude_sites and not set(channels) & spec.exclude_channels
         ok = ok and set(spec.include_sites) <= set(sites) and set(spec.include_channels) <= set(channels)
         ok = ok and (spec.max_hops is None or len(channels) <= spec.max_hops)

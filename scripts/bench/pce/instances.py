@@ -10,6 +10,7 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from controller.model.latency import NOTHING_BESIDE_CHANNELS, LatencyModel
 from controller.model.operator_policy import CostProfile
 from controller.model.path import Route
 from controller.model.request import (
@@ -56,6 +57,7 @@ def small_network(
     is_one_sided: bool = False,
     pooled: Allocation | None = None,
     profile: CostProfile = CostProfile.PREMIUM_LAST,
+    latency: LatencyModel = NOTHING_BESIDE_CHANNELS,
 ) -> Network:
     """A connected multigraph, or nearly: parallel channels, ties, shared-risk groups, dead elements.
 
@@ -95,7 +97,7 @@ def small_network(
     )
     if pooled is not None:
         topology = _pooled(seed, topology, pooled)
-    network = Network(topology, profile)
+    network = Network(topology, profile, latency)
     for section in section_names:
         network.set_section(section, rng.choice([0, 1, 3, 6, 9, 9]) * KEY_UNIT_MILLIBPS, rng.random() > 0.05)
     for channel in topology.channels:

@@ -15,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from controller.model.request import ConnectionRequest, Match
 from controller.pce.network import Network
-from scripts.bench.pce.brute_force import Cost, PairValue, bandwidth_of, is_room, latency_us
+from scripts.bench.pce.brute_force import Cost, PairValue, bandwidth_of, is_room, latency_of, latency_us
 
 
 @dataclass
@@ -62,6 +62,7 @@ class _Arcs:
 
     def __init__(self, network: Network, request: ConnectionRequest) -> None:
         spec, level = request.spec, request.spec.security.level
+        self.fixed_us = latency_of(network, request, ((request.src,), ()))
         self.arcs: list[tuple[str, str, str]] = []  # channel, from, to
         self.surplus: list[int] = []
         self.latency: list[int] = []
@@ -81,7 +82,7 @@ class _Arcs:
                 self.arcs.append((channel.id, *ends))
                 self.has_room.append(is_room(network, need))
                 self.surplus.append(channel.security - level)
-                self.latency.append(latency_us(channel.length_km))
+                self.latency.append(latency_us(channel.length_km) + network.index.latency.switch_us)
                 self.load.append(used * 1000 // round(channel.capacity_mbps * 1000))
 
     def constrain(self, program: _Program, request: ConnectionRequest, sites: tuple[str, ...], offset: int) -> None:
@@ -102,7 +103,9 @@ class _Arcs:
         for number, has_room in zip(numbers, self.has_room, strict=True):
             if not has_room:
                 program.add({number: 1.0}, 0, 0)
-        program.add(dict(zip(numbers, map(float, self.latency), strict=True)), 0, request.spec.latency_us)
+        program.add(
+            dict(zip(numbers, map(float, self.latency), strict=True)), 0, request.spec.latency_us - self.fixed_us
+        )
         if request.spec.max_hops is not None:
             program.add(dict.fromkeys(numbers, 1.0), 0, request.spec.max_hops)
 

@@ -35,6 +35,8 @@ class Observation:
     intended: Mapping[str, Collection[str]] = field(default_factory=dict)  # what the controller says that it shall
     leaks: Sequence[str] = field(default=())  # pairs that share no connection and reach each other
     encryption: EncryptionMode = EncryptionMode.HOST
+    switch_us: int = 0  # what the controller says that it counts for a switch, one way
+    tunnel_us: int = 0  # and for a tunnel's two ends
     carriers: Collection[str] = ()  # channels that cards seal and whose ports have carrier at both ends
 
     @property
@@ -152,13 +154,15 @@ def is_feasible(
         offered = class_on(topology, channel.id, seen.encryption)
         fits = offered is required if is_exact else offered >= required
         if channel.id in alive and fits and residual[channel.id] >= view["bandwidth_mbps"] - 1e-9:
-            graph.add_edge(channel.a, channel.b, key=channel.id, latency=_latency_ms(channel))
+            graph.add_edge(channel.a, channel.b, key=channel.id, latency=_latency_ms(channel, seen.switch_us))
     try:
         latency = nx.shortest_path_length(graph, view["src"], view["dst"], weight="latency")
     except nx.NetworkXNoPath:
         return False
     # The controller rounds each channel up to a microsecond; within that much the answer may go either way.
-    if latency > asked["latency_ms"] - 0.001 * len(topology.channels):
+    is_sealed = seen.encryption.hosts_seal and required is not SecurityClass.NONE
+    fixed_us = seen.switch_us + (seen.tunnel_us if is_sealed else 0)
+    if latency > asked["latency_ms"] - fixed_us / 1000 - 0.001 * len(topology.channels):
         return False
     sources = asked["security"] if level in (None, view["required"]) else level
     return not seen.encryption.hosts_seal or "qkd" not in sources or _has_keys(topology, seen, view, asked)
@@ -249,5 +253,5 @@ def connection_number(src_address: str) -> int:
     return (int(ipaddress.IPv4Address(src_address)) - int(FIRST_ADDRESS)) // 2
 
 
-def _latency_ms(channel: Channel) -> float:
-    return channel.delay_us / 1000
+def _latency_ms(channel: Channel, switch_us: int) -> float:
+    return (channel.delay_us + switch_us) / 1000

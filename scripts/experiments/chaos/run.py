@@ -282,6 +282,7 @@ class _Chaos:
             intended={site: intended_items(switch) for site, switch in intended.items()},
             faults=system.faults.active(),
             encryption=system.encryption,
+            **topology["latency_model"],
             carriers=_carriers(system),
         )
 

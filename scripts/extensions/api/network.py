@@ -27,7 +27,8 @@ class SiteView:
 class ChannelView:
     """A circuit between two sites. ``free_kbps`` is what is left from a to b, and from b to a.
 
-    ``is_up``: it works, and so do both its sites; a dark one is not up. ``latency_us`` is one way.
+    ``is_up``: it works, and so do both its sites; a dark one is not up. ``latency_us`` is one way,
+    the switch at one of its ends with it.
     """
 
     id: str
@@ -108,6 +109,7 @@ class NetworkView:
     wavelengths: tuple[WavelengthView, ...] = ()
     allocation: str = "shared"  # or circuit
     cost_profile: str = "premium-last"  # or use-free-premium: levels above what is asked for cost nothing then
+    switch_us: int = 0  # one switch, one way: of a channel's ``latency_us`` what is neither fibre nor card
 
     @cached_property
     def by_id(self) -> dict[str, ChannelView]:

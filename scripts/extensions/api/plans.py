@@ -24,7 +24,7 @@ class ConnectionAsk:
     bandwidth_kbps: int
     reverse_bandwidth_kbps: int | None
     reserved_kbps: tuple[int, int]
-    latency_us: int
+    latency_us: int  # what the channels of a path may take together; the first switch and the tunnel are off it
     key_rate_millibps: int
     rekey_s: float
     suite: str

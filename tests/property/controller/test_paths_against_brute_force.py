@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controller.model.latency import LatencyModel
 from controller.model.operator_policy import CostProfile
 from controller.model.request import (
     ConnectionRequest,
@@ -37,6 +39,7 @@ from topologies.spec import Allocation, SecurityClass
 seeds = st.integers(0, 2**32)
 allocations = st.sampled_from(Allocation)
 profiles = st.sampled_from(CostProfile)
+models = st.builds(LatencyModel, st.integers(1, 60), st.integers(1, 150))  # of the order of small requests' bounds
 SLICE_LIMITS = SmallLimits(sites=5, channels=9, cells=1)
 
 
@@ -70,6 +73,16 @@ def test_one_route_over_wavelengths_with_several_circuits(
     check_route(network, small_connection(request_seed, network, is_directed=is_loaded, is_eased=True))
 
 
+@given(seeds, seeds, models, st.booleans())
+@settings(max_examples=1500, deadline=None)
+def test_one_route_whose_latency_counts_switches_and_tunnel(
+    network_seed: int, request_seed: int, latency: LatencyModel, is_sealed_by_cards: bool
+) -> None:
+    network = small_network(network_seed, latency=latency)
+    request = small_connection(request_seed, network)
+    check_route(network, replace(request, spec=replace(request.spec, hosts_seal=not is_sealed_by_cards)))
+
+
 def check_route(network: Network, request: ConnectionRequest) -> None:
     expected = brute_force.best_route(network, request)
     route = search_route(network, request)
@@ -80,6 +93,8 @@ def check_route(network: Network, request: ConnectionRequest) -> None:
     assert (parts(route.cost), sum(times for _, times in route.key_sections)) == expected
     ways = {way for _, way in brute_force.allowed_ways(network, request)}
     assert (route.sites, route.channels) in ways
+    latency_us = brute_force.latency_of(network, request, (route.sites, route.channels))
+    assert route.latency_us == route.latency_parts.total == latency_us
     network.reserve("owner", route, request.spec.reserved_kbps, request.spec.key_rate_millibps)
 
 
@@ -145,6 +160,15 @@ def test_pair_over_wavelengths_with_several_circuits(
     check_pair(network, small_connection(request_seed, network, protection, is_directed=is_loaded, is_eased=True))
 
 
+@given(seeds, seeds, models)
+@settings(max_examples=1000, deadline=None)
+def test_pair_whose_latency_counts_switches_and_tunnel(
+    network_seed: int, request_seed: int, latency: LatencyModel
+) -> None:
+    network = small_network(network_seed, latency=latency)
+    check_pair(network, small_connection(request_seed, network, Protection.ONE_TO_ONE))
+
+
 def check_pair(network: Network, request: ConnectionRequest) -> None:
     expected = brute_force.best_pair(network, request)
     found = search_pair(network, request)
@@ -182,6 +206,16 @@ def test_slice_over_wavelengths_with_several_circuits(
     network_seed: int, request_seed: int, allocation: Allocation, is_listed: bool
 ) -> None:
     network = small_network(network_seed, SLICE_LIMITS, pooled=allocation)
+    made = small_listed(request_seed, network) if is_listed else small_slice(request_seed, network, SLICE_LIMITS)
+    check_slice(network, made)
+
+
+@given(seeds, seeds, models, st.booleans())
+@settings(max_examples=600, deadline=None)
+def test_slice_whose_latency_counts_switches_and_tunnels(
+    network_seed: int, request_seed: int, latency: LatencyModel, is_listed: bool
+) -> None:
+    network = small_network(network_seed, SLICE_LIMITS, latency=latency)
     made = small_listed(request_seed, network) if is_listed else small_slice(request_seed, network, SLICE_LIMITS)
     check_slice(network, made)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.cli.paths import path_text
+from scripts.cli.paths import LATENCY_COLUMNS, latency_rows, path_text
 from scripts.console.output import print_table, say
 
 
@@ -19,6 +19,7 @@ def print_plan(plan: dict[str, Any]) -> None:
          c["reverse_bandwidth_mbps"], c["latency_ms"], path_text(c), path_text(c["backup"]))
         for c in connections
     ])  # fmt: skip
+    print_table("Latency", LATENCY_COLUMNS, latency_rows(connections))
     print_table("Labels, hop by hop", ("connection", "address", "peer", "forward", "reverse"), [
         (c["name"], c["src_address"], c["dst_address"], *(_numbers(c["labels"][way]) for way in ("forward", "reverse")))
         for c in connections

@@ -11,7 +11,7 @@ from scripts.cli.commands.slices.times import time_text
 from scripts.cli.commands.slices.tracing import show_traces
 from scripts.cli.controllers import controller_of, get
 from scripts.cli.handlers import Handlers
-from scripts.cli.paths import path_text
+from scripts.cli.paths import LATENCY_COLUMNS, latency_rows, path_text
 from scripts.cli.problems import raise_problem
 from scripts.console.output import print_json, print_table, say
 from scripts.testbed.clients import every_slice
@@ -78,6 +78,8 @@ def print_connections(body: dict[str, Any]) -> None:
          c.get("protection"), path_text(c), path_text(c["backup"]), c.get("state"))
         for c in body["connections"]
     ])  # fmt: skip
+    if latencies := latency_rows(body["connections"]):
+        print_table("Latency", LATENCY_COLUMNS, latencies)
     _print_hops(body)
     if "wavelengths" in body and any(c["client_ports"] for c in body["connections"]):
         _print_circuits(body)

@@ -56,6 +56,15 @@ def test_a_slice_of_any_shape_and_the_topology_under_it_are_as_described(client:
         validate(client, "SliceRequest", raw_request("ring", cells=["cell1"]))
 
 
+def test_the_parts_of_a_path_sum_to_its_latency_in_a_plan_and_a_slice(client: Client) -> None:
+    asked = request()
+    for body in (client.call("POST", "/v1/slices?dry_run=true", asked)[2], client.call("POST", "/v1/slices", asked)[2]):
+        for connection in body["connections"]:
+            for path in paths(connection):
+                assert sum(path["latency_parts_us"].values()) == round(1000 * path["latency_ms"])
+                assert path["latency_parts_us"]["cards"] == 15 * len(path["path"])
+
+
 def test_planned_and_made_working_backup_and_preferred_are_alike(client: Client) -> None:
     plan = client.call("POST", "/v1/slices?dry_run=true", request())[2]
     made = client.call("POST", "/v1/slices", request())[2]

@@ -54,7 +54,9 @@ def test_a_dry_run_that_fits_shows_the_paths(
     assert isinstance(planned, SlicePlan)
     answer = plan_view(preview(model(), planned))
     assert dry_run(monkeypatch, 200, answer) == 0
-    assert "cell1-agg1-ch3 agg1-metro1-ch3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "cell1-agg1-ch3 agg1-metro1-ch3" in said
+    assert "tunnel, us" in said
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def parsed(configuration: Configuration, topology: Topology, folder: Path) -> di
     config = load_config(controller)
     return {
         "controller": config, "api": config.api, "openflow": config.openflow, "tunnel": load_agent_config(agent),
-        "policy": config.policy,
+        "policy": config.policy, "latency": config.latency,
         "kms": parse_config(json.dumps(kms_file(topology, layout, configuration))),
     }  # fmt: skip
 

@@ -243,6 +243,14 @@ def test_too_little_latency_or_bandwidth_is_a_reason() -> None:
     assert judge(TOPOLOGY, Observation(**seen)) == []
 
 
+@pytest.mark.parametrize("counted", [{"switch_us": 20_000}, {"tunnel_us": 40_000}])
+def test_what_the_controller_counts_for_switches_and_tunnel_is_a_reason(counted: dict[str, Any]) -> None:
+    seen = observation()
+    degrade(seen)
+    assert judge(TOPOLOGY, Observation(**seen)) != []
+    assert judge(TOPOLOGY, replace(Observation(**seen), **counted)) == []
+
+
 def test_cookies_and_addresses_name_connections() -> None:
     assert number_of_cookie(cookie(3)) == 3 == connection_number("10.200.0.6")
     assert number_of_cookie(0x5153 << 48) is None
