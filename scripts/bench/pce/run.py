@@ -32,10 +32,12 @@ from scripts.bench.pce.instances import (
 )
 from scripts.bench.pce.large import large_network, large_request
 from scripts.setup.machine import describe_machine, describe_versions
+from topologies.spec import Allocation
 
 SIZES = (100, 1_000, 10_000, 100_000)
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 SLICE_LIMITS = SmallLimits(sites=5, channels=9, cells=1)
+POOLED = (None, Allocation.SHARED, Allocation.CIRCUIT)
 MEDIUM_LIMITS = SmallLimits(sites=24, channels=60)
 
 
@@ -88,20 +90,21 @@ def run(effort: Effort = Effort(), progress: Callable[[str], None] = lambda line
 def compare_small(effort: Effort, tally: Counter[str], progress: Callable[[str], None]) -> None:
     """Count in ``tally`` the instances, the feasible ones and those on which the oracle agrees.
 
-    Every other one has bandwidth that differs by direction, and lists its connections.
+    Every other one has bandwidth that differs by direction, and lists its connections; of three one has wavelengths of
+    several circuits, and one client ports.
     """
     progress(f"comparing {effort.routes} routes, {effort.pairs} pairs and {effort.slices} slices with brute force")
     for seed in range(effort.routes):
-        network = _small(seed, SmallLimits())
-        request = small_connection(seed, network, is_directed=_is_directed(seed))
+        network = _small(seed, SmallLimits(), POOLED[seed % 3])
+        request = small_connection(seed, network, is_directed=_is_directed(seed), is_eased=seed % 3 > 0)
         _count(tally, _route_value(network, request), brute_force.best_route(network, request))
     for seed in range(effort.pairs):
-        network = _small(seed, SmallLimits())
+        network = _small(seed, SmallLimits(), POOLED[seed % 3])
         protection = Protection.ONE_PLUS_ONE if _is_directed(seed) else Protection.ONE_TO_ONE
-        request = small_connection(seed, network, protection, is_directed=_is_directed(seed))
+        request = small_connection(seed, network, protection, is_directed=_is_directed(seed), is_eased=seed % 3 > 0)
         _count(tally, _pair_value(network, request), brute_force.best_pair(network, request), "pairs")
     for seed in range(effort.slices):
-        network = _small(seed, SLICE_LIMITS)
+        network = _small(seed, SLICE_LIMITS, POOLED[seed % 3])
         asked = small_listed(seed, network) if _is_directed(seed) else small_slice(seed, network, SLICE_LIMITS)
         _count(tally, _slice_value(network, asked), brute_force.best_slice(network, asked), "slices")
 
@@ -129,8 +132,8 @@ def _is_directed(seed: int) -> bool:
     return seed % 2 == 1
 
 
-def _small(seed: int, limits: SmallLimits) -> Network:
-    return small_network(seed, limits, is_one_sided=_is_directed(seed))
+def _small(seed: int, limits: SmallLimits, pooled: Allocation | None = None) -> Network:
+    return small_network(seed, limits, is_one_sided=_is_directed(seed), pooled=pooled)
 
 
 def without_requirements(request: ConnectionRequest) -> ConnectionRequest:

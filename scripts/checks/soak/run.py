@@ -1,7 +1,7 @@
 """``qslice test --long``: fifty connections on one host, a key every 3 s, channels that fail and come back.
 
 After the first two minutes no process may grow by more than 5 %, have a thread more, or more than 8 descriptors more:
-so many are connections kept alive. No tunnel may take a packet for another's, or lose more than 5 % for want of a key.
+so many are connections kept alive. No tunnel may take a packet for another's, or lose over 5 % after a change of keys.
 How fast anything goes is not judged: other programs of the machine have a say in it.
 
 Exit status: 0 it held, 1 it did not, 2 the request was wrong, 3 the machine lacks something.

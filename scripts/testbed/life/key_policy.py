@@ -18,4 +18,4 @@ def require_kem(configuration: Configuration) -> None:
     try:
         choose_kem(entry.value)
     except ConfigError as error:
-        raise WrongRequest(f"{entry.origin}: {error.reason}") from error
+        raise WrongRequest(f"{entry.origin}: {KEM}: {error.reason}") from error

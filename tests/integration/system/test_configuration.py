@@ -58,9 +58,6 @@ def test_what_a_file_says_is_in_force(tmp_path: Path) -> None:
         told = answer("tunnel", "stats", "core1")["sites"]["core1"]["connections"]
         assert {name: each["key_source"] for name, each in told.items()}.items() <= sources.items()
         assert answer("status")["policy"] == {"always": ["qra"], "cost_profile": "use-free-premium"}
-        held = answer("slice", "reserve", "--example", "cdn")
-        assert held["slice"]["state"] == "RESERVED"
-        assert answer("slice", "activate", held["id"])["state"] == "ACTIVE"
         refused = qslice("slice", "patch", "enterprise-app", "--set", "connections.access.suite=chacha20-poly1305")
         assert refused.returncode == 2
         assert "is forbidden here" in refused.stderr
@@ -70,6 +67,9 @@ def test_what_a_file_says_is_in_force(tmp_path: Path) -> None:
         assert {c["data_plane"] for each in stats["sites"].values() for c in each["connections"].values()} == {
             "userspace"
         }
+        held = answer("slice", "reserve", "--example", "cdn")
+        assert held["slice"]["state"] == "RESERVED"
+        assert answer("slice", "activate", held["id"])["state"] == "ACTIVE"
     finally:
         down = qslice("down")
     assert down.returncode == 0, down.stderr

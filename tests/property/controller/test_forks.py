@@ -18,6 +18,7 @@ from controller.model.connectivity import Finding, Verdict
 from controller.model.dark_channel import Spare, SpareState
 from controller.model.errors import ControllerError
 from controller.model.reason import UNEXPLAINED
+from controller.model.recurrence import Occurrence
 from controller.model.request import ThreeRoles
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -46,7 +47,7 @@ def seen(model: NetworkState) -> dict[str, Any]:
     properties = [name for name, value in inspect.getmembers(StateReading) if isinstance(value, property)]
     read = {name: getattr(model, name) for name in properties}
     read = {name: dict(value) if hasattr(value, "keys") else value for name, value in read.items()}
-    for name in ("network", "labels", "intended"):
+    for name in ("network", "labels", "client_ports", "intended"):
         del read[name]
     owners = [f"{c.id}#{lane.generation}" for c in model.connections.values() for lane in c.lanes]
     # Numbers and the rules of each connection cannot be read: a fork that is thrown away shows them.
@@ -62,6 +63,7 @@ def seen(model: NetworkState) -> dict[str, Any]:
         "fingerprint": network.fingerprint(),
         "rates": [(owner, network.is_reserved(owner), network.reserved_rate_millibps(owner)) for owner in owners],
         "labels": [model.labels.taken(c.id, end) for c in TOPOLOGY.channels for end in c.ends],
+        "client ports": {w.id: model.client_ports.holders(w.id) for w in TOPOLOGY.wavelengths},
         "departures": model.departures,
         "intended": {site: model.intended.at(site) for site in SITES},
         "relays": {i: model.kept_relay(i) for i in model.connections},
@@ -96,6 +98,8 @@ def create(model: NetworkState, rng: random.Random) -> None:
     if rng.random() < 0.2:
         return
     model.begin_provisioning(record.name)
+    if rng.random() < 0.2:
+        model.take_occurrence(record.name, Occurrence(rng.randint(1, 9), 1.0, 2.0))
     for connection in model.connections_of(record.name):
         model.set_state(connection.id, ConnectionState.INSTALLING)
     model.install_transit(record.connection_ids)
@@ -110,6 +114,8 @@ def remove(model: NetworkState, rng: random.Random) -> None:
     if not model.slices:
         return
     name = rng.choice(sorted(model.slices))
+    if model.slice(name).state in (SliceState.ACTIVE, SliceState.DEGRADED) and rng.random() < 0.5:
+        model.begin_deleting(name, rng.choice([None, Occurrence(2, 3.0, 4.0)]))
     going = model.everything_of(name)
     model.withdraw_ingress(going)
     if rng.random() < 0.8:
@@ -202,6 +208,14 @@ def confirm(model: NetworkState, rng: random.Random) -> None:
     model.release_due_labels(now)
 
 
+def configure(model: NetworkState, rng: random.Random) -> None:
+    """One device is set up, another one undone."""
+    connection = one_of(model, rng)
+    if connection is not None:
+        model.install_at(connection, rng.choice(SITES))
+        model.withdraw_at(connection, rng.choice(SITES))
+
+
 def schedule(model: NetworkState, rng: random.Random) -> None:
     name = "later"
     scheduled = SliceRecord(request_for("cdn", name=name), None, (), SliceState.SCHEDULED)
@@ -280,7 +294,7 @@ def draft(model: NetworkState, rng: random.Random) -> None:
 
 HAPPENINGS: tuple[Callable[[NetworkState, random.Random], None], ...] = (
     create, create, create, remove, cut, mend, move, lose, supply, note, schedule, observe, light, change, change,
-    draft, confirm,
+    draft, confirm, configure,
 )  # fmt: skip
 HISTORIES = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.integers(0, 2**16)), max_size=8)
 History = list[tuple[Callable[[NetworkState, random.Random], None], int]]

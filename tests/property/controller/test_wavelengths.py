@@ -209,5 +209,8 @@ def test_a_connection_that_moves_keeps_the_ports_of_the_hops_it_keeps() -> None:
     assert pool.take("b", Route(("leaf1", "hub"), ("c-leaf1",), 0, 0), 1) == (2,)  # left, and nothing else is free
     with pytest.raises(ClientPortsExhausted, match="wavelength w: all of its client ports are patched"):
         pool.take("c", Route(("leaf1", "hub"), ("c-leaf1",), 0, 0), 1)
+    other = pool.copy()
+    other.release("b", Lane(Route((), (), 0, 0), (), (), 1, ports=(2,)))
+    assert other.holders("w").keys() == {1, 3}
     pool.release("a", old)
     assert pool.holders("w") == {1: {"a"}, 2: {"b"}, 3: {"a"}}
