@@ -44,6 +44,9 @@ class System(Protocol):
     def tap_of(self, channel_id: str) -> Tap:
         """Where what goes over the channel is captured: on its wavelength's line if cards seal it, else at a port."""
 
+    def key_changes_of(self, channel_id: str) -> int | None:
+        """How often the cards that seal the channel have changed their key; None where none do."""
+
 
 def counters_of(system: System, host: str, connection_id: str) -> dict[str, Any]:
     """The tunnel agent's counters of one connection; MeasurementError when it does not know it."""

@@ -143,6 +143,9 @@ class LineSystem:
     def tap_of(self, channel_id):
         return Tap(self.channel_interfaces(channel_id)[0])
 
+    def key_changes_of(self, channel_id):
+        return None
+
     def tunnel_stats(self, host):
         if host == "mid" or "alpha" not in self._slices or self._plaintext:
             return {}
