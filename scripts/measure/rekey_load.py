@@ -42,12 +42,23 @@ def packet_rate(bandwidth_mbps: float, slowness: float = 1.0) -> float:
 
 
 def rekeys_of(system: System, connections: Sequence[Connection]) -> dict[str, int]:
-    """The rekey counters at the connections' initiators, by connection id."""
+    """How often what seals each connection has changed its key, by connection id: the tunnel, as its initiator counts;
+    where the hosts seal nothing the cards on its path, and of these the one with the fewest changes."""
     stats = {host: system.tunnel_stats(host) for host in sorted({c.src for c in connections})}
     for c in connections:
         if c.id not in stats[c.src]:
             raise MeasurementError(f"the tunnel agent on {c.src} knows no connection {c.id}")
-    return {c.id: int(stats[c.src][c.id]["rekeys"]) for c in connections}
+    return {
+        c.id: int(stats[c.src][c.id]["rekeys"]) if "rekeys" in stats[c.src][c.id] else _changes_on_path(system, c)
+        for c in connections
+    }
+
+
+def _changes_on_path(system: System, connection: Connection) -> int:
+    changes = [changed for c in connection.path if (changed := system.key_changes_of(c)) is not None]
+    if not changes:
+        raise MeasurementError(f"nothing seals {connection.id}: neither a tunnel nor a card on its path")
+    return min(changes)
 
 
 def load_across_rekeys(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from scripts.measure.errors import MeasurementError
+from scripts.testbed.taps import Tap
 from topologies.spec import Topology
 
 
@@ -38,7 +39,13 @@ class System(Protocol):
     def link_up(self, channel_id: str) -> None: ...
 
     def channel_interfaces(self, channel_id: str) -> tuple[str, str]:
-        """Names of the channel's two interfaces in the root namespace, to capture on."""
+        """Names of the channel's two interfaces in the root namespace."""
+
+    def tap_of(self, channel_id: str) -> Tap:
+        """Where what goes over the channel is captured: on its wavelength's line if cards seal it, else at a port."""
+
+    def key_changes_of(self, channel_id: str) -> int | None:
+        """How often the cards that seal the channel have changed their key; None where none do."""
 
 
 def counters_of(system: System, host: str, connection_id: str) -> dict[str, Any]:

@@ -88,6 +88,12 @@ class RunningSystem:
         line = self.line_taps().get(self.channel(channel_id).wavelength)
         return Tap(self.channel_interfaces(channel_id)[0]) if line is None else line
 
+    def key_changes_of(self, channel_id: str) -> int | None:
+        """How often the cards that seal a channel have changed their key; None where none do."""
+        wavelength = self.channel(channel_id).wavelength
+        sites = [card.site for card in self.cards if card.wavelength == wavelength and card.end == "a"]
+        return int(self.card_stats(sites[0])[wavelength]["rekeys"]) if sites else None
+
     def link_down(self, channel_id: str) -> None:
         self.faults.inject(Fault(FaultKind.CUT, channel_id))
 

@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+from scripts.testbed.taps import Tap
 from topologies.spec import Channel, SecurityClass, Site, Tier, Topology, Wavelength
 
 PREFIX = "qdt"
@@ -138,6 +139,12 @@ class LineSystem:
 
     def channel_interfaces(self, channel_id):
         return f"{PREFIX}{channel_id}a", f"{PREFIX}{channel_id}b"
+
+    def tap_of(self, channel_id):
+        return Tap(self.channel_interfaces(channel_id)[0])
+
+    def key_changes_of(self, channel_id):
+        return None
 
     def tunnel_stats(self, host):
         if host == "mid" or "alpha" not in self._slices or self._plaintext:

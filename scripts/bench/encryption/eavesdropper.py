@@ -28,6 +28,7 @@ FIRST_PORT = 5800
 BANDWIDTH_MBPS = 4.0
 SETTLE_S = 1.0
 PATIENCE = 5  # times as long as sending takes: on a busy machine
+QUIESCENT_S = 0.4
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _tapped(system: RunningSystem, probers: Probers, channel_id: str, connection
         time.sleep(QUIET_S)
         sending = time.monotonic()
         start_sending(probers, plan)
-        poll(lambda: all(f.received(probers)["unique"] >= EACH for f, _ in plan), PATIENCE * EACH * INTERVAL_S, 0.2)
+        _await_the_last(probers, [flow for flow, _ in plan])
         sent = stop_sending(probers, [flow for flow, _ in plan])
         ended = time.monotonic()
     if any(capture.dropped.values()) or min(sent.values()) < EACH:
@@ -88,6 +89,19 @@ def _tapped(system: RunningSystem, probers: Probers, channel_id: str, connection
     quiet = [frame for frame in frames if began <= frame[0] < sending]
     busy = [frame for frame in frames if sending <= frame[0] < ended]
     return look(quiet, busy, sending - began, ended - sending, told, marker)
+
+
+def _await_the_last(probers: Probers, flows: list[Flow]) -> None:
+    """Until nothing more arrives: on a busy machine later than it was to be sent, and some of it never."""
+    time.sleep(EACH * INTERVAL_S)
+    before = -1
+
+    def has_ended() -> bool:
+        nonlocal before
+        last, before = before, sum(flow.received(probers)["unique"] for flow in flows)
+        return before == last
+
+    poll(has_ended, PATIENCE * EACH * INTERVAL_S, QUIESCENT_S)
 
 
 def _addresses(system: RunningSystem, connections: tuple[Connection, ...]) -> frozenset[str]:

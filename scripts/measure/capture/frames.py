@@ -14,6 +14,7 @@ VLAN_TYPES = (0x8100, 0x88A8, 0x9100)
 IPV4 = 0x0800
 UDP = 17
 ETHERNET_ADDRESSES = 12
+LINE_PORT = 4500  # of the cards at both ends of a line: ESP in UDP (RFC 3948, 2)
 NON_ESP_MARKER = b"\0\0\0\0"  # RFC 3948, section 2.2: control messages, not ESP
 
 
@@ -59,6 +60,11 @@ def parse_frame(frame: bytes) -> Packet | None:
         str(ipaddress.IPv4Address(source)), str(ipaddress.IPv4Address(destination)),
         protocol, source_port, destination_port, body,
     )  # fmt: skip
+
+
+def is_between_cards(packet: Packet) -> bool:
+    """Whether it is what two cards seal between them."""
+    return packet.is_esp_in_udp and (packet.source_port, packet.destination_port) == (LINE_PORT, LINE_PORT)
 
 
 BYTES_PER_LINE = 16

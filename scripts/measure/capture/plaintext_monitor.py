@@ -5,11 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection
 
-from scripts.measure.capture.frames import parse_frame
+from scripts.measure.capture.frames import is_between_cards, parse_frame
 from scripts.measure.capture.plaintext_search import contains_marker
 from scripts.measure.connection import TUNNEL_BASE_PORT
 
-LINE_PORT = 4500  # of the cards at both ends of a line: ESP in UDP (RFC 3948, 2)
 ESP_HEAD = struct.Struct("!IIQ")  # SPI, sequence number (RFC 4303, 2.1 and 2.2); IV (RFC 4106, 3.1)
 
 
@@ -39,8 +38,7 @@ class PlaintextMonitor:
         packet = parse_frame(frame)
         if packet is None or not packet.is_esp_in_udp or len(packet.payload) <= ESP_HEAD.size:
             return
-        ports = packet.source_port, packet.destination_port
-        if channel in self._sealed and ports == (LINE_PORT, LINE_PORT):
+        if channel in self._sealed and is_between_cards(packet):
             self.line_packets += 1
         elif packet.source_port != packet.destination_port or packet.destination_port < TUNNEL_BASE_PORT:
             return  # BFD between the switches, which repeats itself

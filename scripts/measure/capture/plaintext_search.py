@@ -2,20 +2,20 @@
 
 A distinctive random marker goes through each connection both ways while all channels of its path are captured. For an
 encrypted connection the marker must be nowhere, on no captured channel; for a clear one it must be found on every
-channel of its path. Neither counts unless the capture saw the connection's own packets on every channel of the path,
-at least as many as were sent, the kernel dropped none of the capture, and the far end received the marker: a capture
-that looks in the wrong place finds no marker either.
+channel of its path but those that cards seal, on whose lines it must not be. Neither counts unless the capture saw the
+connection's own packets on every channel of the path, at least as many as were sent, the kernel dropped none of the
+capture, and the far end received the marker: a capture that looks in the wrong place finds no marker either.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scripts.measure.capture.channels import ChannelCapture
-from scripts.measure.capture.frames import Packet, parse_frame
+from scripts.measure.capture.frames import Packet, is_between_cards, parse_frame
 from scripts.measure.connection import Connection
 from scripts.measure.polling import poll
 from scripts.measure.probes.flows import Datagrams, flows_of, start_sending, stop_sending
@@ -81,9 +81,13 @@ def judge(
     delivered: int,
     frames: Mapping[str, Sequence[bytes]],
     dropped: Mapping[str, int],
+    sealed: Collection[str] = (),
 ) -> MarkerResult:
-    """What the captured ``frames`` (by channel) say about one connection."""
-    sightings = tuple(_sight(channel, connection, marker, frames.get(channel, ())) for channel in connection.path)
+    """What the captured ``frames`` (by channel) say about one connection. ``sealed`` channels were captured between
+    two cards: whose packets these are cannot be told there, only that there are enough."""
+    sightings = tuple(
+        _sight(channel, connection, marker, frames.get(channel, ()), channel in sealed) for channel in connection.path
+    )
     elsewhere = sum(
         contains_marker(frame, marker)
         for channel, captured in frames.items()
@@ -106,11 +110,13 @@ def judge(
     if connection.is_encrypted and (readable or elsewhere):
         # Readable is readable, whatever else the capture missed.
         reason = f"the marker is readable on {', '.join(readable) or 'a channel outside the path'}"
-    elif not inconclusive and not connection.is_encrypted and len(readable) < len(connection.path):
-        missing = [c for c in connection.path if c not in readable]
-        reason = f"the marker of a clear connection was not found on {', '.join(missing)}"
+    elif leaking := [c for c in readable if c in sealed]:
+        reason = f"the marker of a clear connection is readable on the sealed line of {', '.join(leaking)}"
+    elif not inconclusive and not connection.is_encrypted:
+        missing = [c for c in connection.path if c not in readable and c not in sealed]
+        reason = f"the marker of a clear connection was not found on {', '.join(missing)}" if missing else ""
     seen = ", ".join(f"{s.frames_seen} on {s.channel}" for s in sightings)
-    found = "marker found on every channel" if readable else "marker absent"
+    found = "marker found on every channel that no card seals" if readable else "marker absent"
     return MarkerResult(
         connection.id, sent, delivered, sightings,
         ciphertext_only=not inconclusive and not readable and not elsewhere,
@@ -120,11 +126,15 @@ def judge(
     )  # fmt: skip
 
 
-def _sight(channel: str, connection: Connection, marker: bytes, frames: Iterable[bytes]) -> ChannelSighting:
+def _sight(
+    channel: str, connection: Connection, marker: bytes, frames: Iterable[bytes], is_sealed: bool
+) -> ChannelSighting:
     seen, with_marker, sample = 0, 0, b""
     for frame in frames:
         packet = parse_frame(frame)
-        if packet is not None and belongs_to(packet, connection, connection.is_encrypted):
+        is_of_line = packet is not None and is_sealed and is_between_cards(packet)
+        is_of_it = packet is not None and not is_sealed and belongs_to(packet, connection, connection.is_encrypted)
+        if packet is not None and (is_of_line or is_of_it):
             seen += 1
             sample = sample or packet.payload[:SAMPLE_BYTES]
         with_marker += contains_marker(frame, marker)
@@ -152,9 +162,10 @@ def look_for_markers(
 
     for flow in flows:
         flow.listen(probers, PORT, markers[flow.connection.id])
-    interfaces = {channel: system.channel_interfaces(channel)[0] for channel in channels}
+    taps = {channel: system.tap_of(channel) for channel in channels}
+    sealed = [channel for channel, tap in taps.items() if tap.holder is not None]
     frames: dict[str, list[bytes]] = {channel: [] for channel in channels}
-    with ChannelCapture(interfaces, lambda channel, frame: frames[channel].append(frame)) as capture:
+    with ChannelCapture(taps, lambda channel, frame: frames[channel].append(frame)) as capture:
         start_sending(probers, plan)
         poll(all_arrived, PACKETS_EACH_WAY * INTERVAL_S + ARRIVAL_TIMEOUT_S * slowness, 0.1)
     sent_by_flow = stop_sending(probers, flows)
@@ -164,4 +175,6 @@ def look_for_markers(
         sent[flow.connection.id] += sent_by_flow[flow.id]
         got = probers[flow.receiver.host].call("receive_stop", flow=flow.id)
         delivered[flow.connection.id] += got["with_needle"]
-    return {c.id: judge(c, markers[c.id], sent[c.id], delivered[c.id], frames, capture.dropped) for c in connections}
+    return {
+        c.id: judge(c, markers[c.id], sent[c.id], delivered[c.id], frames, capture.dropped, sealed) for c in connections
+    }

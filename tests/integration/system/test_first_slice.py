@@ -12,15 +12,18 @@ import pytest
 
 from tests.support.launcher import argv, connection, environment, network_up, qslice
 from tests.support.wait import PATIENCE, wait_until
-from topologies.catalog import CATALOG
+from topologies.catalog import CATALOG, load
+from topologies.spec import Allocation
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_ovs, pytest.mark.needs_tun, pytest.mark.slow]
 
+# Where circuits are allocated a client port carries 10 Mbit/s, and the example's backhaul asks for 20.
+NETWORKS = sorted(name for name in CATALOG if load(name).allocation is Allocation.SHARED)
 REPEATS = int(os.environ.get("QSLICE_FIRST_SLICES", "1"))
 
 
 @pytest.mark.timeout(300 * REPEATS)
-@pytest.mark.parametrize("topo", sorted(CATALOG))
+@pytest.mark.parametrize("topo", NETWORKS)
 def test_the_readmes_first_slice_succeeds_the_moment_up_returns(topo: str) -> None:
     for _ in range(REPEATS):
         with network_up(topo=topo):

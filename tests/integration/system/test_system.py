@@ -105,7 +105,8 @@ def test_status_and_lists_have_the_fields_of_the_contract(status: dict[str, Any]
     assert {"name", "src", "dst", "src_address", "dst_address", "required", "key_source", "path", "state"} <= set(shown)
     channel = answer("link", "list")[0]
     assert set(channel) == {
-        "id", "a", "b", "a_interface", "b_interface", "class", "state", "capacity_mbps", "reserved_mbps"
+        "id", "a", "b", "a_interface", "b_interface", "class", "state", "capacity_mbps", "reserved_mbps",
+        "wavelength", "ports_used", "ports_free",
     }  # fmt: skip
     now = answer("status")
     assert set(now["processes"].values()) == {"up"}

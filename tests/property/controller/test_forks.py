@@ -18,6 +18,7 @@ from controller.model.connectivity import Finding, Verdict
 from controller.model.dark_channel import Spare, SpareState
 from controller.model.errors import ControllerError
 from controller.model.reason import UNEXPLAINED
+from controller.model.recurrence import Occurrence
 from controller.model.request import ThreeRoles
 from controller.model.slice_record import SliceRecord
 from controller.model.states import ConnectionState, SliceState
@@ -97,6 +98,8 @@ def create(model: NetworkState, rng: random.Random) -> None:
     if rng.random() < 0.2:
         return
     model.begin_provisioning(record.name)
+    if rng.random() < 0.2:
+        model.take_occurrence(record.name, Occurrence(rng.randint(1, 9), 1.0, 2.0))
     for connection in model.connections_of(record.name):
         model.set_state(connection.id, ConnectionState.INSTALLING)
     model.install_transit(record.connection_ids)
@@ -111,6 +114,8 @@ def remove(model: NetworkState, rng: random.Random) -> None:
     if not model.slices:
         return
     name = rng.choice(sorted(model.slices))
+    if model.slice(name).state in (SliceState.ACTIVE, SliceState.DEGRADED) and rng.random() < 0.5:
+        model.begin_deleting(name, rng.choice([None, Occurrence(2, 3.0, 4.0)]))
     going = model.everything_of(name)
     model.withdraw_ingress(going)
     if rng.random() < 0.8:
@@ -203,6 +208,14 @@ def confirm(model: NetworkState, rng: random.Random) -> None:
     model.release_due_labels(now)
 
 
+def configure(model: NetworkState, rng: random.Random) -> None:
+    """One device is set up, another one undone."""
+    connection = one_of(model, rng)
+    if connection is not None:
+        model.install_at(connection, rng.choice(SITES))
+        model.withdraw_at(connection, rng.choice(SITES))
+
+
 def schedule(model: NetworkState, rng: random.Random) -> None:
     name = "later"
     scheduled = SliceRecord(request_for("cdn", name=name), None, (), SliceState.SCHEDULED)
@@ -281,7 +294,7 @@ def draft(model: NetworkState, rng: random.Random) -> None:
 
 HAPPENINGS: tuple[Callable[[NetworkState, random.Random], None], ...] = (
     create, create, create, remove, cut, mend, move, lose, supply, note, schedule, observe, light, change, change,
-    draft, confirm,
+    draft, confirm, configure,
 )  # fmt: skip
 HISTORIES = st.lists(st.tuples(st.sampled_from(HAPPENINGS), st.integers(0, 2**16)), max_size=8)
 History = list[tuple[Callable[[NetworkState, random.Random], None], int]]

@@ -15,7 +15,7 @@ from scripts.cli.handlers import Handlers
 from scripts.console.output import print_json
 from scripts.errors import DidNotHold, EnvironmentLacks, WrongRequest
 from scripts.files.results import new_file
-from scripts.measure.capture.plaintext_monitor import LINE_PORT
+from scripts.measure.capture.frames import LINE_PORT
 from scripts.measure.connection import Connection
 from scripts.testbed.paths import Layout
 from scripts.testbed.run_record import running_record

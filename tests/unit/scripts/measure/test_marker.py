@@ -69,6 +69,25 @@ def test_plaintext_beside_the_tunnel_fails_even_off_the_path():
     assert not result.ciphertext_only
 
 
+@pytest.mark.parametrize("connection", [SECRET, CLEAR])
+def test_between_cards_nothing_may_be_readable_whatever_was_asked(connection):
+    lines = {"one": [esp(port=4500)] * 4, "two": [esp(port=4500)] * 5}
+    good = judge(connection, MARKER, 4, 4, lines, {}, sealed=("one", "two"))
+    assert good.ok
+    assert good.ciphertext_only
+    bad = judge(connection, MARKER, 4, 4, {**lines, "two": [*lines["two"], plain()]}, {}, sealed=("one", "two"))
+    assert not bad.ok
+    assert "two" in bad.detail
+    idle = judge(connection, MARKER, 4, 4, {**lines, "one": [esp(port=20012)] * 9}, {}, sealed=("one", "two"))
+    assert not idle.ok, "what a host sealed is no proof of a card"
+
+
+def test_a_clear_connection_is_readable_where_no_card_seals():
+    frames = {"one": [plain()] * 4, "two": [esp(port=4500)] * 4}
+    assert judge(CLEAR, MARKER, 4, 4, frames, {}, sealed=("two",)).ok
+    assert not judge(CLEAR, MARKER, 4, 4, {**frames, "one": [esp()] * 4}, {}, sealed=("two",)).ok
+
+
 def test_half_a_marker_is_found():
     assert contains_marker(b"...9f39c7f3" + bytes(9), MARKER)
     assert contains_marker(b"\0" * 30 + b"df058148", MARKER)
