@@ -199,7 +199,7 @@ def remedies(problem: Problem, knobs: list[Knob[Problem]], fits: Callable[[Probl
     """The nearest turn of each knob that suffices by itself; where none does, one remedy of several knobs.
 
     Several: those that cannot be left as they are even when all others are turned fully, each then turned back
-    as far as the others' values allow, in order.
+    as far as the others' values allow, security before all others: it is lowered only where nothing else helps.
     """
     steps = [(knob, nearest_step(knob, problem, fits)) for knob in knobs]
     single = [Remedy(((knob, step),)) for knob, step in steps if step is not None]
@@ -214,10 +214,11 @@ def _combined(problem: Problem, knobs: list[Knob[Problem]], fits: Callable[[Prob
     if not fits(remedy(steps).apply(problem)):
         return []
     before: list[int] = []
+    security_first = sorted(range(len(knobs)), key=lambda position: knobs[position].constraint != "security")
     # Once is enough for ordered knobs; one that is not may make others needless when it is turned back.
     while steps != before:
         before = list(steps)
-        for position in range(len(knobs)):
+        for position in security_first:
             without = [*steps[:position], 0, *steps[position + 1 :]]
             if steps[position] and fits(remedy(without).apply(problem)):
                 steps = without

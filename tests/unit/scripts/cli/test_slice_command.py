@@ -62,7 +62,7 @@ def test_a_dry_run_that_fits_shows_the_paths(
 @pytest.mark.parametrize(
     ("access", "expected"),
     [
-        ({"bandwidth_mbps": 500}, "bandwidth at agg1-metro1-ch3: needs 500 Mbit/s, there is 100 Mbit/s"),
+        ({"bandwidth_mbps": 500}, "bandwidth at agg1-metro1-ch4: needs 500 Mbit/s, there is 100 Mbit/s"),
         ({"latency_ms": 0.1}, "latency at cell1-metro1: needs 0.1 ms, there is 1.216 ms"),
     ],
 )

@@ -14,7 +14,7 @@ from scripts.demo.use_cases import Demonstration, choose
 from scripts.testbed.slice_requests import load_example
 from tests.support.small_networks import channel, topology
 from topologies.catalog import CATALOG, load
-from topologies.spec import QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
+from topologies.spec import Allocation, QkdLink, QkdSection, SecurityClass, Site, Tier, Topology, Wavelength
 
 NONE, DH, QRA, QKD = SecurityClass
 EXAMPLES = [load_example(name) for name in ("enterprise-app", "cdn")]
@@ -54,13 +54,25 @@ def line(*classes: SecurityClass, tiers: str = "camo", vcpus: int = 64, km: floa
     return Topology("line", sites, wavelengths, channels, sections, links)
 
 
-@pytest.mark.parametrize("name", sorted(CATALOG))
+SHARED = sorted(name for name in CATALOG if load(name).allocation is Allocation.SHARED)
+
+
+@pytest.mark.parametrize("name", SHARED)
 def test_our_own_networks_show_the_papers_use_cases_as_they_stand(name: str) -> None:
     network = load(name)
     found = made(network, rates(network))
     assert list(found.requests) == EXAMPLES
     assert found.remarks == ()
     assert found.restorable
+
+
+def test_a_client_port_carries_less_than_the_use_cases_ask_for() -> None:
+    network = load("ukqntel-ports")
+    found = made(network, rates(network))
+    assert [r["connections"]["backhaul"]["bandwidth_mbps"] for r in found.requests] == [10, 10]
+    assert (
+        len([remark for remark in found.remarks if "bandwidth_mbps 10" in remark and "instead of 20" in remark]) == 2
+    ), found.remarks
 
 
 def test_sites_are_chosen_by_tier_and_distance() -> None:
