@@ -66,7 +66,7 @@ def topologies(draw: Any) -> Topology:
         a, b, *_ = draw(ends)
         w = draw(st.sampled_from(wavelengths))
         risks = frozenset({w.id, *draw(st.lists(ids, max_size=2))})
-        capacity = draw(st.floats(0.001, 1000))
+        capacity = w.capacity_gbps * draw(st.floats(0.001, 1))
         channels.append(Channel(channel_id, a, b, w.id, w.security, capacity, draw(km), risks, draw(st.booleans())))
     sections = [
         QkdSection(

@@ -18,7 +18,6 @@ from scripts.bench.provision import fill, modes
 from scripts.bench.provision import run as provision
 from scripts.bench.scale import run as scale
 from scripts.bench.tunnel import run as tunnel
-from scripts.cli.commands.measure import encryption
 from scripts.cli.commands.measure.ending import RESULTS, end
 from scripts.cli.commands.measure.profiles import compare_profiles
 from scripts.cli.configuration import configuration_of, configured_topology
@@ -357,5 +356,4 @@ HANDLERS: Handlers = {
     "bench qkd": _qkd,
     "bench scale": _scale,
     "bench kms": _kms,
-    **encryption.HANDLERS,
 }

@@ -170,7 +170,7 @@ SECTION = Section(
             ),
         ),
         Leaf(
-            "bench encryption", "measure.bench",
+            "bench encryption", "measure.encryption",
             "Compare hosts, cards and both sealing: keys, round trips, what an eavesdropper sees.",
             ("bench encryption", "bench encryption --modes channel --slices 4 --pings 300"),
             "cards' keys grow with the slices, hosts' do not, or a sealed payload is readable",

@@ -30,7 +30,7 @@ def client(tmp_path: Path) -> Client:
 
 
 def test_a_slice_is_what_the_controller_answers(client: Client) -> None:
-    raw = client.call("POST", "/v1/slices", raw_request("enterprise-app"))[2]
+    raw = client.call("POST", "/v1/slices", raw_request("enterprise-app-protected", name="enterprise-app"))[2]
     made = Slice.of(raw)
     assert (made.name, made.state, made.compute_site) == ("enterprise-app", "ACTIVE", "metro1")
     assert [c.id for c in made.connections] == [c["id"] for c in raw["connections"]]

@@ -17,6 +17,7 @@ class System:
     """Agents that answer, and others that do not."""
 
     topology = load("ukqntel")
+    shelves = ()
 
     def __init__(self, answers: dict[str, dict[str, Any]]) -> None:
         self._answers = answers
