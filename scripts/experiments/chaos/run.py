@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ class ChaosResult:
     seed: int
     faults: int
     provenance: Provenance
+    _: KW_ONLY
     encryption: EncryptionMode = EncryptionMode.HOST
     mutation: str | None = None  # how the controller is wrong on purpose: the first violation is enough
     unprotected: list[str] = field(default_factory=list)  # what would be protected if the network had two ways

@@ -156,7 +156,7 @@ def _run_chaos(arguments: argparse.Namespace, layout: Layout) -> int:
     named = named_in_results(extensions.identities)
     folder = _results_folder(arguments.out, CHAOS)
     end_on_signals()
-    result = ChaosResult(seed, faults, provenance(configuration, seed, named), arguments.mutation)
+    result = ChaosResult(seed, faults, provenance(configuration, seed, named), mutation=arguments.mutation)
     bfd, mutation = not arguments.no_bfd, arguments.mutation
     with Runtime(topology, layout, RunOptions(configuration, bfd, mutation, extensions)) as runtime:
         with Progress(f"up {topology.name}", total=START_STEPS) as progress:
