@@ -35,7 +35,7 @@ from scripts.testbed.life.agents import AgentStarter
 from scripts.testbed.life.component_files import OPENFLOW_HOST, agent_file, controller_file, kms_file
 from scripts.testbed.life.key_policy import require_kem
 from scripts.testbed.life.name_keeper import NameKeeper
-from scripts.testbed.life.shelves import card_sae, shelf_files, shelf_sites
+from scripts.testbed.life.shelves import await_light, card_sae, shelf_files, shelf_sites
 from scripts.testbed.life.supervisor import ControlServer
 from scripts.testbed.life.vendors import agents_vendors, doors
 from scripts.testbed.paths import Layout, write_private
@@ -245,10 +245,11 @@ class Runtime:
         await_first_keys(clients.KmsAdmin(self.layout.kms_socket))
         for site in shelf_sites(self._cards):
             self._await(f"shelf-{site}")
+        api = clients.Northbound(self.record.api_url, self.layout.token)
+        await_light(api, self._cards)
         shaper = ShaperFiles(self.layout)
         shaper.write({})
         self._services[SHAPER] = Service("scripts.testbed.life.shaper", None, shaper.is_ready, shaper.is_ready)
-        api = clients.Northbound(self.record.api_url, self.layout.token)
         logs = (*self.record.processes, "supervisor")
         names = NameKeeper(self.topology, self.layout, api, self.record.namespaces, logs)
         self._stack.callback(names.close)

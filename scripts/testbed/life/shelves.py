@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from scripts.configuration.components import agent_part
 from scripts.configuration.values import Configuration
+from scripts.testbed.clients import Northbound
 from scripts.testbed.life.vendors import agents_vendors
 from scripts.testbed.paths import Layout
 from topologies.cards import LINE_NODES, CardPlan
 from topologies.spec import CARD_REKEY_S, KME_PORT, Topology
+
+log = logging.getLogger(__name__)
+
+LIT_WITHIN_S = 15.0
+LOOK_EVERY_S = 0.05
+
+
+def await_light(api: Northbound, cards: Sequence[CardPlan]) -> None:
+    """Until the controller sees carrier on every channel that cards seal: switches learn of it up to a second late.
+
+    A wavelength whose keys do not come holds nobody up for longer than LIT_WITHIN_S. Raises EnvironmentLacks.
+    """
+    sealed = {client.channel for card in cards for client in card.clients}
+    until = time.monotonic() + LIT_WITHIN_S
+    while sealed:
+        _, network = api.call("GET", "/v1/topology")
+        down = sorted(c["id"] for c in network.get("channels", ()) if c["id"] in sealed and c["state"] == "down")
+        if not down:
+            return
+        if time.monotonic() > until:
+            log.warning("no carrier after %g s: %s", LIT_WITHIN_S, ", ".join(down))
+            return
+        time.sleep(LOOK_EVERY_S)
 
 
 def card_sae(site: str) -> str:
